@@ -1,0 +1,75 @@
+# Every target makes .venv first: with uv when it is on PATH, else with venv and pip.
+PYTHON ?= python3
+
+# Trust what the system trusts, so that uv works behind a proxy as pip does.
+UV_SYSTEM_CERTS ?= true
+export UV_SYSTEM_CERTS
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+bin := .venv/bin
+installed := .venv/.installed
+uv := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(installed) ## Show recommendations for a small auction site
+	@$(bin)/angle-reco demo
+
+.PHONY: test
+test: $(installed) ## Run the tests and report what they cover
+	@$(bin)/pytest --numprocesses auto --maxprocesses 8 --cov
+
+.PHONY: lint
+lint: $(installed) ## Look for mistakes with ruff
+	@$(bin)/ruff check
+
+.PHONY: format-check
+format-check: $(installed) ## Fail if a file is not formatted
+	@$(bin)/ruff format --check
+
+.PHONY: format
+format: $(installed) ## Format the code, and mend what ruff can mend
+	@$(bin)/ruff check --fix-only --quiet
+	@$(bin)/ruff format
+
+.PHONY: types
+types: $(installed) ## Check the types with mypy
+	@$(bin)/mypy
+
+.PHONY: check
+check: lint format-check types test demo ## Run everything that must pass
+
+.PHONY: clean
+clean: ## Remove .venv and what the tools left behind
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Made anew only if it is missing: installing again into the same one is quick.
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "angle-reco needs Python 3.11 or newer, which '$(PYTHON)' is not: try make PYTHON=python3.12" >&2; \
+	    exit 1; \
+	}
+ifdef uv
+	@uv venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+else
+	@$(PYTHON) -m venv --clear .venv
+endif
+
+$(installed): .venv/pyvenv.cfg requirements-dev.txt pyproject.toml
+ifdef uv
+	@echo "installing into .venv with uv ..."
+	@uv pip install --quiet --python $(bin)/python --require-hashes --requirement requirements-dev.txt
+	@uv pip install --quiet --python $(bin)/python --no-deps --no-build-isolation --editable .
+else
+	@echo "installing into .venv with pip (a minute or so) ..."
+	@$(bin)/python -m pip --version >/dev/null 2>&1 || $(bin)/python -m ensurepip >/dev/null
+	@$(bin)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@$(bin)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endif
+	@touch $@

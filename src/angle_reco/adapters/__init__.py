@@ -1,0 +1,1 @@
+"""Ways to provide the ports, a file or package a technology."""

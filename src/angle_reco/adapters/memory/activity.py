@@ -1,0 +1,114 @@
+"""Bids and watches in memory."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+
+import attrs
+
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
+
+
+@attrs.frozen
+class MemoryActivity:
+    """`ActivityQueries` and `ActivityRecorder` over a `MemoryMarketplace`."""
+
+    market: MemoryMarketplace
+
+    def interactions(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        users: IdColumn | None = None,
+        items: IdColumn | None = None,
+    ) -> Iterator[Interactions]:
+        of_users = None if users is None else set(users)
+        of_items = None if items is None else set(items)
+        with self.market.lock:
+            happened = [
+                one
+                for one in self._happened()
+                if _is_within(one, since, until)
+                and (of_users is None or one.user_id in of_users)
+                and (of_items is None or one.item_id in of_items)
+            ]
+        yield Interactions.of(self.market.ids, happened)
+
+    def user_bids(
+        self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Bid]:
+        with self.market.lock:
+            bids = [
+                bid
+                for bid in self._bids()
+                if bid.user_id == user_id and _is_within(bid, since, until)
+            ]
+        bids.sort(key=lambda bid: bid.item_id)  # type: ignore[arg-type,return-value]  # ids of one kind compare
+        return sorted(bids, key=lambda bid: bid.placed_at, reverse=True)
+
+    def user_watchlist(
+        self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Watch]:
+        with self.market.lock:
+            watches = [
+                watch
+                for watch in self.market.watches.values()
+                if watch.user_id == user_id and _is_within(watch, since, until)
+            ]
+        watches.sort(key=lambda watch: watch.item_id)  # type: ignore[arg-type,return-value]  # ids of one kind compare
+        return sorted(watches, key=lambda watch: watch.watched_at, reverse=True)
+
+    def engaged_users(
+        self, item_ids: Collection[ItemId], *, until: datetime | None = None
+    ) -> Mapping[ItemId, frozenset[UserId]]:
+        wanted = set(item_ids)
+        engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in wanted}
+        with self.market.lock:
+            for one in self._happened():
+                if one.item_id in wanted and _is_within(one, None, until):
+                    engaged[one.item_id].add(one.user_id)
+        return {item_id: frozenset(users) for item_id, users in engaged.items()}
+
+    def touched_by(self, user_id: UserId, *, until: datetime | None = None) -> frozenset[ItemId]:
+        with self.market.lock:
+            return frozenset(
+                one.item_id
+                for one in self._happened()
+                if one.user_id == user_id and _is_within(one, None, until)
+            )
+
+    def totals(self) -> tuple[int, int]:
+        with self.market.lock:
+            return sum(map(len, self.market.bids.values())), len(self.market.watches)
+
+    def record_bid(self, bid: Bid) -> bool:
+        with self.market.lock:
+            if not self.market.knows(bid.user_id, bid.item_id):
+                return False
+            bids = self.market.bids.setdefault(bid.item_id, [])
+            if bid in bids:
+                return False
+            bids.append(bid)
+            return True
+
+    def record_watch(self, watch: Watch) -> bool:
+        with self.market.lock:
+            return self.market.knows(watch.user_id, watch.item_id) and self.market.add_watch(watch)
+
+    def remove_watch(self, user_id: UserId, item_id: ItemId) -> bool:
+        with self.market.lock:
+            return self.market.watches.pop((user_id, item_id), None) is not None
+
+    def _happened(self) -> Iterator[Bid | Watch]:
+        yield from self._bids()
+        yield from self.market.watches.values()
+
+    def _bids(self) -> Iterator[Bid]:
+        for bids in self.market.bids.values():
+            yield from bids
+
+
+def _is_within(one: Bid | Watch, since: datetime | None, until: datetime | None) -> bool:
+    moment = one.placed_at if isinstance(one, Bid) else one.watched_at
+    return (since is None or moment >= since) and (until is None or moment <= until)

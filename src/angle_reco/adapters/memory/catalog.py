@@ -1,0 +1,137 @@
+"""Items in memory."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
+from angle_reco.domain import (
+    NEVER,
+    UNKNOWN_MOMENT,
+    UNKNOWN_PRICE,
+    AuctionStatus,
+    BidCounting,
+    Catalogue,
+    IdColumn,
+    IdIndex,
+    Item,
+    ItemCard,
+    ItemCategories,
+    ItemId,
+    UserId,
+    status_at,
+    to_micros,
+)
+
+
+@attrs.frozen
+class MemoryCatalog:
+    """`CatalogQueries` over a `MemoryMarketplace`."""
+
+    market: MemoryMarketplace
+
+    def may_be_open(
+        self,
+        at: datetime,
+        *,
+        until: datetime | None = None,
+        counting: BidCounting = BidCounting.BIDS,
+    ) -> Catalogue:
+        with self.market.lock:
+            items = [
+                item for item in self.market.items.values() if exists_by(item.listed_at, until)
+            ]
+            watchers: dict[ItemId, int] = {}
+            for watch in self.market.watches.values():
+                if exists_by(watch.watched_at, until):
+                    watchers[watch.item_id] = watchers.get(watch.item_id, 0) + 1
+            return Catalogue.of_rows(
+                self.market.ids,
+                item_ids=[item.item_id for item in items],
+                category_ids=[item.category_id for item in items],
+                seller_ids=[item.seller_id for item in items],
+                prices=[self._price_units(item, until) for item in items],
+                is_published=[item.is_published for item in items],
+                status=[_status(item, at).code for item in items],
+                ends_at=[_micros(item.ends_at, NEVER) for item in items],
+                listed_at=[_micros(item.listed_at, UNKNOWN_MOMENT) for item in items],
+                bids=[self._count(item, until, counting) for item in items],
+                watchers=[watchers.get(item.item_id, 0) for item in items],
+            )
+
+    def cards(
+        self,
+        item_ids: Collection[ItemId],
+        *,
+        at: datetime,
+        until: datetime | None = None,
+        viewer: UserId | None = None,
+    ) -> Mapping[ItemId, ItemCard]:
+        with self.market.lock:
+            found = [self.market.items.get(item_id) for item_id in item_ids]
+            return {
+                item.item_id: ItemCard(
+                    item_id=item.item_id,
+                    title=item.title,
+                    category_id=item.category_id,
+                    seller_id=item.seller_id,
+                    price=self._price(item, until),
+                    is_published=item.is_published,
+                    status=_status(item, at),
+                    ends_at=item.ends_at,
+                    listed_at=item.listed_at,
+                    engaged=viewer is not None and self._is_engaged(viewer, item, until),
+                )
+                for item in found
+                if item is not None and exists_by(item.listed_at, until)
+            }
+
+    def categories(self, items: IdColumn) -> ItemCategories:
+        with self.market.lock:
+            found = [self.market.items.get(ItemId(item_id)) for item_id in items]
+        index, codes = IdIndex.of_nullable(
+            self.market.ids.category, [item and item.category_id for item in found]
+        )
+        return ItemCategories(categories=index, codes=codes)
+
+    def total(self) -> int:
+        return len(self.market.items)
+
+    def _price(self, item: Item, until: datetime | None) -> Decimal | None:
+        amounts = [
+            bid.amount
+            for bid in self.market.bids.get(item.item_id, ())
+            if bid.amount is not None and exists_by(bid.placed_at, until)
+        ]
+        return max(amounts, default=item.starting_price)
+
+    def _price_units(self, item: Item, until: datetime | None) -> int:
+        price = self._price(item, until)
+        return UNKNOWN_PRICE if price is None else self.market.prices.to_units(price, "price")
+
+    def _count(self, item: Item, until: datetime | None, counting: BidCounting) -> int:
+        bids = [
+            bid for bid in self.market.bids.get(item.item_id, ()) if exists_by(bid.placed_at, until)
+        ]
+        return len({bid.user_id for bid in bids}) if counting is BidCounting.BIDDERS else len(bids)
+
+    def _is_engaged(self, viewer: UserId, item: Item, until: datetime | None) -> bool:
+        watch = self.market.watches.get((viewer, item.item_id))
+        return (watch is not None and exists_by(watch.watched_at, until)) or any(
+            bid.user_id == viewer and exists_by(bid.placed_at, until)
+            for bid in self.market.bids.get(item.item_id, ())
+        )
+
+
+def _status(item: Item, at: datetime) -> AuctionStatus:
+    return item.status or status_at(
+        to_micros(at),
+        starts_at=_micros(item.starts_at, UNKNOWN_MOMENT),
+        ends_at=_micros(item.ends_at, NEVER),
+    )
+
+
+def _micros(moment: datetime | None, unknown: int) -> int:
+    return unknown if moment is None else to_micros(moment)

@@ -1,0 +1,101 @@
+"""A marketplace in memory: what a host's own tables would hold."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from threading import RLock
+
+from angle_reco.domain import (
+    Bid,
+    IdKinds,
+    InvalidValueError,
+    Item,
+    ItemId,
+    PriceScale,
+    User,
+    UserId,
+    Watch,
+)
+
+
+class MemoryMarketplace:
+    """Users, items, bids and watches; the memory adapters of one recommender share one.
+
+    Bids and watches are those of known users and items. `lock` is held by whoever reads
+    or changes the dictionaries.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: Iterable[User] = (),
+        items: Iterable[Item] = (),
+        bids: Iterable[Bid] = (),
+        watches: Iterable[Watch] = (),
+        ids: IdKinds | None = None,
+        prices: PriceScale | None = None,
+    ) -> None:
+        """Fill it; equal bids all count, of equal watches the earliest.
+
+        Raises:
+            InvalidValueError: An id is of another kind than *ids* says (text by default),
+                an amount does not fit, or a bid or watch is of an unknown user or item.
+        """
+        self.ids = ids or IdKinds()
+        self.prices = prices or PriceScale()
+        self.lock = RLock()
+        self.users: dict[UserId, User] = {}
+        self.items: dict[ItemId, Item] = {}
+        self.bids: dict[ItemId, list[Bid]] = {}
+        self.watches: dict[tuple[UserId, ItemId], Watch] = {}
+        for user in users:
+            self.users[self.ids.user_id(user.user_id)] = user
+        for item in items:
+            self.add_item(item)
+        for bid in bids:
+            self._check(bid)
+            self.bids.setdefault(bid.item_id, []).append(bid)
+        for watch in watches:
+            self._check(watch)
+            self.add_watch(watch)
+
+    def add_item(self, item: Item) -> None:
+        """Add an item, or replace the one with its id."""
+        self.ids.item_id(item.item_id)
+        if item.category_id is not None:
+            self.ids.category_id(item.category_id)
+        if item.seller_id is not None:
+            self.ids.user_id(item.seller_id)
+        for amount in (item.starting_price, item.current_price):
+            if amount is not None:
+                self.prices.to_units(amount, "price of an item")
+        self.items[item.item_id] = item
+
+    def add_watch(self, watch: Watch) -> bool:
+        """Add a watch, unless there is an earlier one of its user and item."""
+        key = (watch.user_id, watch.item_id)
+        known = self.watches.get(key)
+        if known is not None and known.watched_at <= watch.watched_at:
+            return False
+        self.watches[key] = watch
+        return True
+
+    def knows(self, user_id: UserId, item_id: ItemId) -> bool:
+        """Return whether there are this user and this item."""
+        return user_id in self.users and item_id in self.items
+
+    def _check(self, happened: Bid | Watch) -> None:
+        self.ids.user_id(happened.user_id)
+        self.ids.item_id(happened.item_id)
+        if not self.knows(happened.user_id, happened.item_id):
+            raise InvalidValueError(
+                "user and item of a bid or watch",
+                (happened.user_id, happened.item_id),
+                "ones that were added before",
+            )
+        if isinstance(happened, Bid) and happened.amount is not None:
+            self.prices.to_units(happened.amount, "amount of a bid")
+
+
+def exists_by(moment: datetime | None, until: datetime | None) -> bool:
+    """Return whether what came into being at *moment* does as of *until*."""
+    return until is None or moment is None or moment <= until

@@ -1,0 +1,168 @@
+"""Results in memory."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from threading import Lock
+
+import attrs
+
+from angle_reco.domain import (
+    CategoryId,
+    IdColumn,
+    Interests,
+    ListKind,
+    Lists,
+    StoredList,
+    UserId,
+    UserInterest,
+    has_changed,
+    interest_has_changed,
+)
+from angle_reco.ports import StoredInterests, StoreTotals, Written
+
+
+@attrs.frozen
+class _Kept:
+    """One stored interest and the moment of the run that wrote it."""
+
+    interest: UserInterest
+    computed_at: datetime
+
+
+class MemoryInterestStore:
+    """`InterestStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of: dict[UserId, dict[CategoryId, _Kept]] = {}
+        self._covered_at: datetime | None = None
+
+    def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
+        with self._lock:
+            kept = list(self._of.get(user_id, {}).values())
+            covered_at = self._covered_at
+        if not kept:
+            return None
+        return StoredInterests(
+            interests=_strongest_first(one.interest for one in kept)[:limit],
+            computed_at=max(one.computed_at for one in kept),
+            covered_at=covered_at,
+        )
+
+    def write(self, interests: Interests, *, users: IdColumn, computed_at: datetime) -> Written:
+        fresh: dict[UserId, dict[CategoryId, UserInterest]] = {
+            UserId(user_id): {} for user_id in users
+        }
+        for interest in interests.values():
+            fresh[interest.user_id][interest.category_id] = interest
+        changed = unchanged = 0
+        with self._lock:
+            for user_id, by_category in fresh.items():
+                known = self._of.get(user_id, {})
+                kept = {}
+                for category_id, interest in by_category.items():
+                    old = known.get(category_id)
+                    if (
+                        old is not None
+                        and old.computed_at <= computed_at
+                        and not interest_has_changed(old.interest, interest)
+                    ):
+                        kept[category_id] = old
+                        unchanged += 1
+                    else:
+                        kept[category_id] = _Kept(interest, computed_at)
+                        changed += 1
+                changed += len(known.keys() - kept.keys())
+                self._of.pop(user_id, None)
+                if kept:
+                    self._of[user_id] = kept
+        return Written(changed, unchanged)
+
+    def retain(self, users: IdColumn, *, started_at: datetime) -> int:
+        with self._lock:
+            gone = self._of.keys() - set(users)
+            self._covered_at = started_at
+            return sum(len(self._of.pop(user_id)) for user_id in gone)
+
+    def totals(self) -> StoreTotals:
+        with self._lock:
+            moments = [
+                kept.computed_at for kept in chain(*(rows.values() for rows in self._of.values()))
+            ]
+            return StoreTotals(
+                owners=len(self._of),
+                rows=len(moments),
+                oldest_at=min(moments, default=None),
+                newest_at=max(moments, default=None),
+                covered_at=self._covered_at,
+            )
+
+
+class MemoryListStore:
+    """`ListStore` in dictionaries, one a kind."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
+        self._covered_at: dict[ListKind, datetime] = {}
+
+    def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
+        with self._lock:
+            covered_at = self._covered_at.get(kind)
+            found = {owner: self._lists[kind].get(owner) for owner in owners}
+        return {
+            owner: attrs.evolve(stored, covered_at=covered_at)
+            for owner, stored in found.items()
+            if stored is not None
+        }
+
+    def write(self, kind: ListKind, lists: Lists) -> Written:
+        changed = 0
+        with self._lock:
+            for place, owner in enumerate(lists.owners):
+                new = lists.stored(place)
+                old = self._lists[kind].get(owner)
+                if old is None or has_changed(old, new):
+                    self._lists[kind][owner] = new
+                    changed += 1
+        return Written(changed, len(lists) - changed)
+
+    def retain(self, kind: ListKind, owners: IdColumn, *, started_at: datetime) -> int:
+        with self._lock:
+            gone = self._lists[kind].keys() - set(owners)
+            for owner in gone:
+                del self._lists[kind][owner]
+            self._covered_at[kind] = started_at
+        return len(gone)
+
+    def coverage(self, kind: ListKind) -> datetime | None:
+        return self._covered_at.get(kind)
+
+    def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
+        with self._lock:
+            covered_at = self._covered_at.get(kind)
+            if covered_at is not None and covered_at >= moment:
+                return ()
+            old = [owner for owner, one in self._lists[kind].items() if one.computed_at < moment]
+        return sorted(old)  # type: ignore[type-var]  # ids of one kind compare
+
+    def totals(self, kind: ListKind) -> StoreTotals:
+        with self._lock:
+            lists = self._lists[kind].values()
+            moments = [one.computed_at for one in lists]
+            return StoreTotals(
+                owners=len(moments),
+                rows=sum(len(one.lines) for one in lists),
+                oldest_at=min(moments, default=None),
+                newest_at=max(moments, default=None),
+                covered_at=self._covered_at.get(kind),
+            )
+
+
+def _strongest_first(interests: Iterable[UserInterest]) -> tuple[UserInterest, ...]:
+    ordered = sorted(interests, key=lambda one: one.category_id)  # type: ignore[arg-type,return-value]  # ids of one kind compare
+    ordered.sort(
+        key=lambda one: (one.score, one.interaction_count, one.last_interaction_at), reverse=True
+    )
+    return tuple(ordered)

@@ -1,0 +1,108 @@
+"""Creating the tables, and telling a database of ours from any other."""
+
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.engine import reading, transaction
+from angle_reco.adapters.sql.schema import VERSION, Tables
+from angle_reco.adapters.sql.views import create_views
+from angle_reco.domain import IdKinds, SchemaError
+
+
+def schema_version(engine: sa.Engine, tables: Tables) -> int | None:
+    """Return the version of the schema in a database, None where there is none of ours.
+
+    Raises:
+        SchemaError: The ids there are of other kinds, or it was made by a later release.
+    """
+    with reading(engine) as connection:
+        return _version(connection, tables)
+
+
+def require_schema(engine: sa.Engine, tables: Tables) -> None:
+    """Make sure that the database has our tables.
+
+    Raises:
+        SchemaError: It has not; the text says how to create them.
+    """
+    if schema_version(engine, tables) is None:
+        raise SchemaError(
+            f"{engine.url.database} holds no tables of angle_reco: create them with"
+            " `angle-reco migrate up`, or connect with migrate=True"
+        )
+
+
+def migrate_up(engine: sa.Engine, tables: Tables) -> bool:
+    """Create whatever is missing of the schema; False when all of it was there.
+
+    Raises:
+        SchemaError: There are other tables already, which would be mixed with ours.
+    """
+    if schema_version(engine, tables) is not None:
+        return False
+    with transaction(engine) as connection:
+        create_schema(connection, tables)
+    with engine.connect() as connection:
+        # Readers and a writer no longer wait for each other; the file remembers it.
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    return True
+
+
+def create_schema(connection: sa.Connection, tables: Tables) -> None:
+    """Create the schema in a database that holds none, within the caller's transaction.
+
+    Another process may just have done so; then there is nothing to do.
+    """
+    if _version(connection, tables) is not None:
+        return
+    others = sa.inspect(connection).get_table_names()
+    if others:
+        names = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+        raise SchemaError(
+            f"{connection.engine.url.database} holds other tables already ({names}):"
+            " name a new file, or one that angle-reco made"
+        )
+    tables.metadata.create_all(connection)
+    create_views(connection, tables)
+    kinds = tables.ids
+    connection.execute(
+        sa.insert(tables.version).values(
+            version=VERSION,
+            user_ids=kinds.user.value,
+            item_ids=kinds.item.value,
+            category_ids=kinds.category.value,
+        )
+    )
+
+
+def migrate_down(engine: sa.Engine, tables: Tables) -> bool:
+    """Drop every table and view of ours with what is in them; False when none was there."""
+    if schema_version(engine, tables) is None:
+        return False
+    with transaction(engine) as connection:
+        for view in sa.inspect(connection).get_view_names():
+            if view.startswith("angle_reco_"):
+                quoted = connection.dialect.identifier_preparer.quote(view)
+                connection.exec_driver_sql(f"DROP VIEW {quoted}")
+        tables.metadata.drop_all(connection)
+    return True
+
+
+def _version(connection: sa.Connection, tables: Tables) -> int | None:
+    if not sa.inspect(connection).has_table(tables.version.name):
+        return None
+    row = connection.execute(sa.select(tables.version)).one()
+    kinds = IdKinds(user=row.user_ids, item=row.item_ids, category=row.category_ids)
+    if row.version > VERSION:
+        raise SchemaError(
+            f"the schema has version {row.version}, this release knows up to {VERSION}:"
+            " install a newer angle-reco"
+        )
+    if kinds != tables.ids:
+        raise SchemaError(
+            f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}"
+        )
+    return int(row.version)
+
+
+def _spelled(ids: IdKinds) -> str:
+    return f"{ids.user} of users, {ids.item} of items and {ids.category} of categories"

@@ -1,0 +1,204 @@
+"""Results computed from the host's data: what jobs store, and what calls fall back on."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import attrs
+import numpy as np
+
+from angle_reco.domain import (
+    EVERYTHING,
+    NONE,
+    POPULAR_KEPT,
+    POPULAR_RECIPE,
+    UNKNOWN_PRICE,
+    Bid,
+    CategoryId,
+    Engagement,
+    IdColumn,
+    IdIndex,
+    IdKind,
+    Interactions,
+    Interests,
+    ItemCard,
+    Lists,
+    OpenMarket,
+    Originals,
+    Profiles,
+    Ranked,
+    fading_demand,
+    open_rows,
+    plain_demand,
+    rank_popular,
+    rank_popular_by_category,
+    score_interests,
+    to_micros,
+)
+from angle_reco.ports import ActivityQueries, CatalogQueries, Clock, Kernels
+from angle_reco.settings import Settings
+
+
+@attrs.frozen(kw_only=True)
+class Computing:
+    """The ports that results are computed from, and the settings that say how.
+
+    With *as_of* nothing later exists: no bid, no item, no user.
+    """
+
+    activity: ActivityQueries
+    catalog: CatalogQueries
+    kernels: Kernels
+    clock: Clock
+    settings: Settings
+    as_of: datetime | None = None
+
+    def market(self) -> OpenMarket:
+        """Return the open items of now."""
+        now, rule = self.clock.now(), self.settings.popularity
+        listed = self.catalog.may_be_open(now, until=self.as_of, counting=rule.counting)
+        catalogue = listed.where(open_rows(listed, now))
+        if rule.half_life is None:
+            demand = plain_demand(catalogue)
+        else:
+            happened = self._drained(items=catalogue.items.ids)
+            demand = fading_demand(
+                len(catalogue),
+                rows=catalogue.items.codes(happened.items),
+                users=_index_of_users(happened).codes(happened.users),
+                kinds=happened.kinds,
+                ages=to_micros(now) - happened.moments,
+                rule=rule,
+            )
+        return OpenMarket(catalogue=catalogue, demand=demand, rule=rule, now=now)
+
+    def interests(self, users: IdColumn, *, supposed: Iterable[Bid] = ()) -> Interests:
+        """Return the interests of *users*, bids that are only *supposed* counted too."""
+        ids, since = self.settings.ids, self.clock.now() - self.settings.interest.window
+        happened = self._drained(since=since, users=users)
+        return self._interests(Interactions.joined(ids, [happened, Interactions.of(ids, supposed)]))
+
+    def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
+        """Return what rankings need to know of *users*, by all that they did."""
+        happened = self._drained(users=users.ids)
+        return Profiles.of(
+            users, interests=self._interests(happened), interactions=happened, market=market
+        )
+
+    def homepages(
+        self, market: OpenMarket, profiles: Profiles, users: IdColumn, *, keep: int
+    ) -> Lists:
+        """Return the pages of *users*, who are those of *profiles*."""
+        ranker = self.settings.chosen_ranker
+        ranked = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
+        return ranked.named(market.catalogue.ids_at, users, ranker.recipe, market.now)
+
+    def similar_to_all(
+        self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
+    ) -> Lists:
+        """Return the lists of the open items in rows [first, last)."""
+        rule = self.settings.similarity
+        among = (engagement.places >= first) & (engagement.places < last)
+        ranked = self.kernels.similar_items(
+            market,
+            Originals.all_of(market.catalogue).between(first, last),
+            of_originals=Engagement(
+                users=engagement.users[among], places=engagement.places[among] - np.int32(first)
+            ),
+            of_candidates=engagement,
+            rule=rule,
+            keep=rule.kept,
+        )
+        owners = market.catalogue.ids_at(slice(first, last))
+        return ranked.named(market.catalogue.ids_at, owners, rule.recipe, market.now)
+
+    def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
+        """Return the list of one item, open or not."""
+        rule, catalogue = self.settings.similarity, market.catalogue
+        row = catalogue.row_of(item.item_id)
+        category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
+        price = (
+            UNKNOWN_PRICE
+            if item.price is None
+            else self.settings.prices.to_units(item.price, "price")
+        )
+        fans = self.activity.engaged_users([item.item_id], until=self.as_of)[item.item_id]
+        users = IdIndex.of(self.settings.ids.user, IdColumn.of(self.settings.ids.user, fans))
+        happened = self._drained(users=users.ids)
+        ranked = self.kernels.similar_items(
+            market,
+            Originals(
+                row=np.array([row]),
+                category=np.array([category], np.int32),
+                prices=np.array([price]),
+            ),
+            of_originals=Engagement(
+                users=np.arange(len(users), dtype=np.int32), places=np.zeros(len(users), np.int32)
+            ),
+            of_candidates=_engagement(happened, users, catalogue.items),
+            rule=rule,
+            keep=rule.kept,
+        )
+        owner = IdColumn.of(self.settings.ids.item, [item.item_id])
+        return ranked.named(catalogue.ids_at, owner, rule.recipe, market.now)
+
+    def engagement(self, market: OpenMarket) -> Engagement:
+        """Return who engaged with which open item, whenever that was."""
+        happened = self._drained(items=market.catalogue.items.ids)
+        return _engagement(happened, _index_of_users(happened), market.catalogue.items)
+
+    def popular(
+        self, market: OpenMarket, *, category: CategoryId | None = None, keep: int
+    ) -> Lists:
+        """Return the one list of the most popular items, of all or of a category."""
+        owner = popular_owner(category)
+        code = NONE if category is None else market.catalogue.categories.code(category)
+        if category is not None and code == NONE:
+            keep = 0  # nothing in it is open
+        ranked = rank_popular(market, keep=keep, category=code)
+        return self._popular_lists(market, ranked, [owner])
+
+    def popular_of_each(self, market: OpenMarket) -> tuple[Lists, Lists]:
+        """Return the list over everything, and a list for each category with open items."""
+        by_category = rank_popular_by_category(market, keep=POPULAR_KEPT)
+        owners = [popular_owner(CategoryId(one)) for one in market.catalogue.categories.ids]
+        return (
+            self.popular(market, keep=POPULAR_KEPT),
+            self._popular_lists(market, by_category, owners),
+        )
+
+    def _popular_lists(self, market: OpenMarket, ranked: Ranked, owners: list[str]) -> Lists:
+        column = IdColumn.of(IdKind.TEXT, owners)
+        return ranked.named(market.catalogue.ids_at, column, POPULAR_RECIPE, market.now)
+
+    def _interests(self, happened: Interactions) -> Interests:
+        now, rule = self.clock.now(), self.settings.interest
+        recent = happened.where(happened.moments >= to_micros(now - rule.window))
+        categories = self.catalog.categories(recent.items)
+        return score_interests(self.settings.ids, recent, categories, now=now, rule=rule)
+
+    def _drained(
+        self,
+        *,
+        since: datetime | None = None,
+        users: IdColumn | None = None,
+        items: IdColumn | None = None,
+    ) -> Interactions:
+        batches = self.activity.interactions(
+            since=since, until=self.as_of, users=users, items=items
+        )
+        return Interactions.joined(self.settings.ids, batches)
+
+
+def popular_owner(category: CategoryId | None) -> str:
+    """Return whose list the popular items of a category are, or of everything."""
+    return EVERYTHING if category is None else str(category)
+
+
+def _index_of_users(happened: Interactions) -> IdIndex:
+    return IdIndex.of(happened.users.kind, happened.users)
+
+
+def _engagement(happened: Interactions, users: IdIndex, items: IdIndex) -> Engagement:
+    user, row = users.codes(happened.users), items.codes(happened.items)
+    both = (user != NONE) & (row != NONE)
+    return Engagement(users=user[both], places=row[both])

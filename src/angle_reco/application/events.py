@@ -1,0 +1,94 @@
+"""What the host tells of: sign-ins, bids and watches. Nothing here raises into its request."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+
+from angle_reco.domain import AngleRecoError, Bid, Watch, check_moment
+from angle_reco.ports import ActivityRecorder, Clock, UserQueries
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.define(kw_only=True)
+class Events:
+    """Takes events in; one that cannot be taken is logged and counted in `failed`.
+
+    Each method says whether anything was stored. Without a *recorder*, which is for the
+    reference schema and memory, bids and watches are the host's own to store.
+    """
+
+    users: UserQueries
+    recorder: ActivityRecorder | None
+    clock: Clock
+    settings: Settings
+    failed: int = attrs.field(default=0, init=False)
+
+    def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
+        """Count a sign-in."""
+        return self._taken(
+            "signed_in",
+            lambda: self.users.record_sign_in(self.settings.ids.user_id(user_id), self._moment(at)),
+        )
+
+    def bid_placed(
+        self, user_id: object, item_id: object, amount: Decimal | None, at: datetime | None
+    ) -> bool:
+        """Note a bid; the same one twice is one."""
+
+        def record() -> bool:
+            ids, recorder = self.settings.ids, self.recorder
+            if amount is not None:
+                self.settings.prices.to_units(amount, "amount")
+            bid = Bid(
+                user_id=ids.user_id(user_id),
+                item_id=ids.item_id(item_id),
+                amount=amount,
+                placed_at=self._moment(at),
+            )
+            return recorder is not None and recorder.record_bid(bid)
+
+        return self._taken("bid_placed", record)
+
+    def watched(self, user_id: object, item_id: object, at: datetime | None) -> bool:
+        """Note a watch; of several of one user and item the earliest stays."""
+
+        def record() -> bool:
+            ids, recorder = self.settings.ids, self.recorder
+            watch = Watch(
+                user_id=ids.user_id(user_id),
+                item_id=ids.item_id(item_id),
+                watched_at=self._moment(at),
+            )
+            return recorder is not None and recorder.record_watch(watch)
+
+        return self._taken("watched", record)
+
+    def unwatched(self, user_id: object, item_id: object) -> bool:
+        """Note the end of a watch."""
+
+        def record() -> bool:
+            ids, recorder = self.settings.ids, self.recorder
+            user, item = ids.user_id(user_id), ids.item_id(item_id)
+            return recorder is not None and recorder.remove_watch(user, item)
+
+        return self._taken("unwatched", record)
+
+    def _moment(self, at: datetime | None) -> datetime:
+        return self.clock.now() if at is None else check_moment(at, "at")
+
+    def _taken(self, event: str, take: Callable[[], bool]) -> bool:
+        try:
+            stored = take()
+        except AngleRecoError as error:
+            self.failed += 1
+            # The class alone: the text may name the user.
+            _log.warning("event not taken: event=%s error=%s", event, type(error).__name__)
+            return False
+        if not stored:
+            _log.info("event changed nothing: event=%s", event)
+        return stored

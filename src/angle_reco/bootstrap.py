@@ -1,0 +1,159 @@
+"""The composition root: which adapter stands behind each port."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from angle_reco.domain import UserId
+from angle_reco.ports import (
+    ActivityQueries,
+    ActivityRecorder,
+    CatalogQueries,
+    Clock,
+    InterestStore,
+    Kernels,
+    ListStore,
+    Permissions,
+    UserQueries,
+)
+from angle_reco.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from angle_reco.adapters.memory import MemoryMarketplace
+    from angle_reco.adapters.sql import ImportOutcome
+
+
+@attrs.frozen(kw_only=True)
+class Ports:
+    """Everything the application needs from outside, a field a port.
+
+    A *recorder* is there where events are stored for the host: on the reference schema
+    and in memory.
+    """
+
+    users: UserQueries
+    activity: ActivityQueries
+    recorder: ActivityRecorder | None
+    catalog: CatalogQueries
+    interests: InterestStore
+    lists: ListStore
+    kernels: Kernels
+    permissions: Permissions
+    clock: Clock
+
+
+def sql_ports(
+    engine: "sa.Engine",
+    settings: Settings,
+    *,
+    permissions: Callable[[UserId, str], bool] | None = None,
+    migrate: bool = False,
+) -> Ports:
+    """Return ports on a database with the reference schema; the engine stays the caller's.
+
+    With *migrate* the tables are created where they are missing.
+
+    Raises:
+        SchemaError: The database does not have them, or they are not ours.
+        StorageUnavailableError: The database did not answer.
+    """
+    from angle_reco.adapters.sql import (
+        SqlActivity,
+        SqlCatalog,
+        SqlInterestStore,
+        SqlListStore,
+        SqlUsers,
+        Tables,
+        migrate_up,
+        require_schema,
+    )
+
+    tables = Tables.of(settings.ids)
+    if migrate:
+        migrate_up(engine, tables)
+    require_schema(engine, tables)
+    activity = SqlActivity(engine, tables, settings.prices)
+    return Ports(
+        users=SqlUsers(engine, tables),
+        activity=activity,
+        recorder=activity,
+        catalog=SqlCatalog(engine, tables, settings.prices),
+        interests=SqlInterestStore(engine, tables),
+        lists=SqlListStore(engine, tables),
+        **_common(permissions),
+    )
+
+
+def memory_ports(
+    market: "MemoryMarketplace | None" = None,
+    *,
+    permissions: Callable[[UserId, str], bool] | None = None,
+) -> Ports:
+    """Return ports on a marketplace in memory, by default an empty one."""
+    from angle_reco.adapters.memory import (
+        MemoryActivity,
+        MemoryCatalog,
+        MemoryInterestStore,
+        MemoryListStore,
+        MemoryMarketplace,
+        MemoryUsers,
+    )
+
+    market = market or MemoryMarketplace()
+    activity = MemoryActivity(market)
+    return Ports(
+        users=MemoryUsers(market),
+        activity=activity,
+        recorder=activity,
+        catalog=MemoryCatalog(market),
+        interests=MemoryInterestStore(),
+        lists=MemoryListStore(),
+        **_common(permissions),
+    )
+
+
+def import_marketplace(
+    url: str,
+    directory: Path,
+    settings: Settings,
+    *,
+    skip_bad_rows: bool = False,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> "ImportOutcome":
+    """Import a directory of CSV files into a database with the reference schema.
+
+    Raises:
+        BadInputError: A file or a row is not as it should be; nothing was stored.
+        StorageError: The database cannot be used; nothing was stored.
+    """
+    from angle_reco.adapters.sql import Tables, import_directory, open_engine
+
+    engine = open_engine(url)
+    try:
+        return import_directory(
+            engine,
+            Tables.of(settings.ids),
+            settings.prices,
+            directory,
+            skip_bad_rows=skip_bad_rows,
+            progress=progress,
+        )
+    finally:
+        engine.dispose()
+
+
+def _common(permissions: Callable[[UserId, str], bool] | None) -> dict[str, Any]:
+    """Return the ports that are the same wherever the data is."""
+    from angle_reco.adapters.clocks import SystemClock
+    from angle_reco.adapters.numpy_kernels import NumpyKernels
+    from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
+
+    return {
+        "kernels": NumpyKernels(),
+        "permissions": NoPermissions() if permissions is None else CallablePermissions(permissions),
+        "clock": SystemClock(),
+    }

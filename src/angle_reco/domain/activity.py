@@ -1,0 +1,98 @@
+"""What users do: they bid and they watch; one at a time as values, in bulk as columns."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import Self
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.moments import to_micros
+from angle_reco.domain.validators import is_aware
+
+
+class Activity(IntEnum):
+    """The two things users do to items; the value is what columns hold."""
+
+    BID = 0
+    WATCH = 1
+
+
+@attrs.frozen(kw_only=True)
+class Bid:
+    """A user offered money for an item; how much is not always known."""
+
+    user_id: UserId
+    item_id: ItemId
+    amount: Decimal | None = None
+    placed_at: datetime = attrs.field(validator=is_aware)
+
+
+@attrs.frozen(kw_only=True)
+class Watch:
+    """A user has put an item on their watchlist."""
+
+    user_id: UserId
+    item_id: ItemId
+    watched_at: datetime = attrs.field(validator=is_aware)
+
+
+@attrs.frozen(kw_only=True)
+class Interactions:
+    """Bids and watches as columns, a row each; *moments* in microseconds."""
+
+    users: IdColumn
+    items: IdColumn
+    kinds: Int8s = attrs.field(converter=frozen)
+    moments: Int64s = attrs.field(converter=frozen)
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(
+            self, users=self.users, items=self.items, kinds=self.kinds, moments=self.moments
+        )
+
+    @classmethod
+    def of(cls, ids: IdKinds, happened: Iterable[Bid | Watch]) -> Self:
+        """Return single bids and watches as columns."""
+        listed = list(happened)
+        return cls(
+            users=IdColumn.of(ids.user, [one.user_id for one in listed]),
+            items=IdColumn.of(ids.item, [one.item_id for one in listed]),
+            kinds=np.array(
+                [Activity.BID if isinstance(one, Bid) else Activity.WATCH for one in listed],
+                np.int8,
+            ),
+            moments=np.array([_micros(one) for one in listed], np.int64),
+        )
+
+    @classmethod
+    def joined(cls, ids: IdKinds, batches: Iterable[Self]) -> Self:
+        """Return all *batches* as one, which drains whatever yields them."""
+        drained = list(batches)
+        return cls(
+            users=IdColumn.joined(ids.user, (batch.users for batch in drained)),
+            items=IdColumn.joined(ids.item, (batch.items for batch in drained)),
+            kinds=np.concatenate([np.empty(0, np.int8), *(batch.kinds for batch in drained)]),
+            moments=np.concatenate([np.empty(0, np.int64), *(batch.moments for batch in drained)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def where(self, mask: Bools) -> Self:
+        """Return the rows in *mask*."""
+        return type(self)(
+            users=self.users.take(mask),
+            items=self.items.take(mask),
+            kinds=self.kinds[mask],
+            moments=self.moments[mask],
+        )
+
+
+def _micros(one: Bid | Watch) -> int:
+    return to_micros(one.placed_at if isinstance(one, Bid) else one.watched_at)

@@ -1,0 +1,62 @@
+"""What to suggest right after a bid: similar items, those of liked categories first."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import CategoryId, ItemId
+from angle_reco.domain.lists import Recipe, StoredLine
+from angle_reco.domain.millionths import ONE, Millionths
+from angle_reco.domain.validators import whole
+
+
+@attrs.frozen(kw_only=True)
+class AfterBidRule:
+    """How much similarity counts by itself, and how much where interest meets it.
+
+    `score = similarity·s + interest·s·i` of a similarity s and the interest i in its
+    item's category.
+    """
+
+    similarity: Millionths = 500_000
+    interest: Millionths = 500_000
+
+    def __attrs_post_init__(self) -> None:
+        for weight in (self.similarity, self.interest):
+            whole(weight, "weight of after-bid, in millionths,", least=0, most=ONE)
+        if self.similarity + self.interest > ONE:
+            raise InvalidValueError("weights of after-bid", self, "at most 1 together")
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return how the parts of a line are named."""
+        weights = (("similarity", self.similarity), ("interest", self.interest))
+        return Recipe(name="after_bid", weights=weights, kept=0)
+
+
+def reordered_by_interest(
+    similar: Sequence[StoredLine],
+    *,
+    categories: Mapping[ItemId, CategoryId | None],
+    interests: Mapping[CategoryId, Millionths],
+    rule: AfterBidRule,
+) -> list[StoredLine]:
+    """Return *similar* lines by what the user likes; equal ones keep their order.
+
+    The reason stays that of the similarity.
+    """
+    lines = []
+    for line in similar:
+        category = categories.get(line.item_id)
+        interest = 0 if category is None else interests.get(category, 0)
+        parts = (
+            _rounded(rule.similarity * line.score, ONE),
+            _rounded(rule.interest * line.score * interest, ONE * ONE),
+        )
+        lines.append(attrs.evolve(line, score=sum(parts), parts=parts))
+    return sorted(lines, key=lambda line: -line.score)
+
+
+def _rounded(numerator: int, denominator: int) -> Millionths:
+    return (2 * numerator + denominator) // (2 * denominator)

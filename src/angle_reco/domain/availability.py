@@ -1,0 +1,44 @@
+"""Which items may be shown: the last word on every answer, whatever an adapter returned."""
+
+from datetime import datetime
+
+import numpy as np
+
+from angle_reco.domain.arrays import Bools
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
+from angle_reco.domain.moments import to_micros
+
+OPEN_STATUSES = frozenset({AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED})
+"""Of published items these can be bid on, now or soon."""
+
+
+def is_open(card: ItemCard, now: datetime) -> bool:
+    """Return whether an item is published, active or scheduled, and has not ended."""
+    return (
+        card.is_published
+        and card.status in OPEN_STATUSES
+        and (card.ends_at is None or card.ends_at > now)
+    )
+
+
+def open_rows(catalogue: Catalogue, now: datetime) -> Bools:
+    """Return which rows of *catalogue* are open: `is_open` as a column."""
+    statuses = [status.code for status in OPEN_STATUSES]
+    return (
+        catalogue.is_published
+        & np.isin(catalogue.status, statuses)
+        & (catalogue.ends_at > to_micros(now))
+    )
+
+
+def may_be_shown(
+    card: ItemCard, *, viewer: UserId | None, now: datetime, engaged_too: bool
+) -> bool:
+    """Return whether *viewer* may be shown an item: open, not listed by them.
+
+    Unless *engaged_too*, nothing that they have bid on or watch either. Nobody's items
+    are their own: a viewer of None lists nothing.
+    """
+    is_own = viewer is not None and card.seller_id == viewer
+    return is_open(card, now) and not is_own and (engaged_too or not card.engaged)

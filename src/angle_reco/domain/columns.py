@@ -1,0 +1,132 @@
+"""Ids in bulk: columns of them, and the index that turns them into small integers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Self
+from uuid import UUID
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from angle_reco.domain.arrays import Int32s, frozen
+from angle_reco.domain.ids import Id, IdKind
+
+NONE = -1
+"""The code of an id that is unknown or absent."""
+
+_DTYPES: dict[IdKind, Any] = {
+    IdKind.INT: np.dtype(np.int64),
+    # Not S16: that drops trailing zero bytes.
+    IdKind.UUID: np.dtype("V16"),
+    IdKind.TEXT: np.dtypes.StringDType(),
+}
+
+
+@attrs.frozen
+class IdColumn:
+    """Ids of one kind: int64, 16 raw bytes, or text, in an array that cannot change."""
+
+    kind: IdKind
+    values: npt.NDArray[Any] = attrs.field(converter=frozen, eq=attrs.cmp_using(eq=np.array_equal))
+
+    def __attrs_post_init__(self) -> None:
+        if self.values.dtype != _DTYPES[self.kind]:
+            raise ValueError(f"a column of {self.kind} ids cannot hold {self.values.dtype}")
+
+    @classmethod
+    def of(cls, kind: IdKind, ids: Iterable[object]) -> Self:
+        """Return *ids*, which are valid ones of *kind*, as a column.
+
+        >>> IdColumn.of(IdKind.TEXT, ["b", "a"]).to_list()
+        ['b', 'a']
+        """
+        listed = list(ids)
+        if kind is IdKind.UUID:
+            raw = b"".join(one.bytes for one in listed if isinstance(one, UUID))
+            return cls(kind, np.frombuffer(raw, _DTYPES[kind]))
+        return cls(kind, np.array(listed, _DTYPES[kind]))
+
+    @classmethod
+    def joined(cls, kind: IdKind, columns: Iterable[Self]) -> Self:
+        """Return the ids of all *columns*, one after another."""
+        parts = [column.values for column in columns]
+        return cls(kind, np.concatenate([np.empty(0, _DTYPES[kind]), *parts]))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Id]:
+        return iter(self.to_list())
+
+    def __getitem__(self, place: int) -> Id:
+        return self.take(slice(place, place + 1)).to_list()[0]
+
+    def to_list(self) -> list[Id]:
+        """Return the ids as the host knows them."""
+        if self.kind is IdKind.UUID:
+            return [UUID(bytes=raw) for raw in self.values.tolist()]
+        ids: list[Id] = self.values.tolist()
+        return ids
+
+    def take(self, places: npt.NDArray[Any] | slice) -> Self:
+        """Return the ids at *places*: positions, a mask or a slice."""
+        return type(self)(self.kind, self.values[places])
+
+
+@attrs.frozen
+class IdIndex:
+    """Distinct ids in their order: the place of an id is its code.
+
+    UUIDs are ordered by their bytes, integers by value, texts by code point. So of two
+    ids the smaller one has the smaller code, and rules that end in "the smaller id" can
+    compare codes.
+    """
+
+    ids: IdColumn
+
+    @classmethod
+    def of(cls, kind: IdKind, *columns: IdColumn) -> Self:
+        """Return the index of every id in *columns*."""
+        everything = IdColumn.joined(kind, columns)
+        return cls(IdColumn(kind, np.unique(everything.values)))
+
+    @classmethod
+    def of_nullable(cls, kind: IdKind, ids: Sequence[object | None]) -> tuple[Self, Int32s]:
+        """Return the index of *ids* and their codes, NONE where there is no id.
+
+        >>> index, codes = IdIndex.of_nullable(IdKind.INT, [7, None, 3])
+        >>> index.ids.to_list(), codes.tolist()
+        ([3, 7], [1, -1, 0])
+        """
+        known = np.array([one is not None for one in ids], np.bool_)
+        column = IdColumn.of(kind, [one for one in ids if one is not None])
+        index = cls.of(kind, column)
+        codes = np.full(len(ids), NONE, np.int32)
+        codes[known] = index.codes(column)
+        return index, codes
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def codes(self, column: IdColumn) -> Int32s:
+        """Return the code of each id, NONE for one that is not in the index."""
+        if self.ids.kind is IdKind.TEXT:
+            # Hashing texts takes a quarter of the time of searching for them.
+            look_up = self._text_codes.get
+            listed = column.values.tolist()
+            return np.fromiter((look_up(one, NONE) for one in listed), np.int32, len(listed))
+        if len(self) == 0:
+            return np.full(len(column), NONE, np.int32)
+        places = np.searchsorted(self.ids.values, column.values)
+        places[places == len(self)] = 0
+        found = self.ids.values[places] == column.values
+        return np.where(found, places, NONE).astype(np.int32)
+
+    def code(self, one: object) -> int:
+        """Return the code of *one* id, NONE when it is not in the index."""
+        return int(self.codes(IdColumn.of(self.ids.kind, [one]))[0])
+
+    @cached_property
+    def _text_codes(self) -> dict[str, int]:
+        return {text: code for code, text in enumerate(self.ids.values.tolist())}

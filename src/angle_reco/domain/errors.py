@@ -1,0 +1,98 @@
+"""What can go wrong, one class for each thing that a caller can act on."""
+
+from collections.abc import Collection
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """Return *value* as an error text may show it: on one line, and never long."""
+    text = repr(value[: _SHOWN + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+class AngleRecoError(Exception):
+    """Anything that angle_reco raises on purpose."""
+
+
+class InvalidValueError(AngleRecoError, ValueError):
+    """A value cannot be used; the text says which, and what would be right."""
+
+    def __init__(self, what: str, value: object, expected: str) -> None:
+        super().__init__(what, value, expected)
+        self.what = what
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.what} is {shown(self.value)}, but should be {self.expected}"
+
+
+class ItemNotFoundError(AngleRecoError):
+    """No item has the requested id."""
+
+    def __init__(self, item_id: object) -> None:
+        super().__init__(item_id)
+        self.item_id = item_id
+
+    def __str__(self) -> str:
+        return f"no item with id {shown(self.item_id)}"
+
+
+class AccessDeniedError(AngleRecoError):
+    """The actor may not do this.
+
+    The text names the action alone, so that nobody learns from it whom or what there is.
+    """
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action)
+        self.action = action
+
+    def __str__(self) -> str:
+        return f"not allowed: {self.action}"
+
+
+class BadInputError(AngleRecoError):
+    """A file to be imported is not as it should be; nothing of it was stored."""
+
+    def __init__(
+        self, file: str, reason: str, *, line: int | None = None, column: str | None = None
+    ) -> None:
+        super().__init__(file, reason, line, column)
+        self.file = file
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f", line {self.line}"
+        column = "" if self.column is None else f", column {self.column}"
+        return f"{self.file}{line}{column}: {self.reason}"
+
+
+class StorageError(AngleRecoError):
+    """The database cannot be used as asked; the text says why and what would help."""
+
+
+class StorageUnavailableError(StorageError):
+    """The database did not answer."""
+
+    def __str__(self) -> str:
+        return super().__str__() or "the database does not answer"
+
+
+class StorageFullError(StorageError):
+    """There is no room left on the database's disk; nothing of the last change was kept."""
+
+    def __str__(self) -> str:
+        return "the database's disk is full; nothing of the last change was kept"
+
+
+class SchemaError(StorageError):
+    """The database holds no tables of angle_reco, or tables that are not its own."""
+
+
+def one_of(names: Collection[str]) -> str:
+    """Return what an error text says to expect where only *names* are known."""
+    return f"one of {', '.join(sorted(names))}"

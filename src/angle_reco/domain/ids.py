@@ -1,0 +1,106 @@
+"""Ids are the host's own: UUIDs, integers or texts, one kind for each entity."""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NewType, TypeAlias
+from uuid import UUID
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+
+Id: TypeAlias = UUID | int | str
+"""An id as hosts pass it in; inside, it is one of the three below."""
+
+UserId = NewType("UserId", object)
+ItemId = NewType("ItemId", object)
+CategoryId = NewType("CategoryId", object)
+
+LONGEST_TEXT_ID = 512
+"""Characters; as UTF-8 that still fits an index entry of every database."""
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_INT64 = range(-(2**63), 2**63)
+
+
+class IdKind(StrEnum):
+    """What the ids of an entity are; texts are ordered by code point."""
+
+    INT = "int"
+    UUID = "uuid"
+    TEXT = "text"
+
+    def check(self, value: object, what: str) -> Id:
+        """Return *value* if it is an id of this kind; *what* names it in the error.
+
+        Raises:
+            InvalidValueError: It is not.
+        """
+        match self:
+            case IdKind.INT if isinstance(value, int) and not isinstance(value, bool):
+                if value in _INT64:
+                    return value
+            case IdKind.UUID if isinstance(value, UUID):
+                return value
+            case IdKind.TEXT if isinstance(value, str):
+                # A long value is refused before anything reads through it.
+                if 0 < len(value) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(value):
+                    return value
+            case _:
+                pass
+        raise InvalidValueError(what, value, _EXPECTED[self])
+
+    def parse(self, text: str, what: str) -> Id:
+        """Return the id that *text* writes, as command lines and files have it.
+
+        Raises:
+            InvalidValueError: It writes none of this kind.
+        """
+        try:
+            value = _PARSERS[self](text)
+        except ValueError:
+            raise InvalidValueError(what, text, _EXPECTED[self]) from None
+        return self.check(value, what)
+
+
+_EXPECTED = {
+    IdKind.INT: "an integer of at most 64 bits",
+    IdKind.UUID: "a UUID",
+    IdKind.TEXT: f"a text of 1 to {LONGEST_TEXT_ID} printable characters",
+}
+
+_PARSERS: dict[IdKind, Callable[[str], Id]] = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
+
+
+@attrs.frozen(kw_only=True)
+class IdKinds:
+    """Which kind of id each entity of a host has."""
+
+    user: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
+    item: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
+    category: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
+
+    def user_id(self, value: object) -> UserId:
+        """Return *value* as a user's id.
+
+        Raises:
+            InvalidValueError: It is of another kind.
+        """
+        return UserId(self.user.check(value, "user id"))
+
+    def item_id(self, value: object) -> ItemId:
+        """Return *value* as an item's id.
+
+        Raises:
+            InvalidValueError: It is of another kind.
+        """
+        return ItemId(self.item.check(value, "item id"))
+
+    def category_id(self, value: object) -> CategoryId:
+        """Return *value* as a category's id.
+
+        Raises:
+            InvalidValueError: It is of another kind.
+        """
+        return CategoryId(self.category.check(value, "category id"))

@@ -1,0 +1,162 @@
+"""The files that a marketplace is imported from: their columns, and what each field may be."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TypeAlias
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.moments import check_moment, to_micros
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.validators import whole
+
+Field: TypeAlias = Callable[[str], object]
+"""Makes a text of a file into the value that is stored, or raises InvalidValueError."""
+
+LONGEST_TITLE = 100_000
+"""Characters; nobody shows more."""
+
+LONGEST_STATUS = 100
+"""Characters of a publication status."""
+
+
+@attrs.frozen(kw_only=True)
+class ImportFile:
+    """One file of a directory to import: `name.csv` or `name.csv.gz`.
+
+    *fields* are its columns in the order in which they are stored.
+    """
+
+    name: str
+    fields: dict[str, Field]
+    may_be_absent: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names that the header has to have, in any order."""
+        return tuple(self.fields)
+
+
+def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
+    """Return the files of an import, in the order in which they refer to each other.
+
+    Moments become microseconds and money units; an empty field is None, but an unknown
+    amount of a bid UNKNOWN_PRICE.
+    """
+    return (
+        ImportFile(
+            name="users",
+            fields={
+                "user_id": _id("user_id", ids.user),
+                "inserted_at": _optional(_moment("inserted_at")),
+                "last_sign_in_at": _optional(_moment("last_sign_in_at")),
+                "sign_in_count": _count("sign_in_count"),
+            },
+        ),
+        ImportFile(
+            name="items",
+            fields={
+                "item_id": _id("item_id", ids.item),
+                "category_id": _optional(_id("category_id", ids.category)),
+                "seller_id": _optional(_id("seller_id", ids.user)),
+                "title": _title,
+                "starting_price": _optional(_money("starting_price", prices)),
+                "current_price": _optional(_money("current_price", prices)),
+                "publication_status": _status,
+                "starts_at": _optional(_moment("starts_at")),
+                "end_time": _optional(_moment("end_time")),
+                "inserted_at": _optional(_moment("inserted_at")),
+            },
+        ),
+        ImportFile(
+            name="bids",
+            fields={
+                "user_id": _id("user_id", ids.user),
+                "item_id": _id("item_id", ids.item),
+                "amount": _optional(_money("amount", prices), UNKNOWN_PRICE),
+                "placed_at": _moment("placed_at"),
+            },
+        ),
+        ImportFile(
+            name="watches",
+            fields={
+                "user_id": _id("user_id", ids.user),
+                "item_id": _id("item_id", ids.item),
+                "inserted_at": _moment("inserted_at"),
+            },
+            may_be_absent=True,
+        ),
+    )
+
+
+def _optional(field: Field, absent: object = None) -> Field:
+    return lambda text: absent if text == "" else field(text)
+
+
+def _id(what: str, kind: IdKind) -> Field:
+    return lambda text: kind.parse(text, what)
+
+
+def _moment(what: str) -> Field:
+    def field(text: str) -> int:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise InvalidValueError(
+                what, text, "a moment as in ISO 8601, such as 2026-01-31T12:00:00Z"
+            ) from None
+        if moment.tzinfo is None:
+            raise InvalidValueError(
+                what, text, "a moment with its time zone, such as 2026-01-31T12:00:00Z"
+            )
+        return to_micros(check_moment(moment, what))
+
+    return field
+
+
+def _money(what: str, prices: PriceScale) -> Field:
+    def field(text: str) -> int:
+        try:
+            amount = Decimal(text)
+        except InvalidOperation:
+            raise InvalidValueError(what, text, "an amount such as 19.90") from None
+        return prices.to_units(amount, what)
+
+    return field
+
+
+def _count(what: str) -> Field:
+    def field(text: str) -> int:
+        # Digits alone: int() would also read "1_000" and " 7 ".
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise InvalidValueError(what, text, "a whole number of at least 0")
+        return whole(int(text), what, least=0)
+
+    return lambda text: 0 if text == "" else field(text)
+
+
+def _title(text: str) -> str:
+    if len(text) > LONGEST_TITLE:
+        raise InvalidValueError("title", text, f"at most {LONGEST_TITLE:,} characters")
+    return _plain("title", text)
+
+
+def _status(text: str) -> str:
+    if len(text) > LONGEST_STATUS:
+        raise InvalidValueError(
+            "publication_status", text, f"'published', or another of {LONGEST_STATUS} characters"
+        )
+    return _plain("publication_status", text)
+
+
+def _plain(what: str, text: str) -> str:
+    if "\x00" in text:
+        raise InvalidValueError(what, text, "a text without NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError(what, text, "text in UTF-8") from None
+    return text

@@ -1,0 +1,201 @@
+"""Items: what is listed, one at a time as values and in bulk as the columns of a catalogue."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId
+from angle_reco.domain.validators import is_aware
+
+
+class AuctionStatus(StrEnum):
+    """Where an auction stands, as the host says; the value is what is stored."""
+
+    PENDING = "pending"
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+    SOLD = "sold"
+    CANCELLED = "cancelled"
+
+    @property
+    def code(self) -> int:
+        """Return the small integer that stands for the status in columns."""
+        return _STATUS_CODES[self]
+
+
+_STATUS_CODES = {status: code for code, status in enumerate(AuctionStatus)}
+
+
+def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
+    """Return the status that follows from an auction's times alone, all in microseconds.
+
+    A start that is now, past or unknown makes it active, a later one scheduled.
+    """
+    if ends_at <= moment:
+        return AuctionStatus.ENDED
+    return AuctionStatus.SCHEDULED if starts_at > moment else AuctionStatus.ACTIVE
+
+
+@attrs.frozen(kw_only=True)
+class Item:
+    """One listed thing, as a marketplace keeps it.
+
+    A *status* of None follows from the times; a *current_price* is the marketplace's own
+    note, which the price that scoring uses does not need: that follows from the bids.
+    """
+
+    item_id: ItemId
+    category_id: CategoryId | None = None
+    seller_id: UserId | None = None
+    title: str = ""
+    starting_price: Decimal | None = None
+    current_price: Decimal | None = None
+    is_published: bool = True
+    status: AuctionStatus | None = None
+    starts_at: datetime | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_aware)
+    )
+    ends_at: datetime | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_aware)
+    )
+    listed_at: datetime | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_aware)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ItemCard:
+    """What an answer needs to know of an item: to show it, and whether it may be shown.
+
+    *price* is the current one; *engaged* says whether the viewer for whom the card was
+    read has bid on the item or watches it.
+    """
+
+    item_id: ItemId
+    title: str
+    category_id: CategoryId | None
+    seller_id: UserId | None
+    price: Decimal | None
+    is_published: bool
+    status: AuctionStatus
+    ends_at: datetime | None
+    listed_at: datetime | None
+    engaged: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Catalogue:
+    """Items as columns, a row an item, in the order of their ids: row and code are one.
+
+    *category* and *seller* are codes in their index, NONE where there is none. Prices are
+    in units or UNKNOWN_PRICE, ends in microseconds or NEVER, listing moments in
+    microseconds or UNKNOWN_MOMENT. *bids* counts bids, or distinct bidders where that was
+    asked for; *watchers* counts users.
+    """
+
+    items: IdIndex
+    categories: IdIndex
+    category: Int32s = attrs.field(converter=frozen)
+    sellers: IdIndex
+    seller: Int32s = attrs.field(converter=frozen)
+    prices: Int64s = attrs.field(converter=frozen)
+    is_published: Bools = attrs.field(converter=frozen)
+    status: Int8s = attrs.field(converter=frozen)
+    ends_at: Int64s = attrs.field(converter=frozen)
+    listed_at: Int64s = attrs.field(converter=frozen)
+    bids: Int64s = attrs.field(converter=frozen)
+    watchers: Int64s = attrs.field(converter=frozen)
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(
+            self,
+            items=self.items,
+            category=self.category,
+            seller=self.seller,
+            prices=self.prices,
+            is_published=self.is_published,
+            status=self.status,
+            ends_at=self.ends_at,
+            listed_at=self.listed_at,
+            bids=self.bids,
+            watchers=self.watchers,
+        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        kinds: IdKinds,
+        *,
+        item_ids: Sequence[object],
+        category_ids: Sequence[object | None],
+        seller_ids: Sequence[object | None],
+        prices: Sequence[int],
+        is_published: Sequence[bool],
+        status: Sequence[int],
+        ends_at: Sequence[int],
+        listed_at: Sequence[int],
+        bids: Sequence[int],
+        watchers: Sequence[int],
+    ) -> Self:
+        """Return the catalogue of distinct items that come in any order, a place an item."""
+        unordered = IdColumn.of(kinds.item, item_ids)
+        items = IdIndex.of(kinds.item, unordered)
+        order = np.argsort(items.codes(unordered))
+        categories, category = IdIndex.of_nullable(kinds.category, category_ids)
+        sellers, seller = IdIndex.of_nullable(kinds.user, seller_ids)
+        return cls(
+            items=items,
+            categories=categories,
+            category=category[order],
+            sellers=sellers,
+            seller=seller[order],
+            prices=np.array(prices, np.int64)[order],
+            is_published=np.array(is_published, np.bool_)[order],
+            status=np.array(status, np.int8)[order],
+            ends_at=np.array(ends_at, np.int64)[order],
+            listed_at=np.array(listed_at, np.int64)[order],
+            bids=np.array(bids, np.int64)[order],
+            watchers=np.array(watchers, np.int64)[order],
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def where(self, mask: Bools) -> Self:
+        """Return the catalogue of the rows in *mask*."""
+        return attrs.evolve(
+            self,
+            items=IdIndex(self.items.ids.take(mask)),
+            **{name: getattr(self, name)[mask] for name in _ROW_COLUMNS},
+        )
+
+    def row_of(self, item_id: ItemId) -> int:
+        """Return the row of an item, NONE when it is not here."""
+        return self.items.code(item_id)
+
+    def ids_at(self, rows: npt.NDArray[Any] | slice) -> IdColumn:
+        """Return the ids of the items in *rows*."""
+        return self.items.ids.take(rows)
+
+
+_ROW_COLUMNS = (
+    "category",
+    "seller",
+    "prices",
+    "is_published",
+    "status",
+    "ends_at",
+    "listed_at",
+    "bids",
+    "watchers",
+)

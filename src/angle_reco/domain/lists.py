@@ -1,0 +1,223 @@
+"""Lists of suggestions as they are computed in bulk and kept, one for each owner."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.arrays import Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.millionths import SCORE_TOLERANCE, Millionths
+from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source
+
+EVERYTHING = ""
+"""The owner of the popular list over all categories."""
+
+
+class ListKind(StrEnum):
+    """What a list is about: its owner is an item, a user or a category's name."""
+
+    SIMILAR = "similar"
+    PERSONAL = "personal"
+    POPULAR = "popular"
+
+
+@attrs.frozen(kw_only=True)
+class Recipe:
+    """What made a list.
+
+    That is the name of a rule, its weights by component in their order, and how many
+    suggestions were kept at most.
+    """
+
+    name: str
+    weights: tuple[tuple[str, Millionths], ...]
+    kept: int
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Return what the parts of a score are, in their order."""
+        return tuple(name for name, _ in self.weights)
+
+    def to_text(self) -> str:
+        """Return the recipe as one line of JSON, as stores keep it."""
+        return json.dumps({"name": self.name, "weights": dict(self.weights), "kept": self.kept})
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the recipe that `to_text` wrote."""
+        read = json.loads(text)
+        return cls(name=read["name"], weights=tuple(read["weights"].items()), kept=read["kept"])
+
+
+@attrs.frozen(kw_only=True)
+class Ranked:
+    """Ranked rows of a catalogue for many owners: list k is [offsets[k], offsets[k + 1]).
+
+    *parts* has a column a component, and a score is the sum of its row of parts.
+    *reasons* and *sources* are codes.
+    """
+
+    offsets: Int64s = attrs.field(converter=frozen)
+    rows: Int64s = attrs.field(converter=frozen)
+    parts: Int32s = attrs.field(converter=frozen)
+    reasons: Int8s = attrs.field(converter=frozen)
+    sources: Int8s = attrs.field(converter=frozen)
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(
+            self, rows=self.rows, parts=self.parts, reasons=self.reasons, sources=self.sources
+        )
+
+    @property
+    def scores(self) -> Int32s:
+        """Return the score of each line, in millionths."""
+        scores: Int32s = self.parts.sum(axis=1, dtype=np.int32)
+        return scores
+
+    @classmethod
+    def joined(cls, chunks: Sequence[Self], components: int) -> Self:
+        """Return the lists of all *chunks*, one after another."""
+        lengths = [np.diff(chunk.offsets) for chunk in chunks]
+        return cls(
+            offsets=np.concatenate([[0], np.cumsum(np.concatenate([[0], *lengths]))[1:]]),
+            rows=np.concatenate([np.empty(0, np.int64), *(chunk.rows for chunk in chunks)]),
+            parts=np.concatenate(
+                [np.empty((0, components), np.int32), *(chunk.parts for chunk in chunks)]
+            ),
+            reasons=np.concatenate([np.empty(0, np.int8), *(chunk.reasons for chunk in chunks)]),
+            sources=np.concatenate([np.empty(0, np.int8), *(chunk.sources for chunk in chunks)]),
+        )
+
+    def named(
+        self,
+        ids_at: Callable[[Int64s], IdColumn],
+        owners: IdColumn,
+        recipe: Recipe,
+        computed_at: datetime,
+    ) -> "Lists":
+        """Return the lists with ids in place of rows."""
+        return Lists(
+            owners=owners,
+            offsets=self.offsets,
+            items=ids_at(self.rows),
+            scores=self.scores,
+            parts=self.parts,
+            reasons=self.reasons,
+            sources=self.sources,
+            recipe=recipe,
+            computed_at=computed_at,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class StoredLine:
+    """One suggestion of a stored list; *parts* are in the order of the recipe."""
+
+    item_id: ItemId
+    score: Millionths
+    parts: tuple[Millionths, ...]
+    reason: Reason
+    source: Source
+    by_hand: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class StoredList:
+    """One owner's list as it was last computed, best first.
+
+    *covered_at* is the start of the last complete run over lists of this kind: what such
+    a run left as it was, is as fresh as the run.
+    """
+
+    lines: tuple[StoredLine, ...]
+    recipe: Recipe
+    computed_at: datetime
+    covered_at: datetime | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether there was nothing more to suggest when it was computed."""
+        return len(self.lines) < self.recipe.kept
+
+
+@attrs.frozen(kw_only=True)
+class Lists:
+    """Lists as columns: that of owner k is the lines [offsets[k], offsets[k + 1])."""
+
+    owners: IdColumn
+    offsets: Int64s = attrs.field(converter=frozen)
+    items: IdColumn
+    scores: Int32s = attrs.field(converter=frozen)
+    parts: Int32s = attrs.field(converter=frozen)
+    reasons: Int8s = attrs.field(converter=frozen)
+    sources: Int8s = attrs.field(converter=frozen)
+    recipe: Recipe
+    computed_at: datetime
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(self, owners=self.owners, offsets=self.offsets[1:])
+        check_lengths(
+            self,
+            items=self.items,
+            scores=self.scores,
+            parts=self.parts,
+            reasons=self.reasons,
+            sources=self.sources,
+        )
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def stored(self, place: int) -> StoredList:
+        """Return the list of the owner at *place* as a single value."""
+        lines = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+        return StoredList(
+            lines=tuple(
+                StoredLine(
+                    item_id=ItemId(item_id),
+                    score=score,
+                    parts=tuple(parts),
+                    reason=REASONS[reason],
+                    source=SOURCES[source],
+                )
+                for item_id, score, parts, reason, source in zip(
+                    self.items.take(lines),
+                    self.scores[lines].tolist(),
+                    self.parts[lines].tolist(),
+                    self.reasons[lines].tolist(),
+                    self.sources[lines].tolist(),
+                    strict=True,
+                )
+            ),
+            recipe=self.recipe,
+            computed_at=self.computed_at,
+        )
+
+
+def has_changed(old: StoredList, new: StoredList) -> bool:
+    """Return whether *new* is worth writing over *old*.
+
+    It is with another recipe, other items, reasons or sources, or a score that moved by
+    more than 0.0001; where a line was written by hand; and where the old one claims to
+    be from later than the new one.
+    """
+    return (
+        old.recipe != new.recipe
+        or old.computed_at > new.computed_at
+        or len(old.lines) != len(new.lines)
+        or any(map(_line_has_changed, old.lines, new.lines))
+    )
+
+
+def _line_has_changed(old: StoredLine, new: StoredLine) -> bool:
+    return (
+        old.by_hand != new.by_hand
+        or (old.item_id, old.reason, old.source) != (new.item_id, new.reason, new.source)
+        or abs(old.score - new.score) > SCORE_TOLERANCE
+    )

@@ -1,0 +1,67 @@
+"""Scores are whole millionths, so that every adapter and kernel agrees to the last bit."""
+
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import TypeAlias
+
+import numpy as np
+
+from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.errors import InvalidValueError
+
+Millionths: TypeAlias = int
+"""A fraction counted in millionths: 840_000 is 0.84."""
+
+ONE: Millionths = 1_000_000
+
+SCORE_TOLERANCE: Millionths = 100
+"""A score that moved by no more than this is not worth writing: 0.0001."""
+
+LARGEST_FACTOR = 1_000
+"""More than this no weight needs to be."""
+
+_LARGEST = 2**63 - 1
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+_MILLIONTH = Decimal("0.000001")
+
+
+def scaled(values: Int64s, by: int, over: int) -> Int64s:
+    """Return *values* · *by* / *over*, rounded to the nearest integer, halves up.
+
+    All are non-negative and *over* is positive; the results must fit 64 bits, what is
+    computed on the way need not.
+
+    >>> scaled(np.array([1, 2, 3]), by=1, over=2)
+    array([1, 1, 2])
+    """
+    largest = int(values.max(initial=0))
+    if 2 * largest * by + over <= _LARGEST:
+        return (2 * values * by + over) // (2 * over)
+    exact = (2 * values.astype(object) * by + over) // (2 * over)
+    return exact.astype(np.int64)
+
+
+def to_millionths(value: object, what: str) -> Millionths:
+    """Return a fraction such as 0.6 as whole millionths.
+
+    Raises:
+        InvalidValueError: It is no number of whole millionths.
+    """
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        try:
+            # A float means what it prints: 0.6, not 0.59999999999999997780.
+            fraction = Decimal(str(value))
+            if 0 <= fraction <= LARGEST_FACTOR:
+                return int(_EXACT.quantize(fraction, _MILLIONTH).scaleb(6))
+        except (Inexact, InvalidOperation):
+            pass
+    expected = f"a number from 0 to {LARGEST_FACTOR} with at most 6 decimals"
+    raise InvalidValueError(what, value, expected)
+
+
+def to_fraction(value: Millionths) -> float:
+    """Return millionths as the number that people read.
+
+    >>> to_fraction(840_000)
+    0.84
+    """
+    return int(value) / ONE

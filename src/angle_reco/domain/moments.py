@@ -1,0 +1,51 @@
+"""Moments are aware datetimes outside, and microseconds since 1970 in UTC inside."""
+
+from datetime import UTC, datetime, timedelta
+
+from angle_reco.domain.errors import InvalidValueError
+
+UNKNOWN_MOMENT = -(2**63)
+"""Stands for a moment nobody knows; it is earlier than all others."""
+
+NEVER = 2**63 - 1
+"""Stands for an end that never comes; it is later than all moments."""
+
+MICROSECOND = timedelta(microseconds=1)
+HOUR = timedelta(hours=1) // MICROSECOND
+DAY = timedelta(days=1) // MICROSECOND
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_micros(moment: datetime) -> int:
+    """Return an aware moment as microseconds since 1970.
+
+    >>> to_micros(datetime(1970, 1, 2, tzinfo=UTC))
+    86400000000
+    """
+    return (moment - _EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return microseconds since 1970 as a moment in UTC.
+
+    >>> from_micros(86_400_000_000)
+    datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    return _EPOCH + timedelta(microseconds=int(micros))
+
+
+def check_moment(value: object, what: str) -> datetime:
+    """Return *value* in UTC if it is an aware moment.
+
+    Raises:
+        InvalidValueError: It is none, or its time zone is not known.
+    """
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:  # the first and the last hours of the calendar
+            pass
+    raise InvalidValueError(
+        what, value, "a moment with a time zone, such as 2026-01-31T12:00:00+00:00"
+    )

@@ -1,0 +1,68 @@
+"""Money is Decimal outside, and a whole number of small units (ten-thousandths) inside."""
+
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import cached_property
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+
+UNKNOWN_PRICE = -1
+"""Stands for a price nobody knows, among units."""
+
+LARGEST_PRICE = 10**18
+"""In units; twice as much still fits 64 bits."""
+
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+
+
+@attrs.frozen
+class PriceScale:
+    """How many units make 1.00 of the host's currency; a power of ten."""
+
+    units: int = attrs.field(default=10_000)
+
+    @units.validator
+    def _is_power_of_ten(self, _: object, value: object) -> None:
+        if type(value) is not int or value not in {10**places for places in range(10)}:
+            raise InvalidValueError("price scale", value, "a power of ten from 1 to 10^9")
+
+    def to_units(self, amount: object, what: str) -> int:
+        """Return money in units.
+
+        Raises:
+            InvalidValueError: It is negative, no number, or does not fit the scale.
+        """
+        if isinstance(amount, bool) or not isinstance(amount, Decimal | int):
+            raise InvalidValueError(what, amount, self._expected)
+        try:
+            # The bounds come first: 1e999999 is never written out in digits.
+            if 0 <= amount <= LARGEST_PRICE // self.units:
+                return int(_EXACT.quantize(Decimal(amount), self._unit).scaleb(self._places))
+        except (Inexact, InvalidOperation):
+            pass
+        raise InvalidValueError(what, amount, self._expected)
+
+    def to_money(self, units: int) -> Decimal:
+        """Return units as money, without trailing zeros.
+
+        >>> PriceScale().to_money(25_500), PriceScale().to_money(30_000)
+        (Decimal('2.55'), Decimal('3'))
+        """
+        money = Decimal(units) / self.units
+        return (
+            money.to_integral_value() if money == money.to_integral_value() else money.normalize()
+        )
+
+    @cached_property
+    def _places(self) -> int:
+        return len(str(self.units)) - 1
+
+    @cached_property
+    def _unit(self) -> Decimal:
+        return Decimal(1).scaleb(-self._places)
+
+    @property
+    def _expected(self) -> str:
+        most = LARGEST_PRICE // self.units
+        return f"an amount from 0 to {most:,} with at most {self._places} decimals"

@@ -1,0 +1,137 @@
+"""How similar two items are: by category, by price and by the users they share."""
+
+from typing import Self
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.items import Catalogue
+from angle_reco.domain.lists import Recipe
+from angle_reco.domain.millionths import ONE, Millionths, scaled
+from angle_reco.domain.suggestions import Reason
+from angle_reco.domain.validators import whole
+
+SAME_CATEGORY, PRICE_RANGE, COLLABORATIVE = range(3)
+"""The columns of the parts of a similarity."""
+
+_REASONS = (Reason.SAME_CATEGORY, Reason.PRICE_RANGE, Reason.COLLABORATIVE)
+
+
+@attrs.frozen(kw_only=True)
+class SimilarityRule:
+    """What makes two items similar, and how many of the most similar are kept.
+
+    `score = category·[same] + price·[near] + shared·min(shared users / enough_shared, 1)`,
+    and only a score above the *threshold* counts.
+    """
+
+    category: Millionths = 500_000
+    price: Millionths = 300_000
+    shared: Millionths = 200_000
+    enough_shared: int = 4
+    threshold: Millionths = 300_000
+    kept: int = 40
+
+    def __attrs_post_init__(self) -> None:
+        weights = (self.category, self.price, self.shared)
+        for weight in (*weights, self.threshold):
+            whole(weight, "weight of similarity, in millionths,", least=0, most=ONE)
+        if sum(weights) > ONE:
+            raise InvalidValueError("weights of similarity", weights, "at most 1 together")
+        whole(self.enough_shared, "enough shared users", least=1, most=1_000_000)
+        whole(self.kept, "number of similar items kept", least=1, most=1_000)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return what lists made by this rule are marked with."""
+        weights = zip(_REASONS, (self.category, self.price, self.shared), strict=True)
+        return Recipe(
+            name="similarity",
+            weights=tuple((reason.value, weight) for reason, weight in weights),
+            kept=self.kept,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Originals:
+    """The items that similar ones are looked for, as columns.
+
+    *row* is the item's own row among the candidates, *category* its code there; NONE
+    where it is not open, or has no category that a candidate has.
+    """
+
+    row: Int64s = attrs.field(converter=frozen)
+    category: Int32s = attrs.field(converter=frozen)
+    prices: Int64s = attrs.field(converter=frozen)
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(self, row=self.row, category=self.category, prices=self.prices)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @classmethod
+    def all_of(cls, catalogue: Catalogue) -> Self:
+        """Return every item of *catalogue*."""
+        return cls(
+            row=np.arange(len(catalogue)), category=catalogue.category, prices=catalogue.prices
+        )
+
+    def between(self, first: int, last: int) -> Self:
+        """Return the items at places [first, last)."""
+        return type(self)(
+            row=self.row[first:last],
+            category=self.category[first:last],
+            prices=self.prices[first:last],
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Engagement:
+    """Who engaged with what: pairs of a user's code and a place, in any order.
+
+    Of a pair that comes several times, one counts.
+    """
+
+    users: Int32s = attrs.field(converter=frozen)
+    places: Int32s = attrs.field(converter=frozen)
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(self, users=self.users, places=self.places)
+
+
+def prices_near(one: Int64s, other: Int64s) -> Bools:
+    """Return which prices are near: the difference is at most half of the larger.
+
+    >>> prices_near(np.array([50, 49, 0, 0, -1]), np.array([100, 100, 0, 1, -1]))
+    array([ True, False,  True, False, False])
+    """
+    smaller, larger = np.minimum(one, other), np.maximum(one, other)
+    return (2 * smaller >= larger) & (smaller >= 0)
+
+
+def similarity_parts(
+    same_category: Bools, near: Bools, shared_users: Int64s, rule: SimilarityRule
+) -> Int32s:
+    """Return what category, price and shared users contribute, a row a pair of items.
+
+    >>> similarity_parts(
+    ...     np.array([True]), np.array([False]), np.array([3]), SimilarityRule()
+    ... ).tolist()
+    [[500000, 0, 150000]]
+    """
+    parts = np.empty((len(near), 3), np.int32)
+    parts[:, SAME_CATEGORY] = np.where(same_category, rule.category, 0)
+    parts[:, PRICE_RANGE] = np.where(near, rule.price, 0)
+    counted = np.minimum(shared_users, rule.enough_shared).astype(np.int64)
+    parts[:, COLLABORATIVE] = scaled(counted, rule.shared, rule.enough_shared)
+    return parts
+
+
+def similarity_reasons(parts: Int32s) -> Int8s:
+    """Return the code of the largest contribution of each row, the first of equal ones."""
+    codes = np.array([reason.code for reason in _REASONS], np.int8)
+    reasons: Int8s = codes[parts.argmax(axis=1)]
+    return reasons

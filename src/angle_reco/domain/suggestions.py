@@ -1,0 +1,177 @@
+"""Suggestions, why they are made, and the shelf that carries them to a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, overload
+
+import attrs
+
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.millionths import Millionths, to_fraction
+
+
+class Reason(StrEnum):
+    """Why an item is suggested; tables and columns hold its code, all else its value."""
+
+    POPULAR_IN_FAVOURITE = "popular_in_favourite"
+    FAVOURITE_CATEGORY = "favourite_category"
+    TRENDING = "trending"
+    ENDING_SOON = "ending_soon"
+    ACTIVE_AUCTION = "active_auction"
+    FOR_YOU = "for_you"
+    SAME_CATEGORY = "same_category"
+    PRICE_RANGE = "price_range"
+    COLLABORATIVE = "collaborative"
+    POPULAR = "popular"
+    POPULAR_IN_CATEGORY = "popular_in_category"
+
+    @property
+    def code(self) -> int:
+        """Return the small integer that stands for the reason in columns."""
+        return _REASON_CODES[self]
+
+
+class Source(StrEnum):
+    """Where a suggestion came from; tables and columns hold its code, all else its value."""
+
+    PERSONAL = "personal"
+    SIMILAR = "similar"
+    CATEGORY = "category"
+    POPULAR = "popular"
+
+    @property
+    def code(self) -> int:
+        """Return the small integer that stands for the source in columns."""
+        return _SOURCE_CODES[self]
+
+
+REASONS = tuple(Reason)
+SOURCES = tuple(Source)
+_REASON_CODES = {reason: code for code, reason in enumerate(REASONS)}
+_SOURCE_CODES = {source: code for code, source in enumerate(SOURCES)}
+
+
+class Freshness(StrEnum):
+    """How a shelf came to be: from a stored list and its age, or computed for this call."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    STALE_ON_ERROR = "stale_on_error"
+    COMPUTED = "computed"
+
+
+@attrs.frozen(kw_only=True)
+class Suggestion:
+    """One suggested item: its place on the shelf, and exactly why it has it.
+
+    *score* is in millionths, and the sum of the *contributions*. *card* is an `ItemCard`,
+    or what the host's own loader made of the id.
+    """
+
+    rank: int
+    item_id: ItemId
+    card: Any  # the host's own type, where the host loads its objects itself
+    score: Millionths
+    reason: Reason
+    source: Source
+    contributions: Mapping[str, Millionths]
+
+    @property
+    def sentence(self) -> str:
+        """Return the reason and its largest contributions in words.
+
+        >>> Suggestion(
+        ...     rank=1, item_id=ItemId("lot-1"), card=None, score=700_000,
+        ...     reason=Reason.FAVOURITE_CATEGORY, source=Source.PERSONAL,
+        ...     contributions={"interest": 600_000, "popularity": 100_000},
+        ... ).sentence
+        'From your favourite category: your interest 0.60, demand 0.10'
+        """
+        largest = sorted(self.contributions.items(), key=lambda part: -part[1])[:_PARTS_IN_WORDS]
+        parts = ", ".join(
+            f"{_WORDS.get(name, name.replace('_', ' '))} {to_fraction(part):.2f}"
+            for name, part in largest
+            if part
+        )
+        return f"{_PHRASES[self.reason]}: {parts}" if parts else _PHRASES[self.reason]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the suggestion as JSON has it, scores as fractions."""
+        return {
+            "rank": self.rank,
+            "item_id": json_id(self.item_id),
+            "score": to_fraction(self.score),
+            "reason": self.reason.value,
+            "source": self.source.value,
+            "sentence": self.sentence,
+            "contributions": {
+                name: to_fraction(part) for name, part in self.contributions.items() if part
+            },
+        }
+
+
+@attrs.frozen
+class Shelf(Sequence[Suggestion]):
+    """An answer: suggestions, best first, how fresh they are, and what failed on the way."""
+
+    suggestions: tuple[Suggestion, ...]
+    freshness: Freshness = attrs.field(kw_only=True)
+    degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
+
+    @property
+    def ids(self) -> tuple[ItemId, ...]:
+        """Return the ids of the items, for hosts that load their own objects."""
+        return tuple(one.item_id for one in self.suggestions)
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __iter__(self) -> Iterator[Suggestion]:
+        return iter(self.suggestions)
+
+    @overload
+    def __getitem__(self, place: int) -> Suggestion: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Suggestion]: ...
+    def __getitem__(self, place: int | slice) -> Suggestion | Sequence[Suggestion]:
+        return self.suggestions[place]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the shelf as JSON has it."""
+        return {
+            "freshness": self.freshness.value,
+            "degraded_by": list(self.degraded_by),
+            "suggestions": [one.to_json() for one in self.suggestions],
+        }
+
+
+def json_id(one: object) -> int | str:
+    """Return an id as JSON has it: integers as they are, UUIDs as text."""
+    return one if isinstance(one, int) else str(one)
+
+
+_PARTS_IN_WORDS = 2
+
+_PHRASES = {
+    Reason.POPULAR_IN_FAVOURITE: "Popular in your favourite category",
+    Reason.FAVOURITE_CATEGORY: "From your favourite category",
+    Reason.TRENDING: "Many people are watching it",
+    Reason.ENDING_SOON: "Ends within a week",
+    Reason.ACTIVE_AUCTION: "Open for bids now",
+    Reason.FOR_YOU: "Picked for you",
+    Reason.SAME_CATEGORY: "In the same category",
+    Reason.PRICE_RANGE: "At a similar price",
+    Reason.COLLABORATIVE: "Wanted by the same people",
+    Reason.POPULAR: "Popular right now",
+    Reason.POPULAR_IN_CATEGORY: "Popular in this category",
+}
+
+_WORDS = {
+    "interest": "your interest",
+    "popularity": "demand",
+    "recency": "timing",
+    "same_category": "category",
+    "price_range": "price",
+    "collaborative": "shared bidders",
+    "similarity": "similarity",
+}

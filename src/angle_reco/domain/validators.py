@@ -1,0 +1,25 @@
+"""Checks of single values that several values share."""
+
+from typing import Any
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.moments import check_moment
+
+
+def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse a moment without a time zone, as an attrs validator."""
+    check_moment(value, attribute.name)
+
+
+def whole(value: object, what: str, *, least: int, most: int = 2**63 - 1) -> int:
+    """Return *value* if it is an integer in the bounds; True is no integer.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if type(value) is int and least <= value <= most:
+        return value
+    bounds = f"of at least {least}" if most == 2**63 - 1 else f"from {least} to {most}"
+    raise InvalidValueError(what, value, f"a whole number {bounds}")

@@ -1,0 +1,30 @@
+"""What the application needs from outside, as protocols whose docstrings are contracts."""
+
+from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.kernels import Kernels
+from angle_reco.ports.permissions import Permissions
+from angle_reco.ports.stores import (
+    InterestStore,
+    ListStore,
+    StoredInterests,
+    StoreTotals,
+    Written,
+)
+from angle_reco.ports.users import UserQueries
+
+__all__ = [
+    "ActivityQueries",
+    "ActivityRecorder",
+    "CatalogQueries",
+    "Clock",
+    "InterestStore",
+    "Kernels",
+    "ListStore",
+    "Permissions",
+    "StoreTotals",
+    "StoredInterests",
+    "UserQueries",
+    "Written",
+]

@@ -1,0 +1,61 @@
+"""The host's items."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from angle_reco.domain import (
+    BidCounting,
+    Catalogue,
+    IdColumn,
+    ItemCard,
+    ItemCategories,
+    ItemId,
+    UserId,
+)
+
+
+class CatalogQueries(Protocol):
+    """What is listed, in bulk as columns and by id as cards.
+
+    With *until* the answer is as of that moment, itself included: an item listed later
+    does not exist yet, and prices and counts follow from the bids and watches until then.
+
+    Raises:
+        StorageUnavailableError: (every method) The store did not answer.
+    """
+
+    def may_be_open(
+        self,
+        at: datetime,
+        *,
+        until: datetime | None = None,
+        counting: BidCounting = BidCounting.BIDS,
+    ) -> Catalogue:
+        """Return every item that is open at a moment; others may come along.
+
+        The rule of what is open is the domain's, and is applied to the answer.
+        """
+        ...
+
+    def cards(
+        self,
+        item_ids: Collection[ItemId],
+        *,
+        at: datetime,
+        until: datetime | None = None,
+        viewer: UserId | None = None,
+    ) -> Mapping[ItemId, ItemCard]:
+        """Return the cards of the items that exist, open or not, as of *at*.
+
+        With *viewer*, `engaged` says whether that user bid on the item or watches it.
+        """
+        ...
+
+    def categories(self, items: IdColumn) -> ItemCategories:
+        """Return the category of each item, in their order; NONE for an unknown item."""
+        ...
+
+    def total(self) -> int:
+        """Return how many items there are."""
+        ...

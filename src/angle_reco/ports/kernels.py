@@ -1,0 +1,46 @@
+"""The heavy arithmetic: the domain's rules over whole catalogues and many users at once."""
+
+from typing import Protocol
+
+from angle_reco.domain import (
+    Engagement,
+    OpenMarket,
+    Originals,
+    Profiles,
+    Ranked,
+    Ranker,
+    SimilarityRule,
+)
+
+
+class Kernels(Protocol):
+    """The batch forms of the domain's rules; each gives the bits of the plain rule."""
+
+    def similar_items(
+        self,
+        market: OpenMarket,
+        originals: Originals,
+        *,
+        of_originals: Engagement,
+        of_candidates: Engagement,
+        rule: SimilarityRule,
+        keep: int,
+    ) -> Ranked:
+        """Return the *keep* open items most similar to each of *originals*.
+
+        The engagements name users by common codes, and places among the originals and
+        among the market's rows. An item is never similar to itself. Ordered by score,
+        then more shared users, then the market's order of ties; sources are `similar`.
+        """
+        ...
+
+    def homepages(
+        self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
+    ) -> Ranked:
+        """Return the best *keep* open items for each user of *profiles*.
+
+        First those of their favourite categories by score, at most `per_category` of
+        each; then the rest of those, by score; then the popular items, in their order.
+        Nothing excluded, nothing twice.
+        """
+        ...

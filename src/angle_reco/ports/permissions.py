@@ -1,0 +1,13 @@
+"""Who holds which permission, as the host says."""
+
+from typing import Protocol
+
+from angle_reco.domain import UserId
+
+
+class Permissions(Protocol):
+    """The host's permissions, asked only where the answer decides and never remembered."""
+
+    def holds(self, user_id: UserId, name: str) -> bool:
+        """Return whether a user holds the permission *name*; an unknown user holds none."""
+        ...

@@ -1,0 +1,430 @@
+"""The object a host holds, and the views of it that are bound to an actor."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+from angle_reco.adapters.clocks import FixedClock
+from angle_reco.application import (
+    Access,
+    AfterBid,
+    Answering,
+    CardLoader,
+    Computing,
+    Events,
+    Homepage,
+    JobOutcome,
+    Jobs,
+    PopularItems,
+    Progress,
+    ReadInterests,
+    SimilarItems,
+    Stats,
+    StoredResources,
+    TakeStock,
+)
+from angle_reco.bootstrap import Ports, memory_ports, sql_ports
+from angle_reco.domain import (
+    ANONYMOUS,
+    SYSTEM,
+    Actor,
+    ActorKind,
+    CategoryId,
+    Id,
+    ItemId,
+    Shelf,
+    SignIns,
+    StoredList,
+    UserId,
+    UserInterest,
+    check_moment,
+)
+from angle_reco.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from angle_reco.adapters.memory import MemoryMarketplace
+
+Permitted = Callable[[UserId, str], bool]
+"""A host's own answer to whether a user holds a permission."""
+
+
+class Recommender:
+    """Recommendations for one marketplace: events go in, and bound views answer.
+
+    The constructor takes a record of ports; `connect`, `from_engine` and `in_memory`
+    make one. Reading starts with an actor: `as_user(id)`, `anonymous` or `system`.
+    """
+
+    def __init__(
+        self, ports: Ports, settings: Settings | None = None, *, as_of: datetime | None = None
+    ) -> None:
+        """Wire the use cases.
+
+        With *as_of* everything reads and scores as at that moment, itself included:
+        nothing later exists.
+        """
+        self.settings = settings or Settings()
+        if as_of is not None:
+            as_of = check_moment(as_of, "as_of")
+            ports = attrs.evolve(ports, clock=FixedClock(as_of))
+        self.ports = ports
+        self.as_of = as_of
+        self._use_cases = _UseCases.of(ports, self.settings, as_of)
+        self._engine: sa.Engine | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        settings: Settings | None = None,
+        permissions: Permitted | None = None,
+        migrate: bool = False,
+        as_of: datetime | None = None,
+    ) -> Self:
+        """Return a recommender on a database, such as `sqlite:///shop.db`.
+
+        With *migrate* the tables are created where they are missing. `close()` lets go
+        of the connections.
+
+        Raises:
+            InvalidValueError: The URL is none of a supported database.
+            SchemaError: The database does not have the tables, or they are not ours.
+            StorageUnavailableError: The database did not answer.
+        """
+        from angle_reco.adapters.sql import open_engine
+
+        engine = open_engine(url)
+        try:
+            recommender = cls.from_engine(
+                engine, settings=settings, permissions=permissions, migrate=migrate, as_of=as_of
+            )
+        except BaseException:
+            engine.dispose()
+            raise
+        recommender._engine = engine
+        return recommender
+
+    @classmethod
+    def from_engine(
+        cls,
+        engine: "sa.Engine",
+        *,
+        settings: Settings | None = None,
+        permissions: Permitted | None = None,
+        migrate: bool = False,
+        as_of: datetime | None = None,
+    ) -> Self:
+        """Return a recommender on an engine of the host's, which stays the host's to close.
+
+        Raises:
+            SchemaError: The database does not have the tables, or they are not ours.
+            StorageUnavailableError: The database did not answer.
+        """
+        settings = settings or Settings()
+        ports = sql_ports(engine, settings, permissions=permissions, migrate=migrate)
+        return cls(ports, settings, as_of=as_of)
+
+    @classmethod
+    def in_memory(
+        cls,
+        market: "MemoryMarketplace | None" = None,
+        *,
+        settings: Settings | None = None,
+        permissions: Permitted | None = None,
+        as_of: datetime | None = None,
+    ) -> Self:
+        """Return a recommender on a marketplace in memory, by default an empty one."""
+        return cls(memory_ports(market, permissions=permissions), settings, as_of=as_of)
+
+    def close(self) -> None:
+        """Let go of the connections that `connect` opened."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def as_user(self, user_id: Id) -> "View":
+        """Return what a signed-in user may read; their own, and what is public.
+
+        Raises:
+            InvalidValueError: The id is of another kind than the settings say.
+        """
+        actor = Actor(kind=ActorKind.USER, user_id=self.settings.ids.user_id(user_id))
+        return View(self._use_cases, actor)
+
+    @property
+    def anonymous(self) -> "View":
+        """Return what a visitor may read: what is public."""
+        return View(self._use_cases, ANONYMOUS)
+
+    @property
+    def system(self) -> "View":
+        """Return the view of the host's own code, which may do everything."""
+        return View(self._use_cases, SYSTEM)
+
+    def signed_in(self, user_id: Id, at: datetime | None = None) -> bool:
+        """Count a sign-in; False when it could not be. Never raises into the request."""
+        return self._use_cases.events.signed_in(user_id, at)
+
+    def bid_placed(
+        self,
+        user_id: Id,
+        item_id: Id,
+        *,
+        amount: Decimal | None = None,
+        at: datetime | None = None,
+    ) -> bool:
+        """Note a bid; False when nothing was stored. Never raises into the request."""
+        return self._use_cases.events.bid_placed(user_id, item_id, amount, at)
+
+    def watched(self, user_id: Id, item_id: Id, *, at: datetime | None = None) -> bool:
+        """Note a watch; False when nothing was stored. Never raises into the request."""
+        return self._use_cases.events.watched(user_id, item_id, at)
+
+    def unwatched(self, user_id: Id, item_id: Id) -> bool:
+        """Note that a watch ended; False when there was none. Never raises into the request."""
+        return self._use_cases.events.unwatched(user_id, item_id)
+
+
+@attrs.frozen
+class View:
+    """What one actor may read and do; who may do what is one table of the policy.
+
+    *of* names whose results are meant: by default the user's own; the system has to say.
+    *cards* is a host's own way from item ids to its objects.
+    """
+
+    _use_cases: "_UseCases"
+    actor: Actor
+
+    def homepage(
+        self, limit: int = 20, *, of: Id | None = None, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._use_cases.homepage(self.actor, self._owner(of), limit=limit, cards=cards)
+
+    def similar_items(
+        self, item_id: Id, limit: int = 8, *, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions.
+
+        Raises:
+            InvalidValueError: The limit is no whole number of at least 1.
+            ItemNotFoundError: There is no such item.
+        """
+        return self._use_cases.similar_items(self.actor, ItemId(item_id), limit=limit, cards=cards)
+
+    def after_bid(
+        self,
+        item_id: Id,
+        limit: int = 8,
+        *,
+        of: Id | None = None,
+        suppose: bool = False,
+        cards: CardLoader | None = None,
+    ) -> Shelf:
+        """Return "You might also like" for a user who has bid on an item.
+
+        With *suppose* a bid on it right now is counted, and not stored.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+            ItemNotFoundError: There is no such item.
+        """
+        return self._use_cases.after_bid(
+            self.actor, self._owner(of), ItemId(item_id), limit=limit, suppose=suppose, cards=cards
+        )
+
+    def popular_items(
+        self, limit: int = 20, *, category: Id | None = None, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return what most people want, of everything or of one category.
+
+        Raises:
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._use_cases.popular_items(
+            self.actor,
+            category=None if category is None else CategoryId(category),
+            limit=limit,
+            cards=cards,
+        )
+
+    def interests(
+        self, limit: int | None = None, *, of: Id | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return what a user is drawn to, the strongest first; without a limit all of it.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._use_cases.interests(self.actor, self._owner(of), limit=limit)
+
+    def sign_ins(self, *, of: Id | None = None) -> SignIns | None:
+        """Return when a user last signed in and how often, None for an unknown user.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+        """
+        return self._use_cases.stored.sign_ins(self.actor, self._owner(of))
+
+    def get_interests(self, *, of: Id | None = None) -> tuple[UserInterest, ...]:
+        """Return a user's stored interests, neither computed nor checked for their age.
+
+        Raises:
+            AccessDeniedError: They are not the actor's to see.
+        """
+        return self._use_cases.stored.get_interests(self.actor, self._owner(of))
+
+    def get_top_interests(
+        self, limit: int = 5, *, of: Id | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return a user's strongest stored interests.
+
+        Raises:
+            AccessDeniedError: They are not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._use_cases.stored.get_interests(self.actor, self._owner(of), limit=limit)
+
+    def get_recommendations(self, *, of: Id | None = None) -> StoredList | None:
+        """Return a user's homepage as it is stored, None when there is none.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+        """
+        return self._use_cases.stored.get_recommendations(self.actor, self._owner(of))
+
+    def find_similar_items(self, item_id: Id) -> StoredList | None:
+        """Return an item's similar items as they are stored, None when there are none."""
+        return self._use_cases.stored.find_similar_items(self.actor, ItemId(item_id))
+
+    def find_stale_recommendations(
+        self, *, older_than: timedelta | None = None
+    ) -> Sequence[object]:
+        """Return the users whose stored homepages are no longer fresh, or older than that.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        return self._use_cases.stored.find_stale_recommendations(self.actor, older_than=older_than)
+
+    def run_job(
+        self,
+        name: str,
+        *,
+        item_id: Id | None = None,
+        progress: Progress = lambda what, done, total: None,
+    ) -> JobOutcome:
+        """Run a job now and wait for it; similarities also for one item alone.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job, or it is not for one item.
+            ItemNotFoundError: There is no such item.
+        """
+        item = None if item_id is None else ItemId(item_id)
+        return self._use_cases.jobs.run(self.actor, name, item_id=item, progress=progress)
+
+    def stats(self) -> Stats:
+        """Return how much there is and how old it is.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        return self._use_cases.take_stock(self.actor)
+
+    def _owner(self, of: Id | None) -> UserId | None:
+        return self.actor.user_id if of is None else UserId(of)
+
+
+@attrs.frozen(kw_only=True)
+class _UseCases:
+    """Every use case of one recommender, wired."""
+
+    homepage: Homepage
+    similar_items: SimilarItems
+    after_bid: AfterBid
+    popular_items: PopularItems
+    interests: ReadInterests
+    stored: StoredResources
+    jobs: Jobs
+    take_stock: TakeStock
+    events: Events
+
+    @classmethod
+    def of(cls, ports: Ports, settings: Settings, as_of: datetime | None) -> "_UseCases":
+        access = Access(permissions=ports.permissions)
+        computing = Computing(
+            activity=ports.activity,
+            catalog=ports.catalog,
+            kernels=ports.kernels,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        )
+        answering = Answering(
+            lists=ports.lists,
+            catalog=ports.catalog,
+            computing=computing,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        )
+        events = Events(
+            users=ports.users, recorder=ports.recorder, clock=ports.clock, settings=settings
+        )
+        return cls(
+            homepage=Homepage(access=access, answering=answering),
+            similar_items=SimilarItems(access=access, answering=answering),
+            after_bid=AfterBid(access=access, answering=answering),
+            popular_items=PopularItems(access=access, answering=answering),
+            interests=ReadInterests(access=access, answering=answering, interests=ports.interests),
+            stored=StoredResources(
+                access=access,
+                users=ports.users,
+                interests=ports.interests,
+                lists=ports.lists,
+                clock=ports.clock,
+                settings=settings,
+                as_of=as_of,
+            ),
+            jobs=Jobs(
+                access=access,
+                users=ports.users,
+                catalog=ports.catalog,
+                interests=ports.interests,
+                lists=ports.lists,
+                computing=computing,
+                clock=ports.clock,
+                settings=settings,
+                as_of=as_of,
+            ),
+            take_stock=TakeStock(
+                access=access,
+                users=ports.users,
+                activity=ports.activity,
+                catalog=ports.catalog,
+                interests=ports.interests,
+                lists=ports.lists,
+                events=events,
+            ),
+            events=events,
+        )
