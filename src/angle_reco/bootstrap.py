@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from angle_reco.application import JOBS
 from angle_reco.domain import UserId
 from angle_reco.ports import (
     ActivityQueries,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from angle_reco.adapters.memory import MemoryMarketplace
     from angle_reco.adapters.sql import ImportOutcome
+
+JOB_NAMES = tuple(JOBS)
+"""Every job, in the order in which they are best run by hand."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,6 +146,38 @@ def import_marketplace(
             skip_bad_rows=skip_bad_rows,
             progress=progress,
         )
+    finally:
+        engine.dispose()
+
+
+def create_schema(url: str, settings: Settings) -> bool:
+    """Create whatever is missing of our tables; False when all of it was there.
+
+    Raises:
+        SchemaError: There are tables already that are not ours.
+        StorageUnavailableError: The database did not answer.
+    """
+    from angle_reco.adapters.sql import Tables, migrate_up, open_engine
+
+    engine = open_engine(url)
+    try:
+        return migrate_up(engine, Tables.of(settings.ids))
+    finally:
+        engine.dispose()
+
+
+def drop_schema(url: str, settings: Settings) -> bool:
+    """Drop every table of ours with all it holds; False when there was none.
+
+    Raises:
+        SchemaError: The tables there are not ours.
+        StorageUnavailableError: The database did not answer.
+    """
+    from angle_reco.adapters.sql import Tables, migrate_down, open_engine
+
+    engine = open_engine(url)
+    try:
+        return migrate_down(engine, Tables.of(settings.ids))
     finally:
         engine.dispose()
 

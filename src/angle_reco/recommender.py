@@ -33,13 +33,15 @@ from angle_reco.domain import (
     Actor,
     ActorKind,
     CategoryId,
-    Id,
+    CategoryRef,
     ItemId,
+    ItemRef,
     Shelf,
     SignIns,
     StoredList,
     UserId,
     UserInterest,
+    UserRef,
     check_moment,
 )
 from angle_reco.settings import Settings
@@ -153,7 +155,7 @@ class Recommender:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def as_user(self, user_id: Id) -> "View":
+    def as_user(self, user_id: UserRef) -> "View":
         """Return what a signed-in user may read; their own, and what is public.
 
         Raises:
@@ -172,14 +174,14 @@ class Recommender:
         """Return the view of the host's own code, which may do everything."""
         return View(self._use_cases, SYSTEM)
 
-    def signed_in(self, user_id: Id, at: datetime | None = None) -> bool:
+    def signed_in(self, user_id: UserRef, at: datetime | None = None) -> bool:
         """Count a sign-in; False when it could not be. Never raises into the request."""
         return self._use_cases.events.signed_in(user_id, at)
 
     def bid_placed(
         self,
-        user_id: Id,
-        item_id: Id,
+        user_id: UserRef,
+        item_id: ItemRef,
         *,
         amount: Decimal | None = None,
         at: datetime | None = None,
@@ -187,11 +189,11 @@ class Recommender:
         """Note a bid; False when nothing was stored. Never raises into the request."""
         return self._use_cases.events.bid_placed(user_id, item_id, amount, at)
 
-    def watched(self, user_id: Id, item_id: Id, *, at: datetime | None = None) -> bool:
+    def watched(self, user_id: UserRef, item_id: ItemRef, *, at: datetime | None = None) -> bool:
         """Note a watch; False when nothing was stored. Never raises into the request."""
         return self._use_cases.events.watched(user_id, item_id, at)
 
-    def unwatched(self, user_id: Id, item_id: Id) -> bool:
+    def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
         """Note that a watch ended; False when there was none. Never raises into the request."""
         return self._use_cases.events.unwatched(user_id, item_id)
 
@@ -208,7 +210,7 @@ class View:
     actor: Actor
 
     def homepage(
-        self, limit: int = 20, *, of: Id | None = None, cards: CardLoader | None = None
+        self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
     ) -> Shelf:
         """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
 
@@ -219,7 +221,7 @@ class View:
         return self._use_cases.homepage(self.actor, self._owner(of), limit=limit, cards=cards)
 
     def similar_items(
-        self, item_id: Id, limit: int = 8, *, cards: CardLoader | None = None
+        self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
     ) -> Shelf:
         """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions.
 
@@ -231,10 +233,10 @@ class View:
 
     def after_bid(
         self,
-        item_id: Id,
+        item_id: ItemRef,
         limit: int = 8,
         *,
-        of: Id | None = None,
+        of: UserRef | None = None,
         suppose: bool = False,
         cards: CardLoader | None = None,
     ) -> Shelf:
@@ -252,7 +254,11 @@ class View:
         )
 
     def popular_items(
-        self, limit: int = 20, *, category: Id | None = None, cards: CardLoader | None = None
+        self,
+        limit: int = 20,
+        *,
+        category: CategoryRef | None = None,
+        cards: CardLoader | None = None,
     ) -> Shelf:
         """Return what most people want, of everything or of one category.
 
@@ -267,7 +273,7 @@ class View:
         )
 
     def interests(
-        self, limit: int | None = None, *, of: Id | None = None
+        self, limit: int | None = None, *, of: UserRef | None = None
     ) -> tuple[UserInterest, ...]:
         """Return what a user is drawn to, the strongest first; without a limit all of it.
 
@@ -277,7 +283,7 @@ class View:
         """
         return self._use_cases.interests(self.actor, self._owner(of), limit=limit)
 
-    def sign_ins(self, *, of: Id | None = None) -> SignIns | None:
+    def sign_ins(self, *, of: UserRef | None = None) -> SignIns | None:
         """Return when a user last signed in and how often, None for an unknown user.
 
         Raises:
@@ -285,7 +291,7 @@ class View:
         """
         return self._use_cases.stored.sign_ins(self.actor, self._owner(of))
 
-    def get_interests(self, *, of: Id | None = None) -> tuple[UserInterest, ...]:
+    def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
         """Return a user's stored interests, neither computed nor checked for their age.
 
         Raises:
@@ -294,7 +300,7 @@ class View:
         return self._use_cases.stored.get_interests(self.actor, self._owner(of))
 
     def get_top_interests(
-        self, limit: int = 5, *, of: Id | None = None
+        self, limit: int = 5, *, of: UserRef | None = None
     ) -> tuple[UserInterest, ...]:
         """Return a user's strongest stored interests.
 
@@ -304,7 +310,7 @@ class View:
         """
         return self._use_cases.stored.get_interests(self.actor, self._owner(of), limit=limit)
 
-    def get_recommendations(self, *, of: Id | None = None) -> StoredList | None:
+    def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
         """Return a user's homepage as it is stored, None when there is none.
 
         Raises:
@@ -312,7 +318,7 @@ class View:
         """
         return self._use_cases.stored.get_recommendations(self.actor, self._owner(of))
 
-    def find_similar_items(self, item_id: Id) -> StoredList | None:
+    def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
         """Return an item's similar items as they are stored, None when there are none."""
         return self._use_cases.stored.find_similar_items(self.actor, ItemId(item_id))
 
@@ -330,7 +336,7 @@ class View:
         self,
         name: str,
         *,
-        item_id: Id | None = None,
+        item_id: ItemRef | None = None,
         progress: Progress = lambda what, done, total: None,
     ) -> JobOutcome:
         """Run a job now and wait for it; similarities also for one item alone.
@@ -351,7 +357,7 @@ class View:
         """
         return self._use_cases.take_stock(self.actor)
 
-    def _owner(self, of: Id | None) -> UserId | None:
+    def _owner(self, of: UserRef | None) -> UserId | None:
         return self.actor.user_id if of is None else UserId(of)
 
 

@@ -29,7 +29,7 @@ _LEVEL_WIDTH = 0.3  # how much of a category's price range somebody looks at
 _PRICE_SPREAD = 0.8  # sigma of the logarithm of starting prices within a category
 _STATUSES = np.array(("published", "withdrawn", "draft"), dtype=object)
 _STATUS_SHARES = (0.96, 0.02, 0.02)
-_ROUNDS = 16  # of drawing what is still missing
+_ROUNDS = 30  # of drawing what is still missing
 _CHUNK = 200_000  # draws, or rows of a file, at once
 
 
@@ -345,13 +345,14 @@ def _gather(count: int, act: Callable[[int], Int64s], settle: Callable[[Int64s],
     """Return *count* settled events, or fewer where no more find a place."""
     events = np.empty((3, 0), dtype=np.int64)
     for _ in range(_ROUNDS):
-        missing = count - events.shape[1]
-        if missing == 0:
-            break
-        looks = min(count, 3 * missing) + 1_000  # some find no place
+        found = events.shape[1]
+        missing = count - found
+        looks = min(count, 3 * missing) + 1_000  # since some find no place
         sizes = (min(_CHUNK, looks - start) for start in range(0, looks, _CHUNK))
-        more = np.concatenate([act(size) for size in sizes], axis=1)
-        events = settle(np.concatenate((events, more[:, :missing]), axis=1))
+        more = np.concatenate([act(size) for size in sizes], axis=1)[:, :missing]
+        events = settle(np.concatenate((events, more), axis=1))
+        if events.shape[1] == count or events.shape[1] - found < missing // 100:
+            break
     return events
 
 

@@ -58,11 +58,15 @@ from angle_reco.domain.freshness import (
 from angle_reco.domain.ids import (
     LONGEST_TEXT_ID,
     CategoryId,
+    CategoryRef,
     Id,
     IdKind,
     IdKinds,
     ItemId,
+    ItemRef,
     UserId,
+    UserRef,
+    json_id,
 )
 from angle_reco.domain.import_format import (
     LONGEST_STATUS,
@@ -183,7 +187,6 @@ from angle_reco.domain.suggestions import (
     Shelf,
     Source,
     Suggestion,
-    json_id,
 )
 from angle_reco.domain.users import (
     SignIns,
@@ -242,6 +245,7 @@ __all__ = [
     "Bools",
     "Catalogue",
     "CategoryId",
+    "CategoryRef",
     "Component",
     "Decay",
     "DecaySteps",
@@ -270,6 +274,7 @@ __all__ = [
     "ItemCategories",
     "ItemId",
     "ItemNotFoundError",
+    "ItemRef",
     "ListKind",
     "Lists",
     "Millionths",
@@ -296,6 +301,7 @@ __all__ = [
     "User",
     "UserId",
     "UserInterest",
+    "UserRef",
     "Watch",
     "check_lengths",
     "check_moment",

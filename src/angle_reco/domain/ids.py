@@ -17,6 +17,11 @@ UserId = NewType("UserId", object)
 ItemId = NewType("ItemId", object)
 CategoryId = NewType("CategoryId", object)
 
+UserRef: TypeAlias = Id | UserId
+ItemRef: TypeAlias = Id | ItemId
+CategoryRef: TypeAlias = Id | CategoryId
+"""What public calls take: a host's id as it is, or one that came out of the library."""
+
 LONGEST_TEXT_ID = 512
 """Characters; as UTF-8 that still fits an index entry of every database."""
 
@@ -71,6 +76,11 @@ _EXPECTED = {
 }
 
 _PARSERS: dict[IdKind, Callable[[str], Id]] = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
+
+
+def json_id(one: object) -> int | str:
+    """Return an id as JSON has it: integers as they are, UUIDs as text."""
+    return one if isinstance(one, int) else str(one)
 
 
 @attrs.frozen(kw_only=True)

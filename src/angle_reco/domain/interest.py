@@ -10,8 +10,14 @@ from angle_reco.domain.arrays import Int32s, Int64s, check_lengths, frozen, star
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.decay import Decay, DecaySteps, decayed
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.ids import CategoryId, IdKinds, UserId
-from angle_reco.domain.millionths import LARGEST_FACTOR, ONE, SCORE_TOLERANCE, Millionths
+from angle_reco.domain.ids import CategoryId, IdKinds, UserId, json_id
+from angle_reco.domain.millionths import (
+    LARGEST_FACTOR,
+    ONE,
+    SCORE_TOLERANCE,
+    Millionths,
+    to_fraction,
+)
 from angle_reco.domain.moments import MICROSECOND, from_micros, to_micros
 from angle_reco.domain.validators import whole
 
@@ -45,6 +51,16 @@ class UserInterest:
     strength: Millionths
     interaction_count: int
     last_interaction_at: datetime
+
+    def to_json(self) -> dict[str, object]:
+        """Return the interest as JSON has it, score and strength as numbers."""
+        return {
+            "category_id": json_id(self.category_id),
+            "score": to_fraction(self.score),
+            "strength": to_fraction(self.strength),
+            "interaction_count": self.interaction_count,
+            "last_interaction_at": self.last_interaction_at.isoformat(),
+        }
 
 
 @attrs.frozen(kw_only=True)

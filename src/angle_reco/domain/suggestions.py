@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import attrs
 
-from angle_reco.domain.ids import ItemId
+from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.millionths import Millionths, to_fraction
 
 
@@ -85,7 +85,7 @@ class Suggestion:
         ...     reason=Reason.FAVOURITE_CATEGORY, source=Source.PERSONAL,
         ...     contributions={"interest": 600_000, "popularity": 100_000},
         ... ).sentence
-        'From your favourite category: your interest 0.60, demand 0.10'
+        'From your favourite category: interest 0.60, demand 0.10'
         """
         largest = sorted(self.contributions.items(), key=lambda part: -part[1])[:_PARTS_IN_WORDS]
         parts = ", ".join(
@@ -145,11 +145,6 @@ class Shelf(Sequence[Suggestion]):
         }
 
 
-def json_id(one: object) -> int | str:
-    """Return an id as JSON has it: integers as they are, UUIDs as text."""
-    return one if isinstance(one, int) else str(one)
-
-
 _PARTS_IN_WORDS = 2
 
 _PHRASES = {
@@ -167,11 +162,9 @@ _PHRASES = {
 }
 
 _WORDS = {
-    "interest": "your interest",
     "popularity": "demand",
     "recency": "timing",
     "same_category": "category",
     "price_range": "price",
     "collaborative": "shared bidders",
-    "similarity": "similarity",
 }

@@ -53,6 +53,10 @@ class ImportOutcome:
     files: dict[str, Imported]
     bad_rows: tuple[str, ...]
 
+    def to_json(self) -> dict[str, object]:
+        """Return the outcome as JSON has it."""
+        return attrs.asdict(self)
+
 
 def import_directory(
     engine: sa.Engine,

@@ -1,5 +1,7 @@
 """Creating the tables, and telling a database of ours from any other."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.engine import reading, transaction
@@ -14,6 +16,8 @@ def schema_version(engine: sa.Engine, tables: Tables) -> int | None:
     Raises:
         SchemaError: The ids there are of other kinds, or it was made by a later release.
     """
+    if engine.dialect.name == "sqlite" and not _is_there(engine):
+        return None
     with reading(engine) as connection:
         return _version(connection, tables)
 
@@ -26,8 +30,9 @@ def require_schema(engine: sa.Engine, tables: Tables) -> None:
     """
     if schema_version(engine, tables) is None:
         raise SchemaError(
-            f"{engine.url.database} holds no tables of angle_reco: create them with"
-            " `angle-reco migrate up`, or connect with migrate=True"
+            f"{engine.url.database} holds no marketplace: bring one in with `angle-reco import"
+            " DIRECTORY`, or create the tables with `angle-reco migrate up`"
+            " (in Python: connect with migrate=True)"
         )
 
 
@@ -85,6 +90,12 @@ def migrate_down(engine: sa.Engine, tables: Tables) -> bool:
                 connection.exec_driver_sql(f"DROP VIEW {quoted}")
         tables.metadata.drop_all(connection)
     return True
+
+
+def _is_there(engine: sa.Engine) -> bool:
+    """Return whether there is a file to look into: connecting would make one."""
+    name = engine.url.database
+    return not name or name == ":memory:" or Path(name).exists()
 
 
 def _version(connection: sa.Connection, tables: Tables) -> int | None:

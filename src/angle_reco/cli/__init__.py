@@ -1,0 +1,5 @@
+"""The command line."""
+
+from angle_reco.cli.commands import run
+
+__all__ = ["run"]

@@ -1,0 +1,291 @@
+"""The commands. Each opens a recommender, asks it as the system, and prints the answer."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from click.exceptions import NoArgsIsHelpError
+
+from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, Shelf
+from angle_reco.bootstrap import JOB_NAMES, create_schema, drop_schema, import_marketplace
+from angle_reco.cli.demo import show_demo
+from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
+from angle_reco.cli.output import (
+    console,
+    day,
+    facts_table,
+    interests_table,
+    print_json,
+    progress,
+    remark,
+    shelf_text,
+)
+
+IDS = IdKinds()
+MOST = 1_000
+MOST_SIMILAR = 20
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command and return its exit status: 0, or 2 after a line that says why not."""
+    logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
+    try:
+        status = angle_reco.main(list(args), prog_name="angle-reco", standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        click.echo(error.message)
+        return 0
+    except click.ClickException as error:
+        return _failed(error.format_message())
+    except AngleRecoError as error:
+        return _failed(str(error))
+    except click.Abort:
+        return _failed("stopped")
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough; nothing may be written at exit either.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def _failed(reason: str) -> int:
+    line = " ".join(reason.split())
+    print(f"angle-reco: {line}", file=sys.stderr)
+    return 2
+
+
+@click.group(context_settings={"help_option_names": ["--help"], "max_content_width": 80})
+@click.version_option(package_name="angle-reco", message="angle-reco %(version)s")
+def angle_reco() -> None:
+    """Recommendations for auction sites and marketplaces.
+
+    Begin with `angle-reco demo`, or bring your own data: `import` a directory of CSV
+    files, `run all` jobs, and ask for a `homepage`.
+    """
+
+
+@angle_reco.command(cls=Command)
+@click.option(
+    "--database",
+    metavar="URL",
+    default="sqlite:///angle_reco_demo.db",
+    show_default=True,
+    help="A new database for it; that of an earlier demo is made anew.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Another seed makes another marketplace.",
+)
+def demo(database: str, seed: int) -> None:
+    """Make a small auction site up and show what it would recommend."""
+    show_demo(database, seed)
+
+
+@angle_reco.command("import", cls=Command)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them.")
+@on_database(reads=False)
+def import_(target: Target, directory: Path, skip_bad_rows: bool) -> None:
+    """Import a marketplace from a DIRECTORY of CSV files.
+
+    It holds users, items, bids and, if there are any, watches: each a .csv or .csv.gz
+    with a header. All of it is stored or nothing, and importing it again changes nothing.
+    """
+    with progress() as report:
+        outcome = import_marketplace(
+            target.database, directory, Settings(), skip_bad_rows=skip_bad_rows, progress=report
+        )
+    for row in outcome.bad_rows:
+        remark(f"left out: {row}")
+    if target.as_json:
+        print_json(outcome.to_json())
+        return
+    rows = [
+        (name, f"{one.new:,}", f"{one.updated:,}", f"{one.unchanged:,}", f"{one.bad:,}")
+        for name, one in outcome.files.items()
+    ]
+    header = ("", "new", "updated", "unchanged", "bad rows")
+    console().print(facts_table(header, rows, right=range(1, 5)))
+
+
+@angle_reco.command(cls=Command)
+@click.argument("direction", type=click.Choice(["up", "down", "status"]))
+@click.option("--yes", is_flag=True, help="With down: yes, drop the tables with all they hold.")
+@on_database(reads=False)
+def migrate(target: Target, direction: str, yes: bool) -> None:
+    """Create the tables (up), drop them (down), or tell whether they are there (status)."""
+    if direction == "down" and not yes:
+        raise click.UsageError("down drops every table with all it holds: say --yes to do so")
+    if direction == "down":
+        did = "dropped" if drop_schema(target.database, Settings()) else "nothing to drop"
+    elif direction == "up":
+        did = "created" if create_schema(target.database, Settings()) else "up to date"
+    else:
+        with target.recommender():
+            did = "up to date"
+    if target.as_json:
+        print_json({"schema": did})
+    else:
+        console().print(f"schema: {did}")
+
+
+@angle_reco.command("run", cls=Command)
+@click.argument(
+    "jobs", nargs=-1, required=True, metavar="JOB...", type=click.Choice([*JOB_NAMES, "all"])
+)
+@click.option("--item", metavar="ITEM", help="Similarities of this item alone.")
+@on_database(reads=True)
+def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
+    """Run jobs now, one after another; `all` stands for the four of them.
+
+    refresh_user_interests, generate_popular_items, generate_recommendations and
+    compute_item_similarities store what later calls answer from.
+    """
+    names = list(JOB_NAMES) if "all" in jobs else list(jobs)
+    item_id = None if item is None else parsed_id(IDS.item, item, "item id")
+    with target.recommender() as recommender, progress() as report:
+        outcomes = [
+            recommender.system.run_job(name, item_id=item_id, progress=report) for name in names
+        ]
+    if target.as_json:
+        print_json({"runs": [outcome.to_json() for outcome in outcomes]})
+        return
+    rows = [
+        (
+            one.job,
+            f"{one.scope:,}",
+            f"{one.changed:,}",
+            f"{one.unchanged:,}",
+            f"{one.removed:,}",
+            f"{one.seconds:.1f} s",
+        )
+        for one in outcomes
+    ]
+    header = ("job", "for", "changed", "unchanged", "removed", "time")
+    console().print(facts_table(header, rows, right=range(1, 6)))
+
+
+@angle_reco.command(cls=Command)
+@click.argument("user")
+@limit_option(20, MOST)
+@on_database(reads=True)
+def homepage(target: Target, user: str, limit: int) -> None:
+    """Show what USER would see first: "Recommended for you"."""
+    with target.recommender() as recommender:
+        user_id = _known_user(recommender, user)
+        _print_shelf(target, recommender.system.homepage(limit, of=user_id), limit, MOST)
+
+
+@angle_reco.command(cls=Command)
+@click.argument("item")
+@limit_option(8, MOST_SIMILAR)
+@on_database(reads=True)
+def similar(target: Target, item: str, limit: int) -> None:
+    """Show what is similar to ITEM."""
+    item_id = parsed_id(IDS.item, item, "item id")
+    with target.recommender() as recommender:
+        shelf = recommender.system.similar_items(item_id, limit)
+        _print_shelf(target, shelf, limit, MOST_SIMILAR)
+
+
+@angle_reco.command("after-bid", cls=Command)
+@click.argument("user")
+@click.argument("item")
+@click.option("--suppose", is_flag=True, help="Count a bid on ITEM right now; it is not stored.")
+@limit_option(8, MOST)
+@on_database(reads=True)
+def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -> None:
+    """Show what USER might also like, having bid on ITEM."""
+    item_id = parsed_id(IDS.item, item, "item id")
+    with target.recommender() as recommender:
+        user_id = _known_user(recommender, user)
+        shelf = recommender.system.after_bid(item_id, limit, of=user_id, suppose=suppose)
+        _print_shelf(target, shelf, limit, MOST)
+
+
+@angle_reco.command(cls=Command)
+@click.option("--category", metavar="ID", help="Of this category alone.")
+@limit_option(20, MOST)
+@on_database(reads=True)
+def popular(target: Target, category: str | None, limit: int) -> None:
+    """Show what most people want."""
+    category_id = None if category is None else parsed_id(IDS.category, category, "category id")
+    with target.recommender() as recommender:
+        shelf = recommender.system.popular_items(limit, category=category_id)
+        _print_shelf(target, shelf, limit, MOST)
+
+
+@angle_reco.command(cls=Command)
+@click.argument("user")
+@limit_option(None, MOST)
+@on_database(reads=True)
+def interests(target: Target, user: str, limit: int | None) -> None:
+    """Show what USER is drawn to, by category."""
+    with target.recommender() as recommender:
+        found = recommender.system.interests(limit, of=_known_user(recommender, user))
+    _remark_limit(limit, MOST)
+    if target.as_json:
+        print_json({"interests": [one.to_json() for one in found]})
+    elif found:
+        console().print(interests_table(found))
+    else:
+        console().print("no interests: nothing with a category bid on or watched lately")
+
+
+@angle_reco.command(cls=Command)
+@on_database(reads=True)
+def stats(target: Target) -> None:
+    """Show how much there is, and how old what jobs have stored is."""
+    with target.recommender() as recommender:
+        taken = recommender.system.stats()
+    if target.as_json:
+        print_json(taken.to_json())
+        return
+    counts = [
+        ("users", f"{taken.users:,}"),
+        ("items", f"{taken.items:,}"),
+        ("bids", f"{taken.bids:,}"),
+        ("watches", f"{taken.watches:,}"),
+    ]
+    kept = {"interests": taken.interests, **{f"{k} lists": t for k, t in taken.lists.items()}}
+    rows = [
+        (name, f"{one.owners:,}", f"{one.rows:,}", day(one.newest_at), day(one.covered_at))
+        for name, one in kept.items()
+    ]
+    where = console()
+    where.print(facts_table(("marketplace", ""), counts, right=[1]))
+    where.print()
+    header = ("stored", "for", "rows", "newest", "last complete run")
+    where.print(facts_table(header, rows, right=[1, 2]))
+
+
+def _known_user(recommender: Recommender, user: str) -> Any:
+    """Return a user's id; an unknown one is remarked on and has done nothing."""
+    user_id = parsed_id(IDS.user, user, "user id")
+    if recommender.system.sign_ins(of=user_id) is None:
+        remark(f"no user {user!r} is known, so nothing is known of their interests")
+    return user_id
+
+
+def _print_shelf(target: Target, shelf: Shelf, limit: int, most: int) -> None:
+    _remark_limit(limit, most)
+    if target.as_json:
+        print_json(shelf.to_json())
+    elif len(shelf):
+        console().print(shelf_text(shelf))
+    else:
+        console().print("nothing to suggest: no open item is left")
+
+
+def _remark_limit(limit: int | None, most: int) -> None:
+    if limit is not None and limit > most:
+        remark(f"--limit {limit} counts as {most:,}, the most there is")

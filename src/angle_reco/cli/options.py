@@ -1,0 +1,149 @@
+"""What commands have in common: their options, how they are read, and the database behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import attrs
+import rich_click as click
+
+from angle_reco import IdKind, InvalidValueError, Recommender, Settings
+from angle_reco.domain import check_moment
+
+DEFAULT_DATABASE = "sqlite:///angle_reco.db"
+
+_Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Command(click.RichCommand):
+    """A command whose arguments may be ids that begin with a dash.
+
+    There are no options of one letter, so `-42` is an id. What begins with two dashes is
+    an option, known or mistyped, unless it comes after `--`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {})["ignore_unknown_options"] = True
+        super().__init__(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse unknown options, then read *args* as click does."""
+        known = {name for option in self.get_params(ctx) for name in option.opts}
+        for arg in args[: args.index("--") if "--" in args else None]:
+            name = arg.split("=", 1)[0]
+            if name.startswith("--") and name not in known:
+                raise click.NoSuchOption(name, possibilities=sorted(known), ctx=ctx)
+        return super().parse_args(ctx, args)
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment with its time zone, in ISO 8601."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment that *value* writes."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return check_moment(datetime.fromisoformat(value), "time").astimezone(UTC)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no moment with a time zone, such as 2026-01-31T12:00:00Z",
+                param,
+                ctx,
+            )
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Which database a command works on, as of when, and how it answers."""
+
+    database: str
+    as_of: datetime | None = None
+    ranker: str | None = None
+    as_json: bool = False
+
+    @contextmanager
+    def recommender(self) -> Iterator[Recommender]:
+        """Open the recommender on the reference schema of the database."""
+        settings = Settings() if self.ranker is None else Settings(ranker=self.ranker)
+        with Recommender.connect(self.database, settings=settings, as_of=self.as_of) as recommender:
+            yield recommender
+
+
+def on_database(*, reads: bool) -> _Decorator:
+    """Give a command the options of `Target`, and hand it one as its first argument."""
+    options = [
+        click.option(
+            "--database",
+            envvar="ANGLE_RECO_DATABASE",
+            default=DEFAULT_DATABASE,
+            show_default=True,
+            show_envvar=True,
+            metavar="URL",
+            help="The database to work on.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+    ]
+    if reads:
+        options += [
+            click.option(
+                "--as-of",
+                type=Moment(),
+                metavar="TIME",
+                help="Read and score as at that moment, such as 2026-01-31T12:00:00Z:"
+                " nothing later exists.",
+            ),
+            click.option(
+                "--ranker", metavar="NAME", help="Rank homepages with this one, such as classic."
+            ),
+        ]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def with_target(
+            database: str,
+            as_json: bool,
+            as_of: datetime | None = None,
+            ranker: str | None = None,
+            **others: Any,
+        ) -> Any:
+            target = Target(database=database, as_of=as_of, ranker=ranker, as_json=as_json)
+            return command(target, **others)
+
+        with_target.__name__, with_target.__doc__ = command.__name__, command.__doc__
+        with_target.__dict__.update(command.__dict__)
+        decorated: Callable[..., Any] = with_target
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def limit_option(default: int | None, most: int) -> _Decorator:
+    """Give a command the option `--limit`."""
+    shown = "all" if default is None else str(default)
+    return click.option(
+        "--limit",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"Show at most so many, 1 to {most:,}. [default: {shown}]",
+    )
+
+
+def parsed_id(kind: IdKind, text: str, what: str) -> Any:
+    """Return the id that an argument writes.
+
+    Raises:
+        InvalidValueError: It writes none of that kind.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidValueError(what, text, "text in UTF-8") from None
+    return kind.parse(text, what)

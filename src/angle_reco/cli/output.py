@@ -1,0 +1,156 @@
+"""How answers look: tables of at most 80 columns, JSON, remarks, and progress."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from angle_reco import ItemCard, Shelf, UserInterest
+from angle_reco.domain import to_fraction
+
+Report: TypeAlias = Callable[[str, int, int], None]
+
+_WIDTH = 80
+_TITLE = 50
+_ID = 24
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return where to write; wide terminals are not filled, as lines get hard to follow."""
+    found = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return found if found.width <= _WIDTH else Console(stderr=stderr, highlight=False, width=_WIDTH)
+
+
+def print_json(answer: object) -> None:
+    """Print an answer as JSON, as it comes: nothing wrapped, nothing coloured."""
+    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def remark(text: str) -> None:
+    """Say something about an answer, beside it."""
+    console(stderr=True).print(Text(f"angle-reco: {text}", style="dim"), soft_wrap=True)
+
+
+def plain(text: object) -> str:
+    """Return a text of the marketplace with nothing in it that a terminal would obey."""
+    return "".join(one if one.isprintable() else "�" for one in str(text))
+
+
+def shelf_text(shelf: Shelf) -> Text:
+    """Return suggestions as text: what it is with price and score, and below it why."""
+    lines = Text(no_wrap=True, overflow="ellipsis")
+    for one in shelf:
+        card: ItemCard = one.card
+        title = _cut(plain(card.title) or plain(card.item_id), _TITLE)
+        lines.append(f"{one.rank:4}  ", style="bold")
+        lines.append(f"{title:<{_TITLE}} {money(card.price):>12}")
+        lines.append(f"  {to_fraction(one.score):.2f}\n", style="bold green")
+        lines.append(f"      {_cut(plain(card.item_id), _ID)} · {one.sentence}\n", style="dim")
+    lines.rstrip()
+    return lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def money(amount: Decimal | None) -> str:
+    """Return an amount for people, with cents where it has any."""
+    if amount is None:
+        return "–"
+    return f"{amount:,.2f}" if amount != amount.to_integral_value() else f"{amount:,.0f}"
+
+
+def day(moment: datetime | None) -> str:
+    """Return a moment for people, to the minute."""
+    return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def interests_table(interests: Iterable[UserInterest]) -> Table:
+    """Return interests as a table with a bar for each score."""
+    return facts_table(
+        ("category", "score", "", "interactions", "last one"),
+        [
+            (
+                plain(one.category_id),
+                f"{to_fraction(one.score):.2f}",
+                "█" * max(1, round(to_fraction(one.score) * 20)),
+                str(one.interaction_count),
+                day(one.last_interaction_at),
+            )
+            for one in interests
+        ],
+        right={1, 3},
+    )
+
+
+def facts_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
+) -> Table:
+    """Return a plain table; *right* are the columns of numbers."""
+    numbers = set(right)
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for place, name in enumerate(header):
+        table.add_column(
+            name,
+            justify="right" if place in numbers else "left",
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+    for row in rows:
+        table.add_row(*(Text(field) for field in row))
+    return table
+
+
+def indented(table: Table) -> Padding:
+    """Return a table a little to the right, as part of a longer text."""
+    return Padding(table, (0, 0, 0, 2))
+
+
+@contextmanager
+def progress(*, lines: bool = True) -> Iterator[Report]:
+    """Show how far long work is: a bar on a terminal, elsewhere plain *lines* or nothing."""
+    where = console(stderr=True)
+    if where.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=where,
+            transient=True,
+        ) as bars:
+            task = bars.add_task("", total=None)
+            yield lambda what, done, total: bars.update(
+                task, description=what, completed=done, total=max(total, 1)
+            )
+    else:
+        yield _Lines(where) if lines else lambda what, done, total: None
+
+
+class _Lines:
+    """Progress as lines: one when something begins, and one every few seconds."""
+
+    def __init__(self, where: Console) -> None:
+        self._where = where
+        self._what = ""
+        self._last = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what or now - self._last >= _SECONDS_BETWEEN_LINES:
+            share = "" if not total or not done else f": {100 * done // total} %"
+            self._where.print(Text(f"{what}{share}"), soft_wrap=True)
+            self._what, self._last = what, now

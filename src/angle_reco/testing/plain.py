@@ -1,0 +1,419 @@
+"""The rules of scoring in plain Python: slow, short, and what fast forms are held to.
+
+Everything is a loop over single values: items as cards, bids and watches as they are
+placed, fractions where something is divided. Nothing here comes from the columns.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import cached_property
+from math import floor
+from typing import Any
+
+import attrs
+
+from angle_reco.domain import (
+    ONE,
+    AfterBidRule,
+    AuctionStatus,
+    Bid,
+    BidCounting,
+    CategoryId,
+    Component,
+    Decay,
+    DecaySteps,
+    InterestRule,
+    ItemCard,
+    ItemId,
+    Millionths,
+    PopularityRule,
+    Ranker,
+    Reason,
+    SimilarityRule,
+    Source,
+    StoredLine,
+    UserId,
+    UserInterest,
+    Watch,
+)
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+@attrs.frozen(kw_only=True)
+class PlainMarket:
+    """All items of a marketplace, open or not, and all that ever happened to them."""
+
+    items: Sequence[ItemCard]
+    happened: Sequence[Bid | Watch]
+    now: datetime
+    rule: PopularityRule = attrs.field(factory=PopularityRule)
+
+    @cached_property
+    def open_items(self) -> list[ItemCard]:
+        """Return the items that may be suggested to somebody."""
+        return [item for item in self.items if is_open(item, self.now)]
+
+    @cached_property
+    def categories(self) -> dict[ItemId, CategoryId | None]:
+        """Return the category of each item."""
+        return {item.item_id: item.category_id for item in self.items}
+
+    @cached_property
+    def demand(self) -> dict[ItemId, tuple[Millionths, Millionths]]:
+        """Return the bids and the watchers of each item, as the rule counts them."""
+        happened = defaultdict(list)
+        for one in self.happened:
+            happened[one.item_id].append(one)
+        return {
+            item.item_id: demand_of(happened[item.item_id], now=self.now, rule=self.rule)
+            for item in self.items
+        }
+
+    @cached_property
+    def engaged(self) -> dict[ItemId, set[UserId]]:
+        """Return who bid on or watches each item."""
+        engaged: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
+        for one in self.happened:
+            engaged.setdefault(one.item_id, set()).add(one.user_id)
+        return engaged
+
+    @cached_property
+    def watchers(self) -> dict[ItemId, set[UserId]]:
+        """Return who watches each item."""
+        watchers: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
+        for one in self.happened:
+            if isinstance(one, Watch):
+                watchers.setdefault(one.item_id, set()).add(one.user_id)
+        return watchers
+
+    @cached_property
+    def in_tie_order(self) -> list[ItemCard]:
+        """Return the open items by bids and watchers, later listing, smaller id."""
+        items = sorted(self.open_items, key=lambda item: _comparable(item.item_id))
+        items.sort(key=_listed_at, reverse=True)
+        return sorted(items, key=lambda item: sum(self.demand[item.item_id]), reverse=True)
+
+    @cached_property
+    def in_popular_order(self) -> list[ItemCard]:
+        """Return the open items by bids, then watchers, later listing, smaller id."""
+        items = sorted(self.open_items, key=lambda item: _comparable(item.item_id))
+        items.sort(key=_listed_at, reverse=True)
+        items.sort(key=lambda item: self.demand[item.item_id][1], reverse=True)
+        return sorted(items, key=lambda item: self.demand[item.item_id][0], reverse=True)
+
+
+def rounded(value: Fraction) -> int:
+    """Return the nearest whole number, halves up.
+
+    >>> rounded(Fraction(5, 2)), rounded(Fraction(7, 3))
+    (3, 2)
+    """
+    return floor(value + Fraction(1, 2))
+
+
+def decayed(age: timedelta, decay: Decay) -> Millionths:
+    """Return what an interaction of this age still counts; one of the future is one of now.
+
+    >>> decayed(timedelta(days=7, hours=23), DecaySteps()), decayed(timedelta(8), DecaySteps())
+    (1000000, 700000)
+    """
+    age = max(age, timedelta(0))
+    if isinstance(decay, DecaySteps):
+        for upper_day, weight in zip(decay.upper_days, decay.weights, strict=True):
+            if age.days <= upper_day:
+                return weight
+        return decay.beyond
+    whole_hours = timedelta(hours=age // timedelta(hours=1))
+    return rounded(ONE * _half_to_the(_ratio(whole_hours, decay.span)))
+
+
+def is_open(item: ItemCard, now: datetime) -> bool:
+    """Return whether an item is published, active or scheduled, and has not ended."""
+    if not item.is_published or (item.ends_at is not None and item.ends_at <= now):
+        return False
+    return item.status in (AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED)
+
+
+def interests_of(
+    user_id: UserId,
+    happened: Iterable[Bid | Watch],
+    categories: Mapping[ItemId, CategoryId | None],
+    *,
+    now: datetime,
+    rule: InterestRule,
+) -> list[UserInterest]:
+    """Return one user's interests, strongest first, from what anybody did."""
+    counted = [
+        one
+        for one in happened
+        if one.user_id == user_id
+        and categories.get(one.item_id) is not None
+        and moment_of(one) >= now - rule.window
+    ]
+    by_category: dict[CategoryId, list[Bid | Watch]] = {}
+    for one in _watched_once(counted):
+        category_id = categories[one.item_id]
+        if category_id is not None:
+            by_category.setdefault(category_id, []).append(one)
+    strengths = {
+        category_id: sum(_strength(one, now=now, rule=rule) for one in those)
+        for category_id, those in by_category.items()
+    }
+    strongest = max(strengths.values(), default=0)
+    interests = [
+        UserInterest(
+            user_id=user_id,
+            category_id=category_id,
+            score=rounded(Fraction(ONE * strengths[category_id], strongest)) if strongest else 0,
+            strength=strengths[category_id],
+            interaction_count=len(those),
+            last_interaction_at=max(map(moment_of, those)),
+        )
+        for category_id, those in by_category.items()
+    ]
+    interests.sort(key=lambda interest: _comparable(interest.category_id))
+    interests.sort(key=lambda interest: interest.last_interaction_at, reverse=True)
+    interests.sort(key=lambda interest: interest.interaction_count, reverse=True)
+    return sorted(interests, key=lambda interest: interest.score, reverse=True)
+
+
+def demand_of(
+    happened: Iterable[Bid | Watch], *, now: datetime, rule: PopularityRule
+) -> tuple[Millionths, Millionths]:
+    """Return how many bids and watchers count, from all that happened to one item."""
+    happened = list(happened)
+    bids = [one for one in happened if isinstance(one, Bid)]
+    if rule.counting is BidCounting.BIDDERS:
+        bids.sort(key=lambda bid: bid.placed_at)
+        bids = list({bid.user_id: bid for bid in bids}.values())
+    watches = [one for one in _watched_once(happened) if isinstance(one, Watch)]
+
+    def count(those: Sequence[Bid | Watch]) -> Millionths:
+        if rule.half_life is None:
+            return ONE * len(those)
+        return sum(decayed(now - moment_of(one), rule.half_life) for one in those)
+
+    return count(bids), count(watches)
+
+
+def popularity_of(market: PlainMarket, item: ItemCard) -> Millionths:
+    """Return how popular an item is."""
+    bids, watchers = market.demand[item.item_id]
+    counted = Fraction(bids + market.rule.watcher_weight * watchers, market.rule.saturation)
+    return rounded(min(counted, Fraction(ONE)))
+
+
+def recency_of(item: ItemCard, now: datetime) -> Millionths:
+    """Return 0.1 for an item that ends within seven days and 0.1 for an active one."""
+    return 100_000 * _ends_soon(item, now) + 100_000 * (item.status is AuctionStatus.ACTIVE)
+
+
+def popular_items(
+    market: PlainMarket, *, keep: int, category_id: CategoryId | None = None
+) -> list[StoredLine]:
+    """Return the most popular items, of all or of a category."""
+    is_all = category_id is None
+    items = [item for item in market.in_popular_order if is_all or item.category_id == category_id]
+    return [
+        _line(
+            item,
+            (popularity_of(market, item),),
+            Reason.POPULAR if is_all else Reason.POPULAR_IN_CATEGORY,
+            Source.POPULAR if is_all else Source.CATEGORY,
+        )
+        for item in items[:keep]
+    ]
+
+
+def prices_near(one: Decimal | None, other: Decimal | None) -> bool:
+    """Return whether prices differ by at most half of the larger; unknown ones are not near.
+
+    >>> prices_near(Decimal(50), Decimal(100)), prices_near(Decimal(0), Decimal(1))
+    (True, False)
+    """
+    if one is None or other is None:
+        return False
+    a, b = Fraction(one), Fraction(other)
+    return abs(a - b) <= Fraction(1, 2) * max(a, b)
+
+
+def similarity_parts(
+    original: ItemCard, candidate: ItemCard, shared_users: int, rule: SimilarityRule
+) -> tuple[Millionths, Millionths, Millionths]:
+    """Return what category, price and shared users contribute to a similarity."""
+    is_same = original.category_id is not None and original.category_id == candidate.category_id
+    share = min(Fraction(shared_users, rule.enough_shared), Fraction(1))
+    return (
+        rule.category if is_same else 0,
+        rule.price if prices_near(original.price, candidate.price) else 0,
+        rounded(rule.shared * share),
+    )
+
+
+def similar_items(
+    market: PlainMarket, original: ItemCard, *, rule: SimilarityRule, keep: int
+) -> list[StoredLine]:
+    """Return the open items most similar to one item, which may be open or not."""
+    found = []
+    for candidate in market.in_tie_order:
+        if candidate.item_id != original.item_id:
+            shared = len(market.engaged[original.item_id] & market.engaged[candidate.item_id])
+            parts = similarity_parts(original, candidate, shared, rule)
+            if sum(parts) > rule.threshold:
+                found.append((shared, _line(candidate, parts, _cause(parts), Source.SIMILAR)))
+    found.sort(key=lambda pair: pair[0], reverse=True)
+    found.sort(key=lambda pair: pair[1].score, reverse=True)
+    return [line for _, line in found[:keep]]
+
+
+def homepage(
+    market: PlainMarket,
+    user_id: UserId,
+    interests: Sequence[UserInterest],
+    *,
+    ranker: Ranker,
+    keep: int,
+) -> list[StoredLine]:
+    """Return one user's page; *interests* are theirs, strongest first."""
+    touched = {one.item_id for one in market.happened if one.user_id == user_id}
+    favourites = {interest.category_id for interest in interests[: ranker.favourites]}
+    interest_in = {interest.category_id: interest.score for interest in interests}
+
+    def may_be_shown(item: ItemCard) -> bool:
+        return item.seller_id != user_id and item.item_id not in touched
+
+    def line(item: ItemCard, source: Source) -> StoredLine:
+        category_id = item.category_id
+        interest = 0 if category_id is None else interest_in.get(category_id, 0)
+        parts = _weighted(market, item, interest, ranker)
+        return _line(item, parts, homepage_reason(market, item, interest), source)
+
+    candidates = [
+        (item.category_id, line(item, Source.PERSONAL))
+        for item in market.in_tie_order
+        if item.category_id in favourites and may_be_shown(item)
+    ]
+    candidates.sort(key=lambda pair: pair[1].score, reverse=True)
+    first, rest = [], []
+    taken: Counter[CategoryId | None] = Counter()
+    for category_id, candidate in candidates:
+        taken[category_id] += 1
+        (first if taken[category_id] <= ranker.per_category else rest).append(candidate)
+    page = [*first, *rest]
+    on_page = {one.item_id for one in page}
+    page += [
+        line(item, Source.POPULAR)
+        for item in market.in_popular_order
+        if may_be_shown(item) and item.item_id not in on_page
+    ]
+    return page[:keep]
+
+
+def homepage_reason(market: PlainMarket, item: ItemCard, interest: Millionths) -> Reason:
+    """Return the first reason that holds for an item of a category of this interest."""
+    watchers = len(market.watchers[item.item_id])
+    is_active = item.status is AuctionStatus.ACTIVE
+    if interest > 700_000 and watchers > 5:
+        return Reason.POPULAR_IN_FAVOURITE
+    if interest > 700_000:
+        return Reason.FAVOURITE_CATEGORY
+    if watchers > 10:
+        return Reason.TRENDING
+    if is_active and _ends_soon(item, market.now):
+        return Reason.ENDING_SOON
+    return Reason.ACTIVE_AUCTION if is_active else Reason.FOR_YOU
+
+
+def after_bid(
+    similar: Sequence[StoredLine],
+    categories: Mapping[ItemId, CategoryId | None],
+    interests: Mapping[CategoryId, Millionths],
+    rule: AfterBidRule,
+) -> list[StoredLine]:
+    """Return similar items by what the user likes; equal ones keep their order."""
+    lines = []
+    for line in similar:
+        category_id = categories.get(line.item_id)
+        liked = Fraction(0 if category_id is None else interests.get(category_id, 0), ONE)
+        similarity = Fraction(line.score, ONE)
+        parts = (rounded(rule.similarity * similarity), rounded(rule.interest * similarity * liked))
+        lines.append(attrs.evolve(line, score=sum(parts), parts=parts))
+    return sorted(lines, key=lambda line: line.score, reverse=True)
+
+
+def moment_of(one: Bid | Watch) -> datetime:
+    """Return when a bid was placed or a watch began."""
+    return one.placed_at if isinstance(one, Bid) else one.watched_at
+
+
+def _watched_once(happened: Sequence[Bid | Watch]) -> list[Bid | Watch]:
+    """Return all bids, and of each user's watches of an item the earliest."""
+    earliest: dict[tuple[UserId, ItemId], Watch] = {}
+    for one in happened:
+        if isinstance(one, Watch):
+            known = earliest.setdefault((one.user_id, one.item_id), one)
+            if one.watched_at < known.watched_at:
+                earliest[one.user_id, one.item_id] = one
+    return [*(one for one in happened if isinstance(one, Bid)), *earliest.values()]
+
+
+def _strength(one: Bid | Watch, *, now: datetime, rule: InterestRule) -> Millionths:
+    weight = rule.bid_weight if isinstance(one, Bid) else rule.watch_weight
+    return rounded(weight * Fraction(decayed(now - moment_of(one), rule.decay), ONE))
+
+
+def _half_to_the(halvings: Fraction) -> Fraction:
+    """Return 2 to the power of −*halvings*: exact where that is a fraction, else to 60 digits."""
+    if halvings.denominator == 1:
+        return Fraction(1, 2**halvings.numerator)
+    context = Context(prec=60)
+    exponent = context.divide(Decimal(-halvings.numerator), Decimal(halvings.denominator))
+    return Fraction(context.power(Decimal(2), exponent))
+
+
+def _ratio(one: timedelta, other: timedelta) -> Fraction:
+    microsecond = timedelta(microseconds=1)
+    return Fraction(one // microsecond, other // microsecond)
+
+
+def _ends_soon(item: ItemCard, now: datetime) -> bool:
+    return item.ends_at is not None and timedelta(0) < item.ends_at - now <= timedelta(days=7)
+
+
+def _cause(parts: tuple[Millionths, Millionths, Millionths]) -> Reason:
+    """Return the largest part's name, the first of equal ones."""
+    same_category, price_range, collaborative = parts
+    if same_category >= price_range and same_category >= collaborative:
+        return Reason.SAME_CATEGORY
+    return Reason.PRICE_RANGE if price_range >= collaborative else Reason.COLLABORATIVE
+
+
+def _weighted(
+    market: PlainMarket, item: ItemCard, interest: Millionths, ranker: Ranker
+) -> tuple[Millionths, ...]:
+    values = {
+        Component.INTEREST: interest,
+        Component.POPULARITY: popularity_of(market, item),
+        Component.RECENCY: recency_of(item, market.now),
+    }
+    return tuple(rounded(Fraction(weight * values[name], ONE)) for name, weight in ranker.weights)
+
+
+def _line(
+    item: ItemCard, parts: tuple[Millionths, ...], reason: Reason, source: Source
+) -> StoredLine:
+    return StoredLine(
+        item_id=item.item_id, score=sum(parts), parts=parts, reason=reason, source=source
+    )
+
+
+def _listed_at(item: ItemCard) -> datetime:
+    return item.listed_at or _EARLIEST
+
+
+def _comparable(one: object) -> Any:  # ids of one kind compare; their type does not say so
+    return one
