@@ -15,4 +15,4 @@ def checked_limit(limit: object, *, most: int = MOST) -> int:
     Raises:
         InvalidValueError: It is no whole number of at least 1.
     """
-    return min(whole(limit, "limit", least=1, most=10**30), most)
+    return min(whole(limit, "limit", least=1), most)

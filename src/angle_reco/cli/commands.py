@@ -85,9 +85,14 @@ def angle_reco() -> None:
     metavar="N",
     help="Another seed makes another marketplace.",
 )
-def demo(database: str, seed: int) -> None:
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Save what the user sees as an SVG picture, too.",
+)
+def demo(database: str, seed: int, picture: Path | None) -> None:
     """Make a small auction site up and show what it would recommend."""
-    show_demo(database, seed)
+    show_demo(database, seed, picture)
 
 
 @angle_reco.command("import", cls=Command)

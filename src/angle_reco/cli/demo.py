@@ -1,6 +1,7 @@
 """The demo: a made-up auction site, its jobs, and what one of its users would see."""
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -39,10 +40,10 @@ _MARK = "angle_reco_demo"
 _SHOWN = 5
 
 
-def show_demo(database: str, seed: int) -> None:
+def show_demo(database: str, seed: int, picture: Path | None) -> None:
     """Make the marketplace, run the jobs, and show the answers for one user."""
     path = _fresh_file(database)
-    where, now = console(), datetime.now(UTC).replace(microsecond=0)
+    where, now = console(record=picture is not None), datetime.now(UTC).replace(microsecond=0)
     where.print(Text("angle_reco on a made-up auction site", style="bold"))
     where.print()
 
@@ -70,7 +71,13 @@ def show_demo(database: str, seed: int) -> None:
                     f"running {job}",
                     partial(recommender.system.run_job, job, progress=report),
                 )
+        if picture is not None:
+            where.export_text(clear=True)
         _show_user(where, recommender, _lively_user(market, now), now)
+        if picture is not None:
+            # Without the web font: a picture asks no server for anything.
+            svg = where.export_svg(title="angle-reco demo")
+            picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), "utf-8")
     _show_next(where, database, path)
 
 

@@ -21,15 +21,14 @@ from angle_reco.domain import to_fraction
 Report: TypeAlias = Callable[[str, int, int], None]
 
 _WIDTH = 80
-_TITLE = 50
-_ID = 24
+_LEAST_TITLE = 12
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, record: bool = False) -> Console:
     """Return where to write; wide terminals are not filled, as lines get hard to follow."""
-    found = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return found if found.width <= _WIDTH else Console(stderr=stderr, highlight=False, width=_WIDTH)
+    width = min(Console(stderr=stderr).width, _WIDTH)
+    return Console(stderr=stderr, highlight=False, width=width, record=record)
 
 
 def print_json(answer: object) -> None:
@@ -51,13 +50,18 @@ def plain(text: object) -> str:
 def shelf_text(shelf: Shelf) -> Text:
     """Return suggestions as text: what it is with price and score, and below it why."""
     lines = Text(no_wrap=True, overflow="ellipsis")
-    for one in shelf:
+    ids = [plain(one.item_id) for one in shelf]
+    for_id = max(map(len, ids), default=0)
+    for_title = max(_LEAST_TITLE, _WIDTH - for_id - len(f"{1:4}   {0:>12}  0.00"))
+    for one, item_id in zip(shelf, ids, strict=True):
         card: ItemCard = one.card
-        title = _cut(plain(card.title) or plain(card.item_id), _TITLE)
+        title = _cut(plain(card.title), for_title)
         lines.append(f"{one.rank:4}  ", style="bold")
-        lines.append(f"{title:<{_TITLE}} {money(card.price):>12}")
+        lines.append(f"{title:<{for_title}} ")
+        lines.append(f"{item_id:<{for_id}}", style="dim")
+        lines.append(f"{money(card.price):>12}")
         lines.append(f"  {to_fraction(one.score):.2f}\n", style="bold green")
-        lines.append(f"      {_cut(plain(card.item_id), _ID)} · {one.sentence}\n", style="dim")
+        lines.append(f"      {one.sentence}\n", style="dim")
     lines.rstrip()
     return lines
 

@@ -28,7 +28,7 @@ class DecaySteps:
 
     def __attrs_post_init__(self) -> None:
         days = self.upper_days
-        if list(days) != sorted(set(days)) or any(type(day) is not int or day < 0 for day in days):
+        if any(type(day) is not int or day < 0 for day in days) or list(days) != sorted(set(days)):
             raise InvalidValueError("upper days of a decay", days, "rising whole numbers")
         weights = (*self.weights, self.beyond)
         if len(weights) != len(days) + 1 or any(

@@ -7,7 +7,10 @@ _SHOWN = 80
 
 def shown(value: object) -> str:
     """Return *value* as an error text may show it: on one line, and never long."""
-    text = repr(value[: _SHOWN + 1] if isinstance(value, str | bytes) else value)
+    try:
+        text = repr(value[: _SHOWN + 1] if isinstance(value, str | bytes) else value)
+    except ValueError:  # Python writes out no integer of thousands of digits
+        return f"an enormous {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 

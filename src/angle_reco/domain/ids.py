@@ -26,7 +26,7 @@ LONGEST_TEXT_ID = 512
 """Characters; as UTF-8 that still fits an index entry of every database."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_INT64 = range(-(2**63), 2**63)
+_SMALLEST_INT, _LARGEST_INT = -(2**63), 2**63 - 1
 
 
 class IdKind(StrEnum):
@@ -44,7 +44,7 @@ class IdKind(StrEnum):
         """
         match self:
             case IdKind.INT if isinstance(value, int) and not isinstance(value, bool):
-                if value in _INT64:
+                if _SMALLEST_INT <= value <= _LARGEST_INT:
                     return value
             case IdKind.UUID if isinstance(value, UUID):
                 return value

@@ -133,7 +133,7 @@ def _count(what: str) -> Field:
         # Digits alone: int() would also read "1_000" and " 7 ".
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise InvalidValueError(what, text, "a whole number of at least 0")
-        return whole(int(text), what, least=0)
+        return whole(int(text), what, least=0, most=2**63 - 1)
 
     return lambda text: 0 if text == "" else field(text)
 

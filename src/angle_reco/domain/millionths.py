@@ -49,7 +49,7 @@ def to_millionths(value: object, what: str) -> Millionths:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         try:
             # A float means what it prints: 0.6, not 0.59999999999999997780.
-            fraction = Decimal(str(value))
+            fraction = Decimal(str(value) if isinstance(value, float) else value)
             if 0 <= fraction <= LARGEST_FACTOR:
                 return int(_EXACT.quantize(fraction, _MILLIONTH).scaleb(6))
         except (Inexact, InvalidOperation):

@@ -145,7 +145,7 @@ class Shelf(Sequence[Suggestion]):
         }
 
 
-_PARTS_IN_WORDS = 2
+_PARTS_IN_WORDS = 3
 
 _PHRASES = {
     Reason.POPULAR_IN_FAVOURITE: "Popular in your favourite category",

@@ -23,7 +23,7 @@ class User:
 
     @sign_in_count.validator
     def _is_count(self, _: object, value: object) -> None:
-        whole(value, "sign_in_count", least=0)
+        whole(value, "sign_in_count", least=0, most=2**63 - 1)
 
 
 @attrs.frozen(kw_only=True)

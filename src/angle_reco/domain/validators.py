@@ -13,13 +13,13 @@ def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> Non
     check_moment(value, attribute.name)
 
 
-def whole(value: object, what: str, *, least: int, most: int = 2**63 - 1) -> int:
+def whole(value: object, what: str, *, least: int, most: int | None = None) -> int:
     """Return *value* if it is an integer in the bounds; True is no integer.
 
     Raises:
         InvalidValueError: It is not.
     """
-    if type(value) is int and least <= value <= most:
+    if type(value) is int and least <= value and (most is None or value <= most):
         return value
-    bounds = f"of at least {least}" if most == 2**63 - 1 else f"from {least} to {most}"
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise InvalidValueError(what, value, f"a whole number {bounds}")

@@ -298,7 +298,8 @@ def homepage(
         if item.category_id in favourites and may_be_shown(item)
     ]
     candidates.sort(key=lambda pair: pair[1].score, reverse=True)
-    first, rest = [], []
+    first: list[StoredLine] = []
+    rest: list[StoredLine] = []
     taken: Counter[CategoryId | None] = Counter()
     for category_id, candidate in candidates:
         taken[category_id] += 1

@@ -83,6 +83,8 @@ class MemoryActivity:
             return sum(map(len, self.market.bids.values())), len(self.market.watches)
 
     def record_bid(self, bid: Bid) -> bool:
+        if bid.amount is not None:
+            self.market.prices.to_units(bid.amount, "amount")
         with self.market.lock:
             if not self.market.knows(bid.user_id, bid.item_id):
                 return False

@@ -174,7 +174,8 @@ def _rank_chunk(
     # pair without them scores no more, and is dropped below.
     users = np.concatenate([users, np.zeros(len(more_keys), np.int64)])
 
-    own = np.where(originals.row == NONE, NONE, candidates.place_of_row[originals.row])
+    # The row of what is not open, NONE, is the last one: it has no place.
+    own = np.append(candidates.place_of_row, NONE)[originals.row]
     scores = _scores(candidates, originals, line, place, users, rule)
     counts = np.flatnonzero((scores > rule.threshold) & (place != own[line]))
     line, place, users, scores = line[counts], place[counts], users[counts], scores[counts]

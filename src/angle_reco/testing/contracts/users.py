@@ -169,8 +169,12 @@ class UserQueriesContract(EveryIdKind):
 
         assert found is not None
         assert (found.last_at, found.count) == (NOW - HOUR * expected, 7)
-        assert sample.users[0] in users.active_since(NOW - HOUR * expected - TICK, until=NOW)
-        assert sample.users[0] not in users.active_since(NOW - HOUR * expected, until=NOW)
+        just_before, at_once = (
+            users.active_since(NOW - HOUR * expected - early, until=NOW).to_list()
+            for early in (TICK, 0 * TICK)
+        )
+        assert just_before == sample.users[:1]
+        assert at_once == []
 
     def test_with_nothing_to_stand_for_a_later_sign_in_the_creation_decides(
         self, make: Make[UserQueries], sample: Sample

@@ -1,0 +1,538 @@
+"""What every `CatalogQueries` promises."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from angle_reco.domain import (
+    NEVER,
+    NONE,
+    OPEN_STATUSES,
+    UNKNOWN_MOMENT,
+    UNKNOWN_PRICE,
+    AuctionStatus,
+    BidCounting,
+    Catalogue,
+    Item,
+    ItemCard,
+    ItemId,
+    UserId,
+    is_open,
+    open_rows,
+    to_micros,
+)
+from angle_reco.ports import CatalogQueries
+from angle_reco.testing.contracts.samples import (
+    DAY,
+    ELSEWHERE,
+    HOUR,
+    NOW,
+    TICK,
+    EveryIdKind,
+    Make,
+    Sample,
+)
+
+_UNITS = Decimal(10_000)
+
+
+class CatalogQueriesContract(EveryIdKind):
+    """The promises of `CatalogQueries`; a subclass says how to *make* one."""
+
+    @pytest.fixture
+    def make(self, sample: Sample) -> Make[CatalogQueries]:
+        """Return what makes the port under test, with ids of `sample.ids`.
+
+        Prices follow from bids as in the reference schema, in its scale.
+        """
+        raise NotImplementedError
+
+    def test_every_open_item_comes_in_the_order_of_ids(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(items=sample.everything[1::2] + sample.everything[::2])
+
+        catalogue = open_items(catalog, NOW)
+
+        assert catalogue.items.ids.kind == sample.ids.item
+        assert ids_of(catalogue) == sample.items
+
+    def test_without_items_the_catalogue_is_empty(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalogue = make().may_be_open(NOW)
+
+        assert (len(catalogue), catalogue.items.ids.kind) == (0, sample.ids.item)
+
+    @pytest.mark.parametrize("status", list(AuctionStatus))
+    def test_the_status_is_the_hosts(
+        self, make: Make[CatalogQueries], sample: Sample, status: AuctionStatus
+    ) -> None:
+        started = attrs.evolve(
+            sample.item(0), status=status, starts_at=NOW - DAY, ends_at=NOW + DAY
+        )
+        catalog = make(items=[started])
+
+        assert card_of(catalog, sample.items[0]).status is status
+        assert len(open_items(catalog, NOW)) == (status in OPEN_STATUSES)
+
+    @pytest.mark.parametrize(
+        ("starts_at", "ends_at", "status"),
+        [
+            (None, None, AuctionStatus.ACTIVE),
+            (NOW - TICK, None, AuctionStatus.ACTIVE),
+            (NOW, None, AuctionStatus.ACTIVE),
+            (NOW + TICK, None, AuctionStatus.SCHEDULED),
+            (None, NOW + TICK, AuctionStatus.ACTIVE),
+            (None, NOW, AuctionStatus.ENDED),
+            (None, NOW - TICK, AuctionStatus.ENDED),
+            (NOW + TICK, NOW + DAY, AuctionStatus.SCHEDULED),
+            (NOW + DAY, NOW - DAY, AuctionStatus.ENDED),
+            (NOW.replace(year=1), NOW.replace(year=9999), AuctionStatus.ACTIVE),
+        ],
+    )
+    def test_a_status_that_the_host_does_not_say_follows_from_the_times(
+        self,
+        make: Make[CatalogQueries],
+        sample: Sample,
+        starts_at: datetime | None,
+        ends_at: datetime | None,
+        status: AuctionStatus,
+    ) -> None:
+        item = attrs.evolve(sample.item(0), starts_at=starts_at, ends_at=ends_at)
+        catalog = make(items=[item])
+
+        found = open_items(catalog, NOW)
+
+        assert card_of(catalog, sample.items[0]).status is status
+        assert found.status.tolist() == ([status.code] if status in OPEN_STATUSES else [])
+
+    def test_an_item_is_open_until_its_end_whatever_the_host_says(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        ends = [NOW - DAY, NOW, NOW + TICK, NOW.astimezone(ELSEWHERE) + DAY, None]
+        catalog = make(
+            items=[
+                attrs.evolve(sample.item(place), status=AuctionStatus.ACTIVE, ends_at=ends_at)
+                for place, ends_at in enumerate(ends)
+            ]
+        )
+
+        assert ids_of(open_items(catalog, NOW)) == sample.items[2:5]
+        assert ids_of(open_items(catalog, NOW - TICK)) == sample.items[1:5]
+        assert ids_of(open_items(catalog, NOW.astimezone(ELSEWHERE))) == sample.items[2:5]
+
+    def test_what_is_not_published_is_not_open(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            items=[attrs.evolve(sample.item(0), is_published=False), sample.item(1)],
+        )
+
+        assert ids_of(open_items(catalog, NOW)) == sample.items[1:2]
+        assert card_of(catalog, sample.items[0]).is_published is False
+        assert card_of(catalog, sample.items[1]).is_published is True
+
+    def test_a_row_says_all_that_is_known(self, make: Make[CatalogQueries], sample: Sample) -> None:
+        known = Item(
+            item_id=sample.items[1],
+            category_id=sample.categories[2],
+            seller_id=sample.users[3],
+            starting_price=Decimal("19.9001"),
+            ends_at=NOW + DAY + TICK,
+            listed_at=NOW - DAY - TICK,
+        )
+        catalogue = open_items(make(items=[known, sample.item(0)]), NOW)
+
+        assert category_of(catalogue, 0) is None
+        assert category_of(catalogue, 1) == sample.categories[2]
+        assert seller_of(catalogue, 0) is None
+        assert seller_of(catalogue, 1) == sample.users[3]
+        assert catalogue.prices.tolist() == [UNKNOWN_PRICE, 199_001]
+        assert catalogue.ends_at.tolist() == [NEVER, to_micros(NOW + DAY + TICK)]
+        assert catalogue.listed_at.tolist() == [UNKNOWN_MOMENT, to_micros(NOW - DAY - TICK)]
+        assert catalogue.is_published.tolist() == [True, True]
+        assert catalogue.bids.tolist() == catalogue.watchers.tolist() == [0, 0]
+
+    def test_a_seller_need_not_be_a_user(self, make: Make[CatalogQueries], sample: Sample) -> None:
+        item = attrs.evolve(sample.item(0), seller_id=sample.unknown_user)
+        catalog = make(users=[sample.user(0)], items=[item])
+
+        assert seller_of(open_items(catalog, NOW), 0) == sample.unknown_user
+        assert card_of(catalog, sample.items[0]).seller_id == sample.unknown_user
+
+    def test_categories_and_sellers_of_every_id_are_told_apart(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        rows = [
+            (
+                sample.items[place],
+                sample.categories[-1 - place % len(sample.categories)],
+                sample.users[-1 - place % len(sample.users)],
+            )
+            for place in range(len(sample.items))
+        ]
+        catalogue = open_items(
+            make(
+                items=[
+                    Item(item_id=item, category_id=category, seller_id=seller)
+                    for item, category, seller in rows
+                ]
+            ),
+            NOW,
+        )
+
+        assert [
+            (item_id, category_of(catalogue, row), seller_of(catalogue, row))
+            for row, item_id in enumerate(catalogue.items.ids)
+        ] == rows
+
+    def test_the_price_is_the_highest_bid_before_it_the_starting_price(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        starting = [Decimal(10), Decimal(10), None, None, Decimal(10), Decimal(0), Decimal(10)]
+        bids = [
+            sample.bid(0, 1, NOW, "11"),
+            sample.bid(1, 1, NOW + TICK, "12.5"),
+            sample.bid(2, 1, NOW + DAY, "12"),
+            sample.bid(0, 2, NOW, "3.0001"),
+            sample.bid(0, 4),  # how much nobody knows
+            sample.bid(0, 6, NOW, "1"),
+            sample.bid(1, 6),
+        ]
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(place), starting_price=price, current_price=Decimal(999))
+                for place, price in enumerate(starting)
+            ],
+            bids=bids,
+        )
+
+        prices = [Decimal(10), Decimal("12.5"), Decimal("3.0001"), None, Decimal(10), 0, 1]
+        assert prices_of(open_items(catalog, NOW)) == prices
+        cards = catalog.cards(sample.items[:7], at=NOW)
+        assert [cards[item_id].price for item_id in sample.items[:7]] == prices
+
+    def test_the_largest_price_is_exact(self, make: Make[CatalogQueries], sample: Sample) -> None:
+        largest = Decimal("99999999999999.9999")
+        catalog = make(
+            users=[sample.user(0)],
+            items=[attrs.evolve(sample.item(0), starting_price=largest), sample.item(1)],
+            bids=[sample.bid(0, 1, NOW, largest)],
+        )
+
+        cards = catalog.cards(sample.items[:2], at=NOW)
+
+        assert [cards[one].price for one in sample.items[:2]] == [largest, largest]
+        assert prices_of(open_items(catalog, NOW)) == [largest, largest]
+
+    def test_bids_and_watchers_are_counted(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=sample.everything,
+            bids=[
+                sample.bid(0, 0),
+                sample.bid(0, 0),
+                sample.bid(0, 0, NOW + DAY),
+                sample.bid(1, 0),
+                sample.bid(0, 1),
+            ],
+            watches=[sample.watch(user, 2) for user in range(5)] + [sample.watch(0, 0)],
+        )
+
+        counted = open_items(catalog, NOW)
+
+        assert counted.bids.tolist()[:4] == [4, 1, 0, 0]
+        assert counted.watchers.tolist()[:4] == [1, 0, 5, 0]
+
+    def test_bidders_are_counted_where_asked_for(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=sample.everything,
+            bids=[
+                *[sample.bid(0, 0)] * 2,
+                sample.bid(0, 0, NOW + DAY, "5"),
+                sample.bid(1, 0),
+                *(sample.bid(user, 1) for user in range(len(sample.users))),
+            ],
+            watches=[sample.watch(0, 0), sample.watch(1, 0)],
+        )
+
+        counted = open_items(catalog, NOW, counting=BidCounting.BIDDERS)
+
+        assert counted.bids.tolist()[:3] == [2, len(sample.users), 0]
+        assert counted.watchers.tolist()[:3] == [2, 0, 0]
+        assert prices_of(counted)[0] == 5
+
+    def test_an_item_listed_after_until_does_not_exist_yet(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        listed = [NOW - TICK, NOW, NOW + TICK, None]
+        catalog = make(
+            items=[
+                attrs.evolve(sample.item(place), listed_at=at) for place, at in enumerate(listed)
+            ]
+        )
+        then = [sample.items[0], sample.items[1], sample.items[3]]
+
+        assert ids_of(open_items(catalog, NOW, until=NOW)) == then
+        assert sorted_like(sample, catalog.cards(sample.items, at=NOW, until=NOW)) == then
+        assert ids_of(open_items(catalog, NOW)) == sample.items[:4]
+        assert sorted_like(sample, catalog.cards(sample.items, at=NOW)) == sample.items[:4]
+
+    def test_prices_and_counts_follow_from_the_bids_and_watches_until_then(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(place), starting_price=Decimal(1)) for place in range(3)
+            ],
+            bids=[
+                sample.bid(0, 0, NOW - DAY, "2"),
+                sample.bid(1, 0, NOW, "3"),
+                sample.bid(1, 0, NOW + TICK, "4"),
+                sample.bid(2, 0, NOW + DAY, "5"),
+                sample.bid(0, 1, NOW + TICK, "9"),
+            ],
+            watches=[
+                sample.watch(0, 0, NOW),
+                sample.watch(1, 0, NOW + TICK),
+                sample.watch(0, 1, NOW + TICK),
+            ],
+        )
+
+        then = open_items(catalog, NOW, until=NOW)
+        later = open_items(catalog, NOW)
+        bidders = open_items(catalog, NOW, until=NOW + TICK, counting=BidCounting.BIDDERS)
+
+        assert (prices_of(then), prices_of(later)) == ([3, 1, 1], [5, 9, 1])
+        assert (then.bids.tolist(), later.bids.tolist()) == ([2, 0, 0], [4, 1, 0])
+        assert (then.watchers.tolist(), later.watchers.tolist()) == ([1, 0, 0], [2, 1, 0])
+        assert bidders.bids.tolist() == [2, 1, 0]
+        cards = catalog.cards(sample.items[:3], at=NOW, until=NOW)
+        assert [cards[one].price for one in sample.items[:3]] == [3, 1, 1]
+
+    def test_status_is_as_of_at_and_existence_as_of_until(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        item = attrs.evolve(sample.item(0), listed_at=NOW, starts_at=NOW, ends_at=NOW + DAY)
+        catalog = make(items=[item])
+
+        statuses = [
+            catalog.cards(sample.items[:1], at=at, until=until)[sample.items[0]].status
+            for at, until in [(NOW - TICK, None), (NOW, NOW), (NOW + DAY, NOW)]
+        ]
+
+        assert statuses == [AuctionStatus.SCHEDULED, AuctionStatus.ACTIVE, AuctionStatus.ENDED]
+        assert len(catalog.cards(sample.items[:1], at=NOW, until=NOW - TICK)) == 0
+
+    def test_a_card_says_all_that_is_known(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        title = "Stehlampe „Bauhaus“, 60% off;\n'50s 🛋 \\ ?"
+        item = Item(
+            item_id=sample.items[4],
+            category_id=sample.categories[5],
+            seller_id=sample.users[6],
+            title=title,
+            starting_price=Decimal("0.01"),
+            starts_at=NOW - TICK,
+            ends_at=NOW.astimezone(ELSEWHERE) + DAY,
+            listed_at=NOW - 2 * DAY,
+        )
+
+        card = card_of(make(items=[item]), sample.items[4])
+
+        assert (card.item_id, card.category_id, card.seller_id) == (
+            sample.items[4],
+            sample.categories[5],
+            sample.users[6],
+        )
+        assert (card.title, card.price) == (title, Decimal("0.01"))
+        assert (card.ends_at, card.listed_at) == (NOW + DAY, NOW - 2 * DAY)
+        assert (card.status, card.is_published, card.engaged) == (AuctionStatus.ACTIVE, True, False)
+
+    def test_a_card_says_what_is_not_known(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        card = card_of(make(items=[sample.item(0)]), sample.items[0])
+
+        assert (card.category_id, card.seller_id, card.price) == (None, None, None)
+        assert (card.ends_at, card.listed_at, card.title) == (None, None, "")
+
+    def test_cards_are_of_items_open_or_not_that_exist(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            items=[
+                sample.item(0),
+                attrs.evolve(sample.item(1), ends_at=NOW - DAY),
+                attrs.evolve(sample.item(2), is_published=False),
+                attrs.evolve(sample.item(3), status=AuctionStatus.CANCELLED),
+            ]
+        )
+
+        cards = catalog.cards(
+            [*sample.items[:4], sample.items[0], sample.items[5], sample.unknown_item], at=NOW
+        )
+
+        assert sorted_like(sample, cards) == sample.items[:4]
+        assert [is_open(cards[one], NOW) for one in sample.items[:4]] == [True, *[False] * 3]
+
+    def test_of_no_items_there_are_no_cards(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        assert dict(make(items=sample.everything).cards([], at=NOW)) == {}
+
+    def test_cards_of_every_id_are_told_apart(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            items=[
+                Item(item_id=one, title=f"lot {place}") for place, one in enumerate(sample.items)
+            ]
+        )
+
+        assert {one: card.title for one, card in catalog.cards(sample.items, at=NOW).items()} == {
+            one: f"lot {place}" for place, one in enumerate(sample.items)
+        }
+        for place, one in enumerate(sample.items):
+            assert card_of(catalog, one).title == f"lot {place}"
+
+    def test_engaged_is_what_the_viewer_bid_on_or_watches(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=sample.everything,
+            bids=[sample.bid(0, 0), sample.bid(0, 2), sample.bid(1, 3)],
+            watches=[sample.watch(0, 1), sample.watch(0, 2), sample.watch(1, 4)],
+        )
+
+        def engaged(viewer: UserId | None) -> list[ItemId]:
+            cards = catalog.cards(sample.items, at=NOW, viewer=viewer)
+            return [one for one in sample.items if cards[one].engaged]
+
+        assert engaged(sample.users[0]) == sample.items[:3]
+        assert engaged(sample.users[1]) == sample.items[3:5]
+        assert engaged(sample.users[2]) == engaged(sample.unknown_user) == engaged(None) == []
+
+    def test_nobody_is_engaged_with_what_they_touch_later(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=[sample.user(0)],
+            items=sample.everything,
+            bids=[
+                sample.bid(0, 0, NOW),
+                sample.bid(0, 1, NOW + TICK),
+                sample.bid(0, 2, NOW + HOUR),
+                sample.bid(0, 2, NOW - HOUR),
+            ],
+            watches=[sample.watch(0, 3, NOW), sample.watch(0, 4, NOW + TICK)],
+        )
+
+        cards = catalog.cards(sample.items, at=NOW, until=NOW, viewer=sample.users[0])
+
+        assert [one for one in sample.items if cards[one].engaged] == [
+            sample.items[0],
+            sample.items[2],
+            sample.items[3],
+        ]
+
+    def test_categories_come_in_the_order_asked_for(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        items = [
+            attrs.evolve(
+                sample.item(place), category_id=sample.categories[place % len(sample.categories)]
+            )
+            for place in range(1, len(sample.items))
+        ]
+        catalog = make(items=[sample.item(0), *items])
+        asked = [
+            *reversed(sample.items),
+            sample.unknown_item,
+            sample.items[3],
+            sample.items[3],
+        ]
+
+        found = catalog.categories(sample.item_column(asked))
+
+        known = {item.item_id: item.category_id for item in items}
+        assert found.categories.ids.kind == sample.ids.category
+        assert [
+            None if code == NONE else found.categories.ids[code] for code in found.codes.tolist()
+        ] == [known.get(one) for one in asked]
+
+    def test_of_no_items_there_are_no_categories(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(items=[attrs.evolve(sample.item(0), category_id=sample.categories[0])])
+
+        assert catalog.categories(sample.item_column([])).codes.tolist() == []
+
+    def test_all_items_are_counted(self, make: Make[CatalogQueries], sample: Sample) -> None:
+        assert make().total() == 0
+        assert make(
+            items=[
+                *sample.everything[1:],
+                attrs.evolve(sample.item(0), is_published=False, listed_at=NOW + DAY),
+            ]
+        ).total() == len(sample.items)
+
+
+def open_items(
+    catalog: CatalogQueries,
+    at: datetime,
+    *,
+    until: datetime | None = None,
+    counting: BidCounting = BidCounting.BIDS,
+) -> Catalogue:
+    """Return what is open by the domain's rule, of what the port says may be."""
+    catalogue = catalog.may_be_open(at, until=until, counting=counting)
+    return catalogue.where(open_rows(catalogue, at))
+
+
+def ids_of(catalogue: Catalogue) -> list[object]:
+    """Return the items of a catalogue, in its order."""
+    return list(catalogue.items.ids)
+
+
+def prices_of(catalogue: Catalogue) -> list[Decimal | None]:
+    """Return the price of each row as money."""
+    return [None if one == UNKNOWN_PRICE else one / _UNITS for one in catalogue.prices.tolist()]
+
+
+def category_of(catalogue: Catalogue, row: int) -> object:
+    """Return the category of a row."""
+    code = int(catalogue.category[row])
+    return None if code == NONE else catalogue.categories.ids[code]
+
+
+def seller_of(catalogue: Catalogue, row: int) -> object:
+    """Return the seller of a row."""
+    code = int(catalogue.seller[row])
+    return None if code == NONE else catalogue.sellers.ids[code]
+
+
+def sorted_like(sample: Sample, cards: Mapping[ItemId, ItemCard]) -> list[ItemId]:
+    """Return whose cards there are, in the order of the sample; the unknown ones last."""
+    known = [one for one in sample.items if one in cards]
+    return [*known, *(cards.keys() - set(known))]
+
+
+def card_of(catalog: CatalogQueries, item_id: ItemId) -> ItemCard:
+    """Return the card of one item as of NOW."""
+    cards = catalog.cards([item_id], at=NOW)
+    assert list(cards) == [item_id]
+    return cards[item_id]

@@ -1,0 +1,297 @@
+"""Small random markets with many ties, as plain values and as the columns that they make."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import numpy as np
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    NEVER,
+    NONE,
+    ONE,
+    UNKNOWN_MOMENT,
+    UNKNOWN_PRICE,
+    AuctionStatus,
+    Bid,
+    BidCounting,
+    Catalogue,
+    CategoryId,
+    Component,
+    Demand,
+    Engagement,
+    HalfLife,
+    Id,
+    IdColumn,
+    IdIndex,
+    IdKind,
+    IdKinds,
+    Interactions,
+    InterestRule,
+    Interests,
+    ItemCard,
+    ItemCategories,
+    ItemId,
+    OpenMarket,
+    Originals,
+    PopularityRule,
+    PriceScale,
+    Profiles,
+    Ranker,
+    SimilarityRule,
+    UserId,
+    Watch,
+    fading_demand,
+    open_rows,
+    plain_demand,
+    score_interests,
+    to_micros,
+)
+from angle_reco.testing import plain
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PRICES = PriceScale()
+
+IDS: dict[IdKind, tuple[Id, ...]] = {
+    IdKind.INT: (7, -1, 2**63 - 1, 0, -(2**63), 10, 9, 300, 2**31, -7, 1, 2**32, *range(11, 19)),
+    # Trailing zero bytes, first bytes from both halves, and neighbours.
+    IdKind.UUID: tuple(
+        UUID(int=number)
+        for number in (
+            *(5 << 120, 0, 2**128 - 1, 1, 128 << 120, 127 << 120, 5 << 64, 256, 255),
+            *((5 << 120) + 1, 6 << 112, 1 << 127 | 1),
+            *(number << 40 for number in range(11, 19)),
+        )
+    ),
+    # By code point U+FFFF comes before what lies beyond it; by UTF-16 it would not.
+    IdKind.TEXT: (
+        *("b", "\uffff", "\U0001f600", "B", "é", "10", "9", "-x", "a b", "ba", "\ue000", "z"),
+        *(f"lot {number}" for number in range(11, 19)),
+    ),
+}
+"""Twenty ids of each kind, in no order, the hard ones among them."""
+
+_MICROSECOND = timedelta(microseconds=1)
+_AGES = (
+    timedelta(days=90) + _MICROSECOND,
+    *(timedelta(days=days) for days in (91, 90, 31, 30, 8, 7, 1, 0, -1)),
+    timedelta(days=8) - _MICROSECOND,
+)
+_LEFT = (
+    *(timedelta(days=days) for days in (30, 8, 1, 0, -1)),
+    timedelta(days=7),
+    timedelta(days=7) + _MICROSECOND,
+    _MICROSECOND,
+)
+_COUNTS = st.sampled_from([0, 1, 3, 6, 10, 15, 20])
+_ACTIVE_USERS, _ASKING_USERS = 6, 8
+_MONEY = ("0", "0.0001", "0.0002", "0.0003", "1", "2", "2.0001", "4", "99999999999999")
+
+
+@st.composite
+def markets(draw: st.DrawFn, ids: IdKinds) -> plain.PlainMarket:
+    """Draw a marketplace of a few items in few categories, and what a few users did."""
+    most_categories = draw(st.integers(0, 4))
+    categories = st.sampled_from((None, *IDS[ids.category][:most_categories]))
+    users = st.sampled_from(IDS[ids.user][:_ACTIVE_USERS])
+    statuses = st.sampled_from((*[AuctionStatus.ACTIVE] * 20, *AuctionStatus))
+    ends = st.sampled_from((*[None] * 10, *(NOW + left for left in _LEFT)))
+    listed = st.sampled_from((None, *(NOW - timedelta(days=days) for days in (0, 1, 1, 2))))
+    money = st.sampled_from((None, *map(Decimal, _MONEY)))
+    items = [
+        ItemCard(
+            item_id=ItemId(item_id),
+            title="",
+            category_id=None if (category := draw(categories)) is None else CategoryId(category),
+            seller_id=None if (seller := draw(st.none() | users)) is None else UserId(seller),
+            price=draw(money),
+            is_published=draw(st.integers(0, 9)) != 1,
+            status=draw(statuses),
+            ends_at=draw(ends),
+            listed_at=draw(listed),
+        )
+        for item_id in draw(st.permutations(IDS[ids.item]))[: draw(_COUNTS)]
+    ]
+    return plain.PlainMarket(
+        items=items, happened=draw(happenings(ids)), now=NOW, rule=draw(popularity_rules())
+    )
+
+
+@st.composite
+def happenings(draw: st.DrawFn, ids: IdKinds) -> list[Bid | Watch]:
+    """Draw bids and watches, some of them twice, and a crowd that watches one item."""
+    users, items = IDS[ids.user], st.sampled_from(IDS[ids.item])
+    moments = st.sampled_from([NOW - age for age in _AGES])
+    did = draw(
+        st.lists(
+            st.tuples(st.booleans(), st.sampled_from(users[:_ACTIVE_USERS]), items, moments),
+            min_size=draw(st.sampled_from([0, 10, 20])),
+            max_size=40,
+        )
+    )
+    again = did[: draw(st.integers(0, 3))]
+    crowd = users[_ASKING_USERS:][: draw(st.sampled_from([0, 5, 6, 10, 11]))]
+    watched = draw(items)
+    return [
+        Bid(user_id=UserId(user), item_id=ItemId(item), placed_at=moment)
+        if is_bid
+        else Watch(user_id=UserId(user), item_id=ItemId(item), watched_at=moment)
+        for is_bid, user, item, moment in (
+            *did,
+            *again,
+            *((False, user, watched, NOW) for user in crowd),
+        )
+    ]
+
+
+def popularity_rules() -> st.SearchStrategy[PopularityRule]:
+    """Return ways to count bids and watchers."""
+    half_lives = st.sampled_from([timedelta(days=7), timedelta(days=1), timedelta(hours=5)])
+    return st.just(PopularityRule()) | st.builds(
+        PopularityRule,
+        watcher_weight=st.integers(0, 3),
+        saturation=st.sampled_from([1, 3, 7, 10]),
+        counting=st.sampled_from(BidCounting),
+        half_life=st.none() | st.builds(HalfLife, span=half_lives),
+    )
+
+
+@st.composite
+def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
+    """Draw weights that may be 0 or lie right at the threshold."""
+    if draw(st.booleans()):
+        return SimilarityRule()
+    weights = st.sampled_from([0, 1, 99_999, 100_000, 200_000, 300_000, 300_001, 333_333])
+    category, price, shared = draw(weights), draw(weights), draw(weights)
+    return SimilarityRule(
+        category=category,
+        price=price,
+        shared=shared,
+        enough_shared=draw(st.sampled_from([1, 2, 3, 4, 7, 1_000_000])),
+        threshold=draw(
+            st.sampled_from([0, 1, 200_000, 300_000, category, price, shared, category + price])
+        ),
+    )
+
+
+@st.composite
+def rankers(draw: st.DrawFn) -> Ranker:
+    """Draw weights of some components, in any order, and ways to fill a page."""
+    components = draw(st.permutations(list(Component)))[: draw(st.integers(1, 3))]
+    weights = st.sampled_from([0, 1, 100_000, 200_000, 333_333])
+    return Ranker(
+        name="drawn",
+        weights=tuple((component, draw(weights)) for component in components),
+        favourites=draw(st.sampled_from([1, 2, 5])),
+        per_category=draw(st.sampled_from([1, 2, 3])),
+    )
+
+
+def catalogue_of(market: plain.PlainMarket, ids: IdKinds) -> Catalogue:
+    """Return all items of a market as columns, open or not."""
+    counts = {
+        item.item_id: plain.demand_of(
+            [one for one in market.happened if one.item_id == item.item_id],
+            now=market.now,
+            rule=PopularityRule(counting=market.rule.counting),
+        )
+        for item in market.items
+    }
+    return Catalogue.of_rows(
+        ids,
+        item_ids=[item.item_id for item in market.items],
+        category_ids=[item.category_id for item in market.items],
+        seller_ids=[item.seller_id for item in market.items],
+        prices=[_units(item) for item in market.items],
+        is_published=[item.is_published for item in market.items],
+        status=[item.status.code for item in market.items],
+        ends_at=[NEVER if (at := item.ends_at) is None else to_micros(at) for item in market.items],
+        listed_at=[
+            UNKNOWN_MOMENT if (at := item.listed_at) is None else to_micros(at)
+            for item in market.items
+        ],
+        bids=[counts[item.item_id][0] // ONE for item in market.items],
+        watchers=[counts[item.item_id][1] // ONE for item in market.items],
+    )
+
+
+def open_market(market: plain.PlainMarket, ids: IdKinds) -> OpenMarket:
+    """Return the open items of a market as columns."""
+    everything = catalogue_of(market, ids)
+    catalogue = everything.where(open_rows(everything, market.now))
+    demand = _demand(market, ids, catalogue)
+    return OpenMarket(catalogue=catalogue, demand=demand, rule=market.rule, now=market.now)
+
+
+def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
+    """Return items, which may not be open, as those that similar ones are looked for."""
+    categories = market.catalogue.categories
+    return Originals(
+        row=np.array([market.catalogue.row_of(item.item_id) for item in items], np.int64),
+        category=np.array(
+            [
+                NONE if item.category_id is None else categories.code(item.category_id)
+                for item in items
+            ],
+            np.int32,
+        ),
+        prices=np.array([_units(item) for item in items], np.int64),
+    )
+
+
+def engagement_of(
+    happened: Sequence[Bid | Watch], ids: IdKinds, users: IdIndex, items: IdIndex
+) -> Engagement:
+    """Return who engaged with which of *items*, a pair an interaction."""
+    columns = Interactions.of(ids, happened)
+    user, place = users.codes(columns.users), items.codes(columns.items)
+    known = (user != NONE) & (place != NONE)
+    return Engagement(users=user[known], places=place[known])
+
+
+def interests_in(market: plain.PlainMarket, ids: IdKinds, rule: InterestRule) -> Interests:
+    """Return the interests of everybody in a market as columns."""
+    happened = Interactions.of(ids, market.happened)
+    categories = [market.categories.get(one.item_id) for one in market.happened]
+    index, codes = IdIndex.of_nullable(ids.category, categories)
+    of_items = ItemCategories(categories=index, codes=codes)
+    return score_interests(ids, happened, of_items, now=market.now, rule=rule)
+
+
+def profiles_of(
+    market: plain.PlainMarket, ids: IdKinds, users: IdIndex, rule: InterestRule
+) -> Profiles:
+    """Return the profiles of *users*, with or without anything that they did."""
+    return Profiles.of(
+        users,
+        interests=interests_in(market, ids, rule),
+        interactions=Interactions.of(ids, market.happened),
+        market=open_market(market, ids),
+    )
+
+
+def index_of_users(ids: IdKinds, count: int = _ASKING_USERS) -> IdIndex:
+    """Return the users of random markets, without the crowd, and two who did nothing."""
+    return IdIndex.of(ids.user, IdColumn.of(ids.user, IDS[ids.user][:count]))
+
+
+def _demand(market: plain.PlainMarket, ids: IdKinds, catalogue: Catalogue) -> Demand:
+    if market.rule.half_life is None:
+        return plain_demand(catalogue)
+    happened = Interactions.of(ids, market.happened)
+    rows = catalogue.items.codes(happened.items)
+    here = happened.where(rows != NONE)
+    return fading_demand(
+        len(catalogue),
+        rows=rows[rows != NONE],
+        users=IdIndex.of(ids.user, here.users).codes(here.users),
+        kinds=here.kinds,
+        ages=to_micros(market.now) - here.moments,
+        rule=market.rule,
+    )
+
+
+def _units(item: ItemCard) -> int:
+    return UNKNOWN_PRICE if item.price is None else PRICES.to_units(item.price, "price")
