@@ -52,16 +52,16 @@ def shelf_text(shelf: Shelf) -> Text:
     lines = Text(no_wrap=True, overflow="ellipsis")
     ids = [plain(one.item_id) for one in shelf]
     for_id = max(map(len, ids), default=0)
-    for_title = max(_LEAST_TITLE, _WIDTH - for_id - len(f"{1:4}   {0:>12}  0.00"))
+    for_title = max(_LEAST_TITLE, _WIDTH - for_id - len(f"{1:3}  {0:>12}  0.00"))
     for one, item_id in zip(shelf, ids, strict=True):
         card: ItemCard = one.card
         title = _cut(plain(card.title), for_title)
-        lines.append(f"{one.rank:4}  ", style="bold")
+        lines.append(f"{one.rank:3} ", style="bold")
         lines.append(f"{title:<{for_title}} ")
         lines.append(f"{item_id:<{for_id}}", style="dim")
         lines.append(f"{money(card.price):>12}")
         lines.append(f"  {to_fraction(one.score):.2f}\n", style="bold green")
-        lines.append(f"      {one.sentence}\n", style="dim")
+        lines.append(f"    {one.sentence}\n", style="dim")
     lines.rstrip()
     return lines
 

@@ -167,7 +167,7 @@ class CatalogQueriesContract(EveryIdKind):
     def test_categories_and_sellers_of_every_id_are_told_apart(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
-        rows = [
+        rows: list[tuple[object, object, object]] = [
             (
                 sample.items[place],
                 sample.categories[-1 - place % len(sample.categories)],
@@ -314,7 +314,8 @@ class CatalogQueriesContract(EveryIdKind):
         later = open_items(catalog, NOW)
         bidders = open_items(catalog, NOW, until=NOW + TICK, counting=BidCounting.BIDDERS)
 
-        assert (prices_of(then), prices_of(later)) == ([3, 1, 1], [5, 9, 1])
+        assert prices_of(then) == [3, 1, 1]
+        assert prices_of(later) == [5, 9, 1]
         assert (then.bids.tolist(), later.bids.tolist()) == ([2, 0, 0], [4, 1, 0])
         assert (then.watchers.tolist(), later.watchers.tolist()) == ([1, 0, 0], [2, 1, 0])
         assert bidders.bids.tolist() == [2, 1, 0]

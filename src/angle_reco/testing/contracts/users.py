@@ -78,7 +78,8 @@ class UserQueriesContract(EveryIdKind):
 
         active = users.active_since(NOW)
 
-        assert (active.kind, active.to_list()) == (sample.ids.user, sample.users)
+        assert active.kind == sample.ids.user
+        assert active.to_list() == sample.users
 
     def test_without_users_nobody_is_active(self, make: Make[UserQueries], sample: Sample) -> None:
         active = make().active_since(NOW)
