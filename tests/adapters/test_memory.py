@@ -1,21 +1,43 @@
 """The in-memory adapters keep the contracts."""
 
+from decimal import Decimal
+
 import pytest
 
 from angle_reco.adapters.memory import (
     MemoryActivity,
+    MemoryCatalog,
+    MemoryInterestStore,
+    MemoryListStore,
     MemoryMarketplace,
     MemoryUsers,
 )
-from angle_reco.testing.contracts.activity import (
+from angle_reco.domain import (
+    Bid,
+    CategoryId,
+    IdKind,
+    IdKinds,
+    InvalidValueError,
+    Item,
+    ItemId,
+    PriceScale,
+    User,
+    UserId,
+    Watch,
+)
+from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
+    CatalogQueriesContract,
+    InterestStoreContract,
+    ListStoreContract,
+    Make,
     RecordedActivity,
+    Sample,
+    UserQueriesContract,
 )
-from angle_reco.testing.contracts.users import UserQueriesContract
-from angle_reco.testing.contracts.samples import Make, Sample
-from angle_reco.ports import UserQueries, ActivityQueries
-from typing import Any
+from angle_reco.testing.contracts.samples import DAY, NOW
 
 
 class TestMemoryUsers(UserQueriesContract):
@@ -34,3 +56,81 @@ class TestMemoryRecorder(ActivityRecorderContract):
     @pytest.fixture
     def make(self, sample: Sample) -> Make[RecordedActivity]:
         return lambda **rows: MemoryActivity(MemoryMarketplace(ids=sample.ids, **rows))
+
+
+class TestMemoryCatalog(CatalogQueriesContract):
+    @pytest.fixture
+    def make(self, sample: Sample) -> Make[CatalogQueries]:
+        return lambda **rows: MemoryCatalog(MemoryMarketplace(ids=sample.ids, **rows))
+
+
+class TestMemoryInterestStore(InterestStoreContract):
+    @pytest.fixture
+    def store(self, sample: Sample) -> MemoryInterestStore:
+        return MemoryInterestStore()
+
+
+class TestMemoryListStore(ListStoreContract):
+    @pytest.fixture
+    def store(self, sample: Sample) -> MemoryListStore:
+        return MemoryListStore()
+
+
+ANN = User(user_id=UserId("ann"))
+LAMP = Item(item_id=ItemId("lamp"))
+
+
+class TestMemoryMarketplace:
+    def test_of_several_watches_the_earliest_stays(self) -> None:
+        early, late = (
+            Watch(user_id=ANN.user_id, item_id=LAMP.item_id, watched_at=at)
+            for at in (NOW - DAY, NOW)
+        )
+
+        for watches in ([early, late], [late, early]):
+            market = MemoryMarketplace(users=[ANN], items=[LAMP], watches=watches)
+
+            assert list(market.watches.values()) == [early]
+
+    @pytest.mark.parametrize(
+        "happened",
+        [
+            Bid(user_id=UserId("bob"), item_id=LAMP.item_id, placed_at=NOW),
+            Bid(user_id=ANN.user_id, item_id=ItemId("vase"), placed_at=NOW),
+            Watch(user_id=UserId("bob"), item_id=LAMP.item_id, watched_at=NOW),
+            Watch(user_id=ANN.user_id, item_id=ItemId("vase"), watched_at=NOW),
+        ],
+    )
+    def test_a_bid_or_watch_of_something_unknown_is_refused(self, happened: Bid | Watch) -> None:
+        bids = [happened] if isinstance(happened, Bid) else []
+        watches = [happened] if isinstance(happened, Watch) else []
+
+        with pytest.raises(InvalidValueError, match=r"bob|vase"):
+            MemoryMarketplace(users=[ANN], items=[LAMP], bids=bids, watches=watches)
+
+    def test_an_id_of_another_kind_is_refused(self) -> None:
+        ids = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
+        one = Item(item_id=ItemId(1))
+
+        with pytest.raises(InvalidValueError, match="user id is 'ann'"):
+            MemoryMarketplace(ids=ids, users=[ANN])
+        with pytest.raises(InvalidValueError, match="item id is 'lamp'"):
+            MemoryMarketplace(ids=ids, items=[LAMP])
+        with pytest.raises(InvalidValueError, match="category id is 'lamps'"):
+            MemoryMarketplace(
+                ids=ids, items=[Item(item_id=one.item_id, category_id=CategoryId("lamps"))]
+            )
+        with pytest.raises(InvalidValueError, match="user id is 'ann'"):
+            MemoryMarketplace(ids=ids, items=[Item(item_id=one.item_id, seller_id=ANN.user_id)])
+
+    @pytest.mark.parametrize("amount", ["-1", "NaN", "0.001"])
+    def test_money_that_does_not_fit_is_refused(self, amount: str) -> None:
+        prices, money = PriceScale(100), Decimal(amount)
+        bid = Bid(user_id=ANN.user_id, item_id=LAMP.item_id, amount=money, placed_at=NOW)
+
+        with pytest.raises(InvalidValueError, match="amount"):
+            MemoryMarketplace(users=[ANN], items=[LAMP], bids=[bid], prices=prices)
+        with pytest.raises(InvalidValueError, match="price"):
+            MemoryMarketplace(
+                items=[Item(item_id=LAMP.item_id, starting_price=money)], prices=prices
+            )

@@ -1,8 +1,49 @@
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
 import pytest
 
 from angle_reco.adapters.numpy_kernels import NumpyKernels
+from angle_reco.domain import (
+    CLASSIC,
+    POPULAR_RECIPE,
+    AuctionStatus,
+    Bid,
+    CategoryId,
+    Engagement,
+    IdColumn,
+    IdIndex,
+    IdKind,
+    IdKinds,
+    InterestRule,
+    ItemCard,
+    ItemId,
+    OpenMarket,
+    Originals,
+    Profiles,
+    Ranked,
+    SimilarityRule,
+    StoredLine,
+    UserId,
+    Watch,
+)
 from angle_reco.ports import Kernels
-from angle_reco.testing.contracts.kernels import KernelsContract
+from angle_reco.testing import plain
+from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
+from angle_reco.testing.contracts.markets import (
+    NOW,
+    engagement_of,
+    open_market,
+    profiles_of,
+)
+
+SIMILAR = "angle_reco.adapters.numpy_kernels.similar"
+HOMEPAGES = "angle_reco.adapters.numpy_kernels.homepages"
+INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
 
 
 class TestNumpyKernels(KernelsContract):
@@ -14,7 +55,142 @@ class TestNumpyKernels(KernelsContract):
 class TestNumpyKernelsInTinyChunks(KernelsContract):
     @pytest.fixture
     def kernels(self, monkeypatch: pytest.MonkeyPatch) -> Kernels:
-        monkeypatch.setattr("angle_reco.adapters.numpy_kernels.similar._PAIRS_AT_ONCE", 3)
-        monkeypatch.setattr("angle_reco.adapters.numpy_kernels.similar._ROWS_AT_ONCE", 2)
-        monkeypatch.setattr("angle_reco.adapters.numpy_kernels.homepages._USERS_AT_ONCE", 2)
+        monkeypatch.setattr(f"{SIMILAR}._PAIRS_AT_ONCE", 3)
+        monkeypatch.setattr(f"{SIMILAR}._ROWS_AT_ONCE", 2)
+        monkeypatch.setattr(f"{HOMEPAGES}._USERS_AT_ONCE", 2)
         return NumpyKernels()
+
+
+class Large(NamedTuple):
+    """A market of more pairs and more users than are computed at once."""
+
+    plainly: plain.PlainMarket
+    market: OpenMarket
+    engagement: Engagement
+    users: IdIndex
+    profiles: Profiles
+
+
+@cache
+def large() -> Large:
+    random = Random(20_260_131)
+    items = [
+        ItemCard(
+            item_id=ItemId(item),
+            title="",
+            category_id=random.choice([None, *map(CategoryId, range(12))]),
+            seller_id=UserId(random.randrange(500)),
+            price=random.choice([None, *(Decimal(random.randrange(1, 5_000)) for _ in range(5))]),
+            is_published=True,
+            status=random.choice([AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED]),
+            ends_at=random.choice([None, *(NOW + timedelta(days=days) for days in (1, 7, 8))]),
+            listed_at=NOW - timedelta(days=random.randrange(30)),
+        )
+        for item in range(3_000)
+    ]
+    happened: list[Bid | Watch] = []
+    for _ in range(60_000):
+        user, item = UserId(random.randrange(2_500)), ItemId(int(random.random() ** 2 * 3_000))
+        at = NOW - timedelta(days=random.randrange(100))
+        if random.random() < 0.5:
+            happened.append(Bid(user_id=user, item_id=item, placed_at=at))
+        else:
+            happened.append(Watch(user_id=user, item_id=item, watched_at=at))
+    plainly = plain.PlainMarket(items=items, happened=happened, now=NOW)
+    market = open_market(plainly, INTS)
+    users = IdIndex.of(IdKind.INT, IdColumn.of(IdKind.INT, range(2_500)))
+    return Large(
+        plainly,
+        market,
+        engagement_of(happened, INTS, users, market.catalogue.items),
+        users,
+        profiles_of(plainly, INTS, users, InterestRule()),
+    )
+
+
+@cache
+def usual_similar() -> Ranked:
+    return similar_to_all(large())
+
+
+@cache
+def usual_homepages() -> Ranked:
+    return homepages_of_all(large())
+
+
+def similar_to_all(large: Large) -> Ranked:
+    return NumpyKernels().similar_items(
+        large.market,
+        Originals.all_of(large.market.catalogue),
+        of_originals=large.engagement,
+        of_candidates=large.engagement,
+        rule=SimilarityRule(),
+        keep=40,
+    )
+
+
+def homepages_of_all(large: Large) -> Ranked:
+    return NumpyKernels().homepages(large.market, large.profiles, ranker=CLASSIC, keep=60)
+
+
+def lines_in(ranked: Ranked, owners: IdIndex) -> list[list[StoredLine]]:
+    return lines_of(ranked.named(large().market.catalogue.ids_at, owners.ids, POPULAR_RECIPE, NOW))
+
+
+def same(one: Ranked, other: Ranked) -> bool:
+    columns = ("offsets", "rows", "parts", "reasons", "sources")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
+
+
+def test_a_large_market_has_the_similar_items_of_the_plain_rule() -> None:
+    some = range(0, 3_000, 200)
+
+    found = lines_in(usual_similar(), large().market.catalogue.items)
+
+    plainly = large().plainly
+    assert [found[place] for place in some] == [
+        plain.similar_items(plainly, plainly.items[place], rule=SimilarityRule(), keep=40)
+        for place in some
+    ]
+
+
+def test_a_large_market_has_the_homepages_of_the_plain_rule() -> None:
+    some = [UserId(user) for user in (*range(0, 2_500, 200), 1_999, 2_000)]
+
+    found = lines_in(usual_homepages(), large().users)
+
+    plainly = large().plainly
+    assert [found[large().users.code(user)] for user in some] == [
+        plain.homepage(
+            plainly,
+            user,
+            plain.interests_of(
+                user, plainly.happened, plainly.categories, now=NOW, rule=InterestRule()
+            ),
+            ranker=CLASSIC,
+            keep=60,
+        )
+        for user in some
+    ]
+
+
+@pytest.mark.parametrize("pairs", [50_000, 10**9])
+def test_similar_items_do_not_depend_on_how_many_are_computed_at_once(
+    monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    usual = usual_similar()
+
+    monkeypatch.setattr(f"{SIMILAR}._PAIRS_AT_ONCE", pairs)
+
+    assert same(similar_to_all(large()), usual)
+
+
+@pytest.mark.parametrize("users", [701, 10**9])
+def test_homepages_do_not_depend_on_how_many_are_computed_at_once(
+    monkeypatch: pytest.MonkeyPatch, users: int
+) -> None:
+    usual = usual_homepages()
+
+    monkeypatch.setattr(f"{HOMEPAGES}._USERS_AT_ONCE", users)
+
+    assert same(homepages_of_all(large()), usual)

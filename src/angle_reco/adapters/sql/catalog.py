@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.dialect import among, columns_of
+from angle_reco.adapters.sql.dialect import among, columns_of, json_ids
 from angle_reco.adapters.sql.engine import reading
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.schema import Moment, Tables
 from angle_reco.domain import (
     NEVER,
     OPEN_STATUSES,
@@ -25,6 +26,7 @@ from angle_reco.domain import (
     ItemId,
     PriceScale,
     UserId,
+    from_micros,
     status_at,
     to_micros,
 )
@@ -87,64 +89,38 @@ class SqlCatalog:
         until: datetime | None = None,
         viewer: UserId | None = None,
     ) -> Mapping[ItemId, ItemCard]:
-        items, bids, watches = self.tables.items.c, self.tables.bids.c, self.tables.watches.c
-        highest = (
-            sa.select(sa.func.max(bids.amount))
-            .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
-            .scalar_subquery()
-        )
-        engaged: sa.ColumnElement[bool] = sa.literal(False)
-        if viewer is not None:
-            engaged = sa.or_(
-                sa.exists().where(
-                    bids.item_id == items.item_id,
-                    bids.user_id == viewer,
-                    *_by(bids.placed_at, until),
-                ),
-                sa.exists().where(
-                    watches.item_id == items.item_id,
-                    watches.user_id == viewer,
-                    *_by(watches.watched_at, until),
-                ),
-            )
-        query = sa.select(
-            items.item_id,
-            items.title,
-            items.category_id,
-            items.seller_id,
-            sa.func.coalesce(_known(highest), items.starting_price).label("price"),
-            items.publication_status,
-            items.auction_status,
-            items.starts_at,
-            items.ends_at,
-            items.listed_at,
-            engaged.label("engaged"),
-        ).where(
-            among(items.item_id, IdColumn.of(self.tables.ids.item, item_ids)),
-            *self._exists_by(until),
-        )
-        moment = to_micros(at)
+        query = _cards_query(self.tables, for_viewer=viewer is not None, as_of=until is not None)
+        wanted = json_ids(IdColumn.of(self.tables.ids.item, item_ids))
+        values = {"wanted": wanted, "viewer": viewer, "until": until}
         with reading(self.engine) as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query, values).all()
+        moment = to_micros(at)
         return {
-            row.item_id: ItemCard(
-                item_id=row.item_id,
-                title=row.title,
-                category_id=row.category_id,
-                seller_id=row.seller_id,
-                price=None if row.price is None else self.prices.to_money(row.price),
-                is_published=row.publication_status == PUBLISHED,
-                status=_status(
-                    row.auction_status,
-                    moment,
-                    None if row.starts_at is None else to_micros(row.starts_at),
-                    None if row.ends_at is None else to_micros(row.ends_at),
-                ),
-                ends_at=row.ends_at,
-                listed_at=row.listed_at,
-                engaged=bool(row.engaged),
+            item_id: ItemCard(
+                item_id=item_id,
+                title=title,
+                category_id=category_id,
+                seller_id=seller_id,
+                price=None if price is None else self.prices.to_money(price),
+                is_published=publication == PUBLISHED,
+                status=_status(stated, moment, starts_at, ends_at),
+                ends_at=None if ends_at is None else from_micros(ends_at),
+                listed_at=None if listed_at is None else from_micros(listed_at),
+                engaged=bool(engaged),
             )
-            for row in rows
+            for (
+                item_id,
+                title,
+                category_id,
+                seller_id,
+                price,
+                publication,
+                stated,
+                starts_at,
+                ends_at,
+                listed_at,
+                engaged,
+            ) in rows
         }
 
     def categories(self, items: IdColumn) -> ItemCategories:
@@ -173,7 +149,7 @@ class SqlCatalog:
             items.publication_status == PUBLISHED,
             sa.or_(items.auction_status.is_(None), items.auction_status.in_(open_statuses)),
             sa.or_(items.ends_at.is_(None), items.ends_at > at),
-            *self._exists_by(until),
+            *_existing(items, until),
         )
         open_ids = sa.select(items.item_id).where(*is_open)
         counted = (
@@ -215,12 +191,57 @@ class SqlCatalog:
             .where(*is_open)
         )
 
-    def _exists_by(self, until: datetime | None) -> list[sa.ColumnElement[bool]]:
-        listed_at = self.tables.items.c.listed_at
-        return [] if until is None else [sa.or_(listed_at.is_(None), listed_at <= until)]
+
+@lru_cache
+def _cards_query(tables: Tables, *, for_viewer: bool, as_of: bool) -> sa.Select[Any]:
+    """Return the statement for cards; building it anew takes longer than running it."""
+    items, bids, watches = tables.items.c, tables.bids.c, tables.watches.c
+    until = sa.bindparam("until", type_=Moment) if as_of else None
+    highest = (
+        sa.select(sa.func.max(bids.amount))
+        .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
+        .scalar_subquery()
+    )
+    engaged: sa.ColumnElement[bool] = sa.literal_column("0")
+    if for_viewer:
+        viewer = sa.bindparam("viewer", type_=bids.user_id.type)
+        engaged = sa.or_(
+            sa.exists().where(
+                bids.item_id == items.item_id,
+                bids.user_id == viewer,
+                *_by(bids.placed_at, until),
+            ),
+            sa.exists().where(
+                watches.item_id == items.item_id,
+                watches.user_id == viewer,
+                *_by(watches.watched_at, until),
+            ),
+        )
+    return sa.select(
+        items.item_id,
+        items.title,
+        items.category_id,
+        items.seller_id,
+        sa.func.coalesce(_known(highest), items.starting_price),
+        items.publication_status,
+        items.auction_status,
+        sa.type_coerce(items.starts_at, sa.BigInteger),
+        sa.type_coerce(items.ends_at, sa.BigInteger),
+        sa.type_coerce(items.listed_at, sa.BigInteger),
+        engaged,
+    ).where(among(items.item_id, sa.bindparam("wanted", type_=sa.Text)), *_existing(items, until))
 
 
-def _by(moment: sa.Column[Any], until: datetime | None) -> list[sa.ColumnElement[bool]]:
+def _existing(
+    items: Any, until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
+    listed_at = items.listed_at
+    return [] if until is None else [sa.or_(listed_at.is_(None), listed_at <= until)]
+
+
+def _by(
+    moment: sa.Column[Any], until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
     return [] if until is None else [moment <= until]
 
 

@@ -10,9 +10,16 @@ import sqlalchemy as sa
 from angle_reco.domain import IdColumn, IdKind
 
 
-def among(column: sa.ColumnElement[Any], ids: IdColumn) -> sa.ColumnElement[bool]:
-    """Return the condition that *column* is one of *ids*, as one parameter however many."""
-    wanted = sa.func.json_each(sa.bindparam(None, json_ids(ids), sa.Text)).table_valued("value")
+def among(
+    column: sa.ColumnElement[Any], ids: IdColumn | sa.BindParameter[Any]
+) -> sa.ColumnElement[bool]:
+    """Return the condition that *column* is one of *ids*, as one parameter however many.
+
+    A parameter of the caller's own is given `json_ids` when the statement runs.
+    """
+    if isinstance(ids, IdColumn):
+        ids = sa.bindparam(None, json_ids(ids), sa.Text)
+    wanted = sa.func.json_each(ids).table_valued("value")
     return sa.type_coerce(column, sa.Text).in_(sa.select(wanted.c.value))
 
 

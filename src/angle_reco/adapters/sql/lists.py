@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -40,11 +41,9 @@ class SqlListStore:
     tables: Tables
 
     def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
-        table = self.tables.lists[kind]
-        wanted = IdColumn.of(self.tables.owner_kind(kind), owners)
-        query = sa.select(table, covered_at(self.tables, kind)).where(among(table.c.owner, wanted))
+        wanted = json_ids(IdColumn.of(self.tables.owner_kind(kind), owners))
         with reading(self.engine) as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_read_query(self.tables, kind), {"wanted": wanted}).all()
         return {row.owner: self._stored(row) for row in rows}
 
     def write(self, kind: ListKind, lists: Lists) -> Written:
@@ -138,6 +137,14 @@ class SqlListStore:
             computed_at=row.computed_at,
             covered_at=row.covered_at,
         )
+
+
+@lru_cache
+def _read_query(tables: Tables, kind: ListKind) -> sa.Select[Any]:
+    """Return the statement for lists; building it anew takes longer than running it."""
+    table = tables.lists[kind]
+    wanted = sa.bindparam("wanted", type_=sa.Text)
+    return sa.select(table, covered_at(tables, kind)).where(among(table.c.owner, wanted))
 
 
 def _in_batches(lists: Lists) -> Iterator[tuple[IdColumn, list[dict[str, Any]]]]:

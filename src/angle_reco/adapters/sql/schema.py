@@ -43,9 +43,9 @@ _ID_TYPES: dict[IdKind, Callable[[], sa.types.TypeEngine[Any]]] = {
 }
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Tables:
-    """The tables for one choice of id kinds."""
+    """The tables for one choice of id kinds; each such value has tables of its own."""
 
     ids: IdKinds
     metadata: sa.MetaData

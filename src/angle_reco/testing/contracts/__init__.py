@@ -1,7 +1,53 @@
-"""The promises of the ports as test classes, for adapters to inherit."""
+"""The promises of the ports as test classes, for adapters to inherit; kernels have a module."""
 
 import pytest
 
+# Before the imports: so a promise that is not kept shows the values that differ.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("activity", "catalog", "others", "stores", "users"))
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "activity",
+            "catalog",
+            "clock",
+            "kernels",
+            "permissions",
+            "stores",
+            "users",
+        )
+    )
 )
+
+from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
+    ActivityQueriesContract,
+    ActivityRecorderContract,
+    RecordedActivity,
+)
+from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.permissions import (  # noqa: E402 — see above
+    Grants,
+    PermissionsContract,
+)
+from angle_reco.testing.contracts.samples import KINDS, Make, Sample  # noqa: E402 — see above
+from angle_reco.testing.contracts.stores import (  # noqa: E402 — see above
+    InterestStoreContract,
+    ListStoreContract,
+)
+from angle_reco.testing.contracts.users import UserQueriesContract  # noqa: E402 — see above
+
+__all__ = [
+    "KINDS",
+    "ActivityQueriesContract",
+    "ActivityRecorderContract",
+    "CatalogQueriesContract",
+    "ClockContract",
+    "Grants",
+    "InterestStoreContract",
+    "ListStoreContract",
+    "Make",
+    "PermissionsContract",
+    "RecordedActivity",
+    "Sample",
+    "UserQueriesContract",
+]

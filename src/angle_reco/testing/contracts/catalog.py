@@ -167,7 +167,7 @@ class CatalogQueriesContract(EveryIdKind):
     def test_categories_and_sellers_of_every_id_are_told_apart(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
-        rows: list[tuple[object, object, object]] = [
+        rows = [
             (
                 sample.items[place],
                 sample.categories[-1 - place % len(sample.categories)],
@@ -185,10 +185,11 @@ class CatalogQueriesContract(EveryIdKind):
             NOW,
         )
 
-        assert [
-            (item_id, category_of(catalogue, row), seller_of(catalogue, row))
-            for row, item_id in enumerate(catalogue.items.ids)
-        ] == rows
+        for row, (item_id, category_id, seller_id) in enumerate(rows):
+            assert catalogue.items.ids[row] == item_id
+            assert category_of(catalogue, row) == category_id
+            assert seller_of(catalogue, row) == seller_id
+        assert len(catalogue) == len(rows)
 
     def test_the_price_is_the_highest_bid_before_it_the_starting_price(
         self, make: Make[CatalogQueries], sample: Sample

@@ -16,7 +16,6 @@ from angle_reco.domain import (
     IdKinds,
     InterestRule,
     ItemCard,
-    ItemId,
     Lists,
     Ranker,
     SimilarityRule,
@@ -30,6 +29,7 @@ from angle_reco.testing.contracts.markets import (
     NOW,
     engagement_of,
     index_of_users,
+    lot,
     markets,
     open_market,
     originals_of,
@@ -128,12 +128,13 @@ class KernelsContract:
         ids = IdKinds(user=kind, item=kind, category=kind)
         case = Case(ids, plain.PlainMarket(items=[], happened=[], now=NOW), keep=5)
         users = index_of_users(ids)
+        ended = lot(IDS[kind][0], status=AuctionStatus.ENDED)
 
-        assert similar(kernels, case, [ended(ItemId(IDS[kind][0]))], SimilarityRule()) == [[]]
+        assert similar(kernels, case, [ended], SimilarityRule()) == [[]]
         assert homepages(kernels, case, users, CLASSIC, InterestRule()) == [[]] * len(users)
 
     @every_kind
-    @_promise
+    @settings(_promise, max_examples=5)
     @given(data=st.data())
     def test_who_asks_for_nothing_gets_nothing(
         self, kernels: Kernels, kind: IdKind, data: st.DataObject
@@ -181,18 +182,3 @@ def homepages(
 def lines_of(lists: Lists) -> list[list[StoredLine]]:
     """Return lists as single values."""
     return [list(lists.stored(place).lines) for place in range(len(lists))]
-
-
-def ended(item_id: ItemId) -> ItemCard:
-    """Return an item that is not open any more."""
-    return ItemCard(
-        item_id=item_id,
-        title="",
-        category_id=None,
-        seller_id=None,
-        price=None,
-        is_published=True,
-        status=AuctionStatus.ENDED,
-        ends_at=NOW,
-        listed_at=None,
-    )

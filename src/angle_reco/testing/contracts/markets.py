@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 from uuid import UUID
 
+import attrs
 import numpy as np
 from hypothesis import strategies as st
 
@@ -106,6 +108,22 @@ def markets(ids: IdKinds) -> st.SearchStrategy[plain.PlainMarket]:
         seed=st.integers(0, 2**32),
         rule=popularity_rules(),
     )
+
+
+def lot(item_id: object, **known: Any) -> ItemCard:  # fields of ItemCard, of their types
+    """Return an active item that anybody may bid on, with nothing else *known* of it."""
+    plain_lot = ItemCard(
+        item_id=ItemId(item_id),
+        title="",
+        category_id=None,
+        seller_id=None,
+        price=None,
+        is_published=True,
+        status=AuctionStatus.ACTIVE,
+        ends_at=None,
+        listed_at=None,
+    )
+    return attrs.evolve(plain_lot, **known)
 
 
 def _market(
@@ -211,14 +229,7 @@ def rankers(draw: st.DrawFn) -> Ranker:
 
 def catalogue_of(market: plain.PlainMarket, ids: IdKinds) -> Catalogue:
     """Return all items of a market as columns, open or not."""
-    counts = {
-        item.item_id: plain.demand_of(
-            [one for one in market.happened if one.item_id == item.item_id],
-            now=market.now,
-            rule=PopularityRule(counting=market.rule.counting),
-        )
-        for item in market.items
-    }
+    counts = attrs.evolve(market, rule=PopularityRule(counting=market.rule.counting)).demand
     return Catalogue.of_rows(
         ids,
         item_ids=[item.item_id for item in market.items],

@@ -41,6 +41,9 @@ DAY = timedelta(days=1)
 ELSEWHERE = timezone(timedelta(hours=5, minutes=45))
 """Where clocks show something else than in UTC."""
 
+RECIPE = Recipe(name="classic", weights=(("interest", 600_000), ("popularity", 400_000)), kept=60)
+"""What lists are made by, unless a promise is about that."""
+
 _IDS: dict[IdKind, tuple[object, ...]] = {
     IdKind.INT: (
         -(2**63),
@@ -86,7 +89,7 @@ _IDS: dict[IdKind, tuple[object, ...]] = {
         "a",
         'a,"b"\\',
         "é",
-        "～",
+        "\uff5e",
         "😀",
     ),
 }
@@ -232,8 +235,8 @@ class Sample:
         kind: ListKind,
         lists: Mapping[object, Sequence[StoredLine]],
         *,
-        recipe: Recipe,
-        computed_at: datetime,
+        at: datetime = NOW,
+        recipe: Recipe = RECIPE,
     ) -> Lists:
         """Return lists by their owners as columns."""
         lines = [line for one in lists.values() for line in one]
@@ -247,7 +250,7 @@ class Sample:
             reasons=np.array([line.reason.code for line in lines], np.int8),
             sources=np.array([line.source.code for line in lines], np.int8),
             recipe=recipe,
-            computed_at=computed_at,
+            computed_at=at,
         )
 
 
