@@ -17,6 +17,7 @@ from angle_reco.domain.arrays import (
     Int64s,
     check_lengths,
     frozen,
+    is_among,
     places_in_runs,
     ragged_ranges,
     starts_of_runs,
@@ -178,6 +179,7 @@ from angle_reco.domain.similarity import (
     prices_near,
     similarity_parts,
     similarity_reasons,
+    similarity_scores,
 )
 from angle_reco.domain.suggestions import (
     REASONS,
@@ -316,6 +318,7 @@ __all__ = [
     "import_files",
     "interest_has_changed",
     "is_allowed",
+    "is_among",
     "is_aware",
     "is_open",
     "json_id",
@@ -336,6 +339,7 @@ __all__ = [
     "shown",
     "similarity_parts",
     "similarity_reasons",
+    "similarity_scores",
     "starts_of_runs",
     "status_at",
     "tie_order",

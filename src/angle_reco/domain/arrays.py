@@ -69,3 +69,16 @@ def places_in_runs(sorted_keys: npt.NDArray[Any]) -> Int64s:
     starts = starts_of_runs(sorted_keys)
     lengths = np.diff(np.append(starts, len(sorted_keys)))
     return ragged_ranges(np.zeros(len(starts), np.int64), lengths)
+
+
+def is_among(keys: Int64s, sorted_keys: Int64s) -> Bools:
+    """Return which of *keys* are in *sorted_keys*.
+
+    >>> is_among(np.array([4, 5]), np.array([1, 5, 9])).tolist()
+    [False, True]
+    """
+    if len(sorted_keys) == 0:
+        return np.zeros(len(keys), np.bool_)
+    places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    found: Bools = sorted_keys[places] == keys
+    return found

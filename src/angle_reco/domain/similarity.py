@@ -40,7 +40,7 @@ class SimilarityRule:
             whole(weight, "weight of similarity, in millionths,", least=0, most=ONE)
         if sum(weights) > ONE:
             raise InvalidValueError("weights of similarity", weights, "at most 1 together")
-        whole(self.enough_shared, "enough shared users", least=1, most=1_000_000)
+        whole(self.enough_shared, "enough shared users", least=1, most=10_000)
         whole(self.kept, "number of similar items kept", least=1, most=1_000)
 
     @property
@@ -125,9 +125,24 @@ def similarity_parts(
     parts = np.empty((len(near), 3), np.int32)
     parts[:, SAME_CATEGORY] = np.where(same_category, rule.category, 0)
     parts[:, PRICE_RANGE] = np.where(near, rule.price, 0)
-    counted = np.minimum(shared_users, rule.enough_shared).astype(np.int64)
-    parts[:, COLLABORATIVE] = scaled(counted, rule.shared, rule.enough_shared)
+    parts[:, COLLABORATIVE] = _shared_part(shared_users, rule)
     return parts
+
+
+def similarity_scores(
+    same_category: Bools, near: Bools, shared_users: Int64s, rule: SimilarityRule
+) -> Int64s:
+    """Return the sums of `similarity_parts`, without the parts."""
+    scores = _shared_part(shared_users, rule)
+    scores += np.where(same_category, rule.category, 0)
+    scores += np.where(near, rule.price, 0)
+    return scores
+
+
+def _shared_part(shared_users: Int64s, rule: SimilarityRule) -> Int64s:
+    # More users than are enough add nothing, so there are few values to look up.
+    worth = scaled(np.arange(rule.enough_shared + 1), rule.shared, rule.enough_shared)
+    return worth[np.minimum(shared_users, rule.enough_shared)]
 
 
 def similarity_reasons(parts: Int32s) -> Int8s:

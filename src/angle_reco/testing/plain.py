@@ -289,7 +289,7 @@ def homepage(
     def line(item: ItemCard, source: Source) -> StoredLine:
         category_id = item.category_id
         interest = 0 if category_id is None else interest_in.get(category_id, 0)
-        parts = _weighted(market, item, interest, ranker)
+        parts = contributions(market, item, interest, ranker)
         return _line(item, parts, homepage_reason(market, item, interest), source)
 
     candidates = [
@@ -312,6 +312,18 @@ def homepage(
         if may_be_shown(item) and item.item_id not in on_page
     ]
     return page[:keep]
+
+
+def contributions(
+    market: PlainMarket, item: ItemCard, interest: Millionths, ranker: Ranker
+) -> tuple[Millionths, ...]:
+    """Return what speaks for an item of a category of this interest, a part a component."""
+    values = {
+        Component.INTEREST: interest,
+        Component.POPULARITY: popularity_of(market, item),
+        Component.RECENCY: recency_of(item, market.now),
+    }
+    return tuple(rounded(Fraction(weight * values[name], ONE)) for name, weight in ranker.weights)
 
 
 def homepage_reason(market: PlainMarket, item: ItemCard, interest: Millionths) -> Reason:
@@ -391,17 +403,6 @@ def _cause(parts: tuple[Millionths, Millionths, Millionths]) -> Reason:
     if same_category >= price_range and same_category >= collaborative:
         return Reason.SAME_CATEGORY
     return Reason.PRICE_RANGE if price_range >= collaborative else Reason.COLLABORATIVE
-
-
-def _weighted(
-    market: PlainMarket, item: ItemCard, interest: Millionths, ranker: Ranker
-) -> tuple[Millionths, ...]:
-    values = {
-        Component.INTEREST: interest,
-        Component.POPULARITY: popularity_of(market, item),
-        Component.RECENCY: recency_of(item, market.now),
-    }
-    return tuple(rounded(Fraction(weight * values[name], ONE)) for name, weight in ranker.weights)
 
 
 def _line(

@@ -18,6 +18,7 @@ from angle_reco.domain import (
     Source,
     contributions,
     homepage_reasons,
+    is_among,
     places_in_runs,
     ragged_ranges,
 )
@@ -129,7 +130,7 @@ def _personal_lines(
         np.repeat(profiles.interest_score[with_items], lengths),
     )
     group = np.repeat(np.arange(len(with_items)), lengths)
-    allowed = np.flatnonzero(~_is_in(lines.user * len(market) + lines.row, excluded))
+    allowed = np.flatnonzero(~is_among(lines.user * len(market) + lines.row, excluded))
     lines, group = lines.take(allowed), group[allowed]
 
     is_fill = places_in_runs(group) >= ranker.per_category
@@ -154,7 +155,7 @@ def _popular_lines(
     lengths = np.where(missing > 0, np.minimum(missing + passed_over, size), 0)
     user = np.repeat(np.arange(profiles.size), lengths)
     row = market.popular_order[ragged_ranges(np.zeros(profiles.size, np.int64), lengths)]
-    free = np.flatnonzero(~_is_in(user * size + row, taken))
+    free = np.flatnonzero(~is_among(user * size + row, taken))
     user, row = user[free], row[free]
     fits = np.flatnonzero(places_in_runs(user) < missing[user])
     user, row = user[fits], row[fits]
@@ -175,11 +176,3 @@ def _interest_in(market: OpenMarket, profiles: Profiles, user: Int64s, row: Int6
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     has_category = market.catalogue.category[row] != NONE
     return np.where(has_category & (keys[places] == wanted), scores[places], 0)
-
-
-def _is_in(keys: Int64s, sorted_keys: Int64s) -> np.ndarray:
-    if len(sorted_keys) == 0:
-        return np.zeros(len(keys), np.bool_)
-    places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-    found: np.ndarray = sorted_keys[places] == keys
-    return found

@@ -16,6 +16,8 @@ import numpy as np
 from angle_reco.adapters.numpy_kernels.ranges import RangeMinima
 from angle_reco.domain import (
     NONE,
+    ONE,
+    Bools,
     Engagement,
     Int64s,
     OpenMarket,
@@ -23,11 +25,14 @@ from angle_reco.domain import (
     Ranked,
     SimilarityRule,
     Source,
+    is_among,
     places_in_runs,
     prices_near,
     ragged_ranges,
     similarity_parts,
     similarity_reasons,
+    similarity_scores,
+    starts_of_runs,
 )
 
 if TYPE_CHECKING:
@@ -160,30 +165,38 @@ def _rank_chunk(
     users = shared.data.astype(np.int64)
 
     # Of pairs that share a user most score too little: they leave before the sorting.
-    enough = _scores(candidates, originals, line, place, users, rule) > rule.threshold
+    enough = (
+        similarity_scores(*_alike(candidates, originals, line, place), users, rule) > rule.threshold
+    )
     line, place, users = line[enough], place[enough], users[enough]
     more_line, more_place = _fill(candidates, originals, rule, keep)
-    keys = line * len(candidates.rows) + place
-    more_keys = more_line * len(candidates.rows) + more_place
-    is_new = ~np.isin(more_keys, keys, kind="sort")
-    more_keys = np.unique(more_keys[is_new])
-    more_line, more_place = np.divmod(more_keys, max(len(candidates.rows), 1))
-    line = np.concatenate([line, more_line])
-    place = np.concatenate([place, more_place])
-    # A pair of the fill that shares users and scored too little is not here: the same
-    # pair without them scores no more, and is dropped below.
+    width = max(len(candidates.rows), 1)
+    keys, more_keys = line * width + place, np.sort(more_line * width + more_place)
+    more_keys = more_keys[starts_of_runs(more_keys)]
+    more_keys = more_keys[~is_among(more_keys, keys)]
+    # A pair of the fill that shares users and scored too little is here again without
+    # them: it scores no more than before, and leaves below.
     users = np.concatenate([users, np.zeros(len(more_keys), np.int64)])
+    keys = np.concatenate([keys, more_keys])
+    by_key = np.argsort(keys, kind="stable")
+    line, place = np.divmod(keys[by_key], width)
+    users = users[by_key]
 
     # The row of what is not open, NONE, is the last one: it has no place.
     own = np.append(candidates.place_of_row, NONE)[originals.row]
-    scores = _scores(candidates, originals, line, place, users, rule)
+    scores = similarity_scores(*_alike(candidates, originals, line, place), users, rule)
     counts = np.flatnonzero((scores > rule.threshold) & (place != own[line]))
     line, place, users, scores = line[counts], place[counts], users[counts], scores[counts]
 
-    order = np.lexsort((place, -users, -scores, line))
+    # Places are in order within a line, so a stable sort leaves them last to decide. The
+    # three others share one number: 10 bits of line, 20 of score, at most 32 of users.
+    most = users.max(initial=0)
+    order = np.argsort(
+        ((line * (ONE + 1)) + ONE - scores) * (most + 1) + most - users, kind="stable"
+    )
     order = order[places_in_runs(line[order]) < keep]
     line, place, users = line[order], place[order], users[order]
-    parts = _parts(candidates, originals, line, place, users, rule)
+    parts = similarity_parts(*_alike(candidates, originals, line, place), users, rule)
     return Ranked(
         offsets=np.searchsorted(line, np.arange(size + 1)),
         rows=candidates.rows[place],
@@ -193,33 +206,15 @@ def _rank_chunk(
     )
 
 
-def _parts(
-    candidates: _Candidates,
-    originals: Originals,
-    line: Int64s,
-    place: Int64s,
-    users: Int64s,
-    rule: SimilarityRule,
-) -> np.ndarray:
+def _alike(
+    candidates: _Candidates, originals: Originals, line: Int64s, place: Int64s
+) -> tuple[Bools, Bools]:
+    """Return of each pair whether it has a category in common, and prices that are near."""
     category = originals.category[line]
-    return similarity_parts(
+    return (
         (category == candidates.category[place]) & (category != NONE),
         prices_near(originals.prices[line], candidates.prices[place]),
-        users,
-        rule,
     )
-
-
-def _scores(
-    candidates: _Candidates,
-    originals: Originals,
-    line: Int64s,
-    place: Int64s,
-    users: Int64s,
-    rule: SimilarityRule,
-) -> Int64s:
-    scores: Int64s = _parts(candidates, originals, line, place, users, rule).sum(axis=1)
-    return scores
 
 
 def _fill(

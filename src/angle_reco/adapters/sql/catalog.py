@@ -130,7 +130,7 @@ class SqlCatalog:
             among(columns.item_id, distinct.ids), columns.category_id.is_not(None)
         )
         with reading(self.engine) as connection:
-            known = dict(connection.execute(query).tuples().all())
+            known = {row.item_id: row.category_id for row in connection.execute(query)}
         index, codes = IdIndex.of_nullable(
             self.tables.ids.category, [known.get(item_id) for item_id in distinct.ids]
         )

@@ -29,15 +29,17 @@ def open_engine(url: str) -> sa.Engine:
     expected = "a database URL such as sqlite:///shop.db"
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for ports that are no numbers
         # The text may hold a password, so the error does not repeat it.
         raise InvalidValueError("database", "no URL", expected) from None
     if (
-        parsed.get_backend_name() != "sqlite"
+        parsed.drivername not in ("sqlite", "sqlite+pysqlite")
+        or parsed.host
         or not parsed.database
         or parsed.database == ":memory:"
     ):
-        what = parsed.render_as_string(hide_password=True)
+        # What follows the question mark may hold a password too.
+        what = parsed.set(query={}).render_as_string(hide_password=True)
         raise InvalidValueError("database", what, f"{expected}: a file of SQLite")
     return sa.create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
 

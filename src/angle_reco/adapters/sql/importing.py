@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from angle_reco.adapters.sql.csv_files import BadRow, find_files, read_rows
 from angle_reco.adapters.sql.engine import begin_writing, file_of, translated
 from angle_reco.adapters.sql.merging import Merged, merge
-from angle_reco.adapters.sql.migrations import create_schema, migrate_up
+from angle_reco.adapters.sql.migrations import create_schema, let_readers_in
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import ImportFile, PriceScale, import_files
 
@@ -80,7 +80,7 @@ def import_directory(
     files = find_files(directory, import_files(tables.ids, prices))
     with _removed_unless_done(file_of(engine)):
         outcome = _import(engine, tables, files, skip_bad_rows, progress)
-        migrate_up(engine, tables)
+        let_readers_in(engine)
     return outcome
 
 

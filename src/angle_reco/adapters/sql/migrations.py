@@ -1,5 +1,6 @@
 """Creating the tables, and telling a database of ours from any other."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.engine import reading, transaction
 from angle_reco.adapters.sql.schema import VERSION, Tables
 from angle_reco.adapters.sql.views import create_views
-from angle_reco.domain import IdKinds, SchemaError
+from angle_reco.domain import IdKinds, SchemaError, StorageError
 
 
 def schema_version(engine: sa.Engine, tables: Tables) -> int | None:
@@ -42,14 +43,22 @@ def migrate_up(engine: sa.Engine, tables: Tables) -> bool:
     Raises:
         SchemaError: There are other tables already, which would be mixed with ours.
     """
-    if schema_version(engine, tables) is not None:
-        return False
-    with transaction(engine) as connection:
-        create_schema(connection, tables)
-    with engine.connect() as connection:
-        # Readers and a writer no longer wait for each other; the file remembers it.
+    is_new = schema_version(engine, tables) is None
+    if is_new:
+        with transaction(engine) as connection:
+            create_schema(connection, tables)
+    let_readers_in(engine)
+    return is_new
+
+
+def let_readers_in(engine: sa.Engine) -> None:
+    """Have readers and a writer no longer wait for each other; the file remembers it.
+
+    While somebody else uses the database, or where nobody can write to it, that stays
+    for the next time.
+    """
+    with suppress(StorageError), reading(engine) as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    return True
 
 
 def create_schema(connection: sa.Connection, tables: Tables) -> None:
@@ -95,7 +104,7 @@ def migrate_down(engine: sa.Engine, tables: Tables) -> bool:
 def _is_there(engine: sa.Engine) -> bool:
     """Return whether there is a file to look into: connecting would make one."""
     name = engine.url.database
-    return not name or name == ":memory:" or Path(name).exists()
+    return not name or name == ":memory:" or name.startswith("file:") or Path(name).exists()
 
 
 def _version(connection: sa.Connection, tables: Tables) -> int | None:

@@ -261,7 +261,7 @@ class Make(Protocol[Port_co]):
     """Returns the port under test, over a marketplace of exactly these rows.
 
     Bids and watches are of the users and items that come with them; equal bids are
-    several, and there is at most one watch of a user and item.
+    several, and there is at most one watch of a user and item. A test calls it once.
     """
 
     def __call__(

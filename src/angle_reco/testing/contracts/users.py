@@ -301,6 +301,8 @@ class UserQueriesContract(EveryIdKind):
         assert found is not None
         assert (found.last_at, found.count) == (None, 0)
 
-    def test_all_users_are_counted(self, make: Make[UserQueries], sample: Sample) -> None:
+    def test_without_users_there_are_none_to_count(self, make: Make[UserQueries]) -> None:
         assert make().total() == 0
+
+    def test_all_users_are_counted(self, make: Make[UserQueries], sample: Sample) -> None:
         assert make(users=sample.everyone).total() == len(sample.users)

@@ -1,0 +1,110 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    POPULAR_KEPT,
+    POPULAR_RECIPE,
+    Bid,
+    CategoryId,
+    IdColumn,
+    IdKind,
+    IdKinds,
+    ItemCard,
+    ItemId,
+    Ranked,
+    StoredLine,
+    UserId,
+    Watch,
+    rank_popular,
+    rank_popular_by_category,
+)
+from angle_reco.testing import plain
+from angle_reco.testing.contracts.kernels import lines_of
+from angle_reco.testing.contracts.markets import NOW, lot, markets, open_market
+
+TEXTS = IdKinds()
+
+
+@pytest.mark.parametrize("kind", IdKind)
+@given(data=st.data(), keep=st.sampled_from([1, 3, POPULAR_KEPT]))
+def test_lists_are_those_of_the_plain_rule(kind: IdKind, data: st.DataObject, keep: int) -> None:
+    ids = IdKinds(user=kind, item=kind, category=kind)
+    plainly = data.draw(markets(ids))
+    market = open_market(plainly, ids)
+
+    categories = market.catalogue.categories.ids.to_list()
+    of_each = lists(plainly, ids, rank_popular_by_category(market, keep=keep), len(categories))
+    one_by_one = [
+        lists(plainly, ids, rank_popular(market, keep=keep, category=code))[0]
+        for code in range(len(categories))
+    ]
+    [over_all] = lists(plainly, ids, rank_popular(market, keep=keep))
+
+    assert over_all == plain.popular_items(plainly, keep=keep)
+    assert of_each == one_by_one
+    assert of_each == [
+        plain.popular_items(plainly, keep=keep, category_id=CategoryId(category))
+        for category in categories
+    ]
+
+
+def lists(
+    plainly: plain.PlainMarket, ids: IdKinds, ranked: Ranked, count: int = 1
+) -> list[list[StoredLine]]:
+    catalogue = open_market(plainly, ids).catalogue
+    owners = IdColumn.of(IdKind.INT, range(count))
+    return lines_of(ranked.named(catalogue.ids_at, owners, POPULAR_RECIPE, NOW))
+
+
+def order(items: list[ItemCard], happened: list[Bid | Watch]) -> list[object]:
+    plainly = plain.PlainMarket(items=items, happened=happened, now=NOW)
+    [lines] = lists(plainly, TEXTS, rank_popular(open_market(plainly, TEXTS), keep=50))
+    return [line.item_id for line in lines]
+
+
+def bids(item: str, count: int) -> list[Bid | Watch]:
+    return [Bid(user_id=UserId("anna"), item_id=ItemId(item), placed_at=NOW) for _ in range(count)]
+
+
+def watches(item: str, count: int) -> list[Bid | Watch]:
+    return [
+        Watch(user_id=UserId(f"user {number}"), item_id=ItemId(item), watched_at=NOW)
+        for number in range(count)
+    ]
+
+
+def test_bids_come_before_watchers_whatever_the_popularity() -> None:
+    happened = [*bids("a", 1), *watches("a", 9), *bids("b", 2)]
+
+    assert order([lot("a"), lot("b")], happened) == ["b", "a"]
+
+
+def test_equal_bids_are_ordered_by_watchers() -> None:
+    happened = [*bids("a", 2), *bids("b", 2), *watches("b", 1)]
+
+    assert order([lot("a"), lot("b")], happened) == ["b", "a"]
+
+
+def test_then_by_the_later_listing_an_unknown_one_being_the_earliest() -> None:
+    items = [
+        lot("a"),
+        lot("b", listed_at=NOW - timedelta(days=1)),
+        lot("c", listed_at=NOW),
+        lot("d", listed_at=NOW - timedelta(days=20_000)),
+    ]
+
+    assert order(items, []) == ["c", "b", "d", "a"]
+
+
+def test_then_by_the_smaller_id_as_code_points_have_it() -> None:
+    items = [lot("\U0001f600"), lot("b"), lot("\uffff"), lot("B"), lot("é"), lot("10"), lot("9")]
+
+    assert order(items, []) == ["10", "9", "B", "b", "é", "\uffff", "\U0001f600"]
+
+
+def test_fifty_are_kept() -> None:
+    assert POPULAR_KEPT == POPULAR_RECIPE.kept == 50
+    assert POPULAR_RECIPE.components == ("popularity",)
