@@ -485,7 +485,7 @@ class TestFiles:
     def test_report_their_progress(
         self, small: Marketplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.simulation._CHUNK", 600)
+        monkeypatch.setattr("angle_reco.simulation.columns._CHUNK", 600)
         reports: list[tuple[str, int, int]] = []
         small.write_csv(tmp_path, progress=lambda *report: reports.append(report))
 

@@ -1,8 +1,12 @@
 """The adapters on SQLite keep the contracts; then what is SQLite's own."""
 
 import shutil
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
+from angle_reco import Recommender, Settings, sql_ports
 from angle_reco.adapters.sql import (
     SqlActivity,
     SqlCatalog,
@@ -17,19 +22,43 @@ from angle_reco.adapters.sql import (
     SqlListStore,
     SqlUsers,
     Tables,
+    file_of,
+    migrate_down,
     migrate_up,
     open_engine,
+    require_schema,
+    schema_version,
 )
+from angle_reco.adapters.sql.engine import transaction
 from angle_reco.domain import (
     UNKNOWN_PRICE,
     Bid,
+    CategoryId,
+    Freshness,
+    IdKind,
     IdKinds,
+    InvalidValueError,
     Item,
+    ItemId,
+    ListKind,
+    Lists,
     PriceScale,
+    Reason,
+    SchemaError,
+    Shelf,
+    SignIns,
+    Source,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    StoredLine,
     User,
+    UserId,
+    UserInterest,
     Watch,
 )
 from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import (
     KINDS,
     ActivityQueriesContract,
@@ -42,6 +71,7 @@ from angle_reco.testing.contracts import (
     Sample,
     UserQueriesContract,
 )
+from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
 
 PRICES = PriceScale()
 
@@ -128,9 +158,7 @@ def sample() -> Sample:
 
 
 @pytest.fixture
-def database(
-    tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample
-) -> Iterator[Database]:
+def database(tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample) -> Iterator[Database]:
     """Return a database with our tables and no rows."""
     file = tmp_path / "shop.db"
     shutil.copy(new_files[sample.ids], file)
@@ -189,3 +217,605 @@ class TestSqliteListStore(ListStoreContract):
     @pytest.fixture
     def store(self, database: Database) -> SqlListStore:
         return SqlListStore(database.engine, database.tables)
+
+
+def stored_lists(sample: Sample, kind: ListKind, count: int, score: int = 500_000) -> Lists:
+    """Return a list of two lines for each of the first owners."""
+    lines = [
+        StoredLine(
+            item_id=sample.items[place],
+            score=score - place,
+            parts=(score, -place),
+            reason=reason,
+            source=source,
+        )
+        for place, (reason, source) in enumerate(
+            [(Reason.TRENDING, Source.PERSONAL), (Reason.FOR_YOU, Source.POPULAR)]
+        )
+    ]
+    return sample.lists(kind, dict.fromkeys(sample.owners(kind)[:count], lines))
+
+
+def an_interest(sample: Sample) -> UserInterest:
+    return UserInterest(
+        user_id=sample.users[0],
+        category_id=sample.categories[0],
+        score=1_000_000,
+        strength=3_000_000,
+        interaction_count=1,
+        last_interaction_at=NOW,
+    )
+
+
+def rows_of(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def everything_in(file: Path) -> dict[str, list[Any]]:
+    """Return every row of every table and view, as somebody else reads it."""
+    with closing(sqlite3.connect(file)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+        return {
+            name: sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"')))  # noqa: S608 — our own names
+            for (name,) in names.fetchall()
+        }
+
+
+class TestViews:
+    @pytest.mark.parametrize(
+        ("kind", "view"),
+        [
+            (ListKind.SIMILAR, "angle_reco_item_similarities"),
+            (ListKind.PERSONAL, "angle_reco_recommended_items"),
+            (ListKind.POPULAR, "angle_reco_popular_items"),
+        ],
+    )
+    def test_a_row_shows_one_suggestion(
+        self, database: Database, sample: Sample, kind: ListKind, view: str
+    ) -> None:
+        store = SqlListStore(database.engine, database.tables)
+        store.write(kind, stored_lists(sample, kind, 2, score=840_000))
+
+        rows = rows_of(database.engine, f"SELECT * FROM {view} ORDER BY 1, rank")  # noqa: S608 — a constant
+
+        items, moment = sample.items, "2026-03-01T12:30:15.123Z"
+        assert rows == [
+            line
+            for owner in sample.owners(kind)[:2]
+            for line in [
+                (owner, 1, items[0], 0.84, "trending", "personal", 0, moment),
+                (owner, 2, items[1], 0.839999, "for_you", "popular", 0, moment),
+            ]
+        ]
+
+    def test_every_reason_and_source_has_its_name(self, database: Database, sample: Sample) -> None:
+        pairs = [(reason, source) for reason in Reason for source in Source]
+        lists = sample.lists(
+            ListKind.POPULAR,
+            {
+                str(place): [
+                    StoredLine(
+                        item_id=sample.items[0],
+                        score=0,
+                        parts=(0, 0),
+                        reason=reason,
+                        source=source,
+                    )
+                ]
+                for place, (reason, source) in enumerate(pairs)
+            },
+        )
+
+        SqlListStore(database.engine, database.tables).write(ListKind.POPULAR, lists)
+
+        assert rows_of(
+            database.engine,
+            "SELECT reason, source FROM angle_reco_popular_items"
+            " ORDER BY CAST(category_id AS INTEGER)",
+        ) == [(reason.value, source.value) for reason, source in pairs]
+
+    def test_an_empty_list_has_no_rows(self, database: Database, sample: Sample) -> None:
+        lists = sample.lists(ListKind.SIMILAR, {sample.items[0]: []})
+
+        SqlListStore(database.engine, database.tables).write(ListKind.SIMILAR, lists)
+
+        assert rows_of(database.engine, "SELECT * FROM angle_reco_item_similarities") == []
+
+
+class TestOpenEngine:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://ann:secret@host/shop",
+            "postgresql+psycopg://ann:secret@host:5432/shop",
+            "postgresql://host/shop?user=ann&password=secret",
+            "mysql://ann:secret@host/shop",
+            "oracle://ann:secret@host:port/shop",
+            "sqlite://ann:secret@host/shop.db",
+            "sqlite+aiosqlite:///shop.db?key=secret",
+            "ann:secret@host/shop",
+            "https://ann:secret@host",
+            "sqlite://",
+            "sqlite:///",
+            "sqlite:///:memory:",
+            "shop.db",
+            "",
+        ],
+    )
+    def test_other_urls_are_refused_without_their_password(self, url: str) -> None:
+        with pytest.raises(InvalidValueError, match=r"should be .* sqlite:///shop\.db") as refused:
+            open_engine(url)
+
+        assert "secret" not in str(refused.value)
+
+    def test_nothing_connects_before_it_is_used(self, tmp_path: Path) -> None:
+        open_engine(f"sqlite:///{tmp_path}/shop.db").dispose()
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_file_is_known(self, tmp_path: Path) -> None:
+        engine = open_engine(f"sqlite:///{tmp_path}/a shop's %.db")
+
+        assert file_of(engine) == tmp_path / "a shop's %.db"
+
+
+@pytest.fixture
+def new_engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    """Return an engine on a file that is not there yet."""
+    engine = open_engine(f"sqlite:///{tmp_path}/new.db")
+    yield engine
+    engine.dispose()
+
+
+class TestMigrations:
+    def test_up_creates_what_is_missing_once(self, new_engine: sa.Engine) -> None:
+        tables = Tables.of(IdKinds())
+
+        assert schema_version(new_engine, tables) is None
+        assert [migrate_up(new_engine, tables) for _ in range(2)] == [True, False]
+
+        assert schema_version(new_engine, tables) == 1
+        require_schema(new_engine, tables)
+        assert set(sa.inspect(new_engine).get_table_names()) == set(tables.metadata.tables)
+
+    def test_looking_for_the_schema_makes_no_file(self, new_engine: sa.Engine) -> None:
+        assert schema_version(new_engine, Tables.of(IdKinds())) is None
+        assert migrate_down(new_engine, Tables.of(IdKinds())) is False
+        assert not file_of(new_engine).exists()
+
+    def test_a_file_that_is_named_as_a_uri_is_found(self, database: Database) -> None:
+        engine = sa.create_engine(f"sqlite:///file:{database.file}?uri=true")
+
+        found = schema_version(engine, database.tables)
+
+        engine.dispose()
+        assert found == 1
+
+    def test_without_tables_the_error_says_how_to_create_them(self, new_engine: sa.Engine) -> None:
+        with pytest.raises(SchemaError, match=r"new\.db .*migrate up"):
+            require_schema(new_engine, Tables.of(IdKinds()))
+
+    def test_down_removes_everything_of_ours(self, database: Database) -> None:
+        database.fill(users=[User(user_id=UserId("ann"))])
+        engine, tables = database.engine, database.tables
+
+        assert [migrate_down(engine, tables) for _ in range(2)] == [True, False]
+
+        assert rows_of(engine, "SELECT * FROM sqlite_master") == []
+        assert migrate_up(engine, tables) is True
+        assert SqlUsers(engine, tables).total() == 0
+
+    def test_down_leaves_what_others_added(self, database: Database) -> None:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE invoices (id INTEGER)")
+            connection.exec_driver_sql("CREATE VIEW all_invoices AS SELECT * FROM invoices")
+
+        migrate_down(database.engine, database.tables)
+
+        left = rows_of(database.engine, "SELECT name FROM sqlite_master ORDER BY name")
+        assert left == [("all_invoices",), ("invoices",)]
+
+    def test_a_database_with_other_tables_is_refused_and_left_alone(
+        self, new_engine: sa.Engine
+    ) -> None:
+        with closing(sqlite3.connect(file_of(new_engine))) as connection:
+            connection.execute("CREATE TABLE users (name TEXT)")
+            connection.execute("INSERT INTO users VALUES ('ann')")
+            connection.commit()
+        before = file_of(new_engine).read_bytes()
+
+        with pytest.raises(SchemaError, match=r"new\.db holds other tables already \(users\)"):
+            migrate_up(new_engine, Tables.of(IdKinds()))
+
+        assert file_of(new_engine).read_bytes() == before
+
+    def test_ids_of_other_kinds_are_refused(self, database: Database) -> None:
+        others = Tables.of(IdKinds(item=IdKind.INT))
+
+        for use in (schema_version, require_schema, migrate_up, migrate_down):
+            with pytest.raises(SchemaError, match=r"text of items .* settings say .* int of"):
+                use(database.engine, others)
+
+        assert schema_version(database.engine, database.tables) == 1
+
+    def test_a_later_version_is_refused(self, database: Database) -> None:
+        with database.engine.begin() as connection:
+            connection.execute(sa.update(database.tables.version).values(version=2))
+
+        with pytest.raises(SchemaError, match=r"version 2.* install a newer"):
+            migrate_up(database.engine, database.tables)
+
+    @pytest.mark.parametrize("ids", KINDS, ids=str)
+    def test_the_kinds_of_ids_are_remembered(self, new_engine: sa.Engine, ids: IdKinds) -> None:
+        migrate_up(new_engine, Tables.of(ids))
+
+        assert schema_version(new_engine, Tables.of(ids)) == 1
+
+
+class TestErrors:
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        file = tmp_path / "shop.db"
+        file.write_text("Dear Ann, " * 1_000)
+        engine, tables = open_engine(f"sqlite:///{file}"), Tables.of(IdKinds())
+
+        uses: list[Callable[[], object]] = [
+            lambda: schema_version(engine, tables),
+            lambda: migrate_up(engine, tables),
+            lambda: SqlUsers(engine, tables).total(),
+            lambda: SqlUsers(engine, tables).record_sign_in(UserId("ann"), NOW),
+        ]
+        for use in uses:
+            with pytest.raises(SchemaError, match="no database of SQLite"):
+                use()
+
+        engine.dispose()
+        assert file.read_text() == "Dear Ann, " * 1_000
+
+    def test_a_directory_that_is_missing(self, tmp_path: Path) -> None:
+        engine, tables = open_engine(f"sqlite:///{tmp_path}/no/shop.db"), Tables.of(IdKinds())
+
+        for use in (
+            lambda: migrate_up(engine, tables),
+            lambda: SqlUsers(engine, tables).total(),
+            lambda: SqlActivity(engine, tables, PRICES).totals(),
+        ):
+            with pytest.raises(StorageUnavailableError, match="cannot be opened"):
+                use()
+
+    def test_a_file_that_cannot_be_written_to_can_be_read(
+        self, database: Database, sample: Sample
+    ) -> None:
+        database.fill(users=sample.everyone)
+        engine = sa.create_engine(f"sqlite:///file:{database.file}?mode=ro&uri=true")
+        users = SqlUsers(engine, database.tables)
+
+        with pytest.raises(StorageError, match="cannot be written to"):
+            users.record_sign_in(sample.users[0], NOW)
+
+        assert users.total() == len(sample.users)
+        assert migrate_up(engine, database.tables) is False
+        engine.dispose()
+
+    def test_a_writer_that_waits_too_long_for_another(
+        self, database: Database, sample: Sample
+    ) -> None:
+        database.fill(users=sample.everyone)
+        impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0.02})
+        users = SqlUsers(impatient, database.tables)
+
+        with transaction(database.engine):
+            with pytest.raises(StorageUnavailableError, match="another process"):
+                users.record_sign_in(sample.users[0], NOW)
+            with pytest.raises(StorageUnavailableError, match="another process"):
+                SqlListStore(impatient, database.tables).write(
+                    ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1)
+                )
+        assert users.record_sign_in(sample.users[0], NOW) is True
+        impatient.dispose()
+
+    def test_a_writer_waits_for_another_a_while(self, database: Database, sample: Sample) -> None:
+        database.fill(users=sample.everyone)
+        users = SqlUsers(database.engine, database.tables)
+
+        with ThreadPoolExecutor(1) as threads:
+            with transaction(database.engine):
+                waiting = threads.submit(users.record_sign_in, sample.users[0], NOW)
+                with pytest.raises(TimeoutError):
+                    waiting.result(timeout=0.05)
+
+            assert waiting.result(timeout=20) is True
+
+    def test_a_file_that_is_locked_altogether(self, database: Database) -> None:
+        impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0.02})
+        with closing(sqlite3.connect(database.file)) as other:
+            other.execute("PRAGMA journal_mode=DELETE")
+            other.execute("BEGIN EXCLUSIVE")
+
+            for use in (
+                lambda: schema_version(impatient, database.tables),
+                lambda: SqlUsers(impatient, database.tables).total(),
+                lambda: list(SqlActivity(impatient, database.tables, PRICES).interactions()),
+            ):
+                with pytest.raises(StorageUnavailableError, match="another process"):
+                    use()
+        impatient.dispose()
+
+    def test_a_full_disk_leaves_everything_as_it_was(
+        self, database: Database, sample: Sample
+    ) -> None:
+        interest = an_interest(sample)
+        many = sample.interests(
+            [attrs.evolve(interest, category_id=CategoryId(f"{place:500}")) for place in range(500)]
+        )
+        users, owners = sample.user_column(sample.users[:1]), range(2_000)
+        interests = SqlInterestStore(database.engine, database.tables)
+        lists = SqlListStore(database.engine, database.tables)
+        interests.write(sample.interests([interest]), users=users, computed_at=NOW)
+        lists.write(ListKind.POPULAR, stored_lists(sample, ListKind.POPULAR, 3))
+        before = everything_in(database.file)
+        full = engine_of_a_full_disk(database)
+
+        with pytest.raises(StorageFullError, match="disk is full"):
+            SqlInterestStore(full, database.tables).write(many, users=users, computed_at=NOW)
+        with pytest.raises(StorageFullError, match="disk is full"):
+            SqlListStore(full, database.tables).write(
+                ListKind.POPULAR, sample.lists(ListKind.POPULAR, {str(one): [] for one in owners})
+            )
+
+        full.dispose()
+        assert everything_in(database.file) == before
+        assert interests.write(many, users=users, computed_at=NOW).changed == 501
+
+    @pytest.mark.parametrize("kind", list(ListKind))
+    def test_an_error_in_the_middle_of_a_write_leaves_the_old_lists(
+        self, database: Database, sample: Sample, kind: ListKind
+    ) -> None:
+        store = SqlListStore(database.engine, database.tables)
+        store.write(kind, stored_lists(sample, kind, 3))
+        before = everything_in(database.file)
+        fail_on_writing(database, database.tables.lists[kind], "owner", sample.owners(kind)[4])
+
+        with pytest.raises(sa.exc.IntegrityError, match="not this one"):
+            store.write(kind, stored_lists(sample, kind, 5, score=7))
+
+        assert everything_in(database.file) == before
+        assert store.write(kind, stored_lists(sample, kind, 4, score=7)).changed == 4
+
+    def test_an_error_in_a_later_batch_leaves_the_old_lists(
+        self, database: Database, sample: Sample
+    ) -> None:
+        store, kind = SqlListStore(database.engine, database.tables), ListKind.POPULAR
+        owners = [f"{place:04}" for place in range(1_100)]
+        old, new = (
+            sample.lists(kind, {owner: [] for owner in owners}, at=at) for at in (NOW, NOW - DAY)
+        )
+        store.write(kind, old)
+        before = everything_in(database.file)
+        fail_on_writing(database, database.tables.lists[kind], "owner", owners[-1])
+
+        with pytest.raises(sa.exc.IntegrityError, match="not this one"):
+            store.write(kind, new)
+
+        assert everything_in(database.file) == before
+
+    def test_an_error_in_the_middle_of_a_write_leaves_the_old_interests(
+        self, database: Database, sample: Sample
+    ) -> None:
+        store, users = SqlInterestStore(database.engine, database.tables), sample.users[:3]
+        rows = [attrs.evolve(an_interest(sample), user_id=user_id) for user_id in users]
+        column = sample.user_column(users)
+        store.write(sample.interests(rows), users=column, computed_at=NOW)
+        before = everything_in(database.file)
+        fail_on_writing(database, database.tables.interests, "user_id", users[2])
+
+        with pytest.raises(sa.exc.IntegrityError, match="not this one"):
+            store.write(
+                sample.interests([attrs.evolve(one, interaction_count=2) for one in rows]),
+                users=column,
+                computed_at=NOW,
+            )
+
+        assert everything_in(database.file) == before
+
+
+def engine_of_a_full_disk(database: Database) -> sa.Engine:
+    """Return an engine on a database whose file cannot grow."""
+    engine = open_engine(f"sqlite:///{database.file}")
+
+    @sa.event.listens_for(engine, "connect")
+    def limit(raw: sqlite3.Connection, _: object) -> None:
+        [(pages,)] = raw.execute("PRAGMA page_count")
+        raw.execute(f"PRAGMA max_page_count = {pages}")
+
+    return engine
+
+
+def fail_on_writing(database: Database, table: sa.Table, column: str, value: object) -> None:
+    """Have the database refuse a row once it gets to it."""
+    with database.engine.begin() as connection:
+        for event in ("INSERT", "UPDATE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER refuse_{event} BEFORE {event} ON {table.name}"
+                f" WHEN NEW.{column} = '{str(value).replace(chr(39), chr(39) * 2)}'"
+                " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+            )
+
+
+class TestReadersAndWriters:
+    def test_a_reader_beside_a_writer_sees_what_was(
+        self, database: Database, sample: Sample
+    ) -> None:
+        store, kind = SqlListStore(database.engine, database.tables), ListKind.PERSONAL
+        store.write(kind, stored_lists(sample, kind, 2))
+        owners = sample.owners(kind)[:2]
+        before = store.read(kind, owners)
+
+        with transaction(database.engine) as connection:
+            connection.execute(sa.delete(database.tables.lists[kind]))
+            during = store.read(kind, owners)
+
+        assert during == before
+        assert store.read(kind, owners) == {}
+
+    def test_interactions_are_from_one_snapshot(
+        self, database: Database, sample: Sample, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("angle_reco.adapters.sql.activity._ROWS_A_BATCH", 2)
+        database.fill(
+            users=sample.everyone,
+            items=sample.everything,
+            bids=[sample.bid(user, 0) for user in range(5)],
+            watches=[sample.watch(user, 0) for user in range(5)],
+        )
+        activity = SqlActivity(database.engine, database.tables, PRICES)
+
+        batches = activity.interactions()
+        first = next(batches)
+        for place in range(5, 9):
+            assert activity.record_bid(sample.bid(place, 0))
+            assert activity.remove_watch(sample.users[place - 5], sample.items[0])
+        rest = list(batches)
+
+        assert [len(batch) for batch in (first, *rest)] == [2] * 5
+        assert activity.totals() == (9, 1)
+
+    def test_sign_ins_of_many_at_once_are_all_counted(
+        self, database: Database, sample: Sample
+    ) -> None:
+        database.fill(users=sample.everyone)
+        users = SqlUsers(database.engine, database.tables)
+        moments = [NOW + TICK * place for place in range(40)]
+
+        with ThreadPoolExecutor(4) as threads:
+            taken = list(threads.map(lambda at: users.record_sign_in(sample.users[0], at), moments))
+
+        assert all(taken)
+        assert users.sign_ins(sample.users[0]) == SignIns(last_at=moments[-1], count=40)
+
+
+class TestFromEngine:
+    def test_the_engine_stays_the_hosts_to_close(self, database: Database) -> None:
+        pool = database.engine.pool
+
+        with Recommender.from_engine(database.engine) as recommender:
+            assert recommender.system.stats().users == 0
+
+        assert database.engine.pool is pool
+        assert SqlUsers(database.engine, database.tables).total() == 0
+
+    def test_a_database_without_tables_is_refused(self, new_engine: sa.Engine) -> None:
+        with pytest.raises(SchemaError, match="migrate"):
+            Recommender.from_engine(new_engine)
+
+        assert not file_of(new_engine).exists()
+
+    def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
+        recommender = Recommender.from_engine(new_engine, migrate=True)
+
+        assert len(recommender.anonymous.popular_items()) == 0
+
+
+JOBS = (
+    "refresh_user_interests",
+    "generate_popular_items",
+    "generate_recommendations",
+    "compute_item_similarities",
+)
+
+
+def busy_market(size: int) -> dict[str, list[Any]]:
+    """Return *size* users and items with bids and watches, all of them around and open."""
+    users = [UserId(f"user {place:03}") for place in range(size)]
+    items = [ItemId(f"lot {place:03}") for place in range(size)]
+    return {
+        "users": [User(user_id=one, created_at=NOW - DAY, last_sign_in_at=NOW) for one in users],
+        "items": [
+            Item(
+                item_id=one,
+                category_id=CategoryId(f"category {place % 4}"),
+                starting_price=Decimal(place + 1),
+                listed_at=NOW - DAY,
+            )
+            for place, one in enumerate(items)
+        ],
+        "bids": [
+            Bid(
+                user_id=one,
+                item_id=items[place * step % size],
+                amount=Decimal(50),
+                placed_at=NOW - HOUR * step,
+            )
+            for place, one in enumerate(users)
+            for step in (1, 3, 5)
+        ],
+        "watches": [
+            Watch(user_id=one, item_id=items[(place + 7) % size], watched_at=NOW - HOUR)
+            for place, one in enumerate(users)
+        ],
+    }
+
+
+@contextmanager
+def counted_statements(engine: sa.Engine) -> Iterator[list[str]]:
+    """Collect what the engine sends to the database."""
+    statements: list[str] = []
+
+    def count(connection: object, cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    sa.event.listen(engine, "before_cursor_execute", count)
+    yield statements
+    sa.event.remove(engine, "before_cursor_execute", count)
+
+
+def recommender_on(database: Database) -> Recommender:
+    ports = sql_ports(database.engine, Settings())
+    return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)))
+
+
+class TestStatements:
+    def test_answers_from_stored_lists_take_two_at_most(self, database: Database) -> None:
+        database.fill(**busy_market(60))
+        recommender = recommender_on(database)
+        for job in JOBS:
+            recommender.system.run_job(job)
+
+        shelves = {}
+        counts = {}
+        asked: dict[str, Callable[[], Shelf]] = {
+            "homepage": lambda: recommender.as_user("user 007").homepage(),
+            "similar_items": lambda: recommender.anonymous.similar_items("lot 007"),
+            "popular_items": recommender.anonymous.popular_items,
+        }
+        for name, ask in asked.items():
+            with counted_statements(database.engine) as statements:
+                shelves[name] = ask()
+            counts[name] = len(statements)
+
+        assert {name: shelf.freshness for name, shelf in shelves.items()} == dict.fromkeys(
+            shelves, Freshness.FRESH
+        )
+        assert all(len(shelf) >= 8 for shelf in shelves.values())
+        assert max(counts.values()) <= 2, counts
+
+    @pytest.mark.parametrize("job", JOBS)
+    def test_a_job_takes_as_many_for_few_as_for_many(
+        self, tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample, job: str
+    ) -> None:
+        counts = {}
+        for size in (20, 200):
+            file = tmp_path / f"{size}.db"
+            shutil.copy(new_files[sample.ids], file)
+            database = Database(file, open_engine(f"sqlite:///{file}"), Tables.of(sample.ids))
+            database.fill(**busy_market(size))
+            recommender = recommender_on(database)
+
+            with counted_statements(database.engine) as statements:
+                outcome = recommender.system.run_job(job)
+
+            database.engine.dispose()
+            assert outcome.changed > 0
+            counts[size] = len(statements)
+
+        assert counts[20] == counts[200]

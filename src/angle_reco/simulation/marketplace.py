@@ -1,23 +1,25 @@
-"""A simulated auction marketplace: people with tastes, lots that sound real, bids that rise."""
+"""Making a marketplace up: people with tastes, lots with an appeal, bids that rise."""
 
-import csv
 import math
-import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from itertools import chain, zip_longest
-from pathlib import Path
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-Codes = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
-Moments = npt.NDArray[np.datetime64]  # UTC, whole seconds; NaT is none
-Texts = npt.NDArray[np.object_]  # of str
+from angle_reco.simulation.columns import (
+    Bids,
+    Floats,
+    Int64s,
+    Items,
+    Marketplace,
+    Moments,
+    Texts,
+    Users,
+    Watches,
+)
+from angle_reco.simulation.titles import MEDIAN_CENTS, slug, titles_in
 
 # Until they become columns, moments are int64 seconds since the history began.
 _DAY = 86_400
@@ -30,7 +32,7 @@ _PRICE_SPREAD = 0.8  # sigma of the logarithm of starting prices within a catego
 _STATUSES = np.array(("published", "withdrawn", "draft"), dtype=object)
 _STATUS_SHARES = (0.96, 0.02, 0.02)
 _ROUNDS = 30  # of drawing what is still missing
-_CHUNK = 200_000  # draws, or rows of a file, at once
+_CHUNK = 200_000  # draws at once
 
 
 @attrs.frozen(kw_only=True)
@@ -64,129 +66,6 @@ class MarketplaceShape:
             raise ValueError(f"sellers are users: at most {self.users}, not {self.sellers}")
         if self.days > 36_500:
             raise ValueError(f"days must be at most 36500, a century, not {self.days}")
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class _Columns:
-    """Arrays of one length that nobody writes to, a place in each for the same thing."""
-
-    def __attrs_post_init__(self) -> None:
-        columns: list[npt.NDArray[np.generic]] = list(attrs.asdict(self).values())
-        if len({len(column) for column in columns}) != 1:
-            raise ValueError(f"the columns of {type(self).__name__} must be of one length")
-        for column in columns:
-            column.flags.writeable = False
-
-    def __len__(self) -> int:
-        return len(getattr(self, attrs.fields(type(self))[0].name))
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Users(_Columns):
-    """Who is there, in the order of their ids. Sellers are among them."""
-
-    user_id: Texts
-    inserted_at: Moments
-    last_sign_in_at: Moments  # NaT: never
-    sign_in_count: Int64s
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Items(_Columns):
-    """The lots, in the order of their ids and of listing."""
-
-    item_id: Texts
-    category: Codes  # its place among the marketplace's category_ids
-    seller: Codes  # a row of the users
-    title: Texts
-    starting_cents: Int64s
-    current_cents: Int64s  # the highest bid, before the first one the starting price
-    publication_status: Texts  # published, withdrawn or draft; nobody ever saw a draft
-    starts_at: Moments
-    end_time: Moments  # NaT: open until withdrawn
-    inserted_at: Moments
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Bids(_Columns):
-    """The bids, lot by lot, each lot's rising with time."""
-
-    user: Codes  # a row of the users
-    item: Codes  # a row of the items
-    cents: Int64s
-    placed_at: Moments
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Watches(_Columns):
-    """Who keeps an eye on what, user by user; a pair is there once."""
-
-    user: Codes  # a row of the users
-    item: Codes  # a row of the items
-    inserted_at: Moments
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Marketplace:
-    """Everything that was there and that happened until a moment."""
-
-    category_ids: tuple[str, ...]
-    users: Users
-    items: Items
-    bids: Bids
-    watches: Watches
-
-    def write_csv(
-        self, directory: Path, *, progress: Callable[[str, int, int], None] | None = None
-    ) -> None:
-        """Write users.csv, items.csv, bids.csv and watches.csv as `angle-reco import` reads them.
-
-        Args:
-            directory: Made where it is missing; files of these names are replaced.
-            progress: Called now and then with the name of a file, rows written and rows in all.
-        """
-        directory.mkdir(parents=True, exist_ok=True)
-        for file, columns in self._files().items():
-            rows = len(next(iter(columns.values())))
-            with (directory / file).open("w", encoding="utf-8", newline="") as lines:
-                writer = csv.writer(lines, lineterminator="\n")
-                writer.writerow(columns)
-                for start in range(0, rows, _CHUNK):
-                    part = slice(start, start + _CHUNK)
-                    texts = (_texts(column[part]) for column in columns.values())
-                    writer.writerows(zip(*texts, strict=True))
-                    if progress is not None:
-                        progress(file, min(part.stop, rows), rows)
-
-    def _files(self) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
-        """Return the columns of each file by its name; floats are money."""
-        users, items, bids, watches = self.users, self.items, self.bids, self.watches
-        return {
-            "users.csv": attrs.asdict(users),
-            "items.csv": {
-                "item_id": items.item_id,
-                "category_id": np.array(self.category_ids, dtype=object)[items.category],
-                "seller_id": users.user_id[items.seller],
-                "title": items.title,
-                "starting_price": items.starting_cents / 100,
-                "current_price": items.current_cents / 100,
-                "publication_status": items.publication_status,
-                "starts_at": items.starts_at,
-                "end_time": items.end_time,
-                "inserted_at": items.inserted_at,
-            },
-            "bids.csv": {
-                "user_id": users.user_id[bids.user],
-                "item_id": items.item_id[bids.item],
-                "amount": bids.cents / 100,
-                "placed_at": bids.placed_at,
-            },
-            "watches.csv": {
-                "user_id": users.user_id[watches.user],
-                "item_id": items.item_id[watches.item],
-                "inserted_at": watches.inserted_at,
-            },
-        }
 
 
 def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
@@ -249,7 +128,7 @@ def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
 
     epoch = math.floor(now.timestamp()) - today
     return Marketplace(
-        category_ids=tuple(_slug(number) for number in range(shape.categories)),
+        category_ids=tuple(slug(number) for number in range(shape.categories)),
         users=Users(
             user_id=_ids("user", shape.users, digits=4),
             inserted_at=_moments(created, epoch),
@@ -260,7 +139,7 @@ def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
             item_id=_ids("lot", shape.items, digits=5),
             category=category.astype(np.int32),
             seller=seller.astype(np.int32),
-            title=_titles(rng, category),
+            title=titles_in(rng, category),
             starting_cents=starting,
             current_cents=current,
             publication_status=status,
@@ -408,7 +287,7 @@ def _presence(rng: np.random.Generator, count: int, today: int) -> tuple[Int64s,
 def _starting_prices(rng: np.random.Generator, category: Int64s) -> tuple[Int64s, Int64s]:
     """Return starting prices and the steps in which bids rise, in cents."""
     spread = np.exp(_PRICE_SPREAD * rng.standard_normal(len(category)))
-    cents = np.maximum(_MEDIAN_CENTS[category % len(_SLUGS)] * spread, 100)
+    cents = np.maximum(MEDIAN_CENTS[category % len(MEDIAN_CENTS)] * spread, 100)
     magnitude = 10 ** np.floor(np.log10(cents / 20))  # a step is 1, 2 or 5 of it: 2 to 5 %
     lead = np.array((1, 2, 5))[np.searchsorted((2, 5), cents / 20 / magnitude, side="right")]
     step = np.rint(lead * magnitude).astype(np.int64)
@@ -435,115 +314,5 @@ def _ids(kind: str, count: int, *, digits: int) -> Texts:
     return np.array([f"{kind}-{n:0{digits}}" for n in range(1, count + 1)], dtype=object)
 
 
-def _slug(number: int) -> str:
-    again, trade = divmod(number, len(_SLUGS))
-    return f"{_SLUGS[trade]}-{again + 1}" if again else _SLUGS[trade]
-
-
 def _moments(seconds: Int64s, epoch: int) -> Moments:
     return np.where(seconds == _NONE, np.datetime64("NaT"), (epoch + seconds).view("M8[s]"))
-
-
-def _texts(column: npt.NDArray[np.generic]) -> list[object]:
-    """Return what is written for the values of *column*."""
-    match column.dtype.kind:
-        case "M":
-            moments = np.datetime_as_string(column.astype("M8[s]"), timezone="UTC")
-            return list(np.where(np.isnat(column), "", moments))
-        case "f":
-            return [f"{price:.2f}" for price in column.tolist()]
-        case _:
-            return list(column.tolist())
-
-
-def _titles(rng: np.random.Generator, category: Int64s) -> Texts:
-    """Return a title for each lot, in the words of its category's trade."""
-    titles = np.full(len(category), "", dtype=object)
-    trade = category % len(_SLUGS)
-    for part in zip_longest(*_PARTS, fillvalue=[""]):
-        counts = np.array([len(words) for words in part])
-        before = np.cumsum(counts) - counts
-        chosen = before[trade] + (rng.random(len(category)) * counts[trade]).astype(np.int64)
-        titles += np.array(list(chain.from_iterable(part)), dtype=object)[chosen]
-    return np.array([title.lstrip() for title in titles], dtype=object)
-
-
-def _alternatives(part: str) -> list[str]:
-    """Return what may stand in a part of a title, from "||, boxed" or ", 1963..1989"."""
-    if numbers := re.fullmatch(r"(.*?)(\d+)\.\.(\d+)", part):
-        words = [f"{numbers[1]}{n}" for n in range(int(numbers[2]), int(numbers[3]) + 1)]
-    else:
-        words = part.split("|")
-    return [word if word[:1] in {"", ",", ":"} else f" {word}" for word in words]
-
-
-# Of each trade: the slug of its category, the median starting price, and the parts of a title with
-# their alternatives. One that begins with a comma or colon follows at once, others after a space.
-_TRADES = """
-watches 450:
-  Omega Seamaster|Omega Speedmaster|Rolex Datejust|Longines Conquest|IWC Ingenieur|Heuer Carrera
-  + , 1963..1989 + ||, serviced|with box and papers|, steel bracelet
-cameras 180:
-  Leica M4|Nikon F|Hasselblad 500 C/M|Rolleiflex 2.8 F|Canon AE-1|Olympus OM-1|Polaroid SX-70
-  + , black|, chrome|, two-tone + ||in leather case|, serviced|, boxed|, for repair
-vinyl-records 18:
-  Kind of Blue|Pastel Blues|Animals|Autobahn|Rumours|Blue Train|Horses|Low|Aja|Harvest|Tapestry
-  + , LP|, stereo LP|, mono LP|, double LP
-  + ||, first pressing|, sealed|, signed sleeve|, test pressing|, promo copy
-furniture 240: Walnut|Oak|Teak|Mahogany|Cherry|Rosewood|Elm
-  + writing desk|sideboard|armchair|bookcase|dining table|chest of drawers|coffee table
-  + ||, 1960s|, restored|, Danish|, French polish
-books 45: First-edition|Signed|Leather-bound|Illustrated|Numbered
-  + Steinbeck|Hemingway|Woolf|Kafka|Camus|Brontë|Calvino|Blixen|Kästner|Lem|Borges
-  + ||with dust jacket|in slipcase|, ex-library
-coins 70: Silver dollar|Gold sovereign|Silver crown|Gold 20-franc piece|Bronze penny|Silver rouble
-  + , 1874..1912 + ||, proof|, nearly mint|, very fine
-stamps 22: Airmail set|Commemorative block|Mint sheet|First-day cover|Charity series|Postage-due set
-  + , Switzerland|, Japan|, Iceland|, Brazil|, Portugal|, Norway + , 1926..1962
-guitars 780:
-  Fender Stratocaster|Gibson Les Paul|Gibson ES-335|Martin D-28|Rickenbacker 330|Guild D-40
-  + , 1968..1994 + ||, sunburst|with hard case|, refretted
-jewellery 320: Gold|White-gold|Rose-gold|Platinum|Silver + ring|brooch|pendant|bracelet|necklace
-  + with sapphire|with pearls|with garnets|with opal|with diamonds|, Art Deco
-comics 28: Batman|Superman|Action Comics|X-Men|Daredevil|Wonder Woman|The Avengers + no. 101..168
-  + ||, near mint|, very fine|, signed
-paintings 420: Oil on canvas|Watercolour|Gouache|Pastel|Ink drawing|Etching
-  + : harbour at dusk|: winter orchard|: still life with lemons|: Alpine lake|: street in the rain
-  + ||, framed|, signed|, c. 1920
-ceramics 65: Meissen|Royal Copenhagen|Delft|Sèvres|Wedgwood|Rosenthal|Arita
-  + vase|teapot|dinner plate|figurine|tureen|fruit bowl|cup and saucer
-  + ||, hand-painted|, small chip|, signed
-toys 35: Tin robot|Steiff bear|Märklin locomotive|Wooden rocking horse|Dinky Toys lorry|Dolls' house
-  + ||, boxed|, 1950s|, well loved|, one careful owner
-wine 85: Château Margaux|Barolo|Vintage port|Rioja Gran Reserva|Riesling Auslese|Tokaji Aszú
-  + , 1985..2016 + , one bottle|, magnum|, case of six|, three bottles
-handbags 380: Hermès|Chanel|Gucci|Mulberry|Loewe|Céline
-  + leather tote|shoulder bag|clutch|crossbody bag|top-handle bag
-  + , black|, cognac|, burgundy|, navy|with dust bag
-clocks 190: Carriage|Mantel|Longcase|Cuckoo|Wall|Skeleton|Travel
-  + clock, brass|clock, walnut case|clock, eight-day|clock, striking|clock, for repair
-posters 110: "Vertigo"|"Metropolis"|"La Dolce Vita"|"Casablanca"|"Playtime"|"Rear Window"
-  + film poster|lobby card|cinema placard + ||, linen-backed|, framed|, folded|, re-release
-lamps 120: Brass|Chrome|Murano glass|Opaline|Tiffany-style|Bauhaus
-  + desk lamp|floor lamp|chandelier|wall light|table lamp + ||, rewired|, 1930s|, 1970s
-synthesizers 850: Minimoog|Roland Juno-106|Korg MS-20|Yamaha DX7|Prophet-5|ARP Odyssey|Roland SH-101
-  + ||, serviced|with manual|with flight case|, one key sticky
-rugs 360: Persian|Anatolian|Caucasian|Moroccan|Turkmen|Kurdish
-  + wool rug|kilim|runner|prayer rug|saddle bag
-  + ||, red ground|, indigo ground|, natural dyes|, restored fringe
-silverware 160: Sterling silver|Georgian silver|Victorian silver|Danish silver|Silver-plated
-  + teapot|cutlery set|pair of candlesticks|sugar bowl|tray|soup ladle
-  + ||, monogrammed|, hallmarked|in fitted case
-bicycles 290: Bianchi|Peugeot|Raleigh|Gazelle|Colnago|Pinarello
-  + road bike|touring bike|track frame|city bike + , 54 cm|, 56 cm|, 58 cm|, restored|, 1980s
-maps 95: Map of Tuscany|Sea chart of the Baltic|Plan of Vienna|Map of Iceland|Celestial chart
-  + , 1690..1870 + ||, hand-coloured|, framed|, copperplate
-scientific-instruments 210: Brass|Lacquered brass|Mahogany-cased|Victorian|Naval
-  + microscope|sextant|theodolite|barometer|telescope|pocket compass
-  + ||, London|, Paris|, Jena|, Dublin
-"""
-_SLUGS, _PRICES, _BODIES = zip(
-    *re.findall(r"^([\w-]+) (\d+):\s+((?:.|\n )+)$", _TRADES, re.MULTILINE), strict=True
-)
-_MEDIAN_CENTS = 100 * np.array([int(price) for price in _PRICES])
-_PARTS = [[_alternatives(part) for part in re.split(r"\s+\+ ", body)] for body in _BODIES]
