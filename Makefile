@@ -44,6 +44,14 @@ types: $(installed) ## Check the types with mypy
 .PHONY: check
 check: lint format-check types test demo ## Run everything that must pass
 
+.PHONY: benchmark
+benchmark: $(installed) ## Measure speed, each figure beside a bare limit
+	@$(bin)/python benchmarks/speed.py
+
+.PHONY: picture
+picture: $(installed) ## Draw the picture of the demo anew
+	@$(bin)/angle-reco demo --database sqlite:///angle_reco_demo.db --picture docs/demo.svg
+
 .PHONY: clean
 clean: ## Remove .venv and what the tools left behind
 	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist

@@ -159,8 +159,13 @@ class Computing:
 
     def popular_of_each(self, market: OpenMarket) -> tuple[Lists, Lists]:
         """Return the list over everything, and a list for each category with open items."""
-        by_category = rank_popular_by_category(market, keep=POPULAR_KEPT)
-        owners = [popular_owner(CategoryId(one)) for one in market.catalogue.categories.ids]
+        ranked = rank_popular_by_category(market, keep=POPULAR_KEPT)
+        # An adapter may know of categories in which nothing is open: these get no list.
+        filled = np.flatnonzero(np.diff(ranked.offsets))
+        by_category = attrs.evolve(ranked, offsets=np.append(0, ranked.offsets[filled + 1]))
+        owners = [
+            popular_owner(CategoryId(one)) for one in market.catalogue.categories.ids.take(filled)
+        ]
         return (
             self.popular(market, keep=POPULAR_KEPT),
             self._popular_lists(market, by_category, owners),
