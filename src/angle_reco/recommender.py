@@ -1,7 +1,7 @@
 """The object a host holds, and the views of it that are bound to an actor."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
@@ -34,6 +34,7 @@ from angle_reco.domain import (
     ActorKind,
     CategoryId,
     CategoryRef,
+    InvalidValueError,
     ItemId,
     ItemRef,
     Shelf,
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory import MemoryMarketplace
+
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+"""Of the moments that can be looked back at: a hundred years before is still in the calendar."""
 
 Permitted = Callable[[UserId, str], bool]
 """A host's own answer to whether a user holds a permission."""
@@ -69,10 +73,15 @@ class Recommender:
 
         With *as_of* everything reads and scores as at that moment, itself included:
         nothing later exists.
+
+        Raises:
+            InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
         """
         self.settings = settings or Settings()
         if as_of is not None:
             as_of = check_moment(as_of, "as_of")
+            if as_of < _EARLIEST:
+                raise InvalidValueError("as_of", as_of, "a moment from the year 1900 on")
             ports = attrs.evolve(ports, clock=FixedClock(as_of))
         self.ports = ports
         self.as_of = as_of
@@ -141,7 +150,20 @@ class Recommender:
         permissions: Permitted | None = None,
         as_of: datetime | None = None,
     ) -> Self:
-        """Return a recommender on a marketplace in memory, by default an empty one."""
+        """Return a recommender on a marketplace in memory, by default an empty one.
+
+        Raises:
+            InvalidValueError: The marketplace has other kinds of ids or prices than the
+                settings.
+        """
+        from angle_reco.adapters.memory import MemoryMarketplace
+
+        settings = settings or Settings()
+        kinds = (settings.ids, settings.prices)
+        if market is None:
+            market = MemoryMarketplace(ids=settings.ids, prices=settings.prices)
+        elif (market.ids, market.prices) != kinds:
+            raise InvalidValueError("ids and prices of the settings", kinds, "the marketplace's")
         return cls(memory_ports(market, permissions=permissions), settings, as_of=as_of)
 
     def close(self) -> None:

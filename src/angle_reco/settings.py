@@ -48,13 +48,24 @@ class Settings:
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
 
     def __attrs_post_init__(self) -> None:
-        if self.ranker not in self.rankers:
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise InvalidValueError(
+                    name, getattr(self, name), f"an instance of {kind.__name__}"
+                )
+        presets = self.presets
+        if type(presets) is not tuple or not all(isinstance(one, Ranker) for one in presets):
+            raise InvalidValueError("presets", presets, "a tuple of instances of Ranker")
+        if not isinstance(self.ranker, str) or self.ranker not in self.rankers:
             raise InvalidValueError("ranker", self.ranker, one_of(self.rankers))
-        if not timedelta(0) < self.active_for <= timedelta(days=36_500):
-            raise InvalidValueError("active_for", self.active_for, "up to a hundred years")
-        missing = set(ListKind) - set(self.freshness)
-        if missing:
-            raise InvalidValueError("freshness", dict(self.freshness), "limits for each list kind")
+        span = self.active_for
+        if not isinstance(span, timedelta) or not timedelta(0) < span <= timedelta(days=36_500):
+            raise InvalidValueError("active_for", span, "a span of up to a hundred years")
+        limits = self.freshness
+        if not isinstance(limits, Mapping) or not all(
+            isinstance(limits.get(kind), FreshnessLimits) for kind in ListKind
+        ):
+            raise InvalidValueError("freshness", limits, "FreshnessLimits for each ListKind")
 
     @property
     def rankers(self) -> dict[str, Ranker]:
@@ -65,3 +76,15 @@ class Settings:
     def chosen_ranker(self) -> Ranker:
         """Return the ranker that homepages are made with."""
         return self.rankers[self.ranker]
+
+
+_KINDS = {
+    "ids": IdKinds,
+    "prices": PriceScale,
+    "interest": InterestRule,
+    "similarity": SimilarityRule,
+    "popularity": PopularityRule,
+    "after_bid": AfterBidRule,
+    "interests_freshness": FreshnessLimits,
+}
+"""What each setting that is a value of the domain has to be."""

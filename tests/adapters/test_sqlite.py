@@ -2,8 +2,7 @@
 
 import shutil
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
@@ -31,7 +30,6 @@ from angle_reco.adapters.sql import (
 )
 from angle_reco.adapters.sql.engine import transaction
 from angle_reco.domain import (
-    UNKNOWN_PRICE,
     Bid,
     CategoryId,
     Freshness,
@@ -42,7 +40,6 @@ from angle_reco.domain import (
     ItemId,
     ListKind,
     Lists,
-    PriceScale,
     Reason,
     SchemaError,
     Shelf,
@@ -72,8 +69,7 @@ from angle_reco.testing.contracts import (
     UserQueriesContract,
 )
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
-
-PRICES = PriceScale()
+from tests.adapters.databases import PRICES, engine_of_a_full_disk, everything_in, fill
 
 
 @attrs.frozen
@@ -84,58 +80,9 @@ class Database:
     engine: sa.Engine
     tables: Tables
 
-    def fill(
-        self,
-        *,
-        users: Iterable[User] = (),
-        items: Iterable[Item] = (),
-        bids: Iterable[Bid] = (),
-        watches: Iterable[Watch] = (),
-    ) -> None:
+    def fill(self, **rows: Any) -> None:
         """Put a marketplace in, on top of what is there."""
-        numbers: Counter[Bid] = Counter()
-        rows: list[tuple[sa.Table, list[dict[str, Any]]]] = [
-            (self.tables.users, [attrs.asdict(user) for user in users]),
-            (self.tables.items, [item_row(item) for item in items]),
-            (self.tables.bids, [bid_row(bid, numbers) for bid in bids]),
-            (self.tables.watches, [attrs.asdict(watch) for watch in watches]),
-        ]
-        with self.engine.begin() as connection:
-            for table, some in rows:
-                if some:
-                    connection.execute(sa.insert(table), some)
-
-
-def item_row(item: Item) -> dict[str, Any]:
-    """Return an item as the reference schema has it."""
-    return {
-        "item_id": item.item_id,
-        "category_id": item.category_id,
-        "seller_id": item.seller_id,
-        "title": item.title,
-        "starting_price": units(item.starting_price),
-        "current_price": units(item.current_price),
-        "publication_status": "published" if item.is_published else "draft",
-        "auction_status": item.status,
-        "starts_at": item.starts_at,
-        "ends_at": item.ends_at,
-        "listed_at": item.listed_at,
-    }
-
-
-def bid_row(bid: Bid, numbers: Counter[Bid]) -> dict[str, Any]:
-    """Return a bid as the reference schema has it: equal ones are numbered."""
-    numbers[bid] += 1
-    amount = units(bid.amount)
-    return {
-        **attrs.asdict(bid),
-        "amount": UNKNOWN_PRICE if amount is None else amount,
-        "number": numbers[bid] - 1,
-    }
-
-
-def units(amount: object) -> int | None:
-    return None if amount is None else PRICES.to_units(amount, "amount")
+        fill(self.engine, self.tables, **rows)
 
 
 @pytest.fixture(scope="session")
@@ -250,16 +197,6 @@ def an_interest(sample: Sample) -> UserInterest:
 def rows_of(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
     with engine.connect() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
-
-
-def everything_in(file: Path) -> dict[str, list[Any]]:
-    """Return every row of every table and view, as somebody else reads it."""
-    with closing(sqlite3.connect(file)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        return {
-            name: sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"')))  # noqa: S608 — our own names
-            for (name,) in names.fetchall()
-        }
 
 
 class TestViews:
@@ -554,7 +491,7 @@ class TestErrors:
         interests.write(sample.interests([interest]), users=users, computed_at=NOW)
         lists.write(ListKind.POPULAR, stored_lists(sample, ListKind.POPULAR, 3))
         before = everything_in(database.file)
-        full = engine_of_a_full_disk(database)
+        full = engine_of_a_full_disk(database.file)
 
         with pytest.raises(StorageFullError, match="disk is full"):
             SqlInterestStore(full, database.tables).write(many, users=users, computed_at=NOW)
@@ -617,18 +554,6 @@ class TestErrors:
             )
 
         assert everything_in(database.file) == before
-
-
-def engine_of_a_full_disk(database: Database) -> sa.Engine:
-    """Return an engine on a database whose file cannot grow."""
-    engine = open_engine(f"sqlite:///{database.file}")
-
-    @sa.event.listens_for(engine, "connect")
-    def limit(raw: sqlite3.Connection, _: object) -> None:
-        [(pages,)] = raw.execute("PRAGMA page_count")
-        raw.execute(f"PRAGMA max_page_count = {pages}")
-
-    return engine
 
 
 def fail_on_writing(database: Database, table: sa.Table, column: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
@@ -79,9 +80,7 @@ def bid(user: object, item: object, days: float = 1, amount: int | None = None) 
 
 def watch(user: object, item: object, days: float = 1) -> Watch:
     """Return a watch since so many days ago."""
-    return Watch(
-        user_id=UserId(user), item_id=ItemId(item), watched_at=NOW - timedelta(days=days)
-    )
+    return Watch(user_id=UserId(user), item_id=ItemId(item), watched_at=NOW - timedelta(days=days))
 
 
 def filled(
@@ -113,7 +112,7 @@ def opened(
     return Recommender(attrs.evolve(ports, clock=clock or ManualClock(NOW)), settings)
 
 
-def again(ports: Ports, settings: Settings | None = None, **changes: object) -> Recommender:
+def again(ports: Ports, settings: Settings | None = None, **changes: Any) -> Recommender:
     """Return another recommender on the same data and stores."""
     return Recommender(attrs.evolve(ports, **changes), settings)
 

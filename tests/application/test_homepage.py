@@ -6,7 +6,17 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from angle_reco import Freshness, Item, ItemId, Ranker, Reason, Recommender, Settings, Source
+from angle_reco import (
+    Freshness,
+    Item,
+    ItemId,
+    Ranker,
+    Reason,
+    Recommender,
+    Settings,
+    Source,
+    UserId,
+)
 from tests.application.shop import (
     DAY,
     HOUR,
@@ -172,7 +182,7 @@ class TestWhatIsLeftOut:
 
         clock_of(reco).advance(HOUR)  # art-01 ends
         market.add_item(attrs.evolve(items[2], is_published=False))
-        market.add_item(attrs.evolve(items[3], seller_id="ann"))
+        market.add_item(attrs.evolve(items[3], seller_id=UserId("ann")))
         assert reco.bid_placed("ann", "art-04", amount=Decimal(120))
         assert reco.watched("ann", "art-05")
         page = reco.as_user("ann").homepage()
@@ -220,7 +230,7 @@ class TestHowItIsFilled:
         page = reco.as_user("nobody").homepage()
 
         assert [
-            (one.item_id, one.reason, tuple(one.contributions.values())) for one in page
+            (str(one.item_id), one.reason, tuple(one.contributions.values())) for one in page
         ] == [
             ("ending", Reason.ENDING_SOON, (0, 20_000, 40_000)),
             ("trend", Reason.TRENDING, (0, 200_000, 20_000)),
@@ -245,7 +255,7 @@ class TestHowItIsFilled:
 
         page = reco.as_user("ann").homepage()
 
-        assert [(one.item_id, one.score, one.source.value) for one in page] == [
+        assert [(str(one.item_id), one.score, one.source.value) for one in page] == [
             ("art-01", 620_000, "personal"),
             ("art-02", 620_000, "personal"),
             ("art-03", 620_000, "personal"),
@@ -266,7 +276,7 @@ class TestHowItIsFilled:
 
         page = reco.as_user("ann").homepage()
 
-        assert [(one.item_id, one.reason) for one in page] == [
+        assert [(str(one.item_id), one.reason) for one in page] == [
             ("loved", Reason.POPULAR_IN_FAVOURITE),
             ("plain", Reason.FAVOURITE_CATEGORY),
         ]
@@ -282,7 +292,7 @@ class TestHowItIsFilled:
 
         page = opened(filled(items, *did)).as_user("ann").homepage()
 
-        assert [one.item_id for one in page if one.source is Source.PERSONAL] == [
+        assert [str(one.item_id) for one in page if one.source is Source.PERSONAL] == [
             f"{name}-open" for name in names[:5]
         ]
         assert ids_of(page)[-1] == "c6-open"

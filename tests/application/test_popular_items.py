@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from angle_reco import (
+    Bid,
     BidCounting,
     Freshness,
     HalfLife,
@@ -15,6 +16,7 @@ from angle_reco import (
     Reason,
     Settings,
     Source,
+    Watch,
 )
 from tests.application.shop import (
     DAY,
@@ -39,7 +41,7 @@ def test_by_bids_then_watchers_then_later_listing_then_the_smaller_id() -> None:
         *(lot("two-bids"), lot("watched"), lot("z"), lot("y"), lot("new", listed=1)),
         lot("unlisted", listed=None),
     ]
-    happened = [
+    happened: list[Bid | Watch] = [
         *(bid("u1", "two-bids"), bid("u1", "two-bids")),
         *(watch("u1", "watched"), watch("u2", "watched"), watch("u2", "z")),
     ]
@@ -171,7 +173,7 @@ def test_bidders_count_instead_of_bids_where_the_settings_say_so() -> None:
         filled(lots("art", 2), *happened), Settings(popularity=rule)
     ).anonymous.popular_items()
 
-    assert [(one.item_id, one.score) for one in shelf] == [
+    assert [(str(one.item_id), one.score) for one in shelf] == [
         ("art-02", 200_000),
         ("art-01", 100_000),
     ]
@@ -185,7 +187,10 @@ def test_old_bids_fade_where_the_settings_say_so() -> None:
         filled(lots("art", 2), *happened), Settings(popularity=rule)
     ).anonymous.popular_items()
 
-    assert [(one.item_id, one.score) for one in shelf] == [("art-02", 100_000), ("art-01", 75_000)]
+    assert [(str(one.item_id), one.score) for one in shelf] == [
+        ("art-02", 100_000),
+        ("art-01", 75_000),
+    ]
 
 
 def test_what_saturates_is_a_setting() -> None:

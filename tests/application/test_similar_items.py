@@ -11,7 +11,6 @@ from angle_reco import (
     Item,
     ItemNotFoundError,
     Reason,
-    Recommender,
     Settings,
     SimilarityRule,
     Source,
@@ -55,7 +54,7 @@ def test_category_price_and_shared_users_make_the_score() -> None:
 
     shelf = reco.anonymous.similar_items("vase")
 
-    assert [(one.item_id, tuple(one.contributions.values()), one.reason) for one in shelf] == [
+    assert [(str(one.item_id), tuple(one.contributions.values()), one.reason) for one in shelf] == [
         ("both", (500_000, 300_000, 0), Reason.SAME_CATEGORY),
         ("category-shared", (500_000, 0, 200_000), Reason.SAME_CATEGORY),
         ("category", (500_000, 0, 0), Reason.SAME_CATEGORY),
@@ -190,7 +189,7 @@ class TestWhenNothingIsSimilar:
 
         shelf = reco.anonymous.similar_items("odd", 2)
 
-        assert [(one.item_id, one.source, one.reason) for one in shelf] == [
+        assert [(str(one.item_id), one.source, one.reason) for one in shelf] == [
             ("art-02", Source.CATEGORY, Reason.POPULAR_IN_CATEGORY),
             ("art-01", Source.CATEGORY, Reason.POPULAR_IN_CATEGORY),
         ]

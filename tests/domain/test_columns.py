@@ -46,13 +46,12 @@ def test_columns_are_joined_one_after_another(kind: IdKind, data: st.DataObject)
 @given(data=st.data())
 def test_the_code_of_an_id_is_its_place_in_their_order(kind: IdKind, data: st.DataObject) -> None:
     known = data.draw(st.lists(values[kind], max_size=8))
-    asked = data.draw(st.lists(values[kind] | st.sampled_from(known or [None]), max_size=8))
-    asked = [one for one in asked if one is not None]
+    asked = data.draw(st.lists(values[kind], max_size=4)) + known[::2]
 
     index = IdIndex.of(kind, IdColumn.of(kind, known[:3]), IdColumn.of(kind, known[3:]))
 
     # Python orders integers by value, UUIDs by their bytes and texts by code point.
-    in_order = sorted(set(known))  # type: ignore[type-var]  # ids of one kind compare
+    in_order = sorted(set(known))
     expected = [in_order.index(one) if one in in_order else NONE for one in asked]
     assert index.ids.to_list() == in_order
     assert index.codes(IdColumn.of(kind, asked)).tolist() == expected

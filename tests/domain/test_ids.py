@@ -1,5 +1,6 @@
 from enum import IntEnum
 from fractions import Fraction
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import LONGEST_TEXT_ID, Id, IdKind, IdKinds, InvalidValueError, shown
+from angle_reco.domain import (
+    LONGEST_TEXT_ID,
+    CategoryId,
+    Id,
+    IdKind,
+    IdKinds,
+    InvalidValueError,
+    ItemId,
+    UserId,
+    shown,
+)
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")
 printable = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
+
+
+NO_IDS: tuple[object, ...] = (None, True, 1.0, float("nan"), float("inf"), b"a", [])
 
 
 class Colour(IntEnum):
@@ -42,7 +56,7 @@ def test_an_id_of_its_kind_is_itself(kind: IdKind, one: Id) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        *((kind, value) for kind in IdKind for value in (None, True, 1.0, float("nan"), b"a", [])),
+        *product(IdKind, NO_IDS),
         (IdKind.INT, 2**63),
         (IdKind.INT, -(2**63) - 1),
         (IdKind.INT, 10**5_000),
@@ -115,16 +129,16 @@ def test_what_an_id_writes_is_read_back(number: int, some: UUID, text: str) -> N
     ids=shown,
 )
 def test_texts_that_are_no_id_are_refused(kind: IdKind, text: str) -> None:
-    with pytest.raises(InvalidValueError, match="^user id is"):
+    with pytest.raises(InvalidValueError, match=r"^user id is"):
         kind.parse(text, "user id")
 
 
 def test_each_entity_has_a_kind_of_its_own() -> None:
     kinds = IdKinds(user=IdKind.INT, item=IdKind.UUID)
 
-    assert kinds.user_id(7) == 7
-    assert kinds.item_id(A_UUID) == A_UUID
-    assert kinds.category_id("coins") == "coins"
+    assert kinds.user_id(7) == UserId(7)
+    assert kinds.item_id(A_UUID) == ItemId(A_UUID)
+    assert kinds.category_id("coins") == CategoryId("coins")
 
 
 @pytest.mark.parametrize(

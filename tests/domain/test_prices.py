@@ -1,4 +1,4 @@
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -68,13 +68,14 @@ def test_money_is_counted_in_ten_thousandths(amount: object, units: int) -> None
 def test_what_is_no_price_is_refused_by_its_name(amount: object) -> None:
     with pytest.raises(
         InvalidValueError,
-        match="^price is .*, but should be an amount from 0 to 100,000,000,000,000 with",
+        match=r"^price is .*, but should be an amount from 0 to 100,000,000,000,000 with",
     ):
         PriceScale().to_units(amount, "price")
 
 
 def test_the_hosts_decimal_context_does_not_matter() -> None:
-    with localcontext(prec=2, traps=[]):
+    with localcontext(Context(prec=2, traps=[])):
+        assert str(PriceScale().to_money(123_456_789)) == "12345.6789"
         assert PriceScale().to_units(Decimal("12345.6789"), "price") == 123_456_789
         with pytest.raises(InvalidValueError):
             PriceScale().to_units(Decimal("NaN"), "price")

@@ -161,7 +161,7 @@ def test_the_classic_weights() -> None:
         {"threshold": ONE + 1},
         {"threshold": float("nan")},
         {"enough_shared": 0},
-        {"enough_shared": 1_000_001},
+        {"enough_shared": 10_001},
         {"kept": 0},
         {"kept": 1_001},
         {"kept": True},

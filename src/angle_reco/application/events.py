@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import attrs
 
-from angle_reco.domain import AngleRecoError, Bid, Watch, check_moment
+from angle_reco.domain import Bid, Watch, check_moment
 from angle_reco.ports import ActivityRecorder, Clock, UserQueries
 from angle_reco.settings import Settings
 
@@ -84,7 +84,7 @@ class Events:
     def _taken(self, event: str, take: Callable[[], bool]) -> bool:
         try:
             stored = take()
-        except AngleRecoError as error:
+        except Exception as error:  # noqa: BLE001 — no failure of ours may fail the host's request
             self.failed += 1
             # The class alone: the text may name the user.
             _log.warning("event not taken: event=%s error=%s", event, type(error).__name__)

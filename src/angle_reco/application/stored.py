@@ -10,6 +10,7 @@ from angle_reco.application.limits import checked_limit
 from angle_reco.domain import (
     Action,
     Actor,
+    InvalidValueError,
     ItemId,
     ListKind,
     SignIns,
@@ -65,5 +66,12 @@ class StoredResources:
     ) -> Sequence[object]:
         """Return the users whose stored homepages are no longer fresh, or older than that."""
         self.access.require(actor, Action.READ_STATS)
-        age = older_than or self.settings.freshness[ListKind.PERSONAL].fresh_for
+        age = older_than
+        if age is None:
+            age = self.settings.freshness[ListKind.PERSONAL].fresh_for
+        elif not (isinstance(age, timedelta) and timedelta(0) <= age <= _A_CENTURY):
+            raise InvalidValueError("older_than", age, "a span of time of up to a hundred years")
         return self.lists.older_than(ListKind.PERSONAL, self.clock.now() - age)
+
+
+_A_CENTURY = timedelta(days=36_500)

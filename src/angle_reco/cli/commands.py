@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
-from click.exceptions import NoArgsIsHelpError
 
 from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, Shelf
 from angle_reco.bootstrap import JOB_NAMES, create_schema, drop_schema, import_marketplace
@@ -20,6 +19,8 @@ from angle_reco.cli.output import (
     day,
     facts_table,
     interests_table,
+    plain,
+    prepare_streams,
     print_json,
     progress,
     remark,
@@ -34,27 +35,31 @@ MOST_SIMILAR = 20
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit status: 0, or 2 after a line that says why not."""
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
+    prepare_streams()
+    words = list(args) or ["--help"]
     try:
-        status = angle_reco.main(list(args), prog_name="angle-reco", standalone_mode=False)
-    except NoArgsIsHelpError as error:
-        click.echo(error.message)
-        return 0
+        status = angle_reco.main(words, prog_name="angle-reco", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         return _failed(error.format_message())
     except AngleRecoError as error:
         return _failed(str(error))
     except click.Abort:
         return _failed("stopped")
-    except BrokenPipeError:
-        # Whoever read the answer has seen enough; nothing may be written at exit either.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the answer has seen enough (click and rich exit then); nothing may be
+        # written at exit either.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _failed(f"{where}{error.strerror or error}")
     return status if isinstance(status, int) else 0
 
 
 def _failed(reason: str) -> int:
-    line = " ".join(reason.split())
+    line = plain(" ".join(reason.split()))
     print(f"angle-reco: {line}", file=sys.stderr)
     return 2
 

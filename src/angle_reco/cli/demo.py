@@ -87,7 +87,7 @@ def _fresh_file(database: str) -> Path:
     Only what an earlier demo left behind under its own name is removed.
     """
     prefix = "sqlite:///"
-    if not database.startswith(prefix):
+    if not database.startswith(prefix) or "?" in database:
         raise click.UsageError(f"the demo needs a file of SQLite, such as {prefix}{_MARK}.db")
     path = Path(database.removeprefix(prefix))
     if path.exists() and not path.name.startswith(_MARK):

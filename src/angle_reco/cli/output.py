@@ -1,14 +1,18 @@
 """How answers look: tables of at most 80 columns, JSON, remarks, and progress."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeAlias
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO, TypeAlias
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -25,6 +29,19 @@ _LEAST_TITLE = 12
 _SECONDS_BETWEEN_LINES = 5.0
 
 
+def prepare_streams() -> None:
+    """Make both streams take whatever is written to them.
+
+    One that is closed swallows it; what its encoding does not have is replaced.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif isinstance(stream, TextIOWrapper) and not _is_utf8(stream):
+            stream.reconfigure(errors="replace")
+
+
 def console(*, stderr: bool = False, record: bool = False) -> Console:
     """Return where to write; wide terminals are not filled, as lines get hard to follow."""
     width = min(Console(stderr=stderr).width, _WIDTH)
@@ -33,13 +50,13 @@ def console(*, stderr: bool = False, record: bool = False) -> Console:
 
 def print_json(answer: object) -> None:
     """Print an answer as JSON, as it comes: nothing wrapped, nothing coloured."""
-    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(answer, sys.stdout, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
     sys.stdout.write("\n")
 
 
 def remark(text: str) -> None:
     """Say something about an answer, beside it."""
-    console(stderr=True).print(Text(f"angle-reco: {text}", style="dim"), soft_wrap=True)
+    console(stderr=True).print(Text(f"angle-reco: {plain(text)}", style="dim"), soft_wrap=True)
 
 
 def plain(text: object) -> str:
@@ -51,14 +68,13 @@ def shelf_text(shelf: Shelf) -> Text:
     """Return suggestions as text: what it is with price and score, and below it why."""
     lines = Text(no_wrap=True, overflow="ellipsis")
     ids = [plain(one.item_id) for one in shelf]
-    for_id = max(map(len, ids), default=0)
+    for_id = max(map(cell_len, ids), default=0)
     for_title = max(_LEAST_TITLE, _WIDTH - for_id - len(f"{1:3}  {0:>12}  0.00"))
     for one, item_id in zip(shelf, ids, strict=True):
         card: ItemCard = one.card
-        title = _cut(plain(card.title), for_title)
         lines.append(f"{one.rank:3} ", style="bold")
-        lines.append(f"{title:<{for_title}} ")
-        lines.append(f"{item_id:<{for_id}}", style="dim")
+        lines.append(f"{_fitted(plain(card.title), for_title)} ")
+        lines.append(_fitted(item_id, for_id), style="dim")
         lines.append(f"{money(card.price):>12}")
         lines.append(f"  {to_fraction(one.score):.2f}\n", style="bold green")
         lines.append(f"    {one.sentence}\n", style="dim")
@@ -66,8 +82,15 @@ def shelf_text(shelf: Shelf) -> Text:
     return lines
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _fitted(text: str, width: int) -> str:
+    """Return a text as wide as *width* columns of a terminal; some characters take two."""
+    if cell_len(text) > width:
+        text = f"{set_cell_size(text, width - 1)}…"
+    return set_cell_size(text, width)
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def money(amount: Decimal | None) -> str:

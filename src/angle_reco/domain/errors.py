@@ -62,7 +62,7 @@ class BadInputError(AngleRecoError):
     def __init__(
         self, file: str, reason: str, *, line: int | None = None, column: str | None = None
     ) -> None:
-        super().__init__(file, reason, line, column)
+        super().__init__(file, reason)
         self.file = file
         self.reason = reason
         self.line = line

@@ -112,7 +112,10 @@ def _moment(what: str) -> Field:
             raise InvalidValueError(
                 what, text, "a moment with its time zone, such as 2026-01-31T12:00:00Z"
             )
-        return to_micros(check_moment(moment, what))
+        try:
+            return to_micros(check_moment(moment, what))
+        except InvalidValueError as error:
+            raise InvalidValueError(what, text, error.expected) from None
 
     return field
 
@@ -120,10 +123,12 @@ def _moment(what: str) -> Field:
 def _money(what: str, prices: PriceScale) -> Field:
     def field(text: str) -> int:
         try:
-            amount = Decimal(text)
+            return prices.to_units(Decimal(text), what)
         except InvalidOperation:
             raise InvalidValueError(what, text, "an amount such as 19.90") from None
-        return prices.to_units(amount, what)
+        except InvalidValueError as error:
+            # As it is written in the file, not as Decimal('-1').
+            raise InvalidValueError(what, text, error.expected) from None
 
     return field
 

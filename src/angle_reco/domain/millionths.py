@@ -51,7 +51,7 @@ def to_millionths(value: object, what: str) -> Millionths:
             # A float means what it prints: 0.6, not 0.59999999999999997780.
             fraction = Decimal(str(value) if isinstance(value, float) else value)
             if 0 <= fraction <= LARGEST_FACTOR:
-                return int(_EXACT.quantize(fraction, _MILLIONTH).scaleb(6))
+                return int(_EXACT.scaleb(_EXACT.quantize(fraction, _MILLIONTH), 6))
         except (Inexact, InvalidOperation):
             pass
     expected = f"a number from 0 to {LARGEST_FACTOR} with at most 6 decimals"

@@ -13,6 +13,7 @@ UNKNOWN_PRICE = -1
 LARGEST_PRICE = 10**18
 """In units; twice as much still fits 64 bits."""
 
+# Whatever the host does to its own context: money is never rounded.
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
@@ -38,7 +39,8 @@ class PriceScale:
         try:
             # The bounds come first: 1e999999 is never written out in digits.
             if 0 <= amount <= LARGEST_PRICE // self.units:
-                return int(_EXACT.quantize(Decimal(amount), self._unit).scaleb(self._places))
+                exact = _EXACT.quantize(Decimal(amount), self._unit)
+                return int(_EXACT.scaleb(exact, self._places))
         except (Inexact, InvalidOperation):
             pass
         raise InvalidValueError(what, amount, self._expected)
@@ -49,10 +51,9 @@ class PriceScale:
         >>> PriceScale().to_money(25_500), PriceScale().to_money(30_000)
         (Decimal('2.55'), Decimal('3'))
         """
-        money = Decimal(units) / self.units
-        return (
-            money.to_integral_value() if money == money.to_integral_value() else money.normalize()
-        )
+        money = _EXACT.scaleb(Decimal(units), -self._places)
+        whole = money.to_integral_value()
+        return whole if money == whole else _EXACT.normalize(money)
 
     @cached_property
     def _places(self) -> int:
@@ -60,7 +61,7 @@ class PriceScale:
 
     @cached_property
     def _unit(self) -> Decimal:
-        return Decimal(1).scaleb(-self._places)
+        return _EXACT.scaleb(Decimal(1), -self._places)
 
     @property
     def _expected(self) -> str:

@@ -141,8 +141,9 @@ def similarity_scores(
 
 def _shared_part(shared_users: Int64s, rule: SimilarityRule) -> Int64s:
     # More users than are enough add nothing, so there are few values to look up.
-    worth = scaled(np.arange(rule.enough_shared + 1), rule.shared, rule.enough_shared)
-    return worth[np.minimum(shared_users, rule.enough_shared)]
+    counted = np.minimum(shared_users, rule.enough_shared)
+    worth = scaled(np.arange(counted.max(initial=0) + 1), rule.shared, rule.enough_shared)
+    return worth[counted]
 
 
 def similarity_reasons(parts: Int32s) -> Int8s:

@@ -35,24 +35,10 @@ def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[
     Raises:
         BadInputError: There is no such directory, a file is missing, or is there twice.
     """
-    if not directory.is_dir():
-        raise BadInputError(str(directory), "is no directory")
-    found = {}
-    for file in files:
-        paths = [
-            path
-            for path in (directory / f"{file.name}.csv", directory / f"{file.name}.csv.gz")
-            if path.exists()
-        ]
-        if len(paths) > 1:
-            raise BadInputError(str(paths[0]), f"is there as {paths[1].name} too: keep one of them")
-        if paths:
-            found[file.name] = (file, paths[0])
-        elif not file.may_be_absent:
-            raise BadInputError(
-                str(directory), f"holds neither {file.name}.csv nor {file.name}.csv.gz"
-            )
-    return found
+    try:
+        return dict(_found(directory, files))
+    except OSError as error:
+        raise BadInputError(str(directory), f"cannot be read: {error.strerror or error}") from None
 
 
 def read_rows(
@@ -70,7 +56,7 @@ def read_rows(
         try:
             header = next(reader, [])
         except csv.Error as error:
-            raise BadInputError(path.name, f"{error}", line=1) from None
+            raise BadInputError(path.name, f"is no CSV: {error}", line=1) from None
         pick = itemgetter(*_places(file, path, header))
         fields = list(file.fields.values())
         while True:
@@ -80,7 +66,7 @@ def read_rows(
             except StopIteration:
                 return
             except csv.Error as error:
-                found_bad(BadRow(file=path.name, line=line, reason=str(error)))
+                found_bad(BadRow(file=path.name, line=line, reason=f"is no CSV: {error}"))
                 continue
             if len(row) != len(header):
                 if row:  # an empty line is none
@@ -93,6 +79,27 @@ def read_rows(
                 found_bad(BadRow(file=path.name, line=line, column=error.what, reason=str(error)))
                 continue
             yield line, values, raw.tell(), total
+
+
+def _found(
+    directory: Path, files: Sequence[ImportFile]
+) -> Iterator[tuple[str, tuple[ImportFile, Path]]]:
+    if not directory.is_dir():
+        raise BadInputError(str(directory), "is no directory")
+    for file in files:
+        paths = [
+            path
+            for path in (directory / f"{file.name}.csv", directory / f"{file.name}.csv.gz")
+            if path.exists()
+        ]
+        if len(paths) > 1:
+            raise BadInputError(str(paths[0]), f"is there as {paths[1].name} too: keep one of them")
+        if paths:
+            yield file.name, (file, paths[0])
+        elif not file.may_be_absent:
+            raise BadInputError(
+                str(directory), f"holds neither {file.name}.csv nor {file.name}.csv.gz"
+            )
 
 
 def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:

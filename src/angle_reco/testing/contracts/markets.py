@@ -207,7 +207,7 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
         category=category,
         price=price,
         shared=shared,
-        enough_shared=draw(st.sampled_from([1, 2, 3, 4, 7, 1_000_000])),
+        enough_shared=draw(st.sampled_from([1, 2, 3, 4, 7, 10_000])),
         threshold=draw(
             st.sampled_from([0, 1, 200_000, 300_000, category, price, shared, category + price])
         ),

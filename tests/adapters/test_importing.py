@@ -1,0 +1,932 @@
+"""Importing a directory of CSV files: all of it or nothing, and every mistake has its place."""
+
+import gzip
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql import (
+    Imported,
+    ImportOutcome,
+    SqlActivity,
+    SqlCatalog,
+    SqlUsers,
+    Tables,
+    import_directory,
+    migrate_up,
+    open_engine,
+)
+from angle_reco.domain import (
+    AuctionStatus,
+    BadInputError,
+    Bid,
+    CategoryId,
+    IdKind,
+    IdKinds,
+    ItemId,
+    PriceScale,
+    SchemaError,
+    StorageFullError,
+    StorageUnavailableError,
+    UserId,
+    Watch,
+)
+from tests.adapters.databases import engine_of_a_full_disk, everything_in
+
+HEADERS = {
+    "users": "user_id,inserted_at,last_sign_in_at,sign_in_count",
+    "items": "item_id,category_id,seller_id,title,starting_price,current_price,"
+    "publication_status,starts_at,end_time,inserted_at",
+    "bids": "user_id,item_id,amount,placed_at",
+    "watches": "user_id,item_id,inserted_at",
+}
+ROWS = {
+    "users": [
+        "ann,2026-01-01T00:00:00Z,2026-02-01T12:30:00.123456+01:00,3",
+        "bob,,,",
+    ],
+    "items": [
+        'lamp,lamps,zoe,"A lamp, green",10,11.5,published,'
+        "2026-01-02T00:00:00Z,2027-01-02T00:00:00Z,2026-01-01T00:00:00Z",
+        "vase,,,,,,withdrawn,,,",
+    ],
+    "bids": [
+        "ann,lamp,12.5,2026-02-02T00:00:00Z",
+        "bob,lamp,,2026-02-02T00:00:00.000001Z",
+    ],
+    "watches": ["ann,vase,2026-02-03T00:00:00Z"],
+}
+LOT = UUID("0a000000-0000-4000-8000-000000000000")
+AT = "2026-02-02T00:00:00Z"
+
+
+class Shop:
+    """A directory to import from, and the database to import into."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "files"
+        self.directory.mkdir()
+        self.file = directory / "shop.db"
+        self.tables = Tables.of(IdKinds())
+        self.rows = {name: list(rows) for name, rows in ROWS.items()}
+        self.write()
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.file}"
+
+    def write(self, **rows: str) -> None:
+        """Write all files, with one more row where that is asked for."""
+        for name, header in HEADERS.items():
+            text = "".join(f"{row}\n" for row in (header, *self.rows[name]))
+            self.write_file(f"{name}.csv", text + rows.get(name, ""))
+
+    def write_file(self, name: str, text: str | bytes) -> None:
+        raw = text if isinstance(text, bytes) else text.encode()
+        (self.directory / name).write_bytes(raw)
+
+    def import_it(self, **options: Any) -> ImportOutcome:
+        engine = options.pop("engine", None) or open_engine(self.url)
+        try:
+            return import_directory(
+                engine,
+                options.pop("tables", self.tables),
+                options.pop("prices", PriceScale()),
+                options.pop("directory", self.directory),
+                **options,
+            )
+        finally:
+            engine.dispose()
+
+    def refusal(self, **options: Any) -> BadInputError:
+        with pytest.raises(BadInputError) as refused:
+            self.import_it(**options)
+        return refused.value
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many rows of the marketplace there are."""
+        everything = everything_in(self.file)
+        return {name: len(everything[name]) for name in HEADERS}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Return a directory that can be imported, and a database that is not there yet."""
+    return Shop(tmp_path)
+
+
+@pytest.fixture(params=["new", "known"])
+def before(request: pytest.FixtureRequest, shop: Shop) -> Iterator[None]:
+    """Have a test find the database missing, or with the shop in it; and leave it like that."""
+    if request.param == "known":
+        shop.import_it()
+        rows, raw = everything_in(shop.file), shop.file.read_bytes()
+        yield
+        assert everything_in(shop.file) == rows
+        assert shop.file.read_bytes() == raw
+    else:
+        yield
+        assert not shop.file.exists()
+        assert [path.name for path in shop.file.parent.iterdir()] == ["files"]
+
+
+def new(**counts: int) -> dict[str, Imported]:
+    return {
+        name: Imported(new=count, updated=0, unchanged=0, bad=0) for name, count in counts.items()
+    }
+
+
+class TestImport:
+    def test_everything_is_there_and_counted(self, shop: Shop) -> None:
+        outcome = shop.import_it()
+
+        assert outcome == ImportOutcome(files=new(users=2, items=2, bids=2, watches=1), bad_rows=())
+        assert shop.counts == {"users": 2, "items": 2, "bids": 2, "watches": 1}
+
+    def test_what_is_stored_is_what_the_files_say(self, shop: Shop) -> None:
+        shop.import_it()
+        engine, now = open_engine(shop.url), datetime(2026, 2, 10, tzinfo=UTC)
+        users = SqlUsers(engine, shop.tables)
+        activity = SqlActivity(engine, shop.tables, PriceScale())
+        ann, bob = (users.sign_ins(UserId(one)) for one in ("ann", "bob"))
+        cards = SqlCatalog(engine, shop.tables, PriceScale()).cards(
+            [ItemId("lamp"), ItemId("vase")], at=now
+        )
+        bids = [*activity.user_bids(UserId("ann")), *activity.user_bids(UserId("bob"))]
+        watches = activity.user_watchlist(UserId("ann"))
+        engine.dispose()
+
+        assert ann is not None
+        assert (ann.last_at, ann.count) == (datetime(2026, 2, 1, 11, 30, 0, 123_456, UTC), 3)
+        assert bob is not None
+        assert (bob.last_at, bob.count) == (None, 0)
+        lamp, vase = cards[ItemId("lamp")], cards[ItemId("vase")]
+        assert lamp.title == "A lamp, green"
+        assert (lamp.category_id, lamp.seller_id) == (CategoryId("lamps"), UserId("zoe"))
+        assert (lamp.price, lamp.is_published) == (PriceScale().to_money(125_000), True)
+        assert lamp.status is AuctionStatus.ACTIVE
+        assert lamp.ends_at == datetime(2027, 1, 2, tzinfo=UTC)
+        assert lamp.listed_at == datetime(2026, 1, 1, tzinfo=UTC)
+        assert (vase.title, vase.category_id, vase.seller_id, vase.price) == ("", None, None, None)
+        assert (vase.is_published, vase.ends_at, vase.listed_at) == (False, None, None)
+        assert [(bid.amount, bid.placed_at) for bid in bids] == [
+            (PriceScale().to_money(125_000), datetime(2026, 2, 2, tzinfo=UTC)),
+            (None, datetime(2026, 2, 2, 0, 0, 0, 1, UTC)),
+        ]
+        assert list(watches) == [
+            Watch(
+                user_id=UserId("ann"),
+                item_id=ItemId("vase"),
+                watched_at=datetime(2026, 2, 3, tzinfo=UTC),
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        ("published", "is_open"),
+        [("published", True), ("Published", False), ("", False), ("a draft, 'new'", False)],
+    )
+    def test_published_is_that_word_alone(self, shop: Shop, published: str, is_open: bool) -> None:
+        shop.rows["items"] = [f'lamp,,,,,,"{published}",,,', "vase,,,,,,,,,"]
+        shop.write()
+        shop.import_it()
+
+        engine = open_engine(shop.url)
+        cards = SqlCatalog(engine, shop.tables, PriceScale()).cards(
+            [ItemId("lamp")], at=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        engine.dispose()
+
+        assert cards[ItemId("lamp")].is_published is is_open
+
+    def test_importing_again_changes_nothing(self, shop: Shop) -> None:
+        shop.rows["bids"] += [ROWS["bids"][0]] * 2
+        shop.write()
+        shop.import_it()
+        before = everything_in(shop.file)
+
+        again = shop.import_it()
+
+        assert {
+            name: (one.unchanged, one.new, one.updated) for name, one in again.files.items()
+        } == {
+            "users": (2, 0, 0),
+            "items": (2, 0, 0),
+            "bids": (4, 0, 0),
+            "watches": (1, 0, 0),
+        }
+        assert everything_in(shop.file) == before
+
+    def test_equal_bids_all_count(self, shop: Shop) -> None:
+        shop.rows["bids"] = [ROWS["bids"][0]] * 3
+        shop.write()
+
+        assert shop.import_it().files["bids"].new == 3
+        shop.write(bids=ROWS["bids"][0] + "\n")
+        assert shop.import_it().files["bids"] == Imported(new=1, updated=0, unchanged=3, bad=0)
+        assert shop.counts["bids"] == 4
+
+    def test_equal_amounts_and_moments_are_equal_however_they_are_written(self, shop: Shop) -> None:
+        shop.import_it()
+        shop.rows["bids"] = ["ann,lamp,12.5000,2026-02-02T01:00:00+01:00"]
+        shop.write()
+
+        assert shop.import_it().files["bids"] == Imported(new=0, updated=0, unchanged=1, bad=0)
+
+    def test_a_known_item_or_user_with_other_content_is_updated(self, shop: Shop) -> None:
+        shop.import_it()
+        shop.rows["items"][1] = "vase,vases,,Blue,,,published,,,"
+        shop.rows["users"][1] = "bob,,2026-02-01T00:00:00Z,1"
+        shop.write()
+
+        outcome = shop.import_it()
+
+        updated = Imported(new=0, updated=1, unchanged=1, bad=0)
+        assert (outcome.files["users"], outcome.files["items"]) == (updated, updated)
+        with closing(sqlite3.connect(shop.file)) as connection:
+            assert connection.execute(
+                "SELECT title, category_id FROM items WHERE item_id = 'vase'"
+            ).fetchall() == [("Blue", "vases")]
+            assert connection.execute(
+                "SELECT sign_in_count FROM users ORDER BY user_id"
+            ).fetchall() == [(3,), (1,)]
+
+    def test_what_is_no_longer_in_the_files_stays(self, shop: Shop) -> None:
+        shop.import_it()
+        shop.rows = {name: [] for name in HEADERS}
+        shop.write()
+
+        shop.import_it()
+
+        assert shop.counts == {"users": 2, "items": 2, "bids": 2, "watches": 1}
+
+    def test_bids_may_be_of_users_and_items_that_came_with_an_earlier_import(
+        self, shop: Shop
+    ) -> None:
+        shop.import_it()
+        shop.rows["users"], shop.rows["items"] = [], []
+        shop.write(bids="bob,vase,1,2026-02-02T00:00:00Z\n")
+
+        assert shop.import_it().files["bids"].new == 1
+
+    def test_the_earlier_watch_wins(self, shop: Shop) -> None:
+        moments = ["2026-02-03T00:00:00Z", "2026-02-02T00:00:00Z", "2026-02-04T00:00:00Z"]
+        shop.rows["watches"] = [f"ann,vase,{moment}" for moment in moments]
+        shop.write()
+        assert shop.import_it().files["watches"] == Imported(new=1, updated=0, unchanged=2, bad=0)
+
+        shop.rows["watches"] = ["ann,vase,2026-02-01T00:00:00Z", "bob,vase,2026-02-05T00:00:00Z"]
+        shop.write()
+        assert shop.import_it().files["watches"] == Imported(new=1, updated=1, unchanged=0, bad=0)
+
+        shop.rows["watches"] = ["ann,vase,2026-02-09T00:00:00Z"]
+        shop.write()
+        assert shop.import_it().files["watches"] == Imported(new=0, updated=0, unchanged=1, bad=0)
+        engine = open_engine(shop.url)
+        [watch] = SqlActivity(engine, shop.tables, PriceScale()).user_watchlist(UserId("ann"))
+        engine.dispose()
+        assert watch.watched_at == datetime(2026, 2, 1, tzinfo=UTC)
+
+    def test_equal_rows_of_a_user_or_item_are_one(self, shop: Shop) -> None:
+        shop.rows["users"] *= 2
+        shop.rows["items"].append(ROWS["items"][0].replace(",10,11.5,", ",10.0,11.50,"))
+        shop.write()
+
+        outcome = shop.import_it()
+
+        assert outcome.files["users"] == Imported(new=2, updated=0, unchanged=2, bad=0)
+        assert outcome.files["items"] == Imported(new=2, updated=0, unchanged=1, bad=0)
+        assert (shop.counts["users"], shop.counts["items"]) == (2, 2)
+
+    def test_watches_may_be_absent(self, shop: Shop) -> None:
+        (shop.directory / "watches.csv").unlink()
+
+        assert shop.import_it().files == new(users=2, items=2, bids=2)
+
+    def test_headers_alone_are_an_empty_marketplace(self, shop: Shop) -> None:
+        shop.rows = {name: [] for name in HEADERS}
+        shop.write()
+
+        assert shop.import_it().files == new(users=0, items=0, bids=0, watches=0)
+        assert shop.counts == {"users": 0, "items": 0, "bids": 0, "watches": 0}
+
+    def test_columns_may_come_in_any_order_beside_others(self, shop: Shop) -> None:
+        shop.write_file(
+            "bids.csv",
+            "note,placed_at,amount,item_id,user_id\n?,2026-02-02T00:00:00Z,12.5,lamp,ann\n",
+        )
+        shop.import_it()
+        shop.rows["bids"] = ROWS["bids"][:1]
+        shop.write()
+
+        assert shop.import_it().files["bids"].unchanged == 1
+
+    @pytest.mark.parametrize("packed", [{"users"}, {"items", "bids"}, set(HEADERS)])
+    def test_files_may_be_packed(self, shop: Shop, packed: set[str]) -> None:
+        for name in packed:
+            path = shop.directory / f"{name}.csv"
+            shop.write_file(f"{name}.csv.gz", gzip.compress(path.read_bytes()))
+            path.unlink()
+
+        assert shop.import_it().files == new(users=2, items=2, bids=2, watches=1)
+
+    @pytest.mark.parametrize(
+        "rewrite",
+        [
+            lambda text: b"\xef\xbb\xbf" + text,
+            lambda text: text.replace(b"\n", b"\r\n"),
+            lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+            lambda text: text.rstrip(b"\n"),
+            lambda text: text.replace(b"\n", b"\n\n\n"),
+        ],
+        ids=["byte-order mark", "CRLF", "both", "no last newline", "empty lines"],
+    )
+    def test_files_may_be_written_in_other_ways(
+        self, shop: Shop, rewrite: Callable[[bytes], bytes]
+    ) -> None:
+        shop.import_it()
+        for path in shop.directory.iterdir():
+            path.write_bytes(rewrite(path.read_bytes()))
+
+        again = shop.import_it()
+
+        assert [one.unchanged for one in again.files.values()] == [2, 2, 2, 1]
+
+    def test_ids_may_hold_any_printable_character(self, shop: Shop) -> None:
+        ids = [
+            " ",
+            "-x",
+            "--help",
+            "%",
+            "'",
+            '"',
+            "a,b",
+            "😀",
+            "e\u0301",
+            "é",
+            "NULL",
+            "0",
+            "x" * 512,
+        ]
+        quoted = ['"{}"'.format(one.replace('"', '""')) for one in ids]
+        shop.rows = {
+            "users": [f"{one},,," for one in quoted],
+            "items": [f"{one},{one},{one},,,,published,,," for one in quoted],
+            "bids": [f"{one},{one},1,2026-01-01T00:00:00Z" for one in quoted],
+            "watches": [f"{one},{one},2026-01-01T00:00:00Z" for one in quoted],
+        }
+        shop.write()
+
+        shop.import_it()
+
+        engine = open_engine(shop.url)
+        activity = SqlActivity(engine, shop.tables, PriceScale())
+        touched = [activity.touched_by(UserId(one)) for one in ids]
+        engine.dispose()
+        assert touched == [{ItemId(one)} for one in ids]
+
+    @pytest.mark.parametrize(
+        ("kind", "written", "value"),
+        [
+            (IdKind.INT, "-9223372036854775808", -(2**63)),
+            (IdKind.INT, "0", 0),
+            (IdKind.UUID, "0A000000-0000-4000-8000-000000000000", LOT),
+            (IdKind.UUID, "0a000000000040008000000000000000", LOT),
+        ],
+    )  # fmt: skip
+    def test_ids_are_read_as_their_kind(
+        self, shop: Shop, kind: IdKind, written: str, value: object
+    ) -> None:
+        tables = Tables.of(IdKinds(user=kind, item=kind, category=kind))
+        shop.rows = {
+            "users": [f"{written},,,"],
+            "items": [f"{written},{written},{written},,,,published,,,"],
+            "bids": [f"{written},{written},,2026-01-01T00:00:00Z"],
+            "watches": [],
+        }
+        shop.write()
+
+        shop.import_it(tables=tables)
+
+        engine, moment = open_engine(shop.url), datetime(2026, 1, 1, tzinfo=UTC)
+        bids = SqlActivity(engine, tables, PriceScale()).user_bids(UserId(value))
+        cards = SqlCatalog(engine, tables, PriceScale()).cards([ItemId(value)], at=moment)
+        engine.dispose()
+        assert list(bids) == [Bid(user_id=UserId(value), item_id=ItemId(value), placed_at=moment)]
+        assert cards[ItemId(value)].category_id == CategoryId(value)
+        assert cards[ItemId(value)].seller_id == UserId(value)
+
+    def test_long_and_odd_titles_stay_as_they_are(self, shop: Shop) -> None:
+        title = 'Two\nlines, a "quote", 😀 and \t\\n; ' + "ä" * 99_000
+        quoted = title.replace('"', '""')
+        shop.rows["items"].append(f'book,,,"{quoted}",,,published,,,')
+        shop.write()
+
+        shop.import_it()
+
+        with closing(sqlite3.connect(shop.file)) as connection:
+            query = "SELECT title FROM items WHERE item_id = 'book'"
+            assert connection.execute(query).fetchall() == [(title,)]
+
+    def test_money_is_read_in_the_scale_that_is_set(self, shop: Shop) -> None:
+        shop.import_it(prices=PriceScale(100))
+
+        with closing(sqlite3.connect(shop.file)) as connection:
+            query = "SELECT max(amount), min(amount) FROM bids"
+            assert connection.execute(query).fetchall() == [(1_250, -1)]
+
+    def test_the_tables_of_a_new_database_let_readers_in(self, shop: Shop) -> None:
+        shop.import_it()
+
+        with closing(sqlite3.connect(shop.file)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+    def test_progress_ends_where_all_is_done(self, shop: Shop) -> None:
+        told: list[tuple[str, int, int]] = []
+
+        shop.import_it(progress=lambda *news: told.append(news))
+
+        assert {what for what, _, _ in told} >= {"reading users.csv", "storing bids"}
+        assert all(0 <= done <= total for _, done, total in told)
+        assert told[-1] == ("storing", 4, 4)
+
+
+LONG = "x" * 101
+ITEM = ",,,,,,published,,,"
+BAD_ROWS = [
+    ("users", "cat,yesterday,,1", 4, "inserted_at", r"'yesterday', but"),
+    ("users", "cat,2026-02-30T00:00:00Z,,1", 4, "inserted_at", r"'2026-02-30T00:00:00Z', but"),
+    ("users", "cat,,2026-02-20T00:00:00,1", 4, "last_sign_in_at", r"with its time zone"),
+    ("users", "cat,,2026-02-20,1", 4, "last_sign_in_at", r"with its time zone"),
+    ("users", "cat,0001-01-01T00:00:00+14:00,,1", 4, "inserted_at", r"'0001-01-01"),
+    ("users", "cat,,,many", 4, "sign_in_count", r"'many', but"),
+    ("users", "cat,,,-1", 4, "sign_in_count", r"'-1', but"),
+    ("users", "cat,,,1.5", 4, "sign_in_count", r"'1\.5', but"),
+    ("users", "cat,,,1_000", 4, "sign_in_count", r"'1_000', but"),
+    ("users", "cat,,,9223372036854775808", 4, "sign_in_count", r"9223372036854775808"),
+    ("users", "cat,,," + "9" * 5_000, 4, "sign_in_count", r"a whole number"),
+    ("users", ",,,1", 4, "user_id", r"'', but should be a text of 1 to 512"),
+    ("users", "x" * 513 + ",,,1", 4, "user_id", r"text of 1 to 512 printable characters"),
+    ("users", "c\x00at,,,1", 4, "user_id", r"printable characters"),
+    ("users", '"c\nat",,,1', 4, "user_id", r"printable characters"),
+    ("users", "cat,,", 4, None, r"has 3 fields where the header has 4"),
+    ("users", "cat,,,1,2", 4, None, r"has 5 fields where the header has 4"),
+    ("users", "cat", 4, None, r"has 1 fields where the header has 4"),
+    ("users", '"cat,,,1', 4, None, r"is no CSV: unexpected end of data"),
+    ("users", '"cat"x,,,1', 4, None, r"is no CSV: ',' expected after '\"'"),
+    ("users", "ann,,,3", 4, "user_id", r"'ann' is in line 2 too, with other content"),
+    ("items", "lamp" + ITEM, 4, "item_id", r"'lamp' is in line 2 too, with other content"),
+    ("items", ITEM, 4, "item_id", r"'', but should be a text"),
+    ("items", "bed,,,,NaN,,published,,,", 4, "starting_price", r"'NaN', but"),
+    ("items", "bed,,,,,-0.01,published,,,", 4, "current_price", r"'-0\.01', but"),
+    ("items", "bed,,,a\x00b,,,published,,,", 4, "title", r"a text without NUL"),
+    ("items", "bed,,," + "t" * 100_001 + ",,,published,,,", 4, "title", r"at most 100,000"),
+    ("items", "bed,,," + "t" * 10_000_000 + ",,,published,,,", 4, None, r"larger than field limit"),
+    ("items", f"bed,,,,,,{LONG},,,", 4, "publication_status", r"another of 100 characters"),
+    ("items", "bed,,,,,,published,,soon,", 4, "end_time", r"'soon', but"),
+    ("items", 'bed,,,"a\nb\n",,,published,,,\ntoy,,,,x,,,,,', 7, "starting_price", r"'x', but"),
+    ("bids", "ann,lamp,NaN," + AT, 4, "amount", r"'NaN', but"),
+    ("bids", "ann,lamp,sNaN," + AT, 4, "amount", r"'sNaN', but"),
+    ("bids", "ann,lamp,-1," + AT, 4, "amount", r"'-1', but"),
+    ("bids", "ann,lamp,Infinity," + AT, 4, "amount", r"'Infinity', but should be"),
+    ("bids", "ann,lamp,1.00001," + AT, 4, "amount", r"at most 4 decimals"),
+    ("bids", "ann,lamp,1e999999," + AT, 4, "amount", r"'1e999999', but"),
+    ("bids", "ann,lamp,a lot," + AT, 4, "amount", r"'a lot', but"),
+    ("bids", "ann,lamp,1,", 4, "placed_at", r"'', but"),
+    ("bids", "ann,lamp,1,2026-02-02", 4, "placed_at", r"with its time zone"),
+    ("bids", "cat,lamp,1," + AT, 4, "user_id", r"'cat' is unknown"),
+    ("bids", "ann,bed,1," + AT, 4, "item_id", r"'bed' is unknown"),
+    ("bids", "Ann,lamp,1," + AT, 4, "user_id", r"'Ann' is unknown"),
+    ("bids", "ann, lamp,1," + AT, 4, "item_id", r"' lamp' is unknown"),
+    ("watches", "cat,lamp," + AT, 3, "user_id", r"'cat' is unknown"),
+    ("watches", "ann,bed," + AT, 3, "item_id", r"'bed' is unknown"),
+    ("watches", "ann,lamp,", 3, "inserted_at", r"'', but"),
+]  # fmt: skip
+
+
+class TestBadRows:
+    @pytest.mark.parametrize(
+        ("name", "row", "line", "column", "reason"),
+        BAD_ROWS,
+        ids=[f"{name}-{row[:30]!r}" for name, row, *_ in BAD_ROWS],
+    )
+    @pytest.mark.usefixtures("before")
+    def test_a_bad_row_is_reported_with_its_place_and_nothing_is_stored(
+        self, shop: Shop, name: str, row: str, line: int, column: str | None, reason: str
+    ) -> None:
+        shop.write(**{name: row + "\n"})
+
+        with pytest.raises(BadInputError, match=reason) as refused:
+            shop.import_it()
+
+        error = refused.value
+        assert (error.file, error.line, error.column) == (f"{name}.csv", line, column)
+        assert str(error).startswith(f"{name}.csv, line {line}")
+        if " but " in reason:
+            assert re.search(r"but should be an? (moment|whole number|text|amount)", str(error))
+        assert "\n" not in str(error)
+        assert len(str(error)) < 300
+
+    @pytest.mark.parametrize(
+        ("name", "row", "column"),
+        [
+            ("users", b"c\xe4t,,,1", "user_id"),
+            ("users", b"cat,,,\xff", "sign_in_count"),
+            ("items", b"bed,,,K\xf6nig,,,published,,,", "title"),
+            ("items", b"bed,,,\xed\xa0\x80,,,published,,,", "title"),
+            ("items", b"bed,,,,,,publi\xe9,,,", "publication_status"),
+            ("bids", b"ann,lamp,\xa3 5,2026-02-02T00:00:00Z", "amount"),
+        ],
+    )
+    @pytest.mark.usefixtures("before")
+    def test_bytes_that_are_no_utf_8_are_reported_where_they_are(
+        self, shop: Shop, name: str, row: bytes, column: str
+    ) -> None:
+        path = shop.directory / f"{name}.csv"
+        path.write_bytes(path.read_bytes() + row + b"\n")
+
+        error = shop.refusal()
+
+        assert (error.file, error.line, error.column) == (f"{name}.csv", 4, column)
+        str(error).encode()
+
+    @pytest.mark.parametrize("kind", [IdKind.INT, IdKind.UUID])
+    def test_ids_of_another_kind_are_bad(self, shop: Shop, kind: IdKind) -> None:
+        error = shop.refusal(tables=Tables.of(IdKinds(user=kind)))
+
+        assert (error.line, error.column) == (2, "user_id")
+        assert "'ann', but should be a" in str(error)
+
+    def test_bad_rows_can_be_left_out_and_are_counted(self, shop: Shop) -> None:
+        shop.write(
+            users="cat,yesterday,,\nann,,,9\ndan,,,1\n",
+            items="bed,,,,NaN,,published,,,\ntoy,,,,1,,published,,,\n",
+            bids="cat,lamp,1,2026-02-02T00:00:00Z\ncat,bed,1,2026-02-02T00:00:00Z\n"
+            "dan,toy,1,2026-02-02T00:00:00Z\ndan,toy\n",
+            watches="ann,bed,2026-02-02T00:00:00Z\n",
+        )
+
+        outcome = shop.import_it(skip_bad_rows=True)
+
+        assert outcome.files == {
+            "users": Imported(new=3, updated=0, unchanged=0, bad=2),
+            "items": Imported(new=3, updated=0, unchanged=0, bad=1),
+            "bids": Imported(new=3, updated=0, unchanged=0, bad=3),
+            "watches": Imported(new=1, updated=0, unchanged=0, bad=1),
+        }
+        assert shop.counts == {"users": 3, "items": 3, "bids": 3, "watches": 1}
+        assert len(outcome.bad_rows) == 7
+        assert outcome.bad_rows[0].startswith("users.csv, line 4, column inserted_at: ")
+
+    def test_of_many_bad_rows_all_are_counted_and_some_described(self, shop: Shop) -> None:
+        shop.write(bids="cat,lamp,1,2026-02-02T00:00:00Z\n" * 100)
+
+        outcome = shop.import_it(skip_bad_rows=True)
+
+        assert outcome.files["bids"] == Imported(new=2, updated=0, unchanged=0, bad=100)
+        assert 0 < len(outcome.bad_rows) < 100
+
+    def test_of_contradicting_rows_the_first_stays(self, shop: Shop) -> None:
+        shop.write(users="bob,,,7\nbob,,,\nbob,,,8\n")
+
+        outcome = shop.import_it(skip_bad_rows=True)
+
+        assert outcome.files["users"] == Imported(new=2, updated=0, unchanged=1, bad=2)
+        with closing(sqlite3.connect(shop.file)) as connection:
+            query = "SELECT sign_in_count FROM users WHERE user_id = 'bob'"
+            assert connection.execute(query).fetchall() == [(0,)]
+
+    def test_reading_goes_on_after_a_row_that_is_no_csv(self, shop: Shop) -> None:
+        shop.write(
+            items="bed,,," + "t" * 10_000_000 + ",,,published,,,\n"
+            '"toy"x,,,,,,published,,,\ncar,,,,,,published,,,\n'
+        )
+
+        outcome = shop.import_it(skip_bad_rows=True)
+
+        assert outcome.files["items"] == Imported(new=3, updated=0, unchanged=0, bad=2)
+
+    def test_skipping_twice_changes_nothing(self, shop: Shop) -> None:
+        shop.write(users="ann,,,9\n", bids="cat,lamp,1,2026-02-02T00:00:00Z\n")
+        shop.import_it(skip_bad_rows=True)
+        before = everything_in(shop.file)
+
+        again = shop.import_it(skip_bad_rows=True)
+
+        assert everything_in(shop.file) == before
+        assert again.files["bids"] == Imported(new=0, updated=0, unchanged=2, bad=1)
+
+
+class TestBadFiles:
+    @pytest.mark.usefixtures("before")
+    def test_a_directory_that_is_not_there(self, shop: Shop) -> None:
+        error = shop.refusal(directory=shop.directory / "nowhere")
+
+        assert str(error) == f"{shop.directory}/nowhere: is no directory"
+
+    @pytest.mark.usefixtures("before")
+    def test_a_directory_that_cannot_be_looked_into(self, shop: Shop) -> None:
+        error = shop.refusal(directory=shop.directory / ("x" * 300))
+
+        assert str(error).endswith("xxx: cannot be read: File name too long")
+
+    @pytest.mark.usefixtures("before")
+    def test_a_file_in_place_of_a_directory(self, shop: Shop) -> None:
+        error = shop.refusal(directory=shop.directory / "users.csv")
+
+        assert str(error).endswith("users.csv: is no directory")
+
+    @pytest.mark.parametrize("name", ["users", "items", "bids"])
+    @pytest.mark.usefixtures("before")
+    def test_a_file_that_is_missing(self, shop: Shop, name: str) -> None:
+        (shop.directory / f"{name}.csv").unlink()
+
+        assert f"holds neither {name}.csv nor {name}.csv.gz" in str(shop.refusal())
+
+    @pytest.mark.parametrize("name", ["users", "watches"])
+    @pytest.mark.usefixtures("before")
+    def test_a_file_that_is_there_twice(self, shop: Shop, name: str) -> None:
+        shop.write_file(f"{name}.csv.gz", gzip.compress(b""))
+
+        error = str(shop.refusal())
+
+        assert f"{name}.csv: is there as {name}.csv.gz too: keep one of them" in error
+
+    @pytest.mark.usefixtures("before")
+    def test_a_file_that_cannot_be_read(self, shop: Shop) -> None:
+        (shop.directory / "bids.csv").unlink()
+        (shop.directory / "bids.csv").mkdir()
+
+        assert str(shop.refusal()) == "bids.csv: cannot be read: Is a directory"
+
+    @pytest.mark.parametrize("text", ["", "\n", "\ufeff"])
+    @pytest.mark.usefixtures("before")
+    def test_a_file_without_a_header(self, shop: Shop, text: str) -> None:
+        shop.write_file("bids.csv", text)
+
+        assert str(shop.refusal()) == (
+            f"bids.csv: is empty, but should begin with a header: {HEADERS['bids']}"
+        )
+
+    @pytest.mark.parametrize(
+        ("header", "column"),
+        [
+            ("user_id,item_id,placed_at", "amount"),
+            ("user_id,item_id,Amount,placed_at", "amount"),
+            ("user_id;item_id;amount;placed_at", "user_id"),
+            ("ann,lamp,12.5,2026-02-02T00:00:00Z", "user_id"),
+        ],
+    )
+    @pytest.mark.usefixtures("before")
+    def test_a_column_that_is_missing(self, shop: Shop, header: str, column: str) -> None:
+        shop.write_file("bids.csv", header + "\n")
+
+        assert str(shop.refusal()) == (
+            f"bids.csv, line 1, column {column}: is missing in the header,"
+            f" which should be {HEADERS['bids']}"
+        )
+
+    @pytest.mark.usefixtures("before")
+    def test_a_column_that_is_there_twice(self, shop: Shop) -> None:
+        shop.write_file("bids.csv", f"{HEADERS['bids']},amount\n")
+
+        assert str(shop.refusal()).startswith("bids.csv, line 1, column amount: is there twice")
+
+    @pytest.mark.usefixtures("before")
+    def test_a_file_in_utf_16(self, shop: Shop) -> None:
+        shop.write_file("users.csv", "\n".join([HEADERS["users"], *ROWS["users"]]).encode("utf-16"))
+
+        assert str(shop.refusal()).startswith("users.csv, line 1, column user_id: is missing")
+
+    @pytest.mark.parametrize("kept", [5, 30, -9, -3])
+    @pytest.mark.usefixtures("before")
+    def test_a_packed_file_that_was_cut_short(self, shop: Shop, kept: int) -> None:
+        path = shop.directory / "bids.csv"
+        shop.write_file("bids.csv.gz", gzip.compress(path.read_bytes())[:kept])
+        path.unlink()
+
+        for skip_bad_rows in (False, True):
+            error = str(shop.refusal(skip_bad_rows=skip_bad_rows))
+            assert error.startswith("bids.csv.gz: cannot be unpacked: ")
+
+    @pytest.mark.parametrize(
+        "spoil", [lambda raw: b"user" + raw, lambda raw: raw[:20] + b"!" + raw[21:]]
+    )
+    @pytest.mark.usefixtures("before")
+    def test_a_packed_file_that_is_damaged(
+        self, shop: Shop, spoil: Callable[[bytes], bytes]
+    ) -> None:
+        path = shop.directory / "bids.csv"
+        shop.write_file("bids.csv.gz", spoil(gzip.compress(path.read_bytes())))
+        path.unlink()
+
+        assert str(shop.refusal()).startswith("bids.csv.gz: cannot be unpacked: ")
+
+    def test_lines_of_a_packed_file_are_counted_too(self, shop: Shop) -> None:
+        shop.write(bids="cat,lamp,1,2026-02-02T00:00:00Z\n")
+        path = shop.directory / "bids.csv"
+        shop.write_file("bids.csv.gz", gzip.compress(path.read_bytes()))
+        path.unlink()
+
+        assert str(shop.refusal()).startswith("bids.csv.gz, line 4, column user_id: 'cat' is")
+
+    @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+    def test_lines_are_counted_through_quoted_newlines(self, shop: Shop, newline: str) -> None:
+        text = newline.join(
+            [
+                HEADERS["items"],
+                f'lamp,,,"one{newline}two{newline}{newline}",,,published,,,',
+                "",
+                "vase,,,,,,published,,,",
+                f'bed,,,"one{newline}two",soft,,published,,,',
+            ]
+        )
+        shop.write_file("items.csv", text)
+
+        error = shop.refusal()
+
+        assert (error.line, error.column) == (8, "starting_price")
+
+
+class TestBadDatabases:
+    def test_a_database_of_somebody_else_stays_as_it_is(self, shop: Shop) -> None:
+        with closing(sqlite3.connect(shop.file)) as connection:
+            connection.execute("CREATE TABLE bids (id INTEGER)")
+            connection.execute("INSERT INTO bids VALUES (1)")
+            connection.commit()
+        before = shop.file.read_bytes()
+
+        with pytest.raises(SchemaError, match=r"holds other tables already \(bids\)"):
+            shop.import_it()
+
+        assert shop.file.read_bytes() == before
+
+    def test_a_file_that_is_no_database_stays_as_it_is(self, shop: Shop) -> None:
+        shop.file.write_text("Dear Ann, " * 1_000)
+
+        with pytest.raises(SchemaError, match="no database of SQLite"):
+            shop.import_it()
+
+        assert shop.file.read_text() == "Dear Ann, " * 1_000
+
+    def test_a_database_with_ids_of_other_kinds_stays_as_it_is(self, shop: Shop) -> None:
+        engine = open_engine(shop.url)
+        migrate_up(engine, Tables.of(IdKinds(user=IdKind.INT)))
+        engine.dispose()
+        before = shop.file.read_bytes()
+
+        with pytest.raises(SchemaError, match="int of users"):
+            shop.import_it()
+
+        assert shop.file.read_bytes() == before
+
+    def test_an_empty_database_of_ours_is_filled(self, shop: Shop) -> None:
+        engine = open_engine(shop.url)
+        migrate_up(engine, shop.tables)
+        engine.dispose()
+
+        assert shop.import_it().files == new(users=2, items=2, bids=2, watches=1)
+
+    def test_a_directory_of_the_database_that_is_missing(self, shop: Shop) -> None:
+        shop.file = shop.file.parent / "no" / "shop.db"
+
+        with pytest.raises(StorageUnavailableError, match="cannot be opened"):
+            shop.import_it()
+
+        assert not shop.file.parent.exists()
+
+    @pytest.mark.usefixtures("before")
+    def test_a_full_disk_leaves_everything_as_it_was(self, shop: Shop) -> None:
+        shop.rows["users"] += [f"user {place},,," for place in range(2_000)]
+        shop.write()
+        pages = None if shop.file.exists() else 10
+
+        with pytest.raises(StorageFullError, match="disk is full"):
+            shop.import_it(engine=engine_of_a_full_disk(shop.file, pages=pages))
+
+    @pytest.mark.parametrize("at", ["reading items.csv", "storing users", "storing watches"])
+    @pytest.mark.usefixtures("before")
+    def test_an_import_that_is_interrupted_leaves_everything_as_it_was(
+        self, shop: Shop, at: str
+    ) -> None:
+        def interrupt(what: str, *_: int) -> None:
+            if what == at:
+                raise KeyboardInterrupt
+
+        shop.write(users="cat,,,\n", items="bed" + ITEM + "\n")
+
+        with pytest.raises(KeyboardInterrupt):
+            shop.import_it(progress=interrupt)
+
+    def test_another_writer_is_waited_for_and_no_longer(self, shop: Shop) -> None:
+        shop.import_it()
+        shop.write(users="cat,,,\n")
+        impatient = sa.create_engine(shop.url, connect_args={"timeout": 0.02})
+
+        with closing(sqlite3.connect(shop.file)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailableError, match="another process"):
+                shop.import_it(engine=impatient)
+
+        assert shop.counts["users"] == 2
+        assert shop.import_it().files["users"].new == 1
+
+
+IMPORTER = """
+import sys
+from pathlib import Path
+from angle_reco.adapters.sql import Tables, import_directory, open_engine
+from angle_reco.domain import IdKinds, PriceScale
+
+url, directory, pause_at = sys.argv[1:]
+
+
+def tell(what: str, done: int, total: int) -> None:
+    print(what, flush=True)
+    if what == pause_at:
+        sys.stdin.readline()
+
+
+engine = open_engine(url)
+import_directory(engine, Tables.of(IdKinds()), PriceScale(), Path(directory), progress=tell)
+engine.dispose()
+"""
+
+
+class Importer:
+    """An import in a process of its own, which stops at a step until it is told to go on."""
+
+    def __init__(self, shop: Shop, *, pause_at: str = "") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", IMPORTER, shop.url, str(shop.directory), pause_at],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Importer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def wait_for(self, step: str) -> None:
+        output: IO[str] | None = self.process.stdout
+        assert output is not None
+        assert step in (line.rstrip() for line in output)
+
+    def finish(self) -> int:
+        """Let it go on, and return with what it ends."""
+        self.process.communicate("\n", timeout=60)
+        return self.process.returncode
+
+
+class TestProcesses:
+    def test_two_imports_at_once_are_one_after_the_other(self, shop: Shop) -> None:
+        shop.rows["bids"] *= 2
+        shop.write()
+
+        with (
+            Importer(shop, pause_at="storing watches") as first,
+            Importer(shop, pause_at="reading watches.csv") as second,
+        ):
+            first.wait_for("storing watches")
+            second.wait_for("reading watches.csv")
+            second.process.stdin.write("\n")  # type: ignore[union-attr]  # it is a pipe
+            second.process.stdin.flush()  # type: ignore[union-attr]  # it is a pipe
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.process.wait(timeout=0.1)
+
+            assert first.finish() == 0
+            assert second.finish() == 0
+
+        assert shop.counts == {"users": 2, "items": 2, "bids": 4, "watches": 1}
+        assert [one.new for one in shop.import_it().files.values()] == [0] * 4
+
+    @pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+    def test_a_process_that_is_killed_leaves_everything_as_it_was(
+        self, shop: Shop, is_known: bool
+    ) -> None:
+        if is_known:
+            shop.import_it()
+        before = everything_in(shop.file) if is_known else {}
+        shop.rows["users"] += [f"user {place},,," for place in range(5_000)]
+        shop.write()
+
+        with Importer(shop, pause_at="storing watches") as importer:
+            importer.wait_for("storing watches")
+
+        assert importer.process.returncode == -9
+        assert everything_in(shop.file) == before
+        assert shop.import_it().files["users"].new == (5_000 if is_known else 5_002)

@@ -1,0 +1,251 @@
+"""Who may read what: asked before anything is looked up, and answered alike for all."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from angle_reco import AccessDeniedError, InvalidValueError, Ports, Recommender, UserId, View
+from angle_reco.bootstrap import JOB_NAMES
+from tests.application.shop import INSPECT, MANAGE, bid, filled, lot, lots, opened
+
+PERSONAL: dict[str, Callable[..., object]] = {
+    "homepage": lambda view, **of: view.homepage(**of),
+    "after_bid": lambda view, **of: view.after_bid("vase", **of),
+    "interests": lambda view, **of: view.interests(**of),
+    "sign_ins": lambda view, **of: view.sign_ins(**of),
+    "get_interests": lambda view, **of: view.get_interests(**of),
+    "get_top_interests": lambda view, **of: view.get_top_interests(**of),
+    "get_recommendations": lambda view, **of: view.get_recommendations(**of),
+}
+PUBLIC: dict[str, Callable[[View], object]] = {
+    "similar_items": lambda view: view.similar_items("vase"),
+    "find_similar_items": lambda view: view.find_similar_items("vase"),
+    "popular_items": lambda view: view.popular_items(),
+    "popular_items of a category": lambda view: view.popular_items(category="art"),
+}
+MANAGING: dict[str, Callable[[View], object]] = {
+    "stats": lambda view: view.stats(),
+    "find_stale_recommendations": lambda view: view.find_stale_recommendations(),
+    **{f"run_job {job}": lambda view, job=job: view.run_job(job) for job in JOB_NAMES},  # type: ignore[misc]  # a default binds it
+    "run_job for an item": lambda view: view.run_job("compute_item_similarities", item_id="vase"),
+}
+
+HELD = {"ann": set[str](), "manager": {MANAGE}, "peeper": {INSPECT}, "admin": {MANAGE, INSPECT}}
+
+
+@attrs.define
+class Book:
+    """Permissions as a host looks them up, and what it was asked."""
+
+    held: dict[str, set[str]]
+    asked: list[tuple[object, str]] = attrs.field(factory=list)
+
+    def __call__(self, user_id: UserId, name: str) -> bool:
+        self.asked.append((user_id, name))
+        return name in self.held.get(str(user_id), ())
+
+
+class Untouchable:
+    """A port that nobody may ask anything."""
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def ask(*args: object, **more: object) -> object:
+            raise AssertionError(f"asked before the policy was: {name}")
+
+        return ask
+
+
+@pytest.fixture
+def book() -> Book:
+    """Return the permissions that some users hold."""
+    return Book({user: set(held) for user, held in HELD.items()})
+
+
+@pytest.fixture
+def reco(book: Book) -> Recommender:
+    """Return a shop of those users."""
+    market = filled([lot("vase"), *lots("art", 3)], bid("bob", "vase"), users=HELD)
+    return opened(market, permissions=book)
+
+
+@pytest.fixture
+def sealed(book: Book) -> Recommender:
+    """Return a recommender that fails when anything but its permissions is used."""
+    permissions = opened(permissions=book).ports.permissions
+    ports = {field.name: Untouchable() for field in attrs.fields(Ports)}
+    return Recommender(Ports(**{**ports, "permissions": permissions}))  # type: ignore[arg-type]  # nothing is asked of them
+
+
+def test_every_call_of_a_view_stands_in_one_of_the_tables() -> None:
+    calls = {name for name, _ in inspect.getmembers(View, inspect.isfunction) if name[0] != "_"}
+
+    assert calls == {name.split()[0] for name in (*PERSONAL, *PUBLIC, *MANAGING)}
+
+
+class TestPersonalResults:
+    @pytest.mark.parametrize("name", PERSONAL)
+    def test_their_owner_reads_them_and_no_permission_is_asked_for(
+        self, reco: Recommender, book: Book, name: str
+    ) -> None:
+        ask = PERSONAL[name]
+
+        assert ask(reco.as_user("bob")) == ask(reco.as_user("bob"), of="bob")
+        assert book.asked == []
+
+    @pytest.mark.parametrize("name", PERSONAL)
+    def test_the_system_and_an_admin_who_may_inspect_read_them(
+        self, reco: Recommender, book: Book, name: str
+    ) -> None:
+        ask = PERSONAL[name]
+        own = ask(reco.as_user("bob"))
+        assert ask(reco.system, of="bob") == own
+        assert book.asked == []
+
+        assert ask(reco.as_user("admin"), of="bob") == own
+        assert book.asked == [("admin", MANAGE), ("admin", INSPECT)]
+
+    @pytest.mark.parametrize("name", PERSONAL)
+    @pytest.mark.parametrize("user", ["ann", "manager", "peeper", "nobody"])
+    def test_nobody_else_does_and_nothing_is_looked_up(
+        self, sealed: Recommender, name: str, user: str
+    ) -> None:
+        texts = set()
+        for of in ("bob", "no such user", 4711, None if user == "bob" else "\n"):
+            with pytest.raises(AccessDeniedError) as caught:
+                PERSONAL[name](sealed.as_user(user), of=of)
+            texts.add(str(caught.value))
+
+        # The same whether there is such a user or not, and whatever the id looks like.
+        assert texts == {"not allowed: read personal results"}
+
+    @pytest.mark.parametrize("name", PERSONAL)
+    @pytest.mark.parametrize("of", ["bob", None])
+    def test_visitors_have_none_and_read_none(
+        self, sealed: Recommender, book: Book, name: str, of: str | None
+    ) -> None:
+        with pytest.raises(AccessDeniedError):
+            PERSONAL[name](sealed.anonymous, of=of)
+
+        assert book.asked == []
+
+    @pytest.mark.parametrize("name", PERSONAL)
+    def test_the_system_has_none_of_its_own(self, sealed: Recommender, name: str) -> None:
+        with pytest.raises(InvalidValueError, match="user id is None"):
+            PERSONAL[name](sealed.system)
+
+    def test_the_denial_comes_before_bad_arguments_are_told(self, sealed: Recommender) -> None:
+        with pytest.raises(AccessDeniedError):
+            sealed.as_user("ann").homepage(-1, of="bob")
+        with pytest.raises(AccessDeniedError):
+            sealed.as_user("ann").after_bid(4711, of="bob")
+
+
+class TestPublicResults:
+    @pytest.mark.parametrize("name", PUBLIC)
+    def test_everybody_reads_them_and_no_permission_is_asked_for(
+        self, reco: Recommender, book: Book, name: str
+    ) -> None:
+        views = [reco.anonymous, reco.system, *map(reco.as_user, ("bob", "ann", "nobody"))]
+
+        answers = [PUBLIC[name](view) for view in views]
+
+        # The cards tell who has bid; what is shown is the same for all.
+        shown = [getattr(answer, "ids", answer) for answer in answers]
+        assert shown == [shown[0]] * len(views)
+        assert book.asked == []
+
+
+class TestManaging:
+    @pytest.mark.parametrize("name", MANAGING)
+    def test_the_system_and_managers_may(self, reco: Recommender, book: Book, name: str) -> None:
+        MANAGING[name](reco.system)
+        assert book.asked == []
+
+        MANAGING[name](reco.as_user("manager"))
+
+        assert book.asked == [("manager", MANAGE)]
+
+    @pytest.mark.parametrize("name", MANAGING)
+    @pytest.mark.parametrize("user", ["ann", "peeper", "nobody"])
+    def test_no_other_user_may(self, sealed: Recommender, name: str, user: str) -> None:
+        with pytest.raises(AccessDeniedError, match=r"not allowed: (run jobs|read stats)"):
+            MANAGING[name](sealed.as_user(user))
+
+    @pytest.mark.parametrize("name", MANAGING)
+    def test_visitors_may_not(self, sealed: Recommender, book: Book, name: str) -> None:
+        with pytest.raises(AccessDeniedError):
+            MANAGING[name](sealed.anonymous)
+
+        assert book.asked == []
+
+    def test_a_denied_job_is_not_told_whether_it_exists(self, sealed: Recommender) -> None:
+        for job in ("refresh_user_interests", "no such job"):
+            with pytest.raises(AccessDeniedError, match=r"^not allowed: run jobs$"):
+                sealed.as_user("ann").run_job(job)
+
+
+class TestPermissions:
+    def test_revoking_works_on_the_next_call(self, reco: Recommender, book: Book) -> None:
+        admin = reco.as_user("admin")
+        admin.homepage(of="bob")
+
+        book.held["admin"] = {MANAGE}
+
+        with pytest.raises(AccessDeniedError):
+            admin.homepage(of="bob")
+        assert admin.stats().users == 5
+
+        book.held["admin"] = {MANAGE, INSPECT}
+        admin.homepage(of="bob")
+
+    def test_whether_one_may_inspect_is_not_asked_of_who_may_not_manage(
+        self, sealed: Recommender, book: Book
+    ) -> None:
+        with pytest.raises(AccessDeniedError):
+            sealed.as_user("peeper").homepage(of="bob")
+
+        assert book.asked == [("peeper", MANAGE)]
+
+    @pytest.mark.parametrize("error", [RuntimeError("ann-4711"), AssertionError(), KeyError("x")])
+    def test_one_that_cannot_be_looked_up_is_not_held(
+        self, error: Exception, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def look_up(user_id: UserId, name: str) -> bool:
+            raise error
+
+        reco = opened(filled(lots("art", 2)), permissions=look_up)
+
+        with pytest.raises(AccessDeniedError):
+            reco.as_user("ann").homepage(of="bob")
+        with pytest.raises(AccessDeniedError):
+            reco.as_user("ann").run_job("generate_popular_items")
+        assert len(reco.as_user("ann").homepage()) == 2
+        assert len(caplog.records) == 2
+        assert "ann" not in caplog.text.replace("ann_", "")
+
+    @pytest.mark.parametrize("answer", [1, "yes", object(), [True], None, 0])
+    def test_only_true_is_yes(self, answer: Any) -> None:
+        reco = opened(permissions=lambda user_id, name: answer)
+
+        with pytest.raises(AccessDeniedError):
+            reco.as_user("ann").stats()
+
+    def test_without_permissions_nobody_holds_one(self) -> None:
+        with pytest.raises(AccessDeniedError):
+            opened().as_user("admin").stats()
+
+
+def test_an_actor_is_bound_before_anything_can_be_read() -> None:
+    reading = {name for name, _ in inspect.getmembers(View, inspect.isfunction) if name[0] != "_"}
+
+    assert not reading & set(dir(Recommender))
+
+
+def test_a_view_s_actor_cannot_be_changed(reco: Recommender) -> None:
+    view: Any = reco.as_user("ann")
+
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        view.actor = reco.system.actor

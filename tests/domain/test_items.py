@@ -1,0 +1,161 @@
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    NEVER,
+    NONE,
+    UNKNOWN_MOMENT,
+    UNKNOWN_PRICE,
+    AuctionStatus,
+    IdKind,
+    IdKinds,
+    InvalidValueError,
+    Item,
+    ItemId,
+    PriceScale,
+    status_at,
+    to_micros,
+)
+from angle_reco.testing.contracts.markets import IDS, NOW, catalogue_of, markets
+
+ACTIVE, SCHEDULED, ENDED = AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED, AuctionStatus.ENDED
+every_kind = pytest.mark.parametrize("kind", IdKind)
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "ends_at", "status"),
+    [
+        (UNKNOWN_MOMENT, NEVER, ACTIVE),
+        (-1, NEVER, ACTIVE),
+        (0, NEVER, ACTIVE),
+        (1, NEVER, SCHEDULED),
+        (0, 1, ACTIVE),
+        (1, 2, SCHEDULED),
+        (UNKNOWN_MOMENT, 0, ENDED),
+        (UNKNOWN_MOMENT, -1, ENDED),
+        (1, 0, ENDED),
+    ],
+)
+def test_the_status_follows_from_the_times(
+    starts_at: int, ends_at: int, status: AuctionStatus
+) -> None:
+    now = to_micros(NOW)
+
+    found = status_at(
+        now,
+        starts_at=starts_at if starts_at == UNKNOWN_MOMENT else now + starts_at,
+        ends_at=ends_at if ends_at == NEVER else now + ends_at,
+    )
+
+    assert found is status
+
+
+def test_codes_are_stored_and_so_never_change() -> None:
+    assert {status.value: status.code for status in AuctionStatus} == {
+        "pending": 0,
+        "scheduled": 1,
+        "active": 2,
+        "paused": 3,
+        "ended": 4,
+        "sold": 5,
+        "cancelled": 6,
+    }
+
+
+@every_kind
+@given(data=st.data())
+def test_a_catalogue_holds_its_items_in_the_order_of_their_ids(
+    kind: IdKind, data: st.DataObject
+) -> None:
+    ids = IdKinds(user=kind, item=kind, category=kind)
+    market = data.draw(markets(ids))
+
+    catalogue = catalogue_of(market, ids)
+
+    order = sorted(IDS[kind])
+    items = sorted(market.items, key=lambda item: order.index(item.item_id))  # type: ignore[arg-type]  # an id
+    units = PriceScale().to_units
+    assert len(catalogue) == len(items)
+    assert catalogue.items.ids.to_list() == [item.item_id for item in items]
+    assert named(catalogue.categories.ids.to_list(), catalogue.category) == [
+        item.category_id for item in items
+    ]
+    assert named(catalogue.sellers.ids.to_list(), catalogue.seller) == [
+        item.seller_id for item in items
+    ]
+    assert catalogue.prices.tolist() == [
+        UNKNOWN_PRICE if item.price is None else units(item.price, "price") for item in items
+    ]
+    assert catalogue.ends_at.tolist() == [
+        NEVER if item.ends_at is None else to_micros(item.ends_at) for item in items
+    ]
+    assert catalogue.listed_at.tolist() == [
+        UNKNOWN_MOMENT if item.listed_at is None else to_micros(item.listed_at) for item in items
+    ]
+    assert [catalogue.row_of(item.item_id) for item in items] == list(range(len(items)))
+
+
+def named(ids: list[Any], codes: np.ndarray) -> list[object]:
+    return [None if code == NONE else ids[code] for code in codes.tolist()]
+
+
+@every_kind
+@given(data=st.data())
+def test_some_rows_of_a_catalogue_are_a_catalogue(kind: IdKind, data: st.DataObject) -> None:
+    ids = IdKinds(user=kind, item=kind, category=kind)
+    catalogue = catalogue_of(data.draw(markets(ids)), ids)
+    mask = np.arange(len(catalogue)) % 3 != 1
+
+    some = catalogue.where(mask)
+
+    everything = catalogue.items.ids.to_list()
+    assert some.items.ids.to_list() == [
+        one for one, is_in in zip(everything, mask, strict=True) if is_in
+    ]
+    for name in ("category", "seller", "prices", "status", "ends_at", "listed_at", "watchers"):
+        assert getattr(some, name).tolist() == getattr(catalogue, name)[mask].tolist()
+    left_out = [one for one in everything if one not in some.items.ids.to_list()]
+    assert [some.row_of(ItemId(one)) for one in left_out] == [NONE] * len(left_out)
+    assert catalogue.ids_at(np.flatnonzero(mask)).to_list() == some.items.ids.to_list()
+
+
+@pytest.mark.parametrize("name", ["starts_at", "ends_at", "listed_at"])
+def test_moments_without_a_time_zone_are_refused(name: str) -> None:
+    naive: dict[str, Any] = {name: datetime(2026, 1, 31)}  # noqa: DTZ001 naive on purpose
+
+    with pytest.raises(InvalidValueError, match=f"{name} is"):
+        Item(item_id=ItemId("a"), **naive)
+
+
+def test_an_item_may_be_all_but_unknown() -> None:
+    item = Item(item_id=ItemId("a"))
+
+    assert (item.category_id, item.seller_id, item.ends_at, item.status) == (None,) * 4
+    assert item.is_published
+
+
+def test_items_do_not_change() -> None:
+    item = Item(item_id=ItemId("a"), starting_price=Decimal(1), ends_at=NOW + timedelta(days=1))
+
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        item.title = "other"  # type: ignore[misc]  # that is the point
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    market = markets(IdKinds())
+
+    @given(market)
+    def refuses(market: Any) -> None:
+        catalogue = catalogue_of(market, IdKinds())
+        longer = np.zeros(len(catalogue) + 1, np.int64)
+        with pytest.raises(ValueError, match="Catalogue differ in length"):
+            attrs.evolve(catalogue, bids=longer)
+
+    refuses()

@@ -1,0 +1,195 @@
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    CLASSIC,
+    ONE,
+    POPULAR_RECIPE,
+    REASONS,
+    SOURCES,
+    AfterBidRule,
+    IdColumn,
+    IdKind,
+    ItemId,
+    Ranked,
+    Reason,
+    Recipe,
+    SimilarityRule,
+    Source,
+    StoredLine,
+    StoredList,
+    has_changed,
+)
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+names = st.text(min_size=1, max_size=8)
+recipes = st.builds(
+    Recipe,
+    name=names,
+    weights=st.dictionaries(names, st.integers(0, ONE), max_size=4).map(
+        lambda weights: tuple(weights.items())
+    ),
+    kept=st.integers(0, 1_000),
+)
+
+
+@given(recipes)
+def test_a_recipe_comes_back_from_its_text_weights_in_order(recipe: Recipe) -> None:
+    read = Recipe.from_text(recipe.to_text())
+
+    assert read == recipe
+    assert read.components == recipe.components
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [CLASSIC.recipe, SimilarityRule().recipe, AfterBidRule().recipe, POPULAR_RECIPE],
+    ids=lambda recipe: recipe.name,
+)
+def test_our_recipes_are_one_line_of_json(recipe: Recipe) -> None:
+    text = recipe.to_text()
+
+    assert "\n" not in text
+    assert json.loads(text)["name"] == recipe.name
+    assert Recipe.from_text(text) == recipe
+
+
+line = StoredLine(
+    item_id=ItemId("a"),
+    score=500_000,
+    parts=(300_000, 200_000),
+    reason=Reason.SAME_CATEGORY,
+    source=Source.SIMILAR,
+)
+stored = StoredList(
+    lines=(line, attrs.evolve(line, item_id=ItemId("b"))),
+    recipe=SimilarityRule().recipe,
+    computed_at=NOW,
+)
+
+
+@pytest.mark.parametrize(
+    ("new", "changed"),
+    [
+        ({}, False),
+        ({"computed_at": NOW + timedelta(days=9)}, False),
+        ({"computed_at": NOW - TICK}, True),
+        ({"covered_at": NOW}, False),
+        ({"recipe": attrs.evolve(stored.recipe, kept=41)}, True),
+        ({"recipe": attrs.evolve(stored.recipe, weights=())}, True),
+        ({"lines": stored.lines[:1]}, True),
+        ({"lines": (*stored.lines, line)}, True),
+        ({"lines": stored.lines[::-1]}, True),
+        ({"lines": ()}, True),
+    ],
+)
+def test_a_list_is_written_when_it_is_another_one(new: dict[str, Any], changed: bool) -> None:
+    assert has_changed(stored, attrs.evolve(stored, **new)) is changed
+
+
+@pytest.mark.parametrize(
+    ("new", "changed"),
+    [
+        ({"score": 500_100}, False),
+        ({"score": 499_900}, False),
+        ({"score": 500_101}, True),
+        ({"score": 499_899}, True),
+        ({"parts": (200_000, 300_000)}, False),
+        ({"item_id": ItemId("c")}, True),
+        ({"reason": Reason.PRICE_RANGE}, True),
+        ({"source": Source.POPULAR}, True),
+        ({"by_hand": True}, True),
+    ],
+    ids=str,
+)
+def test_a_list_is_written_when_a_line_is_another_one(new: dict[str, Any], changed: bool) -> None:
+    other = attrs.evolve(stored, lines=(line, attrs.evolve(stored.lines[1], **new)))
+
+    assert has_changed(stored, other) is has_changed(other, stored) is changed
+
+
+def test_what_was_written_by_hand_is_written_over() -> None:
+    by_hand = attrs.evolve(stored, lines=(attrs.evolve(line, by_hand=True), *stored.lines[1:]))
+
+    assert has_changed(by_hand, stored)
+
+
+def test_a_short_list_is_complete() -> None:
+    kept_two = attrs.evolve(stored, recipe=attrs.evolve(stored.recipe, kept=2))
+
+    assert stored.is_complete
+    assert not kept_two.is_complete
+    assert attrs.evolve(kept_two, lines=stored.lines[:1]).is_complete
+
+
+@st.composite
+def rankings(draw: st.DrawFn) -> Ranked:
+    lengths = draw(st.lists(st.integers(0, 3), max_size=4))
+    count = sum(lengths)
+    numbers = st.integers(0, 300_000)
+    return Ranked(
+        offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+        rows=np.array(draw(st.lists(st.integers(0, 5), min_size=count, max_size=count)), np.int64),
+        parts=np.array(
+            draw(st.lists(st.tuples(numbers, numbers), min_size=count, max_size=count)), np.int32
+        ).reshape(-1, 2),
+        reasons=np.array(range(count), np.int8) % len(REASONS),
+        sources=np.array(range(count), np.int8) % len(SOURCES),
+    )
+
+
+RECIPE = Recipe(name="drawn", weights=(("one", 1), ("two", 2)), kept=3)
+
+
+def single(ranked: Ranked) -> list[StoredList]:
+    owners = IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1))
+
+    def ids_at(rows: np.ndarray) -> IdColumn:
+        return IdColumn.of(IdKind.TEXT, [f"item {row}" for row in rows])
+
+    lists = ranked.named(ids_at, owners, RECIPE, NOW)
+    assert lists.owners == owners
+    return [lists.stored(place) for place in range(len(lists))]
+
+
+@given(rankings())
+def test_columns_hold_the_lines_of_each_owner(ranked: Ranked) -> None:
+    found = single(ranked)
+
+    bounds = ranked.offsets.tolist()
+    assert [len(one.lines) for one in found] == np.diff(ranked.offsets).tolist()
+    for one, first in zip(found, bounds, strict=False):
+        assert (one.recipe, one.computed_at) == (RECIPE, NOW)
+        for place, line in enumerate(one.lines, first):
+            assert line.item_id == ItemId(f"item {ranked.rows[place]}")
+            assert line.parts == tuple(ranked.parts[place].tolist())
+            assert line.score == sum(line.parts)
+            assert line.reason is REASONS[ranked.reasons[place]]
+            assert line.source is SOURCES[ranked.sources[place]]
+
+
+@given(st.lists(rankings(), max_size=3))
+def test_chunks_are_joined_one_after_another(chunks: list[Ranked]) -> None:
+    joined = Ranked.joined(chunks, components=2)
+
+    assert single(joined) == [one for chunk in chunks for one in single(chunk)]
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="Ranked differ in length"):
+        Ranked(
+            offsets=np.zeros(1, np.int64),
+            rows=np.zeros(1, np.int64),
+            parts=np.zeros((2, 1), np.int32),
+            reasons=np.zeros(1, np.int8),
+            sources=np.zeros(1, np.int8),
+        )

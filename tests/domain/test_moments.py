@@ -1,0 +1,79 @@
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    DAY,
+    HOUR,
+    NEVER,
+    UNKNOWN_MOMENT,
+    InvalidValueError,
+    check_moment,
+    from_micros,
+    to_micros,
+)
+
+zones = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+moments = st.datetimes(timezones=zones)
+EAST, WEST = timezone(timedelta(hours=12)), timezone(timedelta(hours=-12))
+
+
+class Nowhere(tzinfo):
+    """A time zone that does not know its offset."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, _: datetime | None) -> None:
+        return None
+
+
+@given(moments)
+def test_a_moment_comes_back_in_utc(moment: datetime) -> None:
+    found = from_micros(to_micros(moment))
+
+    assert found == moment
+    assert found.tzinfo is UTC
+
+
+@given(one=moments, other=moments)
+def test_micros_are_in_the_order_of_moments(one: datetime, other: datetime) -> None:
+    assert (to_micros(one) < to_micros(other)) is (one < other)
+    assert UNKNOWN_MOMENT < to_micros(one) < NEVER
+
+
+def test_micros_count_from_1970() -> None:
+    assert to_micros(datetime(1970, 1, 2, 1, tzinfo=UTC)) == DAY + HOUR
+    assert to_micros(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1
+
+
+def test_a_moment_elsewhere_is_turned_to_utc() -> None:
+    assert check_moment(datetime(2026, 1, 31, 12, tzinfo=EAST), "at") == datetime(
+        2026, 1, 31, tzinfo=UTC
+    )
+    assert check_moment(datetime(2026, 1, 31, 12, tzinfo=EAST), "at").tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 1, 31),  # noqa: DTZ001 naive on purpose
+        datetime(2026, 1, 31, tzinfo=Nowhere()),
+        datetime.min.replace(tzinfo=EAST),
+        datetime.max.replace(tzinfo=WEST),
+        datetime(2026, 1, 31, tzinfo=UTC).date(),
+        "2026-01-31T12:00:00Z",
+        1_769_860_800,
+        None,
+        float("nan"),
+    ],
+    ids=str,
+)
+def test_what_is_no_aware_moment_is_refused(value: object) -> None:
+    with pytest.raises(InvalidValueError, match=r"^at is .*, but should be a moment with a"):
+        check_moment(value, "at")
