@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def answers(reco: Recommender, file: Path) -> list[Row]:
         ),
         row(
             "similar items from their stored list",
-            a_call(lambda item: reco.anonymous.similar_items(item), items),
+            a_call(reco.anonymous.similar_items, items),
             "its list and items by id",
             a_call(lambda item: two_statements(database, "similar", item), items),
         ),
@@ -204,7 +205,7 @@ def median(work: Callable[[], object]) -> float:
 def a_call(ask: Callable[[str], object], whom: list[str]) -> float:
     """Return the median seconds of one call."""
     ask(whom[0])
-    return statistics.median(seconds(lambda one=one: ask(one)) for one in whom)  # type: ignore[misc]  # mypy cannot infer a default
+    return statistics.median(seconds(partial(ask, one)) for one in whom)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -453,6 +453,7 @@ class _UseCases:
                 interests=ports.interests,
                 lists=ports.lists,
                 events=events,
+                as_of=as_of,
             ),
             events=events,
         )

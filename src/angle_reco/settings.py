@@ -1,12 +1,15 @@
 """What a host can choose; every default is that of the documentation."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 
 import attrs
 
 from angle_reco.domain import (
     CLASSIC,
+    POPULAR_RECIPE,
     AfterBidRule,
     FreshnessLimits,
     IdKinds,
@@ -16,6 +19,7 @@ from angle_reco.domain import (
     PopularityRule,
     PriceScale,
     Ranker,
+    Recipe,
     SimilarityRule,
     one_of,
 )
@@ -53,9 +57,12 @@ class Settings:
                 raise InvalidValueError(
                     name, getattr(self, name), f"an instance of {kind.__name__}"
                 )
-        presets = self.presets
+        presets, names = self.presets, [CLASSIC.name]
         if type(presets) is not tuple or not all(isinstance(one, Ranker) for one in presets):
             raise InvalidValueError("presets", presets, "a tuple of instances of Ranker")
+        names += [one.name for one in presets]
+        if len(set(names)) < len(names):
+            raise InvalidValueError("names of rankers", names, "each a name of its own")
         if not isinstance(self.ranker, str) or self.ranker not in self.rankers:
             raise InvalidValueError("ranker", self.ranker, one_of(self.rankers))
         span = self.active_for
@@ -76,6 +83,24 @@ class Settings:
     def chosen_ranker(self) -> Ranker:
         """Return the ranker that homepages are made with."""
         return self.rankers[self.ranker]
+
+    @cached_property
+    def recipes(self) -> Mapping[ListKind, Recipe]:
+        """Return what lists of each kind are marked with: with another one they are not used."""
+        made_by = {
+            ListKind.SIMILAR: (self.similarity.recipe, self.similarity),
+            ListKind.PERSONAL: (self.chosen_ranker.recipe, (self.chosen_ranker, self.interest)),
+            ListKind.POPULAR: (POPULAR_RECIPE, None),
+        }
+        return {
+            kind: attrs.evolve(recipe, rules=_fingerprint(rules, self.popularity))
+            for kind, (recipe, rules) in made_by.items()
+        }
+
+
+def _fingerprint(*rules: object) -> str:
+    """Return a short text that is another one when a rule has another value."""
+    return hashlib.blake2s(repr(rules).encode(), digest_size=6).hexdigest()
 
 
 _KINDS = {

@@ -261,6 +261,28 @@ class TestImport:
                 "SELECT sign_in_count FROM users ORDER BY user_id"
             ).fetchall() == [(3,), (1,)]
 
+    def test_what_was_empty_can_be_filled_and_emptied_again(self, shop: Shop) -> None:
+        shop.import_it()
+        before = everything_in(shop.file)
+        for vase in ("vase,vases,,,,,withdrawn,,,", "vase,,,,,,withdrawn,,,"):
+            shop.rows["items"][1] = vase
+            shop.write()
+
+            outcome = shop.import_it()
+
+            assert outcome.files["items"] == Imported(new=0, updated=1, unchanged=1, bad=0)
+        assert everything_in(shop.file) == before
+
+    def test_one_engine_may_import_several_times(self, shop: Shop) -> None:
+        engine = open_engine(shop.url)
+
+        outcomes = [
+            import_directory(engine, shop.tables, PriceScale(), shop.directory) for _ in range(3)
+        ]
+
+        engine.dispose()
+        assert [outcome.files["bids"].new for outcome in outcomes] == [2, 0, 0]
+
     def test_what_is_no_longer_in_the_files_stays(self, shop: Shop) -> None:
         shop.import_it()
         shop.rows = {name: [] for name in HEADERS}
@@ -284,6 +306,12 @@ class TestImport:
         shop.rows["watches"] = [f"ann,vase,{moment}" for moment in moments]
         shop.write()
         assert shop.import_it().files["watches"] == Imported(new=1, updated=0, unchanged=2, bad=0)
+
+        shop.rows["watches"] = ["ann,vase,2026-02-02T00:00:00Z"]
+        shop.write()
+        before = everything_in(shop.file)
+        assert shop.import_it().files["watches"] == Imported(new=0, updated=0, unchanged=1, bad=0)
+        assert everything_in(shop.file) == before
 
         shop.rows["watches"] = ["ann,vase,2026-02-01T00:00:00Z", "bob,vase,2026-02-05T00:00:00Z"]
         shop.write()

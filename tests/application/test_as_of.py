@@ -57,6 +57,20 @@ def test_later_items_do_not_exist() -> None:
         back(market).system.run_job("compute_item_similarities", item_id="later")
 
 
+def test_what_came_later_is_not_counted() -> None:
+    market = filled(
+        [lot("now", listed=10), lot("later", listed=9.999)],
+        *(bid("ann", "now", days=10), bid("ann", "now", days=9.999)),
+        *(watch("ann", "now", days=10), watch("bob", "now", days=9.999)),
+    )
+    market.users[UserId("ann")] = User(user_id=UserId("ann"), created_at=THEN)
+    market.users[UserId("bob")] = User(user_id=UserId("bob"), created_at=THEN + TICK)
+
+    stats = back(market).system.stats()
+
+    assert (stats.users, stats.items, stats.bids, stats.watches) == (1, 1, 1, 1)
+
+
 def test_later_users_do_not_exist() -> None:
     market = filled(lots("art", 2))
     for name, created_at in (("then", THEN), ("later", THEN + TICK)):

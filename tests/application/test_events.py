@@ -115,7 +115,7 @@ FAILING: dict[str, Callable[[Recommender], object]] = {
         )
         for amount in (
             *(Decimal(text) for text in ("-1", "NaN", "sNaN", "Infinity", "0.00001", "1e999999")),
-            *(12.5, "12", True, object()),
+            *(12.5, "12", True, [12]),
         )
     },
     "watch of an id of another kind": lambda reco: reco.watched(4711, "art-01"),

@@ -32,9 +32,8 @@ class TestShelf:
 
         assert isinstance(shelf, Sequence)
         assert len(shelf) == 3
-        assert (
-            [str(one.item_id) for one in shelf] == list(shelf.ids) == ["art-01", "art-02", "art-03"]
-        )
+        assert ids_of(shelf) == ["art-01", "art-02", "art-03"]
+        assert [one.item_id for one in shelf] == list(shelf.ids)
         assert (shelf[0], shelf[-1]) == (shelf.suggestions[0], shelf.suggestions[2])
         assert shelf[1:] == shelf.suggestions[1:]
         assert list(reversed(shelf)) == list(shelf)[::-1]

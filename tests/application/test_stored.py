@@ -7,7 +7,7 @@ import pytest
 
 from angle_reco import InvalidValueError, Recommender
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import CLASSIC, SignIns
+from angle_reco.domain import ListKind, SignIns
 from tests.application.shop import (
     DAY,
     HOUR,
@@ -76,7 +76,7 @@ def test_a_stored_page_is_not_filtered(reco: Recommender) -> None:
     assert stored is not None
     assert [str(line.item_id) for line in stored.lines] == shown == ["more-01", "more-02"]
     assert (stored.computed_at, stored.covered_at) == (NOW, NOW)
-    assert stored.recipe == CLASSIC.recipe
+    assert stored.recipe == reco.settings.recipes[ListKind.PERSONAL]
     assert all(line.score == sum(line.parts) for line in stored.lines)
 
 

@@ -147,6 +147,11 @@ def test_an_amount_is_read_as_it_was_written(amount: Decimal) -> None:
     [
         "-1",
         "0.00001",
+        "1_000",
+        " 7 ",
+        "٣",
+        ".",
+        "1.2.3",
         "NaN",
         "sNaN",
         "inf",

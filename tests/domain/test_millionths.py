@@ -40,6 +40,9 @@ def test_scaling_is_rounded_as_the_plain_rule_has_it(values: list[int], by: int,
         (2**62, 1, 2, 2**61),
         (LARGEST, LARGEST, LARGEST, LARGEST),
         (LARGEST, 1, 2, 2**62),
+        (1, 1, LARGEST, 0),
+        (0, LARGEST, 1, 0),
+        (0, 10**30, 1, 0),
     ],
 )
 def test_halves_are_rounded_up_however_large(value: int, by: int, over: int, expected: int) -> None:

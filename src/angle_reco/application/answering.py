@@ -8,7 +8,6 @@ import attrs
 
 from angle_reco.application.computing import Computing, popular_owner
 from angle_reco.domain import (
-    POPULAR_RECIPE,
     CategoryId,
     Freshness,
     IdKinds,
@@ -65,15 +64,13 @@ class Answering:
         """Return which kinds of ids there are."""
         return self.settings.ids
 
-    def usable(
-        self, kind: ListKind, owner: object, recipe: Recipe
-    ) -> tuple[StoredList, Freshness] | None:
+    def usable(self, kind: ListKind, owner: object) -> tuple[StoredList, Freshness] | None:
         """Return the stored list of an owner, None when it cannot be used.
 
         That is when it is missing, of another recipe, or too old to be shown.
         """
         stored = self.lists.read(kind, [owner]).get(owner)
-        if stored is None or stored.recipe != recipe:
+        if stored is None or stored.recipe != self.settings.recipes[kind]:
             return None
         freshness = freshness_of(
             stored.computed_at,
@@ -132,8 +129,8 @@ class Answering:
         without: Collection[ItemId] = (),
     ) -> tuple[list[Line], Freshness]:
         """Return popular lines, of everything or of a category: stored ones, else computed."""
-        recipe = POPULAR_RECIPE
-        usable = self.usable(ListKind.POPULAR, popular_owner(category), recipe)
+        recipe = self.settings.recipes[ListKind.POPULAR]
+        usable = self.usable(ListKind.POPULAR, popular_owner(category))
         if usable is not None:
             stored, freshness = usable
             cards = self.cards([line.item_id for line in stored.lines], viewing.viewer)

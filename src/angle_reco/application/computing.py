@@ -10,7 +10,6 @@ from angle_reco.domain import (
     EVERYTHING,
     NONE,
     POPULAR_KEPT,
-    POPULAR_RECIPE,
     UNKNOWN_PRICE,
     Bid,
     CategoryId,
@@ -21,11 +20,13 @@ from angle_reco.domain import (
     Interactions,
     Interests,
     ItemCard,
+    ListKind,
     Lists,
     OpenMarket,
     Originals,
     Profiles,
     Ranked,
+    Recipe,
     fading_demand,
     open_rows,
     plain_demand,
@@ -90,7 +91,9 @@ class Computing:
         """Return the pages of *users*, who are those of *profiles*."""
         ranker = self.settings.chosen_ranker
         ranked = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
-        return ranked.named(market.catalogue.ids_at, users, ranker.recipe, market.now)
+        return ranked.named(
+            market.catalogue.ids_at, users, self._recipe(ListKind.PERSONAL), market.now
+        )
 
     def similar_to_all(
         self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
@@ -109,7 +112,9 @@ class Computing:
             keep=rule.kept,
         )
         owners = market.catalogue.ids_at(slice(first, last))
-        return ranked.named(market.catalogue.ids_at, owners, rule.recipe, market.now)
+        return ranked.named(
+            market.catalogue.ids_at, owners, self._recipe(ListKind.SIMILAR), market.now
+        )
 
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
         """Return the list of one item, open or not."""
@@ -139,7 +144,7 @@ class Computing:
             keep=rule.kept,
         )
         owner = IdColumn.of(self.settings.ids.item, [item.item_id])
-        return ranked.named(catalogue.ids_at, owner, rule.recipe, market.now)
+        return ranked.named(catalogue.ids_at, owner, self._recipe(ListKind.SIMILAR), market.now)
 
     def engagement(self, market: OpenMarket) -> Engagement:
         """Return who engaged with which open item, whenever that was."""
@@ -173,7 +178,12 @@ class Computing:
 
     def _popular_lists(self, market: OpenMarket, ranked: Ranked, owners: list[str]) -> Lists:
         column = IdColumn.of(IdKind.TEXT, owners)
-        return ranked.named(market.catalogue.ids_at, column, POPULAR_RECIPE, market.now)
+        return ranked.named(
+            market.catalogue.ids_at, column, self._recipe(ListKind.POPULAR), market.now
+        )
+
+    def _recipe(self, kind: ListKind) -> Recipe:
+        return self.settings.recipes[kind]
 
     def _interests(self, happened: Interactions) -> Interests:
         now, rule = self.clock.now(), self.settings.interest

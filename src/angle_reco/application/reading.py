@@ -51,8 +51,7 @@ class Homepage:
 
     def _stored(self, user_id: UserId, limit: int) -> tuple[list[Line], Freshness] | None:
         answering = self.answering
-        recipe = answering.settings.chosen_ranker.recipe
-        usable = answering.usable(ListKind.PERSONAL, user_id, recipe)
+        usable = answering.usable(ListKind.PERSONAL, user_id)
         if usable is None:
             return None
         stored, freshness = usable
@@ -73,7 +72,7 @@ class Homepage:
         answering = self.answering
         return answering.shown(
             lines,
-            answering.settings.chosen_ranker.recipe,
+            answering.settings.recipes[ListKind.PERSONAL],
             answering.cards([line.item_id for line in lines], user_id),
             Viewing(user_id, engaged_too=False),
             limit=limit,
@@ -247,8 +246,8 @@ def similar_lines(
     Raises:
         ItemNotFoundError: There is no such item.
     """
-    recipe = answering.settings.similarity.recipe
-    usable = answering.usable(ListKind.SIMILAR, item_id, recipe)
+    recipe = answering.settings.recipes[ListKind.SIMILAR]
+    usable = answering.usable(ListKind.SIMILAR, item_id)
     if usable is not None:
         stored, freshness = usable
         similar = [line.item_id for line in stored.lines]

@@ -53,6 +53,7 @@ class TakeStock:
     interests: InterestStore
     lists: ListStore
     events: Events
+    as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
         """Return the stats of now.
@@ -61,10 +62,10 @@ class TakeStock:
             AccessDeniedError: The actor may not read them.
         """
         self.access.require(actor, Action.READ_STATS)
-        bids, watches = self.activity.totals()
+        bids, watches = self.activity.totals(until=self.as_of)
         return Stats(
-            users=self.users.total(),
-            items=self.catalog.total(),
+            users=self.users.total(until=self.as_of),
+            items=self.catalog.total(until=self.as_of),
             bids=bids,
             watches=watches,
             interests=self.interests.totals(),

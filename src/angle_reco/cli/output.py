@@ -37,7 +37,8 @@ def prepare_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — until the exit
+            setattr(sys, name, nowhere)
         elif isinstance(stream, TextIOWrapper) and not _is_utf8(stream):
             stream.reconfigure(errors="replace")
 

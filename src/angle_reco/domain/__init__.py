@@ -195,6 +195,7 @@ from angle_reco.domain.users import (
     User,
 )
 from angle_reco.domain.validators import (
+    instance,
     is_aware,
     whole,
 )
@@ -316,6 +317,7 @@ __all__ = [
     "has_changed",
     "homepage_reasons",
     "import_files",
+    "instance",
     "interest_has_changed",
     "is_allowed",
     "is_among",

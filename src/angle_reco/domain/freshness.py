@@ -6,6 +6,7 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.suggestions import Freshness
+from angle_reco.domain.validators import instance
 
 
 @attrs.frozen(kw_only=True)
@@ -16,8 +17,10 @@ class FreshnessLimits:
     stale_for: timedelta = timedelta(hours=24)
 
     def __attrs_post_init__(self) -> None:
-        if self.fresh_for < timedelta(0) or self.stale_for < timedelta(0):
-            raise InvalidValueError("freshness limits", self, "spans of time, not negative ones")
+        for name in ("fresh_for", "stale_for"):
+            span = instance(getattr(self, name), name, timedelta)
+            if not timedelta(0) <= span <= timedelta(days=36_500):
+                raise InvalidValueError(name, span, "a span of up to a hundred years")
 
 
 def freshness_of(

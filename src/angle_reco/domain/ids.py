@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.errors import InvalidValueError, one_of
 
 Id: TypeAlias = UUID | int | str
 """An id as hosts pass it in; inside, it is one of the three below."""
@@ -62,11 +62,13 @@ class IdKind(StrEnum):
         Raises:
             InvalidValueError: It writes none of this kind.
         """
-        try:
-            value = _PARSERS[self](text)
-        except ValueError:
-            raise InvalidValueError(what, text, _EXPECTED[self]) from None
-        return self.check(value, what)
+        if self is IdKind.TEXT:
+            return self.check(text, what)
+        # int() and UUID() alone would also read " 7 ", "1_000" and "{…}".
+        shape, convert = _SHAPES[self]
+        if not shape.fullmatch(text):
+            raise InvalidValueError(what, text, _EXPECTED[self])
+        return self.check(convert(text), what)
 
 
 _EXPECTED = {
@@ -75,7 +77,21 @@ _EXPECTED = {
     IdKind.TEXT: f"a text of 1 to {LONGEST_TEXT_ID} printable characters",
 }
 
-_PARSERS: dict[IdKind, Callable[[str], Id]] = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
+_SHAPES: dict[IdKind, tuple[re.Pattern[str], Callable[[str], Id]]] = {
+    IdKind.INT: (re.compile("-?[0-9]{1,19}"), int),
+    IdKind.UUID: (
+        re.compile("[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+        UUID,
+    ),
+}
+
+
+def _kind(value: IdKind | str) -> IdKind:
+    try:
+        return IdKind(value)
+    except ValueError:
+        names = one_of([kind.value for kind in IdKind])
+        raise InvalidValueError("kind of ids", value, names) from None
 
 
 def json_id(one: object) -> int | str:
@@ -87,9 +103,9 @@ def json_id(one: object) -> int | str:
 class IdKinds:
     """Which kind of id each entity of a host has."""
 
-    user: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
-    item: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
-    category: IdKind = attrs.field(default=IdKind.TEXT, converter=IdKind)
+    user: IdKind = attrs.field(default=IdKind.TEXT, converter=_kind)
+    item: IdKind = attrs.field(default=IdKind.TEXT, converter=_kind)
+    category: IdKind = attrs.field(default=IdKind.TEXT, converter=_kind)
 
     def user_id(self, value: object) -> UserId:
         """Return *value* as a user's id.

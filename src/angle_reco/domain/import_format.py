@@ -1,8 +1,9 @@
 """The files that a marketplace is imported from: their columns, and what each field may be."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TypeAlias
 
 import attrs
@@ -15,6 +16,8 @@ from angle_reco.domain.validators import whole
 
 Field: TypeAlias = Callable[[str], object]
 """Makes a text of a file into the value that is stored, or raises InvalidValueError."""
+
+_AMOUNT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 
 LONGEST_TITLE = 100_000
 """Characters; nobody shows more."""
@@ -122,10 +125,11 @@ def _moment(what: str) -> Field:
 
 def _money(what: str, prices: PriceScale) -> Field:
     def field(text: str) -> int:
+        # Decimal() alone would also read "1_000" and " 7 ".
+        if not _AMOUNT.fullmatch(text):
+            raise InvalidValueError(what, text, "an amount such as 19.90")
         try:
             return prices.to_units(Decimal(text), what)
-        except InvalidOperation:
-            raise InvalidValueError(what, text, "an amount such as 19.90") from None
         except InvalidValueError as error:
             # As it is written in the file, not as Decimal('-1').
             raise InvalidValueError(what, text, error.expected) from None

@@ -8,7 +8,7 @@ import numpy as np
 from angle_reco.domain.activity import Activity, Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, check_lengths, frozen, starts_of_runs
 from angle_reco.domain.columns import NONE, IdIndex
-from angle_reco.domain.decay import Decay, DecaySteps, decayed
+from angle_reco.domain.decay import Decay, DecaySteps, HalfLife, decayed
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, IdKinds, UserId, json_id
 from angle_reco.domain.millionths import (
@@ -19,7 +19,7 @@ from angle_reco.domain.millionths import (
     to_fraction,
 )
 from angle_reco.domain.moments import MICROSECOND, from_micros, to_micros
-from angle_reco.domain.validators import whole
+from angle_reco.domain.validators import instance, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +34,8 @@ class InterestRule:
     def __attrs_post_init__(self) -> None:
         for name in ("bid_weight", "watch_weight"):
             whole(getattr(self, name), f"{name} of interest", least=0, most=LARGEST_FACTOR * ONE)
+        instance(self.decay, "decay of interest", DecaySteps, HalfLife)
+        instance(self.window, "window of interest", timedelta)
         if not timedelta(0) < self.window <= timedelta(days=36_500):
             raise InvalidValueError("window of interest", self.window, "up to a hundred years")
 

@@ -32,12 +32,13 @@ class Recipe:
     """What made a list.
 
     That is the name of a rule, its weights by component in their order, and how many
-    suggestions were kept at most.
+    suggestions were kept at most; *rules* stands for every other setting that took part.
     """
 
     name: str
     weights: tuple[tuple[str, Millionths], ...]
     kept: int
+    rules: str = ""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -46,13 +47,13 @@ class Recipe:
 
     def to_text(self) -> str:
         """Return the recipe as one line of JSON, as stores keep it."""
-        return json.dumps({"name": self.name, "weights": dict(self.weights), "kept": self.kept})
+        return json.dumps({**attrs.asdict(self), "weights": dict(self.weights)})
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the recipe that `to_text` wrote."""
         read = json.loads(text)
-        return cls(name=read["name"], weights=tuple(read["weights"].items()), kept=read["kept"])
+        return cls(**{**read, "weights": tuple(read["weights"].items())})
 
 
 @attrs.frozen(kw_only=True)

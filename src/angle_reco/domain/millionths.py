@@ -33,8 +33,8 @@ def scaled(values: Int64s, by: int, over: int) -> Int64s:
     >>> scaled(np.array([1, 2, 3]), by=1, over=2)
     array([1, 1, 2])
     """
-    largest = int(values.max(initial=0))
-    if 2 * largest * by + over <= _LARGEST:
+    largest = int(values.max(initial=1))
+    if 2 * (largest * by + over) <= _LARGEST:
         return (2 * values * by + over) // (2 * over)
     exact = (2 * values.astype(object) * by + over) // (2 * over)
     return exact.astype(np.int64)

@@ -10,7 +10,7 @@ from angle_reco.domain.arrays import Int8s, Int32s, Int64s, frozen, starts_of_ru
 from angle_reco.domain.decay import HalfLife, decayed
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, scaled
-from angle_reco.domain.validators import whole
+from angle_reco.domain.validators import instance, whole
 
 
 class BidCounting(StrEnum):
@@ -35,6 +35,9 @@ class PopularityRule:
 
     def __attrs_post_init__(self) -> None:
         whole(self.watcher_weight, "watcher weight of popularity", least=0, most=1_000)
+        instance(self.counting, "counting of popularity", BidCounting)
+        if self.half_life is not None:
+            instance(self.half_life, "half-life of popularity", HalfLife)
         whole(self.saturation, "saturation of popularity", least=1, most=1_000_000)
 
 

@@ -15,7 +15,7 @@ from angle_reco.domain.lists import Recipe
 from angle_reco.domain.market import OpenMarket
 from angle_reco.domain.millionths import ONE, Millionths, to_millionths
 from angle_reco.domain.suggestions import Reason
-from angle_reco.domain.validators import whole
+from angle_reco.domain.validators import instance, whole
 
 
 class Component(StrEnum):
@@ -41,9 +41,10 @@ class Ranker:
     kept: int = 60
 
     def __attrs_post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not instance(self.name, "name of a ranker", str).isidentifier():
             raise InvalidValueError("name of a ranker", self.name, "letters, digits and _")
-        components = [component for component, _ in self.weights]
+        instance(self.weights, "weights of a ranker", tuple)
+        components = [instance(one, "component", Component) for one, _ in self.weights]
         if not components or len(set(components)) < len(components):
             raise InvalidValueError("components of a ranker", components, "each at most once")
         for component, weight in self.weights:

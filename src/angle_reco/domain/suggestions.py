@@ -60,6 +60,10 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
+def _pairs(mapping: Mapping[str, Millionths]) -> tuple[tuple[str, Millionths], ...]:
+    return tuple(mapping.items())
+
+
 @attrs.frozen(kw_only=True)
 class Suggestion:
     """One suggested item: its place on the shelf, and exactly why it has it.
@@ -74,7 +78,12 @@ class Suggestion:
     score: Millionths
     reason: Reason
     source: Source
-    contributions: Mapping[str, Millionths]
+    _contributions: tuple[tuple[str, Millionths], ...] = attrs.field(converter=_pairs)
+
+    @property
+    def contributions(self) -> dict[str, Millionths]:
+        """Return what each component adds to the score; the caller may keep and change it."""
+        return dict(self._contributions)
 
     @property
     def sentence(self) -> str:

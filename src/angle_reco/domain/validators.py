@@ -1,16 +1,29 @@
 """Checks of single values that several values share."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.moments import check_moment
 
+_Kind = TypeVar("_Kind")
+
 
 def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse a moment without a time zone, as an attrs validator."""
     check_moment(value, attribute.name)
+
+
+def instance(value: object, what: str, *kinds: type[_Kind]) -> _Kind:
+    """Return *value* if it is an instance of one of *kinds*.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if isinstance(value, kinds):
+        return value
+    raise InvalidValueError(what, value, " or ".join(kind.__name__ for kind in kinds))
 
 
 def whole(value: object, what: str, *, least: int, most: int | None = None) -> int:

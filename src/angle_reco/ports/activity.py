@@ -55,7 +55,7 @@ class ActivityQueries(Protocol):
         """Return every item that a user bid on or watches."""
         ...
 
-    def totals(self) -> tuple[int, int]:
+    def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
         """Return how many bids and how many watches there are."""
         ...
 

@@ -56,6 +56,6 @@ class CatalogQueries(Protocol):
         """Return the category of each item, in their order; NONE for an unknown item."""
         ...
 
-    def total(self) -> int:
+    def total(self, *, until: datetime | None = None) -> int:
         """Return how many items there are."""
         ...

@@ -35,6 +35,6 @@ class UserQueries(Protocol):
         """Return when a user last signed in and how often in all, None for an unknown user."""
         ...
 
-    def total(self) -> int:
+    def total(self, *, until: datetime | None = None) -> int:
         """Return how many users there are."""
         ...

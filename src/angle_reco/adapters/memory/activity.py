@@ -78,9 +78,11 @@ class MemoryActivity:
                 if one.user_id == user_id and _is_within(one, None, until)
             )
 
-    def totals(self) -> tuple[int, int]:
+    def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
         with self.market.lock:
-            return sum(map(len, self.market.bids.values())), len(self.market.watches)
+            happened = [one for one in self._happened() if _is_within(one, None, until)]
+        bids = sum(isinstance(one, Bid) for one in happened)
+        return bids, len(happened) - bids
 
     def record_bid(self, bid: Bid) -> bool:
         if bid.amount is not None:

@@ -96,8 +96,9 @@ class MemoryCatalog:
         )
         return ItemCategories(categories=index, codes=codes)
 
-    def total(self) -> int:
-        return len(self.market.items)
+    def total(self, *, until: datetime | None = None) -> int:
+        with self.market.lock:
+            return sum(exists_by(item.listed_at, until) for item in self.market.items.values())
 
     def _price(self, item: Item, until: datetime | None) -> Decimal | None:
         amounts = [

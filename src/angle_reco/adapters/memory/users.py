@@ -41,8 +41,9 @@ class MemoryUsers:
                 return None
             return SignIns(last_at=self._last_sign_in(user, until), count=user.sign_in_count)
 
-    def total(self) -> int:
-        return len(self.market.users)
+    def total(self, *, until: datetime | None = None) -> int:
+        with self.market.lock:
+            return sum(exists_by(user.created_at, until) for user in self.market.users.values())
 
     def _was_around(self, user: User, until: datetime | None) -> datetime:
         last = self._last_sign_in(user, until) or user.created_at

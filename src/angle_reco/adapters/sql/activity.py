@@ -152,10 +152,12 @@ class SqlActivity:
         with reading(self.engine) as connection:
             return frozenset(ItemId(item_id) for item_id in connection.scalars(query))
 
-    def totals(self) -> tuple[int, int]:
+    def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
         counts = (
-            sa.select(sa.func.count()).select_from(table).scalar_subquery()
-            for table, _ in self._moments()
+            _within(
+                sa.select(sa.func.count()).select_from(table), moment, None, until
+            ).scalar_subquery()
+            for table, moment in self._moments()
         )
         with reading(self.engine) as connection:
             bids, watches = connection.execute(sa.select(*counts)).one()

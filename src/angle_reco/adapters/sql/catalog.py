@@ -136,9 +136,11 @@ class SqlCatalog:
         )
         return ItemCategories(categories=index, codes=codes[distinct.codes(items)])
 
-    def total(self) -> int:
+    def total(self, *, until: datetime | None = None) -> int:
+        items = self.tables.items
+        query = sa.select(sa.func.count()).select_from(items).where(*_existing(items.c, until))
         with reading(self.engine) as connection:
-            return connection.scalar(sa.select(sa.func.count()).select_from(self.tables.items)) or 0
+            return connection.scalar(query) or 0
 
     def _open_items(
         self, at: datetime, until: datetime | None, counting: BidCounting

@@ -59,9 +59,12 @@ class SqlUsers:
             row = connection.execute(query).one_or_none()
         return None if row is None else SignIns(last_at=row[0], count=row[1])
 
-    def total(self) -> int:
+    def total(self, *, until: datetime | None = None) -> int:
+        query = sa.select(sa.func.count()).select_from(self.tables.users)
+        if until is not None:
+            query = query.where(self._exists_by(until))
         with reading(self.engine) as connection:
-            return connection.scalar(sa.select(sa.func.count()).select_from(self.tables.users)) or 0
+            return connection.scalar(query) or 0
 
     def _exists_by(self, until: datetime) -> sa.ColumnElement[bool]:
         created = self.tables.users.c.created_at

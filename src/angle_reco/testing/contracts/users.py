@@ -251,7 +251,8 @@ class UserQueriesContract(EveryIdKind):
         users = make(users=[sample.user(0)])
 
         taken = [
-            users.record_sign_in(sample.users[0], at) for at in (NOW, NOW - TICK, NOW - DAY, NOW)
+            users.record_sign_in(sample.users[0], at)
+            for at in (NOW - DAY, NOW, NOW - TICK, NOW - HOUR)
         ]
 
         found = users.sign_ins(sample.users[0])

@@ -1,0 +1,191 @@
+"""Importing files, and creating and dropping the tables."""
+
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import FILES, Angle, write_files
+
+WHERE = ["--database", "sqlite:///new.db"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Return a folder with the files of the marketplace."""
+    return write_files(tmp_path / "files")
+
+
+def test_an_import_says_what_it_did(angle: Angle, files: Path) -> None:
+    said = angle("import", str(files), *WHERE)
+
+    assert said.status == 0
+    assert [line.split() for line in said.out.splitlines()] == [
+        ["new", "updated", "unchanged", "bad", "rows"],
+        ["users", "5", "0", "0", "0"],
+        ["items", "8", "0", "0", "0"],
+        ["bids", "3", "0", "0", "0"],
+        ["watches", "1", "0", "0", "0"],
+    ]
+
+
+def test_progress_comes_as_lines_beside_the_answer(angle: Angle, files: Path) -> None:
+    said = angle("import", str(files), "--json", *WHERE)
+
+    lines = said.err.splitlines()
+    for name in FILES:
+        assert f"reading {name}: 100 %" in lines
+    assert lines[-1] == "storing: 100 %"
+    assert json.loads(said.out)["bad_rows"] == []
+
+
+def test_importing_again_changes_nothing(angle: Angle, files: Path) -> None:
+    angle("import", str(files), *WHERE)
+    before = angle("stats", "--json", *WHERE).out
+
+    outcome = json.loads(angle("import", str(files), "--json", *WHERE).out)
+
+    assert {
+        name: (one["new"], one["updated"]) for name, one in outcome["files"].items()
+    } == dict.fromkeys(("users", "items", "bids", "watches"), (0, 0))
+    assert outcome["files"]["bids"]["unchanged"] == 3
+    assert angle("stats", "--json", *WHERE).out == before
+
+
+def test_what_is_known_with_other_content_is_updated(angle: Angle, tmp_path: Path) -> None:
+    angle("import", str(write_files(tmp_path / "one")), *WHERE)
+    items = FILES["items.csv"].replace("A vase", "A tall vase")
+
+    said = angle("import", str(write_files(tmp_path / "two", items=items)), "--json", *WHERE)
+
+    assert json.loads(said.out)["files"]["items"] == {
+        "new": 0,
+        "updated": 1,
+        "unchanged": 7,
+        "bad": 0,
+    }
+    assert "A tall vase" in angle("popular", *WHERE, "--as-of", "2026-06-01T00:00:00Z").out
+
+
+def test_watches_may_be_absent_and_files_packed(angle: Angle, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "files", watches=None, bids=None)
+    (folder / "bids.csv.gz").write_bytes(gzip.compress(FILES["bids.csv"].encode()))
+
+    outcome = json.loads(angle("import", str(folder), "--json", *WHERE).out)
+
+    assert {name: one["new"] for name, one in outcome["files"].items()} == {
+        "users": 5,
+        "items": 8,
+        "bids": 3,
+    }
+
+
+class TestBadRows:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Path:
+        """Return a folder with three bad rows of bids."""
+        bids = FILES["bids.csv"] + (
+            "nobody,vase,1,2026-05-30T12:00:00Z\n"
+            "ann,vase,-1,2026-05-30T12:00:00Z\n"
+            "ann,\x1b[31m,1,2026-05-30T12:00:00Z\n"
+        )
+        return write_files(tmp_path / "files", bids=bids)
+
+    def test_the_first_one_stops_the_import(self, angle: Angle, files: Path) -> None:
+        said = angle("import", str(files), *WHERE)
+
+        *_, last = said.err.splitlines()
+        assert (said.status, said.out) == (2, "")
+        assert last.startswith("angle-reco: bids.csv, line 6, column amount: amount is ")
+        assert not Path("new.db").exists()
+
+    def test_skipped_ones_are_counted_and_told(self, angle: Angle, files: Path) -> None:
+        said = angle("import", str(files), "--skip-bad-rows", "--json", *WHERE)
+
+        outcome = json.loads(said.out)
+        assert said.status == 0
+        assert outcome["files"]["bids"] == {"new": 3, "updated": 0, "unchanged": 0, "bad": 3}
+        told = [line for line in said.err.splitlines() if line.startswith("angle-reco: left out:")]
+        assert len(told) == len(outcome["bad_rows"]) == 3
+        assert "\x1b" not in said.err
+
+    def test_nothing_half_imported_remains(self, angle: Angle, files: Path, tmp_path: Path) -> None:
+        angle("import", str(write_files(tmp_path / "good")), *WHERE)
+        before = angle("stats", "--json", *WHERE).out
+
+        assert angle("import", str(files), *WHERE).status == 2
+
+        assert angle("stats", "--json", *WHERE).out == before
+
+
+class TestBadFolders:
+    @pytest.mark.parametrize("name", ["users", "items", "bids"])
+    def test_a_file_that_is_missing_is_named(self, refused: Any, tmp_path: Path, name: str) -> None:
+        folder = write_files(tmp_path / "files", **{name: None})
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+
+        assert f"holds neither {name}.csv nor {name}.csv.gz" in refused(
+            "import", str(folder), *WHERE
+        )
+        assert not Path("new.db").exists()
+
+    @pytest.mark.parametrize("folder", ["nowhere", "-nowhere", "\x1b[31m", "with\nlines"])
+    def test_what_is_no_folder_is_refused(self, refused: Any, folder: str) -> None:
+        line = refused("import", folder, *WHERE)
+
+        assert "is no directory" in line
+        assert line.isprintable()
+
+    def test_a_wrong_header_is_told(self, angle: Angle, tmp_path: Path) -> None:
+        folder = write_files(tmp_path / "files", users="user_id\nann\n")
+
+        said = angle("import", str(folder), *WHERE)
+
+        assert (said.status, said.out) == (2, "")
+        assert "users.csv, line 1, column inserted_at: is missing in the header" in said.err
+
+
+class TestMigrate:
+    def test_up_status_and_down(self, angle: Angle) -> None:
+        said = [
+            angle("migrate", *args, *WHERE)
+            for args in (["up"], ["up"], ["status"], ["down", "--yes"], ["down", "--yes"])
+        ]
+
+        assert [one.status for one in said] == [0] * 5
+        assert [one.out for one in said] == [
+            "schema: created\n",
+            "schema: up to date\n",
+            "schema: up to date\n",
+            "schema: dropped\n",
+            "schema: nothing to drop\n",
+        ]
+        tables = sqlite3.connect("new.db")
+        assert tables.execute("SELECT name FROM sqlite_master").fetchall() == []
+        tables.close()
+
+    def test_json(self, angle: Angle) -> None:
+        assert json.loads(angle("migrate", "up", "--json", *WHERE).out) == {"schema": "created"}
+
+    def test_what_up_made_can_be_asked_at_once(self, angle: Angle) -> None:
+        angle("migrate", "up", *WHERE)
+
+        assert angle("popular", *WHERE).out.startswith("nothing to suggest")
+        assert json.loads(angle("stats", "--json", *WHERE).out)["items"] == 0
+        assert angle("run", "all", *WHERE).status == 0
+
+    def test_down_wants_a_yes(self, refused: Any, angle: Angle, database: Path) -> None:
+        assert "say --yes" in refused("migrate", "down")
+
+        assert json.loads(angle("stats", "--json").out)["items"] == 8
+
+    @pytest.mark.parametrize("direction", ["", "sideways", "UP"])
+    def test_there_is_no_other_way(self, refused: Any, direction: str) -> None:
+        assert "is not one of 'up', 'down', 'status'" in refused("migrate", direction, *WHERE)
+
+    def test_status_of_nothing_is_an_error_and_makes_nothing(self, refused: Any) -> None:
+        assert "holds no marketplace" in refused("migrate", "status", *WHERE)
+        assert not Path("new.db").exists()
