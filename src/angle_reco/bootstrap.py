@@ -1,12 +1,27 @@
-"""The composition root: which adapter stands behind each port."""
+"""The composition root: which adapter stands behind each port, and the use cases wired."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from angle_reco.application import JOBS
+from angle_reco.application import (
+    JOBS,
+    Access,
+    AfterBid,
+    Answering,
+    Computing,
+    Events,
+    Homepage,
+    Jobs,
+    PopularItems,
+    ReadInterests,
+    SimilarItems,
+    StoredResources,
+    TakeStock,
+)
 from angle_reco.domain import UserId
 from angle_reco.ports import (
     ActivityQueries,
@@ -48,6 +63,83 @@ class Ports:
     kernels: Kernels
     permissions: Permissions
     clock: Clock
+
+
+@attrs.frozen(kw_only=True)
+class UseCases:
+    """Every use case of one recommender, wired."""
+
+    homepage: Homepage
+    similar_items: SimilarItems
+    after_bid: AfterBid
+    popular_items: PopularItems
+    interests: ReadInterests
+    stored: StoredResources
+    jobs: Jobs
+    take_stock: TakeStock
+    events: Events
+
+    @classmethod
+    def of(cls, ports: Ports, settings: Settings, as_of: datetime | None) -> "UseCases":
+        """Return them on these ports, all reading as of the same moment."""
+        access = Access(permissions=ports.permissions)
+        computing = Computing(
+            activity=ports.activity,
+            catalog=ports.catalog,
+            kernels=ports.kernels,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        )
+        answering = Answering(
+            lists=ports.lists,
+            catalog=ports.catalog,
+            computing=computing,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        )
+        events = Events(
+            users=ports.users, recorder=ports.recorder, clock=ports.clock, settings=settings
+        )
+        return cls(
+            homepage=Homepage(access=access, answering=answering),
+            similar_items=SimilarItems(access=access, answering=answering),
+            after_bid=AfterBid(access=access, answering=answering),
+            popular_items=PopularItems(access=access, answering=answering),
+            interests=ReadInterests(access=access, answering=answering, interests=ports.interests),
+            stored=StoredResources(
+                access=access,
+                users=ports.users,
+                interests=ports.interests,
+                lists=ports.lists,
+                clock=ports.clock,
+                settings=settings,
+                as_of=as_of,
+            ),
+            jobs=Jobs(
+                access=access,
+                users=ports.users,
+                catalog=ports.catalog,
+                interests=ports.interests,
+                lists=ports.lists,
+                computing=computing,
+                clock=ports.clock,
+                settings=settings,
+                as_of=as_of,
+            ),
+            take_stock=TakeStock(
+                access=access,
+                users=ports.users,
+                activity=ports.activity,
+                catalog=ports.catalog,
+                interests=ports.interests,
+                lists=ports.lists,
+                events=events,
+                as_of=as_of,
+            ),
+            events=events,
+        )
 
 
 def sql_ports(

@@ -9,24 +9,12 @@ import attrs
 
 from angle_reco.adapters.clocks import FixedClock
 from angle_reco.application import (
-    Access,
-    AfterBid,
-    Answering,
     CardLoader,
-    Computing,
-    Events,
-    Homepage,
     JobOutcome,
-    Jobs,
-    PopularItems,
     Progress,
-    ReadInterests,
-    SimilarItems,
     Stats,
-    StoredResources,
-    TakeStock,
 )
-from angle_reco.bootstrap import Ports, memory_ports, sql_ports
+from angle_reco.bootstrap import Ports, UseCases, memory_ports, sql_ports
 from angle_reco.domain import (
     ANONYMOUS,
     SYSTEM,
@@ -85,7 +73,7 @@ class Recommender:
             ports = attrs.evolve(ports, clock=FixedClock(as_of))
         self.ports = ports
         self.as_of = as_of
-        self._use_cases = _UseCases.of(ports, self.settings, as_of)
+        self._use_cases = UseCases.of(ports, self.settings, as_of)
         self._engine: sa.Engine | None = None
 
     @classmethod
@@ -228,7 +216,7 @@ class View:
     *cards* is a host's own way from item ids to its objects.
     """
 
-    _use_cases: "_UseCases"
+    _use_cases: UseCases
     actor: Actor
 
     def homepage(
@@ -381,79 +369,3 @@ class View:
 
     def _owner(self, of: UserRef | None) -> UserId | None:
         return self.actor.user_id if of is None else UserId(of)
-
-
-@attrs.frozen(kw_only=True)
-class _UseCases:
-    """Every use case of one recommender, wired."""
-
-    homepage: Homepage
-    similar_items: SimilarItems
-    after_bid: AfterBid
-    popular_items: PopularItems
-    interests: ReadInterests
-    stored: StoredResources
-    jobs: Jobs
-    take_stock: TakeStock
-    events: Events
-
-    @classmethod
-    def of(cls, ports: Ports, settings: Settings, as_of: datetime | None) -> "_UseCases":
-        access = Access(permissions=ports.permissions)
-        computing = Computing(
-            activity=ports.activity,
-            catalog=ports.catalog,
-            kernels=ports.kernels,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        )
-        answering = Answering(
-            lists=ports.lists,
-            catalog=ports.catalog,
-            computing=computing,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        )
-        events = Events(
-            users=ports.users, recorder=ports.recorder, clock=ports.clock, settings=settings
-        )
-        return cls(
-            homepage=Homepage(access=access, answering=answering),
-            similar_items=SimilarItems(access=access, answering=answering),
-            after_bid=AfterBid(access=access, answering=answering),
-            popular_items=PopularItems(access=access, answering=answering),
-            interests=ReadInterests(access=access, answering=answering, interests=ports.interests),
-            stored=StoredResources(
-                access=access,
-                users=ports.users,
-                interests=ports.interests,
-                lists=ports.lists,
-                clock=ports.clock,
-                settings=settings,
-                as_of=as_of,
-            ),
-            jobs=Jobs(
-                access=access,
-                users=ports.users,
-                catalog=ports.catalog,
-                interests=ports.interests,
-                lists=ports.lists,
-                computing=computing,
-                clock=ports.clock,
-                settings=settings,
-                as_of=as_of,
-            ),
-            take_stock=TakeStock(
-                access=access,
-                users=ports.users,
-                activity=ports.activity,
-                catalog=ports.catalog,
-                interests=ports.interests,
-                lists=ports.lists,
-                events=events,
-                as_of=as_of,
-            ),
-            events=events,
-        )

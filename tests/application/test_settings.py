@@ -3,11 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from angle_reco import (
     AngleRecoError,
+    BidCounting,
     DecaySteps,
+    Freshness,
     HalfLife,
     IdKind,
     IdKinds,
@@ -18,9 +21,10 @@ from angle_reco import (
     Recommender,
     Settings,
     SimilarityRule,
+    memory_ports,
 )
 from angle_reco.domain import CLASSIC, AfterBidRule, FreshnessLimits, ListKind, PriceScale
-from tests.application.shop import DAY, bid, filled, ids_of, lot, lots, opened, scores_of
+from tests.application.shop import DAY, NOW, bid, filled, ids_of, lot, lots, opened, scores_of
 
 WRONG: dict[str, list[Any]] = {
     "ranker": ["blended", "", "CLASSIC", None, ["classic"], CLASSIC],
@@ -177,3 +181,21 @@ def test_a_marketplace_in_memory_has_the_ids_of_the_settings() -> None:
         Recommender.in_memory(market, settings=Settings(ids=ids)).as_user(7).homepage()
     ) == [2]
     assert len(Recommender.in_memory(settings=Settings(ids=ids)).as_user(7).homepage()) == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Settings(popularity=PopularityRule(counting=BidCounting.BIDDERS)),
+        Settings(interest=InterestRule(bid_weight=4_000_000)),
+        Settings(presets=(attrs.evolve(CLASSIC, name="wide", per_category=9),), ranker="wide"),
+    ],
+    ids=["popularity", "interest", "ranker"],
+)
+def test_pages_that_other_settings_made_are_not_used(changed: Settings) -> None:
+    ports = memory_ports(filled(lots("art", 3), bid("ann", "art-01")))
+    as_it_was, as_it_is = (Recommender(ports, some, as_of=NOW) for some in (None, changed))
+    as_it_was.system.run_job("generate_recommendations")
+
+    assert as_it_was.as_user("ann").homepage().freshness is Freshness.FRESH
+    assert as_it_is.as_user("ann").homepage().freshness is Freshness.COMPUTED
