@@ -40,6 +40,7 @@ from angle_reco.domain import (
     StorageUnavailableError,
     UserId,
     Watch,
+    from_micros,
 )
 from tests.adapters.databases import engine_of_a_full_disk, everything_in
 
@@ -260,6 +261,24 @@ class TestImport:
             assert connection.execute(
                 "SELECT sign_in_count FROM users ORDER BY user_id"
             ).fetchall() == [(3,), (1,)]
+
+    @pytest.mark.parametrize("known", [",0", "2026-02-01T00:00:00Z,1", "2026-04-01T00:00:00Z,9"])
+    def test_sign_ins_never_go_back(self, shop: Shop, known: str) -> None:
+        shop.rows["users"][1] = "bob,,2026-03-01T00:00:00Z,5"
+        shop.write()
+        shop.import_it()
+        shop.rows["users"][1] = f"bob,,{known}"
+        shop.write()
+
+        shop.import_it()
+
+        with closing(sqlite3.connect(shop.file)) as connection:
+            [(last_at, count)] = connection.execute(
+                "SELECT last_sign_in_at, sign_in_count FROM users WHERE user_id = 'bob'"
+            )
+        is_later = known.endswith("9")
+        assert count == (9 if is_later else 5)
+        assert from_micros(last_at).month == (4 if is_later else 3)
 
     def test_what_was_empty_can_be_filled_and_emptied_again(self, shop: Shop) -> None:
         shop.import_it()
@@ -874,7 +893,7 @@ IMPORTER = """
 import sys
 from pathlib import Path
 from angle_reco.adapters.sql import Tables, import_directory, open_engine
-from angle_reco.domain import IdKinds, PriceScale
+from angle_reco.domain import IdKinds, PriceScale, from_micros
 
 url, directory, pause_at = sys.argv[1:]
 

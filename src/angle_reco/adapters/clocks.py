@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from angle_reco.domain import is_aware
+from angle_reco.domain import check_moment
 
 
 class SystemClock:
@@ -18,11 +18,15 @@ class SystemClock:
         return time.monotonic()
 
 
+def _in_utc(moment: datetime) -> datetime:
+    return check_moment(moment, "moment")
+
+
 @attrs.frozen
 class FixedClock:
     """`Clock` whose time of day is one moment, for answers as of then."""
 
-    moment: datetime = attrs.field(validator=is_aware)
+    moment: datetime = attrs.field(converter=_in_utc)
 
     def now(self) -> datetime:
         return self.moment

@@ -58,6 +58,8 @@ class InterestStore(Protocol):
     def write(self, interests: Interests, *, users: IdColumn, computed_at: datetime) -> Written:
         """Make *interests* all that is kept of *users*, in one transaction.
 
+        Those of other users are left out.
+
         A row is written when it differs (`interest_has_changed`). Counts rows; one that
         went away is a change.
         """

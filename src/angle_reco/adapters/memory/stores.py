@@ -55,7 +55,8 @@ class MemoryInterestStore:
             UserId(user_id): {} for user_id in users
         }
         for interest in interests.values():
-            fresh[interest.user_id][interest.category_id] = interest
+            if interest.user_id in fresh:
+                fresh[interest.user_id][interest.category_id] = interest
         changed = unchanged = 0
         with self._lock:
             for user_id, by_category in fresh.items():

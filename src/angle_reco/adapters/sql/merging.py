@@ -1,7 +1,7 @@
 """From the temporary tables of an import into the reference schema, checked by statements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import sqlalchemy as sa
@@ -11,6 +11,10 @@ from angle_reco.adapters.sql.csv_files import BadRow
 from angle_reco.adapters.sql.schema import Tables
 
 FoundBad: TypeAlias = Callable[[BadRow], None]
+
+
+# The files may be older than what was signed in since.
+_NEVER_GOES_BACK = frozenset({"last_sign_in_at", "sign_in_count"})
 
 
 @attrs.frozen(kw_only=True)
@@ -114,14 +118,23 @@ def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merg
     )
     insert = sqlite.insert(table).from_select(list(columns), query)
     new = insert.excluded
+    values = {
+        name: _larger(table.c[name], new[name]) if name in _NEVER_GOES_BACK else new[name]
+        for name in others
+    }
     insert = insert.on_conflict_do_update(
         index_elements=[table.c[key]],
-        set_={name: new[name] for name in others},
-        where=sa.or_(*(table.c[name].is_distinct_from(new[name]) for name in others)),
+        set_=values,
+        where=sa.or_(*(table.c[name].is_distinct_from(values[name]) for name in others)),
     )
     written = connection.execute(insert).rowcount
     added = _count(connection, table) - before
     return Merged(rows=_count(connection, stage), new=added, updated=written - added)
+
+
+def _larger(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the larger of two values, of a value and null the value."""
+    return sa.case((sa.or_(other.is_(None), one > other), one), else_=other)
 
 
 def _add_bids(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Merged:
