@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeAlias
 
 import attrs
@@ -100,7 +101,8 @@ def _optional(field: Field, absent: object = None) -> Field:
 
 
 def _id(what: str, kind: IdKind) -> Field:
-    return lambda text: kind.parse(text, what)
+    # Few ids come again and again, in bids and watches: looking them up beats checking them.
+    return lru_cache(maxsize=65_536)(lambda text: kind.parse(text, what))
 
 
 def _moment(what: str) -> Field:
