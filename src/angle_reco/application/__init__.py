@@ -5,6 +5,7 @@ from angle_reco.application.answering import Answering, CardLoader
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS, JobOutcome, Jobs, Progress
+from angle_reco.application.limits import MOST, MOST_SIMILAR
 from angle_reco.application.reading import (
     AfterBid,
     Homepage,
@@ -17,6 +18,8 @@ from angle_reco.application.stored import StoredResources
 
 __all__ = [
     "JOBS",
+    "MOST",
+    "MOST_SIMILAR",
     "Access",
     "AfterBid",
     "Answering",

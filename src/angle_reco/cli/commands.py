@@ -11,6 +11,7 @@ from typing import Any
 import rich_click as click
 
 from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, Shelf
+from angle_reco.application import MOST, MOST_SIMILAR
 from angle_reco.bootstrap import JOB_NAMES, create_schema, drop_schema, import_marketplace
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
@@ -28,8 +29,6 @@ from angle_reco.cli.output import (
 )
 
 IDS = IdKinds()
-MOST = 1_000
-MOST_SIMILAR = 20
 
 
 def run(args: Sequence[str]) -> int:
