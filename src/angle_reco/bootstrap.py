@@ -100,7 +100,11 @@ class UseCases:
             as_of=as_of,
         )
         events = Events(
-            users=ports.users, recorder=ports.recorder, clock=ports.clock, settings=settings
+            users=ports.users,
+            recorder=ports.recorder,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
         )
         return cls(
             homepage=Homepage(access=access, answering=answering),
@@ -154,6 +158,7 @@ def sql_ports(
     With *migrate* the tables are created where they are missing.
 
     Raises:
+        InvalidValueError: The engine is of no supported database.
         SchemaError: The database does not have them, or they are not ours.
         StorageUnavailableError: The database did not answer.
     """
@@ -164,10 +169,12 @@ def sql_ports(
         SqlListStore,
         SqlUsers,
         Tables,
+        check_engine,
         migrate_up,
         require_schema,
     )
 
+    check_engine(engine)
     tables = Tables.of(settings.ids)
     if migrate:
         migrate_up(engine, tables)

@@ -69,7 +69,8 @@ class Recommender:
         if as_of is not None:
             as_of = check_moment(as_of, "as_of")
             if as_of < _EARLIEST:
-                raise InvalidValueError("as_of", as_of, "a moment from the year 1900 on")
+                expected = "a moment from the year 1900 on"
+                raise InvalidValueError("as_of", as_of.isoformat(), expected)
             ports = attrs.evolve(ports, clock=FixedClock(as_of))
         self.ports = ports
         self.as_of = as_of
@@ -106,6 +107,8 @@ class Recommender:
         except BaseException:
             engine.dispose()
             raise
+        # No connection is left open: a process that forks now would share it.
+        engine.dispose()
         recommender._engine = engine
         return recommender
 

@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import timedelta
-from functools import cached_property
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -19,7 +18,7 @@ from angle_reco.domain import (
     PopularityRule,
     PriceScale,
     Ranker,
-    Recipe,
+    Recipes,
     SimilarityRule,
     one_of,
 )
@@ -84,18 +83,23 @@ class Settings:
         """Return the ranker that homepages are made with."""
         return self.rankers[self.ranker]
 
-    @cached_property
-    def recipes(self) -> Mapping[ListKind, Recipe]:
-        """Return what lists of each kind are marked with: with another one they are not used."""
+    def recipes(self, as_of: datetime | None = None) -> Recipes:
+        """Return what results of these settings are marked with, as of now or of a moment.
+
+        Results as of a moment are marked with it, so that they never pass for live ones.
+        """
         made_by = {
             ListKind.SIMILAR: (self.similarity.recipe, self.similarity),
             ListKind.PERSONAL: (self.chosen_ranker.recipe, (self.chosen_ranker, self.interest)),
             ListKind.POPULAR: (POPULAR_RECIPE, None),
         }
-        return {
-            kind: attrs.evolve(recipe, rules=_fingerprint(rules, self.popularity))
-            for kind, (recipe, rules) in made_by.items()
-        }
+        return Recipes(
+            lists={
+                kind: attrs.evolve(recipe, rules=_fingerprint(rules, self.popularity, as_of))
+                for kind, (recipe, rules) in made_by.items()
+            },
+            interests=_fingerprint(self.interest, as_of),
+        )
 
 
 def _fingerprint(*rules: object) -> str:

@@ -123,7 +123,7 @@ class TestMemoryMarketplace:
         with pytest.raises(InvalidValueError, match="user id is 'ann'"):
             MemoryMarketplace(ids=ids, items=[Item(item_id=one.item_id, seller_id=ANN.user_id)])
 
-    @pytest.mark.parametrize("amount", ["-1", "NaN", "0.001"])
+    @pytest.mark.parametrize("amount", ["0.001", "1e17"])
     def test_money_that_does_not_fit_is_refused(self, amount: str) -> None:
         prices, money = PriceScale(100), Decimal(amount)
         bid = Bid(user_id=ANN.user_id, item_id=LAMP.item_id, amount=money, placed_at=NOW)

@@ -76,7 +76,7 @@ def test_a_stored_page_is_not_filtered(reco: Recommender) -> None:
     assert stored is not None
     assert [str(line.item_id) for line in stored.lines] == shown == ["more-01", "more-02"]
     assert (stored.computed_at, stored.covered_at) == (NOW, NOW)
-    assert stored.recipe == reco.settings.recipes[ListKind.PERSONAL]
+    assert stored.recipe == reco.settings.recipes().lists[ListKind.PERSONAL]
     assert all(line.score == sum(line.parts) for line in stored.lines)
 
 

@@ -5,7 +5,7 @@ from angle_reco.application.answering import Answering, CardLoader
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS, JobOutcome, Jobs, Progress
-from angle_reco.application.limits import MOST, MOST_SIMILAR
+from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.application.reading import (
     AfterBid,
     Homepage,
@@ -36,4 +36,5 @@ __all__ = [
     "Stats",
     "StoredResources",
     "TakeStock",
+    "checked_limit",
 ]

@@ -70,7 +70,7 @@ class Answering:
         That is when it is missing, of another recipe, or too old to be shown.
         """
         stored = self.lists.read(kind, [owner]).get(owner)
-        if stored is None or stored.recipe != self.settings.recipes[kind]:
+        if stored is None or stored.recipe != self.computing.recipes.lists[kind]:
             return None
         freshness = freshness_of(
             stored.computed_at,
@@ -129,7 +129,7 @@ class Answering:
         without: Collection[ItemId] = (),
     ) -> tuple[list[Line], Freshness]:
         """Return popular lines, of everything or of a category: stored ones, else computed."""
-        recipe = self.settings.recipes[ListKind.POPULAR]
+        recipe = self.computing.recipes.lists[ListKind.POPULAR]
         usable = self.usable(ListKind.POPULAR, popular_owner(category))
         if usable is not None:
             stored, freshness = usable

@@ -27,6 +27,7 @@ from angle_reco.domain import (
     Profiles,
     Ranked,
     Recipe,
+    Recipes,
     fading_demand,
     open_rows,
     plain_demand,
@@ -52,6 +53,11 @@ class Computing:
     clock: Clock
     settings: Settings
     as_of: datetime | None = None
+    recipes: Recipes = attrs.field(init=False)
+
+    @recipes.default
+    def _recipes_of_settings(self) -> Recipes:
+        return self.settings.recipes(self.as_of)
 
     def market(self) -> OpenMarket:
         """Return the open items of now."""
@@ -183,13 +189,14 @@ class Computing:
         )
 
     def _recipe(self, kind: ListKind) -> Recipe:
-        return self.settings.recipes[kind]
+        return self.recipes.lists[kind]
 
     def _interests(self, happened: Interactions) -> Interests:
         now, rule = self.clock.now(), self.settings.interest
         recent = happened.where(happened.moments >= to_micros(now - rule.window))
         categories = self.catalog.categories(recent.items)
-        return score_interests(self.settings.ids, recent, categories, now=now, rule=rule)
+        interests = score_interests(self.settings.ids, recent, categories, now=now, rule=rule)
+        return attrs.evolve(interests, recipe=self.recipes.interests)
 
     def _drained(
         self,

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import attrs
 
-from angle_reco.domain import Bid, Watch, check_moment
+from angle_reco.domain import Bid, InvalidValueError, Watch, check_moment
 from angle_reco.ports import ActivityRecorder, Clock, UserQueries
 from angle_reco.settings import Settings
 
@@ -26,6 +26,7 @@ class Events:
     recorder: ActivityRecorder | None
     clock: Clock
     settings: Settings
+    as_of: datetime | None = None
     failed: int = attrs.field(default=0, init=False)
 
     def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
@@ -83,7 +84,16 @@ class Events:
 
     def _taken(self, event: str, take: Callable[[], bool]) -> bool:
         try:
+            if self.as_of is not None:
+                raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             stored = take()
+        except InvalidValueError as error:
+            self.failed += 1
+            # What is wrong, but not the value: it may be the user's.
+            _log.warning(
+                "event not taken: event=%s value=%s expected=%s", event, error.what, error.expected
+            )
+            return False
         except Exception as error:  # noqa: BLE001 — no failure of ours may fail the host's request
             self.failed += 1
             # The class alone: the text may name the user.

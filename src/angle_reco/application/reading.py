@@ -1,7 +1,5 @@
 """The five reading calls. Fallbacks read from top to bottom: stored, computed, popular."""
 
-from datetime import datetime
-
 import attrs
 
 from angle_reco.application.access import Access
@@ -25,7 +23,7 @@ from angle_reco.domain import (
     freshness_of,
     reordered_by_interest,
 )
-from angle_reco.ports import InterestStore
+from angle_reco.ports import InterestStore, StoredInterests
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +70,7 @@ class Homepage:
         answering = self.answering
         return answering.shown(
             lines,
-            answering.settings.recipes[ListKind.PERSONAL],
+            answering.computing.recipes.lists[ListKind.PERSONAL],
             answering.cards([line.item_id for line in lines], user_id),
             Viewing(user_id, engaged_too=False),
             limit=limit,
@@ -228,14 +226,21 @@ class ReadInterests:
         user_id = self.answering.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
         stored = self.interests.of(user_id, limit=most)
-        if stored is not None and self._is_usable(stored.computed_at, stored.covered_at):
+        if stored is not None and self._is_usable(stored):
             return stored.interests
         users = IdColumn.of(self.answering.ids.user, [user_id])
         return tuple(self.answering.computing.interests(users).values()[:most])
 
-    def _is_usable(self, computed_at: datetime, covered_at: datetime | None) -> bool:
-        limits, now = self.answering.settings.interests_freshness, self.answering.clock.now()
-        return freshness_of(computed_at, covered_at=covered_at, now=now, limits=limits) is not None
+    def _is_usable(self, stored: StoredInterests) -> bool:
+        freshness = freshness_of(
+            stored.computed_at,
+            covered_at=stored.covered_at,
+            now=self.answering.clock.now(),
+            limits=self.answering.settings.interests_freshness,
+        )
+        return freshness is not None and (
+            stored.recipe == self.answering.computing.recipes.interests
+        )
 
 
 def similar_lines(
@@ -246,7 +251,7 @@ def similar_lines(
     Raises:
         ItemNotFoundError: There is no such item.
     """
-    recipe = answering.settings.recipes[ListKind.SIMILAR]
+    recipe = answering.computing.recipes.lists[ListKind.SIMILAR]
     usable = answering.usable(ListKind.SIMILAR, item_id)
     if usable is not None:
         stored, freshness = usable

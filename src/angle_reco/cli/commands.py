@@ -11,7 +11,7 @@ from typing import Any
 import rich_click as click
 
 from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, Shelf
-from angle_reco.application import MOST, MOST_SIMILAR
+from angle_reco.application import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.bootstrap import JOB_NAMES, create_schema, drop_schema, import_marketplace
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
@@ -189,6 +189,7 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
 @on_database(reads=True)
 def homepage(target: Target, user: str, limit: int) -> None:
     """Show what USER would see first: "Recommended for you"."""
+    checked_limit(limit)
     with target.recommender() as recommender:
         user_id = _known_user(recommender, user)
         _print_shelf(target, recommender.system.homepage(limit, of=user_id), limit, MOST)
@@ -215,6 +216,7 @@ def similar(target: Target, item: str, limit: int) -> None:
 def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -> None:
     """Show what USER might also like, having bid on ITEM."""
     item_id = parsed_id(IDS.item, item, "item id")
+    checked_limit(limit)
     with target.recommender() as recommender:
         user_id = _known_user(recommender, user)
         shelf = recommender.system.after_bid(item_id, limit, of=user_id, suppose=suppose)
@@ -278,10 +280,10 @@ def stats(target: Target) -> None:
 
 
 def _known_user(recommender: Recommender, user: str) -> Any:
-    """Return a user's id; an unknown one is remarked on and has done nothing."""
+    """Return a user's id; who has done nothing is unknown, and remarked on."""
     user_id = parsed_id(IDS.user, user, "user id")
-    if recommender.system.sign_ins(of=user_id) is None:
-        remark(f"no user {user!r} is known, so nothing is known of their interests")
+    if not recommender.ports.activity.touched_by(user_id, until=recommender.as_of):
+        remark(f"user {user!r} is unknown: there is no bid and no watch of theirs")
     return user_id
 
 
@@ -292,7 +294,7 @@ def _print_shelf(target: Target, shelf: Shelf, limit: int, most: int) -> None:
     elif len(shelf):
         console().print(shelf_text(shelf))
     else:
-        console().print("nothing to suggest: no open item is left")
+        console().print("nothing to suggest: there is no such open item")
 
 
 def _remark_limit(limit: int | None, most: int) -> None:

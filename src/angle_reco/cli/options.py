@@ -1,5 +1,6 @@
 """What commands have in common: their options, how they are read, and the database behind."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from angle_reco import IdKind, InvalidValueError, Recommender, Settings
 from angle_reco.domain import check_moment
 
 DEFAULT_DATABASE = "sqlite:///angle_reco.db"
+
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -38,7 +41,7 @@ class Command(click.RichCommand):
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment with its time zone, in ISO 8601."""
+    """A moment with its time zone, in ISO 8601; a day alone is its beginning in UTC."""
 
     name = "time"
 
@@ -49,7 +52,9 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return check_moment(datetime.fromisoformat(value), "time").astimezone(UTC)
+            if _DATE.fullmatch(value):
+                return datetime.fromisoformat(value).replace(tzinfo=UTC)
+            return check_moment(datetime.fromisoformat(value), "time")
         except ValueError:
             self.fail(
                 f"{value!r} is no moment with a time zone, such as 2026-01-31T12:00:00Z",
@@ -95,8 +100,8 @@ def on_database(*, reads: bool) -> _Decorator:
                 "--as-of",
                 type=Moment(),
                 metavar="TIME",
-                help="Read and score as at that moment, such as 2026-01-31T12:00:00Z:"
-                " nothing later exists.",
+                help="Read and score as at that moment, such as 2026-01-31T12:00:00Z or"
+                " 2026-01-31 (its beginning, in UTC): nothing later exists.",
             ),
             click.option(
                 "--ranker", metavar="NAME", help="Rank homepages with this one, such as classic."

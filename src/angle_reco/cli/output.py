@@ -56,8 +56,16 @@ def print_json(answer: object) -> None:
 
 
 def remark(text: str) -> None:
-    """Say something about an answer, beside it."""
-    console(stderr=True).print(Text(f"angle-reco: {plain(text)}", style="dim"), soft_wrap=True)
+    """Say something about an answer, beside it; if nobody listens, never mind."""
+    _say(f"angle-reco: {plain(text)}")
+
+
+def _say(line: str) -> None:
+    """Write a line on standard error, and none any more once nobody reads them."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — until the exit
 
 
 def plain(text: object) -> str:
@@ -165,14 +173,16 @@ def progress(*, lines: bool = True) -> Iterator[Report]:
                 task, description=what, completed=done, total=max(total, 1)
             )
     else:
-        yield _Lines(where) if lines else lambda what, done, total: None
+        yield _Lines() if lines else lambda what, done, total: None
 
 
 class _Lines:
-    """Progress as lines: one when something begins, and one every few seconds."""
+    """Progress as lines: one when something begins, and one every few seconds.
 
-    def __init__(self, where: Console) -> None:
-        self._where = where
+    Work goes on where nobody reads them any more.
+    """
+
+    def __init__(self) -> None:
         self._what = ""
         self._last = 0.0
 
@@ -180,5 +190,5 @@ class _Lines:
         now = time.monotonic()
         if what != self._what or now - self._last >= _SECONDS_BETWEEN_LINES:
             share = "" if not total or not done else f": {100 * done // total} %"
-            self._where.print(Text(f"{what}{share}"), soft_wrap=True)
+            _say(f"{what}{share}")
             self._what, self._last = what, now

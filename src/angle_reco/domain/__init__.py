@@ -97,6 +97,7 @@ from angle_reco.domain.lists import (
     Lists,
     Ranked,
     Recipe,
+    Recipes,
     StoredLine,
     StoredList,
     has_changed,
@@ -197,6 +198,9 @@ from angle_reco.domain.users import (
 from angle_reco.domain.validators import (
     instance,
     is_aware,
+    is_bool,
+    is_money,
+    is_text,
     whole,
 )
 
@@ -290,6 +294,7 @@ __all__ = [
     "Ranker",
     "Reason",
     "Recipe",
+    "Recipes",
     "SchemaError",
     "Shelf",
     "SignIns",
@@ -322,7 +327,10 @@ __all__ = [
     "is_allowed",
     "is_among",
     "is_aware",
+    "is_bool",
+    "is_money",
     "is_open",
+    "is_text",
     "json_id",
     "may_be_shown",
     "one_of",

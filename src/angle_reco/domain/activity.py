@@ -13,7 +13,7 @@ from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.moments import to_micros
-from angle_reco.domain.validators import is_aware
+from angle_reco.domain.validators import is_aware, is_money
 
 
 class Activity(IntEnum):
@@ -29,7 +29,9 @@ class Bid:
 
     user_id: UserId
     item_id: ItemId
-    amount: Decimal | None = None
+    amount: Decimal | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_money)
+    )
     placed_at: datetime = attrs.field(validator=is_aware)
 
 

@@ -69,7 +69,8 @@ class UserInterest:
 class Interests:
     """Interests as columns, a row a user and category; each user's strongest come first.
 
-    *user* and *category* are codes in their index, *last_at* microseconds.
+    *user* and *category* are codes in their index, *last_at* microseconds. *recipe* marks
+    the settings that made them.
     """
 
     users: IdIndex
@@ -80,6 +81,7 @@ class Interests:
     strengths: Int64s = attrs.field(converter=frozen)
     counts: Int64s = attrs.field(converter=frozen)
     last_at: Int64s = attrs.field(converter=frozen)
+    recipe: str = ""
 
     def __attrs_post_init__(self) -> None:
         check_lengths(

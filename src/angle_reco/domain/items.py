@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId
-from angle_reco.domain.validators import is_aware
+from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
 
 class AuctionStatus(StrEnum):
@@ -46,6 +47,11 @@ def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
     return AuctionStatus.SCHEDULED if starts_at > moment else AuctionStatus.ACTIVE
 
 
+def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if value is not None and not isinstance(value, AuctionStatus):
+        raise InvalidValueError(attribute.name, value, "an AuctionStatus or None")
+
+
 @attrs.frozen(kw_only=True)
 class Item:
     """One listed thing, as a marketplace keeps it.
@@ -57,11 +63,15 @@ class Item:
     item_id: ItemId
     category_id: CategoryId | None = None
     seller_id: UserId | None = None
-    title: str = ""
-    starting_price: Decimal | None = None
-    current_price: Decimal | None = None
-    is_published: bool = True
-    status: AuctionStatus | None = None
+    title: str = attrs.field(default="", validator=is_text)
+    starting_price: Decimal | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_money)
+    )
+    current_price: Decimal | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_money)
+    )
+    is_published: bool = attrs.field(default=True, validator=is_bool)
+    status: AuctionStatus | None = attrs.field(default=None, validator=_is_status)
     starts_at: datetime | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_aware)
     )

@@ -1,7 +1,7 @@
 """Lists of suggestions as they are computed in bulk and kept, one for each owner."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -54,6 +54,17 @@ class Recipe:
         """Return the recipe that `to_text` wrote."""
         read = json.loads(text)
         return cls(**{**read, "weights": tuple(read["weights"].items())})
+
+
+@attrs.frozen(kw_only=True)
+class Recipes:
+    """What everything stored is marked with: with another mark it is not used.
+
+    *interests* have no weights by component, so theirs is a text that stands for all.
+    """
+
+    lists: Mapping[ListKind, Recipe]
+    interests: str
 
 
 @attrs.frozen(kw_only=True)

@@ -1,5 +1,6 @@
 """Checks of single values that several values share."""
 
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
@@ -13,6 +14,30 @@ _Kind = TypeVar("_Kind")
 def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse a moment without a time zone, as an attrs validator."""
     check_moment(value, attribute.name)
+
+
+def is_money(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is no amount of money, as an attrs validator; its scale is checked later."""
+    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+        raise InvalidValueError(attribute.name, value, "a Decimal")
+    if not Decimal(value).is_finite() or value < 0:
+        raise InvalidValueError(attribute.name, value, "an amount of at least 0")
+
+
+def is_text(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what no database stores as text, as an attrs validator."""
+    try:
+        if isinstance(value, str) and "\x00" not in value and value.encode() is not None:
+            return
+    except UnicodeEncodeError:
+        pass
+    raise InvalidValueError(attribute.name, value, "a text without NUL, in UTF-8")
+
+
+def is_bool(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is neither True nor False, as an attrs validator."""
+    if type(value) is not bool:
+        raise InvalidValueError(attribute.name, value, "True or False")
 
 
 def instance(value: object, what: str, *kinds: type[_Kind]) -> _Kind:

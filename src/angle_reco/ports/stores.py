@@ -21,10 +21,11 @@ class StoredInterests:
     """A user's interests as they were last computed, the strongest first.
 
     *covered_at* is the start of the last complete refresh: what it left as it was, is as
-    fresh as that.
+    fresh as that. *recipe* marks the settings that made them.
     """
 
     interests: tuple[UserInterest, ...]
+    recipe: str
     computed_at: datetime
     covered_at: datetime | None = None
 
@@ -60,8 +61,8 @@ class InterestStore(Protocol):
 
         Those of other users are left out.
 
-        A row is written when it differs (`interest_has_changed`). Counts rows; one that
-        went away is a change.
+        A row is written when it differs (`interest_has_changed`) or has another recipe.
+        Counts rows; one that went away is a change.
         """
         ...
 

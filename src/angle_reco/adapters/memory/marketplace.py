@@ -48,7 +48,7 @@ class MemoryMarketplace:
         self.bids: dict[ItemId, list[Bid]] = {}
         self.watches: dict[tuple[UserId, ItemId], Watch] = {}
         for user in users:
-            self.users[self.ids.user_id(user.user_id)] = user
+            self.add_user(user)
         for item in items:
             self.add_item(item)
         for bid in bids:
@@ -57,6 +57,11 @@ class MemoryMarketplace:
         for watch in watches:
             self._check(watch)
             self.add_watch(watch)
+
+    def add_user(self, user: User) -> None:
+        """Add a user, or replace the one with their id."""
+        with self.lock:
+            self.users[self.ids.user_id(user.user_id)] = user
 
     def add_item(self, item: Item) -> None:
         """Add an item, or replace the one with its id."""
@@ -68,16 +73,18 @@ class MemoryMarketplace:
         for amount in (item.starting_price, item.current_price):
             if amount is not None:
                 self.prices.to_units(amount, "price of an item")
-        self.items[item.item_id] = item
+        with self.lock:
+            self.items[item.item_id] = item
 
     def add_watch(self, watch: Watch) -> bool:
         """Add a watch, unless there is an earlier one of its user and item."""
         key = (watch.user_id, watch.item_id)
-        known = self.watches.get(key)
-        if known is not None and known.watched_at <= watch.watched_at:
-            return False
-        self.watches[key] = watch
-        return True
+        with self.lock:
+            known = self.watches.get(key)
+            if known is not None and known.watched_at <= watch.watched_at:
+                return False
+            self.watches[key] = watch
+            return True
 
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
         """Return whether there are this user and this item."""

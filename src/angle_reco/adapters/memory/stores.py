@@ -27,6 +27,7 @@ class _Kept:
     """One stored interest and the moment of the run that wrote it."""
 
     interest: UserInterest
+    recipe: str
     computed_at: datetime
 
 
@@ -46,6 +47,7 @@ class MemoryInterestStore:
             return None
         return StoredInterests(
             interests=_strongest_first(one.interest for one in kept)[:limit],
+            recipe=kept[0].recipe,
             computed_at=max(one.computed_at for one in kept),
             covered_at=covered_at,
         )
@@ -66,13 +68,14 @@ class MemoryInterestStore:
                     old = known.get(category_id)
                     if (
                         old is not None
+                        and old.recipe == interests.recipe
                         and old.computed_at <= computed_at
                         and not interest_has_changed(old.interest, interest)
                     ):
                         kept[category_id] = old
                         unchanged += 1
                     else:
-                        kept[category_id] = _Kept(interest, computed_at)
+                        kept[category_id] = _Kept(interest, interests.recipe, computed_at)
                         changed += 1
                 changed += len(known.keys() - kept.keys())
                 self._of.pop(user_id, None)

@@ -2,7 +2,7 @@
 
 from angle_reco.adapters.sql.activity import SqlActivity
 from angle_reco.adapters.sql.catalog import SqlCatalog
-from angle_reco.adapters.sql.engine import file_of, open_engine
+from angle_reco.adapters.sql.engine import check_engine, file_of, open_engine
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.interests import SqlInterestStore
 from angle_reco.adapters.sql.lists import SqlListStore
@@ -24,6 +24,7 @@ __all__ = [
     "SqlListStore",
     "SqlUsers",
     "Tables",
+    "check_engine",
     "file_of",
     "import_directory",
     "migrate_down",

@@ -14,6 +14,9 @@ import attrs
 
 from angle_reco.domain import BadInputError, ImportFile, InvalidValueError
 
+_LONGEST_FIELD = 64 * 2**20
+"""Characters that are read of one field; what it may hold is checked afterwards."""
+
 
 @attrs.frozen(kw_only=True)
 class BadRow:
@@ -66,7 +69,11 @@ def read_rows(
             except StopIteration:
                 return
             except csv.Error as error:
-                found_bad(BadRow(file=path.name, line=line, reason=f"is no CSV: {error}"))
+                row_is_lost = BadRow(file=path.name, line=line, reason=f"is no CSV: {error}")
+                if "field larger" in str(error):
+                    # Where that row ends is not known: what follows may be its own text.
+                    raise row_is_lost.error() from None
+                found_bad(row_is_lost)
                 continue
             if len(row) != len(header):
                 if row:  # an empty line is none
@@ -126,6 +133,8 @@ def _open(path: Path) -> Iterator[tuple[IO[str], IO[bytes], int]]:
     Bytes that are not UTF-8 become lone surrogates, which no field may hold: so they are
     reported with the line and column where they stand.
     """
+    # Python's limit, which is one for the whole process, is less than a title may have.
+    limit = csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     try:
         with path.open("rb") as raw:
             total = path.stat().st_size
@@ -136,6 +145,8 @@ def _open(path: Path) -> Iterator[tuple[IO[str], IO[bytes], int]]:
         raise BadInputError(path.name, f"cannot be unpacked: {error}") from None
     except OSError as error:
         raise BadInputError(path.name, f"cannot be read: {error.strerror or error}") from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _as_text(unpacked: gzip.GzipFile | IO[bytes]) -> IO[str]:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, TimeoutError
+from sqlalchemy.pool import SingletonThreadPool
 
 from angle_reco.domain import (
     InvalidValueError,
@@ -37,11 +38,28 @@ def open_engine(url: str) -> sa.Engine:
         or parsed.host
         or not parsed.database
         or parsed.database == ":memory:"
+        or parsed.query
     ):
         # What follows the question mark may hold a password too.
         what = parsed.set(query={}).render_as_string(hide_password=True)
-        raise InvalidValueError("database", what, f"{expected}: a file of SQLite")
+        raise InvalidValueError(
+            "database", what, f"{expected}: a file of SQLite, without a host or options"
+        )
     return sa.create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+
+
+def check_engine(engine: sa.Engine) -> None:
+    """Refuse an engine that cannot be served.
+
+    Raises:
+        InvalidValueError: It is not of SQLite, or gives each thread a database of its own.
+    """
+    if engine.dialect.name != "sqlite":
+        raise InvalidValueError("engine", engine.dialect.name, "one of SQLite")
+    if isinstance(engine.pool, SingletonThreadPool):
+        raise InvalidValueError(
+            "engine", "a database in memory", "one of a file, or with a StaticPool"
+        )
 
 
 def file_of(engine: sa.Engine) -> Path:
@@ -55,7 +73,7 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except DBAPIError as error:
+    except (DBAPIError, TimeoutError) as error:
         raise translated(error) from error
 
 
@@ -66,7 +84,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         with engine.begin() as connection:
             begin_writing(connection)
             yield connection
-    except DBAPIError as error:
+    except (DBAPIError, TimeoutError) as error:
         raise translated(error) from error
 
 
@@ -81,8 +99,10 @@ def begin_writing(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def translated(error: DBAPIError) -> StorageError | DBAPIError:
-    """Return the error of ours for what SQLite refused, by its code; else the same error."""
+def translated(error: DBAPIError | TimeoutError) -> StorageError:
+    """Return the error of ours for what SQLite refused, by its code."""
+    if isinstance(error, TimeoutError):
+        return StorageUnavailableError("every connection to the database is in use")
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:
@@ -93,9 +113,10 @@ def translated(error: DBAPIError) -> StorageError | DBAPIError:
             return StorageError(f"the database cannot be written to ({error.orig})")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StorageUnavailableError(
-                f"the database is being written to by another process for over {BUSY_SECONDS} s"
+                "the database is being written to by another process, and stayed so"
             )
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR:
             return StorageUnavailableError(f"the database cannot be opened ({error.orig})")
         case _:
-            return error
+            # The statement and its values stay out of the text: they may be personal.
+            return StorageError(f"the database refused a statement ({error.orig})")

@@ -51,6 +51,7 @@ class SqlInterestStore:
             return None
         return StoredInterests(
             interests=tuple(_interest(row) for row in rows[:limit]),
+            recipe=rows[0].recipe,
             computed_at=max(row.computed_at for row in rows),
             covered_at=rows[0].covered_at,
         )
@@ -76,9 +77,13 @@ class SqlInterestStore:
                     )
                 }
                 rows = [
-                    _row(interest, computed_at)
+                    {
+                        **attrs.asdict(interest),
+                        "recipe": interests.recipe,
+                        "computed_at": computed_at,
+                    }
                     for key, interest in fresh.items()
-                    if _is_news(known.get(key), interest, computed_at)
+                    if _is_news(known.get(key), interest, interests.recipe, computed_at)
                 ]
                 gone = [
                     {"of_user": user_id, "in_category": category_id}
@@ -119,7 +124,14 @@ class SqlInterestStore:
         )
 
 
-_VALUES = ("score", "strength", "interaction_count", "last_interaction_at", "computed_at")
+_VALUES = (
+    "score",
+    "strength",
+    "interaction_count",
+    "last_interaction_at",
+    "recipe",
+    "computed_at",
+)
 
 
 def _by_users(
@@ -141,9 +153,12 @@ def _by_users(
         )
 
 
-def _is_news(row: sa.Row[Any] | None, interest: UserInterest, computed_at: datetime) -> bool:
+def _is_news(
+    row: sa.Row[Any] | None, interest: UserInterest, recipe: str, computed_at: datetime
+) -> bool:
     return (
         row is None
+        or row.recipe != recipe
         or row.computed_at > computed_at
         or interest_has_changed(_interest(row), interest)
     )
@@ -158,7 +173,3 @@ def _interest(row: sa.Row[Any]) -> UserInterest:
         interaction_count=row.interaction_count,
         last_interaction_at=row.last_interaction_at,
     )
-
-
-def _row(interest: UserInterest, computed_at: datetime) -> dict[str, object]:
-    return {**attrs.asdict(interest), "computed_at": computed_at}

@@ -110,7 +110,9 @@ def _is_there(engine: sa.Engine) -> bool:
 def _version(connection: sa.Connection, tables: Tables) -> int | None:
     if not sa.inspect(connection).has_table(tables.version.name):
         return None
-    row = connection.execute(sa.select(tables.version)).one()
+    row = connection.execute(sa.select(tables.version)).one_or_none()
+    if row is None:
+        raise SchemaError("the table angle_reco_version is empty: this is no database of ours")
     kinds = IdKinds(user=row.user_ids, item=row.item_ids, category=row.category_ids)
     if row.version > VERSION:
         raise SchemaError(

@@ -8,7 +8,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from angle_reco.domain import IdKind, IdKinds, ListKind, from_micros, to_micros
+from angle_reco.domain import AuctionStatus, IdKind, IdKinds, ListKind, from_micros, to_micros
 
 VERSION = 1
 """Of the library's own tables and the reference schema."""
@@ -96,6 +96,10 @@ class Tables:
                 sa.Column("publication_status", sa.Text, nullable=False),
                 # None: it follows from the times.
                 sa.Column("auction_status", sa.Text),
+                sa.CheckConstraint(
+                    sa.column("auction_status").in_([status.value for status in AuctionStatus]),
+                    name="auction_status_is_known",
+                ),
                 sa.Column("starts_at", Moment),
                 sa.Column("ends_at", Moment),
                 sa.Column("listed_at", Moment),
@@ -119,6 +123,7 @@ class Tables:
                 sa.Column("strength", sa.BigInteger, nullable=False),
                 sa.Column("interaction_count", sa.BigInteger, nullable=False),
                 sa.Column("last_interaction_at", Moment, nullable=False),
+                sa.Column("recipe", sa.Text, nullable=False),
                 sa.Column("computed_at", Moment, nullable=False),
                 sa.CheckConstraint("score BETWEEN 0 AND 1000000", name="score_is_a_fraction"),
                 sqlite_with_rowid=False,

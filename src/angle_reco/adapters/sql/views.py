@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import REASONS, SOURCES, ListKind, Reason, Source
+from angle_reco.domain import REASONS, SOURCES, IdKind, ListKind, Reason, Source
 
 _VIEWS = {
     ListKind.SIMILAR: ("angle_reco_item_similarities", "item_id", "similar_item_id"),
@@ -18,7 +18,7 @@ def create_views(connection: sa.Connection, tables: Tables) -> None:
         connection.exec_driver_sql(
             f"""
             CREATE VIEW {view} AS
-            SELECT lists.owner AS {owner},
+            SELECT {_owner(tables, kind)} AS {owner},
                    line.key + 1 AS rank,
                    line.value AS {item},
                    json_extract(lists.scores, '$[' || line.key || ']') / 1000000.0 AS score,
@@ -30,6 +30,12 @@ def create_views(connection: sa.Connection, tables: Tables) -> None:
               FROM {tables.lists[kind].name} AS lists, json_each(lists.items) AS line
             """  # noqa: S608 — names and codes come from this module
         )
+
+
+def _owner(tables: Tables, kind: ListKind) -> str:
+    # Categories are written as text there; UUIDs lose their dashes again, as items have them.
+    is_text_of_uuid = kind is ListKind.POPULAR and tables.ids.category is IdKind.UUID
+    return "replace(lists.owner, '-', '')" if is_text_of_uuid else "lists.owner"
 
 
 def _spelled_out(column: str, names: tuple[Reason, ...] | tuple[Source, ...]) -> str:
