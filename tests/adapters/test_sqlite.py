@@ -29,6 +29,7 @@ from angle_reco.adapters.sql import (
     schema_version,
 )
 from angle_reco.adapters.sql.engine import transaction
+from angle_reco.application.computing import popular_owner
 from angle_reco.domain import (
     Bid,
     CategoryId,
@@ -252,6 +253,27 @@ class TestViews:
             " ORDER BY CAST(category_id AS INTEGER)",
         ) == [(reason.value, source.value) for reason, source in pairs]
 
+    @pytest.mark.parametrize("sample", [Sample(ids) for ids in KINDS], ids=lambda one: one.ids.item)
+    def test_popular_items_join_the_items_by_their_category(
+        self, database: Database, sample: Sample
+    ) -> None:
+        category = sample.categories[0]
+        database.fill(items=[Item(item_id=sample.items[0], category_id=category)])
+        owner = popular_owner(category)
+        line = StoredLine(
+            item_id=sample.items[0],
+            score=0,
+            parts=(0, 0),
+            reason=Reason.POPULAR,
+            source=Source.POPULAR,
+        )
+        lists = sample.lists(ListKind.POPULAR, {owner: [line]})
+
+        SqlListStore(database.engine, database.tables).write(ListKind.POPULAR, lists)
+
+        joined = "SELECT count(*) FROM angle_reco_popular_items JOIN items USING (category_id)"
+        assert rows_of(database.engine, joined) == [(1,)]
+
     def test_an_empty_list_has_no_rows(self, database: Database, sample: Sample) -> None:
         lists = sample.lists(ListKind.SIMILAR, {sample.items[0]: []})
 
@@ -315,6 +337,26 @@ class TestMigrations:
         assert schema_version(new_engine, tables) == 1
         require_schema(new_engine, tables)
         assert set(sa.inspect(new_engine).get_table_names()) == set(tables.metadata.tables)
+
+    def test_a_database_without_its_version_is_none_of_ours(self, database: Database) -> None:
+        with database.engine.begin() as connection:
+            connection.execute(sa.delete(database.tables.version))
+
+        with pytest.raises(SchemaError, match="no database of ours"):
+            require_schema(database.engine, database.tables)
+
+    def test_a_table_that_went_missing_is_one_line(self, database: Database) -> None:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE bids")
+
+        with pytest.raises(StorageError, match=r"^the database refused .*no such table: bids\)$"):
+            SqlActivity(database.engine, database.tables, PRICES).totals()
+
+    def test_no_item_has_a_status_nobody_knows(self, database: Database) -> None:
+        item = {"item_id": "x", "title": "", "publication_status": "", "auction_status": "closed"}
+
+        with pytest.raises(sa.exc.IntegrityError), database.engine.begin() as connection:
+            connection.execute(sa.insert(database.tables.items), [item])
 
     def test_looking_for_the_schema_makes_no_file(self, new_engine: sa.Engine) -> None:
         assert schema_version(new_engine, Tables.of(IdKinds())) is None
@@ -634,6 +676,17 @@ class TestFromEngine:
             Recommender.from_engine(new_engine)
 
         assert not file_of(new_engine).exists()
+
+    def test_an_engine_that_gives_each_thread_a_database_is_refused(self) -> None:
+        engine = sa.create_engine("sqlite://")
+
+        with pytest.raises(InvalidValueError, match="engine is 'a database in memory'"):
+            Recommender.from_engine(engine, migrate=True)
+
+    def test_connecting_leaves_no_connection_open(self, database: Database) -> None:
+        with Recommender.connect(f"sqlite:///{database.file}") as recommender:
+            assert recommender._engine is not None
+            assert recommender._engine.pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
 
     def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
         recommender = Recommender.from_engine(new_engine, migrate=True)

@@ -143,6 +143,21 @@ class TestFailures:
         assert "4711" not in record.getMessage()
         assert "event not taken" in record.getMessage()
 
+    def test_what_would_be_right_is_logged(
+        self, reco: Recommender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reco.watched(SECRET, "art-01", at=NAIVE)
+
+        assert "value=at expected=a moment with a time zone" in caplog.text
+
+    def test_the_past_takes_no_events(self, market: MemoryMarketplace) -> None:
+        back = Recommender.in_memory(market, as_of=NOW)
+
+        assert back.signed_in("ann") is back.bid_placed("ann", "art-01") is False
+        assert back.watched("ann", "art-01") is back.unwatched("ann", "art-01") is False
+        stats = back.system.stats()
+        assert (stats.events_failed, stats.bids, stats.watches) == (4, 0, 0)
+
     @pytest.mark.parametrize(
         "event",
         [

@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco import InterestRule, Recommender, Settings, UserInterest
+from angle_reco import (
+    Freshness,
+    InterestRule,
+    Recommender,
+    Settings,
+    UserInterest,
+    memory_ports,
+)
+from angle_reco.bootstrap import JOB_NAMES
 from tests.application.shop import (
     DAY,
     HOUR,
@@ -161,3 +169,32 @@ def test_weights_are_settings(reco: Recommender) -> None:
     found = again(reco.ports, Settings(interest=rule)).as_user("ann").interests()
 
     assert facts(found) == [("books", 1_000_000, 8_000_000, 2), ("art", 125_000, 1_000_000, 1)]
+
+
+def test_interests_that_another_rule_made_are_not_used(reco: Recommender) -> None:
+    reco.system.run_job(JOB)
+    lighter = Settings(interest=InterestRule(bid_weight=1_000_000))
+
+    changed = again(reco.ports, lighter)
+
+    assert changed.as_user("ann").interests() == nothing_stored(changed).as_user("ann").interests()
+    assert changed.as_user("ann").interests() != reco.as_user("ann").interests()
+    assert changed.system.run_job(JOB).changed == 4
+    assert changed.system.run_job(JOB).changed == 0
+
+
+def test_results_of_the_past_do_not_pass_for_live_ones(reco: Recommender) -> None:
+    then = NOW - 12 * HOUR
+    past = Recommender(reco.ports, as_of=then)
+    for job in JOB_NAMES:
+        past.system.run_job(job)
+
+    assert past.anonymous.popular_items().freshness is Freshness.FRESH
+    assert reco.anonymous.popular_items().freshness is Freshness.COMPUTED
+    assert reco.as_user("ann").interests() == nothing_stored(reco).as_user("ann").interests()
+
+
+def nothing_stored(reco: Recommender) -> Recommender:
+    """Return a recommender on the same marketplace that has to compute everything."""
+    nothing = memory_ports()
+    return again(reco.ports, reco.settings, interests=nothing.interests, lists=nothing.lists)

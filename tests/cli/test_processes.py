@@ -42,6 +42,20 @@ def test_whoever_stops_listening_hears_no_complaint(args: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("database")
+def test_work_goes_on_when_nobody_reads_how_far_it_is() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        command("run", "all", "--json"), stdout=subprocess.PIPE, stderr=writing, check=False
+    )
+    os.close(writing)
+
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["runs"]) == 4
+
+
+@pytest.mark.usefixtures("database")
 def test_without_an_output_nothing_fails() -> None:
     for args in (["popular"], ["popular", "--json"]):
         line = ["sh", "-c", 'exec "$@" >&-', "sh", *command(*args)]
