@@ -72,7 +72,7 @@ def test_codes_are_stored_and_so_never_change() -> None:
 
 
 def test_moments_without_a_time_zone_are_refused() -> None:
-    naive = datetime(2026, 1, 31)  # noqa: DTZ001 naive on purpose
+    naive = datetime(2026, 1, 31)  # noqa: DTZ001 — naive on purpose
 
     with pytest.raises(InvalidValueError, match="placed_at is"):
         Bid(user_id=UserId("anna"), item_id=ItemId("a"), placed_at=naive)

@@ -128,7 +128,7 @@ def test_some_rows_of_a_catalogue_are_a_catalogue(kind: IdKind, data: st.DataObj
 
 @pytest.mark.parametrize("name", ["starts_at", "ends_at", "listed_at"])
 def test_moments_without_a_time_zone_are_refused(name: str) -> None:
-    naive: dict[str, Any] = {name: datetime(2026, 1, 31)}  # noqa: DTZ001 naive on purpose
+    naive: dict[str, Any] = {name: datetime(2026, 1, 31)}  # noqa: DTZ001 — naive on purpose
 
     with pytest.raises(InvalidValueError, match=f"{name} is"):
         Item(item_id=ItemId("a"), **naive)

@@ -62,7 +62,7 @@ def test_a_moment_elsewhere_is_turned_to_utc() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        datetime(2026, 1, 31),  # noqa: DTZ001 naive on purpose
+        datetime(2026, 1, 31),  # noqa: DTZ001 — naive on purpose
         datetime(2026, 1, 31, tzinfo=Nowhere()),
         datetime.min.replace(tzinfo=EAST),
         datetime.max.replace(tzinfo=WEST),

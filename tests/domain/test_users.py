@@ -5,7 +5,7 @@ import pytest
 
 from angle_reco.domain import InvalidValueError, User, UserId, shown
 
-NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001 naive on purpose
+NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001 — naive on purpose
 ANNA = UserId("anna")
 
 

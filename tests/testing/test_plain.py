@@ -113,7 +113,7 @@ def test_ties_go_by_shared_users_demand_listing_and_id() -> None:
     )
     found = plain.similar_items(market, items[0], rule=SimilarityRule(), keep=40)
 
-    assert [line.item_id for line in found] == list("abcdef")  # type: ignore[comparison-overlap]
+    assert [line.item_id for line in found] == list("abcdef")  # type: ignore[comparison-overlap]  # these ids are texts
 
 
 def interest(category: str, score: int = ONE) -> UserInterest:

@@ -67,6 +67,9 @@ from angle_reco.domain.ids import (
     ItemRef,
     UserId,
     UserRef,
+    as_category_id,
+    as_item_id,
+    as_user_id,
     json_id,
 )
 from angle_reco.domain.import_format import (
@@ -311,6 +314,9 @@ __all__ = [
     "UserInterest",
     "UserRef",
     "Watch",
+    "as_category_id",
+    "as_item_id",
+    "as_user_id",
     "check_lengths",
     "check_moment",
     "contributions",

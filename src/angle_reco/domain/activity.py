@@ -11,7 +11,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.validators import is_aware, is_money
 
@@ -27,8 +27,8 @@ class Activity(IntEnum):
 class Bid:
     """A user offered money for an item; how much is not always known."""
 
-    user_id: UserId
-    item_id: ItemId
+    user_id: UserId = attrs.field(converter=as_user_id)
+    item_id: ItemId = attrs.field(converter=as_item_id)
     amount: Decimal | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_money)
     )
@@ -39,8 +39,8 @@ class Bid:
 class Watch:
     """A user has put an item on their watchlist."""
 
-    user_id: UserId
-    item_id: ItemId
+    user_id: UserId = attrs.field(converter=as_user_id)
+    item_id: ItemId = attrs.field(converter=as_item_id)
     watched_at: datetime = attrs.field(validator=is_aware)
 
 

@@ -94,6 +94,21 @@ def _kind(value: IdKind | str) -> IdKind:
         raise InvalidValueError("kind of ids", value, names) from None
 
 
+def as_user_id(value: UserRef) -> UserId:
+    """Return a host's id of a user as what it is; its kind is checked where it is known."""
+    return UserId(value)
+
+
+def as_item_id(value: ItemRef) -> ItemId:
+    """Return a host's id of an item as what it is."""
+    return ItemId(value)
+
+
+def as_category_id(value: CategoryRef) -> CategoryId:
+    """Return a host's id of a category as what it is."""
+    return CategoryId(value)
+
+
 def json_id(one: object) -> int | str:
     """Return an id as JSON has it: integers as they are, UUIDs as text."""
     return one if isinstance(one, int) else str(one)

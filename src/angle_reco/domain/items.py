@@ -13,7 +13,15 @@ import numpy.typing as npt
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId
+from angle_reco.domain.ids import (
+    CategoryId,
+    IdKinds,
+    ItemId,
+    UserId,
+    as_category_id,
+    as_item_id,
+    as_user_id,
+)
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
 
@@ -60,9 +68,13 @@ class Item:
     note, which the price that scoring uses does not need: that follows from the bids.
     """
 
-    item_id: ItemId
-    category_id: CategoryId | None = None
-    seller_id: UserId | None = None
+    item_id: ItemId = attrs.field(converter=as_item_id)
+    category_id: CategoryId | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_category_id)
+    )
+    seller_id: UserId | None = attrs.field(
+        default=None, converter=attrs.converters.optional(as_user_id)
+    )
     title: str = attrs.field(default="", validator=is_text)
     starting_price: Decimal | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_money)

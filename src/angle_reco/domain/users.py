@@ -4,7 +4,7 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.domain.ids import UserId
+from angle_reco.domain.ids import UserId, as_user_id
 from angle_reco.domain.validators import is_aware, whole
 
 
@@ -12,7 +12,7 @@ from angle_reco.domain.validators import is_aware, whole
 class User:
     """One account of the marketplace."""
 
-    user_id: UserId
+    user_id: UserId = attrs.field(converter=as_user_id)
     created_at: datetime | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_aware)
     )

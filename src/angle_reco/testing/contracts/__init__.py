@@ -10,9 +10,11 @@ pytest.register_assert_rewrite(
             "activity",
             "catalog",
             "clock",
+            "interest_store",
             "kernels",
+            "list_store",
             "permissions",
-            "stores",
+            "recorder",
             "users",
         )
     )
@@ -20,20 +22,24 @@ pytest.register_assert_rewrite(
 
 from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
     ActivityQueriesContract,
-    ActivityRecorderContract,
-    RecordedActivity,
 )
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.interest_store import (  # noqa: E402 — see above
+    InterestStoreContract,
+)
+from angle_reco.testing.contracts.list_store import (  # noqa: E402 — see above
+    ListStoreContract,
+)
 from angle_reco.testing.contracts.permissions import (  # noqa: E402 — see above
     Grants,
     PermissionsContract,
 )
-from angle_reco.testing.contracts.samples import KINDS, Make, Sample  # noqa: E402 — see above
-from angle_reco.testing.contracts.stores import (  # noqa: E402 — see above
-    InterestStoreContract,
-    ListStoreContract,
+from angle_reco.testing.contracts.recorder import (  # noqa: E402 — see above
+    ActivityRecorderContract,
+    RecordedActivity,
 )
+from angle_reco.testing.contracts.samples import KINDS, Make, Sample  # noqa: E402 — see above
 from angle_reco.testing.contracts.users import UserQueriesContract  # noqa: E402 — see above
 
 __all__ = [

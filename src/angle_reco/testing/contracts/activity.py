@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
@@ -12,11 +12,10 @@ from angle_reco.domain import (
     Activity,
     Bid,
     Interactions,
-    InvalidValueError,
     Watch,
     from_micros,
 )
-from angle_reco.ports import ActivityQueries, ActivityRecorder
+from angle_reco.ports import ActivityQueries
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,
@@ -50,7 +49,7 @@ class ActivityQueriesContract(EveryIdKind):
     @pytest.fixture
     def make(self, sample: Sample) -> Make[ActivityQueries]:
         """Return what makes the port under test, with ids of `sample.ids`."""
-        raise NotImplementedError
+        pytest.fail("override this fixture")
 
     @pytest.fixture
     def after(self, make: Make[ActivityQueries], sample: Sample) -> After:
@@ -354,188 +353,6 @@ class ActivityQueriesContract(EveryIdKind):
         activity = after(sample.bid(0, 0), sample.bid(0, 0, NOW + DAY), *watches)
 
         assert activity.totals() == (2, 5)
-
-
-class RecordedActivity(ActivityQueries, ActivityRecorder, Protocol):
-    """Activity that can be recorded, and read again."""
-
-
-class ActivityRecorderContract(EveryIdKind):
-    """The promises of `ActivityRecorder`; a subclass says how to *make* one that also reads."""
-
-    @pytest.fixture
-    def make(self, sample: Sample) -> Make[RecordedActivity]:
-        """Return what makes the port under test, with ids of `sample.ids`."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def activity(self, make: Make[RecordedActivity], sample: Sample) -> RecordedActivity:
-        """Return the port under test with all users and items of the sample, and nothing done."""
-        return make(users=sample.everyone, items=sample.everything)
-
-    def test_a_bid_is_stored(self, activity: RecordedActivity, sample: Sample) -> None:
-        bids = [
-            sample.bid(0, 1, NOW + 2 * TICK, "19.9"),
-            sample.bid(0, 0, NOW + TICK),
-            sample.bid(0, 0, NOW.astimezone(ELSEWHERE), "0"),
-        ]
-
-        assert [activity.record_bid(bid) for bid in bids] == [True] * 3
-
-        assert list(activity.user_bids(sample.users[0])) == bids
-        assert activity.totals() == (3, 0)
-
-    @pytest.mark.parametrize("amount", [None, "0", "12.34"])
-    def test_a_bid_that_is_there_stays_one(
-        self, activity: RecordedActivity, sample: Sample, amount: str | None
-    ) -> None:
-        bid = sample.bid(0, 0, NOW, amount)
-
-        changed = [activity.record_bid(bid) for _ in range(3)]
-
-        assert changed == [True, False, False]
-        assert activity.totals() == (1, 0)
-
-    def test_amounts_are_equal_by_value_and_moments_wherever_the_clock_hangs(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        changed = [
-            activity.record_bid(sample.bid(0, 0, NOW, "2.50")),
-            activity.record_bid(sample.bid(0, 0, NOW, "2.5")),
-            activity.record_bid(sample.bid(0, 0, NOW.astimezone(ELSEWHERE), "2.5000")),
-        ]
-
-        assert changed == [True, False, False]
-
-    def test_a_bid_that_differs_in_anything_is_another(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        bids = [
-            sample.bid(0, 0, NOW, "1"),
-            sample.bid(1, 0, NOW, "1"),
-            sample.bid(0, 1, NOW, "1"),
-            sample.bid(0, 0, NOW + TICK, "1"),
-            sample.bid(0, 0, NOW, "1.0001"),
-            sample.bid(0, 0, NOW, "0"),
-            sample.bid(0, 0, NOW),
-        ]
-
-        assert [activity.record_bid(bid) for bid in bids] == [True] * len(bids)
-        assert activity.totals() == (len(bids), 0)
-
-    def test_a_bid_that_is_there_several_times_stays_so(
-        self, make: Make[RecordedActivity], sample: Sample
-    ) -> None:
-        bid = sample.bid(0, 0, NOW, "1")
-        activity = make(users=sample.everyone, items=sample.everything, bids=[bid, bid])
-
-        assert activity.record_bid(bid) is False
-        assert activity.totals() == (2, 0)
-
-    @pytest.mark.parametrize("amount", ["-0.01", "NaN", "Infinity", "0.00001", "1e15"])
-    def test_an_amount_that_is_none_is_refused(
-        self, activity: RecordedActivity, sample: Sample, amount: str
-    ) -> None:
-        with pytest.raises(InvalidValueError, match="amount"):
-            activity.record_bid(sample.bid(0, 0, NOW, amount))
-
-        assert activity.totals() == (0, 0)
-
-    def test_a_bid_of_or_on_something_unknown_changes_nothing(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        user, item = sample.users[0], sample.items[0]
-        bids = [
-            Bid(user_id=sample.unknown_user, item_id=item, placed_at=NOW),
-            Bid(user_id=user, item_id=sample.unknown_item, placed_at=NOW),
-            Bid(user_id=sample.unknown_user, item_id=sample.unknown_item, placed_at=NOW),
-        ]
-
-        assert [activity.record_bid(bid) for bid in bids] == [False] * 3
-        assert activity.totals() == (0, 0)
-
-    def test_a_watch_is_stored(self, activity: RecordedActivity, sample: Sample) -> None:
-        watches = [sample.watch(0, 1, NOW + TICK), sample.watch(0, 0), sample.watch(0, 2)]
-
-        assert [activity.record_watch(watch) for watch in watches] == [True] * 3
-
-        assert list(activity.user_watchlist(sample.users[0])) == watches
-        assert activity.totals() == (0, 3)
-
-    def test_of_several_watches_the_earliest_stays(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        moments = [NOW, NOW, NOW + DAY, NOW - TICK, NOW, NOW.astimezone(ELSEWHERE) - HOUR]
-
-        changed = [activity.record_watch(sample.watch(0, 0, at)) for at in moments]
-
-        assert changed == [True, False, False, True, False, True]
-        assert list(activity.user_watchlist(sample.users[0])) == [sample.watch(0, 0, NOW - HOUR)]
-        assert seen(activity.interactions()) == expected([sample.watch(0, 0, NOW - HOUR)])
-
-    def test_a_watch_of_or_on_something_unknown_changes_nothing(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        user, item = sample.users[0], sample.items[0]
-        watches = [
-            Watch(user_id=sample.unknown_user, item_id=item, watched_at=NOW),
-            Watch(user_id=user, item_id=sample.unknown_item, watched_at=NOW),
-        ]
-
-        assert [activity.record_watch(watch) for watch in watches] == [False] * 2
-        assert activity.totals() == (0, 0)
-
-    def test_a_watch_can_be_forgotten(self, activity: RecordedActivity, sample: Sample) -> None:
-        users, items = sample.users, sample.items
-        for watch in (sample.watch(0, 0), sample.watch(0, 1), sample.watch(1, 0)):
-            activity.record_watch(watch)
-        activity.record_bid(sample.bid(0, 0))
-
-        assert activity.remove_watch(users[0], items[0]) is True
-
-        assert activity.remove_watch(users[0], items[0]) is False
-        assert seen(activity.interactions()) == expected(
-            [sample.watch(0, 1), sample.watch(1, 0), sample.bid(0, 0)]
-        )
-
-    def test_a_watch_that_was_forgotten_may_begin_again_later(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        activity.record_watch(sample.watch(0, 0, NOW))
-        activity.remove_watch(sample.users[0], sample.items[0])
-
-        assert activity.record_watch(sample.watch(0, 0, NOW + DAY)) is True
-        assert list(activity.user_watchlist(sample.users[0])) == [sample.watch(0, 0, NOW + DAY)]
-
-    def test_what_nobody_watches_cannot_be_forgotten(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        activity.record_bid(sample.bid(0, 0))
-
-        gone = [
-            activity.remove_watch(sample.users[0], sample.items[0]),
-            activity.remove_watch(sample.unknown_user, sample.items[0]),
-            activity.remove_watch(sample.users[0], sample.unknown_item),
-        ]
-
-        assert gone == [False] * 3
-
-    def test_users_and_items_of_every_id_are_told_apart(
-        self, activity: RecordedActivity, sample: Sample
-    ) -> None:
-        places = range(min(len(sample.users), len(sample.items)))
-        happened: list[Bid | Watch] = []
-        for place in places:
-            bid, watch = sample.bid(place, place), sample.watch(place, place, NOW + TICK)
-            assert activity.record_bid(bid)
-            assert activity.record_watch(watch)
-            happened += [bid, watch]
-
-        assert activity.remove_watch(sample.users[3], sample.items[3])
-
-        assert seen(activity.interactions()) == expected(
-            one for one in happened if one != sample.watch(3, 3, NOW + TICK)
-        )
 
 
 _Row: TypeAlias = tuple[object, object, Activity, datetime]

@@ -73,7 +73,7 @@ class KernelsContract:
     @pytest.fixture
     def kernels(self) -> Kernels:
         """Return the kernels to hold."""
-        raise NotImplementedError("override this fixture")
+        pytest.fail("override this fixture")
 
     @every_kind
     @_promise

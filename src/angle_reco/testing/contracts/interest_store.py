@@ -1,0 +1,348 @@
+"""What every `InterestStore` promises."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+import pytest
+
+from angle_reco.domain import (
+    SCORE_TOLERANCE,
+    UserId,
+    UserInterest,
+)
+from angle_reco.ports import InterestStore, StoreTotals, Written
+from angle_reco.testing.contracts.samples import (
+    DAY,
+    ELSEWHERE,
+    HOUR,
+    NOW,
+    TICK,
+    EveryIdKind,
+    Sample,
+)
+
+
+class InterestStoreContract(EveryIdKind):
+    """The promises of `InterestStore`; a subclass brings an empty *store*."""
+
+    @pytest.fixture
+    def store(self, sample: Sample) -> InterestStore:
+        """Return the port under test, empty, with ids of `sample.ids`."""
+        pytest.fail("override this fixture")
+
+    def test_nothing_is_kept_before_the_first_write(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        assert store.of(sample.users[0]) is None
+        assert store.totals() == StoreTotals(
+            owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=None
+        )
+
+    def test_what_is_written_is_read_again(self, store: InterestStore, sample: Sample) -> None:
+        one = UserInterest(
+            user_id=sample.users[1],
+            category_id=sample.categories[2],
+            score=840_001,
+            strength=2**53 + 1,
+            interaction_count=2**31,
+            last_interaction_at=NOW - TICK,
+        )
+
+        written = write(store, sample, [one], at=NOW + TICK)
+
+        assert written == Written(changed=1, unchanged=0)
+        kept = store.of(sample.users[1])
+        assert kept is not None
+        assert kept.interests == (one,)
+        assert (kept.computed_at, kept.covered_at) == (NOW + TICK, None)
+
+    def test_interests_are_ordered_by_score_count_last_moment_and_category(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        expected = [
+            interest(sample, category=9, score=1_000_000, count=1, last_at=NOW - DAY),
+            interest(sample, category=8, score=999_999, count=10, last_at=NOW - DAY),
+            interest(sample, category=7, score=999_999, count=9, last_at=NOW + TICK),
+            interest(sample, category=6, score=999_999, count=9, last_at=NOW),
+            *(interest(sample, category=category, score=5, count=3) for category in range(6)),
+            *(
+                interest(sample, category=category, score=5, count=3)
+                for category in range(10, len(sample.categories))
+            ),
+        ]
+
+        write(store, sample, [*expected[1::2], *reversed(expected[::2])])
+
+        kept = store.of(sample.users[0])
+        assert kept is not None
+        assert list(kept.interests) == expected
+
+    def test_a_limit_keeps_the_strongest(self, store: InterestStore, sample: Sample) -> None:
+        interests = [interest(sample, category=place, score=900 - place) for place in range(4)]
+        write(store, sample, interests)
+
+        found = [store.of(sample.users[0], limit=limit) for limit in (1, 3, 4, 1_000)]
+
+        assert [one and list(one.interests) for one in found] == [
+            interests[:1],
+            interests[:3],
+            interests,
+            interests,
+        ]
+
+    def test_the_interests_of_each_user_are_their_own(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [
+            interest(sample, user=place, category=place % 3, count=place + 1)
+            for place in range(len(sample.users))
+        ]
+
+        write(store, sample, interests)
+
+        for one in interests:
+            kept = store.of(one.user_id)
+            assert kept is not None
+            assert kept.interests == (one,)
+        assert store.of(sample.unknown_user) is None
+
+    def test_writing_the_same_again_changes_nothing(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [
+            interest(sample, user=user, category=category)
+            for user in range(3)
+            for category in (0, 1)
+        ]
+        write(store, sample, interests, at=NOW)
+
+        written = write(store, sample, interests, at=NOW + HOUR)
+
+        kept = store.of(sample.users[0])
+        assert written == Written(changed=0, unchanged=6)
+        assert kept is not None
+        assert kept.computed_at == NOW
+
+    @pytest.mark.parametrize(
+        ("change", "is_news"),
+        [
+            ({"score": 500_000 + SCORE_TOLERANCE}, False),
+            ({"score": 500_000 - SCORE_TOLERANCE}, False),
+            ({"score": 500_000 + SCORE_TOLERANCE + 1}, True),
+            ({"score": 500_000 - SCORE_TOLERANCE - 1}, True),
+            ({"strength": 3_000_000 + SCORE_TOLERANCE}, False),
+            ({"strength": 3_000_000 - SCORE_TOLERANCE - 1}, True),
+            ({"interaction_count": 2}, True),
+            ({"last_interaction_at": NOW - HOUR + TICK}, True),
+            ({"last_interaction_at": (NOW - HOUR).astimezone(ELSEWHERE)}, False),
+        ],
+    )
+    def test_a_row_is_written_when_it_differs_by_more_than_the_tolerance(
+        self,
+        store: InterestStore,
+        sample: Sample,
+        change: dict[str, Any],  # fields of any type
+        is_news: bool,
+    ) -> None:
+        old = UserInterest(
+            user_id=sample.users[0],
+            category_id=sample.categories[0],
+            score=500_000,
+            strength=3_000_000,
+            interaction_count=1,
+            last_interaction_at=NOW - HOUR,
+        )
+        new = attrs.evolve(old, **change)
+        write(store, sample, [old], at=NOW)
+
+        written = write(store, sample, [new], at=NOW + HOUR)
+
+        kept = store.of(sample.users[0])
+        assert written == Written(changed=is_news, unchanged=not is_news)
+        assert kept is not None
+        assert kept.interests == (new if is_news else old,)
+        assert kept.computed_at == (NOW + HOUR if is_news else NOW)
+
+    def test_small_steps_do_not_add_up_unseen(self, store: InterestStore, sample: Sample) -> None:
+        scores = [500_000, 500_060, 500_120]
+
+        changed = [
+            write(store, sample, [interest(sample, score=score)]).changed for score in scores
+        ]
+
+        assert changed == [1, 0, 1]
+
+    def test_a_row_from_later_than_the_run_is_rewritten(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        one = interest(sample)
+        write(store, sample, [one], at=NOW + DAY)
+
+        written = [write(store, sample, [one], at=at) for at in (NOW, NOW)]
+
+        kept = store.of(sample.users[0])
+        assert written == [Written(1, 0), Written(0, 1)]
+        assert kept is not None
+        assert kept.computed_at == NOW
+
+    def test_what_is_no_longer_there_goes_and_counts_as_a_change(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [interest(sample, category=place) for place in range(4)]
+        write(store, sample, interests)
+
+        written = write(store, sample, interests[:1])
+
+        kept = store.of(sample.users[0])
+        assert written == Written(changed=3, unchanged=1)
+        assert kept is not None
+        assert list(kept.interests) == interests[:1]
+
+    def test_a_user_without_interests_keeps_none(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample, user=user) for user in range(3)])
+
+        written = write(store, sample, [], users=sample.users[:2])
+
+        assert written == Written(changed=2, unchanged=0)
+        assert [store.of(user) is None for user in sample.users[:3]] == [True, True, False]
+
+    def test_users_that_were_not_named_keep_theirs(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample, user=user) for user in range(2)])
+
+        write(store, sample, [interest(sample, user=1, score=7)], at=NOW + HOUR)
+
+        kept = [store.of(user) for user in sample.users[:2]]
+        assert [one and one.interests[0].score for one in kept] == [500_000, 7]
+        assert [one and one.computed_at for one in kept] == [NOW, NOW + HOUR]
+
+    def test_interests_are_as_old_as_the_newest_row(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        old, other = interest(sample, category=0, score=9), interest(sample, category=1, score=10)
+        write(store, sample, [old, other], at=NOW)
+
+        write(store, sample, [attrs.evolve(old, interaction_count=99), other], at=NOW + HOUR)
+
+        kept, strongest = store.of(sample.users[0]), store.of(sample.users[0], limit=1)
+        assert kept is not None
+        assert strongest is not None
+        assert (kept.computed_at, strongest.computed_at) == (NOW + HOUR, NOW + HOUR)
+
+    def test_writing_of_nobody_changes_nothing(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample)])
+
+        assert write(store, sample, [], users=[]) == Written(0, 0)
+        assert store.totals().rows == 1
+
+    def test_many_users_are_written_at_once(self, store: InterestStore, sample: Sample) -> None:
+        interests = [
+            interest(sample, user=user, category=category)
+            for user in range(len(sample.users))
+            for category in range(len(sample.categories))
+        ]
+
+        assert write(store, sample, interests) == Written(len(interests), 0)
+        assert write(store, sample, interests) == Written(0, len(interests))
+        assert store.totals().rows == len(interests)
+
+    def test_a_complete_run_forgets_all_others(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample, user=user) for user in range(4)])
+        write(
+            store,
+            sample,
+            [interest(sample, user=2), interest(sample, user=2, category=1)],
+        )
+
+        gone = store.retain(
+            sample.user_column([sample.users[1], sample.users[3], sample.unknown_user]),
+            started_at=NOW + DAY,
+        )
+
+        assert gone == 3
+        assert [store.of(user) is None for user in sample.users[:4]] == [True, False, True, False]
+
+    def test_a_complete_run_covers_what_it_left(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample)])
+
+        gone = store.retain(sample.user_column(sample.users), started_at=NOW + DAY + TICK)
+
+        kept = store.of(sample.users[0])
+        assert gone == 0
+        assert kept is not None
+        assert (kept.computed_at, kept.covered_at) == (NOW, NOW + DAY + TICK)
+        assert store.totals().covered_at == NOW + DAY + TICK
+
+    def test_a_complete_run_of_nobody_forgets_everything(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample, user=user) for user in range(4)])
+
+        assert store.retain(sample.user_column([]), started_at=NOW) == 4
+        assert store.totals() == StoreTotals(
+            owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=NOW
+        )
+
+    def test_what_is_written_after_a_run_is_covered_by_it_too(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        store.retain(sample.user_column([]), started_at=NOW)
+        write(store, sample, [interest(sample)], at=NOW + DAY)
+
+        kept = store.of(sample.users[0])
+        assert kept is not None
+        assert (kept.computed_at, kept.covered_at) == (NOW + DAY, NOW)
+
+    def test_totals_say_how_much_there_is_and_how_old(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample, user=0, category=0)], at=NOW - DAY)
+        write(
+            store,
+            sample,
+            [interest(sample, user=1, category=0), interest(sample, user=1, category=1)],
+            at=NOW + TICK,
+        )
+
+        assert store.totals() == StoreTotals(
+            owners=2, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
+        )
+
+
+def interest(
+    sample: Sample,
+    *,
+    user: int = 0,
+    category: int = 0,
+    score: int = 500_000,
+    count: int = 1,
+    last_at: datetime = NOW,
+) -> UserInterest:
+    """Return an interest of one of the users in one of the categories."""
+    return UserInterest(
+        user_id=sample.users[user],
+        category_id=sample.categories[category],
+        score=score,
+        strength=3_000_000,
+        interaction_count=count,
+        last_interaction_at=last_at,
+    )
+
+
+def write(
+    store: InterestStore,
+    sample: Sample,
+    interests: Sequence[UserInterest],
+    *,
+    users: Sequence[UserId] | None = None,
+    at: datetime = NOW,
+) -> Written:
+    """Write interests, by default as all of the users that they are of."""
+    if users is None:
+        users = list(dict.fromkeys(one.user_id for one in interests))
+    return store.write(sample.interests(interests), users=sample.user_column(users), computed_at=at)
