@@ -315,4 +315,4 @@ def _ids(kind: str, count: int, *, digits: int) -> Texts:
 
 
 def _moments(seconds: Int64s, epoch: int) -> Moments:
-    return np.where(seconds == _NONE, np.datetime64("NaT"), (epoch + seconds).view("M8[s]"))
+    return np.where(seconds == _NONE, np.datetime64("NaT", "s"), (epoch + seconds).view("M8[s]"))
