@@ -959,6 +959,34 @@ class Importer:
         return self.process.returncode
 
 
+class TestNewDatabase:
+    def test_one_that_somebody_else_writes_to_is_not_removed(self, shop: Shop) -> None:
+        others: list[sqlite3.Connection] = []
+
+        def write_too(what: str, done: int, total: int) -> None:
+            if what == "reading watches.csv" and not others:
+                others.append(sqlite3.connect(shop.file, isolation_level=None))
+                others[0].execute("BEGIN IMMEDIATE")
+
+        engine = sa.create_engine(shop.url, connect_args={"timeout": 0})
+        with pytest.raises(StorageUnavailableError):
+            shop.import_it(engine=engine, progress=write_too)
+
+        assert shop.file.exists()
+        with closing(others[0]) as other:
+            other.execute("CREATE TABLE theirs (a)")
+            other.execute("COMMIT")
+        assert list(everything_in(shop.file)) == ["theirs"]
+
+    def test_one_that_went_missing_is_an_error(self, shop: Shop) -> None:
+        def remove(what: str, done: int, total: int) -> None:
+            if what == "storing watches":
+                shop.file.unlink()
+
+        with pytest.raises(SchemaError, match="holds no marketplace"):
+            shop.import_it(progress=remove)
+
+
 class TestProcesses:
     def test_two_imports_at_once_are_one_after_the_other(self, shop: Shop) -> None:
         shop.rows["bids"] *= 2

@@ -5,8 +5,10 @@ what concerns several rows is then checked and merged by a few statements in one
 transaction.
 """
 
+import logging
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -18,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from angle_reco.adapters.sql.csv_files import BadRow, find_files, read_rows
 from angle_reco.adapters.sql.engine import begin_writing, file_of, translated
 from angle_reco.adapters.sql.merging import Merged, merge
-from angle_reco.adapters.sql.migrations import create_schema, let_readers_in
+from angle_reco.adapters.sql.migrations import create_schema, let_readers_in, require_schema
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import ImportFile, PriceScale, import_files
 
@@ -26,6 +28,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is in all."""
 
 _ROWS_AT_ONCE = 20_000
+
+_log = logging.getLogger(__name__)
 
 _AS_STORED: dict[str, dict[str, str]] = {
     "users": {"inserted_at": "created_at"},
@@ -80,7 +84,9 @@ def import_directory(
     files = find_files(directory, import_files(tables.ids, prices))
     with _removed_unless_done(file_of(engine)):
         outcome = _import(engine, tables, files, skip_bad_rows, progress)
-        let_readers_in(engine)
+    # An import beside this one that failed may have removed the new file just before.
+    require_schema(engine, tables)
+    let_readers_in(engine)
     return outcome
 
 
@@ -174,6 +180,18 @@ def _removed_unless_done(file: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not existed and file.exists() and file.stat().st_size == 0:
-            file.unlink()
+        if not existed and file.exists():
+            _remove_if_empty(file)
         raise
+
+
+def _remove_if_empty(file: Path) -> None:
+    """Remove a database without anything in it, unless somebody else is using it."""
+    try:
+        with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+            # Also takes back what a full disk left half done.
+            connection.execute("BEGIN EXCLUSIVE")
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                file.unlink()
+    except sqlite3.Error as error:
+        _log.info("new database not removed: error=%s", type(error).__name__)
