@@ -174,8 +174,8 @@ def _rank_chunk(
     keys, more_keys = line * width + place, np.sort(more_line * width + more_place)
     more_keys = more_keys[starts_of_runs(more_keys)]
     more_keys = more_keys[~is_among(more_keys, keys)]
-    # A pair of the fill that shares users and scored too little is here again without
-    # them: it scores no more than before, and leaves below.
+    # These score enough by category and price alone, and share no user: such pairs that do
+    # are among the others already.
     users = np.concatenate([users, np.zeros(len(more_keys), np.int64)])
     keys = np.concatenate([keys, more_keys])
     by_key = np.argsort(keys, kind="stable")
@@ -185,7 +185,7 @@ def _rank_chunk(
     # The row of what is not open, NONE, is the last one: it has no place.
     own = np.append(candidates.place_of_row, NONE)[originals.row]
     scores = similarity_scores(*_alike(candidates, originals, line, place), users, rule)
-    counts = np.flatnonzero((scores > rule.threshold) & (place != own[line]))
+    counts = np.flatnonzero(place != own[line])
     line, place, users, scores = line[counts], place[counts], users[counts], scores[counts]
 
     # Places are in order within a line, so a stable sort leaves them last to decide. The

@@ -1,7 +1,5 @@
 """What every `ListStore` promises."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import attrs
@@ -14,10 +12,8 @@ from angle_reco.domain import (
     Recipe,
     Source,
     StoredLine,
-    UserId,
-    UserInterest,
 )
-from angle_reco.ports import InterestStore, ListStore, StoreTotals, Written
+from angle_reco.ports import ListStore, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
     DAY,
     HOUR,
@@ -376,20 +372,6 @@ class ListStoreContract(EveryIdKind):
         assert store.totals(kind) == StoreTotals(
             owners=3, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
         )
-
-
-def write(
-    store: InterestStore,
-    sample: Sample,
-    interests: Sequence[UserInterest],
-    *,
-    users: Sequence[UserId] | None = None,
-    at: datetime = NOW,
-) -> Written:
-    """Write interests, by default as all of the users that they are of."""
-    if users is None:
-        users = list(dict.fromkeys(one.user_id for one in interests))
-    return store.write(sample.interests(interests), users=sample.user_column(users), computed_at=at)
 
 
 def line(sample: Sample, *, item: int = 0, score: int = 500_000) -> StoredLine:
