@@ -24,6 +24,11 @@ demo: $(installed) ## Show recommendations for a small auction site
 test: $(installed) ## Run the tests and report what they cover
 	@$(bin)/pytest --numprocesses auto --maxprocesses 8 --cov
 
+.PHONY: test-postgres
+test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version that the system has
+	@ANGLE_RECO_TEST_DATABASE_URL= ANGLE_RECO_TEST_POSTGRES=system \
+	    $(bin)/pytest --numprocesses auto --maxprocesses 8 -m postgres
+
 .PHONY: lint
 lint: $(installed) ## Look for mistakes with ruff
 	@$(bin)/ruff check
@@ -47,6 +52,10 @@ check: lint format-check types test demo ## Run everything that must pass
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
+
+.PHONY: benchmark-postgres
+benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure beside a bare COPY
+	@$(bin)/python benchmarks/postgres.py
 
 .PHONY: picture
 picture: $(installed) ## Draw the picture of the demo anew

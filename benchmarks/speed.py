@@ -25,7 +25,7 @@ from scipy.sparse import coo_array
 
 from angle_reco import Recommender, Settings
 from angle_reco.application import Computing
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace
+from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
 from angle_reco.domain import Engagement, OpenMarket
 from angle_reco.simulation import MarketplaceShape, simulate
 
@@ -158,7 +158,8 @@ def two_statements(database: sqlite3.Connection, kind: str, owner: str) -> None:
 def import_into(file: Path, folder: Path) -> None:
     """Import into a new file."""
     remove(file)
-    import_marketplace(f"sqlite:///{file}", folder, Settings())
+    with storage_at(f"sqlite:///{file}", Settings()) as storage:
+        import_marketplace(storage, folder)
 
 
 def import_bare(file: Path, folder: Path) -> None:

@@ -4,6 +4,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory import MemoryMarketplace
+    from angle_reco.adapters.sql import (
+        Finding,
+        HostSchema,
+        SignInColumns,
+        add_sign_in_columns,
+        drop_sign_in_columns,
+        include_object,
+    )
     from angle_reco.application import JobOutcome, Stats
     from angle_reco.bootstrap import Ports, memory_ports, sql_ports
     from angle_reco.domain import (
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
         CategoryId,
         Component,
         DecaySteps,
+        FencedOffError,
         Freshness,
         FreshnessLimits,
         HalfLife,
@@ -65,9 +74,12 @@ __all__ = [
     "CategoryId",
     "Component",
     "DecaySteps",
+    "FencedOffError",
+    "Finding",
     "Freshness",
     "FreshnessLimits",
     "HalfLife",
+    "HostSchema",
     "IdKind",
     "IdKinds",
     "InterestRule",
@@ -88,6 +100,7 @@ __all__ = [
     "SchemaError",
     "Settings",
     "Shelf",
+    "SignInColumns",
     "SignIns",
     "SimilarityRule",
     "Source",
@@ -103,6 +116,9 @@ __all__ = [
     "UserInterest",
     "View",
     "Watch",
+    "add_sign_in_columns",
+    "drop_sign_in_columns",
+    "include_object",
     "memory_ports",
     "sql_ports",
 ]
@@ -111,6 +127,12 @@ _HOMES = {
     "JobOutcome": "application",
     "Stats": "application",
     "MemoryMarketplace": "adapters.memory",
+    "Finding": "adapters.sql",
+    "HostSchema": "adapters.sql",
+    "SignInColumns": "adapters.sql",
+    "add_sign_in_columns": "adapters.sql",
+    "drop_sign_in_columns": "adapters.sql",
+    "include_object": "adapters.sql",
     "Ports": "bootstrap",
     "Recommender": "recommender",
     "Settings": "settings",

@@ -1,7 +1,9 @@
 """The composition root: which adapter stands behind each port, and the use cases wired."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from angle_reco.application import (
     StoredResources,
     TakeStock,
 )
-from angle_reco.domain import UserId
+from angle_reco.domain import SchemaError, UserId
 from angle_reco.ports import (
     ActivityQueries,
     ActivityRecorder,
@@ -40,10 +42,23 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory import MemoryMarketplace
-    from angle_reco.adapters.sql import ImportOutcome
+    from angle_reco.adapters.sql import HostSchema, ImportOutcome, Storage
 
 JOB_NAMES = tuple(JOBS)
 """Every job, in the order in which they are best run by hand."""
+
+
+_leaves_unchecked: ContextVar[bool] = ContextVar("leaves_unchecked", default=False)
+
+
+@contextmanager
+def leaving_unchecked() -> Iterator[None]:
+    """Let recommenders be made on databases that are not ready yet, to migrate them."""
+    token = _leaves_unchecked.set(True)
+    try:
+        yield
+    finally:
+        _leaves_unchecked.reset(token)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +93,7 @@ class UseCases:
     jobs: Jobs
     take_stock: TakeStock
     events: Events
+    deadline: timedelta
 
     @classmethod
     def of(cls, ports: Ports, settings: Settings, as_of: datetime | None) -> "UseCases":
@@ -143,52 +159,69 @@ class UseCases:
                 as_of=as_of,
             ),
             events=events,
+            deadline=settings.deadline,
         )
+
+
+def sql_storage(
+    engine: "sa.Engine",
+    settings: Settings,
+    *,
+    host: "HostSchema | None" = None,
+    schema: str | None = None,
+    prefix: str | None = None,
+) -> "Storage":
+    """Return the storage on an engine, which stays the caller's; nothing is asked of it yet.
+
+    Raises:
+        InvalidValueError: The engine is of no supported database, or a name cannot be.
+    """
+    from angle_reco.adapters.sql import DEFAULT_PREFIX, Storage
+
+    return Storage.of(
+        engine,
+        ids=settings.ids,
+        prices=settings.prices,
+        deadline=settings.deadline,
+        host=host,
+        schema=schema,
+        prefix=DEFAULT_PREFIX if prefix is None else prefix,
+    )
 
 
 def sql_ports(
     engine: "sa.Engine",
     settings: Settings,
     *,
+    host: "HostSchema | None" = None,
+    schema: str | None = None,
+    prefix: str | None = None,
     permissions: Callable[[UserId, str], bool] | None = None,
     migrate: bool = False,
 ) -> Ports:
-    """Return ports on a database with the reference schema; the engine stays the caller's.
-
-    With *migrate* the tables are created where they are missing.
+    """Return ports on a database, to be evolved; what `Recommender.from_engine` uses.
 
     Raises:
-        InvalidValueError: The engine is of no supported database.
-        SchemaError: The database does not have them, or they are not ours.
+        InvalidValueError: The engine is of no supported database, or a name cannot be.
+        SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
-    from angle_reco.adapters.sql import (
-        SqlActivity,
-        SqlCatalog,
-        SqlInterestStore,
-        SqlListStore,
-        SqlUsers,
-        Tables,
-        check_engine,
-        migrate_up,
-        require_schema,
-    )
+    storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
+    prepare(storage, migrate=migrate)
+    return ports_on(storage, permissions)
 
-    check_engine(engine)
-    tables = Tables.of(settings.ids)
+
+def prepare(storage: "Storage", *, migrate: bool = False, check: bool = True) -> None:
+    """Create the tables, if asked to, and make sure that everything is as it should be."""
     if migrate:
-        migrate_up(engine, tables)
-    require_schema(engine, tables)
-    activity = SqlActivity(engine, tables, settings.prices)
-    return Ports(
-        users=SqlUsers(engine, tables),
-        activity=activity,
-        recorder=activity,
-        catalog=SqlCatalog(engine, tables, settings.prices),
-        interests=SqlInterestStore(engine, tables),
-        lists=SqlListStore(engine, tables),
-        **_common(permissions),
-    )
+        storage.migrate_up()
+    if check and not _leaves_unchecked.get():
+        storage.check()
+
+
+def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
+    """Return ports on a storage that is ready."""
+    return Ports(**storage.ports(), **_common(permissions))
 
 
 def memory_ports(
@@ -219,10 +252,27 @@ def memory_ports(
     )
 
 
+@contextmanager
+def storage_at(
+    url: str, settings: Settings, *, schema: str | None = None, prefix: str | None = None
+) -> Iterator["Storage"]:
+    """Open the storage at a URL, with the reference schema, until the end of the block.
+
+    Raises:
+        InvalidValueError: The URL is none of a supported database, or a name cannot be.
+    """
+    from angle_reco.adapters.sql import open_engine
+
+    engine = open_engine(url, settings.deadline)
+    try:
+        yield sql_storage(engine, settings, schema=schema, prefix=prefix)
+    finally:
+        engine.dispose()
+
+
 def import_marketplace(
-    url: str,
+    storage: "Storage",
     directory: Path,
-    settings: Settings,
     *,
     skip_bad_rows: bool = False,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -233,52 +283,14 @@ def import_marketplace(
         BadInputError: A file or a row is not as it should be; nothing was stored.
         StorageError: The database cannot be used; nothing was stored.
     """
-    from angle_reco.adapters.sql import Tables, import_directory, open_engine
+    from angle_reco.adapters.sql import import_directory
 
-    engine = open_engine(url)
-    try:
-        return import_directory(
-            engine,
-            Tables.of(settings.ids),
-            settings.prices,
-            directory,
-            skip_bad_rows=skip_bad_rows,
-            progress=progress,
+    if storage.host is not None:
+        raise SchemaError(
+            "the marketplace is in tables of the host's, which only the host fills: an import"
+            " is for the reference schema"
         )
-    finally:
-        engine.dispose()
-
-
-def create_schema(url: str, settings: Settings) -> bool:
-    """Create whatever is missing of our tables; False when all of it was there.
-
-    Raises:
-        SchemaError: There are tables already that are not ours.
-        StorageUnavailableError: The database did not answer.
-    """
-    from angle_reco.adapters.sql import Tables, migrate_up, open_engine
-
-    engine = open_engine(url)
-    try:
-        return migrate_up(engine, Tables.of(settings.ids))
-    finally:
-        engine.dispose()
-
-
-def drop_schema(url: str, settings: Settings) -> bool:
-    """Drop every table of ours with all it holds; False when there was none.
-
-    Raises:
-        SchemaError: The tables there are not ours.
-        StorageUnavailableError: The database did not answer.
-    """
-    from angle_reco.adapters.sql import Tables, migrate_down, open_engine
-
-    engine = open_engine(url)
-    try:
-        return migrate_down(engine, Tables.of(settings.ids))
-    finally:
-        engine.dispose()
+    return import_directory(storage, directory, skip_bad_rows=skip_bad_rows, progress=progress)
 
 
 def _common(permissions: Callable[[UserId, str], bool] | None) -> dict[str, Any]:

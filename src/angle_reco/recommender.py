@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 import attrs
 
@@ -14,7 +14,14 @@ from angle_reco.application import (
     Progress,
     Stats,
 )
-from angle_reco.bootstrap import Ports, UseCases, memory_ports, sql_ports
+from angle_reco.bootstrap import (
+    Ports,
+    UseCases,
+    memory_ports,
+    ports_on,
+    prepare,
+    sql_storage,
+)
 from angle_reco.domain import (
     ANONYMOUS,
     SYSTEM,
@@ -33,12 +40,17 @@ from angle_reco.domain import (
     UserRef,
     check_moment,
 )
+from angle_reco.ports import deadline
 from angle_reco.settings import Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory import MemoryMarketplace
+    from angle_reco.adapters.sql import Finding, HostSchema, Storage
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """Of the moments that can be looked back at: a hundred years before is still in the calendar."""
@@ -74,6 +86,7 @@ class Recommender:
             ports = attrs.evolve(ports, clock=FixedClock(as_of))
         self.ports = ports
         self.as_of = as_of
+        self.storage: Storage | None = None
         self._use_cases = UseCases.of(ports, self.settings, as_of)
         self._engine: sa.Engine | None = None
 
@@ -83,26 +96,41 @@ class Recommender:
         url: str,
         *,
         settings: Settings | None = None,
+        host: "HostSchema | None" = None,
+        schema: str | None = None,
+        prefix: str | None = None,
         permissions: Permitted | None = None,
         migrate: bool = False,
+        check: bool = True,
         as_of: datetime | None = None,
     ) -> Self:
-        """Return a recommender on a database, such as `sqlite:///shop.db`.
+        """Return a recommender on a database, such as `postgresql:///shop`.
 
-        With *migrate* the tables are created where they are missing. `close()` lets go
-        of the connections.
+        *host* maps the host's own tables; without it the marketplace is in the reference
+        schema. Our tables are in *schema*, and begin with *prefix* (`angle_reco_`).
+        With *migrate* they are created where they are missing. Without *check* nothing is
+        asked of the database yet. `close()` lets go of the connections.
 
         Raises:
             InvalidValueError: The URL is none of a supported database.
-            SchemaError: The database does not have the tables, or they are not ours.
+            SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
         from angle_reco.adapters.sql import open_engine
 
-        engine = open_engine(url)
+        settings = settings or Settings()
+        engine = open_engine(url, settings.deadline)
         try:
             recommender = cls.from_engine(
-                engine, settings=settings, permissions=permissions, migrate=migrate, as_of=as_of
+                engine,
+                settings=settings,
+                host=host,
+                schema=schema,
+                prefix=prefix,
+                permissions=permissions,
+                migrate=migrate,
+                check=check,
+                as_of=as_of,
             )
         except BaseException:
             engine.dispose()
@@ -118,19 +146,28 @@ class Recommender:
         engine: "sa.Engine",
         *,
         settings: Settings | None = None,
+        host: "HostSchema | None" = None,
+        schema: str | None = None,
+        prefix: str | None = None,
         permissions: Permitted | None = None,
         migrate: bool = False,
+        check: bool = True,
         as_of: datetime | None = None,
     ) -> Self:
         """Return a recommender on an engine of the host's, which stays the host's to close.
 
+        All else is as with `connect`.
+
         Raises:
-            SchemaError: The database does not have the tables, or they are not ours.
+            SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
         settings = settings or Settings()
-        ports = sql_ports(engine, settings, permissions=permissions, migrate=migrate)
-        return cls(ports, settings, as_of=as_of)
+        storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
+        prepare(storage, migrate=migrate, check=check)
+        recommender = cls(ports_on(storage, permissions), settings, as_of=as_of)
+        recommender.storage = storage
+        return recommender
 
     @classmethod
     def in_memory(
@@ -156,6 +193,34 @@ class Recommender:
         elif (market.ids, market.prices) != kinds:
             raise InvalidValueError("ids and prices of the settings", kinds, "the marketplace's")
         return cls(memory_ports(market, permissions=permissions), settings, as_of=as_of)
+
+    def check(self) -> "tuple[Finding, ...]":
+        """Look at the tables and at every row of the host's selects; return what is odd.
+
+        What is found does no harm: such rows are left out, or a value of theirs counts as
+        unknown, or as `what` of the finding says. In memory there is nothing to find.
+
+        Raises:
+            SchemaError: The tables or the host's selects are not as they should be.
+            StorageUnavailableError: The database did not answer.
+        """
+        if self.storage is None:
+            return ()
+        self.storage.check()
+        return self.storage.findings()
+
+    def as_of_moment(self, as_of: datetime | None, *, ranker: str | None = None) -> "Recommender":
+        """Return a recommender on the same data as of another moment, or with another ranker.
+
+        It shares the connections, which stay this one's to close.
+
+        Raises:
+            InvalidValueError: The moment or the ranker cannot be.
+        """
+        settings = self.settings if ranker is None else attrs.evolve(self.settings, ranker=ranker)
+        other = type(self)(self.ports, settings, as_of=as_of)
+        other.storage = self.storage
+        return other
 
     def close(self) -> None:
         """Let go of the connections that `connect` opened."""
@@ -231,7 +296,7 @@ class View:
             AccessDeniedError: It is not the actor's to see.
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        return self._use_cases.homepage(self.actor, self._owner(of), limit=limit, cards=cards)
+        return self._asked(self._use_cases.homepage, self._owner(of), limit=limit, cards=cards)
 
     def similar_items(
         self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
@@ -242,7 +307,7 @@ class View:
             InvalidValueError: The limit is no whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
-        return self._use_cases.similar_items(self.actor, ItemId(item_id), limit=limit, cards=cards)
+        return self._asked(self._use_cases.similar_items, ItemId(item_id), limit=limit, cards=cards)
 
     def after_bid(
         self,
@@ -262,8 +327,13 @@ class View:
             InvalidValueError: The limit is no whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
-        return self._use_cases.after_bid(
-            self.actor, self._owner(of), ItemId(item_id), limit=limit, suppose=suppose, cards=cards
+        return self._asked(
+            self._use_cases.after_bid,
+            self._owner(of),
+            ItemId(item_id),
+            limit=limit,
+            suppose=suppose,
+            cards=cards,
         )
 
     def popular_items(
@@ -278,8 +348,8 @@ class View:
         Raises:
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        return self._use_cases.popular_items(
-            self.actor,
+        return self._asked(
+            self._use_cases.popular_items,
             category=None if category is None else CategoryId(category),
             limit=limit,
             cards=cards,
@@ -294,7 +364,7 @@ class View:
             AccessDeniedError: It is not the actor's to see.
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        return self._use_cases.interests(self.actor, self._owner(of), limit=limit)
+        return self._asked(self._use_cases.interests, self._owner(of), limit=limit)
 
     def sign_ins(self, *, of: UserRef | None = None) -> SignIns | None:
         """Return when a user last signed in and how often, None for an unknown user.
@@ -302,7 +372,7 @@ class View:
         Raises:
             AccessDeniedError: It is not the actor's to see.
         """
-        return self._use_cases.stored.sign_ins(self.actor, self._owner(of))
+        return self._asked(self._use_cases.stored.sign_ins, self._owner(of))
 
     def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
         """Return a user's stored interests, neither computed nor checked for their age.
@@ -310,7 +380,7 @@ class View:
         Raises:
             AccessDeniedError: They are not the actor's to see.
         """
-        return self._use_cases.stored.get_interests(self.actor, self._owner(of))
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of))
 
     def get_top_interests(
         self, limit: int = 5, *, of: UserRef | None = None
@@ -321,7 +391,7 @@ class View:
             AccessDeniedError: They are not the actor's to see.
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        return self._use_cases.stored.get_interests(self.actor, self._owner(of), limit=limit)
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of), limit=limit)
 
     def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
         """Return a user's homepage as it is stored, None when there is none.
@@ -329,11 +399,11 @@ class View:
         Raises:
             AccessDeniedError: It is not the actor's to see.
         """
-        return self._use_cases.stored.get_recommendations(self.actor, self._owner(of))
+        return self._asked(self._use_cases.stored.get_recommendations, self._owner(of))
 
     def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
         """Return an item's similar items as they are stored, None when there are none."""
-        return self._use_cases.stored.find_similar_items(self.actor, ItemId(item_id))
+        return self._asked(self._use_cases.stored.find_similar_items, ItemId(item_id))
 
     def find_stale_recommendations(
         self, *, older_than: timedelta | None = None
@@ -343,7 +413,7 @@ class View:
         Raises:
             AccessDeniedError: The actor may not know.
         """
-        return self._use_cases.stored.find_stale_recommendations(self.actor, older_than=older_than)
+        return self._asked(self._use_cases.stored.find_stale_recommendations, older_than=older_than)
 
     def run_job(
         self,
@@ -369,6 +439,13 @@ class View:
             AccessDeniedError: The actor may not know.
         """
         return self._use_cases.take_stock(self.actor)
+
+    def _asked(
+        self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Ask a use case as the actor, who does not wait longer than the deadline."""
+        with deadline(self._use_cases.deadline.total_seconds()):
+            return use_case(self.actor, *args, **kwargs)
 
     def _owner(self, of: UserRef | None) -> UserId | None:
         return self.actor.user_id if of is None else UserId(of)

@@ -35,7 +35,9 @@ def _freshness() -> dict[ListKind, FreshnessLimits]:
 class Settings:
     """The rules and their weights, the kinds of ids, and how long results stay usable.
 
-    *ranker* is the name of a ranker: one of ours, or of the host's own *presets*.
+    *ranker* is the name of a ranker: one of ours, or of the host's own *presets*. A call
+    waits for the database *deadline* at most; jobs have a hundred times as long for a
+    statement.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -47,6 +49,7 @@ class Settings:
     ranker: str = CLASSIC.name
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
+    deadline: timedelta = timedelta(seconds=2)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
 
@@ -67,6 +70,8 @@ class Settings:
         span = self.active_for
         if not isinstance(span, timedelta) or not timedelta(0) < span <= timedelta(days=36_500):
             raise InvalidValueError("active_for", span, "a span of up to a hundred years")
+        if not isinstance(self.deadline, timedelta) or not _A_MOMENT <= self.deadline <= _AN_HOUR:
+            raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
         limits = self.freshness
         if not isinstance(limits, Mapping) or not all(
             isinstance(limits.get(kind), FreshnessLimits) for kind in ListKind
@@ -100,6 +105,9 @@ class Settings:
             },
             interests=_fingerprint(self.interest, as_of),
         )
+
+
+_A_MOMENT, _AN_HOUR = timedelta(milliseconds=10), timedelta(hours=1)
 
 
 def _fingerprint(*rules: object) -> str:

@@ -1,9 +1,10 @@
-"""What the tests of SQLite have in common."""
+"""What the tests of databases have in common."""
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,38 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Tables, open_engine
-from angle_reco.domain import UNKNOWN_PRICE, Bid, Item, PriceScale, User, Watch
+from angle_reco.adapters.sql import HostSchema, Storage, open_engine
+from angle_reco.adapters.sql.engine import begin_writing
+from angle_reco.bootstrap import ports_on
+from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
+from angle_reco.testing.contracts import RecordedActivity
 
+TEXTS = IdKinds()
 PRICES = PriceScale()
 
 
-def fill(
+def storage_on(
     engine: sa.Engine,
-    tables: Tables,
+    ids: IdKinds = TEXTS,
+    *,
+    prices: PriceScale = PRICES,
+    host: HostSchema | None = None,
+    schema: str | None = None,
+) -> Storage:
+    """Return the storage on an engine, with the reference schema unless there is a *host*."""
+    deadline = timedelta(seconds=20)
+    return Storage.of(engine, ids=ids, prices=prices, deadline=deadline, host=host, schema=schema)
+
+
+def recorded_on(storage: Storage) -> RecordedActivity:
+    """Return the recorder of a reference schema, with what reads it again."""
+    ports = ports_on(storage)
+    assert ports.recorder is not None
+    return RecordedActivity(recorder=ports.recorder, queries=ports.activity)
+
+
+def fill(
+    storage: Storage,
     *,
     users: Iterable[User] = (),
     items: Iterable[Item] = (),
@@ -27,17 +51,87 @@ def fill(
     watches: Iterable[Watch] = (),
 ) -> None:
     """Put a marketplace into the reference schema, on top of what is there."""
-    numbers: Counter[Bid] = Counter()
+    numbers, tables = Counter[Bid](), storage.tables
     rows: list[tuple[sa.Table, list[dict[str, Any]]]] = [
         (tables.users, [attrs.asdict(user) for user in users]),
         (tables.items, [_item_row(item) for item in items]),
         (tables.bids, [_bid_row(bid, numbers) for bid in bids]),
         (tables.watches, [attrs.asdict(watch) for watch in watches]),
     ]
-    with engine.begin() as connection:
+    with storage.database.engine.begin() as connection:
         for table, some in rows:
             if some:
                 connection.execute(sa.insert(table), some)
+
+
+def mirrored(storage: Storage) -> HostSchema:
+    """Return the reference tables as a host's own: sorted as it likes, money in the currency."""
+    tables = storage.tables
+    users, items, bids, watches = (
+        table.c for table in (tables.users, tables.items, tables.bids, tables.watches)
+    )
+
+    def own(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+        is_sorted = storage.database.is_postgres and isinstance(column.type, sa.Text)
+        return column.collate("default").label(column.name) if is_sorted else column
+
+    def money(units: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.case((units != UNKNOWN_PRICE, sa.cast(units, sa.Numeric) / PRICES.units))
+
+    return HostSchema(
+        users=sa.select(own(users.user_id), users.created_at, users.last_sign_in_at),
+        items=sa.select(
+            own(items.item_id),
+            own(items.category_id),
+            own(items.seller_id),
+            own(items.title),
+            money(items.starting_price).label("starting_price"),
+            (items.publication_status == "published").label("is_published"),
+            items.auction_status.label("status"),
+            items.starts_at,
+            items.ends_at,
+            items.listed_at,
+        ),
+        bids=sa.select(
+            own(bids.user_id), own(bids.item_id), money(bids.amount).label("amount"), bids.placed_at
+        ),
+        watches=sa.select(own(watches.user_id), own(watches.item_id), watches.watched_at),
+    )
+
+
+def fill_mirrored(storage: Storage, *, users: Iterable[User] = (), **rows: Any) -> None:
+    """Put a marketplace into `mirrored` tables: who signed in how often is in ours."""
+    users = list(users)
+    fill(storage, users=users, **rows)
+    counted = [
+        {
+            "user_id": user.user_id,
+            "last_sign_in_at": user.last_sign_in_at or user.created_at,
+            "sign_in_count": user.sign_in_count,
+        }
+        for user in users
+        if user.sign_in_count
+    ]
+    if counted:
+        with storage.database.engine.begin() as connection:
+            connection.execute(sa.insert(storage.tables.sign_ins), counted)
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that others have to wait for, if they want to write."""
+    with engine.begin() as connection:
+        begin_writing(connection)
+        yield connection
+
+
+def emptied(storage: Storage) -> Storage:
+    """Return a storage whose tables have no rows any more."""
+    tables = [*storage.tables.own.sorted_tables, *storage.tables.reference.sorted_tables]
+    with storage.database.engine.begin() as connection:
+        for table in tables:
+            connection.execute(sa.delete(table))
+    return storage
 
 
 def everything_in(file: Path) -> dict[str, list[str]]:

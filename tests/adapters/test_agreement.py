@@ -18,14 +18,14 @@ from angle_reco.adapters.memory import (
     MemoryMarketplace,
     MemoryUsers,
 )
-from angle_reco.adapters.sql import SqlActivity, SqlCatalog, SqlUsers, Tables
+from angle_reco.adapters.sql import Storage
+from angle_reco.bootstrap import ports_on
 from angle_reco.domain import (
     AuctionStatus,
     Bid,
     BidCounting,
     CategoryId,
     Item,
-    PriceScale,
     User,
     UserId,
     Watch,
@@ -35,11 +35,9 @@ from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import NOW, TICK
-from tests.adapters.databases import fill
+from tests.adapters.databases import fill, storage_on
 
 SAMPLE = Sample(KINDS[3])
-TABLES = Tables.of(SAMPLE.ids)
-PRICES = PriceScale()
 
 users = st.sampled_from(SAMPLE.users[:5])
 items = st.sampled_from(SAMPLE.items[:5])
@@ -102,33 +100,33 @@ def markets(draw: st.DrawFn) -> Market:
 
 
 @pytest.fixture
-def engine() -> Iterator[sa.Engine]:
+def storage() -> Iterator[Storage]:
     """Return a database that lives as long as its one connection."""
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-    TABLES.metadata.create_all(engine)
-    yield engine
+    storage = storage_on(engine, SAMPLE.ids)
+    storage.migrate_up()
+    yield storage
     engine.dispose()
 
 
 @given(market=markets(), at=moments, since=st.none() | moments, until=st.none() | moments)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_memory_and_sqlite_answer_alike(
-    engine: sa.Engine, market: Market, at: datetime, since: datetime | None, until: datetime | None
+    storage: Storage, market: Market, at: datetime, since: datetime | None, until: datetime | None
 ) -> None:
     rows = {field: getattr(market, field) for field in ("users", "items", "bids", "watches")}
     memory = MemoryMarketplace(ids=SAMPLE.ids, **rows)
-    with engine.begin() as connection:
-        for table in TABLES.reference:
+    with storage.database.engine.begin() as connection:
+        for table in storage.tables.reference.sorted_tables:
             connection.execute(sa.delete(table))
-    fill(engine, TABLES, **rows)
+    fill(storage, **rows)
+    ports = ports_on(storage)
 
-    assert of_users(SqlUsers(engine, TABLES), at, until) == of_users(MemoryUsers(memory), at, until)
-    assert of_activity(SqlActivity(engine, TABLES, PRICES), since, until) == of_activity(
+    assert of_users(ports.users, at, until) == of_users(MemoryUsers(memory), at, until)
+    assert of_activity(ports.activity, since, until) == of_activity(
         MemoryActivity(memory), since, until
     )
-    assert of_catalog(SqlCatalog(engine, TABLES, PRICES), at, until) == of_catalog(
-        MemoryCatalog(memory), at, until
-    )
+    assert of_catalog(ports.catalog, at, until) == of_catalog(MemoryCatalog(memory), at, until)
 
 
 def of_users(port: UserQueries, at: datetime, until: datetime | None) -> list[object]:

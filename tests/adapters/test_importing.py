@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -19,14 +19,11 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql import (
     Imported,
     ImportOutcome,
-    SqlActivity,
-    SqlCatalog,
-    SqlUsers,
-    Tables,
+    Storage,
     import_directory,
-    migrate_up,
     open_engine,
 )
+from angle_reco.bootstrap import Ports, ports_on
 from angle_reco.domain import (
     AuctionStatus,
     BadInputError,
@@ -43,7 +40,13 @@ from angle_reco.domain import (
     Watch,
     from_micros,
 )
-from tests.adapters.databases import engine_of_a_full_disk, everything_in
+from tests.adapters.databases import (
+    PRICES,
+    TEXTS,
+    engine_of_a_full_disk,
+    everything_in,
+    storage_on,
+)
 
 HEADERS = {
     "users": "user_id,inserted_at,last_sign_in_at,sign_in_count",
@@ -79,7 +82,6 @@ class Shop:
         self.directory = directory / "files"
         self.directory.mkdir()
         self.file = directory / "shop.db"
-        self.tables = Tables.of(IdKinds())
         self.rows = {name: list(rows) for name, rows in ROWS.items()}
         self.write()
 
@@ -97,18 +99,31 @@ class Shop:
         raw = text if isinstance(text, bytes) else text.encode()
         (self.directory / name).write_bytes(raw)
 
-    def import_it(self, **options: Any) -> ImportOutcome:
-        engine = options.pop("engine", None) or open_engine(self.url)
+    def storage(self, engine: sa.Engine | None = None, **options: Any) -> Storage:
+        """Return the database as the library sees it."""
+        return storage_on(engine or open_engine(self.url), **options)
+
+    @contextmanager
+    def ports(self, ids: IdKinds = TEXTS) -> Iterator[Ports]:
+        """Give the adapters on it."""
+        storage = self.storage(ids=ids)
+        yield ports_on(storage)
+        storage.database.engine.dispose()
+
+    def import_it(
+        self,
+        engine: sa.Engine | None = None,
+        *,
+        ids: IdKinds = TEXTS,
+        prices: PriceScale = PRICES,
+        directory: Path | None = None,
+        **options: Any,
+    ) -> ImportOutcome:
+        storage = self.storage(engine, ids=ids, prices=prices)
         try:
-            return import_directory(
-                engine,
-                options.pop("tables", self.tables),
-                options.pop("prices", PriceScale()),
-                options.pop("directory", self.directory),
-                **options,
-            )
+            return import_directory(storage, directory or self.directory, **options)
         finally:
-            engine.dispose()
+            storage.database.engine.dispose()
 
     def refusal(self, **options: Any) -> BadInputError:
         with pytest.raises(BadInputError) as refused:
@@ -158,16 +173,12 @@ class TestImport:
 
     def test_what_is_stored_is_what_the_files_say(self, shop: Shop) -> None:
         shop.import_it()
-        engine, now = open_engine(shop.url), datetime(2026, 2, 10, tzinfo=UTC)
-        users = SqlUsers(engine, shop.tables)
-        activity = SqlActivity(engine, shop.tables, PriceScale())
-        ann, bob = (users.sign_ins(UserId(one)) for one in ("ann", "bob"))
-        cards = SqlCatalog(engine, shop.tables, PriceScale()).cards(
-            [ItemId("lamp"), ItemId("vase")], at=now
-        )
-        bids = [*activity.user_bids(UserId("ann")), *activity.user_bids(UserId("bob"))]
-        watches = activity.user_watchlist(UserId("ann"))
-        engine.dispose()
+        now = datetime(2026, 2, 10, tzinfo=UTC)
+        with shop.ports() as ports:
+            ann, bob = (ports.users.sign_ins(UserId(one)) for one in ("ann", "bob"))
+            cards = ports.catalog.cards([ItemId("lamp"), ItemId("vase")], at=now)
+            bids = [bid for one in ("ann", "bob") for bid in ports.activity.user_bids(UserId(one))]
+            watches = ports.activity.user_watchlist(UserId("ann"))
 
         assert ann is not None
         assert (ann.last_at, ann.count) == (datetime(2026, 2, 1, 11, 30, 0, 123_456, UTC), 3)
@@ -203,11 +214,8 @@ class TestImport:
         shop.write()
         shop.import_it()
 
-        engine = open_engine(shop.url)
-        cards = SqlCatalog(engine, shop.tables, PriceScale()).cards(
-            [ItemId("lamp")], at=datetime(2026, 1, 1, tzinfo=UTC)
-        )
-        engine.dispose()
+        with shop.ports() as ports:
+            cards = ports.catalog.cards([ItemId("lamp")], at=datetime(2026, 1, 1, tzinfo=UTC))
 
         assert cards[ItemId("lamp")].is_published is is_open
 
@@ -294,13 +302,11 @@ class TestImport:
         assert everything_in(shop.file) == before
 
     def test_one_engine_may_import_several_times(self, shop: Shop) -> None:
-        engine = open_engine(shop.url)
+        storage = shop.storage()
 
-        outcomes = [
-            import_directory(engine, shop.tables, PriceScale(), shop.directory) for _ in range(3)
-        ]
+        outcomes = [import_directory(storage, shop.directory) for _ in range(3)]
 
-        engine.dispose()
+        storage.database.engine.dispose()
         assert [outcome.files["bids"].new for outcome in outcomes] == [2, 0, 0]
 
     def test_what_is_no_longer_in_the_files_stays(self, shop: Shop) -> None:
@@ -340,9 +346,8 @@ class TestImport:
         shop.rows["watches"] = ["ann,vase,2026-02-09T00:00:00Z"]
         shop.write()
         assert shop.import_it().files["watches"] == Imported(new=0, updated=0, unchanged=1, bad=0)
-        engine = open_engine(shop.url)
-        [watch] = SqlActivity(engine, shop.tables, PriceScale()).user_watchlist(UserId("ann"))
-        engine.dispose()
+        with shop.ports() as ports:
+            [watch] = ports.activity.user_watchlist(UserId("ann"))
         assert watch.watched_at == datetime(2026, 2, 1, tzinfo=UTC)
 
     def test_equal_rows_of_a_user_or_item_are_one(self, shop: Shop) -> None:
@@ -437,10 +442,8 @@ class TestImport:
 
         shop.import_it()
 
-        engine = open_engine(shop.url)
-        activity = SqlActivity(engine, shop.tables, PriceScale())
-        touched = [activity.touched_by(UserId(one)) for one in ids]
-        engine.dispose()
+        with shop.ports() as ports:
+            touched = [ports.activity.touched_by(UserId(one)) for one in ids]
         assert touched == [{ItemId(one)} for one in ids]
 
     @pytest.mark.parametrize(
@@ -455,7 +458,8 @@ class TestImport:
     def test_ids_are_read_as_their_kind(
         self, shop: Shop, kind: IdKind, written: str, value: object
     ) -> None:
-        tables = Tables.of(IdKinds(user=kind, item=kind, category=kind))
+        kinds = IdKinds(user=kind, item=kind, category=kind)
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
         shop.rows = {
             "users": [f"{written},,,"],
             "items": [f"{written},{written},{written},,,,published,,,"],
@@ -464,12 +468,11 @@ class TestImport:
         }
         shop.write()
 
-        shop.import_it(tables=tables)
+        shop.import_it(ids=kinds)
 
-        engine, moment = open_engine(shop.url), datetime(2026, 1, 1, tzinfo=UTC)
-        bids = SqlActivity(engine, tables, PriceScale()).user_bids(UserId(value))
-        cards = SqlCatalog(engine, tables, PriceScale()).cards([ItemId(value)], at=moment)
-        engine.dispose()
+        with shop.ports(kinds) as ports:
+            bids = ports.activity.user_bids(UserId(value))
+            cards = ports.catalog.cards([ItemId(value)], at=moment)
         assert list(bids) == [Bid(user_id=UserId(value), item_id=ItemId(value), placed_at=moment)]
         assert cards[ItemId(value)].category_id == CategoryId(value)
         assert cards[ItemId(value)].seller_id == UserId(value)
@@ -610,7 +613,7 @@ class TestBadRows:
 
     @pytest.mark.parametrize("kind", [IdKind.INT, IdKind.UUID])
     def test_ids_of_another_kind_are_bad(self, shop: Shop, kind: IdKind) -> None:
-        error = shop.refusal(tables=Tables.of(IdKinds(user=kind)))
+        error = shop.refusal(ids=IdKinds(user=kind))
 
         assert (error.line, error.column) == (2, "user_id")
         assert "'ann', but should be a" in str(error)
@@ -847,9 +850,9 @@ class TestBadDatabases:
         assert shop.file.read_text() == "Dear Ann, " * 1_000
 
     def test_a_database_with_ids_of_other_kinds_stays_as_it_is(self, shop: Shop) -> None:
-        engine = open_engine(shop.url)
-        migrate_up(engine, Tables.of(IdKinds(user=IdKind.INT)))
-        engine.dispose()
+        others = shop.storage(ids=IdKinds(user=IdKind.INT))
+        others.migrate_up()
+        others.database.engine.dispose()
         before = shop.file.read_bytes()
 
         with pytest.raises(SchemaError, match="int of users"):
@@ -858,9 +861,9 @@ class TestBadDatabases:
         assert shop.file.read_bytes() == before
 
     def test_an_empty_database_of_ours_is_filled(self, shop: Shop) -> None:
-        engine = open_engine(shop.url)
-        migrate_up(engine, shop.tables)
-        engine.dispose()
+        storage = shop.storage()
+        storage.migrate_up()
+        storage.database.engine.dispose()
 
         assert shop.import_it().files == new(users=2, items=2, bids=2, watches=1)
 
@@ -912,8 +915,8 @@ class TestBadDatabases:
 IMPORTER = """
 import sys
 from pathlib import Path
-from angle_reco.adapters.sql import Tables, import_directory, open_engine
-from angle_reco.domain import IdKinds, PriceScale, from_micros
+from angle_reco import Settings
+from angle_reco.bootstrap import import_marketplace, storage_at
 
 url, directory, pause_at = sys.argv[1:]
 
@@ -924,9 +927,8 @@ def tell(what: str, done: int, total: int) -> None:
         sys.stdin.readline()
 
 
-engine = open_engine(url)
-import_directory(engine, Tables.of(IdKinds()), PriceScale(), Path(directory), progress=tell)
-engine.dispose()
+with storage_at(url, Settings()) as storage:
+    import_marketplace(storage, Path(directory), progress=tell)
 """
 
 

@@ -1,6 +1,7 @@
 """The in-memory adapters keep the contracts."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,11 @@ class TestMemoryActivity(ActivityQueriesContract):
 class TestMemoryRecorder(ActivityRecorderContract):
     @pytest.fixture
     def make(self, sample: Sample) -> Make[RecordedActivity]:
-        return lambda **rows: MemoryActivity(MemoryMarketplace(ids=sample.ids, **rows))
+        def make(**rows: Any) -> RecordedActivity:
+            both = MemoryActivity(MemoryMarketplace(ids=sample.ids, **rows))
+            return RecordedActivity(recorder=both, queries=both)
+
+        return make
 
 
 class TestMemoryCatalog(CatalogQueriesContract):

@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
-from angle_reco.adapters.sql import (
-    SqlActivity,
-    SqlCatalog,
-    SqlInterestStore,
-    SqlListStore,
-    SqlUsers,
-    Tables,
-    file_of,
-    migrate_down,
-    migrate_up,
-    open_engine,
-    require_schema,
-    schema_version,
-)
-from angle_reco.adapters.sql.engine import transaction
+from angle_reco.adapters.sql import Storage, Tables, file_of, open_engine
 from angle_reco.application.computing import popular_owner
+from angle_reco.bootstrap import Ports, ports_on
 from angle_reco.domain import (
     Bid,
     CategoryId,
@@ -55,7 +42,13 @@ from angle_reco.domain import (
     UserInterest,
     Watch,
 )
-from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.ports import (
+    ActivityQueries,
+    CatalogQueries,
+    InterestStore,
+    ListStore,
+    UserQueries,
+)
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import (
     KINDS,
@@ -70,7 +63,16 @@ from angle_reco.testing.contracts import (
     UserQueriesContract,
 )
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
-from tests.adapters.databases import PRICES, engine_of_a_full_disk, everything_in, fill
+from tests.adapters.databases import (
+    engine_of_a_full_disk,
+    everything_in,
+    fill,
+    fill_mirrored,
+    mirrored,
+    recorded_on,
+    storage_on,
+    transaction,
+)
 
 
 @attrs.frozen
@@ -78,12 +80,35 @@ class Database:
     """A file of SQLite that has our tables."""
 
     file: Path
-    engine: sa.Engine
-    tables: Tables
+    storage: Storage
+
+    @classmethod
+    def of(cls, file: Path, ids: IdKinds) -> "Database":
+        """Open one."""
+        return cls(file, storage_on(open_engine(f"sqlite:///{file}"), ids))
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Return what connects to it."""
+        return self.storage.database.engine
+
+    @property
+    def tables(self) -> Tables:
+        """Return its tables."""
+        return self.storage.tables
+
+    @property
+    def ports(self) -> Ports:
+        """Return the adapters on it."""
+        return ports_on(self.storage)
+
+    def on(self, engine: sa.Engine) -> Storage:
+        """Return the storage on another engine for the same file."""
+        return storage_on(engine, self.storage.tables.ids)
 
     def fill(self, **rows: Any) -> None:
         """Put a marketplace in, on top of what is there."""
-        fill(self.engine, self.tables, **rows)
+        fill(self.storage, **rows)
 
 
 @pytest.fixture(scope="session")
@@ -93,9 +118,9 @@ def new_files(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Path]:
     files = {}
     for place, ids in enumerate(KINDS):
         files[ids] = directory / f"{place}.db"
-        engine = open_engine(f"sqlite:///{files[ids]}")
-        migrate_up(engine, Tables.of(ids))
-        engine.dispose()
+        database = Database.of(files[ids], ids)
+        database.storage.migrate_up()
+        database.engine.dispose()
     return files
 
 
@@ -110,17 +135,17 @@ def database(tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample) -> 
     """Return a database with our tables and no rows."""
     file = tmp_path / "shop.db"
     shutil.copy(new_files[sample.ids], file)
-    engine = open_engine(f"sqlite:///{file}")
-    yield Database(file, engine, Tables.of(sample.ids))
-    engine.dispose()
+    database = Database.of(file, sample.ids)
+    yield database
+    database.engine.dispose()
 
 
 class TestSqliteUsers(UserQueriesContract):
     @pytest.fixture
     def make(self, database: Database) -> Make[UserQueries]:
-        def make(**rows: Any) -> SqlUsers:
+        def make(**rows: Any) -> UserQueries:
             database.fill(**rows)
-            return SqlUsers(database.engine, database.tables)
+            return database.ports.users
 
         return make
 
@@ -128,9 +153,9 @@ class TestSqliteUsers(UserQueriesContract):
 class TestSqliteActivity(ActivityQueriesContract):
     @pytest.fixture
     def make(self, database: Database) -> Make[ActivityQueries]:
-        def make(**rows: Any) -> SqlActivity:
+        def make(**rows: Any) -> ActivityQueries:
             database.fill(**rows)
-            return SqlActivity(database.engine, database.tables, PRICES)
+            return database.ports.activity
 
         return make
 
@@ -138,9 +163,9 @@ class TestSqliteActivity(ActivityQueriesContract):
 class TestSqliteRecorder(ActivityRecorderContract):
     @pytest.fixture
     def make(self, database: Database) -> Make[RecordedActivity]:
-        def make(**rows: Any) -> SqlActivity:
+        def make(**rows: Any) -> RecordedActivity:
             database.fill(**rows)
-            return SqlActivity(database.engine, database.tables, PRICES)
+            return recorded_on(database.storage)
 
         return make
 
@@ -148,23 +173,67 @@ class TestSqliteRecorder(ActivityRecorderContract):
 class TestSqliteCatalog(CatalogQueriesContract):
     @pytest.fixture
     def make(self, database: Database) -> Make[CatalogQueries]:
-        def make(**rows: Any) -> SqlCatalog:
+        def make(**rows: Any) -> CatalogQueries:
             database.fill(**rows)
-            return SqlCatalog(database.engine, database.tables, PRICES)
+            return database.ports.catalog
 
         return make
 
 
 class TestSqliteInterestStore(InterestStoreContract):
     @pytest.fixture
-    def store(self, database: Database) -> SqlInterestStore:
-        return SqlInterestStore(database.engine, database.tables)
+    def store(self, database: Database) -> InterestStore:
+        return database.ports.interests
 
 
 class TestSqliteListStore(ListStoreContract):
     @pytest.fixture
-    def store(self, database: Database) -> SqlListStore:
-        return SqlListStore(database.engine, database.tables)
+    def store(self, database: Database) -> ListStore:
+        return database.ports.lists
+
+
+@pytest.fixture
+def host(database: Database) -> Storage:
+    """Return the same tables, those of the marketplace as ones of a host's."""
+    return storage_on(database.engine, database.tables.ids, host=mirrored(database.storage))
+
+
+# What is no whole number SQLite computes with as a binary fraction of 53 bits.
+LARGEST_IN_BINARY = Decimal("99999999999.9999")
+
+
+class TestSqliteUsersOfAHost(UserQueriesContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[UserQueries]:
+        def make(**rows: Any) -> UserQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).users
+
+        return make
+
+
+class TestSqliteActivityOfAHost(ActivityQueriesContract):
+    largest_amount = LARGEST_IN_BINARY
+
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[ActivityQueries]:
+        def make(**rows: Any) -> ActivityQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).activity
+
+        return make
+
+
+class TestSqliteCatalogOfAHost(CatalogQueriesContract):
+    largest_price = LARGEST_IN_BINARY
+
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[CatalogQueries]:
+        def make(**rows: Any) -> CatalogQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).catalog
+
+        return make
 
 
 def stored_lists(sample: Sample, kind: ListKind, count: int, score: int = 500_000) -> Lists:
@@ -212,7 +281,7 @@ class TestViews:
     def test_a_row_shows_one_suggestion(
         self, database: Database, sample: Sample, kind: ListKind, view: str
     ) -> None:
-        store = SqlListStore(database.engine, database.tables)
+        store = database.ports.lists
         store.write(kind, stored_lists(sample, kind, 2, score=840_000))
 
         rows = rows_of(database.engine, f"SELECT * FROM {view} ORDER BY 1, rank")  # noqa: S608 — a constant
@@ -245,7 +314,7 @@ class TestViews:
             },
         )
 
-        SqlListStore(database.engine, database.tables).write(ListKind.POPULAR, lists)
+        database.ports.lists.write(ListKind.POPULAR, lists)
 
         assert rows_of(
             database.engine,
@@ -269,7 +338,7 @@ class TestViews:
         )
         lists = sample.lists(ListKind.POPULAR, {owner: [line]})
 
-        SqlListStore(database.engine, database.tables).write(ListKind.POPULAR, lists)
+        database.ports.lists.write(ListKind.POPULAR, lists)
 
         joined = "SELECT count(*) FROM angle_reco_popular_items JOIN items USING (category_id)"
         assert rows_of(database.engine, joined) == [(1,)]
@@ -277,7 +346,7 @@ class TestViews:
     def test_an_empty_list_has_no_rows(self, database: Database, sample: Sample) -> None:
         lists = sample.lists(ListKind.SIMILAR, {sample.items[0]: []})
 
-        SqlListStore(database.engine, database.tables).write(ListKind.SIMILAR, lists)
+        database.ports.lists.write(ListKind.SIMILAR, lists)
 
         assert rows_of(database.engine, "SELECT * FROM angle_reco_item_similarities") == []
 
@@ -286,9 +355,9 @@ class TestOpenEngine:
     @pytest.mark.parametrize(
         "url",
         [
-            "postgresql://ann:secret@host/shop",
-            "postgresql+psycopg://ann:secret@host:5432/shop",
-            "postgresql://host/shop?user=ann&password=secret",
+            "postgresql+psycopg2://ann:secret@host/shop",
+            "postgresql+asyncpg://ann:secret@host:5432/shop",
+            "mysql+pymysql://host/shop?user=ann&password=secret",
             "mysql://ann:secret@host/shop",
             "oracle://ann:secret@host:port/shop",
             "sqlite://ann:secret@host/shop.db",
@@ -329,28 +398,31 @@ def new_engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 class TestMigrations:
     def test_up_creates_what_is_missing_once(self, new_engine: sa.Engine) -> None:
-        tables = Tables.of(IdKinds())
+        storage = storage_on(new_engine)
+        ours = [storage.tables.own, storage.tables.reference, storage.tables.version.metadata]
 
-        assert schema_version(new_engine, tables) is None
-        assert [migrate_up(new_engine, tables) for _ in range(2)] == [True, False]
+        assert storage.revisions() == (None, "0001")
+        assert [storage.migrate_up() for _ in range(2)] == [True, False]
 
-        assert schema_version(new_engine, tables) == 1
-        require_schema(new_engine, tables)
-        assert set(sa.inspect(new_engine).get_table_names()) == set(tables.metadata.tables)
+        assert storage.revisions() == ("0001", "0001")
+        storage.check()
+        assert set(sa.inspect(new_engine).get_table_names()) == {
+            name for metadata in ours for name in metadata.tables
+        }
 
     def test_a_database_without_its_version_is_none_of_ours(self, database: Database) -> None:
         with database.engine.begin() as connection:
             connection.execute(sa.delete(database.tables.version))
 
-        with pytest.raises(SchemaError, match="no database of ours"):
-            require_schema(database.engine, database.tables)
+        with pytest.raises(SchemaError, match="angle_reco_version is none of this release's"):
+            database.storage.check()
 
     def test_a_table_that_went_missing_is_one_line(self, database: Database) -> None:
         with database.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE bids")
 
         with pytest.raises(StorageError, match=r"^the database refused .*no such table: bids\)$"):
-            SqlActivity(database.engine, database.tables, PRICES).totals()
+            database.ports.activity.totals()
 
     def test_no_item_has_a_status_nobody_knows(self, database: Database) -> None:
         item = {"item_id": "x", "title": "", "publication_status": "", "auction_status": "closed"}
@@ -359,38 +431,40 @@ class TestMigrations:
             connection.execute(sa.insert(database.tables.items), [item])
 
     def test_looking_for_the_schema_makes_no_file(self, new_engine: sa.Engine) -> None:
-        assert schema_version(new_engine, Tables.of(IdKinds())) is None
-        assert migrate_down(new_engine, Tables.of(IdKinds())) is False
+        storage = storage_on(new_engine)
+
+        assert storage.revisions() == (None, "0001")
+        assert storage.migrate_down() is False
         assert not file_of(new_engine).exists()
 
     def test_a_file_that_is_named_as_a_uri_is_found(self, database: Database) -> None:
         engine = sa.create_engine(f"sqlite:///file:{database.file}?uri=true")
 
-        found = schema_version(engine, database.tables)
+        found = database.on(engine).revisions()
 
         engine.dispose()
-        assert found == 1
+        assert found == ("0001", "0001")
 
     def test_without_tables_the_error_says_how_to_create_them(self, new_engine: sa.Engine) -> None:
         with pytest.raises(SchemaError, match=r"new\.db .*migrate up"):
-            require_schema(new_engine, Tables.of(IdKinds()))
+            storage_on(new_engine).check()
 
     def test_down_removes_everything_of_ours(self, database: Database) -> None:
         database.fill(users=[User(user_id=UserId("ann"))])
-        engine, tables = database.engine, database.tables
+        storage = database.storage
 
-        assert [migrate_down(engine, tables) for _ in range(2)] == [True, False]
+        assert [storage.migrate_down() for _ in range(2)] == [True, False]
 
-        assert rows_of(engine, "SELECT * FROM sqlite_master") == []
-        assert migrate_up(engine, tables) is True
-        assert SqlUsers(engine, tables).total() == 0
+        assert rows_of(database.engine, "SELECT * FROM sqlite_master") == []
+        assert storage.migrate_up() is True
+        assert database.ports.users.total() == 0
 
     def test_down_leaves_what_others_added(self, database: Database) -> None:
         with database.engine.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE invoices (id INTEGER)")
             connection.exec_driver_sql("CREATE VIEW all_invoices AS SELECT * FROM invoices")
 
-        migrate_down(database.engine, database.tables)
+        database.storage.migrate_down()
 
         left = rows_of(database.engine, "SELECT name FROM sqlite_master ORDER BY name")
         assert left == [("all_invoices",), ("invoices",)]
@@ -405,59 +479,65 @@ class TestMigrations:
         before = file_of(new_engine).read_bytes()
 
         with pytest.raises(SchemaError, match=r"new\.db holds other tables already \(users\)"):
-            migrate_up(new_engine, Tables.of(IdKinds()))
+            storage_on(new_engine).migrate_up()
 
         assert file_of(new_engine).read_bytes() == before
 
     def test_ids_of_other_kinds_are_refused(self, database: Database) -> None:
-        others = Tables.of(IdKinds(item=IdKind.INT))
+        others = storage_on(database.engine, IdKinds(item=IdKind.INT))
 
-        for use in (schema_version, require_schema, migrate_up, migrate_down):
+        for use in (others.revisions, others.check, others.migrate_up, others.migrate_down):
             with pytest.raises(SchemaError, match=r"text of items .* settings say .* int of"):
-                use(database.engine, others)
+                use()
 
-        assert schema_version(database.engine, database.tables) == 1
+        assert database.storage.revisions() == ("0001", "0001")
 
     def test_a_later_version_is_refused(self, database: Database) -> None:
         with database.engine.begin() as connection:
-            connection.execute(sa.update(database.tables.version).values(version=2))
+            connection.execute(sa.update(database.tables.version).values(version_num="0815"))
 
-        with pytest.raises(SchemaError, match=r"version 2.* install a newer"):
-            migrate_up(database.engine, database.tables)
+        with pytest.raises(SchemaError, match=r"revision 0815.* install a newer"):
+            database.storage.migrate_up()
 
     @pytest.mark.parametrize("ids", KINDS, ids=str)
-    def test_the_kinds_of_ids_are_remembered(self, new_engine: sa.Engine, ids: IdKinds) -> None:
-        migrate_up(new_engine, Tables.of(ids))
+    @pytest.mark.parametrize("others", KINDS, ids=str)
+    def test_the_kinds_of_ids_are_remembered(
+        self, new_files: dict[IdKinds, Path], ids: IdKinds, others: IdKinds
+    ) -> None:
+        found = Database.of(new_files[ids], others)
 
-        assert schema_version(new_engine, Tables.of(ids)) == 1
+        is_refused = pytest.raises(SchemaError, match="the ids there are")
+        with nullcontext() if ids == others else is_refused:
+            found.storage.check()
+        found.engine.dispose()
 
 
 class TestErrors:
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         file = tmp_path / "shop.db"
         file.write_text("Dear Ann, " * 1_000)
-        engine, tables = open_engine(f"sqlite:///{file}"), Tables.of(IdKinds())
+        storage = storage_on(open_engine(f"sqlite:///{file}"))
 
         uses: list[Callable[[], object]] = [
-            lambda: schema_version(engine, tables),
-            lambda: migrate_up(engine, tables),
-            lambda: SqlUsers(engine, tables).total(),
-            lambda: SqlUsers(engine, tables).record_sign_in(UserId("ann"), NOW),
+            storage.revisions,
+            storage.migrate_up,
+            ports_on(storage).users.total,
+            lambda: ports_on(storage).users.record_sign_in(UserId("ann"), NOW),
         ]
         for use in uses:
             with pytest.raises(SchemaError, match="no database of SQLite"):
                 use()
 
-        engine.dispose()
+        storage.database.engine.dispose()
         assert file.read_text() == "Dear Ann, " * 1_000
 
     def test_a_directory_that_is_missing(self, tmp_path: Path) -> None:
-        engine, tables = open_engine(f"sqlite:///{tmp_path}/no/shop.db"), Tables.of(IdKinds())
+        storage = storage_on(open_engine(f"sqlite:///{tmp_path}/no/shop.db"))
 
         for use in (
-            lambda: migrate_up(engine, tables),
-            lambda: SqlUsers(engine, tables).total(),
-            lambda: SqlActivity(engine, tables, PRICES).totals(),
+            storage.migrate_up,
+            ports_on(storage).users.total,
+            ports_on(storage).activity.totals,
         ):
             with pytest.raises(StorageUnavailableError, match="cannot be opened"):
                 use()
@@ -467,13 +547,13 @@ class TestErrors:
     ) -> None:
         database.fill(users=sample.everyone)
         engine = sa.create_engine(f"sqlite:///file:{database.file}?mode=ro&uri=true")
-        users = SqlUsers(engine, database.tables)
+        users = ports_on(database.on(engine)).users
 
         with pytest.raises(StorageError, match="cannot be written to"):
             users.record_sign_in(sample.users[0], NOW)
 
         assert users.total() == len(sample.users)
-        assert migrate_up(engine, database.tables) is False
+        assert database.on(engine).migrate_up() is False
         engine.dispose()
 
     def test_a_writer_that_waits_too_long_for_another(
@@ -481,13 +561,13 @@ class TestErrors:
     ) -> None:
         database.fill(users=sample.everyone)
         impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0.02})
-        users = SqlUsers(impatient, database.tables)
+        users = ports_on(database.on(impatient)).users
 
         with transaction(database.engine):
             with pytest.raises(StorageUnavailableError, match="another process"):
                 users.record_sign_in(sample.users[0], NOW)
             with pytest.raises(StorageUnavailableError, match="another process"):
-                SqlListStore(impatient, database.tables).write(
+                ports_on(database.on(impatient)).lists.write(
                     ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1)
                 )
         assert users.record_sign_in(sample.users[0], NOW) is True
@@ -495,7 +575,7 @@ class TestErrors:
 
     def test_a_writer_waits_for_another_a_while(self, database: Database, sample: Sample) -> None:
         database.fill(users=sample.everyone)
-        users = SqlUsers(database.engine, database.tables)
+        users = database.ports.users
 
         with ThreadPoolExecutor(1) as threads:
             with transaction(database.engine):
@@ -511,10 +591,12 @@ class TestErrors:
             other.execute("PRAGMA journal_mode=DELETE")
             other.execute("BEGIN EXCLUSIVE")
 
+            waiting = database.on(impatient)
+            ports = ports_on(waiting)
             for use in (
-                lambda: schema_version(impatient, database.tables),
-                lambda: SqlUsers(impatient, database.tables).total(),
-                lambda: list(SqlActivity(impatient, database.tables, PRICES).interactions()),
+                waiting.revisions,
+                ports.users.total,
+                lambda: list(ports.activity.interactions()),
             ):
                 with pytest.raises(StorageUnavailableError, match="another process"):
                     use()
@@ -528,17 +610,17 @@ class TestErrors:
             [attrs.evolve(interest, category_id=CategoryId(f"{place:500}")) for place in range(500)]
         )
         users, owners = sample.user_column(sample.users[:1]), range(2_000)
-        interests = SqlInterestStore(database.engine, database.tables)
-        lists = SqlListStore(database.engine, database.tables)
+        interests = database.ports.interests
+        lists = database.ports.lists
         interests.write(sample.interests([interest]), users=users, computed_at=NOW)
         lists.write(ListKind.POPULAR, stored_lists(sample, ListKind.POPULAR, 3))
         before = everything_in(database.file)
         full = engine_of_a_full_disk(database.file)
 
         with pytest.raises(StorageFullError, match="disk is full"):
-            SqlInterestStore(full, database.tables).write(many, users=users, computed_at=NOW)
+            ports_on(database.on(full)).interests.write(many, users=users, computed_at=NOW)
         with pytest.raises(StorageFullError, match="disk is full"):
-            SqlListStore(full, database.tables).write(
+            ports_on(database.on(full)).lists.write(
                 ListKind.POPULAR, sample.lists(ListKind.POPULAR, {str(one): [] for one in owners})
             )
 
@@ -550,7 +632,7 @@ class TestErrors:
     def test_an_error_in_the_middle_of_a_write_leaves_the_old_lists(
         self, database: Database, sample: Sample, kind: ListKind
     ) -> None:
-        store = SqlListStore(database.engine, database.tables)
+        store = database.ports.lists
         store.write(kind, stored_lists(sample, kind, 3))
         before = everything_in(database.file)
         fail_on_writing(database, database.tables.lists[kind], "owner", sample.owners(kind)[4])
@@ -564,7 +646,7 @@ class TestErrors:
     def test_an_error_in_a_later_batch_leaves_the_old_lists(
         self, database: Database, sample: Sample
     ) -> None:
-        store, kind = SqlListStore(database.engine, database.tables), ListKind.POPULAR
+        store, kind = database.ports.lists, ListKind.POPULAR
         owners = [f"{place:04}" for place in range(1_100)]
         old, new = (
             sample.lists(kind, {owner: [] for owner in owners}, at=at) for at in (NOW, NOW - DAY)
@@ -581,7 +663,7 @@ class TestErrors:
     def test_an_error_in_the_middle_of_a_write_leaves_the_old_interests(
         self, database: Database, sample: Sample
     ) -> None:
-        store, users = SqlInterestStore(database.engine, database.tables), sample.users[:3]
+        store, users = database.ports.interests, sample.users[:3]
         rows = [attrs.evolve(an_interest(sample), user_id=user_id) for user_id in users]
         column = sample.user_column(users)
         store.write(sample.interests(rows), users=column, computed_at=NOW)
@@ -613,7 +695,7 @@ class TestReadersAndWriters:
     def test_a_reader_beside_a_writer_sees_what_was(
         self, database: Database, sample: Sample
     ) -> None:
-        store, kind = SqlListStore(database.engine, database.tables), ListKind.PERSONAL
+        store, kind = database.ports.lists, ListKind.PERSONAL
         store.write(kind, stored_lists(sample, kind, 2))
         owners = sample.owners(kind)[:2]
         before = store.read(kind, owners)
@@ -628,20 +710,21 @@ class TestReadersAndWriters:
     def test_interactions_are_from_one_snapshot(
         self, database: Database, sample: Sample, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.adapters.sql.activity._ROWS_A_BATCH", 2)
+        monkeypatch.setattr("angle_reco.adapters.sql.bulk._ROWS_AT_ONCE", 2)
         database.fill(
             users=sample.everyone,
             items=sample.everything,
             bids=[sample.bid(user, 0) for user in range(5)],
             watches=[sample.watch(user, 0) for user in range(5)],
         )
-        activity = SqlActivity(database.engine, database.tables, PRICES)
+        recorder, activity = database.ports.recorder, database.ports.activity
+        assert recorder is not None
 
         batches = activity.interactions()
         first = next(batches)
         for place in range(5, 9):
-            assert activity.record_bid(sample.bid(place, 0))
-            assert activity.remove_watch(sample.users[place - 5], sample.items[0])
+            assert recorder.record_bid(sample.bid(place, 0))
+            assert recorder.remove_watch(sample.users[place - 5], sample.items[0])
         rest = list(batches)
 
         assert [len(batch) for batch in (first, *rest)] == [2] * 5
@@ -651,7 +734,7 @@ class TestReadersAndWriters:
         self, database: Database, sample: Sample
     ) -> None:
         database.fill(users=sample.everyone)
-        users = SqlUsers(database.engine, database.tables)
+        users = database.ports.users
         moments = [NOW + TICK * place for place in range(40)]
 
         with ThreadPoolExecutor(4) as threads:
@@ -669,7 +752,7 @@ class TestFromEngine:
             assert recommender.system.stats().users == 0
 
         assert database.engine.pool is pool
-        assert SqlUsers(database.engine, database.tables).total() == 0
+        assert database.ports.users.total() == 0
 
     def test_a_database_without_tables_is_refused(self, new_engine: sa.Engine) -> None:
         with pytest.raises(SchemaError, match="migrate"):
@@ -785,7 +868,7 @@ class TestStatements:
         for size in (20, 200):
             file = tmp_path / f"{size}.db"
             shutil.copy(new_files[sample.ids], file)
-            database = Database(file, open_engine(f"sqlite:///{file}"), Tables.of(sample.ids))
+            database = Database.of(file, sample.ids)
             database.fill(**busy_market(size))
             recommender = recommender_on(database)
 

@@ -125,20 +125,27 @@ class TestDatabases:
             "migrate", "up", "--database", "sqlite:///nowhere/new.db"
         )
 
-    @pytest.mark.parametrize(
-        "url",
-        ["postgresql://ann:secret@db/shop", "mysql://db/shop", "sqlite://", "sqlite:///:memory:"],
-    )
-    def test_another_url_is_refused(self, refused: Any, url: str) -> None:
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite://ann:secret@db/x"])
+    def test_sqlite_is_a_file(self, refused: Any, url: str) -> None:
         line = refused("popular", "--database", url)
 
         assert line.endswith("a file of SQLite, without a host or options")
         assert "secret" not in line
 
+    @pytest.mark.parametrize(
+        "url", ["mysql://ann:secret@db/shop", "postgresql+psycopg2://ann:secret@db/shop"]
+    )
+    def test_another_database_is_refused(self, refused: Any, url: str) -> None:
+        line = refused("popular", "--database", url)
+
+        assert line.endswith("such as postgresql:///shop or sqlite:///shop.db")
+        assert "secret" not in line
+
     @pytest.mark.parametrize("url", ["shop.db", "", "//", "secret@"])
     def test_what_is_no_url_is_refused(self, refused: Any, url: str) -> None:
         assert refused("popular", "--database", url) == (
-            "database is 'no URL', but should be a database URL such as sqlite:///shop.db"
+            "database is 'no URL', but should be"
+            " a database URL such as postgresql:///shop or sqlite:///shop.db"
         )
 
     def test_the_environment_names_one_and_an_option_goes_first(

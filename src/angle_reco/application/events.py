@@ -8,7 +8,7 @@ from decimal import Decimal
 import attrs
 
 from angle_reco.domain import Bid, InvalidValueError, Watch, check_moment
-from angle_reco.ports import ActivityRecorder, Clock, UserQueries
+from angle_reco.ports import ActivityRecorder, Clock, UserQueries, deadline
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,8 @@ class Events:
         try:
             if self.as_of is not None:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
-            stored = take()
+            with deadline(self.settings.deadline.total_seconds()):
+                stored = take()
         except InvalidValueError as error:
             self.failed += 1
             # What is wrong, but not the value: it may be the user's.

@@ -10,9 +10,9 @@ from typing import Any
 
 import rich_click as click
 
-from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, Shelf
+from angle_reco import AngleRecoError, Recommender, Shelf
 from angle_reco.application import MOST, MOST_SIMILAR, checked_limit
-from angle_reco.bootstrap import JOB_NAMES, create_schema, drop_schema, import_marketplace
+from angle_reco.bootstrap import JOB_NAMES, import_marketplace
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
 from angle_reco.cli.output import (
@@ -27,8 +27,6 @@ from angle_reco.cli.output import (
     remark,
     shelf_text,
 )
-
-IDS = IdKinds()
 
 
 def run(args: Sequence[str]) -> int:
@@ -69,7 +67,8 @@ def angle_reco() -> None:
     """Recommendations for auction sites and marketplaces.
 
     Begin with `angle-reco demo`, or bring your own data: `import` a directory of CSV
-    files, `run all` jobs, and ask for a `homepage`.
+    files, `run all` jobs, and ask for a `homepage`. With `--app` commands work on the
+    data of your application.
     """
 
 
@@ -109,9 +108,9 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool) -> None:
     It holds users, items, bids and, if there are any, watches: each a .csv or .csv.gz
     with a header. All of it is stored or nothing, and importing it again changes nothing.
     """
-    with progress() as report:
+    with target.storage() as storage, progress() as report:
         outcome = import_marketplace(
-            target.database, directory, Settings(), skip_bad_rows=skip_bad_rows, progress=report
+            storage, directory, skip_bad_rows=skip_bad_rows, progress=report
         )
     for row in outcome.bad_rows:
         remark(f"left out: {row}")
@@ -129,22 +128,39 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool) -> None:
 @angle_reco.command(cls=Command)
 @click.argument("direction", type=click.Choice(["up", "down", "status"]))
 @click.option("--yes", is_flag=True, help="With down: yes, drop the tables with all they hold.")
+@click.option("--sql", is_flag=True, help="Print the statements instead of running them.")
 @on_database(reads=False)
-def migrate(target: Target, direction: str, yes: bool) -> None:
-    """Create the tables (up), drop them (down), or tell whether they are there (status)."""
-    if direction == "down" and not yes:
-        raise click.UsageError("down drops every table with all it holds: say --yes to do so")
-    if direction == "down":
-        did = "dropped" if drop_schema(target.database, Settings()) else "nothing to drop"
-    elif direction == "up":
-        did = "created" if create_schema(target.database, Settings()) else "up to date"
-    else:
-        with target.recommender():
+def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
+    """Make the tables of angle-reco (up), drop them (down), or check them (status).
+
+    Also while the application runs. Whatever happened, running it again completes it.
+    """
+    with target.storage() as storage:
+        if sql:
+            if direction == "status":
+                raise click.UsageError("--sql goes with up or down")
+            statements = storage.migration_sql(is_up=direction == "up")
+            if target.as_json:
+                print_json({"sql": statements})
+            else:
+                print(statements, end="")
+            return
+        if direction == "down":
+            if not yes:
+                raise click.UsageError(
+                    "down drops every table with all it holds: say --yes to do so"
+                )
+            did = "dropped" if storage.migrate_down() else "nothing to drop"
+        elif direction == "up":
+            did = "brought up to date" if storage.migrate_up() else "up to date"
+        else:
+            storage.check()
             did = "up to date"
+        revision, _ = storage.revisions()
     if target.as_json:
-        print_json({"schema": did})
+        print_json({"schema": did, "revision": revision})
     else:
-        console().print(f"schema: {did}")
+        console().print(f"schema: {did}" + (f" (revision {revision})" if revision else ""))
 
 
 @angle_reco.command("run", cls=Command)
@@ -160,8 +176,9 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
     compute_item_similarities store what later calls answer from.
     """
     names = list(JOB_NAMES) if "all" in jobs else list(jobs)
-    item_id = None if item is None else parsed_id(IDS.item, item, "item id")
     with target.recommender() as recommender, progress() as report:
+        kind = recommender.settings.ids.item
+        item_id = None if item is None else parsed_id(kind, item, "item id")
         outcomes = [
             recommender.system.run_job(name, item_id=item_id, progress=report) for name in names
         ]
@@ -201,8 +218,8 @@ def homepage(target: Target, user: str, limit: int) -> None:
 @on_database(reads=True)
 def similar(target: Target, item: str, limit: int) -> None:
     """Show what is similar to ITEM."""
-    item_id = parsed_id(IDS.item, item, "item id")
     with target.recommender() as recommender:
+        item_id = parsed_id(recommender.settings.ids.item, item, "item id")
         shelf = recommender.system.similar_items(item_id, limit)
         _print_shelf(target, shelf, limit, MOST_SIMILAR)
 
@@ -215,9 +232,9 @@ def similar(target: Target, item: str, limit: int) -> None:
 @on_database(reads=True)
 def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -> None:
     """Show what USER might also like, having bid on ITEM."""
-    item_id = parsed_id(IDS.item, item, "item id")
     checked_limit(limit)
     with target.recommender() as recommender:
+        item_id = parsed_id(recommender.settings.ids.item, item, "item id")
         user_id = _known_user(recommender, user)
         shelf = recommender.system.after_bid(item_id, limit, of=user_id, suppose=suppose)
         _print_shelf(target, shelf, limit, MOST)
@@ -229,8 +246,9 @@ def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -
 @on_database(reads=True)
 def popular(target: Target, category: str | None, limit: int) -> None:
     """Show what most people want."""
-    category_id = None if category is None else parsed_id(IDS.category, category, "category id")
     with target.recommender() as recommender:
+        kind = recommender.settings.ids.category
+        category_id = None if category is None else parsed_id(kind, category, "category id")
         shelf = recommender.system.popular_items(limit, category=category_id)
         _print_shelf(target, shelf, limit, MOST)
 
@@ -281,7 +299,7 @@ def stats(target: Target) -> None:
 
 def _known_user(recommender: Recommender, user: str) -> Any:
     """Return a user's id; who has done nothing is unknown, and remarked on."""
-    user_id = parsed_id(IDS.user, user, "user id")
+    user_id = parsed_id(recommender.settings.ids.user, user, "user id")
     if not recommender.ports.activity.touched_by(user_id, until=recommender.as_of):
         remark(f"user {user!r} is unknown: there is no bid and no watch of theirs")
     return user_id

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from angle_reco import Recommender, Settings, Suggestion
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace
+from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
 from angle_reco.cli.output import (
     console,
     day,
@@ -55,11 +55,12 @@ def show_demo(database: str, seed: int, picture: Path | None) -> None:
             lambda: simulate(shape, now=now),
         )
         market.write_csv(Path(folder), progress=report)
-        outcome = _timed(
-            where,
-            "importing them from CSV files into SQLite",
-            lambda: import_marketplace(database, Path(folder), Settings(), progress=report),
-        )
+        with storage_at(database, Settings()) as storage:
+            outcome = _timed(
+                where,
+                "importing them from CSV files into SQLite",
+                lambda: import_marketplace(storage, Path(folder), progress=report),
+            )
     counts = ", ".join(f"{one.new:,} {name}" for name, one in outcome.files.items())
     where.print(Text(f"  {counts}", style="dim"))
 

@@ -1,16 +1,25 @@
 """What commands have in common: their options, how they are read, and the database behind."""
 
+import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import rich_click as click
+from click.core import ParameterSource
 
 from angle_reco import IdKind, InvalidValueError, Recommender, Settings
+from angle_reco.bootstrap import leaving_unchecked, storage_at
 from angle_reco.domain import check_moment
+
+if TYPE_CHECKING:
+    from angle_reco.adapters.sql import Storage
 
 DEFAULT_DATABASE = "sqlite:///angle_reco.db"
 
@@ -65,24 +74,110 @@ class Moment(click.ParamType[datetime]):
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Which database a command works on, as of when, and how it answers."""
+    """What a command works on, as of when, and how it answers.
+
+    That is the host's application, if there is one, else a database with the reference
+    schema.
+    """
 
     database: str
+    app: str | None = None
     as_of: datetime | None = None
     ranker: str | None = None
     as_json: bool = False
 
     @contextmanager
     def recommender(self) -> Iterator[Recommender]:
-        """Open the recommender on the reference schema of the database."""
+        """Open the recommender that the command works on."""
+        if self.app is not None:
+            with load_app(self.app) as application:
+                if self.as_of is None and self.ranker is None:
+                    yield application
+                else:
+                    yield application.as_of_moment(
+                        self.as_of or application.as_of, ranker=self.ranker
+                    )
+            return
         settings = Settings() if self.ranker is None else Settings(ranker=self.ranker)
         with Recommender.connect(self.database, settings=settings, as_of=self.as_of) as recommender:
             yield recommender
+
+    @contextmanager
+    def storage(self) -> Iterator["Storage"]:
+        """Open the database behind it, ready or not."""
+        if self.app is None:
+            with storage_at(self.database, Settings()) as storage:
+                yield storage
+            return
+        with leaving_unchecked():
+            application = load_app(self.app)
+        with application:
+            if application.storage is None:
+                raise InvalidValueError("app", self.app, "one whose data is in a database")
+            yield application.storage
+
+
+def load_app(path: str) -> Recommender:
+    """Return the host's recommender, given as `module:name`.
+
+    Raises:
+        InvalidValueError: There is no such thing, or it is no recommender.
+    """
+    expected = "module:name of a Recommender, or of a function without arguments that returns one"
+    module_name, _, name = path.partition(":")
+    if not module_name or module_name.startswith(".") or not name:
+        raise InvalidValueError("app", path, expected)
+    # As with `python -m`: what is in the directory at hand can be imported.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # a module that the application itself misses
+        raise InvalidValueError("app", path, f"{expected}: no module {error.name!r}") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InvalidValueError("app", path, f"{expected}: no {part!r} in it")
+        found = getattr(found, part)
+    if not isinstance(found, Recommender) and callable(found):
+        try:
+            inspect.signature(found).bind()
+        except (TypeError, ValueError):
+            raise InvalidValueError("app", path, f"{expected}: {name!r} is none") from None
+        found = found()
+    if not isinstance(found, Recommender):
+        raise InvalidValueError("app", path, f"{expected}, not a {type(found).__name__}")
+    return found
+
+
+def _chosen(app: str | None) -> str | None:
+    """Return the application to work on; a database named on the command line goes first.
+
+    Raises:
+        click.UsageError: Both are named there.
+    """
+    context = click.get_current_context()
+    named = [
+        context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        for name in ("app", "database")
+    ]
+    if all(named):
+        raise click.UsageError("--app and --database say where the data is: name one of them")
+    return None if named[1] else app
 
 
 def on_database(*, reads: bool) -> _Decorator:
     """Give a command the options of `Target`, and hand it one as its first argument."""
     options = [
+        click.option(
+            "--app",
+            envvar="ANGLE_RECO_APP",
+            show_envvar=True,
+            metavar="MODULE:NAME",
+            help="Your application's Recommender, or a function that returns it: work on its"
+            " data, with its settings.",
+        ),
         click.option(
             "--database",
             envvar="ANGLE_RECO_DATABASE",
@@ -90,7 +185,7 @@ def on_database(*, reads: bool) -> _Decorator:
             show_default=True,
             show_envvar=True,
             metavar="URL",
-            help="The database to work on.",
+            help="Without --app: the database to work on, with the reference schema.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
     ]
@@ -110,13 +205,16 @@ def on_database(*, reads: bool) -> _Decorator:
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def with_target(
+            app: str | None,
             database: str,
             as_json: bool,
             as_of: datetime | None = None,
             ranker: str | None = None,
             **others: Any,
         ) -> Any:
-            target = Target(database=database, as_of=as_of, ranker=ranker, as_json=as_json)
+            target = Target(
+                app=_chosen(app), database=database, as_of=as_of, ranker=ranker, as_json=as_json
+            )
             return command(target, **others)
 
         with_target.__name__, with_target.__doc__ = command.__name__, command.__doc__

@@ -43,6 +43,7 @@ from angle_reco.domain.errors import (
     AccessDeniedError,
     AngleRecoError,
     BadInputError,
+    FencedOffError,
     InvalidValueError,
     ItemNotFoundError,
     SchemaError,
@@ -173,6 +174,9 @@ from angle_reco.domain.ranking import (
     homepage_reasons,
     weighted,
 )
+from angle_reco.domain.runs import (
+    Fence,
+)
 from angle_reco.domain.similarity import (
     COLLABORATIVE,
     PRICE_RANGE,
@@ -261,6 +265,8 @@ __all__ = [
     "DecaySteps",
     "Demand",
     "Engagement",
+    "Fence",
+    "FencedOffError",
     "Field",
     "Freshness",
     "FreshnessLimits",

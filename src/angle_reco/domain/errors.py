@@ -96,6 +96,17 @@ class SchemaError(StorageError):
     """The database holds no tables of angle_reco, or tables that are not its own."""
 
 
+class FencedOffError(AngleRecoError):
+    """A newer run of the job has written already: this one lost its place, and wrote nothing."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return f"a newer run of {self.job} has written already; nothing was stored"
+
+
 def one_of(names: Collection[str]) -> str:
     """Return what an error text says to expect where only *names* are known."""
     return f"one of {', '.join(sorted(names))}"

@@ -9,8 +9,15 @@ from typing import Self
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int8s, Int32s, Int64s, check_lengths, frozen
-from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.arrays import (
+    Int8s,
+    Int32s,
+    Int64s,
+    check_lengths,
+    frozen,
+    ragged_ranges,
+)
+from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.millionths import SCORE_TOLERANCE, Millionths
 from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source
@@ -185,6 +192,27 @@ class Lists:
 
     def __len__(self) -> int:
         return len(self.owners)
+
+    def last_of_each(self) -> Self:
+        """Return the lists without repeated owners: of several lists of one the last counts."""
+        index = IdIndex.of(self.owners.kind, self.owners)
+        if len(index) == len(self):
+            return self
+        last = np.empty(len(index), np.int64)
+        last[index.codes(self.owners)] = np.arange(len(self))
+        kept = np.sort(last)
+        lengths = np.diff(self.offsets)[kept]
+        lines = ragged_ranges(self.offsets[kept], lengths)
+        return attrs.evolve(
+            self,
+            owners=self.owners.take(kept),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            items=self.items.take(lines),
+            scores=self.scores[lines],
+            parts=self.parts[lines],
+            reasons=self.reasons[lines],
+            sources=self.sources[lines],
+        )
 
     def stored(self, place: int) -> StoredList:
         """Return the list of the owner at *place* as a single value."""

@@ -3,6 +3,7 @@
 from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.kernels import Kernels
 from angle_reco.ports.permissions import Permissions
 from angle_reco.ports.stores import (
@@ -27,4 +28,6 @@ __all__ = [
     "StoredInterests",
     "UserQueries",
     "Written",
+    "deadline",
+    "time_left",
 ]

@@ -6,7 +6,16 @@ from typing import NamedTuple, Protocol
 
 import attrs
 
-from angle_reco.domain import IdColumn, Interests, ListKind, Lists, StoredList, UserId, UserInterest
+from angle_reco.domain import (
+    Fence,
+    IdColumn,
+    Interests,
+    ListKind,
+    Lists,
+    StoredList,
+    UserId,
+    UserInterest,
+)
 
 
 class Written(NamedTuple):
@@ -45,6 +54,7 @@ class InterestStore(Protocol):
     """Kept interests, a row a user and category.
 
     Raises:
+        FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
         StorageUnavailableError: (every method) The store did not answer.
         StorageFullError: (writing) There is no room; nothing was written.
     """
@@ -56,7 +66,14 @@ class InterestStore(Protocol):
         """
         ...
 
-    def write(self, interests: Interests, *, users: IdColumn, computed_at: datetime) -> Written:
+    def write(
+        self,
+        interests: Interests,
+        *,
+        users: IdColumn,
+        computed_at: datetime,
+        fence: Fence | None = None,
+    ) -> Written:
         """Make *interests* all that is kept of *users*, in one transaction.
 
         Those of other users are left out.
@@ -66,7 +83,7 @@ class InterestStore(Protocol):
         """
         ...
 
-    def retain(self, users: IdColumn, *, started_at: datetime) -> int:
+    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
         """Close a complete run that started then: forget all but *users*; return how many rows.
 
         What is left counts as covered by that run.
@@ -85,6 +102,7 @@ class ListStore(Protocol):
     categories written as text, with EVERYTHING for all of them.
 
     Raises:
+        FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
         StorageUnavailableError: (every method) The store did not answer.
         StorageFullError: (writing) There is no room; nothing was written.
     """
@@ -93,14 +111,22 @@ class ListStore(Protocol):
         """Return the lists of the owners that have one; an empty list is one."""
         ...
 
-    def write(self, kind: ListKind, lists: Lists) -> Written:
+    def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
         """Replace the lists that changed (`has_changed`), in one transaction.
 
-        A reader sees a list as it was or as it is, never a mixture. Counts lists.
+        Of several lists of one owner the last counts. A reader sees a list as it was or as
+        it is, never a mixture. Counts lists.
         """
         ...
 
-    def retain(self, kind: ListKind, owners: IdColumn, *, started_at: datetime) -> int:
+    def retain(
+        self,
+        kind: ListKind,
+        owners: IdColumn,
+        *,
+        started_at: datetime,
+        fence: Fence | None = None,
+    ) -> int:
         """Close a complete run that started then: forget the lists of all but *owners*.
 
         What is left counts as covered by that run. Returns how many lists went.

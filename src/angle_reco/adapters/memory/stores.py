@@ -9,6 +9,8 @@ import attrs
 
 from angle_reco.domain import (
     CategoryId,
+    Fence,
+    FencedOffError,
     IdColumn,
     Interests,
     ListKind,
@@ -31,6 +33,20 @@ class _Kept:
     computed_at: datetime
 
 
+class _Fences:
+    """The newest run of each job that has written; its owner holds a lock."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+
+    def pass_(self, fence: Fence | None) -> None:
+        if fence is None:
+            return
+        if self._newest.get(fence.job, 0) > fence.number:
+            raise FencedOffError(fence.job)
+        self._newest[fence.job] = fence.number
+
+
 class MemoryInterestStore:
     """`InterestStore` in a dictionary."""
 
@@ -38,6 +54,7 @@ class MemoryInterestStore:
         self._lock = Lock()
         self._of: dict[UserId, dict[CategoryId, _Kept]] = {}
         self._covered_at: datetime | None = None
+        self._fences = _Fences()
 
     def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
         with self._lock:
@@ -52,7 +69,14 @@ class MemoryInterestStore:
             covered_at=covered_at,
         )
 
-    def write(self, interests: Interests, *, users: IdColumn, computed_at: datetime) -> Written:
+    def write(
+        self,
+        interests: Interests,
+        *,
+        users: IdColumn,
+        computed_at: datetime,
+        fence: Fence | None = None,
+    ) -> Written:
         fresh: dict[UserId, dict[CategoryId, UserInterest]] = {
             UserId(user_id): {} for user_id in users
         }
@@ -61,6 +85,7 @@ class MemoryInterestStore:
                 fresh[interest.user_id][interest.category_id] = interest
         changed = unchanged = 0
         with self._lock:
+            self._fences.pass_(fence)
             for user_id, by_category in fresh.items():
                 known = self._of.get(user_id, {})
                 kept = {}
@@ -83,8 +108,9 @@ class MemoryInterestStore:
                     self._of[user_id] = kept
         return Written(changed, unchanged)
 
-    def retain(self, users: IdColumn, *, started_at: datetime) -> int:
+    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
         with self._lock:
+            self._fences.pass_(fence)
             gone = self._of.keys() - set(users)
             self._covered_at = started_at
             return sum(len(self._of.pop(user_id)) for user_id in gone)
@@ -110,6 +136,7 @@ class MemoryListStore:
         self._lock = Lock()
         self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
         self._covered_at: dict[ListKind, datetime] = {}
+        self._fences = _Fences()
 
     def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
         with self._lock:
@@ -121,9 +148,11 @@ class MemoryListStore:
             if stored is not None
         }
 
-    def write(self, kind: ListKind, lists: Lists) -> Written:
+    def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
+        lists = lists.last_of_each()
         changed = 0
         with self._lock:
+            self._fences.pass_(fence)
             for place, owner in enumerate(lists.owners):
                 new = lists.stored(place)
                 old = self._lists[kind].get(owner)
@@ -132,8 +161,16 @@ class MemoryListStore:
                     changed += 1
         return Written(changed, len(lists) - changed)
 
-    def retain(self, kind: ListKind, owners: IdColumn, *, started_at: datetime) -> int:
+    def retain(
+        self,
+        kind: ListKind,
+        owners: IdColumn,
+        *,
+        started_at: datetime,
+        fence: Fence | None = None,
+    ) -> int:
         with self._lock:
+            self._fences.pass_(fence)
             gone = self._lists[kind].keys() - set(owners)
             for owner in gone:
                 del self._lists[kind][owner]

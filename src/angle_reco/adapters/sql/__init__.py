@@ -1,35 +1,29 @@
-"""SQL through SQLAlchemy Core; SQLite is the embedded default."""
+"""SQL through SQLAlchemy Core, on PostgreSQL and SQLite."""
 
-from angle_reco.adapters.sql.activity import SqlActivity
-from angle_reco.adapters.sql.catalog import SqlCatalog
-from angle_reco.adapters.sql.engine import check_engine, file_of, open_engine
+from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
+from angle_reco.adapters.sql.checking import Finding
+from angle_reco.adapters.sql.engine import Database, check_engine, file_of, open_engine
+from angle_reco.adapters.sql.host import HostSchema, SignInColumns
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
-from angle_reco.adapters.sql.interests import SqlInterestStore
-from angle_reco.adapters.sql.lists import SqlListStore
-from angle_reco.adapters.sql.migrations import (
-    migrate_down,
-    migrate_up,
-    require_schema,
-    schema_version,
-)
-from angle_reco.adapters.sql.schema import Tables
-from angle_reco.adapters.sql.users import SqlUsers
+from angle_reco.adapters.sql.migrations import include_object
+from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.storage import Storage
 
 __all__ = [
+    "DEFAULT_PREFIX",
+    "Database",
+    "Finding",
+    "HostSchema",
     "ImportOutcome",
     "Imported",
-    "SqlActivity",
-    "SqlCatalog",
-    "SqlInterestStore",
-    "SqlListStore",
-    "SqlUsers",
+    "SignInColumns",
+    "Storage",
     "Tables",
+    "add_sign_in_columns",
     "check_engine",
+    "drop_sign_in_columns",
     "file_of",
     "import_directory",
-    "migrate_down",
-    "migrate_up",
+    "include_object",
     "open_engine",
-    "require_schema",
-    "schema_version",
 ]

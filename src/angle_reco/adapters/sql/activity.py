@@ -1,4 +1,4 @@
-"""Bids and watches of the reference schema."""
+"""The bids and watches of a marketplace in SQL."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -7,10 +7,12 @@ from typing import Any
 import attrs
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from angle_reco.adapters.sql.dialect import among, columns_of, id_column, raw_id
-from angle_reco.adapters.sql.engine import reading, transaction
+from angle_reco.adapters.sql.bulk import read_columns
+from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
+from angle_reco.adapters.sql.engine import Database
+from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
     UNKNOWN_PRICE,
@@ -24,15 +26,14 @@ from angle_reco.domain import (
     Watch,
 )
 
-_ROWS_A_BATCH = 50_000
-
 
 @attrs.frozen
 class SqlActivity:
-    """`ActivityQueries` and `ActivityRecorder` on the reference schema."""
+    """`ActivityQueries` on a marketplace in SQL."""
 
-    engine: sa.Engine
+    database: Database
     tables: Tables
+    market: Market
     prices: PriceScale
 
     def interactions(
@@ -45,73 +46,68 @@ class SqlActivity:
     ) -> Iterator[Interactions]:
         ids = self.tables.ids
 
-        def happened(
-            kind: Activity, table: sa.Table, moment: sa.Column[Any]
-        ) -> sa.Select[tuple[Any, ...]]:
+        def happened(kind: Activity, table: sa.FromClause, moment: Any) -> sa.Select[Any]:
             query = sa.select(
-                raw_id(table.c.user_id, ids.user).label("user_id"),
-                raw_id(table.c.item_id, ids.item).label("item_id"),
-                sa.literal(kind.value).label("kind"),
-                sa.type_coerce(moment, sa.BigInteger).label("moment"),
+                table.c.user_id,
+                table.c.item_id,
+                sa.literal(kind.value, sa.SmallInteger).label("kind"),
+                moment,
             )
             if users is not None:
-                query = query.where(among(table.c.user_id, users))
+                query = query.where(self._among(table.c.user_id, users))
             if items is not None:
-                query = query.where(among(table.c.item_id, items))
+                query = query.where(self._among(table.c.item_id, items))
             return _within(query, moment, since, until)
 
-        bids, watches = self.tables.bids, self.tables.watches
-        # One statement is one snapshot, on every database.
-        query = sa.union_all(
-            happened(Activity.BID, bids, bids.c.placed_at),
-            happened(Activity.WATCH, watches, watches.c.watched_at),
-        )
-        with reading(self.engine) as connection:
-            result = connection.execution_options(yield_per=_ROWS_A_BATCH).execute(query)
-            for batch in result.partitions():
-                user_ids, item_ids, kinds, moments = columns_of(batch, 4)
-                yield Interactions(
-                    users=id_column(ids.user, user_ids),
-                    items=id_column(ids.item, item_ids),
-                    kinds=np.array(kinds, np.int8),
-                    moments=np.array(moments, np.int64),
-                )
+        (bids, placed_at), (watches, watched_at) = self._moments()
+        queries = [
+            happened(Activity.BID, bids, placed_at),
+            happened(Activity.WATCH, watches, watched_at),
+        ]
+        wires = [Wire.of_ids(ids.user), Wire.of_ids(ids.item), Wire.SMALL, Wire.MOMENT]
+        for user_ids, item_ids, kinds, moments in read_columns(self.database, queries, wires):
+            yield Interactions(
+                users=IdColumn(ids.user, user_ids),
+                items=IdColumn(ids.item, item_ids),
+                kinds=kinds.astype(np.int8),
+                moments=moments,
+            )
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Bid]:
-        bids = self.tables.bids.c
+        bids = self.market.bids.c
         query = (
             sa.select(bids.item_id, bids.amount, bids.placed_at)
             .where(bids.user_id == user_id)
-            .order_by(bids.placed_at.desc(), bids.item_id, bids.amount, bids.number)
+            .order_by(bids.placed_at.desc(), self._in_order(bids.item_id), bids.amount)
         )
-        with reading(self.engine) as connection:
-            rows = connection.execute(_within(query, bids.placed_at, since, until)).all()
         return [
             Bid(
                 user_id=user_id,
                 item_id=item_id,
-                amount=None if amount == UNKNOWN_PRICE else self.prices.to_money(amount),
+                amount=None if amount in (None, UNKNOWN_PRICE) else self.prices.to_money(amount),
                 placed_at=placed_at,
             )
-            for item_id, amount, placed_at in rows
+            for item_id, amount, placed_at in self.database.rows(
+                _within(query, bids.placed_at, since, until)
+            )
         ]
 
     def user_watchlist(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Watch]:
-        watches = self.tables.watches.c
+        watches = self.market.watches.c
         query = (
             sa.select(watches.item_id, watches.watched_at)
             .where(watches.user_id == user_id)
-            .order_by(watches.watched_at.desc(), watches.item_id)
+            .order_by(watches.watched_at.desc(), self._in_order(watches.item_id))
         )
-        with reading(self.engine) as connection:
-            rows = connection.execute(_within(query, watches.watched_at, since, until)).all()
         return [
             Watch(user_id=user_id, item_id=item_id, watched_at=watched_at)
-            for item_id, watched_at in rows
+            for item_id, watched_at in self.database.rows(
+                _within(query, watches.watched_at, since, until)
+            )
         ]
 
     def engaged_users(
@@ -122,7 +118,7 @@ class SqlActivity:
             *(
                 _within(
                     sa.select(table.c.item_id, table.c.user_id).where(
-                        among(table.c.item_id, items)
+                        self._among(table.c.item_id, items)
                     ),
                     moment,
                     None,
@@ -132,9 +128,8 @@ class SqlActivity:
             )
         )
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in item_ids}
-        with reading(self.engine) as connection:
-            for item_id, user_id in connection.execute(query):
-                engaged[item_id].add(user_id)
+        for item_id, user_id in self.database.rows(query):
+            engaged[item_id].add(user_id)
         return {item_id: frozenset(users) for item_id, users in engaged.items()}
 
     def touched_by(self, user_id: UserId, *, until: datetime | None = None) -> frozenset[ItemId]:
@@ -149,8 +144,7 @@ class SqlActivity:
                 for table, moment in self._moments()
             )
         )
-        with reading(self.engine) as connection:
-            return frozenset(ItemId(item_id) for item_id in connection.scalars(query))
+        return frozenset(ItemId(item_id) for (item_id,) in self.database.rows(query))
 
     def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
         counts = (
@@ -159,15 +153,32 @@ class SqlActivity:
             ).scalar_subquery()
             for table, moment in self._moments()
         )
-        with reading(self.engine) as connection:
-            bids, watches = connection.execute(sa.select(*counts)).one()
+        [(bids, watches)] = self.database.rows(sa.select(*counts))
         return bids, watches
 
+    def _moments(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+        bids, watches = self.market.bids, self.market.watches
+        return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
+
+    def _among(self, column: sa.ColumnElement[Any], ids: IdColumn) -> sa.ColumnElement[bool]:
+        return among(column, ids, ids.kind, self.database.dialect)
+
+    def _in_order(self, item_id: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return in_order(item_id, self.tables.ids.item, self.database.dialect)
+
+
+@attrs.frozen
+class SqlRecorder:
+    """`ActivityRecorder` on the reference schema."""
+
+    database: Database
+    tables: Tables
+    prices: PriceScale
+
     def record_bid(self, bid: Bid) -> bool:
-        bids = self.tables.bids
         amount = UNKNOWN_PRICE if bid.amount is None else self.prices.to_units(bid.amount, "amount")
         return self._insert_if_known(
-            bids,
+            self.tables.bids,
             user_id=bid.user_id,
             item_id=bid.item_id,
             amount=amount,
@@ -186,8 +197,7 @@ class SqlActivity:
     def remove_watch(self, user_id: UserId, item_id: ItemId) -> bool:
         watches = self.tables.watches
         gone = sa.delete(watches).where(watches.c.user_id == user_id, watches.c.item_id == item_id)
-        with transaction(self.engine) as connection:
-            return connection.execute(gone).rowcount > 0
+        return self.database.write(lambda connection: connection.execute(gone).rowcount > 0)
 
     def _insert_if_known(self, table: sa.Table, **values: object) -> bool:
         users, items = self.tables.users.c, self.tables.items.c
@@ -200,7 +210,7 @@ class SqlActivity:
             sa.exists().where(users.user_id == values["user_id"]),
             sa.exists().where(items.item_id == values["item_id"]),
         )
-        insert = sqlite.insert(table).from_select(list(values), row)
+        insert = upsert_into(table, self.database.dialect).from_select(list(values), row)
         if table is self.tables.watches:
             new = insert.excluded.watched_at
             insert = insert.on_conflict_do_update(
@@ -210,17 +220,12 @@ class SqlActivity:
             )
         else:
             insert = insert.on_conflict_do_nothing()
-        with transaction(self.engine) as connection:
-            return connection.execute(insert).rowcount > 0
-
-    def _moments(self) -> tuple[tuple[sa.Table, sa.Column[Any]], ...]:
-        bids, watches = self.tables.bids, self.tables.watches
-        return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
+        return self.database.write(lambda connection: connection.execute(insert).rowcount > 0)
 
 
 def _within(
     query: sa.Select[Any],
-    moment: sa.Column[Any],
+    moment: sa.ColumnElement[Any],
     since: datetime | None,
     until: datetime | None,
 ) -> sa.Select[Any]:

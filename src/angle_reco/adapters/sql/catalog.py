@@ -1,4 +1,4 @@
-"""Items of the reference schema."""
+"""The items of a marketplace in SQL."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -6,13 +6,18 @@ from functools import lru_cache
 from typing import Any
 
 import attrs
+import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.dialect import among, columns_of, json_ids
-from angle_reco.adapters.sql.engine import reading
+from angle_reco.adapters.sql.bulk import or_zero, read_at_once
+from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.dialect import IdList, among
+from angle_reco.adapters.sql.engine import Database
+from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Moment, Tables
 from angle_reco.domain import (
     NEVER,
+    NONE,
     OPEN_STATUSES,
     UNKNOWN_MOMENT,
     UNKNOWN_PRICE,
@@ -21,25 +26,26 @@ from angle_reco.domain import (
     Catalogue,
     IdColumn,
     IdIndex,
+    IdKind,
+    Int32s,
     ItemCard,
     ItemCategories,
     ItemId,
     PriceScale,
+    SchemaError,
     UserId,
-    from_micros,
     status_at,
     to_micros,
 )
 
-PUBLISHED = "published"
-
 
 @attrs.frozen
 class SqlCatalog:
-    """`CatalogQueries` on the reference schema."""
+    """`CatalogQueries` on a marketplace in SQL."""
 
-    engine: sa.Engine
+    database: Database
     tables: Tables
+    market: Market
     prices: PriceScale
 
     def may_be_open(
@@ -49,12 +55,17 @@ class SqlCatalog:
         until: datetime | None = None,
         counting: BidCounting = BidCounting.BIDS,
     ) -> Catalogue:
-        with reading(self.engine) as connection:
-            rows = connection.execute(self._open_items(at, until, counting)).all()
+        ids = self.tables.ids
+        query = self._open_items(at, until, counting)
+        of_item, of_category, of_seller = map(Wire.of_ids, (ids.item, ids.category, ids.user))
+        wires = [of_item, of_category, Wire.SMALL, of_seller, Wire.SMALL, Wire.INT, Wire.SMALL]
+        wires += [Wire.MOMENT, Wire.MOMENT, Wire.MOMENT, Wire.INT, Wire.INT]
         (
             item_ids,
             category_ids,
+            has_category,
             seller_ids,
+            has_seller,
             prices,
             status,
             starts_at,
@@ -62,23 +73,27 @@ class SqlCatalog:
             listed_at,
             bids,
             watchers,
-        ) = columns_of(rows, 10)
-        moment = to_micros(at)
-        return Catalogue.of_rows(
-            self.tables.ids,
-            item_ids=item_ids,
-            category_ids=category_ids,
-            seller_ids=seller_ids,
-            prices=[UNKNOWN_PRICE if price is None else price for price in prices],
-            is_published=[True] * len(rows),
-            status=[
-                _status(stated, moment, starts, ends).code
-                for stated, starts, ends in zip(status, starts_at, ends_at, strict=True)
-            ],
-            ends_at=[NEVER if ends is None else ends for ends in ends_at],
-            listed_at=[UNKNOWN_MOMENT if listed is None else listed for listed in listed_at],
-            bids=bids,
-            watchers=watchers,
+        ) = read_at_once(self.database, query, wires)
+        items = IdIndex.of(ids.item, IdColumn(ids.item, item_ids))
+        if len(items) < len(item_ids):
+            raise SchemaError("the select of items yields an item_id twice: each should come once")
+        order = np.argsort(items.codes(IdColumn(ids.item, item_ids)))
+        categories, category = _codes(ids.category, category_ids, has_category)
+        sellers, seller = _codes(ids.user, seller_ids, has_seller)
+        ends = np.where(ends_at == UNKNOWN_MOMENT, NEVER, ends_at)
+        return Catalogue(
+            items=items,
+            categories=categories,
+            category=category[order],
+            sellers=sellers,
+            seller=seller[order],
+            prices=prices[order],
+            is_published=np.ones(len(items), np.bool_),
+            status=_statuses(status, to_micros(at), starts_at, ends)[order],
+            ends_at=ends[order],
+            listed_at=listed_at[order],
+            bids=bids[order],
+            watchers=watchers[order],
         )
 
     def cards(
@@ -89,67 +104,90 @@ class SqlCatalog:
         until: datetime | None = None,
         viewer: UserId | None = None,
     ) -> Mapping[ItemId, ItemCard]:
-        query = _cards_query(self.tables, for_viewer=viewer is not None, as_of=until is not None)
-        wanted = json_ids(IdColumn.of(self.tables.ids.item, item_ids))
+        query = _cards_query(
+            self.market,
+            self.tables.ids.item,
+            self.database.dialect,
+            for_viewer=viewer is not None,
+            as_of=until is not None,
+        )
+        wanted = IdColumn.of(self.tables.ids.item, item_ids)
         values = {"wanted": wanted, "viewer": viewer, "until": until}
-        with reading(self.engine) as connection:
-            rows = connection.execute(query, values).all()
         moment = to_micros(at)
-        return {
-            item_id: ItemCard(
-                item_id=item_id,
-                title=title,
-                category_id=category_id,
-                seller_id=seller_id,
-                price=None if price is None else self.prices.to_money(price),
-                is_published=publication == PUBLISHED,
-                status=_status(stated, moment, starts_at, ends_at),
-                ends_at=None if ends_at is None else from_micros(ends_at),
-                listed_at=None if listed_at is None else from_micros(listed_at),
-                engaged=bool(engaged),
-            )
-            for (
-                item_id,
-                title,
-                category_id,
-                seller_id,
-                price,
-                publication,
-                stated,
-                starts_at,
-                ends_at,
-                listed_at,
-                engaged,
-            ) in rows
-        }
+        cards = {}
+        for row in self.database.rows(query, values):
+            card = self._card(row, moment)
+            if card.item_id in cards:
+                raise SchemaError(
+                    "the select of items yields an item_id twice: each should come once"
+                )
+            cards[card.item_id] = card
+        return cards
 
     def categories(self, items: IdColumn) -> ItemCategories:
+        kinds = self.tables.ids
         distinct = IdIndex.of(items.kind, items)
-        columns = self.tables.items.c
-        query = sa.select(columns.item_id, columns.category_id).where(
-            among(columns.item_id, distinct.ids), columns.category_id.is_not(None)
+        listed = self.market.items.c
+        query = sa.select(listed.item_id, listed.category_id).where(
+            among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
+            listed.category_id.is_not(None),
         )
-        with reading(self.engine) as connection:
-            known = {row.item_id: row.category_id for row in connection.execute(query)}
-        index, codes = IdIndex.of_nullable(
-            self.tables.ids.category, [known.get(item_id) for item_id in distinct.ids]
-        )
-        return ItemCategories(categories=index, codes=codes[distinct.codes(items)])
+        wires = [Wire.of_ids(kinds.item), Wire.of_ids(kinds.category)]
+        item_ids, category_ids = read_at_once(self.database, query, wires)
+        found = IdColumn(kinds.category, category_ids)
+        categories = IdIndex.of(kinds.category, found)
+        of_item = np.full(len(distinct), NONE, np.int32)
+        of_item[distinct.codes(IdColumn(kinds.item, item_ids))] = categories.codes(found)
+        return ItemCategories(categories=categories, codes=of_item[distinct.codes(items)])
 
     def total(self, *, until: datetime | None = None) -> int:
-        items = self.tables.items
-        query = sa.select(sa.func.count()).select_from(items).where(*_existing(items.c, until))
-        with reading(self.engine) as connection:
-            return connection.scalar(query) or 0
+        listed = self.market.items
+        query = sa.select(sa.func.count()).select_from(listed).where(*_existing(listed.c, until))
+        return int(self.database.scalar(query))
+
+    def _card(self, row: Any, moment: int) -> ItemCard:
+        (
+            item_id,
+            title,
+            category_id,
+            seller_id,
+            price,
+            is_published,
+            stated,
+            starts_at,
+            ends_at,
+            listed_at,
+            engaged,
+        ) = row
+        if stated is None:
+            status = status_at(
+                moment,
+                starts_at=UNKNOWN_MOMENT if starts_at is None else to_micros(starts_at),
+                ends_at=NEVER if ends_at is None else to_micros(ends_at),
+            )
+        else:
+            status = _STATUSES.get(stated, AuctionStatus.PAUSED)
+        return ItemCard(
+            item_id=item_id,
+            title=title or "",
+            category_id=category_id,
+            seller_id=seller_id,
+            price=None if price is None else self.prices.to_money(price),
+            is_published=bool(is_published),
+            status=status,
+            ends_at=ends_at,
+            listed_at=listed_at,
+            engaged=bool(engaged),
+        )
 
     def _open_items(
         self, at: datetime, until: datetime | None, counting: BidCounting
     ) -> sa.Select[Any]:
-        items, bids, watches = self.tables.items.c, self.tables.bids.c, self.tables.watches.c
-        open_statuses = sorted(status.value for status in OPEN_STATUSES)
+        ids, market = self.tables.ids, self.market
+        items, bids, watches = market.items.c, market.bids.c, market.watches.c
         is_open = (
-            items.publication_status == PUBLISHED,
-            sa.or_(items.auction_status.is_(None), items.auction_status.in_(open_statuses)),
+            items.is_published,
+            sa.or_(items.status.is_(None), items.status.in_(sorted(_OPEN_CODES))),
             sa.or_(items.ends_at.is_(None), items.ends_at > at),
             *_existing(items, until),
         )
@@ -163,7 +201,7 @@ class SqlCatalog:
             sa.select(
                 bids.item_id,
                 counted.label("bids"),
-                sa.func.max(bids.amount).label("highest"),
+                sa.func.max(bids.amount, type_=sa.BigInteger).label("highest"),
             )
             .where(bids.item_id.in_(open_ids), *_by(bids.placed_at, until))
             .group_by(bids.item_id)
@@ -175,16 +213,20 @@ class SqlCatalog:
             .group_by(watches.item_id)
             .subquery()
         )
+        price = _price(market, of_bids.c.highest, as_of=until is not None)
+        status = sa.case(_OPEN_CODES, value=items.status, else_=_FROM_TIMES)
         return (
             sa.select(
                 items.item_id,
-                items.category_id,
-                items.seller_id,
-                sa.func.coalesce(_known(of_bids.c.highest), items.starting_price),
-                items.auction_status,
-                sa.type_coerce(items.starts_at, sa.BigInteger),
-                sa.type_coerce(items.ends_at, sa.BigInteger),
-                sa.type_coerce(items.listed_at, sa.BigInteger),
+                or_zero(items.category_id, ids.category),
+                _is_known(items.category_id),
+                or_zero(items.seller_id, ids.user),
+                _is_known(items.seller_id),
+                sa.func.coalesce(price, UNKNOWN_PRICE),
+                status,
+                items.starts_at,
+                items.ends_at,
+                items.listed_at,
                 sa.func.coalesce(of_bids.c.bids, 0),
                 sa.func.coalesce(of_watches.c.watchers, 0),
             )
@@ -194,17 +236,49 @@ class SqlCatalog:
         )
 
 
+_STATUSES = {status.value: status for status in AuctionStatus}
+_OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
+_FROM_TIMES = -1
+"""In place of a status that is not stated."""
+
+
+def _statuses(
+    stated: np.ndarray, moment: int, starts_at: np.ndarray, ends_at: np.ndarray
+) -> np.ndarray:
+    """Return the code of each status, those not stated as `status_at` has them."""
+    scheduled, active, ended = (
+        AuctionStatus.SCHEDULED.code,
+        AuctionStatus.ACTIVE.code,
+        AuctionStatus.ENDED.code,
+    )
+    by_start = np.where(starts_at > moment, scheduled, active)
+    by_times = np.where(ends_at <= moment, ended, by_start)
+    return np.where(stated == _FROM_TIMES, by_times, stated).astype(np.int8)
+
+
+def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32s]:
+    """Return the index of the ids that are known and the code of each, NONE without one."""
+    known = is_known != 0
+    column = IdColumn(kind, ids[known])
+    index = IdIndex.of(kind, column)
+    codes = np.full(len(ids), NONE, np.int32)
+    codes[known] = index.codes(column)
+    return index, codes
+
+
 @lru_cache
-def _cards_query(tables: Tables, *, for_viewer: bool, as_of: bool) -> sa.Select[Any]:
+def _cards_query(
+    market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
+) -> sa.Select[Any]:
     """Return the statement for cards; building it anew takes longer than running it."""
-    items, bids, watches = tables.items.c, tables.bids.c, tables.watches.c
+    items, bids, watches = market.items.c, market.bids.c, market.watches.c
     until = sa.bindparam("until", type_=Moment) if as_of else None
     highest = (
-        sa.select(sa.func.max(bids.amount))
+        sa.select(sa.func.max(bids.amount, type_=sa.BigInteger))
         .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
         .scalar_subquery()
     )
-    engaged: sa.ColumnElement[bool] = sa.literal_column("0")
+    engaged: sa.ColumnElement[bool] = sa.false()
     if for_viewer:
         viewer = sa.bindparam("viewer", type_=bids.user_id.type)
         engaged = sa.or_(
@@ -219,19 +293,33 @@ def _cards_query(tables: Tables, *, for_viewer: bool, as_of: bool) -> sa.Select[
                 *_by(watches.watched_at, until),
             ),
         )
+    wanted = sa.bindparam("wanted", type_=IdList)
     return sa.select(
         items.item_id,
         items.title,
         items.category_id,
         items.seller_id,
-        sa.func.coalesce(_known(highest), items.starting_price),
-        items.publication_status,
-        items.auction_status,
-        sa.type_coerce(items.starts_at, sa.BigInteger),
-        sa.type_coerce(items.ends_at, sa.BigInteger),
-        sa.type_coerce(items.listed_at, sa.BigInteger),
+        _price(market, highest, as_of=as_of),
+        items.is_published,
+        items.status,
+        *(
+            sa.type_coerce(in_calendar(moment), Moment)
+            for moment in (items.starts_at, items.ends_at, items.listed_at)
+        ),
         engaged,
-    ).where(among(items.item_id, sa.bindparam("wanted", type_=sa.Text)), *_existing(items, until))
+    ).where(among(items.item_id, wanted, kind, dialect), *_existing(items, until))
+
+
+def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:
+    """Return what an item costs: what the host says, the highest bid, what it began with."""
+    items = market.items.c
+    ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
+    # As of a moment the host's own price may be a later one.
+    return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
+
+
+def _is_known(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.case((column.is_(None), 0), else_=1)
 
 
 def _existing(
@@ -242,22 +330,6 @@ def _existing(
 
 
 def _by(
-    moment: sa.Column[Any], until: datetime | sa.BindParameter[Any] | None
+    moment: sa.ColumnElement[Any], until: datetime | sa.BindParameter[Any] | None
 ) -> list[sa.ColumnElement[bool]]:
     return [] if until is None else [moment <= until]
-
-
-def _known(amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.func.nullif(amount, UNKNOWN_PRICE)
-
-
-def _status(
-    stated: str | None, moment: int, starts_at: int | None, ends_at: int | None
-) -> AuctionStatus:
-    if stated is not None:
-        return AuctionStatus(stated)
-    return status_at(
-        moment,
-        starts_at=UNKNOWN_MOMENT if starts_at is None else starts_at,
-        ends_at=NEVER if ends_at is None else ends_at,
-    )

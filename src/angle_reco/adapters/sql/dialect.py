@@ -1,39 +1,65 @@
-"""How ids in bulk go into statements and come out of rows."""
+"""How ids in bulk go into statements and come out of rows, on both databases."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from angle_reco.adapters.sql.schema import id_type
 from angle_reco.domain import IdColumn, IdKind
 
 
+class IdList(sa.types.TypeDecorator[IdColumn]):
+    """Ids as one parameter however many: an array, and a JSON array on SQLite."""
+
+    # Not Text: that would be cast from, at each row anew where no index helps.
+    impl = sa.types.NullType
+    cache_ok = True
+
+    def process_bind_param(self, value: IdColumn | None, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        return json_ids(value) if dialect.name == "sqlite" else array_literal(value)
+
+
 def among(
-    column: sa.ColumnElement[Any], ids: IdColumn | sa.BindParameter[Any]
+    column: sa.ColumnElement[Any],
+    ids: IdColumn | sa.BindParameter[Any],
+    kind: IdKind,
+    dialect: str,
 ) -> sa.ColumnElement[bool]:
-    """Return the condition that *column* is one of *ids*, as one parameter however many.
-
-    A parameter of the caller's own is given `json_ids` when the statement runs.
-    """
-    if isinstance(ids, IdColumn):
-        ids = sa.bindparam(None, json_ids(ids), sa.Text)
-    wanted = sa.func.json_each(ids).table_valued("value")
-    return sa.type_coerce(column, sa.Text).in_(sa.select(wanted.c.value))
+    """Return the condition that *column* is one of *ids*, or of a parameter for them."""
+    parameter = sa.bindparam(None, ids, IdList) if isinstance(ids, IdColumn) else ids
+    if dialect == "sqlite":
+        wanted = sa.func.json_each(parameter).table_valued("value")
+        return sa.type_coerce(column, sa.Text).in_(sa.select(wanted.c.value))
+    return column == sa.any_(_as_array(parameter, kind))
 
 
-def raw_id(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
-    """Return *column* as the driver has it, for `id_column`."""
-    return sa.type_coerce(column, sa.Text) if kind is IdKind.UUID else column
+def not_among(
+    column: sa.ColumnElement[Any], ids: IdColumn, kind: IdKind, dialect: str
+) -> sa.ColumnElement[bool]:
+    """Return the condition that *column* is none of *ids*."""
+    parameter = sa.bindparam(None, ids, IdList)
+    if dialect == "sqlite":
+        return ~among(column, ids, kind, dialect)
+    # A join with the array once, where ANY would look through it for every row.
+    kept = sa.func.unnest(_as_array(parameter, kind)).column_valued("kept")
+    return ~sa.exists().where(sa.type_coerce(kept, id_type(kind)) == column)
 
 
-def id_column(kind: IdKind, raw: Sequence[Any]) -> IdColumn:
-    """Return ids that were read by `raw_id` as a column."""
-    if kind is IdKind.UUID:
-        # One conversion for all of them: a UUID object a row would take longer than the query.
-        return IdColumn(kind, np.frombuffer(bytes.fromhex("".join(raw)), np.dtype("V16")))
-    return IdColumn.of(kind, raw)
+def in_order(column: sa.ColumnElement[Any], kind: IdKind, dialect: str) -> sa.ColumnElement[Any]:
+    """Return *column* to sort by: texts by code point, whatever the host's collation."""
+    is_text = kind is IdKind.TEXT and dialect == "postgresql"
+    return column.collate("C") if is_text else column
+
+
+def upsert_into(table: sa.Table, dialect: str) -> Any:
+    """Return an INSERT that can say what to do about rows that are there already."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def json_ids(ids: IdColumn) -> str:
@@ -46,6 +72,21 @@ def json_ids(ids: IdColumn) -> str:
     return json.dumps(ids.values.tolist(), ensure_ascii=False, separators=(",", ":"))
 
 
-def columns_of(rows: Iterable[Sequence[Any]], width: int) -> list[Sequence[Any]]:
-    """Return rows of *width* fields as one sequence a field."""
-    return list(zip(*rows, strict=True)) or [()] * width
+def _as_array(parameter: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
+    return sa.cast(parameter, ARRAY(id_type(kind)))
+
+
+def array_literal(ids: IdColumn) -> str:
+    """Return ids as PostgreSQL writes arrays."""
+    listed: Collection[str]
+    match ids.kind:
+        case IdKind.UUID:
+            listed = [raw.hex() for raw in ids.values.tolist()]
+        case IdKind.INT:
+            listed = list(map(str, ids.values.tolist()))
+        case IdKind.TEXT:
+            listed = [
+                '"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"'
+                for one in ids.values.tolist()
+            ]
+    return "{" + ",".join(listed) + "}"

@@ -7,37 +7,25 @@ transaction.
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeAlias
-from uuid import UUID
 
 import attrs
-import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from angle_reco.adapters.sql.csv_files import BadRow, find_files, read_rows
-from angle_reco.adapters.sql.engine import begin_writing, file_of, translated
+from angle_reco.adapters.sql.checking import require_version
+from angle_reco.adapters.sql.csv_files import BadRow, find_files
+from angle_reco.adapters.sql.engine import begin_writing, file_of
+from angle_reco.adapters.sql.errors import translated
 from angle_reco.adapters.sql.merging import Merged, merge
 from angle_reco.adapters.sql.migrations import create_schema, let_readers_in, require_schema
-from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import ImportFile, PriceScale, import_files
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is in all."""
-
-_ROWS_AT_ONCE = 20_000
+from angle_reco.adapters.sql.runs import one_at_a_time
+from angle_reco.adapters.sql.staging import Progress, stage
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain import ImportFile, import_files
 
 _log = logging.getLogger(__name__)
-
-_AS_STORED: dict[str, dict[str, str]] = {
-    "users": {"inserted_at": "created_at"},
-    "items": {"end_time": "ends_at", "inserted_at": "listed_at"},
-    "bids": {},
-    "watches": {"inserted_at": "watched_at"},
-}
-"""Columns of files that the reference schema names otherwise."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,9 +51,7 @@ class ImportOutcome:
 
 
 def import_directory(
-    engine: sa.Engine,
-    tables: Tables,
-    prices: PriceScale,
+    storage: Storage,
     directory: Path,
     *,
     skip_bad_rows: bool = False,
@@ -81,24 +67,28 @@ def import_directory(
             Nothing was stored.
         StorageError: The database cannot be used. Nothing was stored.
     """
-    files = find_files(directory, import_files(tables.ids, prices))
-    with _removed_unless_done(file_of(engine)):
-        outcome = _import(engine, tables, files, skip_bad_rows, progress)
+    database, tables = storage.database, storage.tables
+    files = find_files(directory, import_files(tables.ids, storage.prices))
+    require_version(database)
+    if database.is_postgres:
+        return _import(storage, files, skip_bad_rows, progress)
+    with _removed_unless_done(file_of(database.engine)):
+        outcome = _import(storage, files, skip_bad_rows, progress)
     # An import beside this one that failed may have removed the new file just before.
-    require_schema(engine, tables)
-    let_readers_in(engine)
+    require_schema(database, tables, None)
+    let_readers_in(database)
     return outcome
 
 
 def _import(
-    engine: sa.Engine,
-    tables: Tables,
+    storage: Storage,
     files: dict[str, tuple[ImportFile, Path]],
     skip_bad_rows: bool,
     progress: Progress,
 ) -> ImportOutcome:
+    database, tables = storage.database, storage.tables
     bad_rows: list[BadRow] = []
-    targets = {table.name: table for table in tables.reference}
+    targets = {table.name: table for table in tables.reference.tables.values()}
 
     def found_bad(row: BadRow) -> None:
         if not skip_bad_rows:
@@ -106,17 +96,25 @@ def _import(
         bad_rows.append(row)
 
     try:
-        with engine.connect() as connection:
+        with database.engine.connect() as connection:
             # Not back to the pool: the temporary tables go with the connection.
             connection.detach()
+            if database.is_postgres:
+                connection.exec_driver_sql("SET statement_timeout = 0")
             staged = {
-                name: _stage(connection, targets[name], file, path, found_bad, progress)
+                name: stage(connection, targets[name], file, path, found_bad, progress)
                 for name, (file, path) in files.items()
             }
             connection.commit()
             begin_writing(connection)
-            create_schema(connection, tables)
+            create_schema(connection, tables, None)
+            one_at_a_time(connection, tables.users)
             merged = merge(connection, tables, staged, found_bad, progress)
+            if database.is_postgres:
+                # Or the first job would be planned as if everything were empty.
+                quoted = connection.dialect.identifier_preparer.format_table
+                filled = ", ".join(map(quoted, tables.reference.tables.values()))
+                connection.exec_driver_sql(f"ANALYZE {filled}")
             connection.commit()
     except DBAPIError as error:
         raise translated(error) from error
@@ -136,41 +134,6 @@ def _imported(merged: Merged, bad: int) -> Imported:
         unchanged=merged.rows - merged.new - merged.updated,
         bad=bad,
     )
-
-
-def _stage(
-    connection: sa.Connection,
-    target: sa.Table,
-    file: ImportFile,
-    path: Path,
-    found_bad: Callable[[BadRow], None],
-    progress: Progress,
-) -> sa.Table:
-    """Read a file into a temporary table with the columns of *target*, and each row's line."""
-    columns = [target.c[_AS_STORED[file.name].get(name, name)] for name in file.columns]
-    table = sa.Table(
-        f"import_{file.name}",
-        sa.MetaData(),
-        sa.Column("line", sa.BigInteger, primary_key=True),
-        *(sa.Column(column.name, column.type) for column in columns),
-        sa.Column("file", sa.Text, server_default=path.name),
-        prefixes=["TEMPORARY"],
-    )
-    table.create(connection)
-    names = ", ".join(("line", *(column.name for column in columns)))
-    places = ", ".join("?" * (1 + len(columns)))
-    insert = f"INSERT INTO {table.name} ({names}) VALUES ({places})"  # noqa: S608 — constant names
-    rows: list[tuple[object, ...]] = []
-    for line, values, done, total in read_rows(file, path, found_bad):
-        rows.append((line, *(one.hex if isinstance(one, UUID) else one for one in values)))
-        if len(rows) == _ROWS_AT_ONCE:
-            connection.exec_driver_sql(insert, rows)
-            rows.clear()
-            progress(f"reading {path.name}", done, total)
-    if rows:
-        connection.exec_driver_sql(insert, rows)
-    progress(f"reading {path.name}", 1, 1)
-    return table
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 
 import attrs
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from angle_reco.adapters.sql.csv_files import BadRow
+from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.schema import Tables
 
 FoundBad: TypeAlias = Callable[[BadRow], None]
@@ -113,10 +113,8 @@ def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merg
     key, *others = columns
     before = _count(connection, table)
     # Rows with the same id are equal by now, so any of them will do.
-    query = (
-        sa.select(*columns.values()).where(_ALWAYS).group_by(columns[key]).order_by(columns[key])
-    )
-    insert = sqlite.insert(table).from_select(list(columns), query)
+    query = sa.select(*columns.values()).where(_ALWAYS).distinct().order_by(columns[key])
+    insert = upsert_into(table, connection.dialect.name).from_select(list(columns), query)
     new = insert.excluded
     values = {
         name: _larger(table.c[name], new[name]) if name in _NEVER_GOES_BACK else new[name]
@@ -143,7 +141,7 @@ def _add_bids(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Mer
     number = sa.func.row_number().over(partition_by=equal, order_by=stage.c.line) - 1
     query = sa.select(*equal, number).where(_ALWAYS).order_by(*equal)
     insert = (
-        sqlite.insert(bids)
+        upsert_into(bids, connection.dialect.name)
         .from_select(["item_id", "placed_at", "user_id", "amount", "number"], query)
         .on_conflict_do_nothing()
     )
@@ -158,8 +156,11 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
         sa.select(stage.c.item_id, stage.c.user_id, sa.func.min(stage.c.watched_at))
         .where(_ALWAYS)
         .group_by(stage.c.item_id, stage.c.user_id)
+        .order_by(stage.c.item_id, stage.c.user_id)
     )
-    insert = sqlite.insert(watches).from_select(["item_id", "user_id", "watched_at"], query)
+    insert = upsert_into(watches, connection.dialect.name).from_select(
+        ["item_id", "user_id", "watched_at"], query
+    )
     new = insert.excluded.watched_at
     insert = insert.on_conflict_do_update(
         index_elements=list(watches.primary_key),

@@ -1,129 +1,392 @@
-"""Creating the tables, and telling a database of ours from any other."""
+"""Bringing the tables to where this release expects them, and telling where they are."""
 
+import io
+import random
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.engine import reading, transaction
-from angle_reco.adapters.sql.schema import VERSION, Tables
-from angle_reco.adapters.sql.views import create_views
-from angle_reco.domain import IdKinds, SchemaError, StorageError
+from angle_reco.adapters.sql.additions import (
+    add_where_missing,
+    added_columns,
+    addition_statements,
+    dialect_named,
+    drop_columns,
+    removal_statements,
+    require_columns,
+)
+from angle_reco.adapters.sql.engine import Database, file_of
+from angle_reco.adapters.sql.host import HostSchema
+from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.views import view_names
+from angle_reco.domain import (
+    IdKind,
+    IdKinds,
+    ListKind,
+    SchemaError,
+    StorageError,
+    StorageUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0001"
+"""The revision that this release works with."""
+
+# Of squawk, a linter that many hosts run on migrations. Scores are millionths and codes
+# are small, by arrays of many; the version table is Alembic's.
+_LINTS_OF_UP = ("prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-text-field")
+# Dropping is what going down is about.
+_LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
+
+_LOCK_SECONDS = 0.2
+_TRIES = 300
+"""Somebody who reads for minutes is waited for: locks are asked for shortly, and often."""
+
+_REVISIONS = Path(__file__).parent / "revisions"
+
+# Alembic has one context for all threads of a process.
+_alembic = threading.Lock()
+
+_T = TypeVar("_T")
 
 
-def schema_version(engine: sa.Engine, tables: Tables) -> int | None:
-    """Return the version of the schema in a database, None where there is none of ours.
+def schema_version(database: Database, tables: Tables) -> str | None:
+    """Return the revision that a database is at, None where there is nothing of ours.
 
     Raises:
-        SchemaError: The ids there are of other kinds, or it was made by a later release.
+        SchemaError: The ids there are of other kinds, or a later release was here.
     """
-    if engine.dialect.name == "sqlite" and not _is_there(engine):
+    if not database.is_postgres and not _is_there(database.engine):
         return None
-    with reading(engine) as connection:
+    with database.reading() as connection:
         return _version(connection, tables)
 
 
-def require_schema(engine: sa.Engine, tables: Tables) -> None:
-    """Make sure that the database has our tables.
+def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
+    """Make sure that the database is where this release expects it.
 
     Raises:
-        SchemaError: It has not; the text says how to create them.
+        SchemaError: It is not; the text says what to do.
     """
-    if schema_version(engine, tables) is None:
+    version = schema_version(database, tables)
+    where = database.engine.url.database
+    if version == HEAD:
+        if host is not None and host.sign_ins is not None:
+            with database.reading() as connection:
+                require_columns(connection, host.sign_ins)
+        return
+    if version is not None:
         raise SchemaError(
-            f"{engine.url.database} holds no marketplace: bring one in with `angle-reco import"
-            " DIRECTORY`, or create the tables with `angle-reco migrate up`"
-            " (in Python: connect with migrate=True)"
+            f"the tables in {where} are at revision {version}, this release needs {HEAD}: run"
+            " `angle-reco migrate up`"
         )
+    if host is not None:
+        raise SchemaError(
+            f"{where} has no table {tables.version.fullname}: create our tables with"
+            " `angle-reco migrate up` (in Python: connect with migrate=True)"
+        )
+    raise SchemaError(
+        f"{where} holds no marketplace: bring one in with `angle-reco import"
+        " DIRECTORY`, or create the tables with `angle-reco migrate up`"
+        " (in Python: connect with migrate=True)"
+    )
 
 
-def migrate_up(engine: sa.Engine, tables: Tables) -> bool:
-    """Create whatever is missing of the schema; False when all of it was there.
+def migrate_up(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
+    """Bring the schema to HEAD; False when it was there.
+
+    Raises:
+        SchemaError: There are other tables already, which would be mixed with ours.
+        StorageUnavailableError: Somebody held a lock that is needed for minutes.
+    """
+    is_new = schema_version(database, tables) != HEAD and _patiently(
+        lambda: database.write(
+            lambda connection: create_schema(_locking_shortly(connection), tables, host)
+        )
+    )
+    if not database.is_postgres:
+        let_readers_in(database)
+    if host is None or host.sign_ins is None:
+        return is_new
+    columns = host.sign_ins
+
+    def add(connection: sa.Connection) -> bool:
+        _alone(_locking_shortly(connection), tables)
+        return add_where_missing(connection, tables, columns)
+
+    return _patiently(lambda: database.write(add)) or is_new
+
+
+def migrate_down(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
+    """Drop every table and view of ours with what is in them; False when none was there.
+
+    What was added to tables of the host's goes too; what they had themselves stays.
+    """
+    if not database.is_postgres and not _is_there(database.engine):
+        return False
+    columns = None if host is None else host.sign_ins
+
+    def drop(connection: sa.Connection) -> bool:
+        _alone(_locking_shortly(connection), tables)
+        if _version(connection, tables) is None:
+            return False
+        added = [] if columns is None else added_columns(connection, tables, columns)
+        _run("base", connection, tables, host)
+        tables.version.drop(connection)
+        if columns is not None:
+            # Last, so that those who write to the host's table wait for nothing else.
+            drop_columns(connection, columns, added)
+        return True
+
+    return _patiently(lambda: database.write(drop))
+
+
+def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
+    """Return the statements of `migrate_up` or `migrate_down`, to be run by somebody else."""
+    from alembic import command
+
+    written = io.StringIO()
+    config = _config(tables, host, dialect)
+    config.output_buffer = written
+    columns = None if host is None else host.sign_ins
+    if dialect == "postgresql":
+        ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
+        written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
+        written.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
+    with _alembic:
+        if is_up:
+            written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
+            command.upgrade(config, "head", sql=True)
+            if columns is not None:
+                # Apart, so that the host's table is locked for no longer than that takes.
+                added = addition_statements(dialect, tables, columns)
+                written.write(_as_script(["COMMIT", "BEGIN", *added]))
+        else:
+            written.write(_as_script(["BEGIN"]))
+            if columns is not None:
+                written.write(_as_script(removal_statements(dialect, tables, columns)))
+            command.downgrade(config, f"{HEAD}:base", sql=True)
+            name = sa.schema.DropTable(tables.version).compile(dialect=dialect_named(dialect))
+            written.write(_as_script([str(name).strip()]))
+    written.write("COMMIT;\n")
+    return written.getvalue()
+
+
+def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> bool:
+    """Bring the schema to HEAD within the caller's transaction; False when it was there.
+
+    Another process may just have done so.
 
     Raises:
         SchemaError: There are other tables already, which would be mixed with ours.
     """
-    is_new = schema_version(engine, tables) is None
-    if is_new:
-        with transaction(engine) as connection:
-            create_schema(connection, tables)
-    let_readers_in(engine)
-    return is_new
+    _alone(connection, tables)
+    version = _version(connection, tables)
+    if version is None:
+        _refuse_strangers(connection, tables, host)
+        if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
+            connection.execute(sa.schema.CreateSchema(tables.schema))
+    if version != HEAD:
+        _run("head", connection, tables, host)
+    return version != HEAD
 
 
-def let_readers_in(engine: sa.Engine) -> None:
-    """Have readers and a writer no longer wait for each other; the file remembers it.
+def include_object(
+    _: object,
+    name: str | None,
+    type_: str,
+    reflected: bool,
+    compare_to: object,
+    *,
+    prefix: str = DEFAULT_PREFIX,
+) -> bool:
+    """Have a host's `alembic revision --autogenerate` leave our tables alone.
+
+    It is Alembic's `include_object`, for `context.configure`; with another prefix of
+    tables, use `functools.partial(include_object, prefix=...)`.
+    """
+    is_ours = type_ == "table" and reflected and compare_to is None
+    return not (is_ours and name is not None and name.startswith(prefix))
+
+
+def let_readers_in(database: Database) -> None:
+    """Have readers and a writer of SQLite no longer wait for each other; the file remembers it.
 
     While somebody else uses the database, or where nobody can write to it, that stays
     for the next time.
     """
-    with suppress(StorageError), reading(engine) as connection:
+    with suppress(StorageError), database.reading() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
-def create_schema(connection: sa.Connection, tables: Tables) -> None:
-    """Create the schema in a database that holds none, within the caller's transaction.
+def _run(revision: str, connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+    from alembic import command
 
-    Another process may just have done so; then there is nothing to do.
+    config = _config(tables, host, connection.dialect.name)
+    config.attributes["connection"] = connection
+    with _alembic:
+        (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+
+
+def _config(tables: Tables, host: HostSchema | None, dialect: str) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_REVISIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(tables=tables, dialect=dialect, with_reference=host is None)
+    return config
+
+
+def _patiently(unit: Callable[[], _T]) -> _T:
+    """Return what *unit* returns, trying again while somebody else holds a lock."""
+    for _ in range(_TRIES):
+        try:
+            return unit()
+        except StorageUnavailableError as error:
+            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCKED:
+                raise
+            # Long enough for those who queued up behind us to get through.
+            time.sleep(random.uniform(0.5, 1.0))
+    return unit()
+
+
+_LOCKED = "55P03"
+
+
+def _alone(connection: sa.Connection, tables: Tables) -> None:
+    """Wait until nobody else migrates these tables, to the end of the transaction.
+
+    On SQLite whoever writes is alone anyway.
     """
-    if _version(connection, tables) is not None:
+    if connection.dialect.name == "postgresql":
+        name = f"{tables.schema or ''}.{tables.prefix}"
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+
+
+def _locking_shortly(connection: sa.Connection) -> sa.Connection:
+    """Have statements give up on locks soon: all others wait behind one who waits."""
+    if connection.dialect.name == "postgresql":
+        milliseconds = int(_LOCK_SECONDS * 1000)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+    return connection
+
+
+def _refuse_strangers(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+    inspector = sa.inspect(connection)
+    if tables.schema is not None and not inspector.has_schema(tables.schema):
         return
-    others = sa.inspect(connection).get_table_names()
+    there = {*inspector.get_table_names(tables.schema), *inspector.get_view_names(tables.schema)}
+    if connection.dialect.name == "sqlite" and host is None:
+        others = sorted(there)
+    else:
+        ours = {
+            *tables.own.tables.values(),
+            *(tables.reference.tables.values() if host is None else ()),
+        }
+        views = {name.rpartition(".")[2] for name in view_names(tables)}
+        others = sorted(there & {*(table.name for table in ours), *views})
     if others:
         names = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+        advice = (
+            "name a new file, or one that angle-reco made"
+            if connection.dialect.name == "sqlite"
+            else "choose another schema or prefix, or map your own tables with a HostSchema"
+        )
         raise SchemaError(
-            f"{connection.engine.url.database} holds other tables already ({names}):"
-            " name a new file, or one that angle-reco made"
+            f"{connection.engine.url.database} holds other tables already ({names}): {advice}"
         )
-    tables.metadata.create_all(connection)
-    create_views(connection, tables)
-    kinds = tables.ids
-    connection.execute(
-        sa.insert(tables.version).values(
-            version=VERSION,
-            user_ids=kinds.user.value,
-            item_ids=kinds.item.value,
-            category_ids=kinds.category.value,
-        )
-    )
-
-
-def migrate_down(engine: sa.Engine, tables: Tables) -> bool:
-    """Drop every table and view of ours with what is in them; False when none was there."""
-    if schema_version(engine, tables) is None:
-        return False
-    with transaction(engine) as connection:
-        for view in sa.inspect(connection).get_view_names():
-            if view.startswith("angle_reco_"):
-                quoted = connection.dialect.identifier_preparer.quote(view)
-                connection.exec_driver_sql(f"DROP VIEW {quoted}")
-        tables.metadata.drop_all(connection)
-    return True
 
 
 def _is_there(engine: sa.Engine) -> bool:
     """Return whether there is a file to look into: connecting would make one."""
     name = engine.url.database
-    return not name or name == ":memory:" or name.startswith("file:") or Path(name).exists()
+    return not name or name == ":memory:" or name.startswith("file:") or file_of(engine).exists()
 
 
-def _version(connection: sa.Connection, tables: Tables) -> int | None:
-    if not sa.inspect(connection).has_table(tables.version.name):
+def _version(connection: sa.Connection, tables: Tables) -> str | None:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(tables.version.name, schema=tables.schema):
         return None
-    row = connection.execute(sa.select(tables.version)).one_or_none()
-    if row is None:
-        raise SchemaError("the table angle_reco_version is empty: this is no database of ours")
-    kinds = IdKinds(user=row.user_ids, item=row.item_ids, category=row.category_ids)
-    if row.version > VERSION:
+    columns = {
+        column["name"] for column in inspector.get_columns(tables.version.name, tables.schema)
+    }
+    versions = (
+        connection.scalars(sa.select(tables.version.c.version_num)).all()
+        if "version_num" in columns
+        else []
+    )
+    if len(versions) != 1:
+        raise SchemaError(f"the table {tables.version.fullname} is none of this release's")
+    if versions[0] not in _KNOWN:
         raise SchemaError(
-            f"the schema has version {row.version}, this release knows up to {VERSION}:"
+            f"the schema is at revision {versions[0]}, which this release does not know:"
             " install a newer angle-reco"
         )
+    try:
+        kinds = _kinds(inspector, tables)
+    except sa.exc.NoSuchTableError as error:
+        raise SchemaError(
+            f"{tables.version.fullname} is there, but not the table {error}"
+        ) from None
     if kinds != tables.ids:
         raise SchemaError(
             f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}"
         )
-    return int(row.version)
+    return str(versions[0])
+
+
+_KNOWN = (HEAD,)
+
+
+def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:
+    """Return which kinds of ids the tables hold, by the types of their columns."""
+    interests = {
+        column["name"]: column["type"]
+        for column in inspector.get_columns(tables.interests.name, tables.schema)
+    }
+    of_items = {
+        column["name"]: column["type"]
+        for column in inspector.get_columns(tables.lists[ListKind.SIMILAR].name, tables.schema)
+    }
+    return IdKinds(
+        user=_kind(interests["user_id"]),
+        item=_kind(of_items["owner"]),
+        category=_kind(interests["category_id"]),
+    )
+
+
+def _kind(of: sa.types.TypeEngine[object]) -> IdKind:
+    match of:
+        case sa.BigInteger():
+            return IdKind.INT
+        case sa.Uuid() | sa.CHAR():
+            return IdKind.UUID
+        case _:
+            return IdKind.TEXT
+
+
+def _schema_statements(tables: Tables) -> list[str]:
+    if tables.schema is None:
+        return []
+    quoted = '"' + tables.schema.replace('"', '""') + '"'
+    literal = "'" + tables.schema.replace("'", "''") + "'"
+    # Unlike IF NOT EXISTS this asks for no right to create schemas where it is there.
+    return [
+        f"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
+        f" THEN CREATE SCHEMA {quoted}; END IF; END $$"
+    ]
+
+
+def _as_script(statements: list[str]) -> str:
+    return "".join(f"{statement};\n\n" for statement in statements)
 
 
 def _spelled(ids: IdKinds) -> str:

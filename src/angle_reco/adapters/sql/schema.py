@@ -1,17 +1,28 @@
-"""The tables: the reference schema of a marketplace, and the library's own."""
+"""The tables: the library's own, and the reference schema of a marketplace."""
 
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 
-from angle_reco.domain import AuctionStatus, IdKind, IdKinds, ListKind, from_micros, to_micros
+from angle_reco.domain import (
+    AuctionStatus,
+    IdKind,
+    IdKinds,
+    InvalidValueError,
+    ListKind,
+    from_micros,
+    to_micros,
+)
 
-VERSION = 1
-"""Of the library's own tables and the reference schema."""
+DEFAULT_PREFIX = "angle_reco_"
+
+_PREFIX = re.compile("[a-z][a-z0-9_]{0,29}")
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
@@ -32,10 +43,19 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return to_micros(value) if is_sqlite and value is not None else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return from_micros(value) if isinstance(value, int) else value
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return None if value is None else from_micros(value)
 
 
-_ID_TYPES: dict[IdKind, Callable[[], sa.types.TypeEngine[Any]]] = {
+class Units(sa.types.TypeDecorator[int]):
+    """An amount of money in units of the settings' scale; −1 is an unknown one."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+
+_TYPES: dict[IdKind, Callable[[], sa.types.TypeEngine[Any]]] = {
     IdKind.INT: sa.BigInteger,
     IdKind.UUID: sa.Uuid,
     # Ordered by code point everywhere: SQLite does so by itself.
@@ -43,83 +63,114 @@ _ID_TYPES: dict[IdKind, Callable[[], sa.types.TypeEngine[Any]]] = {
 }
 
 
+def id_type(kind: IdKind) -> sa.types.TypeEngine[Any]:
+    """Return the type of columns that hold ids of a kind."""
+    return _TYPES[kind]()
+
+
+def _prefix(value: object) -> str:
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        expected = "up to 30 lower-case letters, digits and underscores, a letter first"
+        raise InvalidValueError("prefix of tables", value, expected)
+    return value
+
+
+def _schema(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and 0 < len(value.encode()) <= 63):
+        return value
+    raise InvalidValueError("schema of tables", value, "the name of a schema, or None")
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Tables:
-    """The tables for one choice of id kinds; each such value has tables of its own."""
+    """The tables for one choice of id kinds, names and place; each such value has its own.
+
+    *own* holds the library's tables, *reference* those that stand for a host's. *version*
+    and *additions* belong to the migrations: where the schema is, and what they put into
+    tables of the host, to be taken out again.
+    """
 
     ids: IdKinds
-    metadata: sa.MetaData
+    schema: str | None
+    prefix: str
+    own: sa.MetaData
+    reference: sa.MetaData
     version: sa.Table
+    additions: sa.Table
     users: sa.Table
     items: sa.Table
     bids: sa.Table
     watches: sa.Table
+    sign_ins: sa.Table
     interests: sa.Table
     lists: dict[ListKind, sa.Table]
     coverage: sa.Table
+    fences: sa.Table
 
     @classmethod
-    def of(cls, ids: IdKinds) -> "Tables":
-        """Return the tables whose ids are of these kinds."""
-        metadata = sa.MetaData()
+    def of(
+        cls, ids: IdKinds, *, schema: str | None = None, prefix: str = DEFAULT_PREFIX
+    ) -> "Tables":
+        """Return the tables whose ids are of these kinds.
+
+        Raises:
+            InvalidValueError: The schema or the prefix makes no names.
+        """
+        schema, prefix = _schema(schema), _prefix(prefix)
+        own, reference = sa.MetaData(schema=schema), sa.MetaData(schema=schema)
         user_id, item_id, category_id = (
-            _ID_TYPES[kind] for kind in (ids.user, ids.item, ids.category)
+            _TYPES[kind] for kind in (ids.user, ids.item, ids.category)
         )
         return cls(
             ids=ids,
-            metadata=metadata,
+            schema=schema,
+            prefix=prefix,
+            own=own,
+            reference=reference,
+            # Alembic makes and fills this one.
             version=sa.Table(
-                "angle_reco_version",
-                metadata,
-                sa.Column("version", sa.Integer, primary_key=True),
-                sa.Column("user_ids", sa.Text, nullable=False),
-                sa.Column("item_ids", sa.Text, nullable=False),
-                sa.Column("category_ids", sa.Text, nullable=False),
+                f"{prefix}version",
+                sa.MetaData(schema=schema),
+                sa.Column("version_num", sa.String(32), primary_key=True),
+            ),
+            additions=sa.Table(
+                f"{prefix}additions", own, sa.Column("name", sa.Text, primary_key=True)
             ),
             users=sa.Table(
                 "users",
-                metadata,
+                reference,
                 sa.Column("user_id", user_id(), primary_key=True),
                 sa.Column("created_at", Moment),
                 sa.Column("last_sign_in_at", Moment),
                 sa.Column("sign_in_count", sa.BigInteger, nullable=False),
             ),
-            items=sa.Table(
-                "items",
-                metadata,
-                sa.Column("item_id", item_id(), primary_key=True),
-                sa.Column("category_id", category_id()),
-                sa.Column("seller_id", user_id()),
-                sa.Column("title", sa.Text, nullable=False),
-                sa.Column("starting_price", sa.BigInteger),
-                sa.Column("current_price", sa.BigInteger),
-                sa.Column("publication_status", sa.Text, nullable=False),
-                # None: it follows from the times.
-                sa.Column("auction_status", sa.Text),
-                sa.CheckConstraint(
-                    sa.column("auction_status").in_([status.value for status in AuctionStatus]),
-                    name="auction_status_is_known",
-                ),
-                sa.Column("starts_at", Moment),
-                sa.Column("ends_at", Moment),
-                sa.Column("listed_at", Moment),
-            ),
-            bids=_bids(metadata, user_id, item_id),
+            items=_items(reference, item_id, category_id, user_id),
+            bids=_bids(reference, user_id, item_id),
             watches=sa.Table(
                 "watches",
-                metadata,
+                reference,
                 sa.Column("item_id", item_id(), primary_key=True),
                 sa.Column("user_id", user_id(), primary_key=True),
                 sa.Column("watched_at", Moment, nullable=False),
                 sa.Index("watches_of_user", "user_id", "item_id"),
                 sqlite_with_rowid=False,
             ),
+            sign_ins=sa.Table(
+                f"{prefix}sign_ins",
+                own,
+                sa.Column("user_id", user_id(), primary_key=True),
+                sa.Column("last_sign_in_at", Moment, nullable=False),
+                sa.Column("sign_in_count", sa.BigInteger, nullable=False),
+                sqlite_with_rowid=False,
+                # Room on each page, so that counting on does not touch the index.
+                postgresql_with={"fillfactor": 70},
+            ),
             interests=sa.Table(
-                "angle_reco_user_interests",
-                metadata,
+                f"{prefix}user_interests",
+                own,
                 sa.Column("user_id", user_id(), primary_key=True),
                 sa.Column("category_id", category_id(), primary_key=True),
-                sa.Column("score", sa.Integer, nullable=False),
+                sa.Column("score", sa.BigInteger, nullable=False),
                 sa.Column("strength", sa.BigInteger, nullable=False),
                 sa.Column("interaction_count", sa.BigInteger, nullable=False),
                 sa.Column("last_interaction_at", Moment, nullable=False),
@@ -129,17 +180,23 @@ class Tables:
                 sqlite_with_rowid=False,
             ),
             lists={
-                ListKind.SIMILAR: _lists("angle_reco_similar_lists", metadata, item_id),
-                ListKind.PERSONAL: _lists("angle_reco_personal_lists", metadata, user_id),
+                ListKind.SIMILAR: _lists(f"{prefix}similar_lists", own, item_id, item_id),
+                ListKind.PERSONAL: _lists(f"{prefix}personal_lists", own, user_id, item_id),
                 ListKind.POPULAR: _lists(
-                    "angle_reco_popular_lists", metadata, _ID_TYPES[IdKind.TEXT]
+                    f"{prefix}popular_lists", own, _TYPES[IdKind.TEXT], item_id
                 ),
             },
             coverage=sa.Table(
-                "angle_reco_coverage",
-                metadata,
+                f"{prefix}coverage",
+                own,
                 sa.Column("kind", sa.Text, primary_key=True),
                 sa.Column("started_at", Moment, nullable=False),
+            ),
+            fences=sa.Table(
+                f"{prefix}fences",
+                own,
+                sa.Column("job", sa.Text, primary_key=True),
+                sa.Column("number", sa.BigInteger, nullable=False),
             ),
         )
 
@@ -153,10 +210,33 @@ class Tables:
             case ListKind.POPULAR:
                 return IdKind.TEXT
 
-    @property
-    def reference(self) -> tuple[sa.Table, ...]:
-        """Return the tables that stand for a host's own."""
-        return (self.users, self.items, self.bids, self.watches)
+
+def _items(
+    metadata: sa.MetaData,
+    item_id: Callable[[], sa.types.TypeEngine[Any]],
+    category_id: Callable[[], sa.types.TypeEngine[Any]],
+    user_id: Callable[[], sa.types.TypeEngine[Any]],
+) -> sa.Table:
+    return sa.Table(
+        "items",
+        metadata,
+        sa.Column("item_id", item_id(), primary_key=True),
+        sa.Column("category_id", category_id()),
+        sa.Column("seller_id", user_id()),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("starting_price", Units),
+        sa.Column("current_price", Units),
+        sa.Column("publication_status", sa.Text, nullable=False),
+        # None: it follows from the times.
+        sa.Column("auction_status", sa.Text),
+        sa.CheckConstraint(
+            sa.column("auction_status").in_([status.value for status in AuctionStatus]),
+            name="auction_status_is_known",
+        ),
+        sa.Column("starts_at", Moment),
+        sa.Column("ends_at", Moment),
+        sa.Column("listed_at", Moment),
+    )
 
 
 def _bids(
@@ -173,28 +253,37 @@ def _bids(
         sa.Column("item_id", item_id(), primary_key=True),
         sa.Column("placed_at", Moment, primary_key=True),
         sa.Column("user_id", user_id(), primary_key=True),
-        sa.Column("amount", sa.BigInteger, primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("amount", Units, primary_key=True),
+        sa.Column("number", sa.BigInteger, primary_key=True),
         sa.Index("bids_of_user", "user_id", "item_id", "placed_at"),
         sqlite_with_rowid=False,
     )
 
 
 def _lists(
-    name: str, metadata: sa.MetaData, owner: Callable[[], sa.types.TypeEngine[Any]]
+    name: str,
+    metadata: sa.MetaData,
+    owner: Callable[[], sa.types.TypeEngine[Any]],
+    item_id: Callable[[], sa.types.TypeEngine[Any]],
 ) -> sa.Table:
-    # Arrays in the order of the list, as JSON text; reasons and sources are codes,
-    # which the views spell out.
+    # Arrays in the order of the list, as JSON text on SQLite; those of the parts one after
+    # another; reasons and sources are codes, which the views spell out. The digest stands
+    # for all of a list, so that what is unchanged need not travel to be compared.
     return sa.Table(
         name,
         metadata,
         sa.Column("owner", owner(), primary_key=True),
-        sa.Column("items", sa.Text, nullable=False),
-        sa.Column("scores", sa.Text, nullable=False),
-        sa.Column("parts", sa.Text, nullable=False),
-        sa.Column("reasons", sa.Text, nullable=False),
-        sa.Column("sources", sa.Text, nullable=False),
-        sa.Column("by_hand", sa.Text),
+        sa.Column("items", _array(item_id()), nullable=False),
+        sa.Column("scores", _array(sa.Integer()), nullable=False),
+        sa.Column("parts", _array(sa.Integer()), nullable=False),
+        sa.Column("reasons", _array(sa.SmallInteger()), nullable=False),
+        sa.Column("sources", _array(sa.SmallInteger()), nullable=False),
+        sa.Column("by_hand", _array(sa.Boolean())),
         sa.Column("recipe", sa.Text, nullable=False),
+        sa.Column("digest", sa.Uuid, nullable=False),
         sa.Column("computed_at", Moment, nullable=False),
     )
+
+
+def _array(of: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    return sa.Text().with_variant(ARRAY(of), "postgresql")

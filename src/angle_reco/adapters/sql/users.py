@@ -1,4 +1,4 @@
-"""Users of the reference schema."""
+"""The host's users, and their sign-ins."""
 
 from datetime import datetime
 from typing import Any
@@ -6,91 +6,132 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.dialect import id_column, raw_id
-from angle_reco.adapters.sql.engine import reading, transaction
+from angle_reco.adapters.sql.bulk import read_at_once
+from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.dialect import in_order, upsert_into
+from angle_reco.adapters.sql.engine import Database
+from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Moment, Tables
-from angle_reco.domain import IdColumn, SignIns, UserId
+from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId
 
 
 @attrs.frozen
 class SqlUsers:
-    """`UserQueries` on the reference schema."""
+    """`UserQueries` on a marketplace in SQL."""
 
-    engine: sa.Engine
+    database: Database
     tables: Tables
+    market: Market
 
     def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
-        users = self.tables.users.c
+        kind, users = self.tables.ids.user, self.market.users.c
+        was_around = sa.func.coalesce(self._last_sign_in(until), users.created_at)
         query = (
-            sa.select(raw_id(users.user_id, self.tables.ids.user))
-            .where(
-                sa.func.coalesce(self._last_sign_in(until), users.created_at)
-                > sa.bindparam(None, moment, Moment)
-            )
-            .order_by(users.user_id)
+            sa.select(users.user_id)
+            .select_from(self._with_sign_ins())
+            .where(was_around > sa.bindparam(None, moment, Moment), *self._existing(until))
+            .order_by(in_order(users.user_id, kind, self.database.dialect))
         )
-        if until is not None:
-            query = query.where(self._exists_by(until))
-        with reading(self.engine) as connection:
-            return id_column(self.tables.ids.user, connection.scalars(query).all())
+        [ids] = read_at_once(self.database, query, [Wire.of_ids(kind)])
+        active = IdColumn(kind, ids)
+        if len(IdIndex.of(kind, active)) < len(active):
+            raise SchemaError("the select of users yields a user_id twice: each should come once")
+        return active
 
     def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
-        users = self.tables.users
-        last = users.c.last_sign_in_at
-        moment = sa.bindparam("at", at, Moment)
-        count = (
-            sa.update(users)
-            .where(users.c.user_id == user_id)
-            .values(
-                sign_in_count=users.c.sign_in_count + 1,
-                last_sign_in_at=sa.case((last > moment, last), else_=moment),
-            )
+        is_side_table = self.market.sign_ins.is_side_table
+        count = self._count_beside if is_side_table else self._count_in_columns
+        counting = count(user_id, at)
+        # Where a connection is lost while committing, nobody knows whether it was counted.
+        return self.database.write(
+            lambda connection: connection.execute(counting).rowcount > 0, is_repeatable=False
         )
-        with transaction(self.engine) as connection:
-            return connection.execute(count).rowcount > 0
 
     def sign_ins(self, user_id: UserId, *, until: datetime | None = None) -> SignIns | None:
-        users = self.tables.users.c
-        last = sa.type_coerce(self._last_sign_in(until), Moment)
-        query = sa.select(last, users.sign_in_count).where(users.user_id == user_id)
-        if until is not None:
-            query = query.where(self._exists_by(until))
-        with reading(self.engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else SignIns(last_at=row[0], count=row[1])
+        query = (
+            sa.select(
+                sa.type_coerce(in_calendar(self._last_sign_in(until)), Moment),
+                sa.func.coalesce(self.market.sign_ins.count, 0),
+            )
+            .select_from(self._with_sign_ins())
+            .where(self.market.users.c.user_id == user_id, *self._existing(until))
+        )
+        rows = self.database.rows(query)
+        return SignIns(last_at=rows[0][0], count=rows[0][1]) if rows else None
 
     def total(self, *, until: datetime | None = None) -> int:
-        query = sa.select(sa.func.count()).select_from(self.tables.users)
-        if until is not None:
-            query = query.where(self._exists_by(until))
-        with reading(self.engine) as connection:
-            return connection.scalar(query) or 0
+        query = sa.select(sa.func.count()).select_from(self.market.users)
+        return int(self.database.scalar(query.where(*self._existing(until))))
 
-    def _exists_by(self, until: datetime) -> sa.ColumnElement[bool]:
-        created = self.tables.users.c.created_at
-        return sa.or_(created.is_(None), created <= until)
+    def _count_in_columns(self, user_id: UserId, at: datetime) -> sa.Update:
+        into = self.market.sign_ins
+        is_later = into.last_at > sa.bindparam(None, at, Moment)
+        last = sa.case((is_later, into.stored_last), else_=into.to_store(at, self.database.dialect))
+        return (
+            sa.update(into.table)
+            .where(into.user_id == user_id)
+            .values(
+                {
+                    into.count.key: sa.func.coalesce(into.count, 0) + 1,
+                    into.stored_last.key: last,
+                }
+            )
+        )
+
+    def _count_beside(self, user_id: UserId, at: datetime) -> sa.Insert:
+        side, moment = self.tables.sign_ins, sa.bindparam(None, at, Moment)
+        known = (
+            sa.select(self.market.users.c.user_id, moment, sa.literal(1))
+            .where(self.market.users.c.user_id == user_id)
+            .limit(1)
+        )
+        insert = upsert_into(side, self.database.dialect).from_select(
+            ["user_id", "last_sign_in_at", "sign_in_count"], known
+        )
+        new = insert.excluded.last_sign_in_at
+        counting: sa.Insert = insert.on_conflict_do_update(
+            index_elements=[side.c.user_id],
+            set_={
+                "sign_in_count": side.c.sign_in_count + 1,
+                "last_sign_in_at": _later(side.c.last_sign_in_at, new),
+            },
+        )
+        return counting
+
+    def _with_sign_ins(self) -> sa.FromClause:
+        """Return the users, with their sign-ins where these are kept apart."""
+        users, counted = self.market.users, self.market.sign_ins
+        if counted.table is users:
+            return users
+        return users.outerjoin(counted.table, counted.user_id == users.c.user_id)
+
+    def _existing(self, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+        created = self.market.users.c.created_at
+        return [] if until is None else [sa.or_(created.is_(None), created <= until)]
 
     def _last_sign_in(self, until: datetime | None) -> sa.ColumnElement[Any]:
         """Return the last sign-in; where only a later one is known, the newest activity."""
-        users, bids, watches = self.tables.users.c, self.tables.bids.c, self.tables.watches.c
+        users, counted = self.market.users.c, self.market.sign_ins
+        last = counted.last_at
+        if counted.table is not self.market.users:
+            # A host often knows of one, too.
+            last = _later(users.last_sign_in_at, counted.last_at)
         if until is None:
-            return users.last_sign_in_at
+            return last
+        bids, watches = self.market.bids.c, self.market.watches.c
         newest = (
-            sa.select(sa.func.max(moment).label("moment"))
+            sa.select(sa.func.max(moment, type_=Moment))
             .where(user_id == users.user_id, moment <= until)
-            .correlate(self.tables.users)
+            .correlate(self.market.users)
+            .scalar_subquery()
             for user_id, moment in (
                 (bids.user_id, bids.placed_at),
                 (watches.user_id, watches.watched_at),
             )
         )
-        bid_at, watched_at = (one.scalar_subquery() for one in newest)
-        return sa.case(
-            (users.last_sign_in_at <= until, users.last_sign_in_at),
-            (users.last_sign_in_at.is_(None), None),
-            else_=sa.case(
-                (watched_at.is_(None), bid_at),
-                (bid_at > watched_at, bid_at),
-                else_=watched_at,
-            ),
-        )
+        return sa.case((last <= until, last), (last.is_(None), None), else_=_later(*newest))
+
+
+def _later(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the later of two moments, of a moment and null the moment."""
+    return sa.case((one.is_(None), other), (other.is_(None), one), (one > other, one), else_=other)

@@ -1,43 +1,75 @@
 """Views that show a row a suggestion, for people and reports."""
 
-import sqlalchemy as sa
-
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import REASONS, SOURCES, IdKind, ListKind, Reason, Source
 
 _VIEWS = {
-    ListKind.SIMILAR: ("angle_reco_item_similarities", "item_id", "similar_item_id"),
-    ListKind.PERSONAL: ("angle_reco_recommended_items", "user_id", "item_id"),
-    ListKind.POPULAR: ("angle_reco_popular_items", "category_id", "item_id"),
+    ListKind.SIMILAR: ("item_similarities", "item_id", "similar_item_id"),
+    ListKind.PERSONAL: ("recommended_items", "user_id", "item_id"),
+    ListKind.POPULAR: ("popular_items", "category_id", "item_id"),
 }
 
 
-def create_views(connection: sa.Connection, tables: Tables) -> None:
-    """Create the views; every name in them is a constant of this package."""
-    for kind, (view, owner, item) in _VIEWS.items():
-        connection.exec_driver_sql(
-            f"""
-            CREATE VIEW {view} AS
-            SELECT {_owner(tables, kind)} AS {owner},
-                   line.key + 1 AS rank,
-                   line.value AS {item},
-                   json_extract(lists.scores, '$[' || line.key || ']') / 1000000.0 AS score,
-                   {_spelled_out("reasons", REASONS)} AS reason,
-                   {_spelled_out("sources", SOURCES)} AS source,
-                   coalesce(json_extract(lists.by_hand, '$[' || line.key || ']'), 0) AS by_hand,
-                   strftime('%Y-%m-%dT%H:%M:%fZ', lists.computed_at / 1000000.0, 'unixepoch')
-                       AS computed_at
-              FROM {tables.lists[kind].name} AS lists, json_each(lists.items) AS line
-            """  # noqa: S608 — names and codes come from this module
-        )
+def view_names(tables: Tables) -> list[str]:
+    """Return the names of the views, with their schema, quoted."""
+    return [_quoted(tables, name) for name, _, _ in _VIEWS.values()]
 
 
-def _owner(tables: Tables, kind: ListKind) -> str:
+def view_statements(tables: Tables, dialect: str) -> list[str]:
+    """Return the statements that create the views; names are ours, or checked and quoted."""
+    as_rows = _of_sqlite if dialect == "sqlite" else _of_postgres
+    return [
+        f"CREATE VIEW {_quoted(tables, name)} AS\n{as_rows(tables, kind, owner, item)}"
+        for kind, (name, owner, item) in _VIEWS.items()
+    ]
+
+
+def _of_postgres(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
+    # Categories are written as text there, and all of them together as an empty one.
+    of = {IdKind.INT: "bigint", IdKind.UUID: "uuid"}.get(tables.ids.category)
+    is_other = kind is ListKind.POPULAR and of is not None
+    of_owner = f"nullif(lists.owner, '')::{of}" if is_other else "lists.owner"
+    return f"""SELECT {of_owner} AS {owner},
+       line.rank,
+       line.item AS {item},
+       line.score / 1000000.0 AS score,
+       {_spelled_out("line.reason", REASONS)} AS reason,
+       {_spelled_out("line.source", SOURCES)} AS source,
+       coalesce(lists.by_hand[line.rank], false) AS by_hand,
+       lists.computed_at
+  FROM {_quoted(tables, tables.lists[kind].name)} AS lists,
+       unnest(lists.items, lists.scores, lists.reasons, lists.sources)
+       WITH ORDINALITY AS line(item, score, reason, source, rank)"""  # noqa: S608 — see above
+
+
+def _of_sqlite(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
     # Categories are written as text there; UUIDs lose their dashes again, as items have them.
     is_text_of_uuid = kind is ListKind.POPULAR and tables.ids.category is IdKind.UUID
-    return "replace(lists.owner, '-', '')" if is_text_of_uuid else "lists.owner"
+    of_owner = "replace(lists.owner, '-', '')" if is_text_of_uuid else "lists.owner"
+
+    def at(column: str) -> str:
+        return f"json_extract(lists.{column}, '$[' || line.key || ']')"
+
+    return f"""SELECT {of_owner} AS {owner},
+       line.key + 1 AS rank,
+       line.value AS {item},
+       {at("scores")} / 1000000.0 AS score,
+       {_spelled_out(at("reasons"), REASONS)} AS reason,
+       {_spelled_out(at("sources"), SOURCES)} AS source,
+       coalesce({at("by_hand")}, 0) AS by_hand,
+       strftime('%Y-%m-%dT%H:%M:%fZ', lists.computed_at / 1000000.0, 'unixepoch') AS computed_at
+  FROM {_quoted(tables, tables.lists[kind].name)} AS lists, json_each(lists.items) AS line"""  # noqa: S608 — see above
 
 
-def _spelled_out(column: str, names: tuple[Reason, ...] | tuple[Source, ...]) -> str:
+def _spelled_out(code: str, names: tuple[Reason, ...] | tuple[Source, ...]) -> str:
     cases = " ".join(f"WHEN {name.code} THEN '{name.value}'" for name in names)
-    return f"CASE json_extract(lists.{column}, '$[' || line.key || ']') {cases} END"
+    return f"CASE {code} {cases} END"
+
+
+def _quoted(tables: Tables, name: str) -> str:
+    # The prefix is checked to make names that need no quotes.
+    full = name if name.startswith(tables.prefix) else f"{tables.prefix}{name}"
+    if tables.schema is None:
+        return full
+    schema = tables.schema.replace('"', '""')
+    return f'"{schema}".{full}'

@@ -44,7 +44,12 @@ _SPANS = [
 
 
 class ActivityQueriesContract(EveryIdKind):
-    """The promises of `ActivityQueries`; a subclass says how to *make* one."""
+    """The promises of `ActivityQueries`; a subclass says how to *make* one.
+
+    Where money is kept as binary fractions, *largest_amount* is what these still tell apart.
+    """
+
+    largest_amount = Decimal("99999999999999.9999")
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[ActivityQueries]:
@@ -208,7 +213,7 @@ class ActivityQueriesContract(EveryIdKind):
         assert list(found) == newest_first
 
     def test_an_amount_is_exact_and_may_be_unknown(self, after: After, sample: Sample) -> None:
-        amounts = [None, "0", "0.0001", "0.1", "19.9000", "100000000000000", "99999999999999.9999"]
+        amounts = [None, "0", "0.0001", "0.1", "19.9000", "100000000000000", self.largest_amount]
         bids = [sample.bid(0, 0, NOW - HOUR * age, amount) for age, amount in enumerate(amounts)]
 
         found = after(*bids).user_bids(sample.users[0])

@@ -9,6 +9,8 @@ import pytest
 
 from angle_reco.domain import (
     SCORE_TOLERANCE,
+    Fence,
+    FencedOffError,
     UserId,
     UserInterest,
 )
@@ -165,6 +167,20 @@ class InterestStoreContract(EveryIdKind):
         assert kept.interests == (new if is_news else old,)
         assert kept.computed_at == (NOW + HOUR if is_news else NOW)
 
+    def test_a_row_with_another_recipe_is_written(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        users, one = sample.user_column(sample.users[:1]), interest(sample)
+        old, new = (sample.interests([one], recipe=recipe) for recipe in ("old", 'ours: "été"'))
+        store.write(old, users=users, computed_at=NOW)
+
+        written = [store.write(new, users=users, computed_at=NOW + HOUR) for _ in range(2)]
+
+        kept = store.of(sample.users[0])
+        assert written == [Written(1, 0), Written(0, 1)]
+        assert kept is not None
+        assert (kept.recipe, kept.computed_at) == ('ours: "été"', NOW + HOUR)
+
     def test_small_steps_do_not_add_up_unseen(self, store: InterestStore, sample: Sample) -> None:
         scores = [500_000, 500_060, 500_120]
 
@@ -240,6 +256,29 @@ class InterestStoreContract(EveryIdKind):
         assert write(store, sample, [], users=[]) == Written(0, 0)
         assert store.totals().rows == 1
 
+    def test_a_user_who_is_named_several_times_counts_once(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [interest(sample, user=user) for user in range(2)]
+        several = [*sample.users[:2], *[sample.unknown_user] * 1_500, *sample.users[:3]]
+
+        written = [write(store, sample, interests, users=several) for _ in range(2)]
+        gone = store.retain(sample.user_column(several[1:-3] * 2), started_at=NOW)
+
+        assert written == [Written(2, 0), Written(0, 2)]
+        assert gone == 1
+        assert store.totals().rows == 1
+
+    def test_interests_of_users_that_were_not_named_are_left_out(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [interest(sample, user=user) for user in range(3)]
+
+        written = write(store, sample, interests, users=[sample.users[1], sample.unknown_user])
+
+        assert written == Written(1, 0)
+        assert [store.of(user) is None for user in sample.users[:3]] == [True, False, True]
+
     def test_many_users_are_written_at_once(self, store: InterestStore, sample: Sample) -> None:
         interests = [
             interest(sample, user=user, category=category)
@@ -313,6 +352,70 @@ class InterestStoreContract(EveryIdKind):
             owners=2, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
         )
 
+    def test_the_newest_run_of_a_job_may_write_as_often_as_it_likes(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        numbers = [0, 0, 1, 7, 7, 2**63 - 1]
+
+        for score, number in enumerate(numbers):
+            fence = Fence(job="refresh", number=number)
+            written = write(store, sample, [interest(sample, score=score * 1_000)], fence=fence)
+            gone = store.retain(
+                sample.user_column(sample.users), started_at=NOW + TICK * score, fence=fence
+            )
+
+            assert (written, gone) == (Written(1, 0), 0)
+        assert store.totals().covered_at == NOW + TICK * 5
+
+    def test_an_older_run_is_refused_and_leaves_everything_as_it_was(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        newer, older = (Fence(job="refresh", number=number) for number in (8, 7))
+        write(store, sample, [interest(sample)], fence=newer)
+        store.retain(sample.user_column(sample.users), started_at=NOW, fence=newer)
+        before = store.of(sample.users[0]), store.totals()
+
+        with pytest.raises(FencedOffError, match="newer run of refresh"):
+            write(store, sample, [interest(sample, score=7)], at=NOW + HOUR, fence=older)
+        with pytest.raises(FencedOffError, match="newer run of refresh"):
+            write(store, sample, [], users=[], at=NOW + HOUR, fence=older)
+        with pytest.raises(FencedOffError, match="newer run of refresh"):
+            store.retain(sample.user_column([]), started_at=NOW + HOUR, fence=older)
+
+        assert (store.of(sample.users[0]), store.totals()) == before
+
+    def test_a_run_that_wrote_nothing_new_counts_as_the_newest_too(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [], users=[], fence=Fence(job="refresh", number=2))
+
+        with pytest.raises(FencedOffError):
+            write(store, sample, [interest(sample)], fence=Fence(job="refresh", number=1))
+        store.retain(sample.user_column([]), started_at=NOW, fence=Fence(job="refresh", number=4))
+        with pytest.raises(FencedOffError):
+            write(store, sample, [interest(sample)], fence=Fence(job="refresh", number=3))
+
+        assert store.totals().rows == 0
+
+    def test_runs_of_other_jobs_and_writers_without_one_are_let_through(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        fences = [
+            Fence(job="refresh", number=9),
+            Fence(job="Refresh", number=1),
+            Fence(job="refresh ", number=1),
+            Fence(job="", number=0),
+            None,
+            Fence(job="refresh", number=9),
+        ]
+
+        written = [
+            write(store, sample, [interest(sample, score=score * 1_000)], fence=fence)
+            for score, fence in enumerate(fences)
+        ]
+
+        assert written == [Written(1, 0)] * len(fences)
+
 
 def interest(
     sample: Sample,
@@ -341,8 +444,11 @@ def write(
     *,
     users: Sequence[UserId] | None = None,
     at: datetime = NOW,
+    fence: Fence | None = None,
 ) -> Written:
     """Write interests, by default as all of the users that they are of."""
     if users is None:
         users = list(dict.fromkeys(one.user_id for one in interests))
-    return store.write(sample.interests(interests), users=sample.user_column(users), computed_at=at)
+    return store.write(
+        sample.interests(interests), users=sample.user_column(users), computed_at=at, fence=fence
+    )

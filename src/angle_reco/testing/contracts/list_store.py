@@ -7,6 +7,8 @@ import pytest
 
 from angle_reco.domain import (
     SCORE_TOLERANCE,
+    Fence,
+    FencedOffError,
     ListKind,
     Reason,
     Recipe,
@@ -202,6 +204,46 @@ class ListStoreContract(EveryIdKind):
         assert list(kept.lines) == (new if is_news else old)
         assert kept.computed_at == (NOW + HOUR if is_news else NOW)
 
+    def test_equal_lists_are_unchanged_and_parts_alone_are_no_news(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owners = sample.owners(kind)
+        lines = [line(sample, item=item, score=500_000 - item) for item in range(5)]
+        others = [attrs.evolve(one, parts=(0, one.score)) for one in lines]
+        store.write(kind, sample.lists(kind, dict.fromkeys(owners, lines)))
+
+        written = [
+            store.write(kind, sample.lists(kind, dict.fromkeys(owners, version), at=NOW + HOUR))
+            for version in (lines, others, lines)
+        ]
+
+        assert written == [Written(0, len(owners))] * 3
+        assert all(
+            (list(kept.lines), kept.computed_at) == (lines, NOW)
+            for kept in store.read(kind, owners).values()
+        )
+
+    def test_of_several_lists_of_one_owner_the_last_counts(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        first, second, third = sample.owners(kind)[:3]
+        several = [
+            (second, [line(sample, item=0)]),
+            (first, [line(sample, item=1), line(sample, item=2)]),
+            (second, []),
+            (third, [line(sample, item=3)]),
+            (second, [line(sample, item=4), line(sample, item=0)]),
+            (first, [line(sample, item=5)]),
+        ]
+
+        written = [store.write(kind, sample.lists(kind, several)) for _ in range(2)]
+
+        assert written == [Written(3, 0), Written(0, 3)]
+        assert {
+            owner: list(kept.lines)
+            for owner, kept in store.read(kind, [first, second, third]).items()
+        } == dict(several)
+
     def test_other_items_another_order_or_length_is_a_change(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
@@ -372,6 +414,93 @@ class ListStoreContract(EveryIdKind):
         assert store.totals(kind) == StoreTotals(
             owners=3, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
         )
+
+    def test_the_newest_run_of_a_job_may_write_as_often_as_it_likes(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        numbers = [0, 0, 1, 7, 7, 2**63 - 1]
+
+        for score, number in enumerate(numbers):
+            fence = Fence(job="compute", number=number)
+            lists = sample.lists(kind, {owner: [line(sample, score=score * 1_000)]})
+            written = store.write(kind, lists, fence=fence)
+            gone = store.retain(kind, lists.owners, started_at=NOW + TICK * score, fence=fence)
+
+            assert (written, gone) == (Written(1, 0), 0)
+        assert store.coverage(kind) == NOW + TICK * 5
+
+    def test_an_older_run_is_refused_and_leaves_everything_as_it_was(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        newer, older = (Fence(job="compute", number=number) for number in (8, 7))
+        owners = sample.owners(kind)
+        old, new = (
+            sample.lists(
+                kind, {owner: [line(sample, item=item)] for owner in owners[:count]}, at=at
+            )
+            for item, count, at in [(0, 2, NOW), (1, 3, NOW + HOUR)]
+        )
+        store.write(kind, old, fence=newer)
+        store.retain(kind, old.owners, started_at=NOW, fence=newer)
+        before = dict(store.read(kind, owners)), store.totals(kind)
+
+        with pytest.raises(FencedOffError, match="newer run of compute"):
+            store.write(kind, new, fence=older)
+        with pytest.raises(FencedOffError, match="newer run of compute"):
+            store.write(kind, sample.lists(kind, {}), fence=older)
+        with pytest.raises(FencedOffError, match="newer run of compute"):
+            store.retain(kind, old.owners.take([]), started_at=NOW + HOUR, fence=older)
+
+        assert (dict(store.read(kind, owners)), store.totals(kind)) == before
+
+    def test_a_run_that_wrote_nothing_new_counts_as_the_newest_too(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        some = sample.lists(kind, {sample.owners(kind)[0]: []})
+        store.write(kind, sample.lists(kind, {}), fence=Fence(job="compute", number=2))
+
+        with pytest.raises(FencedOffError):
+            store.write(kind, some, fence=Fence(job="compute", number=1))
+        store.retain(kind, some.owners, started_at=NOW, fence=Fence(job="compute", number=4))
+        with pytest.raises(FencedOffError):
+            store.write(kind, some, fence=Fence(job="compute", number=3))
+
+        assert store.totals(kind).owners == 0
+
+    def test_a_fence_holds_for_lists_of_every_kind(self, store: ListStore, sample: Sample) -> None:
+        nothing = {kind: sample.lists(kind, {}) for kind in ListKind}
+        store.write(
+            ListKind.SIMILAR, nothing[ListKind.SIMILAR], fence=Fence(job="compute", number=2)
+        )
+
+        for kind in ListKind:
+            with pytest.raises(FencedOffError):
+                store.write(kind, nothing[kind], fence=Fence(job="compute", number=1))
+
+    def test_runs_of_other_jobs_and_writers_without_one_are_let_through(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        fences = [
+            Fence(job="compute", number=9),
+            Fence(job="Compute", number=1),
+            Fence(job="compute ", number=1),
+            Fence(job="", number=0),
+            None,
+            Fence(job="compute", number=9),
+        ]
+
+        written = [
+            store.write(
+                kind,
+                sample.lists(kind, {owner: [line(sample, score=score * 1_000)]}),
+                fence=fence,
+            )
+            for score, fence in enumerate(fences)
+        ]
+
+        assert written == [Written(1, 0)] * len(fences)
 
 
 def line(sample: Sample, *, item: int = 0, score: int = 500_000) -> StoredLine:

@@ -1,7 +1,6 @@
 """What every `ActivityRecorder` promises."""
 
-from typing import Protocol
-
+import attrs
 import pytest
 
 from angle_reco.domain import (
@@ -23,12 +22,16 @@ from angle_reco.testing.contracts.samples import (
 )
 
 
-class RecordedActivity(ActivityQueries, ActivityRecorder, Protocol):
-    """Activity that can be recorded, and read again."""
+@attrs.frozen(kw_only=True)
+class RecordedActivity:
+    """The port under test, and activity as it is read again."""
+
+    recorder: ActivityRecorder
+    queries: ActivityQueries
 
 
 class ActivityRecorderContract(EveryIdKind):
-    """The promises of `ActivityRecorder`; a subclass says how to *make* one that also reads."""
+    """The promises of `ActivityRecorder`; a subclass says how to *make* one, and its reader."""
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[RecordedActivity]:
@@ -47,10 +50,10 @@ class ActivityRecorderContract(EveryIdKind):
             sample.bid(0, 0, NOW.astimezone(ELSEWHERE), "0"),
         ]
 
-        assert [activity.record_bid(bid) for bid in bids] == [True] * 3
+        assert [activity.recorder.record_bid(bid) for bid in bids] == [True] * 3
 
-        assert list(activity.user_bids(sample.users[0])) == bids
-        assert activity.totals() == (3, 0)
+        assert list(activity.queries.user_bids(sample.users[0])) == bids
+        assert activity.queries.totals() == (3, 0)
 
     @pytest.mark.parametrize("amount", [None, "0", "12.34"])
     def test_a_bid_that_is_there_stays_one(
@@ -58,18 +61,18 @@ class ActivityRecorderContract(EveryIdKind):
     ) -> None:
         bid = sample.bid(0, 0, NOW, amount)
 
-        changed = [activity.record_bid(bid) for _ in range(3)]
+        changed = [activity.recorder.record_bid(bid) for _ in range(3)]
 
         assert changed == [True, False, False]
-        assert activity.totals() == (1, 0)
+        assert activity.queries.totals() == (1, 0)
 
     def test_amounts_are_equal_by_value_and_moments_wherever_the_clock_hangs(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         changed = [
-            activity.record_bid(sample.bid(0, 0, NOW, "2.50")),
-            activity.record_bid(sample.bid(0, 0, NOW, "2.5")),
-            activity.record_bid(sample.bid(0, 0, NOW.astimezone(ELSEWHERE), "2.5000")),
+            activity.recorder.record_bid(sample.bid(0, 0, NOW, "2.50")),
+            activity.recorder.record_bid(sample.bid(0, 0, NOW, "2.5")),
+            activity.recorder.record_bid(sample.bid(0, 0, NOW.astimezone(ELSEWHERE), "2.5000")),
         ]
 
         assert changed == [True, False, False]
@@ -87,8 +90,8 @@ class ActivityRecorderContract(EveryIdKind):
             sample.bid(0, 0, NOW),
         ]
 
-        assert [activity.record_bid(bid) for bid in bids] == [True] * len(bids)
-        assert activity.totals() == (len(bids), 0)
+        assert [activity.recorder.record_bid(bid) for bid in bids] == [True] * len(bids)
+        assert activity.queries.totals() == (len(bids), 0)
 
     def test_a_bid_that_is_there_several_times_stays_so(
         self, make: Make[RecordedActivity], sample: Sample
@@ -96,17 +99,17 @@ class ActivityRecorderContract(EveryIdKind):
         bid = sample.bid(0, 0, NOW, "1")
         activity = make(users=sample.everyone, items=sample.everything, bids=[bid, bid])
 
-        assert activity.record_bid(bid) is False
-        assert activity.totals() == (2, 0)
+        assert activity.recorder.record_bid(bid) is False
+        assert activity.queries.totals() == (2, 0)
 
     @pytest.mark.parametrize("amount", ["-0.01", "NaN", "Infinity", "0.00001", "1e15"])
     def test_an_amount_that_is_none_is_refused(
         self, activity: RecordedActivity, sample: Sample, amount: str
     ) -> None:
         with pytest.raises(InvalidValueError, match="amount"):
-            activity.record_bid(sample.bid(0, 0, NOW, amount))
+            activity.recorder.record_bid(sample.bid(0, 0, NOW, amount))
 
-        assert activity.totals() == (0, 0)
+        assert activity.queries.totals() == (0, 0)
 
     def test_a_bid_of_or_on_something_unknown_changes_nothing(
         self, activity: RecordedActivity, sample: Sample
@@ -118,27 +121,29 @@ class ActivityRecorderContract(EveryIdKind):
             Bid(user_id=sample.unknown_user, item_id=sample.unknown_item, placed_at=NOW),
         ]
 
-        assert [activity.record_bid(bid) for bid in bids] == [False] * 3
-        assert activity.totals() == (0, 0)
+        assert [activity.recorder.record_bid(bid) for bid in bids] == [False] * 3
+        assert activity.queries.totals() == (0, 0)
 
     def test_a_watch_is_stored(self, activity: RecordedActivity, sample: Sample) -> None:
         watches = [sample.watch(0, 1, NOW + TICK), sample.watch(0, 0), sample.watch(0, 2)]
 
-        assert [activity.record_watch(watch) for watch in watches] == [True] * 3
+        assert [activity.recorder.record_watch(watch) for watch in watches] == [True] * 3
 
-        assert list(activity.user_watchlist(sample.users[0])) == watches
-        assert activity.totals() == (0, 3)
+        assert list(activity.queries.user_watchlist(sample.users[0])) == watches
+        assert activity.queries.totals() == (0, 3)
 
     def test_of_several_watches_the_earliest_stays(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         moments = [NOW, NOW, NOW + DAY, NOW - TICK, NOW, NOW.astimezone(ELSEWHERE) - HOUR]
 
-        changed = [activity.record_watch(sample.watch(0, 0, at)) for at in moments]
+        changed = [activity.recorder.record_watch(sample.watch(0, 0, at)) for at in moments]
 
         assert changed == [True, False, False, True, False, True]
-        assert list(activity.user_watchlist(sample.users[0])) == [sample.watch(0, 0, NOW - HOUR)]
-        assert seen(activity.interactions()) == expected([sample.watch(0, 0, NOW - HOUR)])
+        assert list(activity.queries.user_watchlist(sample.users[0])) == [
+            sample.watch(0, 0, NOW - HOUR)
+        ]
+        assert seen(activity.queries.interactions()) == expected([sample.watch(0, 0, NOW - HOUR)])
 
     def test_a_watch_of_or_on_something_unknown_changes_nothing(
         self, activity: RecordedActivity, sample: Sample
@@ -149,40 +154,42 @@ class ActivityRecorderContract(EveryIdKind):
             Watch(user_id=user, item_id=sample.unknown_item, watched_at=NOW),
         ]
 
-        assert [activity.record_watch(watch) for watch in watches] == [False] * 2
-        assert activity.totals() == (0, 0)
+        assert [activity.recorder.record_watch(watch) for watch in watches] == [False] * 2
+        assert activity.queries.totals() == (0, 0)
 
     def test_a_watch_can_be_forgotten(self, activity: RecordedActivity, sample: Sample) -> None:
         users, items = sample.users, sample.items
         for watch in (sample.watch(0, 0), sample.watch(0, 1), sample.watch(1, 0)):
-            activity.record_watch(watch)
-        activity.record_bid(sample.bid(0, 0))
+            activity.recorder.record_watch(watch)
+        activity.recorder.record_bid(sample.bid(0, 0))
 
-        assert activity.remove_watch(users[0], items[0]) is True
+        assert activity.recorder.remove_watch(users[0], items[0]) is True
 
-        assert activity.remove_watch(users[0], items[0]) is False
-        assert seen(activity.interactions()) == expected(
+        assert activity.recorder.remove_watch(users[0], items[0]) is False
+        assert seen(activity.queries.interactions()) == expected(
             [sample.watch(0, 1), sample.watch(1, 0), sample.bid(0, 0)]
         )
 
     def test_a_watch_that_was_forgotten_may_begin_again_later(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
-        activity.record_watch(sample.watch(0, 0, NOW))
-        activity.remove_watch(sample.users[0], sample.items[0])
+        activity.recorder.record_watch(sample.watch(0, 0, NOW))
+        activity.recorder.remove_watch(sample.users[0], sample.items[0])
 
-        assert activity.record_watch(sample.watch(0, 0, NOW + DAY)) is True
-        assert list(activity.user_watchlist(sample.users[0])) == [sample.watch(0, 0, NOW + DAY)]
+        assert activity.recorder.record_watch(sample.watch(0, 0, NOW + DAY)) is True
+        assert list(activity.queries.user_watchlist(sample.users[0])) == [
+            sample.watch(0, 0, NOW + DAY)
+        ]
 
     def test_what_nobody_watches_cannot_be_forgotten(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
-        activity.record_bid(sample.bid(0, 0))
+        activity.recorder.record_bid(sample.bid(0, 0))
 
         gone = [
-            activity.remove_watch(sample.users[0], sample.items[0]),
-            activity.remove_watch(sample.unknown_user, sample.items[0]),
-            activity.remove_watch(sample.users[0], sample.unknown_item),
+            activity.recorder.remove_watch(sample.users[0], sample.items[0]),
+            activity.recorder.remove_watch(sample.unknown_user, sample.items[0]),
+            activity.recorder.remove_watch(sample.users[0], sample.unknown_item),
         ]
 
         assert gone == [False] * 3
@@ -194,12 +201,12 @@ class ActivityRecorderContract(EveryIdKind):
         happened: list[Bid | Watch] = []
         for place in places:
             bid, watch = sample.bid(place, place), sample.watch(place, place, NOW + TICK)
-            assert activity.record_bid(bid)
-            assert activity.record_watch(watch)
+            assert activity.recorder.record_bid(bid)
+            assert activity.recorder.record_watch(watch)
             happened += [bid, watch]
 
-        assert activity.remove_watch(sample.users[3], sample.items[3])
+        assert activity.recorder.remove_watch(sample.users[3], sample.items[3])
 
-        assert seen(activity.interactions()) == expected(
+        assert seen(activity.queries.interactions()) == expected(
             one for one in happened if one != sample.watch(3, 3, NOW + TICK)
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
@@ -85,9 +85,12 @@ _IDS: dict[IdKind, tuple[object, ...]] = {
         "10",
         "7",
         "A",
+        "Z",
         "_",
         "a",
         'a,"b"\\',
+        "z",
+        "Ä",
         "é",
         "\uff5e",
         "😀",
@@ -107,6 +110,9 @@ KINDS = (
     IdKinds(user=IdKind.INT, item=IdKind.UUID, category=IdKind.TEXT),
 )
 """The choices of id kinds that each promise is tried with."""
+
+
+OwnedLines: TypeAlias = tuple[object, Sequence[StoredLine]]
 
 
 @attrs.frozen
@@ -213,7 +219,7 @@ class Sample:
         """Return items as a column."""
         return IdColumn.of(self.ids.item, items)
 
-    def interests(self, rows: Sequence[UserInterest]) -> Interests:
+    def interests(self, rows: Sequence[UserInterest], *, recipe: str = "") -> Interests:
         """Return single interests as columns."""
         users, user = IdIndex.of_nullable(self.ids.user, [row.user_id for row in rows])
         categories, category = IdIndex.of_nullable(
@@ -228,22 +234,24 @@ class Sample:
             strengths=np.array([row.strength for row in rows], np.int64),
             counts=np.array([row.interaction_count for row in rows], np.int64),
             last_at=np.array([to_micros(row.last_interaction_at) for row in rows], np.int64),
+            recipe=recipe,
         )
 
     def lists(
         self,
         kind: ListKind,
-        lists: Mapping[object, Sequence[StoredLine]],
+        lists: Mapping[object, Sequence[StoredLine]] | Sequence[OwnedLines],
         *,
         at: datetime = NOW,
         recipe: Recipe = RECIPE,
     ) -> Lists:
-        """Return lists by their owners as columns."""
-        lines = [line for one in lists.values() for line in one]
+        """Return lists as columns, with their owners, of whom each may have several."""
+        owned = list(lists.items()) if isinstance(lists, Mapping) else lists
+        lines = [line for _, one in owned for line in one]
         parts = np.array([line.parts for line in lines], np.int32)
         return Lists(
-            owners=self.owner_column(kind, lists),
-            offsets=np.cumsum([0, *(len(one) for one in lists.values())], dtype=np.int64),
+            owners=self.owner_column(kind, [owner for owner, _ in owned]),
+            offsets=np.cumsum([0, *(len(one) for _, one in owned)], dtype=np.int64),
             items=self.item_column(line.item_id for line in lines),
             scores=np.array([line.score for line in lines], np.int32),
             parts=parts.reshape(len(lines), len(recipe.weights)),

@@ -1,0 +1,295 @@
+"""Bulk data to and from PostgreSQL by COPY, columns at a time rather than a row at a time.
+
+Rows whose fields all have one width travel in COPY's binary format, where they are an
+array already. Rows with texts come in its text format, which splits quickly, and go in
+the binary one. The formats are those of the chapters "COPY" and "Message Formats" of
+PostgreSQL's manual.
+"""
+
+import re
+import struct
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import sqlalchemy as sa
+from psycopg import pq
+from psycopg.waiting import Ready, Wait
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+
+from angle_reco.adapters.sql.dialect import array_literal
+from angle_reco.adapters.sql.postgres import driver_of
+from angle_reco.domain import NEVER, UNKNOWN_MOMENT, IdColumn, IdKind, Int64s
+
+_ROWS_AT_ONCE = 100_000
+_BYTES_AT_ONCE = 2**20
+
+_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_END = b"\xff\xff"
+
+_YEAR_2000 = 946_684_800_000_000
+"""Where PostgreSQL's moments begin, in microseconds since 1970."""
+
+_DIALECT: sa.Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
+
+
+class Wire(Enum):
+    """How a field travels: the value is its numpy type, the big end first."""
+
+    INT = ">i8"
+    SMALL = ">i2"
+    MOMENT = ">i8 since 2000"
+    UUID = "V16"
+    TEXT = "O"
+
+    @classmethod
+    def of_ids(cls, kind: IdKind) -> "Wire":
+        """Return how ids of a kind travel."""
+        return {IdKind.INT: cls.INT, IdKind.UUID: cls.UUID, IdKind.TEXT: cls.TEXT}[kind]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the numpy type of a field as it travels."""
+        return np.dtype(self.value.split()[0])
+
+
+def copy_columns(
+    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
+) -> Iterator[list[npt.NDArray[Any]]]:
+    """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
+
+    Only moments may be null. Ids come as an `IdColumn` has them, moments in microseconds
+    since 1970: without an end as NEVER, without a beginning or null as UNKNOWN_MOMENT.
+    """
+    is_text = Wire.TEXT in wires
+    sent = [_sent(query, wires, is_text=is_text) for query in queries]
+    compiled = (sent[0] if len(sent) == 1 else sa.union_all(*sent)).compile(
+        dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
+    )
+    how = "text" if is_text else "binary"
+    command = f"COPY ({compiled}) TO STDOUT (FORMAT {how})"
+    parse = _columns_of_text if is_text else _columns_of_bytes
+    with driver_of(connection) as raw:
+        # COPY takes no parameters, so the driver writes them into the statement, quoted.
+        values = {
+            name: array_literal(value) if isinstance(value, IdColumn) else value
+            for name, value in compiled.construct_params().items()
+        }
+        statement = psycopg.ClientCursor(raw).mogrify(command, values)
+        for rows in _copied_out(raw, statement.encode(raw.info.encoding)):
+            yield parse(rows, wires)
+
+
+def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes]) -> None:
+    """Copy rows, each in the binary format, into a table."""
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    name = _DIALECT.identifier_preparer.format_table(table)
+    into = f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)"
+    with driver_of(connection) as raw, raw.cursor() as cursor, cursor.copy(into) as copy:
+        block, size = [_HEADER], 0
+        for row in rows:
+            block.append(row)
+            size += len(row)
+            if size > _BYTES_AT_ONCE:
+                copy.write(b"".join(block))
+                block, size = [], 0
+        copy.write(b"".join([*block, _END]))
+
+
+def _sent(query: sa.Select[Any], wires: Sequence[Wire], *, is_text: bool) -> sa.Select[Any]:
+    """Return *query* with its columns cast to what travels."""
+    columns: list[sa.ColumnElement[Any]] = []
+    for column, wire in zip(query.selected_columns, wires, strict=True):
+        sent: sa.ColumnElement[Any]
+        match wire:
+            case Wire.TEXT:
+                columns.append(sa.cast(column, sa.Text))
+                continue
+            case Wire.INT:
+                sent, send = sa.cast(column, sa.BigInteger), sa.func.int8send
+            case Wire.SMALL:
+                sent, send = sa.cast(column, sa.SmallInteger), sa.func.int2send
+            case Wire.MOMENT:
+                moment = sa.cast(column, sa.TIMESTAMP(timezone=True))
+                sent = sa.func.coalesce(moment, sa.literal_column("'-infinity'::timestamptz"))
+                send = sa.func.timestamptz_send
+            case Wire.UUID:
+                sent, send = sa.cast(column, sa.Uuid), sa.func.uuid_send
+        # Among texts what has one width travels as the digits of its bytes.
+        columns.append(sa.func.encode(send(sent), "hex") if is_text else sent)
+    sending: sa.Select[Any] = query.with_only_columns(*columns, maintain_column_froms=True)
+    return sending
+
+
+def _copied_out(connection: psycopg.Connection[Any], statement: bytes) -> Iterator[list[bytes]]:
+    """Yield what COPY sends, a row each, some at a time.
+
+    The driver's own loop takes longer over each row than the server does.
+    """
+    connection.wait(_started(connection.pgconn, statement))
+    is_done = False
+    while not is_done:
+        rows, is_done = connection.wait(_some_rows(connection.pgconn))
+        if rows:
+            yield rows
+
+
+def _started(pgconn: pq.abc.PGconn, statement: bytes) -> Generator[Wait, Ready | int, None]:
+    pgconn.send_query(statement)
+    while pgconn.flush():
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
+    result = yield from _result(pgconn)
+    if result is None or result.status != pq.ExecStatus.COPY_OUT:
+        yield from _failed(pgconn, result)
+
+
+def _some_rows(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, tuple[list[bytes], bool]]:
+    rows: list[bytes] = []
+    get, add = pgconn.get_copy_data, rows.append
+    while len(rows) < _ROWS_AT_ONCE:
+        size, row = get(1)
+        if size > 0:
+            add(bytes(row))
+        elif size == 0:
+            yield from _readable(pgconn)
+        else:
+            result = yield from _result(pgconn)
+            if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+                yield from _failed(pgconn, result)
+            while (yield from _result(pgconn)) is not None:
+                pass
+            return rows, True
+    return rows, False
+
+
+def _result(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, pq.abc.PGresult | None]:
+    while pgconn.is_busy():
+        yield from _readable(pgconn)
+    return pgconn.get_result()
+
+
+def _readable(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, None]:
+    while not (yield Wait.R):
+        pass
+    pgconn.consume_input()
+
+
+def _failed(
+    pgconn: pq.abc.PGconn, result: pq.abc.PGresult | None
+) -> Generator[Wait, Ready | int, None]:
+    """Raise the server's error, once it has said all it has to say."""
+    while (yield from _result(pgconn)) is not None:
+        pass
+    if result is None:
+        raise psycopg.OperationalError("the server ended a copy without a result")
+    raise psycopg.errors.error_from_result(result)
+
+
+def _columns_of_bytes(rows: list[bytes], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    if rows[0].startswith(_HEADER):
+        rows[0] = rows[0][len(_HEADER) :]
+    if rows[-1] == _END:
+        rows.pop()
+    row = _row_dtype(wires)
+    read = np.frombuffer(b"".join(rows), row)
+    return [_arrived(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
+
+
+def _columns_of_text(rows: list[bytes], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    text = b"".join(rows).decode()
+    fields = text.replace("\n", "\t").split("\t")
+    fields.pop()
+    columns: list[npt.NDArray[Any]] = []
+    for place, wire in enumerate(wires):
+        column = fields[place :: len(wires)]
+        if wire is Wire.TEXT:
+            if "\\" in text:
+                column = [_ESCAPED.sub(_unescaped, one) for one in column]
+            columns.append(np.array(column, np.dtypes.StringDType()))
+        else:
+            columns.append(
+                _arrived(np.frombuffer(bytes.fromhex("".join(column)), wire.dtype), wire)
+            )
+    return columns
+
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[1], found[1])
+
+
+def _arrived(column: npt.NDArray[Any], wire: Wire) -> npt.NDArray[Any]:
+    match wire:
+        case Wire.INT | Wire.SMALL:
+            return column.astype(np.int64)
+        case Wire.MOMENT:
+            moments = column.astype(np.int64)
+            known = (moments != NEVER) & (moments != UNKNOWN_MOMENT)
+            moments[known] += _YEAR_2000
+            return moments
+        case _:
+            return np.ascontiguousarray(column)
+
+
+def _row_dtype(wires: Sequence[Wire]) -> np.dtype[Any]:
+    """Return a row of fields of one width: how many there are, and the size before each."""
+    parts: list[tuple[str, Any]] = [("count", ">i2")]
+    for place, wire in enumerate(wires):
+        parts += [(f"size{place}", ">i4"), (f"field{place}", wire.dtype)]
+    return np.dtype(parts)
+
+
+def rows_of(columns: Sequence[IdColumn | tuple[Wire, Int64s]]) -> Iterator[bytes]:
+    """Yield columns of equal length as rows in the binary format: ids, integers and moments."""
+    sent = [
+        (Wire.of_ids(one.kind), one.values) if isinstance(one, IdColumn) else one for one in columns
+    ]
+    if all(wire is not Wire.TEXT for wire, _ in sent):
+        rows = np.empty(len(sent[0][1]), _row_dtype([wire for wire, _ in sent]))
+        rows["count"] = len(sent)
+        for place, (wire, values) in enumerate(sent):
+            rows[f"size{place}"] = wire.dtype.itemsize
+            rows[f"field{place}"] = _departing(values, wire)
+        yield rows.tobytes()
+        return
+    head = struct.pack("!h", len(sent))
+    for fields in zip(*(with_sizes(values, wire) for wire, values in sent), strict=True):
+        yield head + b"".join(fields)
+
+
+def _departing(values: npt.NDArray[Any], wire: Wire) -> npt.NDArray[Any]:
+    return values - _YEAR_2000 if wire is Wire.MOMENT else values
+
+
+def with_sizes(values: npt.NDArray[Any], wire: Wire) -> Sequence[bytes]:
+    """Return each value with its size before it."""
+    if wire is Wire.TEXT:
+        encoded = [one.encode() for one in values.tolist()]
+        return [struct.pack("!i", len(one)) + one for one in encoded]
+    return _cut(elements(_departing(values, wire), wire.dtype), 4 + wire.dtype.itemsize)
+
+
+def elements(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bytes:
+    """Return values of one width with the size of each before it, as arrays have them."""
+    sized = np.empty(len(values), np.dtype([("size", ">i4"), ("value", dtype)]))
+    sized["size"] = dtype.itemsize
+    sized["value"] = values
+    return sized.tobytes()
+
+
+def _cut(data: bytes, width: int) -> list[bytes]:
+    """Return *data* in pieces of one width."""
+    return [data[first : first + width] for first in range(0, len(data), width)]
+
+
+def array_head(oid: int, length: int) -> bytes:
+    """Return what stands before the elements of an array of one dimension."""
+    return struct.pack("!iiIii", 1, 0, oid, length, 1) if length else struct.pack("!iiI", 0, 0, oid)

@@ -1,0 +1,62 @@
+"""What a database refuses becomes an error of our own, by its code and never by class alone."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from angle_reco.domain import (
+    SchemaError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+
+
+def translated(error: DBAPIError | TimeoutError) -> StorageError:
+    """Return the error of ours for what a database refused."""
+    if isinstance(error, TimeoutError):
+        return StorageUnavailableError("every connection to the database is in use")
+    if isinstance(error.orig, sqlite3.Error):
+        return _of_sqlite(error.orig)
+    return _of_postgres(error)
+
+
+def _of_sqlite(error: sqlite3.Error) -> StorageError:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return StorageFullError()
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return SchemaError(f"the file is no database of SQLite ({error})")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StorageError(f"the database cannot be written to ({error})")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StorageUnavailableError(
+                "the database is being written to by another process, and stayed so"
+            )
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR:
+            return StorageUnavailableError(f"the database cannot be opened ({error})")
+        case _:
+            # The statement and its values stay out of the text: they may be personal.
+            return StorageError(f"the database refused a statement ({error})")
+
+
+def _of_postgres(error: DBAPIError) -> StorageError:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    # The details of a message may quote rows, its first line does not.
+    said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+    said = said or " ".join(str(error.orig).split())
+    match state[:2], state:
+        case "53", "53100":
+            return StorageFullError()
+        case _, "57014" | "55P03":
+            return StorageUnavailableError("the database did not answer in time")
+        case _, "25006":
+            return StorageUnavailableError(f"the database takes no writes now ({said})")
+        case _, "42P01" | "42703" | "3F000" | "42883":
+            return SchemaError(f"the database is not as it should be ({said})")
+        case _, "42501":
+            return StorageError(f"the database's user may not do this ({said})")
+        case (("08" | "53" | "57" | "40" | ""), _):
+            return StorageUnavailableError(f"the database does not answer ({said})")
+        case _:
+            return StorageError(f"the database refused a statement ({said})")

@@ -1,0 +1,181 @@
+"""The host's own tables as the source: what each labelled select may and must hold."""
+
+from enum import Enum
+from typing import Any, TypeAlias
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.sql.selectable import SelectBase
+
+from angle_reco.domain import IdKind, IdKinds, InvalidValueError, SchemaError
+
+Query: TypeAlias = SelectBase
+"""A select with labelled columns: `sa.select`, a union of such, or `sa.text(…).columns(…)`."""
+
+
+class Holds(Enum):
+    """What a labelled column holds; the value is how an error calls it."""
+
+    USER_ID = "ids of users"
+    ITEM_ID = "ids of items"
+    CATEGORY_ID = "ids of categories"
+    MOMENT = "moments (timestamps)"
+    MONEY = "amounts (numbers)"
+    YES_OR_NO = "booleans"
+    WORDS = "texts"
+
+    def kind(self, ids: IdKinds) -> IdKind | None:
+        """Return which kind of ids these are, None where it is not about ids."""
+        return {
+            Holds.USER_ID: ids.user,
+            Holds.ITEM_ID: ids.item,
+            Holds.CATEGORY_ID: ids.category,
+        }.get(self)
+
+
+@attrs.frozen
+class Label:
+    """What one labelled column holds, and whether a select has to have it."""
+
+    holds: Holds
+    is_required: bool = False
+
+
+LABELS: dict[str, dict[str, Label]] = {
+    "users": {
+        "user_id": Label(Holds.USER_ID, is_required=True),
+        "created_at": Label(Holds.MOMENT),
+        "last_sign_in_at": Label(Holds.MOMENT),
+    },
+    "items": {
+        "item_id": Label(Holds.ITEM_ID, is_required=True),
+        "category_id": Label(Holds.CATEGORY_ID),
+        "seller_id": Label(Holds.USER_ID),
+        "title": Label(Holds.WORDS),
+        "price": Label(Holds.MONEY),
+        "starting_price": Label(Holds.MONEY),
+        "is_published": Label(Holds.YES_OR_NO),
+        "status": Label(Holds.WORDS),
+        "starts_at": Label(Holds.MOMENT),
+        "ends_at": Label(Holds.MOMENT),
+        "listed_at": Label(Holds.MOMENT),
+    },
+    "categories": {"category_id": Label(Holds.CATEGORY_ID, is_required=True)},
+    "bids": {
+        "user_id": Label(Holds.USER_ID, is_required=True),
+        "item_id": Label(Holds.ITEM_ID, is_required=True),
+        "amount": Label(Holds.MONEY),
+        "placed_at": Label(Holds.MOMENT, is_required=True),
+    },
+    "watches": {
+        "user_id": Label(Holds.USER_ID, is_required=True),
+        "item_id": Label(Holds.ITEM_ID, is_required=True),
+        "watched_at": Label(Holds.MOMENT, is_required=True),
+    },
+}
+"""Every select of a host's schema and the labels it may have."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class SignInColumns:
+    """Columns on the host's own users table where sign-ins are counted.
+
+    *table* is that table, *user_id* its key. `angle-reco migrate up` adds the two columns
+    where they are missing, and `add_sign_in_columns` does so in a migration of the host's.
+    """
+
+    table: sa.Table
+    user_id: str = "id"
+    last_sign_in_at: str = "last_sign_in_at"
+    sign_in_count: str = "sign_in_count"
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.table, sa.Table):
+            raise InvalidValueError("table of SignInColumns", self.table, "a sqlalchemy.Table")
+        if self.user_id not in self.table.c:
+            expected = f"one of the columns of {self.table.name}: {_names(self.table.c.keys())}"
+            raise InvalidValueError("user_id of SignInColumns", self.user_id, expected)
+
+
+def _query(value: object, attribute: "attrs.Attribute[Any]") -> Query | None:
+    name = attribute.name
+    if value is None and name in ("watches", "categories"):
+        return None
+    if isinstance(value, sa.TextClause):
+        raise SchemaError(
+            f"the select of {name} is text without labels: say which columns it has, with"
+            f" sa.text(...).columns({_names(LABELS[name])})"
+        )
+    if not isinstance(value, SelectBase):
+        raise InvalidValueError(
+            f"select of {name}", type(value).__name__, f"a select labelled {_names(LABELS[name])}"
+        )
+    return value
+
+
+def _check_labels(name: str, query: Query) -> None:
+    columns, known = query.selected_columns, LABELS[name]
+    found = [key for key in columns.keys() if columns[key].key is not None]  # noqa: SIM118 — no dict
+    for label, spec in known.items():
+        if spec.is_required and label not in found:
+            raise SchemaError(
+                f"the select of {name} has no column labelled {label}, which should be the"
+                f" {spec.holds.value}; it has {_names(found) or 'none with a name'}"
+            )
+    for key, column in columns.items():
+        if key in known:
+            continue
+        if column.key in known and column.key in found:
+            raise SchemaError(f"the select of {name} has two columns labelled {column.key}")
+        which = "a column without a name" if column.key is None else f"a column {key!r}"
+        raise SchemaError(
+            f"the select of {name} has {which}, which means nothing there:"
+            f" label each column as one of {_names(known)}"
+        )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class HostSchema:
+    """Where the host keeps its marketplace, as selects with labelled columns, for reading.
+
+    - `users`: **user_id**, created_at, last_sign_in_at
+    - `items`: **item_id**, category_id, seller_id, title, price, starting_price,
+      is_published, status, starts_at, ends_at, listed_at
+    - `bids`: **user_id**, **item_id**, amount, **placed_at**
+    - `watches`: **user_id**, **item_id**, **watched_at**
+    - `categories`: **category_id**; with it, only categories that it has count
+
+    Those in bold there must be. A `status` is the text of an `AuctionStatus`; one that is
+    null, or not labelled, follows from the times, any other text is not open. Amounts are
+    in the currency, not in cents; `price` is the current one, and where it is null the
+    highest bid, before that the starting price. Moments without a time zone are in UTC.
+
+    Raises:
+        SchemaError: A select lacks a label, or has one that means nothing.
+    """
+
+    users: Query
+    items: Query
+    bids: Query
+    watches: Query | None = None
+    categories: Query | None = None
+    sign_ins: SignInColumns | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for attribute in attrs.fields(HostSchema):
+            if attribute.name in LABELS:
+                query = _query(getattr(self, attribute.name), attribute)
+                if query is not None:
+                    _check_labels(attribute.name, query)
+        if self.sign_ins is not None and not isinstance(self.sign_ins, SignInColumns):
+            raise InvalidValueError("sign_ins", self.sign_ins, "SignInColumns, or None")
+
+    @property
+    def selects(self) -> dict[str, Query]:
+        """Return the selects that there are, by name."""
+        named = {name: getattr(self, name) for name in LABELS}
+        return {name: query for name, query in named.items() if query is not None}
+
+
+def _names(names: Any) -> str:
+    return ", ".join(names)

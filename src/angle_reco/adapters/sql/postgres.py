@@ -1,0 +1,179 @@
+"""Connections to PostgreSQL that do not wait longer than they are told to."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from weakref import WeakSet
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+_SERVERS_SHARE = 0.9
+"""Of a deadline: the server gives up first, which leaves the connection usable."""
+
+_KEEPALIVES = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""So that work without an end of its own, as an import, notices a server that is gone."""
+
+_T = TypeVar("_T")
+
+
+class TooLateError(psycopg.OperationalError):
+    """The server did not answer in time; the connection is closed."""
+
+    sqlstate = "57014"  # as when the server itself gives up
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is closed rather than wait any longer for a server that is silent.
+
+    The server's own timeout ends a statement that takes long, but not the waiting for a
+    server that cannot be reached any more. *ends_at* holds for all that is said on it,
+    committing and taking back included, until it is taken from the pool again.
+    """
+
+    ends_at: float | None = None
+
+    _open: "ClassVar[WeakSet[BoundedConnection]]" = WeakSet()
+
+    @classmethod
+    def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
+        """Return a new connection.
+
+        psycopg's own timeout for this counts in whole seconds, two at least.
+        """
+        ends_at = monotonic() + seconds
+        pgconn = pq.PGconn.connect_start(make_conninfo(conninfo, **options).encode())
+        while True:
+            match (
+                pgconn.connect_poll()
+                if pgconn.status != pq.ConnStatus.BAD
+                else pq.PollingStatus.FAILED
+            ):
+                case pq.PollingStatus.OK:
+                    break
+                case pq.PollingStatus.FAILED:
+                    reason = pgconn.get_error_message()
+                    pgconn.finish()
+                    raise psycopg.OperationalError(f"connection failed: {reason}")
+                case status:
+                    is_reading = status == pq.PollingStatus.READING
+                    with DefaultSelector() as selector:
+                        selector.register(pgconn.socket, EVENT_READ if is_reading else EVENT_WRITE)
+                        ready = selector.select(max(ends_at - monotonic(), 0))
+                    if not ready:
+                        pgconn.finish()
+                        raise TooLateError("connection failed: the server did not answer in time")
+        pgconn.nonblocking = 1
+        connection = cls(pgconn)
+        # Also for what SQLAlchemy asks of the first one.
+        connection.ends_at = ends_at
+        cls._open.add(connection)
+        return connection
+
+    @classmethod
+    def leave_all(cls) -> None:
+        """Close all, in a process that forked off, without the server hearing of it."""
+        with Path(os.devnull).open("r+b", buffering=0) as nowhere:
+            for connection in list(cls._open):
+                if not connection.closed:
+                    os.dup2(nowhere.fileno(), connection.fileno())
+                    connection.close()
+
+    def wait(self, gen: "PQGen[_T]", *args: Any, **kwargs: Any) -> _T:
+        """Wait for the server, as long as there is time."""
+        if self.ends_at is None:
+            return super().wait(gen, *args, **kwargs)
+        return super().wait(self._in_time(gen, self.ends_at), *args, **kwargs)
+
+    def _in_time(self, gen: "PQGen[_T]", ends_at: float) -> "PQGen[_T]":
+        try:
+            asked = next(gen)
+            while True:
+                # Asked again every tenth of a second, if nothing comes.
+                ready = yield asked
+                if monotonic() > ends_at:
+                    self.pgconn.finish()
+                    raise TooLateError("the server did not answer in time")
+                asked = gen.send(ready)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+
+def connect_options(url: sa.URL, seconds: float) -> dict[str, Any]:
+    """Return options for connections whose statements take at most so many seconds."""
+    options: dict[str, Any] = {"application_name": "angle_reco", **_KEEPALIVES}
+    if "options" not in url.query:
+        milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
+        options["options"] = f"-c statement_timeout={milliseconds} -c timezone=UTC"
+    return {name: value for name, value in options.items() if name not in url.query}
+
+
+@contextmanager
+def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
+    """Give the connection of psycopg behind one of SQLAlchemy; its errors become the latter's."""
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, psycopg.Connection):
+        raise TypeError(f"not a connection of psycopg: {type(raw).__name__}")
+    try:
+        yield raw
+    except psycopg.Error as error:
+        if raw.closed:
+            # SQLAlchemy sees by itself that it is lost, and that those in the pool may be, too.
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("SELECT 1")
+        wrapped = DBAPIError.instance(
+            "COPY", None, error, psycopg.Error, connection_invalidated=raw.closed
+        )
+        raise wrapped from error
+
+
+@contextmanager
+def seeing_what_is_committed(connection: sa.Connection) -> Iterator[None]:
+    """Have transactions of a host's engine see all that is committed, as ours do.
+
+    Those that wait for each other have to see, then, what the others wrote. Afterwards the
+    connection is as the host had it.
+    """
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, psycopg.Connection) or isinstance(raw, BoundedConnection):
+        yield
+        return
+    before = raw.autocommit, raw.isolation_level
+    raw.autocommit, raw.isolation_level = False, psycopg.IsolationLevel.READ_COMMITTED
+    try:
+        yield
+    finally:
+        if not raw.closed:
+            connection.rollback()
+            raw.autocommit, raw.isolation_level = before
+
+
+def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> None:
+    """Have what runs on a connection end within *seconds*, until it goes back to the pool.
+
+    A call on a connection of our own is in time already as far as the server goes. On one
+    of the host's the server watches alone.
+    """
+    raw = connection.connection.dbapi_connection
+    is_ours = isinstance(raw, BoundedConnection)
+    if isinstance(raw, BoundedConnection):
+        raw.ends_at = monotonic() + seconds
+    if not (is_ours and is_call):
+        milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")

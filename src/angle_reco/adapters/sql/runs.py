@@ -1,0 +1,62 @@
+"""What runs of jobs leave beside their results: how far the last complete one reached."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.dialect import upsert_into
+from angle_reco.adapters.sql.schema import Tables
+from angle_reco.domain import Fence, FencedOffError
+
+
+def covered_at(tables: Tables, kind: str) -> sa.Label[Any]:
+    """Return when the last complete run of a kind started, labelled for another query."""
+    coverage = tables.coverage.c
+    return (
+        sa.select(coverage.started_at)
+        .where(coverage.kind == kind)
+        .scalar_subquery()
+        .label("covered_at")
+    )
+
+
+def close_run(connection: sa.Connection, tables: Tables, kind: str, started_at: datetime) -> None:
+    """Note a complete run, whether or not it is later than the last one."""
+    insert = upsert_into(tables.coverage, connection.dialect.name)
+    connection.execute(
+        insert.values(kind=kind, started_at=started_at).on_conflict_do_update(
+            index_elements=list(tables.coverage.primary_key), set_={"started_at": started_at}
+        )
+    )
+
+
+def pass_fence(connection: sa.Connection, tables: Tables, fence: Fence | None) -> None:
+    """Make sure that no newer run of the job has written, until the transaction ends.
+
+    Raises:
+        FencedOffError: One has.
+    """
+    if fence is None:
+        return
+    insert = upsert_into(tables.fences, connection.dialect.name)
+    passing = insert.values(job=fence.job, number=fence.number).on_conflict_do_update(
+        index_elements=[tables.fences.c.job],
+        set_={"number": fence.number},
+        where=tables.fences.c.number <= fence.number,
+    )
+    if connection.execute(passing).rowcount == 0:
+        raise FencedOffError(fence.job)
+
+
+def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:
+    """Have those who write to *table* in bulk wait for each other.
+
+    So two batches that overlap leave what they would one after the other, and cannot wait
+    for each other's rows. Readers wait for nobody. On SQLite there is one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        digest = hashlib.blake2s(table.fullname.encode(), digest_size=8).digest()
+        key = int.from_bytes(digest, signed=True)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))

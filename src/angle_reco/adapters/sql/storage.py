@@ -1,0 +1,125 @@
+"""A database with all that says how it is used: whose tables, named how, in how much time."""
+
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
+from angle_reco.adapters.sql.catalog import SqlCatalog
+from angle_reco.adapters.sql.checking import Finding, check_shape, findings, require_version
+from angle_reco.adapters.sql.engine import Database, check_engine
+from angle_reco.adapters.sql.host import HostSchema
+from angle_reco.adapters.sql.interests import SqlInterestStore
+from angle_reco.adapters.sql.lists import SqlListStore
+from angle_reco.adapters.sql.market import Market
+from angle_reco.adapters.sql.migrations import (
+    HEAD,
+    migrate_down,
+    migrate_up,
+    migration_sql,
+    require_schema,
+    schema_version,
+)
+from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.users import SqlUsers
+from angle_reco.domain import IdKinds, InvalidValueError, PriceScale
+
+
+@attrs.frozen(kw_only=True)
+class Storage:
+    """One database, the names of our tables in it, and the host's schema if there is one.
+
+    Without a *host* the marketplace is in the reference schema, beside our tables.
+    """
+
+    database: Database
+    tables: Tables
+    prices: PriceScale
+    host: HostSchema | None
+
+    @classmethod
+    def of(
+        cls,
+        engine: sa.Engine,
+        *,
+        ids: IdKinds,
+        prices: PriceScale,
+        deadline: timedelta,
+        host: HostSchema | None = None,
+        schema: str | None = None,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> "Storage":
+        """Return the storage on an engine; nothing is asked of the database yet.
+
+        Raises:
+            InvalidValueError: The engine is of no supported database, or a name cannot be.
+        """
+        check_engine(engine)
+        if schema is not None and engine.dialect.name == "sqlite":
+            raise InvalidValueError("schema of tables", schema, "None: SQLite has no schemas")
+        if host is not None and not isinstance(host, HostSchema):
+            raise InvalidValueError("host", host, "a HostSchema, or None")
+        return cls(
+            database=Database(engine, deadline),
+            tables=Tables.of(ids, schema=schema, prefix=prefix),
+            prices=prices,
+            host=host,
+        )
+
+    @cached_property
+    def market(self) -> Market:
+        """Return the marketplace as the queries see it."""
+        if self.host is None:
+            return Market.of_reference(self.tables)
+        return Market.of_host(self.host, self.tables, self.prices, self.database.dialect)
+
+    def ports(self) -> dict[str, Any]:
+        """Return the adapters, by the names of the ports."""
+        database, tables, market = self.database, self.tables, self.market
+        is_reference = self.host is None
+        return {
+            "users": SqlUsers(database, tables, market),
+            "activity": SqlActivity(database, tables, market, self.prices),
+            "recorder": SqlRecorder(database, tables, self.prices) if is_reference else None,
+            "catalog": SqlCatalog(database, tables, market, self.prices),
+            "interests": SqlInterestStore(database, tables),
+            "lists": SqlListStore(database, tables),
+        }
+
+    def check(self) -> None:
+        """Make sure that our tables are there, and that the host's selects can be used.
+
+        Raises:
+            SchemaError: They are not, or cannot; the text says which and what to do.
+            StorageUnavailableError: The database did not answer.
+        """
+        require_version(self.database)
+        require_schema(self.database, self.tables, self.host)
+        if self.host is not None:
+            check_shape(self.database, self.host, self.tables.ids)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is odd about the host's rows; on the reference schema nothing is."""
+        if self.host is None:
+            return ()
+        return tuple(findings(self.database, self.host, self.prices))
+
+    def migrate_up(self) -> bool:
+        """Bring the schema to where this release expects it; False when it was there."""
+        require_version(self.database)
+        return migrate_up(self.database, self.tables, self.host)
+
+    def migrate_down(self) -> bool:
+        """Drop every table of ours with all it holds; False when there was none."""
+        return migrate_down(self.database, self.tables, self.host)
+
+    def migration_sql(self, *, is_up: bool) -> str:
+        """Return the statements of a migration, to be run by somebody else."""
+        return migration_sql(self.database.dialect, self.tables, self.host, is_up=is_up)
+
+    def revisions(self) -> tuple[str | None, str]:
+        """Return the revision that the database is at, and the one that it should be at."""
+        return schema_version(self.database, self.tables), HEAD

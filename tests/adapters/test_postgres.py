@@ -1,0 +1,165 @@
+"""The adapters on PostgreSQL keep the contracts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.bootstrap import ports_on
+from angle_reco.domain import IdKinds
+from angle_reco.ports import (
+    ActivityQueries,
+    CatalogQueries,
+    InterestStore,
+    ListStore,
+    UserQueries,
+)
+from angle_reco.testing.contracts import (
+    KINDS,
+    ActivityQueriesContract,
+    ActivityRecorderContract,
+    CatalogQueriesContract,
+    InterestStoreContract,
+    ListStoreContract,
+    Make,
+    RecordedActivity,
+    Sample,
+    UserQueriesContract,
+)
+from tests.adapters.databases import (
+    emptied,
+    fill,
+    fill_mirrored,
+    mirrored,
+    recorded_on,
+    storage_on,
+)
+
+
+@pytest.fixture(scope="session")
+def engine(postgres_url: str) -> Iterator[sa.Engine]:
+    """Return an engine on a database that this process has to itself."""
+    engine = open_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def schemas(engine: sa.Engine) -> dict[IdKinds, Storage]:
+    """Return our tables for each choice of id kinds, each in a schema of its own."""
+    storages = {
+        ids: storage_on(engine, ids, schema=f"Kinds {place}") for place, ids in enumerate(KINDS)
+    }
+    for storage in storages.values():
+        storage.migrate_up()
+    return storages
+
+
+@pytest.fixture
+def storage(schemas: dict[IdKinds, Storage], sample: Sample) -> Storage:
+    """Return our tables without rows."""
+    return emptied(schemas[sample.ids])
+
+
+class TestPostgresUsers(UserQueriesContract):
+    @pytest.fixture
+    def make(self, storage: Storage) -> Make[UserQueries]:
+        def make(**rows: Any) -> UserQueries:
+            fill(storage, **rows)
+            return ports_on(storage).users
+
+        return make
+
+
+class TestPostgresActivity(ActivityQueriesContract):
+    @pytest.fixture
+    def make(self, storage: Storage) -> Make[ActivityQueries]:
+        def make(**rows: Any) -> ActivityQueries:
+            fill(storage, **rows)
+            return ports_on(storage).activity
+
+        return make
+
+
+class TestPostgresRecorder(ActivityRecorderContract):
+    @pytest.fixture
+    def make(self, storage: Storage) -> Make[RecordedActivity]:
+        def make(**rows: Any) -> RecordedActivity:
+            fill(storage, **rows)
+            return recorded_on(storage)
+
+        return make
+
+
+class TestPostgresCatalog(CatalogQueriesContract):
+    @pytest.fixture
+    def make(self, storage: Storage) -> Make[CatalogQueries]:
+        def make(**rows: Any) -> CatalogQueries:
+            fill(storage, **rows)
+            return ports_on(storage).catalog
+
+        return make
+
+
+class TestPostgresInterestStore(InterestStoreContract):
+    @pytest.fixture
+    def store(self, storage: Storage) -> InterestStore:
+        return ports_on(storage).interests
+
+
+class TestPostgresListStore(ListStoreContract):
+    @pytest.fixture
+    def store(self, storage: Storage) -> ListStore:
+        return ports_on(storage).lists
+
+
+@pytest.fixture(scope="session")
+def hosts(schemas: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
+    """Return the same tables, those of the marketplace as ones of a host's."""
+    return {
+        ids: storage_on(
+            storage.database.engine,
+            ids,
+            schema=storage.tables.schema,
+            host=mirrored(storage),
+        )
+        for ids, storage in schemas.items()
+    }
+
+
+@pytest.fixture
+def host(storage: Storage, hosts: dict[IdKinds, Storage]) -> Storage:
+    """Return a host's tables without rows, and ours beside them."""
+    return hosts[storage.tables.ids]
+
+
+class TestPostgresUsersOfAHost(UserQueriesContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[UserQueries]:
+        def make(**rows: Any) -> UserQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).users
+
+        return make
+
+
+class TestPostgresActivityOfAHost(ActivityQueriesContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[ActivityQueries]:
+        def make(**rows: Any) -> ActivityQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).activity
+
+        return make
+
+
+class TestPostgresCatalogOfAHost(CatalogQueriesContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[CatalogQueries]:
+        def make(**rows: Any) -> CatalogQueries:
+            fill_mirrored(host, **rows)
+            return ports_on(host).catalog
+
+        return make

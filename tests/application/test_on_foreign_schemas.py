@@ -1,0 +1,196 @@
+"""On a host's own tables everything is answered as in memory, and nothing of theirs changes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from itertools import cycle
+from pathlib import Path
+
+import attrs
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+
+from angle_reco import AuctionStatus, MemoryMarketplace, Recommender, Shelf, UserId, memory_ports
+from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.testing import ManualClock
+from tests.adapters.foreign import Foreign, django, everything_in, models, quoted
+from tests.application.markets import marketplaces
+from tests.application.shop import (
+    DAY,
+    HOUR,
+    NOW,
+    TICK,
+    again,
+    bid,
+    filled,
+    lot,
+    watch,
+)
+from tests.postgres import new_database
+
+BUSY = filled(
+    [
+        lot("lot-01", "art", price=100, seller="eve", ends=3),
+        lot("lot-02", "art", price=120, ends=8),
+        lot("lot-03", "art", price=None, listed=None),
+        lot("lot-04", "books", price=100, ends=7, listed=3),
+        lot("lot-05", "books", price=0, seller="ann"),
+        lot("lot-06", "coins", price=100, starts=2),
+        lot("lot-07", "dolls", price=90, ends=1 / 86_400_000_000),
+        lot("lot-08", "dolls", price=91, ends=-1),
+        lot("lot-09", None, price=100),
+        lot("lot-10", "dolls", status=AuctionStatus.PAUSED),
+        lot("lot-11", "art", status=AuctionStatus.ACTIVE, is_published=False),
+        lot("lot-12", "art", status=AuctionStatus.SCHEDULED, seller="a stranger"),
+    ],
+    bid("ann", "lot-01", 1, 110),
+    bid("ann", "lot-01", 1, 110),
+    bid("bob", "lot-01", 0.5, 130),
+    bid("bob", "lot-02", 8),
+    bid("bob", "lot-04", 31, 200),
+    bid("eve", "lot-07", 90, 5),
+    bid("eve", "lot-08", 7, 5),
+    bid("zoe", "lot-09", 1, 7),
+    watch("ann", "lot-02", 1),
+    watch("ann", "lot-06", 91),
+    watch("eve", "lot-03", 0),
+    watch("zoe", "lot-03", -1),
+    *(watch(f"crowd-{number}", "lot-02", number) for number in range(4)),
+    users=["idle"],
+)
+for _name, _days, _count in (("ann", 30, 3), ("bob", 29, 1), ("idle", 400, 7)):
+    BUSY.users[UserId(_name)] = attrs.evolve(
+        BUSY.users[UserId(_name)],
+        created_at=NOW - 500 * DAY + TICK,
+        last_sign_in_at=NOW - _days * DAY,
+        sign_in_count=_count,
+    )
+BUSY.users[UserId("zoe")] = attrs.evolve(
+    BUSY.users[UserId("zoe")], created_at=NOW - DAY, last_sign_in_at=None
+)
+"""A marketplace with a case of everything; half a lot's end is a microsecond away."""
+
+HOSTS: dict[str, Callable[[], Foreign]] = {
+    "django": django,
+    "django, naive": lambda: django(is_naive=True, in_columns=True),
+    "django, counting in auth_user": lambda: django(in_columns=True),
+    "models": models,
+    "quoted": quoted,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """A host with its tables, our recommender on them, and somebody else's connection."""
+
+    foreign: Foreign
+    url: str
+    engine: sa.Engine
+    reco: Recommender
+
+
+@contextmanager
+def opened(foreign: Foreign, url: str) -> Iterator[Opened]:
+    """Create a host's tables and ours."""
+    engine = sa.create_engine(url)
+    foreign.create(engine)
+    with foreign.connect(url) as connected:
+        reco = again(connected.ports, foreign.settings, clock=ManualClock(NOW))
+        yield Opened(foreign=foreign, url=url, engine=engine, reco=reco)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def on_postgres(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Opened]:
+    with new_database(postgres_url) as url, opened(HOSTS[request.param](), url) as host:
+        yield host
+
+
+@pytest.fixture(params=[name for name in HOSTS if name != "quoted"])
+def on_sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+    with opened(HOSTS[request.param](), f"sqlite:///{tmp_path / 'host.db'}") as host:
+        yield host
+
+
+def in_memory(market: MemoryMarketplace, foreign: Foreign) -> Recommender:
+    return again(memory_ports(market), foreign.settings, clock=ManualClock(NOW))
+
+
+def everything_said(
+    reco: Recommender, market: MemoryMarketplace, foreign: Foreign, *, items: int | None
+) -> dict[str, object]:
+    """Return every answer for everybody, about *items* items, and what is behind them."""
+    stranger = foreign.user_id("a stranger")
+    crowd = {foreign.user_id(f"crowd-{number}") for number in range(11)}
+    view, said = reco.system, dict[str, object]()
+    listed = list(market.items)[:items]
+    users = [*(one for one in market.users if one not in crowd), UserId(stranger)]
+    for user_id in users:
+        me = reco.as_user(user_id)
+        said[f"homepage for {user_id}"] = seen(me.homepage())
+        said[f"popular for {user_id}"] = seen(me.popular_items(5))
+        said[f"interests of {user_id}"] = me.interests()
+        said[f"sign-ins of {user_id}"] = me.sign_ins()
+        said[f"stored for {user_id}"] = (
+            view.get_interests(of=user_id),
+            view.get_recommendations(of=user_id),
+        )
+    for item_id, user_id in zip(listed, cycle(users)):
+        me = reco.as_user(user_id)
+        said[f"similar to {item_id}"] = seen(me.similar_items(item_id, 20))
+        said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, suppose=True))
+        said[f"stored for {item_id}"] = view.find_similar_items(item_id)
+    for category in {item.category_id for item in market.items.values()} - {None}:
+        assert category is not None
+        said[f"popular in {category}"] = seen(reco.anonymous.popular_items(category=category))
+    for span in (timedelta(0), HOUR, DAY, 29 * DAY, 30 * DAY, 31 * DAY, 499 * DAY, 900 * DAY):
+        said[f"active since {span}"] = reco.ports.users.active_since(NOW - span).to_list()
+    said["stale"] = list(view.find_stale_recommendations(older_than=timedelta(0)))
+    said["stats"] = view.stats()
+    return said
+
+
+def seen(shelf: Shelf) -> tuple[object, ...]:
+    """Return what is on a shelf, and how fresh it is."""
+    return (*shelf, shelf.freshness)
+
+
+def outcomes(reco: Recommender) -> list[tuple[int, ...]]:
+    """Run every job, and return for how many each was and what it wrote."""
+    ran = (reco.system.run_job(job) for job in JOB_NAMES)
+    return [(one.scope, one.changed, one.unchanged, one.removed) for one in ran]
+
+
+def agree(host: Opened, market: MemoryMarketplace, *, items: int | None = None) -> None:
+    """Make sure that a host with this marketplace is answered as memory is."""
+    foreign, reco = host.foreign, host.reco
+    equal = foreign.equal(market)
+    foreign.pour(host.engine, equal)
+    memory = in_memory(equal, foreign)
+    before = everything_in(host.engine, foreign)
+    expected = everything_said(memory, equal, foreign, items=items)
+
+    assert everything_said(reco, equal, foreign, items=items) == expected
+    scopes = [scope for scope, *_ in outcomes(memory)]
+    assert [scope for scope, *_ in outcomes(reco)] == scopes
+    expected = everything_said(memory, equal, foreign, items=items)
+    assert everything_said(reco, equal, foreign, items=items) == expected
+    assert [written for _, *written in outcomes(reco)] == [
+        [0, of_memory, 0] for _, _, of_memory, _ in outcomes(memory)
+    ]
+    assert everything_in(host.engine, foreign) == before
+
+
+def test_everything_agrees_on_postgres(on_postgres: Opened) -> None:
+    agree(on_postgres, BUSY)
+
+
+def test_everything_agrees_on_sqlite(on_sqlite: Opened) -> None:
+    agree(on_sqlite, BUSY)
+
+
+@given(market=marketplaces())
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_marketplace_agrees_on_postgres(on_postgres: Opened, market: MemoryMarketplace) -> None:
+    agree(on_postgres, market, items=2)
