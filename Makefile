@@ -29,6 +29,10 @@ test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version
 	@ANGLE_RECO_TEST_DATABASE_URL= ANGLE_RECO_TEST_POSTGRES=system \
 	    $(bin)/pytest --numprocesses auto --maxprocesses 8 -m postgres
 
+.PHONY: reliability
+reliability: $(installed) ## Run what takes luck to fail at full size (long)
+	@ANGLE_RECO_TEST_SIZE=full $(bin)/pytest tests/reliability tests/adapters/test_migrations.py
+
 .PHONY: lint
 lint: $(installed) ## Look for mistakes with ruff
 	@$(bin)/ruff check

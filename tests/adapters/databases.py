@@ -64,6 +64,19 @@ def fill(
                 connection.execute(sa.insert(table), some)
 
 
+def put(storage: Storage, row: User | Item) -> None:
+    """Put a user or an item into the reference schema, in place of the one with that id."""
+    tables = storage.tables
+    old = (
+        sa.delete(tables.users).where(tables.users.c.user_id == row.user_id)
+        if isinstance(row, User)
+        else sa.delete(tables.items).where(tables.items.c.item_id == row.item_id)
+    )
+    with storage.database.engine.begin() as connection:
+        connection.execute(old)
+    fill(storage, **{"users" if isinstance(row, User) else "items": [row]})
+
+
 def mirrored(storage: Storage) -> HostSchema:
     """Return the reference tables as a host's own: sorted as it likes, money in the currency."""
     tables = storage.tables

@@ -32,6 +32,7 @@ from angle_reco import (
     SignInColumns,
     UserId,
 )
+from angle_reco.adapters.sql import Tables
 from angle_reco.domain import Id
 
 Rows: TypeAlias = Sequence[tuple[sa.Table, list[dict[str, Any]]]]
@@ -73,9 +74,11 @@ class Foreign:
         )
 
     def pour(self, engine: sa.Engine, market: MemoryMarketplace) -> None:
-        """Put a marketplace of its ids into the tables, in place of what was there."""
+        """Put a marketplace of its ids into the tables, in place of all that was there."""
+        ours = Tables.of(self.ids, schema=self.schema, prefix=self.prefix)
+        results = [table for table in ours.own.sorted_tables if table is not ours.additions]
         with engine.begin() as connection:
-            for table in reversed(self.tables):
+            for table in (*results, *reversed(self.tables)):
                 connection.execute(sa.delete(table))
             for table, rows in self.rows(market):
                 if rows:

@@ -151,7 +151,7 @@ class Choice:
         return storage_on(
             engine,
             self.ids,
-            shop and shop.schema(columns),
+            None if shop is None else shop.schema(columns),
             schema=self.schema if engine.dialect.name == "postgresql" else None,
             prefix=self.prefix,
         )
@@ -162,18 +162,21 @@ class Choice:
             self.shop.metadata.create_all(engine)
 
 
+ODD = """It's 100% "Our" :shop; x\\y $$"""
+
 CHOICES = [
     *(Choice(ids=ids, is_hosted=False) for ids in (INTS, UUIDS, TEXTS)),
     *(Choice(ids=ids, is_hosted=True, counts_sign_ins=True) for ids in (INTS, UUIDS, TEXTS)),
     Choice(ids=MIXED, is_hosted=False, schema="reco"),
-    Choice(ids=MIXED, is_hosted=True, schema='The "Shop"\'s', prefix="r2_", counts_sign_ins=True),
+    Choice(ids=MIXED, is_hosted=True, schema=ODD, prefix="r2_", counts_sign_ins=True),
 ]
 HOSTED = CHOICES[3]
 
 HOSTS_COLUMNS: dict[str, Callable[[], sa.Column[Any]]] = {
-    "last_sign_in_at": lambda: sa.Column("last_sign_in_at", sa.DateTime),
+    "last_sign_in_at": lambda: sa.Column("last_sign_in_at", sa.Date),
     "sign_in_count": lambda: sa.Column("sign_in_count", sa.Integer),
 }
+HOSTS_VALUES = {"last_sign_in_at": NOW.date(), "sign_in_count": 7}
 
 every_choice = pytest.mark.parametrize("choice", CHOICES, ids=str)
 
@@ -315,13 +318,19 @@ class MigrationPromises:
         storage.migrate_up()
         made = schema_of(engine)
         storage.migrate_down()
+        for table in [*tables.own.tables.values(), *tables.reference.tables.values()]:
+            for column in table.primary_key:
+                # Ids are the host's: nothing counts up by itself.
+                column.autoincrement = False
 
         with engine.begin() as connection:
             tables.own.create_all(connection)
             if storage.host is None:
                 tables.reference.create_all(connection)
             for statement in view_statements(tables, engine.dialect.name):
-                connection.execute(sa.text(statement))
+                is_sqlite = engine.dialect.name == "sqlite"
+                doubled = statement if is_sqlite else statement.replace("%", "%%")
+                connection.exec_driver_sql(doubled)
 
         assert [one for one in made if "version" not in one[1] + one[2]] == schema_of(engine)
 
@@ -530,7 +539,8 @@ class MigrationPromises:
     @pytest.mark.parametrize("has", [["last_sign_in_at"], ["sign_in_count"], [*HOSTS_COLUMNS]])
     def test_columns_that_the_host_had_are_kept(self, engine: sa.Engine, has: list[str]) -> None:
         shop = Shop(INTS, *(HOSTS_COLUMNS[name]() for name in has))
-        add_members(engine, shop, **dict.fromkeys(has, 7))
+        values = {name: HOSTS_VALUES[name] for name in has}
+        add_members(engine, shop, **values)
         before = schema_of(engine)
         storage = storage_on(engine, INTS, shop.with_sign_ins())
 
@@ -540,9 +550,9 @@ class MigrationPromises:
         storage.migrate_down()
 
         assert schema_of(engine) == before
-        assert rows_of(engine, f"SELECT DISTINCT {', '.join(has)} FROM members") == [  # noqa: S608 — names of ours
-            (7,) * len(has)
-        ]
+        query = sa.select(*(shop.members.c[name] for name in has)).distinct()
+        with engine.connect() as connection:
+            assert connection.execute(query).all() == [tuple(values.values())]
 
     def test_columns_that_went_away_meanwhile_are_no_obstacle(self, engine: sa.Engine) -> None:
         HOSTED.create_host(engine)
@@ -715,13 +725,13 @@ class TestPostgres(MigrationPromises):
         storage = CHOICES[-1].storage(engine)
         CHOICES[-1].create_host(engine)
 
-        with pytest.raises(SchemaError, match=r"has no table The \"Shop\"'s\.r2_version: create"):
+        with pytest.raises(SchemaError, match=r"has no table .*\.r2_version: create"):
             storage.check()
         assert storage.migrate_down() is False
         storage.migrate_up()
         storage.migrate_down()
 
-        assert sa.inspect(engine).has_schema('The "Shop"\'s')
+        assert sa.inspect(engine).has_schema(ODD)
 
     def test_each_prefix_and_each_schema_has_tables_of_its_own(self, engine: sa.Engine) -> None:
         choices = [
@@ -749,17 +759,17 @@ class TestPostgres(MigrationPromises):
             limited = open_engine(url.render_as_string(hide_password=False))
             storage = HOSTED.storage(limited)
 
-            with pytest.raises(StorageError, match="may not do this .*denied for schema public"):
+            with pytest.raises(StorageError, match=r"may not do this .*denied for schema public"):
                 storage.migrate_up()
             assert storage.revisions() == (None, HEAD)
 
             HOSTED.storage(engine).migrate_up()
-            with pytest.raises(StorageError, match="may not do this .*denied for table"):
+            with pytest.raises(StorageError, match=r"may not do this .*denied for table"):
                 storage.check()
             HOSTED.storage(engine).migrate_down()
             with engine.begin() as connection:
                 connection.exec_driver_sql(f"GRANT CREATE ON SCHEMA public TO {role}")
-            with pytest.raises(StorageError, match="may not do this .*owner of table members"):
+            with pytest.raises(StorageError, match=r"may not do this .*owner of table members"):
                 storage.migrate_up()
             limited.dispose()
 

@@ -1,12 +1,10 @@
 """The adapters on PostgreSQL keep the contracts."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql import Storage
 from angle_reco.bootstrap import ports_on
 from angle_reco.domain import IdKinds
 from angle_reco.ports import (
@@ -17,7 +15,6 @@ from angle_reco.ports import (
     UserQueries,
 )
 from angle_reco.testing.contracts import (
-    KINDS,
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
@@ -38,29 +35,10 @@ from tests.adapters.databases import (
 )
 
 
-@pytest.fixture(scope="session")
-def engine(postgres_url: str) -> Iterator[sa.Engine]:
-    """Return an engine on a database that this process has to itself."""
-    engine = open_engine(postgres_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def schemas(engine: sa.Engine) -> dict[IdKinds, Storage]:
-    """Return our tables for each choice of id kinds, each in a schema of its own."""
-    storages = {
-        ids: storage_on(engine, ids, schema=f"Kinds {place}") for place, ids in enumerate(KINDS)
-    }
-    for storage in storages.values():
-        storage.migrate_up()
-    return storages
-
-
 @pytest.fixture
-def storage(schemas: dict[IdKinds, Storage], sample: Sample) -> Storage:
+def storage(postgres_storages: dict[IdKinds, Storage], sample: Sample) -> Storage:
     """Return our tables without rows."""
-    return emptied(schemas[sample.ids])
+    return emptied(postgres_storages[sample.ids])
 
 
 class TestPostgresUsers(UserQueriesContract):
@@ -116,7 +94,7 @@ class TestPostgresListStore(ListStoreContract):
 
 
 @pytest.fixture(scope="session")
-def hosts(schemas: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
+def hosts(postgres_storages: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
     """Return the same tables, those of the marketplace as ones of a host's."""
     return {
         ids: storage_on(
@@ -125,7 +103,7 @@ def hosts(schemas: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
             schema=storage.tables.schema,
             host=mirrored(storage),
         )
-        for ids, storage in schemas.items()
+        for ids, storage in postgres_storages.items()
     }
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from angle_reco import AuctionStatus, MemoryMarketplace, Recommender, Shelf, UserId, memory_ports
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.testing import ManualClock
-from tests.adapters.foreign import Foreign, django, everything_in, models, quoted
+from tests.adapters.foreign import Foreign, categories_of, django, everything_in, models, quoted
 from tests.application.markets import marketplaces
 from tests.application.shop import (
     DAY,
@@ -78,6 +78,8 @@ HOSTS: dict[str, Callable[[], Foreign]] = {
     "models": models,
     "quoted": quoted,
 }
+ON_POSTGRES = [name for name in HOSTS if name != "django, counting in auth_user"]
+ON_SQLITE = [name for name in HOSTS if name != "quoted"]
 
 
 @attrs.frozen(kw_only=True)
@@ -101,13 +103,13 @@ def opened(foreign: Foreign, url: str) -> Iterator[Opened]:
     engine.dispose()
 
 
-@pytest.fixture(scope="module", params=HOSTS)
+@pytest.fixture(scope="module", params=ON_POSTGRES)
 def on_postgres(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Opened]:
     with new_database(postgres_url) as url, opened(HOSTS[request.param](), url) as host:
         yield host
 
 
-@pytest.fixture(params=[name for name in HOSTS if name != "quoted"])
+@pytest.fixture(params=ON_SQLITE)
 def on_sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     with opened(HOSTS[request.param](), f"sqlite:///{tmp_path / 'host.db'}") as host:
         yield host
@@ -118,14 +120,14 @@ def in_memory(market: MemoryMarketplace, foreign: Foreign) -> Recommender:
 
 
 def everything_said(
-    reco: Recommender, market: MemoryMarketplace, foreign: Foreign, *, items: int | None
+    reco: Recommender, market: MemoryMarketplace, foreign: Foreign, *, some: int | None
 ) -> dict[str, object]:
-    """Return every answer for everybody, about *items* items, and what is behind them."""
+    """Return every answer about *some* of the users and items, and what is behind them."""
     stranger = foreign.user_id("a stranger")
     crowd = {foreign.user_id(f"crowd-{number}") for number in range(11)}
     view, said = reco.system, dict[str, object]()
-    listed = list(market.items)[:items]
-    users = [*(one for one in market.users if one not in crowd), UserId(stranger)]
+    listed = list(market.items)[:some]
+    users = [*[one for one in market.users if one not in crowd][:some], UserId(stranger)]
     for user_id in users:
         me = reco.as_user(user_id)
         said[f"homepage for {user_id}"] = seen(me.homepage())
@@ -141,8 +143,7 @@ def everything_said(
         said[f"similar to {item_id}"] = seen(me.similar_items(item_id, 20))
         said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, suppose=True))
         said[f"stored for {item_id}"] = view.find_similar_items(item_id)
-    for category in {item.category_id for item in market.items.values()} - {None}:
-        assert category is not None
+    for category in categories_of(market)[:some]:
         said[f"popular in {category}"] = seen(reco.anonymous.popular_items(category=category))
     for span in (timedelta(0), HOUR, DAY, 29 * DAY, 30 * DAY, 31 * DAY, 499 * DAY, 900 * DAY):
         said[f"active since {span}"] = reco.ports.users.active_since(NOW - span).to_list()
@@ -162,20 +163,20 @@ def outcomes(reco: Recommender) -> list[tuple[int, ...]]:
     return [(one.scope, one.changed, one.unchanged, one.removed) for one in ran]
 
 
-def agree(host: Opened, market: MemoryMarketplace, *, items: int | None = None) -> None:
+def agree(host: Opened, market: MemoryMarketplace, *, some: int | None = None) -> None:
     """Make sure that a host with this marketplace is answered as memory is."""
     foreign, reco = host.foreign, host.reco
     equal = foreign.equal(market)
     foreign.pour(host.engine, equal)
     memory = in_memory(equal, foreign)
     before = everything_in(host.engine, foreign)
-    expected = everything_said(memory, equal, foreign, items=items)
+    expected = everything_said(memory, equal, foreign, some=some)
 
-    assert everything_said(reco, equal, foreign, items=items) == expected
+    assert everything_said(reco, equal, foreign, some=some) == expected
     scopes = [scope for scope, *_ in outcomes(memory)]
     assert [scope for scope, *_ in outcomes(reco)] == scopes
-    expected = everything_said(memory, equal, foreign, items=items)
-    assert everything_said(reco, equal, foreign, items=items) == expected
+    expected = everything_said(memory, equal, foreign, some=some)
+    assert everything_said(reco, equal, foreign, some=some) == expected
     assert [written for _, *written in outcomes(reco)] == [
         [0, of_memory, 0] for _, _, of_memory, _ in outcomes(memory)
     ]
@@ -191,6 +192,6 @@ def test_everything_agrees_on_sqlite(on_sqlite: Opened) -> None:
 
 
 @given(market=marketplaces())
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_marketplace_agrees_on_postgres(on_postgres: Opened, market: MemoryMarketplace) -> None:
-    agree(on_postgres, market, items=2)
+    agree(on_postgres, market, some=1)

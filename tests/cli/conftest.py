@@ -63,7 +63,7 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every test run in a folder of its own, on a terminal of 80 columns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("ANGLE_RECO_DATABASE", "FORCE_COLOR", "NO_COLOR"):
+    for name in ("ANGLE_RECO_APP", "ANGLE_RECO_DATABASE", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -108,7 +108,8 @@ def write_files(folder: Path, **changes: str | None) -> Path:
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imported")
     database = folder / "shop.db"
-    os.environ.pop("ANGLE_RECO_DATABASE", None)
+    for name in ("ANGLE_RECO_APP", "ANGLE_RECO_DATABASE"):
+        os.environ.pop(name, None)
     files = write_files(folder / "files")
     assert run(["import", str(files), "--database", f"sqlite:///{database}"]) == 0
     return database

@@ -1,8 +1,7 @@
-"""Importing files, and creating and dropping the tables."""
+"""Importing files."""
 
 import gzip
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -146,46 +145,3 @@ class TestBadFolders:
 
         assert (said.status, said.out) == (2, "")
         assert "users.csv, line 1, column inserted_at: is missing in the header" in said.err
-
-
-class TestMigrate:
-    def test_up_status_and_down(self, angle: Angle) -> None:
-        said = [
-            angle("migrate", *args, *WHERE)
-            for args in (["up"], ["up"], ["status"], ["down", "--yes"], ["down", "--yes"])
-        ]
-
-        assert [one.status for one in said] == [0] * 5
-        assert [one.out for one in said] == [
-            "schema: created\n",
-            "schema: up to date\n",
-            "schema: up to date\n",
-            "schema: dropped\n",
-            "schema: nothing to drop\n",
-        ]
-        tables = sqlite3.connect("new.db")
-        assert tables.execute("SELECT name FROM sqlite_master").fetchall() == []
-        tables.close()
-
-    def test_json(self, angle: Angle) -> None:
-        assert json.loads(angle("migrate", "up", "--json", *WHERE).out) == {"schema": "created"}
-
-    def test_what_up_made_can_be_asked_at_once(self, angle: Angle) -> None:
-        angle("migrate", "up", *WHERE)
-
-        assert angle("popular", *WHERE).out.startswith("nothing to suggest")
-        assert json.loads(angle("stats", "--json", *WHERE).out)["items"] == 0
-        assert angle("run", "all", *WHERE).status == 0
-
-    def test_down_wants_a_yes(self, refused: Any, angle: Angle, database: Path) -> None:
-        assert "say --yes" in refused("migrate", "down")
-
-        assert json.loads(angle("stats", "--json").out)["items"] == 8
-
-    @pytest.mark.parametrize("direction", ["", "sideways", "UP"])
-    def test_there_is_no_other_way(self, refused: Any, direction: str) -> None:
-        assert "is not one of 'up', 'down', 'status'" in refused("migrate", direction, *WHERE)
-
-    def test_status_of_nothing_is_an_error_and_makes_nothing(self, refused: Any) -> None:
-        assert "holds no marketplace" in refused("migrate", "status", *WHERE)
-        assert not Path("new.db").exists()

@@ -70,6 +70,9 @@ class TestRun:
 KEYS = {"job", "started_at", "seconds", "scope", "changed", "unchanged", "removed"}
 
 
+EXPECTED_URL = "a database URL such as postgresql:///shop or sqlite:///shop.db"
+
+
 class TestDatabases:
     @pytest.mark.parametrize(
         "command",

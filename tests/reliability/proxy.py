@@ -97,6 +97,10 @@ class Proxy:
         """Return how many bytes came one way, in all."""
         return self._bytes[way]
 
+    def has_fired(self) -> bool:
+        """Return whether what was armed has happened as often as it should."""
+        return self._armed is None
+
     def refuse(self) -> None:
         """Refuse new connections; those there are stay."""
         if self._listener is not None:

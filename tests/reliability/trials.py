@@ -2,17 +2,36 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
 import attrs
+import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql import Storage
-from angle_reco.domain import Bid, User, UserId
+from angle_reco.domain import (
+    Bid,
+    CategoryId,
+    IdColumn,
+    IdKind,
+    IdKinds,
+    Interests,
+    ListKind,
+    Lists,
+    Reason,
+    Source,
+    User,
+    UserId,
+    UserInterest,
+)
+from angle_reco.testing.contracts import Sample
+from angle_reco.testing.contracts.samples import RECIPE
 from tests.adapters.databases import fill
 from tests.application.shop import NOW, bid, lots, watch
 
@@ -21,6 +40,10 @@ SIZE_VARIABLE = "ANGLE_RECO_TEST_SIZE"
 GRACE = 0.5
 """How many seconds later than its deadline a call may end: threads wait for a processor, too."""
 
+SAMPLE = Sample(IdKinds())
+
+_A_LIST = 20
+_PER_USER = 5
 _T = TypeVar("_T")
 
 
@@ -40,6 +63,25 @@ def together(count: int, work: Callable[[int], _T]) -> list[_T]:
     """Return what *work* returns in so many threads at once; the first error is raised."""
     with ThreadPoolExecutor(count) as pool:
         return [one.result() for one in [pool.submit(work, place) for place in range(count)]]
+
+
+@contextmanager
+def meanwhile(count: int, look: Callable[[], object]) -> Iterator[None]:
+    """Look again and again in so many threads until the end of the block."""
+    is_over = threading.Event()
+
+    def looking(_: int) -> None:
+        while not is_over.is_set():
+            look()
+
+    with ThreadPoolExecutor(count) as pool:
+        looks = [pool.submit(looking, place) for place in range(count)]
+        try:
+            yield
+        finally:
+            is_over.set()
+        for one in looks:
+            one.result()
 
 
 @attrs.frozen
@@ -77,6 +119,95 @@ def fill_market(storage: Storage) -> None:
         bids=bids,
         watches=[watch(user, items[place].item_id) for place, user in enumerate(users)],
     )
+
+
+def lists_of(
+    version: int,
+    owners: Sequence[str],
+    kind: ListKind = ListKind.PERSONAL,
+    *,
+    versions: Sequence[int] | None = None,
+) -> Lists:
+    """Return lists of which every line says which version it is of; later ones are newer.
+
+    With *versions* each says its own, though they are all as new as *version*.
+    """
+    of_line = np.repeat(versions or [version] * len(owners), _A_LIST)
+    place = np.tile(np.arange(_A_LIST), len(owners))
+    return Lists(
+        owners=IdColumn.of(IdKind.TEXT, owners),
+        offsets=np.arange(len(owners) + 1) * _A_LIST,
+        items=IdColumn.of(
+            IdKind.TEXT, [f"{one}-{of}" for one, of in zip(of_line, place, strict=True)]
+        ),
+        scores=(of_line * 1_000 + place).astype(np.int32),
+        parts=np.stack([of_line, place], axis=1).astype(np.int32),
+        reasons=np.full(len(place), Reason.FAVOURITE_CATEGORY.code, np.int8),
+        sources=np.full(len(place), Source.PERSONAL.code, np.int8),
+        recipe=RECIPE,
+        computed_at=_at(version),
+    )
+
+
+def versions_of_lists(
+    url: str, kind: ListKind = ListKind.PERSONAL, like: str = "%"
+) -> dict[str, set[int]]:
+    """Return of which versions each list is, looked at from beside the code under test."""
+    query = sa.text(
+        f"SELECT owner, items, scores, parts FROM angle_reco_{kind}_lists WHERE owner LIKE :like"  # noqa: S608 — constant names
+    )
+    with looking_into(url) as connection:
+        rows = connection.execute(query, {"like": like}).all()
+    return {
+        owner: {
+            *(int(item.split("-")[0]) for item in items),
+            *(score // 1_000 for score in scores),
+            *parts[::2],
+            *([] if len(items) == len(scores) == _A_LIST else [-1]),
+        }
+        for owner, items, scores, parts in rows
+    }
+
+
+def interests_of(version: int, users: Iterable[str]) -> Interests:
+    """Return interests of which every row says which version it is of."""
+    return SAMPLE.interests(
+        [
+            UserInterest(
+                user_id=UserId(user),
+                category_id=CategoryId(f"{version}-{place}"),
+                score=version * 1_000,
+                strength=version * 1_000,
+                interaction_count=version + 1,
+                last_interaction_at=_at(version),
+            )
+            for user in users
+            for place in range(_PER_USER)
+        ]
+    )
+
+
+def versions_of_interests(url: str, like: str = "%") -> dict[str, set[int]]:
+    """Return of which versions each user's interests are, from beside the code under test."""
+    query = sa.text(
+        "SELECT user_id, array_agg(category_id), array_agg(score), array_agg(interaction_count)"
+        " FROM angle_reco_user_interests WHERE user_id LIKE :like GROUP BY 1"
+    )
+    with looking_into(url) as connection:
+        rows = connection.execute(query, {"like": like}).all()
+    return {
+        user: {
+            *(int(category.split("-")[0]) for category in categories),
+            *(score // 1_000 for score in scores),
+            *(count - 1 for count in counts),
+            *([] if len(scores) == _PER_USER else [-1]),
+        }
+        for user, categories, scores, counts in rows
+    }
+
+
+def _at(version: int) -> datetime:
+    return NOW + timedelta(seconds=version)
 
 
 @contextmanager

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from alembic.operations import Operations
 
 
+BODY = "$angle_reco$"
+"""Stands around blocks of statements in scripts, as no name has it."""
+
+
 def add_sign_in_columns(op: "Operations", columns: SignInColumns) -> None:
     """Add the columns in a migration of the host's own, with Alembic's `op`.
 
@@ -115,7 +119,9 @@ def removal_statements(dialect: str, tables: Tables, columns: SignInColumns) -> 
         )
         drop = _drop(columns, column, of, if_there=dialect == "postgresql")
         if dialect == "postgresql":
-            statements.append(f"DO $$ BEGIN IF EXISTS ({was_added}) THEN {drop}; END IF; END $$")
+            statements.append(
+                f"DO {BODY} BEGIN IF EXISTS ({was_added}) THEN {drop}; END IF; END {BODY}"
+            )
         else:
             # Scripts of SQLite cannot decide.
             statements.append(f"-- only if this finds a row: {was_added}\n-- {drop}")
@@ -190,5 +196,6 @@ def _literal(text: str) -> str:
 
 def dialect_named(name: str) -> sa.Dialect:
     """Return the dialect, to write statements in."""
-    of: sa.Dialect = (sqlite if name == "sqlite" else postgresql).dialect()
+    # Scripts have no parameters: a % in a name stands for itself.
+    of: sa.Dialect = (sqlite if name == "sqlite" else postgresql).dialect(paramstyle="named")
     return of

@@ -8,8 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from angle_reco.adapters.sql.engine import Database
-from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query
-from angle_reco.adapters.sql.market import is_without_zone
+from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
+from angle_reco.adapters.sql.market import (
+    FIRST_MOMENT,
+    LAST_MOMENT,
+    is_day,
+    is_without_zone,
+    undecorated,
+)
 from angle_reco.adapters.sql.schema import Moment
 from angle_reco.domain import (
     LARGEST_PRICE,
@@ -33,6 +39,7 @@ _OIDS: dict[IdKind | Holds, dict[int, str]] = {
     Holds.MOMENT: {1184: "timestamptz", 1114: "timestamp", 1082: "date"},
     Holds.MONEY: {1700: "numeric", **_INTEGERS, 701: "double precision", 700: "real"},
     Holds.YES_OR_NO: {16: "boolean"},
+    Holds.COUNT: _INTEGERS,
 }
 """Which of PostgreSQL's types, by their numbers, can hold what; texts are made of any."""
 
@@ -43,6 +50,7 @@ _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
     Holds.MOMENT: (sa.DateTime, sa.Date, Moment),
     Holds.MONEY: (sa.Numeric, sa.Integer),
     Holds.YES_OR_NO: (sa.Boolean, sa.Integer),
+    Holds.COUNT: (sa.Integer,),
 }
 """The same by SQLAlchemy's types: SQLite itself lets any column hold anything."""
 
@@ -84,23 +92,52 @@ def check_shape(database: Database, host: HostSchema, ids: IdKinds) -> None:
         StorageUnavailableError: The database did not answer.
     """
     for name, query in host.selects.items():
-        found = _columns_of(database, name, query)
-        for label, spec in LABELS[name].items():
-            column = query.selected_columns.get(label)
-            expected = _Expected(name, label, spec.holds, ids)
-            if column is None or spec.holds is Holds.WORDS:
-                continue
-            if database.is_postgres:
-                expected.check_number(found[label], column.type)
-            else:
-                expected.check_type(column.type)
+        columns = {
+            _Expected(f"the select of {name}", label, spec.holds, ids): query.selected_columns[label]
+            for label, spec in LABELS[name].items()
+            if label in query.selected_columns and spec.holds is not Holds.WORDS
+        }
+        _check_types(database, query, columns)
+    if host.sign_ins is not None:
+        _check_sign_ins(database, host.sign_ins, ids)
+
+
+def _check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
+    name, schema, known = columns.table.name, columns.table.schema, columns.table.c
+    held = {
+        "user_id": (columns.user_id, Holds.USER_ID),
+        "last_sign_in_at": (columns.last_sign_in_at, Holds.MOMENT),
+        "sign_in_count": (columns.sign_in_count, Holds.COUNT),
+    }
+    added = {columns.last_sign_in_at: Moment(), columns.sign_in_count: sa.BigInteger()}
+    expected = {
+        _Expected("SignInColumns", f"{label} ({column} of {name})", holds, ids, key=label): (
+            sa.column(column, known[column].type if column in known else added[column])
+        )
+        for label, (column, holds) in held.items()
+    }
+    there = sa.table(name, *expected.values(), schema=schema)
+    query = sa.select(*(there.c[column].label(label) for label, (column, _) in held.items()))
+    _check_types(database, query, expected)
+
+
+def _check_types(
+    database: Database, query: Query, columns: "dict[_Expected, sa.ColumnElement[Any]]"
+) -> None:
+    where = next(iter(columns)).where
+    found = _columns_of(database, where, query)
+    for expected, column in columns.items():
+        if database.is_postgres:
+            expected.check_number(found[expected.key], column.type)
+        else:
+            expected.check_type(column.type)
 
 
 def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterator[Finding]:
     """Yield what is odd about the rows of the selects, by looking at all of them."""
     for name, query in host.selects.items():
         rows = query.subquery("rows")
-        odd = list(_odd(name, rows, prices, host))
+        odd = list(_odd(name, rows, prices, host, is_postgres=database.is_postgres))
         counts = sa.select(*(sa.func.count(sa.case((is_so, 1))) for _, _, is_so in odd))
         [counted] = database.rows(counts.select_from(rows))
         for (label, what, _), count in zip(odd, counted, strict=True):
@@ -119,15 +156,17 @@ def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterat
             count = database.scalar(sa.select(sa.func.coalesce(sa.func.sum(again.c.times), 0)))
             if count:
                 yield Finding(
-                    select=name, label=key, rows=int(count), what="an id that comes more than once"
+                    select=name, label=key, rows=int(count), what=_TWICE
                 )
 
+
+_TWICE = "an id that comes more than once, which is an error when it is read"
 
 _KEYS = {"users": "user_id", "items": "item_id"}
 
 
 def _odd(
-    name: str, rows: sa.Subquery, prices: PriceScale, host: HostSchema
+    name: str, rows: sa.Subquery, prices: PriceScale, host: HostSchema, *, is_postgres: bool
 ) -> Iterator[tuple[str, str, sa.ColumnElement[bool]]]:
     for label, spec in LABELS[name].items():
         column = rows.c.get(label)
@@ -145,7 +184,13 @@ def _odd(
                 yield label, "more digits than the price scale has, which is rounded", is_long
             case Holds.WORDS if label == "status":
                 known = [status.value for status in AuctionStatus]
-                yield label, "no known status, which is not open", ~column.in_(known)
+                # As text: a type of the host's for its own states knows no others.
+                is_strange = sa.cast(column, sa.Text).not_in(known)
+                yield label, "no known status, which is not open", is_strange
+            case Holds.MOMENT if spec.is_required and is_postgres:
+                moment = sa.cast(column, sa.DateTime(timezone=True))
+                is_beyond = ~moment.between(FIRST_MOMENT, LAST_MOMENT)
+                yield label, "no moment of the calendar, which leaves the row out", is_beyond
             case _:
                 pass
     if name == "items" and host.categories is not None and "category_id" in rows.c:
@@ -155,49 +200,62 @@ def _odd(
         yield "category_id", "a category that is not among the categories, which is none", is_lost
 
 
+def _key(expected: "_Expected") -> str:
+    return expected.label
+
+
 @attrs.frozen
 class _Expected:
-    """What one column has to hold."""
+    """What one column has to hold; *key* is how its select calls it, *label* how an error does."""
 
-    select: str
+    where: str
     label: str
     holds: Holds
     ids: IdKinds
+    key: str = attrs.field(default=attrs.Factory(_key, takes_self=True), kw_only=True)
 
     def check_number(self, number: int, of: sa.types.TypeEngine[Any]) -> None:
         """Refuse a column of PostgreSQL by the number of its type."""
-        usable = _OIDS[self._key]
+        usable = _OIDS[self._kind]
         if number not in usable:
             raise self._error(f"one of {', '.join(usable.values())}")
-        if self.holds is Holds.MOMENT and (number == 1114) != is_without_zone(of):
-            has, says = ("no", "with") if number == 1114 else ("a", "without")
+        if self.holds is Holds.MOMENT and number != _number_of_moment(of):
             raise SchemaError(
-                f"the select of {self.select}: {self.label} has {has} time zone in the database,"
-                f" but is {says} one in the select: make its type DateTime(timezone="
-                f"{number != 1114})"
+                f"{self.where}: {self.label} is a {usable[number]} in the database, but not to"
+                f" SQLAlchemy: give it the type {_MOMENT_TYPES[number]}"
             )
 
     def check_type(self, of: sa.types.TypeEngine[Any]) -> None:
         """Refuse a column of SQLite by what the select says that it is."""
-        usable = _SQLITE_TYPES[self._key]
-        if not isinstance(of, usable):
+        usable = _SQLITE_TYPES[self._kind]
+        if not isinstance(of, usable) and not isinstance(undecorated(of), usable):
             names = ", ".join(one.__name__ for one in usable)
             raise self._error(f"one of {names} (sa.type_coerce gives an expression its type)")
 
     @property
-    def _key(self) -> IdKind | Holds:
+    def _kind(self) -> IdKind | Holds:
         return self.holds.kind(self.ids) or self.holds
 
     def _error(self, expected: str) -> SchemaError:
         kind = self.holds.kind(self.ids)
         says = "" if kind is None else f" (the settings say that those are of the kind {kind})"
         return SchemaError(
-            f"the select of {self.select}: the type of {self.label} does not hold"
+            f"{self.where}: the type of {self.label} does not hold"
             f" {self.holds.value}{says}; it should be {expected}"
         )
 
 
-def _columns_of(database: Database, name: str, query: Query) -> dict[str, int]:
+_MOMENT_TYPES = {1184: "DateTime(timezone=True)", 1114: "DateTime(timezone=False)", 1082: "Date"}
+
+
+def _number_of_moment(of: sa.types.TypeEngine[Any]) -> int:
+    """Return the number of PostgreSQL's type that a type of SQLAlchemy for moments means."""
+    if is_day(of):
+        return 1082
+    return 1114 if is_without_zone(of) else 1184
+
+
+def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
     """Return the number of each column's type, as the server has it, by label."""
     # A column of a table may go by another key: what counts is the label.
     columns = query.subquery("rows").c.items()
@@ -211,4 +269,4 @@ def _columns_of(database: Database, name: str, query: Query) -> dict[str, int]:
         raise
     except (StorageError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
-        raise SchemaError(f"the select of {name} cannot be run: {reason}") from error
+        raise SchemaError(f"{where} cannot be run: {reason}") from error

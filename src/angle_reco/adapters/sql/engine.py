@@ -93,6 +93,9 @@ def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
     from angle_reco.adapters.sql.postgres import BoundedConnection, connect_options
 
     seconds = deadline.total_seconds()
+    if isinstance(password := url.query.get("password"), str):
+        # Where it is hidden when the engine is shown.
+        url = url.set(password=password).difference_update_query(["password"])
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
@@ -216,7 +219,7 @@ class Database:
         def once() -> _T:
             nonlocal is_committing
             is_committing = False
-            with self._connected() as connection, connection.begin():
+            with self._connected(begins=True) as connection:
                 self._limit(connection)
                 begin_writing(connection)
                 result = unit(connection)
@@ -242,12 +245,21 @@ class Database:
         return connection
 
     @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        with self.engine.connect() as connection, ExitStack() as until_closed:
+    def _connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
+        """Open a connection, and a transaction if it *begins* one."""
+        with ExitStack() as until_closed:
+            connection = until_closed.enter_context(self.engine.connect())
             if self.is_postgres:
-                from angle_reco.adapters.sql.postgres import seeing_what_is_committed
+                from angle_reco.adapters.sql.postgres import (
+                    closed_if_unfinished,
+                    seeing_what_is_committed,
+                )
 
                 until_closed.enter_context(seeing_what_is_committed(connection))
+            if begins:
+                until_closed.enter_context(connection.begin())
+            if self.is_postgres:
+                until_closed.enter_context(closed_if_unfinished(connection))
             yield connection
 
     def _is_ours(self, connection: sa.Connection) -> bool:

@@ -23,6 +23,7 @@ class Holds(Enum):
     MONEY = "amounts (numbers)"
     YES_OR_NO = "booleans"
     WORDS = "texts"
+    COUNT = "counts (whole numbers)"
 
     def kind(self, ids: IdKinds) -> IdKind | None:
         """Return which kind of ids these are, None where it is not about ids."""

@@ -154,10 +154,11 @@ def _upsert(
 def _by_users(
     interests: Interests, users: IdColumn
 ) -> Iterator[tuple[IdColumn, dict[tuple[UserId, CategoryId], UserInterest]]]:
-    """Yield users in batches, each with what is to be kept of them."""
+    """Yield users in batches, each once, with what is to be kept of them."""
     of_user: dict[object, list[UserInterest]] = {}
     for interest in interests.values():
         of_user.setdefault(interest.user_id, []).append(interest)
+    users = IdIndex.of(users.kind, users).ids
     for first in range(0, len(users), _USERS_AT_ONCE):
         some = users.take(slice(first, first + _USERS_AT_ONCE))
         yield (

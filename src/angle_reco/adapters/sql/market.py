@@ -196,13 +196,15 @@ class _Reading:
 
     def _moment(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """Return a moment that compares with aware ones; without a time zone it is in UTC."""
-        is_day, is_naive = isinstance(given.type, sa.Date), is_without_zone(given.type)
+        of = undecorated(given.type)
         if self.dialect == "sqlite":
-            is_text = is_day or isinstance(given.type, sa.DateTime | sa.String)
+            is_text = isinstance(of, sa.Date | sa.DateTime | sa.String)
             return _micros_of_text(given) if is_text else sa.type_coerce(given, Moment)
-        if is_day:
-            given = sa.cast(given, sa.TIMESTAMP)
-        if is_day or is_naive:
+        if is_day(of):
+            # There are days that no timestamp can tell.
+            day = sa.case((given <= LAST_MOMENT.date(), given))
+            given = sa.cast(day, sa.TIMESTAMP)
+        if is_day(of) or is_without_zone(of):
             return sa.func.timezone("UTC", given, type_=Moment)
         return sa.type_coerce(given, Moment)
 
@@ -218,13 +220,27 @@ def _micros_of_text(given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return what SQLite keeps of a host's moment, a text such as 2026-01-31 12:00:00.5."""
     text = sa.type_coerce(given, sa.Text)
     seconds = sa.cast(sa.func.strftime("%s", text), sa.BigInteger)
-    digits = sa.func.substr(sa.func.substr(text, 21, 6).op("||")("000000"), 1, 6)
-    return sa.type_coerce(seconds * 1_000_000 + sa.cast(digits, sa.BigInteger), Moment)
+    # As a number, which ends where digits do: a time zone may follow.
+    fraction = sa.cast(sa.literal("0").op("||")(sa.func.substr(text, 20)), sa.Float)
+    micros = sa.cast(sa.func.round(fraction * 1_000_000), sa.BigInteger)
+    return sa.type_coerce(seconds * 1_000_000 + micros, Moment)
+
+
+def undecorated(given: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """Return what a type of the host's own making is made of."""
+    is_of_host = isinstance(given, sa.types.TypeDecorator) and not isinstance(given, Moment)
+    return given.impl_instance if is_of_host else given
+
+
+def is_day(given: sa.types.TypeEngine[Any]) -> bool:
+    """Return whether a type says that it holds days, each of which stands for its start."""
+    return isinstance(undecorated(given), sa.Date)
 
 
 def is_without_zone(given: sa.types.TypeEngine[Any]) -> bool:
     """Return whether a type says that its moments have no time zone."""
-    return isinstance(given, sa.DateTime) and not given.timezone
+    of = undecorated(given)
+    return isinstance(of, sa.DateTime) and not of.timezone
 
 
 def in_calendar(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

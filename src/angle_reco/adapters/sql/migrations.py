@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.additions import (
+    BODY,
     add_where_missing,
     added_columns,
     addition_statements,
@@ -380,8 +381,8 @@ def _schema_statements(tables: Tables) -> list[str]:
     literal = "'" + tables.schema.replace("'", "''") + "'"
     # Unlike IF NOT EXISTS this asks for no right to create schemas where it is there.
     return [
-        f"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
-        f" THEN CREATE SCHEMA {quoted}; END IF; END $$"
+        f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
+        f" THEN CREATE SCHEMA {quoted}; END IF; END {BODY}"
     ]
 
 

@@ -48,7 +48,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     ends_at: float | None = None
 
-    _open: "ClassVar[WeakSet[BoundedConnection]]" = WeakSet()
+    _open: ClassVar["WeakSet[BoundedConnection]"] = WeakSet()
 
     @classmethod
     def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
@@ -162,6 +162,24 @@ def seeing_what_is_committed(connection: sa.Connection) -> Iterator[None]:
         if not raw.closed:
             connection.rollback()
             raw.autocommit, raw.isolation_level = before
+
+
+@contextmanager
+def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
+    """Let go of a connection that is left in the middle of a statement.
+
+    Something interrupted it, or rows were not read to the end: nobody could use it again,
+    and taking back what it did would fail, too.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raw = None if connection.invalidated else connection.connection.dbapi_connection
+        if isinstance(raw, psycopg.Connection) and (
+            raw.info.transaction_status == pq.TransactionStatus.ACTIVE
+        ):
+            connection.invalidate(error)
+        raise
 
 
 def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> None:

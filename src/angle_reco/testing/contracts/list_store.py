@@ -436,10 +436,8 @@ class ListStoreContract(EveryIdKind):
         newer, older = (Fence(job="compute", number=number) for number in (8, 7))
         owners = sample.owners(kind)
         old, new = (
-            sample.lists(
-                kind, {owner: [line(sample, item=item)] for owner in owners[:count]}, at=at
-            )
-            for item, count, at in [(0, 2, NOW), (1, 3, NOW + HOUR)]
+            sample.lists(kind, {one: [line(sample, item=count)] for one in owners[:count]}, at=at)
+            for count, at in [(2, NOW), (3, NOW + HOUR)]
         )
         store.write(kind, old, fence=newer)
         store.retain(kind, old.owners, started_at=NOW, fence=newer)
@@ -450,7 +448,7 @@ class ListStoreContract(EveryIdKind):
         with pytest.raises(FencedOffError, match="newer run of compute"):
             store.write(kind, sample.lists(kind, {}), fence=older)
         with pytest.raises(FencedOffError, match="newer run of compute"):
-            store.retain(kind, old.owners.take([]), started_at=NOW + HOUR, fence=older)
+            store.retain(kind, sample.owner_column(kind, []), started_at=NOW + HOUR, fence=older)
 
         assert (dict(store.read(kind, owners)), store.totals(kind)) == before
 

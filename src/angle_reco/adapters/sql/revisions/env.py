@@ -10,6 +10,8 @@ tables: Tables = attributes["tables"]
 context.configure(
     connection=attributes.get("connection"),
     dialect_name=attributes["dialect"],
+    # Scripts have no parameters: a % in a name stands for itself.
+    dialect_opts={"paramstyle": "named"},
     version_table=tables.version.name,
     version_table_schema=tables.schema,
     literal_binds=context.is_offline_mode(),

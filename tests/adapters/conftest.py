@@ -1,0 +1,42 @@
+"""A PostgreSQL database for the tests of adapters, with our tables for every kind of ids."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.domain import IdKinds
+from angle_reco.testing.contracts import KINDS
+from tests.adapters.databases import storage_on
+
+
+@pytest.fixture(scope="session")
+def german_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    """Return an engine on a database that sorts as dictionaries do, if the server knows how."""
+    url = sa.make_url(postgres_url)
+    name = f"{url.database}_german"
+    create = f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"
+    maintenance = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with maintenance.connect() as connection:
+        try:
+            connection.exec_driver_sql(f"{create} LOCALE_PROVIDER icu ICU_LOCALE 'de'")
+        except sa.exc.NotSupportedError:
+            connection.exec_driver_sql(create)
+    engine = open_engine(url.set(database=name).render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
+    with maintenance.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_storages(german_engine: sa.Engine) -> dict[IdKinds, Storage]:
+    """Return storages for each choice of id kinds, each in a schema of its own, to be emptied."""
+    storages = {
+        ids: storage_on(german_engine, ids, schema=f"Kinds {place}")
+        for place, ids in enumerate(KINDS)
+    }
+    for storage in storages.values():
+        storage.migrate_up()
+    return storages
