@@ -213,9 +213,11 @@ def sql_ports(
 
 def prepare(storage: "Storage", *, migrate: bool = False, check: bool = True) -> None:
     """Create the tables, if asked to, and make sure that everything is as it should be."""
+    if _leaves_unchecked.get():
+        return
     if migrate:
         storage.migrate_up()
-    if check and not _leaves_unchecked.get():
+    if check:
         storage.check()
 
 
@@ -233,6 +235,7 @@ def memory_ports(
     from angle_reco.adapters.memory import (
         MemoryActivity,
         MemoryCatalog,
+        MemoryFences,
         MemoryInterestStore,
         MemoryListStore,
         MemoryMarketplace,
@@ -240,14 +243,14 @@ def memory_ports(
     )
 
     market = market or MemoryMarketplace()
-    activity = MemoryActivity(market)
+    activity, fences = MemoryActivity(market), MemoryFences()
     return Ports(
         users=MemoryUsers(market),
         activity=activity,
         recorder=activity,
         catalog=MemoryCatalog(market),
-        interests=MemoryInterestStore(),
-        lists=MemoryListStore(),
+        interests=MemoryInterestStore(fences),
+        lists=MemoryListStore(fences),
         **_common(permissions),
     )
 

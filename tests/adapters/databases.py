@@ -66,15 +66,17 @@ def fill(
 
 def put(storage: Storage, row: User | Item) -> None:
     """Put a user or an item into the reference schema, in place of the one with that id."""
-    tables = storage.tables
-    old = (
-        sa.delete(tables.users).where(tables.users.c.user_id == row.user_id)
-        if isinstance(row, User)
-        else sa.delete(tables.items).where(tables.items.c.item_id == row.item_id)
-    )
+    users, items = storage.tables.users, storage.tables.items
+    if isinstance(row, User):
+        old = sa.delete(users).where(users.c.user_id == row.user_id)
+    else:
+        old = sa.delete(items).where(items.c.item_id == row.item_id)
     with storage.database.engine.begin() as connection:
         connection.execute(old)
-    fill(storage, **{"users" if isinstance(row, User) else "items": [row]})
+    if isinstance(row, User):
+        fill(storage, users=[row])
+    else:
+        fill(storage, items=[row])
 
 
 def mirrored(storage: Storage) -> HostSchema:

@@ -6,8 +6,8 @@ to auctions and prices are in cents, and one has every name in need of quotes.
 
 import enum
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeAlias
@@ -57,7 +57,8 @@ class Foreign:
     @property
     def settings(self) -> Settings:
         """Return the settings that go with its ids."""
-        return Settings(ids=self.ids)
+        # A shared machine may be slow.
+        return Settings(ids=self.ids, deadline=timedelta(minutes=1))
 
     def create(self, engine: sa.Engine) -> None:
         """Create the host's tables."""
@@ -68,7 +69,7 @@ class Foreign:
 
     def connect(self, url: str, **options: Any) -> Recommender:
         """Return a recommender on the tables, ours created where they are missing."""
-        given = {"settings": self.settings, "migrate": True} | options
+        given: dict[str, Any] = {"settings": self.settings, "migrate": True, **options}
         return Recommender.connect(
             url, host=self.host, schema=self.schema, prefix=self.prefix, **given
         )
@@ -76,17 +77,16 @@ class Foreign:
     def pour(self, engine: sa.Engine, market: MemoryMarketplace) -> None:
         """Put a marketplace of its ids into the tables, in place of all that was there."""
         ours = Tables.of(self.ids, schema=self.schema, prefix=self.prefix)
-        results = [table for table in ours.own.sorted_tables if table is not ours.additions]
         with engine.begin() as connection:
-            for table in (*results, *reversed(self.tables)):
-                connection.execute(sa.delete(table))
+            empty(connection, ours, self.tables)
             for table, rows in self.rows(market):
                 if rows:
                     connection.execute(sa.insert(table), rows)
             counted = self.host.sign_ins
             for user in market.users.values() if counted is not None else ():
                 assert counted is not None
-                key, count = sa.column(counted.user_id), sa.column(counted.sign_in_count)
+                key = sa.column(counted.user_id, sa.BigInteger)
+                count = sa.column(counted.sign_in_count, sa.BigInteger)
                 of = sa.table(counted.table.name, key, count, schema=counted.table.schema)
                 said = {counted.sign_in_count: user.sign_in_count}
                 connection.execute(sa.update(of).where(key == user.user_id).values(said))
@@ -113,7 +113,7 @@ class Foreign:
         counts = self.host.sign_ins is not None
 
         def category_of(item: Item) -> CategoryId | None:
-            is_hidden = item.category_id is None or item.category_id in self.hidden
+            is_hidden = item.category_id is None or str(item.category_id) in self.hidden
             return None if is_hidden else CategoryId(self.category_id(item.category_id))
 
         def seller_of(item: Item) -> UserId | None:
@@ -155,6 +155,13 @@ class Foreign:
                 )
             )
         return translated
+
+
+def empty(connection: sa.Connection, ours: Tables, tables: Sequence[sa.Table]) -> None:
+    """Delete all rows of a host's tables, and what we have stored about them."""
+    results = [table for table in ours.own.sorted_tables if table is not ours.additions]
+    for table in (*results, *reversed(tables)):
+        connection.execute(sa.delete(table))
 
 
 @cache
@@ -670,7 +677,7 @@ def quoted() -> Foreign:
     )
 
 
-def _quoted_lot(item: Item) -> Mapping[str, Any]:
+def _quoted_lot(item: Item) -> dict[str, Any]:
     # What memory has in no category is in a hidden one here, or in one that is not listed.
     of_none = "books" if item.is_published else "nowhere"
     category = named(IdKind.TEXT, of_none) if item.category_id is None else item.category_id

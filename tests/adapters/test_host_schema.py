@@ -2,9 +2,9 @@
 
 import logging
 import traceback
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import SAWarning
 
 from angle_reco import (
     HostSchema,
@@ -24,11 +23,13 @@ from angle_reco import (
     SchemaError,
     Settings,
     SignInColumns,
-    StorageError,
+    SignIns,
     StorageUnavailableError,
 )
+from angle_reco.adapters.sql import Tables
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.testing import ManualClock
+from tests.adapters.foreign import empty
 from tests.application.shop import DAY, HOUR, NOW, again, ids_of
 from tests.postgres import PASSWORD, ROLE_WITH_PASSWORD, new_database
 
@@ -446,3 +447,548 @@ def test_a_wrong_url_is_refused_without_its_password(wrong: str) -> None:
         Recommender.connect(wrong, host=mapped())
 
     assert "a:s3cret" not in said_with_causes(no.value)
+
+
+# Rows that are not as they should be.
+
+PEOPLE = sa.Table(
+    "people",
+    sa.MetaData(),
+    sa.Column("id", sa.Text),
+    sa.Column("joined", sa.DateTime(timezone=True)),
+    sa.Column("seen", sa.DateTime(timezone=True)),
+)
+GOODS = sa.Table(
+    "goods",
+    PEOPLE.metadata,
+    sa.Column("id", sa.Text),
+    sa.Column("kind", sa.Text),
+    sa.Column("seller", sa.Text),
+    sa.Column("price", sa.Numeric),
+    sa.Column("start", sa.Numeric),
+    sa.Column("state", sa.Text),
+    sa.Column("opens", sa.DateTime(timezone=True)),
+    sa.Column("closes", sa.DateTime(timezone=True)),
+    sa.Column("listed", sa.DateTime(timezone=True)),
+)
+OFFERS = sa.Table(
+    "offers",
+    PEOPLE.metadata,
+    sa.Column("who", sa.Text),
+    sa.Column("what", sa.Text),
+    sa.Column("amount", sa.Numeric),
+    sa.Column("at", sa.DateTime(timezone=True)),
+)
+EYES = sa.Table(
+    "eyes",
+    PEOPLE.metadata,
+    sa.Column("who", sa.Text),
+    sa.Column("what", sa.Text),
+    sa.Column("at", sa.DateTime(timezone=True)),
+)
+KINDS = sa.Table("kinds", PEOPLE.metadata, sa.Column("id", sa.Text))
+
+LAX = HostSchema(
+    users=sa.select(
+        PEOPLE.c.id.label("user_id"),
+        PEOPLE.c.joined.label("created_at"),
+        PEOPLE.c.seen.label("last_sign_in_at"),
+    ),
+    items=sa.select(
+        GOODS.c.id.label("item_id"),
+        GOODS.c.kind.label("category_id"),
+        GOODS.c.seller.label("seller_id"),
+        GOODS.c.price,
+        GOODS.c.start.label("starting_price"),
+        GOODS.c.state.label("status"),
+        GOODS.c.opens.label("starts_at"),
+        GOODS.c.closes.label("ends_at"),
+        GOODS.c.listed.label("listed_at"),
+    ),
+    categories=sa.select(KINDS.c.id.label("category_id")),
+    bids=sa.select(
+        OFFERS.c.who.label("user_id"),
+        OFFERS.c.what.label("item_id"),
+        OFFERS.c.amount,
+        OFFERS.c.at.label("placed_at"),
+    ),
+    watches=sa.select(
+        EYES.c.who.label("user_id"),
+        EYES.c.what.label("item_id"),
+        EYES.c.at.label("watched_at"),
+    ),
+)
+"""A mapping of tables that let anything in."""
+
+TODAY = "'2026-06-01 11:00+00'"
+
+
+@pytest.fixture(scope="module")
+def lax_url(postgres_url: str) -> Iterator[str]:
+    with new_database(postgres_url) as url:
+        with engine_of(url) as engine:
+            PEOPLE.metadata.create_all(engine)
+        Recommender.connect(url, host=LAX, migrate=True).close()
+        yield url
+
+
+@attrs.frozen
+class Lax:
+    """A host that lets anything in, and our recommender on it, at NOW."""
+
+    url: str
+    reco: Recommender
+    engine: sa.Engine
+
+    def insert(self, into: str, *rows: str) -> None:
+        """Insert rows, as SQL writes them."""
+        with self.engine.begin() as connection:
+            for row in rows:
+                connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({row})")  # noqa: S608 — of the tests
+
+    def found(self) -> list[str]:
+        """Return what a check finds, as it says it."""
+        with Recommender.connect(self.url, host=LAX) as reco:
+            return [str(one) for one in reco.check()]
+
+    def price(self, item: str) -> object:
+        """Return what an item costs: on its card, and where similar items are looked for."""
+        [card] = self.reco.ports.catalog.cards([item], at=NOW).values()  # type: ignore[list-item]  # a text is an id
+        catalogue = self.reco.ports.catalog.may_be_open(NOW)
+        units = int(catalogue.prices[catalogue.row_of(card.item_id)])
+
+        assert units == (-1 if card.price is None else card.price * 10_000)
+        return card.price
+
+    def popular(self) -> list[object]:
+        """Return which items are popular, of those that are open."""
+        return ids_of(self.reco.anonymous.popular_items())
+
+
+@pytest.fixture
+def lax(lax_url: str) -> Iterator[Lax]:
+    with engine_of(lax_url) as engine:
+        with engine.begin() as connection:
+            empty(connection, Tables.of(IdKinds()), PEOPLE.metadata.sorted_tables)
+        with Recommender.connect(lax_url, host=LAX) as reco:
+            moved = again(reco.ports, clock=ManualClock(NOW))
+            yield Lax(lax_url, moved, engine)
+
+
+def test_rows_without_ids_or_moments_are_left_out(lax: Lax) -> None:
+    lax.insert("people (id)", "'ann'", "NULL", "NULL")
+    lax.insert("goods (id)", "'vase'", "NULL")
+    lax.insert("offers (who, what, at)", f"NULL, 'vase', {TODAY}", f"'ann', NULL, {TODAY}")
+    lax.insert("offers (who, what, at)", "'ann', 'vase', NULL")
+    lax.insert("eyes (who, what, at)", f"NULL, 'vase', {TODAY}", "'ann', 'vase', NULL")
+
+    stats = lax.reco.system.stats()
+    assert (stats.users, stats.items, stats.bids, stats.watches) == (1, 1, 0, 0)
+    assert lax.popular() == ["vase"]
+    assert lax.found() == [
+        "users.user_id: null, which leaves the row out in 2 rows",
+        "items.item_id: null, which leaves the row out in 1 rows",
+        "bids.user_id: null, which leaves the row out in 1 rows",
+        "bids.item_id: null, which leaves the row out in 1 rows",
+        "bids.placed_at: null, which leaves the row out in 1 rows",
+        "watches.user_id: null, which leaves the row out in 1 rows",
+        "watches.watched_at: null, which leaves the row out in 1 rows",
+    ]
+
+
+BEYOND = ["'infinity'", "'-infinity'", "'20000-01-01 00:00+00'", "'4713-01-01 00:00+00 BC'"]
+
+
+@pytest.mark.parametrize("moment", BEYOND)
+def test_what_happened_at_no_moment_of_the_calendar_is_left_out(lax: Lax, moment: str) -> None:
+    lax.insert("people (id)", "'ann'")
+    lax.insert("goods (id)", "'vase'")
+    lax.insert("offers (who, what, at)", f"'ann', 'vase', {moment}")
+    lax.insert("eyes (who, what, at)", f"'ann', 'vase', {moment}", f"'ann', 'vase', {TODAY}")
+
+    stats = lax.reco.system.stats()
+    assert (stats.bids, stats.watches) == (0, 1)
+    [watch] = lax.reco.ports.activity.user_watchlist("ann")  # type: ignore[arg-type]  # a text is an id
+    assert watch.watched_at == NOW - HOUR
+    assert lax.found() == [
+        "bids.placed_at: no moment of the calendar, which leaves the row out in 1 rows",
+        "watches.watched_at: no moment of the calendar, which leaves the row out in 1 rows",
+    ]
+
+
+@pytest.mark.parametrize("moment", BEYOND)
+def test_an_item_may_end_and_a_user_sign_in_at_no_moment_of_the_calendar(
+    lax: Lax, moment: str
+) -> None:
+    lax.insert("people", f"'ann', {moment}, {moment}", f"'bob', {moment}, {TODAY}")
+    lax.insert("goods (id, closes, listed)", f"'vase', {moment}, {moment}")
+    lax.insert("offers (who, what, at)", f"'bob', 'vase', {TODAY}")
+    is_past = moment[1] == "-" or "BC" in moment
+
+    assert lax.popular() == ([] if is_past else ["vase"])
+    assert [lax.reco.as_user(who).homepage().ids for who in ("ann", "bob")] == [
+        () if is_past else ("vase",),
+        (),
+    ]
+    for job in JOB_NAMES:
+        assert lax.reco.system.run_job(job).scope >= 0
+    signed_in = lax.reco.as_user("ann").sign_ins()
+    assert signed_in is not None
+    assert signed_in.last_at is None
+
+
+@pytest.mark.parametrize("moment", [one for one in BEYOND if "-inf" in one or "BC" in one])
+def test_what_ended_before_the_calendar_is_not_shown_from_a_stored_list(
+    lax: Lax, moment: str
+) -> None:
+    lax.insert("goods (id)", "'vase'")
+    lax.reco.system.run_job("generate_popular_items")
+
+    with lax.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE goods SET closes = {moment}")  # noqa: S608 — of the tests
+
+    assert lax.popular() == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "price"),
+    [
+        ("12.5", Decimal("12.5")),
+        ("12.34565", Decimal("12.3457")),
+        ("0.00004", Decimal(0)),
+        ("-1", None),
+        ("'NaN'", None),
+        ("'Infinity'", None),
+        ("'-Infinity'", None),
+        ("1e1000", None),
+        ("-1e1000", None),
+        ("99999999999999.99999", Decimal(100_000_000_000_000)),
+        ("100000000000000", Decimal(100_000_000_000_000)),
+        ("100000000000001", None),
+    ],
+)
+def test_an_amount_is_rounded_and_what_is_no_price_is_unknown(
+    lax: Lax, amount: str, price: Decimal | None
+) -> None:
+    lax.insert("people (id)", "'ann'")
+    lax.insert("goods (id, start)", f"'vase', {amount}", "'jar', NULL")
+    lax.insert("offers (who, what, amount, at)", f"'ann', 'jar', {amount}, {TODAY}")
+
+    assert lax.price("vase") == lax.price("jar") == price
+    [bid] = lax.reco.ports.activity.user_bids("ann")  # type: ignore[arg-type]  # a text is an id
+    assert bid.amount == price
+    if price is None:
+        told = ["no price, which counts as unknown"]
+    elif Decimal(amount) == price:
+        told = []
+    else:
+        told = ["more digits than the price scale has, which is rounded"]
+    assert lax.found() == [
+        f"{label}: {what} in 1 rows"
+        for label in ("items.starting_price", "bids.amount")
+        for what in told
+    ]
+
+
+def test_the_price_is_the_hosts_else_the_highest_bid_else_the_first(lax: Lax) -> None:
+    lax.insert("goods (id, price, start)", "'vase', 7, 1", "'jar', NULL, 1", "'cup', NULL, 1")
+    lax.insert("offers", f"'ann', 'vase', 9, {TODAY}", f"'ann', 'jar', 8, {TODAY}")
+    lax.insert("offers", f"'bob', 'jar', 0.5, {TODAY}", f"'ann', 'cup', NULL, {TODAY}")
+
+    assert [lax.price(item) for item in ("vase", "jar", "cup")] == [7, 8, 1]
+
+
+def test_a_status_that_nobody_knows_is_not_open(lax: Lax) -> None:
+    lax.insert(
+        "goods (id, state)", "'a', 'active'", "'b', 'ACTIVE'", "'c', ''", "'d', 'live'", "'e', NULL"
+    )
+
+    assert lax.popular() == ["a", "e"]
+    assert lax.found() == ["items.status: no known status, which is not open in 3 rows"]
+
+
+def test_a_category_that_is_not_among_the_categories_is_none(lax: Lax) -> None:
+    lax.insert("kinds", "'art'", "'art'", "NULL")
+    lax.insert("goods (id, kind)", "'vase', 'art'", "'jar', 'nowhere'", "'cup', NULL")
+    lax.insert("people (id)", "'ann'")
+    lax.insert("offers (who, what, at)", f"'ann', 'vase', {TODAY}", f"'ann', 'jar', {TODAY}")
+
+    cards = lax.reco.ports.catalog.cards(["vase", "jar", "cup"], at=NOW)  # type: ignore[list-item]  # texts are ids
+    categories = {str(item_id): str(card.category_id) for item_id, card in cards.items()}
+    assert categories == {"vase": "art", "jar": "None", "cup": "None"}
+    assert [str(one.category_id) for one in lax.reco.as_user("ann").interests()] == ["art"]
+    assert ids_of(lax.reco.anonymous.popular_items(category="nowhere")) == []
+    assert lax.found() == [
+        "items.category_id: a category that is not among the categories, which is none in 1 rows",
+        "categories.category_id: null, which leaves the row out in 1 rows",
+    ]
+
+
+def test_of_several_watches_of_one_item_the_earliest_counts_and_of_bids_each(lax: Lax) -> None:
+    lax.insert("people (id)", "'ann'")
+    lax.insert("kinds", "'art'")
+    lax.insert("goods (id, kind)", "'vase', 'art'")
+    lax.insert("eyes", f"'ann', 'vase', {TODAY}", "'ann', 'vase', '2026-05-01 12:00+00'")
+    lax.insert("offers", *[f"'ann', 'vase', 5, {TODAY}"] * 3)
+
+    stats = lax.reco.system.stats()
+    assert (stats.bids, stats.watches) == (3, 1)
+    [watch] = lax.reco.ports.activity.user_watchlist("ann")  # type: ignore[arg-type]  # a text is an id
+    assert watch.watched_at == NOW - 31 * DAY
+    [interest] = lax.reco.as_user("ann").interests()
+    assert (interest.interaction_count, interest.strength) == (4, 9_800_000)
+
+
+def test_bids_and_watches_of_unknown_items_change_no_answer(lax: Lax) -> None:
+    lax.insert("people (id, seen)", f"'ann', {TODAY}")
+    lax.insert("goods (id)", "'vase'", "'jar'")
+    lax.insert("offers", f"'ann', 'gone', 5, {TODAY}")
+    lax.insert("eyes", f"'ann', 'gone too', {TODAY}")
+
+    assert lax.reco.as_user("ann").interests() == ()
+    assert set(ids_of(lax.reco.as_user("ann").homepage())) == {"vase", "jar"}
+    assert [lax.reco.system.run_job(job).scope for job in JOB_NAMES] == [1, 1, 1, 2]
+
+
+def test_bids_of_unknown_users_count_for_the_item(lax: Lax) -> None:
+    lax.insert("goods (id)", "'vase'", "'jar'")
+    lax.insert("offers", f"'a stranger', 'jar', 5, {TODAY}")
+
+    assert lax.popular() == ["jar", "vase"]
+    assert [lax.reco.system.run_job(job).scope for job in JOB_NAMES] == [0, 1, 0, 2]
+
+
+def test_a_seller_who_is_nobody_is_no_matter(lax: Lax) -> None:
+    lax.insert("people (id)", "'ann'")
+    lax.insert("goods (id, seller)", "'vase', 'a stranger'", "'jar', 'ann'")
+
+    assert lax.popular() == ["jar", "vase"]
+    assert ids_of(lax.reco.as_user("ann").homepage()) == ["vase"]
+
+
+def test_users_that_come_twice_are_an_error_that_names_the_select(lax: Lax) -> None:
+    lax.insert("people", f"'ann', NULL, {TODAY}", f"'ann', NULL, {TODAY}", f"'bob', NULL, {TODAY}")
+
+    assert lax.found() == [
+        "users.user_id: an id that comes more than once, which is an error when it is read in 2"
+        " rows"
+    ]
+    with pytest.raises(SchemaError, match="the select of users yields a user_id twice"):
+        lax.reco.system.run_job("refresh_user_interests")
+    assert lax.reco.system.stats().interests.rows == 0
+
+
+def test_items_that_come_twice_are_an_error_that_names_the_select(lax: Lax) -> None:
+    lax.insert("goods (id)", "'vase'", "'vase'", "'jar'")
+
+    assert lax.found() == [
+        "items.item_id: an id that comes more than once, which is an error when it is read in 2"
+        " rows"
+    ]
+    for job in ("generate_popular_items", "compute_item_similarities"):
+        with pytest.raises(SchemaError, match="the select of items yields an item_id twice"):
+            lax.reco.system.run_job(job)
+    with pytest.raises(SchemaError, match="the select of items yields an item_id twice"):
+        lax.reco.anonymous.similar_items("vase")
+    assert {totals.rows for totals in lax.reco.system.stats().lists.values()} == {0}
+
+
+def test_a_check_finds_nothing_where_nothing_is_odd(lax: Lax) -> None:
+    lax.insert("people", f"'ann', NULL, {TODAY}")
+    lax.insert("goods (id, start)", "'vase', 5")
+    lax.insert("offers", f"'ann', 'vase', 5.25, {TODAY}")
+
+    assert lax.found() == []
+
+
+# What a host's own types, names and sessions may be.
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
+def test_sessions_of_any_time_zone_tell_the_same_moments(lax: Lax, zone: str) -> None:
+    last, first = "'9999-12-31 23:59:59+00'", "'0001-01-01 00:00:00+00'"
+    lax.insert("people", f"'ann', {first}, {TODAY}")
+    lax.insert("goods (id, closes, listed)", f"'vase', {last}, {first}")
+    lax.insert("offers", f"'ann', 'vase', 5, {TODAY}", f"'ann', 'vase', 5, {first}")
+    options = {"options": f"-c timezone={zone}"}
+
+    with engine_of(lax.url, connect_args=options) as engine:
+        connected = Recommender.from_engine(engine, host=LAX)
+        reco = again(connected.ports, clock=ManualClock(NOW))
+        said = [
+            list(reco.anonymous.popular_items()),
+            reco.ports.activity.user_bids("ann"),  # type: ignore[arg-type]  # a text is an id
+            reco.as_user("ann").sign_ins(),
+        ]
+
+    assert said == [
+        list(lax.reco.anonymous.popular_items()),
+        lax.reco.ports.activity.user_bids("ann"),  # type: ignore[arg-type]  # a text is an id
+        lax.reco.as_user("ann").sign_ins(),
+    ]
+
+
+class Mood(Enum):
+    """A host's own states, of which the database has the values."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+
+
+MOODS = sa.Table(
+    "moods",
+    sa.MetaData(),
+    sa.Column("id", sa.Text),
+    sa.Column("mood", sa.Enum(Mood, values_callable=lambda all_of: [one.value for one in all_of])),
+)
+
+
+@pytest.fixture
+def moods(lax: Lax) -> Iterator[Lax]:
+    MOODS.create(lax.engine)
+    with lax.engine.begin() as connection:
+        connection.execute(
+            sa.insert(MOODS), [{"id": "a", "mood": Mood.ACTIVE}, {"id": "b", "mood": Mood.WAITING}]
+        )
+    yield lax
+    MOODS.drop(lax.engine)
+
+
+def popular_on(url: str, items: sa.Select[Any], host: HostSchema = LAX) -> list[str]:
+    """Return which items are popular where they are these."""
+    with Recommender.connect(url, host=attrs.evolve(host, items=items)) as reco:
+        reco.check()
+        return sorted(map(str, reco.anonymous.popular_items().ids))
+
+
+def test_a_status_may_be_a_type_of_the_hosts(moods: Lax) -> None:
+    items = sa.select(MOODS.c.id.label("item_id"), MOODS.c.mood.label("status"))
+
+    assert popular_on(moods.url, items) == ["a"]
+
+
+def test_a_select_may_compare_with_values_of_any_type(moods: Lax) -> None:
+    is_active = MOODS.c.mood == Mood.ACTIVE
+    items = sa.select(MOODS.c.id.label("item_id"), is_active.label("is_published"))
+
+    assert popular_on(moods.url, items) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["until", "viewer", "wanted"])
+def test_parameters_of_a_select_may_have_any_name(lax: Lax, name: str) -> None:
+    lax.insert("goods (id, kind)", "'vase', 'art'", "'jar', 'hidden'")
+    of_kind = GOODS.c.kind == sa.bindparam(name, "art")
+    chosen = sa.select(GOODS.c.id.label("item_id")).where(of_kind)
+
+    with Recommender.connect(lax.url, host=attrs.evolve(LAX, items=chosen)) as reco:
+        cards = reco.ports.catalog.cards(["vase", "jar"], at=NOW)  # type: ignore[list-item]  # texts are ids
+
+    assert list(map(str, cards)) == ["vase"]
+
+
+@pytest.mark.parametrize("collation", ["C", "POSIX", "ucs_basic"])
+def test_texts_may_be_collated_in_any_way(lax: Lax, collation: str) -> None:
+    lax.insert("people", f"'ann', NULL, {TODAY}")
+    lax.insert("kinds", "'art'")
+    lax.insert("goods (id, kind)", "'vase', 'art'", "'Jar', 'art'", "'urn', 'art'")
+    lax.insert("offers", f"'ann', 'vase', 5, {TODAY}")
+
+    for name, key in (("people", "id"), ("goods", "id"), ("offers", "what"), ("kinds", "id")):
+        with lax.engine.begin() as connection:
+            collated = f'ALTER TABLE {name} ALTER {key} TYPE text COLLATE "{collation}"'
+            connection.exec_driver_sql(collated)
+    expected = ids_of(lax.reco.as_user("ann").homepage())
+    for job in JOB_NAMES:
+        lax.reco.system.run_job(job)
+
+    assert expected == ["Jar", "urn"]
+    assert ids_of(lax.reco.as_user("ann").homepage()) == expected
+
+
+def whole_reads(lax: Lax, ask: Callable[[Recommender], object]) -> int:
+    """Return how often a question had the server look through all of goods or offers."""
+    counted = sa.text(
+        "SELECT sum(seq_scan)::int FROM pg_stat_user_tables WHERE relname IN ('goods', 'offers')"
+    )
+    with engine_of(lax.url, isolation_level="AUTOCOMMIT") as other, other.connect() as connection:
+        before = connection.scalar(counted)
+        with engine_of(lax.url) as engine:
+            ask(Recommender.from_engine(engine, host=LAX, check=False))
+            with engine.connect() as same:
+                same.execute(sa.text("SELECT pg_stat_force_next_flush()"))
+        connection.execute(sa.text("SELECT pg_stat_clear_snapshot()"))
+        after = connection.scalar(counted)
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    return after - before
+
+
+@pytest.fixture
+def large(lax: Lax) -> Iterator[Lax]:
+    with lax.engine.begin() as connection:
+        for statement in (
+            "INSERT INTO goods (id) SELECT 'lot-' || n FROM generate_series(1, 5000) n",
+            "INSERT INTO offers (who, what, at) SELECT 'user-' || n, 'lot-' || n, now()"
+            " FROM generate_series(1, 5000) n",
+            "CREATE INDEX goods_id ON goods (id)",
+            "CREATE INDEX offers_who ON offers (who)",
+            "CREATE INDEX offers_what ON offers (what)",
+            "ANALYZE goods, offers",
+        ):
+            connection.exec_driver_sql(statement)
+    yield lax
+    with lax.engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX goods_id, offers_who, offers_what")
+
+
+def test_what_one_user_did_is_found_by_the_hosts_index(large: Lax) -> None:
+    def ask(reco: Recommender) -> object:
+        return reco.ports.activity.user_bids("user-7")  # type: ignore[arg-type]  # a text is an id
+
+    assert whole_reads(large, ask) == 0
+
+
+def test_cards_are_found_by_the_hosts_index(large: Lax) -> None:
+    def ask(reco: Recommender) -> object:
+        return reco.ports.catalog.cards(["lot-7", "lot-8"], at=NOW)  # type: ignore[list-item]  # texts are ids
+
+    assert whole_reads(large, ask) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("2026-06-01 12:00:00", 0),
+        ("2026-06-01 12:00:00.5", 500_000),
+        ("2026-06-01 12:00:00.000001", 1),
+        ("2026-06-01T12:00:00Z", 0),
+        ("2026-06-01T12:00:00.123Z", 123_000),
+        ("2026-06-01 17:45:00+05:45", 0),
+        ("2026-06-01 17:45:00.123+05:45", 123_000),
+        ("2026-06-01T12:00:00.123456+00:00", 123_456),
+        ("2026-06-01T12:00", 0),
+    ],
+)
+def test_sqlite_may_hold_moments_as_any_program_writes_them(
+    tmp_path: Path, text: str, micros: int
+) -> None:
+    url = f"sqlite:///{tmp_path / 'host.db'}"
+    with engine_of(url) as engine, engine.begin() as connection:
+        PEOPLE.metadata.create_all(connection)
+        connection.exec_driver_sql("INSERT INTO people VALUES ('ann', NULL, ?)", (text,))
+
+    with Recommender.connect(url, host=LAX, migrate=True) as reco:
+        assert reco.system.sign_ins(of="ann") == SignIns(
+            last_at=NOW + timedelta(microseconds=micros), count=0
+        )
+
+
+@pytest.mark.parametrize("day", ["infinity", "-infinity", "5000000-01-01", "4700-01-01 BC"])
+def test_days_beyond_the_calendar_are_left_out(lax: Lax, day: str) -> None:
+    of_day = sa.literal_column(f"date '{day}'", sa.Date).label("placed_at")
+    bids = sa.select(OFFERS.c.who.label("user_id"), OFFERS.c.what.label("item_id"), of_day)
+    lax.insert("offers (who, what)", "'ann', 'vase'")
+
+    with Recommender.connect(lax.url, host=attrs.evolve(LAX, bids=bids)) as reco:
+        assert reco.system.stats().bids == 0
+        assert [one.label for one in reco.check()] == ["placed_at"]

@@ -318,10 +318,6 @@ class MigrationPromises:
         storage.migrate_up()
         made = schema_of(engine)
         storage.migrate_down()
-        for table in [*tables.own.tables.values(), *tables.reference.tables.values()]:
-            for column in table.primary_key:
-                # Ids are the host's: nothing counts up by itself.
-                column.autoincrement = False
 
         with engine.begin() as connection:
             tables.own.create_all(connection)

@@ -232,6 +232,27 @@ class TestOnAHostsTables:
         assert {one["item_id"] for one in shelf["suggestions"]} == {12, 13}
         assert json.loads(angle("stats", *app, "--json").out)["users"] == 2
 
+    def test_an_application_that_migrates_by_itself_does_not_while_it_is_migrated(
+        self, angle: Angle, refused: Any, write_module: WriteModule
+    ) -> None:
+        write_module(
+            "eager",
+            "from host import HOST, SETTINGS, Recommender",
+            "def make():",
+            "    return Recommender.connect(",
+            '        "sqlite:///host.db", settings=SETTINGS, host=HOST, migrate=True',
+            "    )",
+        )
+        before = names_and_columns()
+
+        script = angle("migrate", "up", "--sql", "--app", "eager:make").out
+
+        assert "CREATE TABLE angle_reco_user_interests" in script
+        assert refused("migrate", "status", "--app", "eager:make").startswith(
+            "host.db has no table"
+        )
+        assert names_and_columns() == before
+
     def test_down_leaves_what_is_the_hosts(self, angle: Angle) -> None:
         before = names_and_columns()
         angle("migrate", "up", "--app", "host:make")

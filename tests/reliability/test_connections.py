@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -133,6 +134,21 @@ def test_those_who_wait_for_a_connection_fail_typed_in_time_and_none_leaks(
         assert pool_of(reco).checkedout() == 0
         assert sessions(url) <= POOL
         assert reco.as_user(USER).sign_ins() is not None
+
+
+def test_those_who_wait_for_a_connection_are_served_in_turn(reco: Recommender) -> None:
+    until = monotonic() + sized(1, 20)
+
+    def call(_: int) -> int:
+        calls = 0
+        while monotonic() < until:
+            reco.as_user(USER).sign_ins()
+            calls += 1
+        return calls
+
+    calls = together(40, call)
+
+    assert min(calls) >= max(calls) / 4
 
 
 def test_a_call_with_little_time_does_not_wait_for_a_connection_longer(reco: Recommender) -> None:
@@ -325,7 +341,7 @@ reco.close()
     ("when", "opened"), [("at once", 0), ("after use", 1), ("while in use", 1)]
 )
 def test_a_process_that_forks_shares_no_connection(url: str, when: str, opened: int) -> None:
-    for _ in range(sized(1, 50)):
+    for _ in range(sized(1, 10)):
         with looking_into(url) as connection:
             connection.exec_driver_sql("UPDATE users SET sign_in_count = 0")
 

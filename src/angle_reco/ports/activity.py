@@ -36,7 +36,10 @@ class ActivityQueries(Protocol):
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Bid]:
-        """Return a user's bids, the newest first, those of one moment by item id."""
+        """Return a user's bids, the newest first.
+
+        Those of one moment by item id, then amount, an unknown one first.
+        """
         ...
 
     def user_watchlist(

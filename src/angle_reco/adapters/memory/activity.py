@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace, in_utc
 from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
 
 
@@ -44,6 +44,7 @@ class MemoryActivity:
                 for bid in self._bids()
                 if bid.user_id == user_id and _is_within(bid, since, until)
             ]
+        bids.sort(key=lambda bid: -1 if bid.amount is None else bid.amount)
         bids.sort(key=lambda bid: bid.item_id)  # type: ignore[arg-type,return-value]  # ids of one kind compare
         return sorted(bids, key=lambda bid: bid.placed_at, reverse=True)
 
@@ -90,7 +91,7 @@ class MemoryActivity:
         with self.market.lock:
             if not self.market.knows(bid.user_id, bid.item_id):
                 return False
-            bids = self.market.bids.setdefault(bid.item_id, [])
+            bid, bids = in_utc(bid), self.market.bids.setdefault(bid.item_id, [])
             if bid in bids:
                 return False
             bids.append(bid)

@@ -1,8 +1,11 @@
 """A marketplace in memory: what a host's own tables would hold."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import RLock
+from typing import Any, TypeVar
+
+import attrs
 
 from angle_reco.domain import (
     Bid,
@@ -15,6 +18,8 @@ from angle_reco.domain import (
     UserId,
     Watch,
 )
+
+_Row = TypeVar("_Row", User, Item, Bid, Watch)
 
 
 class MemoryMarketplace:
@@ -53,7 +58,7 @@ class MemoryMarketplace:
             self.add_item(item)
         for bid in bids:
             self._check(bid)
-            self.bids.setdefault(bid.item_id, []).append(bid)
+            self.bids.setdefault(bid.item_id, []).append(in_utc(bid))
         for watch in watches:
             self._check(watch)
             self.add_watch(watch)
@@ -61,7 +66,7 @@ class MemoryMarketplace:
     def add_user(self, user: User) -> None:
         """Add a user, or replace the one with their id."""
         with self.lock:
-            self.users[self.ids.user_id(user.user_id)] = user
+            self.users[self.ids.user_id(user.user_id)] = in_utc(user)
 
     def add_item(self, item: Item) -> None:
         """Add an item, or replace the one with its id."""
@@ -74,7 +79,7 @@ class MemoryMarketplace:
             if amount is not None:
                 self.prices.to_units(amount, "price of an item")
         with self.lock:
-            self.items[item.item_id] = item
+            self.items[item.item_id] = in_utc(item)
 
     def add_watch(self, watch: Watch) -> bool:
         """Add a watch, unless there is an earlier one of its user and item."""
@@ -83,7 +88,7 @@ class MemoryMarketplace:
             known = self.watches.get(key)
             if known is not None and known.watched_at <= watch.watched_at:
                 return False
-            self.watches[key] = watch
+            self.watches[key] = in_utc(watch)
             return True
 
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
@@ -101,6 +106,19 @@ class MemoryMarketplace:
             )
         if isinstance(happened, Bid) and happened.amount is not None:
             self.prices.to_units(happened.amount, "amount of a bid")
+
+
+def in_utc(row: _Row) -> _Row:
+    """Return a row with its moments in UTC.
+
+    Those of one time zone compare as its clocks show them, which show an hour twice a year.
+    """
+    moments: dict[str, Any] = {  # fields of any type, to the type checker
+        name: value.astimezone(UTC)
+        for name, value in attrs.asdict(row, recurse=False).items()
+        if isinstance(value, datetime)
+    }
+    return attrs.evolve(row, **moments)
 
 
 def exists_by(moment: datetime | None, until: datetime | None) -> bool:

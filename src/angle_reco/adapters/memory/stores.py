@@ -1,7 +1,7 @@
 """Results in memory."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from threading import Lock
 
@@ -33,28 +33,35 @@ class _Kept:
     computed_at: datetime
 
 
-class _Fences:
-    """The newest run of each job that has written; its owner holds a lock."""
+class MemoryFences:
+    """The newest run of each job that has written; the stores of one recommender share one."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._newest: dict[str, int] = {}
 
     def pass_(self, fence: Fence | None) -> None:
+        """Make sure that no newer run of the job has written.
+
+        Raises:
+            FencedOffError: One has.
+        """
         if fence is None:
             return
-        if self._newest.get(fence.job, 0) > fence.number:
-            raise FencedOffError(fence.job)
-        self._newest[fence.job] = fence.number
+        with self._lock:
+            if self._newest.get(fence.job, 0) > fence.number:
+                raise FencedOffError(fence.job)
+            self._newest[fence.job] = fence.number
 
 
 class MemoryInterestStore:
     """`InterestStore` in a dictionary."""
 
-    def __init__(self) -> None:
+    def __init__(self, fences: MemoryFences | None = None) -> None:
         self._lock = Lock()
         self._of: dict[UserId, dict[CategoryId, _Kept]] = {}
         self._covered_at: datetime | None = None
-        self._fences = _Fences()
+        self._fences = fences or MemoryFences()
 
     def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
         with self._lock:
@@ -77,6 +84,7 @@ class MemoryInterestStore:
         computed_at: datetime,
         fence: Fence | None = None,
     ) -> Written:
+        computed_at = computed_at.astimezone(UTC)
         fresh: dict[UserId, dict[CategoryId, UserInterest]] = {
             UserId(user_id): {} for user_id in users
         }
@@ -112,7 +120,7 @@ class MemoryInterestStore:
         with self._lock:
             self._fences.pass_(fence)
             gone = self._of.keys() - set(users)
-            self._covered_at = started_at
+            self._covered_at = started_at.astimezone(UTC)
             return sum(len(self._of.pop(user_id)) for user_id in gone)
 
     def totals(self) -> StoreTotals:
@@ -132,11 +140,11 @@ class MemoryInterestStore:
 class MemoryListStore:
     """`ListStore` in dictionaries, one a kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, fences: MemoryFences | None = None) -> None:
         self._lock = Lock()
         self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
         self._covered_at: dict[ListKind, datetime] = {}
-        self._fences = _Fences()
+        self._fences = fences or MemoryFences()
 
     def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
         with self._lock:
@@ -149,7 +157,8 @@ class MemoryListStore:
         }
 
     def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
-        lists = lists.last_of_each()
+        computed_at = lists.computed_at.astimezone(UTC)
+        lists = attrs.evolve(lists.last_of_each(), computed_at=computed_at)
         changed = 0
         with self._lock:
             self._fences.pass_(fence)
@@ -174,7 +183,7 @@ class MemoryListStore:
             gone = self._lists[kind].keys() - set(owners)
             for owner in gone:
                 del self._lists[kind][owner]
-            self._covered_at[kind] = started_at
+            self._covered_at[kind] = started_at.astimezone(UTC)
         return len(gone)
 
     def coverage(self, kind: ListKind) -> datetime | None:

@@ -28,6 +28,7 @@ class MemoryUsers:
             user = self.market.users.get(user_id)
             if user is None:
                 return False
+            at = at.astimezone(UTC)
             last = at if user.last_sign_in_at is None else max(user.last_sign_in_at, at)
             self.market.users[user_id] = attrs.evolve(
                 user, last_sign_in_at=last, sign_in_count=user.sign_in_count + 1

@@ -80,7 +80,11 @@ class SqlActivity:
         query = (
             sa.select(bids.item_id, bids.amount, bids.placed_at)
             .where(bids.user_id == user_id)
-            .order_by(bids.placed_at.desc(), self._in_order(bids.item_id), bids.amount)
+            .order_by(
+                bids.placed_at.desc(),
+                self._in_order(bids.item_id),
+                sa.func.coalesce(bids.amount, UNKNOWN_PRICE),
+            )
         )
         return [
             Bid(

@@ -13,7 +13,7 @@ from angle_reco.adapters.sql.bulk import or_zero, read_at_once
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.dialect import IdList, among
 from angle_reco.adapters.sql.engine import Database
-from angle_reco.adapters.sql.market import Market, in_calendar
+from angle_reco.adapters.sql.market import FIRST_MOMENT, Market, in_calendar
 from angle_reco.adapters.sql.schema import Moment, Tables
 from angle_reco.domain import (
     NEVER,
@@ -112,7 +112,11 @@ class SqlCatalog:
             as_of=until is not None,
         )
         wanted = IdColumn.of(self.tables.ids.item, item_ids)
-        values = {"wanted": wanted, "viewer": viewer, "until": until}
+        values = {
+            "angle_reco_wanted": wanted,
+            "angle_reco_viewer": viewer,
+            "angle_reco_until": until,
+        }
         moment = to_micros(at)
         cards = {}
         for row in self.database.rows(query, values):
@@ -272,7 +276,7 @@ def _cards_query(
 ) -> sa.Select[Any]:
     """Return the statement for cards; building it anew takes longer than running it."""
     items, bids, watches = market.items.c, market.bids.c, market.watches.c
-    until = sa.bindparam("until", type_=Moment) if as_of else None
+    until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
     highest = (
         sa.select(sa.func.max(bids.amount, type_=sa.BigInteger))
         .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
@@ -280,7 +284,7 @@ def _cards_query(
     )
     engaged: sa.ColumnElement[bool] = sa.false()
     if for_viewer:
-        viewer = sa.bindparam("viewer", type_=bids.user_id.type)
+        viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
         engaged = sa.or_(
             sa.exists().where(
                 bids.item_id == items.item_id,
@@ -293,7 +297,7 @@ def _cards_query(
                 *_by(watches.watched_at, until),
             ),
         )
-    wanted = sa.bindparam("wanted", type_=IdList)
+    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
     return sa.select(
         items.item_id,
         items.title,
@@ -304,7 +308,14 @@ def _cards_query(
         items.status,
         *(
             sa.type_coerce(in_calendar(moment), Moment)
-            for moment in (items.starts_at, items.ends_at, items.listed_at)
+            for moment in (
+                items.starts_at,
+                sa.case(
+                    (items.ends_at < FIRST_MOMENT, sa.literal(FIRST_MOMENT, Moment)),
+                    else_=items.ends_at,
+                ),
+                items.listed_at,
+            )
         ),
         engaged,
     ).where(among(items.item_id, wanted, kind, dialect), *_existing(items, until))

@@ -1,6 +1,6 @@
 """Telling a host early what is wrong with its selects: their shape, and what they yield."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -84,7 +84,7 @@ def require_version(database: Database) -> None:
             )
 
 
-def check_shape(database: Database, host: HostSchema, ids: IdKinds) -> None:
+def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
     """Make sure that every select runs, and that its columns have types that can be used.
 
     Raises:
@@ -93,26 +93,36 @@ def check_shape(database: Database, host: HostSchema, ids: IdKinds) -> None:
     """
     for name, query in host.selects.items():
         columns = {
-            _Expected(f"the select of {name}", label, spec.holds, ids): query.selected_columns[label]
+            _Expected(f"the select of {name}", label, spec.holds, ids): query.selected_columns[
+                label
+            ]
             for label, spec in LABELS[name].items()
             if label in query.selected_columns and spec.holds is not Holds.WORDS
         }
         _check_types(database, query, columns)
-    if host.sign_ins is not None:
-        _check_sign_ins(database, host.sign_ins, ids)
 
 
-def _check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
-    name, schema, known = columns.table.name, columns.table.schema, columns.table.c
+def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
+    """Make sure that the columns for sign-ins are there, and have types that can be used.
+
+    Raises:
+        SchemaError: They are not, or have not.
+        StorageUnavailableError: The database did not answer.
+    """
+    name, schema = columns.table.name, columns.table.schema
     held = {
         "user_id": (columns.user_id, Holds.USER_ID),
         "last_sign_in_at": (columns.last_sign_in_at, Holds.MOMENT),
         "sign_in_count": (columns.sign_in_count, Holds.COUNT),
     }
-    added = {columns.last_sign_in_at: Moment(), columns.sign_in_count: sa.BigInteger()}
+    added: dict[str, sa.types.TypeEngine[Any]] = {
+        columns.last_sign_in_at: Moment(),
+        columns.sign_in_count: sa.BigInteger(),
+    }
+    types = added | {column.name: column.type for column in columns.table.c}
     expected = {
         _Expected("SignInColumns", f"{label} ({column} of {name})", holds, ids, key=label): (
-            sa.column(column, known[column].type if column in known else added[column])
+            sa.column(column, types[column])
         )
         for label, (column, holds) in held.items()
     }
@@ -122,7 +132,7 @@ def _check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) ->
 
 
 def _check_types(
-    database: Database, query: Query, columns: "dict[_Expected, sa.ColumnElement[Any]]"
+    database: Database, query: Query, columns: "Mapping[_Expected, sa.ColumnElement[Any]]"
 ) -> None:
     where = next(iter(columns)).where
     found = _columns_of(database, where, query)
@@ -155,9 +165,7 @@ def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterat
             )
             count = database.scalar(sa.select(sa.func.coalesce(sa.func.sum(again.c.times), 0)))
             if count:
-                yield Finding(
-                    select=name, label=key, rows=int(count), what=_TWICE
-                )
+                yield Finding(select=name, label=key, rows=int(count), what=_TWICE)
 
 
 _TWICE = "an id that comes more than once, which is an error when it is read"
@@ -188,8 +196,12 @@ def _odd(
                 is_strange = sa.cast(column, sa.Text).not_in(known)
                 yield label, "no known status, which is not open", is_strange
             case Holds.MOMENT if spec.is_required and is_postgres:
-                moment = sa.cast(column, sa.DateTime(timezone=True))
-                is_beyond = ~moment.between(FIRST_MOMENT, LAST_MOMENT)
+                first, last = FIRST_MOMENT, LAST_MOMENT
+                is_beyond = (
+                    ~column.between(first.date(), last.date())
+                    if is_day(column.type)
+                    else ~sa.cast(column, sa.DateTime(timezone=True)).between(first, last)
+                )
                 yield label, "no moment of the calendar, which leaves the row out", is_beyond
             case _:
                 pass

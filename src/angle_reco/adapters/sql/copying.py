@@ -21,7 +21,6 @@ from psycopg import pq
 from psycopg.waiting import Ready, Wait
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 
-from angle_reco.adapters.sql.dialect import array_literal
 from angle_reco.adapters.sql.postgres import driver_of
 from angle_reco.domain import NEVER, UNKNOWN_MOMENT, IdColumn, IdKind, Int64s
 
@@ -80,10 +79,14 @@ def copy_columns(
     parse = _columns_of_text if is_text else _columns_of_bytes
     with driver_of(connection) as raw:
         # COPY takes no parameters, so the driver writes them into the statement, quoted.
-        values = {
-            name: array_literal(value) if isinstance(value, IdColumn) else value
-            for name, value in compiled.construct_params().items()
+        processors = {
+            name: bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+            for bind, name in compiled.bind_names.items()
         }
+        values = compiled.construct_params()
+        for name, process in processors.items():
+            if process is not None and name in values:
+                values[name] = process(values[name])
         statement = psycopg.ClientCursor(raw).mogrify(command, values)
         for rows in _copied_out(raw, statement.encode(raw.info.encoding)):
             yield parse(rows, wires, raw.info.encoding)

@@ -22,7 +22,7 @@ class IdList(sa.types.TypeDecorator[IdColumn]):
     def process_bind_param(self, value: IdColumn | None, dialect: sa.Dialect) -> str | None:
         if value is None:
             return None
-        return json_ids(value) if dialect.name == "sqlite" else array_literal(value)
+        return json_ids(value) if dialect.name == "sqlite" else _array_literal(value)
 
 
 def among(
@@ -73,10 +73,11 @@ def json_ids(ids: IdColumn) -> str:
 
 
 def _as_array(parameter: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
-    return sa.cast(parameter, ARRAY(id_type(kind)))
+    # Texts without a collation: with another than the column's no index would serve.
+    return sa.cast(parameter, ARRAY(sa.Text() if kind is IdKind.TEXT else id_type(kind)))
 
 
-def array_literal(ids: IdColumn) -> str:
+def _array_literal(ids: IdColumn) -> str:
     """Return ids as PostgreSQL writes arrays."""
     listed: Collection[str]
     match ids.kind:

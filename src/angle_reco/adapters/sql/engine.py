@@ -3,10 +3,12 @@
 import logging
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -14,7 +16,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, SingletonThreadPool
-from sqlalchemy.util.queue import Queue
+from sqlalchemy.util.queue import Empty, Queue
 
 from angle_reco.adapters.sql.errors import translated
 from angle_reco.domain import InvalidValueError
@@ -148,14 +150,62 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+@attrs.define(eq=False)
+class _Turn:
+    """One who waits for a connection, and the one that was handed over."""
+
+    has_come: Event = attrs.field(factory=Event)
+    handed: ConnectionPoolEntry | None = None
+
+
 class _Queue(Queue[ConnectionPoolEntry]):
-    """Free connections; a call waits for one no longer than it has time."""
+    """Free connections, handed to those who wait for one in the order in which they came.
+
+    Otherwise whoever gives one back takes it again before the others have woken up, and
+    some wait for ever. A call waits no longer than it has time.
+    """
+
+    def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+        super().__init__(maxsize, use_lifo)
+        self._turns = deque[_Turn]()
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
+        turn = _Turn()
+        with self.mutex:
+            if not block or not self._empty():
+                return super().get(block=False)
+            self._turns.append(turn)
         left = time_left()
         if left is not None:
             timeout = left if timeout is None else min(timeout, left)
-        return super().get(block, timeout)
+        try:
+            turn.has_come.wait(timeout)
+        except BaseException:
+            with self.mutex:
+                self._leave(turn)
+                if turn.handed is not None:
+                    self.put(turn.handed, block=False)
+            raise
+        with self.mutex:
+            self._leave(turn)
+            if turn.handed is None:
+                raise Empty
+            return turn.handed
+
+    def put(
+        self, item: ConnectionPoolEntry, block: bool = True, timeout: float | None = None
+    ) -> None:
+        with self.mutex:
+            if not self._turns:
+                super().put(item, block, timeout)
+                return
+            turn = self._turns.popleft()
+            turn.handed = item
+            turn.has_come.set()
+
+    def _leave(self, turn: _Turn) -> None:
+        if turn in self._turns:
+            self._turns.remove(turn)
 
 
 class _Pool(QueuePool):

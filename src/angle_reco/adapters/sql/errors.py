@@ -56,6 +56,8 @@ def _of_postgres(error: DBAPIError) -> StorageError:
             return SchemaError(f"the database is not as it should be ({said})")
         case _, "42501":
             return StorageError(f"the database's user may not do this ({said})")
+        case "", _ if said.startswith("connection failed"):
+            return StorageUnavailableError(f"the database cannot be connected to ({said})")
         case (("08" | "53" | "57" | "40" | ""), _):
             return StorageUnavailableError(f"the database does not answer ({said})")
         case _:

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
 from angle_reco.adapters.sql.schema import Moment, Tables, id_type
-from angle_reco.domain import LARGEST_PRICE, PriceScale
+from angle_reco.domain import LARGEST_PRICE, IdKind, PriceScale
 
 PUBLISHED = "published"
 
-FIRST_MOMENT = datetime(1, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""Between these lies what Python can tell; databases know more, and infinity."""
+FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
+LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+"""Between these lies what Python can tell in every time zone; databases know more."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -38,10 +38,13 @@ class SignInSource:
 
     def to_store(self, at: datetime, dialect: str) -> sa.ColumnElement[Any]:
         """Return a moment as the column of the last one holds it."""
+        is_text = dialect == "sqlite" and isinstance(
+            undecorated(self.stored_last.type), sa.DateTime
+        )
+        if is_text:
+            return sa.bindparam(None, at.astimezone(UTC).replace(tzinfo=None), sa.DateTime)
         if not is_without_zone(self.stored_last.type):
             return sa.bindparam(None, at, Moment)
-        if dialect == "sqlite":
-            return sa.bindparam(None, at.astimezone(UTC).replace(tzinfo=None), sa.DateTime)
         return sa.func.timezone("UTC", sa.bindparam(None, at, Moment))
 
 
@@ -151,9 +154,11 @@ class _Reading:
         """Return where sign-ins are counted."""
         if columns is None:
             side = self.tables.sign_ins
+            is_text = self.tables.ids.user is IdKind.TEXT and self.dialect == "postgresql"
             return SignInSource(
                 table=side,
-                user_id=side.c.user_id,
+                # Said again, so that it is the one to compare with the host's by.
+                user_id=side.c.user_id.collate("C") if is_text else side.c.user_id,
                 last_at=side.c.last_sign_in_at,
                 stored_last=side.c.last_sign_in_at,
                 count=side.c.sign_in_count,
@@ -181,7 +186,8 @@ class _Reading:
     def _column(self, holds: Holds, given: Any | None) -> sa.ColumnElement[Any]:
         kind = holds.kind(self.tables.ids)
         if kind is not None:
-            of_kind = id_type(kind)
+            # Without our collation, in which an index of the host's could not be used.
+            of_kind = sa.Text() if kind is IdKind.TEXT else id_type(kind)
             return sa.cast(sa.null(), of_kind) if given is None else sa.type_coerce(given, of_kind)
         match holds:
             case Holds.MOMENT:
@@ -202,7 +208,7 @@ class _Reading:
             return _micros_of_text(given) if is_text else sa.type_coerce(given, Moment)
         if is_day(of):
             # There are days that no timestamp can tell.
-            day = sa.case((given <= LAST_MOMENT.date(), given))
+            day = sa.case((given <= sa.literal(LAST_MOMENT.date(), sa.Date), given))
             given = sa.cast(day, sa.TIMESTAMP)
         if is_day(of) or is_without_zone(of):
             return sa.func.timezone("UTC", given, type_=Moment)
@@ -228,8 +234,9 @@ def _micros_of_text(given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 def undecorated(given: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     """Return what a type of the host's own making is made of."""
-    is_of_host = isinstance(given, sa.types.TypeDecorator) and not isinstance(given, Moment)
-    return given.impl_instance if is_of_host else given
+    if isinstance(given, sa.types.TypeDecorator) and not isinstance(given, Moment):
+        return undecorated(given.impl_instance)
+    return given
 
 
 def is_day(given: sa.types.TypeEngine[Any]) -> bool:

@@ -112,7 +112,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
             lambda connection: create_schema(_locking_shortly(connection), tables, host)
         )
     )
-    if not database.is_postgres:
+    if not database.is_postgres and host is None:
         let_readers_in(database)
     if host is None or host.sign_ins is None:
         return is_new

@@ -139,7 +139,7 @@ class Tables:
             users=sa.Table(
                 "users",
                 reference,
-                sa.Column("user_id", user_id(), primary_key=True),
+                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
                 sa.Column("created_at", Moment),
                 sa.Column("last_sign_in_at", Moment),
                 sa.Column("sign_in_count", sa.BigInteger, nullable=False),
@@ -149,8 +149,8 @@ class Tables:
             watches=sa.Table(
                 "watches",
                 reference,
-                sa.Column("item_id", item_id(), primary_key=True),
-                sa.Column("user_id", user_id(), primary_key=True),
+                sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
+                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
                 sa.Column("watched_at", Moment, nullable=False),
                 sa.Index("watches_of_user", "user_id", "item_id"),
                 sqlite_with_rowid=False,
@@ -158,7 +158,7 @@ class Tables:
             sign_ins=sa.Table(
                 f"{prefix}sign_ins",
                 own,
-                sa.Column("user_id", user_id(), primary_key=True),
+                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
                 sa.Column("last_sign_in_at", Moment, nullable=False),
                 sa.Column("sign_in_count", sa.BigInteger, nullable=False),
                 sqlite_with_rowid=False,
@@ -168,7 +168,7 @@ class Tables:
             interests=sa.Table(
                 f"{prefix}user_interests",
                 own,
-                sa.Column("user_id", user_id(), primary_key=True),
+                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
                 sa.Column("category_id", category_id(), primary_key=True),
                 sa.Column("score", sa.BigInteger, nullable=False),
                 sa.Column("strength", sa.BigInteger, nullable=False),
@@ -220,7 +220,7 @@ def _items(
     return sa.Table(
         "items",
         metadata,
-        sa.Column("item_id", item_id(), primary_key=True),
+        sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
         sa.Column("category_id", category_id()),
         sa.Column("seller_id", user_id()),
         sa.Column("title", sa.Text, nullable=False),
@@ -250,9 +250,9 @@ def _bids(
     return sa.Table(
         "bids",
         metadata,
-        sa.Column("item_id", item_id(), primary_key=True),
+        sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
         sa.Column("placed_at", Moment, primary_key=True),
-        sa.Column("user_id", user_id(), primary_key=True),
+        sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
         sa.Column("amount", Units, primary_key=True),
         sa.Column("number", sa.BigInteger, primary_key=True),
         sa.Index("bids_of_user", "user_id", "item_id", "placed_at"),
@@ -272,7 +272,7 @@ def _lists(
     return sa.Table(
         name,
         metadata,
-        sa.Column("owner", owner(), primary_key=True),
+        sa.Column("owner", owner(), primary_key=True, autoincrement=False),
         sa.Column("items", _array(item_id()), nullable=False),
         sa.Column("scores", _array(sa.Integer()), nullable=False),
         sa.Column("parts", _array(sa.Integer()), nullable=False),

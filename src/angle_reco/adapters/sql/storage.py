@@ -9,7 +9,13 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.catalog import SqlCatalog
-from angle_reco.adapters.sql.checking import Finding, check_shape, findings, require_version
+from angle_reco.adapters.sql.checking import (
+    Finding,
+    check_selects,
+    check_sign_ins,
+    findings,
+    require_version,
+)
 from angle_reco.adapters.sql.engine import Database, check_engine
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
@@ -99,7 +105,9 @@ class Storage:
         require_version(self.database)
         require_schema(self.database, self.tables, self.host)
         if self.host is not None:
-            check_shape(self.database, self.host, self.tables.ids)
+            check_selects(self.database, self.host, self.tables.ids)
+            if self.host.sign_ins is not None:
+                check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is odd about the host's rows; on the reference schema nothing is."""
@@ -108,8 +116,14 @@ class Storage:
         return tuple(findings(self.database, self.host, self.prices))
 
     def migrate_up(self) -> bool:
-        """Bring the schema to where this release expects it; False when it was there."""
+        """Bring the schema to where this release expects it; False when it was there.
+
+        Raises:
+            SchemaError: The host's selects cannot be used; nothing was changed.
+        """
         require_version(self.database)
+        if self.host is not None:
+            check_selects(self.database, self.host, self.tables.ids)
         return migrate_up(self.database, self.tables, self.host)
 
     def migrate_down(self) -> bool:

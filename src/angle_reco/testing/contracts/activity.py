@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -21,7 +21,9 @@ from angle_reco.testing.contracts.samples import (
     ELSEWHERE,
     HOUR,
     NOW,
+    SUMMER,
     TICK,
+    WINTER,
     EveryIdKind,
     Make,
     Sample,
@@ -211,6 +213,38 @@ class ActivityQueriesContract(EveryIdKind):
         found = after(*shuffled, sample.bid(1, 0), sample.watch(0, 1)).user_bids(sample.users[0])
 
         assert list(found) == newest_first
+
+    def test_a_users_bids_of_one_moment_on_one_item_come_by_amount_the_unknown_ones_first(
+        self, after: After, sample: Sample
+    ) -> None:
+        amounts = [None, None, "0", "2", "2", "10", "10.0001"]
+        bids = [sample.bid(0, 0, NOW, amount) for amount in amounts]
+
+        found = after(*bids[1::2], *bids[::2][::-1]).user_bids(sample.users[0])
+
+        assert list(found) == bids
+
+    def test_an_hour_that_clocks_show_twice_is_two_hours(
+        self, after: After, sample: Sample
+    ) -> None:
+        activity = after(
+            sample.bid(0, 0, SUMMER),
+            sample.bid(0, 0, WINTER),
+            sample.watch(0, 1, SUMMER),
+            sample.watch(0, 2, WINTER),
+        )
+
+        moments = [
+            [bid.placed_at.astimezone(UTC) for bid in activity.user_bids(sample.users[0], **span)]
+            for span in ({}, {"since": WINTER}, {"until": SUMMER})
+        ]
+        winter, summer = WINTER.astimezone(UTC), SUMMER.astimezone(UTC)
+        assert moments == [[winter, summer], [winter], [summer]]
+        assert [one.item_id for one in activity.user_watchlist(sample.users[0])] == [
+            sample.items[2],
+            sample.items[1],
+        ]
+        assert activity.touched_by(sample.users[0], until=SUMMER) == set(sample.items[:2])
 
     def test_an_amount_is_exact_and_may_be_unknown(self, after: After, sample: Sample) -> None:
         amounts = [None, "0", "0.0001", "0.1", "19.9000", "100000000000000", self.largest_amount]

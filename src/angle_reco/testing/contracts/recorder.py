@@ -1,5 +1,7 @@
 """What every `ActivityRecorder` promises."""
 
+from datetime import UTC
+
 import attrs
 import pytest
 
@@ -15,7 +17,9 @@ from angle_reco.testing.contracts.samples import (
     ELSEWHERE,
     HOUR,
     NOW,
+    SUMMER,
     TICK,
+    WINTER,
     EveryIdKind,
     Make,
     Sample,
@@ -76,6 +80,15 @@ class ActivityRecorderContract(EveryIdKind):
         ]
 
         assert changed == [True, False, False]
+
+    def test_an_hour_that_clocks_show_twice_is_two_hours(
+        self, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        bids = [sample.bid(0, 0, at) for at in (SUMMER, WINTER, WINTER.astimezone(UTC), SUMMER)]
+        watches = [sample.watch(0, 0, at) for at in (WINTER, SUMMER, WINTER)]
+
+        assert [activity.recorder.record_bid(bid) for bid in bids] == [True, True, False, False]
+        assert [activity.recorder.record_watch(one) for one in watches] == [True, True, False]
 
     def test_a_bid_that_differs_in_anything_is_another(
         self, activity: RecordedActivity, sample: Sample

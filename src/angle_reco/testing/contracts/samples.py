@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import attrs
 import numpy as np
@@ -40,6 +41,11 @@ DAY = timedelta(days=1)
 
 ELSEWHERE = timezone(timedelta(hours=5, minutes=45))
 """Where clocks show something else than in UTC."""
+
+_BERLIN = ZoneInfo("Europe/Berlin")
+SUMMER = datetime(2026, 10, 25, 2, 30, tzinfo=_BERLIN)
+WINTER = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=_BERLIN)
+"""When clocks show the same twice: an hour later, they have been put back."""
 
 RECIPE = Recipe(name="classic", weights=(("interest", 600_000), ("popularity", 400_000)), kept=60)
 """What lists are made by, unless a promise is about that."""

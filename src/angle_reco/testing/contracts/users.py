@@ -10,7 +10,9 @@ from angle_reco.testing.contracts.samples import (
     ELSEWHERE,
     HOUR,
     NOW,
+    SUMMER,
     TICK,
+    WINTER,
     EveryIdKind,
     Make,
     Sample,
@@ -98,6 +100,22 @@ class UserQueriesContract(EveryIdKind):
 
         assert users.active_since(NOW.astimezone(ELSEWHERE)).to_list() == sample.users[1:2]
         assert users.active_since(NOW).to_list() == sample.users[1:2]
+
+    def test_an_hour_that_clocks_show_twice_is_two_hours(
+        self, make: Make[UserQueries], sample: Sample
+    ) -> None:
+        users = make(
+            users=[
+                sample.user(0, last_sign_in_at=WINTER),
+                sample.user(1, last_sign_in_at=SUMMER),
+                sample.user(2, created_at=WINTER),
+            ]
+        )
+
+        assert users.active_since(SUMMER).to_list() == [sample.users[0], sample.users[2]]
+        assert users.total(until=SUMMER) == 2
+        users.record_sign_in(sample.users[1], WINTER)
+        assert users.active_since(SUMMER).to_list() == sample.users[:3]
 
     def test_moments_of_long_ago_and_far_ahead_are_moments(
         self, make: Make[UserQueries], sample: Sample

@@ -1,7 +1,8 @@
 """The first tables.
 
 What a revision makes never changes, whatever the tables are by now: so it does not use
-their definitions, but says them again. A test compares the two.
+their definitions, but says them again. A test compares the two. Only views are as they are
+today: whatever revision changes one makes it anew.
 """
 
 import re
