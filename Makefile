@@ -31,7 +31,8 @@ test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version
 
 .PHONY: reliability
 reliability: $(installed) ## Run what takes luck to fail at full size (long)
-	@ANGLE_RECO_TEST_SIZE=full $(bin)/pytest tests/reliability tests/adapters/test_migrations.py
+	@ANGLE_RECO_TEST_SIZE=full $(bin)/pytest tests/reliability \
+	    tests/adapters/test_migrations.py tests/adapters/test_stateful.py
 
 .PHONY: lint
 lint: $(installed) ## Look for mistakes with ruff

@@ -992,3 +992,17 @@ def test_days_beyond_the_calendar_are_left_out(lax: Lax, day: str) -> None:
     with Recommender.connect(lax.url, host=attrs.evolve(LAX, bids=bids)) as reco:
         assert reco.system.stats().bids == 0
         assert [one.label for one in reco.check()] == ["placed_at"]
+
+
+def test_selects_that_cannot_be_used_are_told_before_anything_is_made(postgres_url: str) -> None:
+    misspelt = attrs.evolve(
+        LAX, users=sa.select(sa.column("idd", sa.Text).label("user_id")).select_from(PEOPLE)
+    )
+    with new_database(postgres_url) as url, engine_of(url) as engine:
+        PEOPLE.metadata.create_all(engine)
+        before = set(sa.inspect(engine).get_table_names())
+
+        with pytest.raises(SchemaError, match="select of users cannot be run"):
+            Recommender.connect(url, host=misspelt, migrate=True)
+
+        assert set(sa.inspect(engine).get_table_names()) == before

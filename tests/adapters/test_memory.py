@@ -13,14 +13,19 @@ from angle_reco.adapters.memory import (
     MemoryMarketplace,
     MemoryUsers,
 )
+from angle_reco.bootstrap import memory_ports
 from angle_reco.domain import (
     Bid,
     CategoryId,
+    Fence,
+    FencedOffError,
+    IdColumn,
     IdKind,
     IdKinds,
     InvalidValueError,
     Item,
     ItemId,
+    ListKind,
     PriceScale,
     User,
     UserId,
@@ -79,6 +84,15 @@ class TestMemoryListStore(ListStoreContract):
     @pytest.fixture
     def store(self, sample: Sample) -> MemoryListStore:
         return MemoryListStore()
+
+
+def test_a_run_that_lost_its_place_may_write_neither_interests_nor_lists() -> None:
+    ports, nobody = memory_ports(), IdColumn.of(IdKind.TEXT, [])
+    newer, older = (Fence(job="refresh", number=number) for number in (2, 1))
+    ports.interests.retain(nobody, started_at=NOW, fence=newer)
+
+    with pytest.raises(FencedOffError):
+        ports.lists.retain(ListKind.PERSONAL, nobody, started_at=NOW, fence=older)
 
 
 ANN = User(user_id=UserId("ann"))

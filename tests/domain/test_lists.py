@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import attrs
 import numpy as np
@@ -18,6 +19,7 @@ from angle_reco.domain import (
     IdColumn,
     IdKind,
     ItemId,
+    Lists,
     Ranked,
     Reason,
     Recipe,
@@ -150,13 +152,16 @@ def rankings(draw: st.DrawFn) -> Ranked:
 RECIPE = Recipe(name="drawn", weights=(("one", 1), ("two", 2)), kept=3)
 
 
-def single(ranked: Ranked) -> list[StoredList]:
-    owners = IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1))
-
+def owned(ranked: Ranked, owners: IdColumn) -> Lists:
     def ids_at(rows: np.ndarray) -> IdColumn:
         return IdColumn.of(IdKind.TEXT, [f"item {row}" for row in rows])
 
-    lists = ranked.named(ids_at, owners, RECIPE, NOW)
+    return ranked.named(ids_at, owners, RECIPE, NOW)
+
+
+def single(ranked: Ranked) -> list[StoredList]:
+    owners = IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1))
+    lists = owned(ranked, owners)
     assert lists.owners == owners
     return [lists.stored(place) for place in range(len(lists))]
 
@@ -182,6 +187,33 @@ def test_chunks_are_joined_one_after_another(chunks: list[Ranked]) -> None:
     joined = Ranked.joined(chunks, components=2)
 
     assert single(joined) == [one for chunk in chunks for one in single(chunk)]
+
+
+@given(rankings(), st.sampled_from(IdKind), st.data())
+def test_of_several_lists_of_one_owner_the_last_counts(
+    ranked: Ranked, kind: IdKind, data: st.DataObject
+) -> None:
+    count = len(ranked.offsets) - 1
+    ids: dict[IdKind, list[Any]] = {  # ids of any kind
+        IdKind.INT: [-1, 2**63 - 1],
+        IdKind.TEXT: ["a", "B"],
+        IdKind.UUID: [UUID(int=1), UUID(int=0)],
+    }
+    drawn = data.draw(st.lists(st.sampled_from(ids[kind]), min_size=count, max_size=count))
+    lists = owned(ranked, IdColumn.of(kind, drawn))
+
+    last = lists.last_of_each()
+
+    expected = {owner: lists.stored(place) for place, owner in enumerate(drawn)}
+    assert {owner: last.stored(place) for place, owner in enumerate(last.owners)} == expected
+    assert last.owners.to_list() == sorted(expected, key=drawn[::-1].index, reverse=True)
+
+
+@given(rankings())
+def test_lists_of_different_owners_all_count(ranked: Ranked) -> None:
+    lists = owned(ranked, IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1)))
+
+    assert lists.last_of_each() is lists
 
 
 def test_columns_of_different_lengths_are_refused() -> None:

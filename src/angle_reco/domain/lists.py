@@ -200,12 +200,15 @@ class Lists:
             return self
         last = np.empty(len(index), np.int64)
         last[index.codes(self.owners)] = np.arange(len(self))
-        kept = np.sort(last)
-        lengths = np.diff(self.offsets)[kept]
-        lines = ragged_ranges(self.offsets[kept], lengths)
+        return self.take(np.sort(last))
+
+    def take(self, places: Int64s) -> Self:
+        """Return the lists at *places*, in that order."""
+        lengths = np.diff(self.offsets)[places]
+        lines = ragged_ranges(self.offsets[places], lengths)
         return attrs.evolve(
             self,
-            owners=self.owners.take(kept),
+            owners=self.owners.take(places),
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             items=self.items.take(lines),
             scores=self.scores[lines],

@@ -1,6 +1,6 @@
 """Reading in bulk: the rows of queries as columns, whichever database they come from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,16 @@ def read_at_once(
 
 
 def read_within(
-    connection: sa.Connection, query: sa.Select[Any], wires: Sequence[Wire]
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    wires: Sequence[Wire],
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[npt.NDArray[Any]]:
-    """Return all rows of one query as columns, as part of a transaction."""
-    batches = list(_batches(connection, [query], wires))
+    """Return all rows of one query as columns, as part of a transaction.
+
+    *meanwhile* is called while the database works, where it does so by itself.
+    """
+    batches = list(_batches(connection, [query], wires, meanwhile))
     if len(batches) == 1:
         return batches[0]
     return [
@@ -55,10 +61,15 @@ def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any
 
 
 def _batches(
-    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
+    connection: sa.Connection,
+    queries: Iterable[sa.Select[Any]],
+    wires: Sequence[Wire],
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    is_sqlite = connection.dialect.name == "sqlite"
-    return (_from_rows if is_sqlite else copy_columns)(connection, queries, wires)
+    if connection.dialect.name == "sqlite":
+        meanwhile()
+        return _from_rows(connection, queries, wires)
+    return copy_columns(connection, queries, wires, meanwhile)
 
 
 def _from_rows(

@@ -8,7 +8,7 @@ PostgreSQL's manual.
 
 import re
 import struct
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import reduce
 from typing import Any
@@ -24,8 +24,8 @@ from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from angle_reco.adapters.sql.postgres import driver_of
 from angle_reco.domain import NEVER, UNKNOWN_MOMENT, IdColumn, IdKind, Int64s
 
-_ROWS_AT_ONCE = 100_000
-_BYTES_AT_ONCE = 2**20
+_BYTES_READ_AT_ONCE = 8 * 2**20
+_BYTES_WRITTEN_AT_ONCE = 2**20
 
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
@@ -62,12 +62,16 @@ class Wire(Enum):
 
 
 def copy_columns(
-    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
+    connection: sa.Connection,
+    queries: Iterable[sa.Select[Any]],
+    wires: Sequence[Wire],
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
 
     Only moments may be null. Ids come as an `IdColumn` has them, moments in microseconds
     since 1970: without an end as NEVER, without a beginning or null as UNKNOWN_MOMENT.
+    *meanwhile* is called while the server begins its work.
     """
     is_text = any(wire.is_text for wire in wires)
     sent = [_sent(query, wires, is_text=is_text) for query in queries]
@@ -88,7 +92,9 @@ def copy_columns(
             if process is not None and name in values:
                 values[name] = process(values[name])
         statement = psycopg.ClientCursor(raw).mogrify(command, values)
-        for rows in _copied_out(raw, statement.encode(raw.info.encoding)):
+        raw.wait(_sent_off(raw.pgconn, statement.encode(raw.info.encoding)))
+        meanwhile()
+        for rows in _copied_out(raw):
             yield parse(rows, wires, raw.info.encoding)
 
 
@@ -102,7 +108,7 @@ def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes])
         for row in rows:
             block.append(row)
             size += len(row)
-            if size > _BYTES_AT_ONCE:
+            if size > _BYTES_WRITTEN_AT_ONCE:
                 copy.write(b"".join(block))
                 block, size = [], 0
         copy.write(b"".join([*block, _END]))
@@ -142,12 +148,20 @@ def _sent(query: sa.Select[Any], wires: Sequence[Wire], *, is_text: bool) -> sa.
     return sending
 
 
-def _copied_out(connection: psycopg.Connection[Any], statement: bytes) -> Iterator[list[bytes]]:
-    """Yield what COPY sends, a row each, some at a time.
+def _sent_off(pgconn: pq.abc.PGconn, statement: bytes) -> Generator[Wait, Ready | int, None]:
+    pgconn.send_query(statement)
+    while pgconn.flush():
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
+
+
+def _copied_out(connection: psycopg.Connection[Any]) -> Iterator[bytearray]:
+    """Yield what COPY sends, some rows at a time.
 
     The driver's own loop takes longer over each row than the server does.
     """
-    connection.wait(_started(connection.pgconn, statement))
+    connection.wait(_started(connection.pgconn))
     is_done = False
     while not is_done:
         rows, is_done = connection.wait(_some_rows(connection.pgconn))
@@ -155,24 +169,19 @@ def _copied_out(connection: psycopg.Connection[Any], statement: bytes) -> Iterat
             yield rows
 
 
-def _started(pgconn: pq.abc.PGconn, statement: bytes) -> Generator[Wait, Ready | int, None]:
-    pgconn.send_query(statement)
-    while pgconn.flush():
-        ready = yield Wait.RW
-        if ready & Ready.R:
-            pgconn.consume_input()
+def _started(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, None]:
     result = yield from _result(pgconn)
     if result is None or result.status != pq.ExecStatus.COPY_OUT:
         yield from _failed(pgconn, result)
 
 
-def _some_rows(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, tuple[list[bytes], bool]]:
-    rows: list[bytes] = []
-    get, add = pgconn.get_copy_data, rows.append
-    while len(rows) < _ROWS_AT_ONCE:
+def _some_rows(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, tuple[bytearray, bool]]:
+    rows, get = bytearray(), pgconn.get_copy_data
+    while len(rows) < _BYTES_READ_AT_ONCE:
         size, row = get(1)
         if size > 0:
-            add(bytes(row))  # joining views of libpq's memory takes four times as long
+            # Added at once: a view of libpq's memory that is kept costs four times as much.
+            rows += row
         elif size == 0:
             yield from _readable(pgconn)
         else:
@@ -208,20 +217,18 @@ def _failed(
     raise psycopg.errors.error_from_result(result)
 
 
-def _columns_of_bytes(rows: list[bytes], wires: Sequence[Wire], _: str) -> list[npt.NDArray[Any]]:
-    if rows[0].startswith(_HEADER):
-        rows[0] = rows[0][len(_HEADER) :]
-    if rows[-1] == _END:
-        rows.pop()
+def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire], _: str) -> list[npt.NDArray[Any]]:
     row = _row_dtype(wires)
-    read = np.frombuffer(b"".join(rows), row)
+    first = len(_HEADER) if rows.startswith(_HEADER) else 0
+    # What is left after whole rows is the end.
+    read = np.frombuffer(rows, row, count=(len(rows) - first) // row.itemsize, offset=first)
     return [_arrived(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
 
 
 def _columns_of_text(
-    rows: list[bytes], wires: Sequence[Wire], encoding: str
+    rows: bytearray, wires: Sequence[Wire], encoding: str
 ) -> list[npt.NDArray[Any]]:
-    text = b"".join(rows).decode(encoding)
+    text = rows.decode(encoding)
     fields = text.replace("\n", "\t").split("\t")
     fields.pop()
     widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]

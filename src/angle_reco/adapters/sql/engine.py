@@ -269,7 +269,7 @@ class Database:
         def once() -> _T:
             nonlocal is_committing
             is_committing = False
-            with self._connected(begins=True) as connection:
+            with self.connected(begins=True) as connection:
                 self._limit(connection)
                 begin_writing(connection)
                 result = unit(connection)
@@ -279,7 +279,7 @@ class Database:
         return self._again_if_lost(once, lambda: is_repeatable or not is_committing)
 
     def _rows(self, query: sa.Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
-        with self._connected() as connection:
+        with self.connected() as connection:
             if time_left() is not None and self._is_ours(connection):
                 # One trip instead of three: a statement alone needs no transaction.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -288,14 +288,14 @@ class Database:
 
     def _opened(self, until_closed: ExitStack) -> sa.Connection:
         with ExitStack() as opening:
-            connection = opening.enter_context(self._connected())
+            connection = opening.enter_context(self.connected())
             # On PostgreSQL this is a statement, which shows whether the connection lives.
             self._limit(connection, may_trust=False)
             until_closed.push(opening.pop_all())
         return connection
 
     @contextmanager
-    def _connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
+    def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
         """Open a connection, and a transaction if it *begins* one."""
         with ExitStack() as until_closed:
             connection = until_closed.enter_context(self.engine.connect())

@@ -96,7 +96,7 @@ def _import(
         bad_rows.append(row)
 
     try:
-        with database.engine.connect() as connection:
+        with database.connected() as connection:
             # Not back to the pool: the temporary tables go with the connection.
             connection.detach()
             if database.is_postgres:

@@ -71,7 +71,7 @@ def _merge(
         prefixes=["TEMPORARY"],
         postgresql_on_commit="DROP",
     )
-    stage.create(connection)
+    stage.create(connection, checkfirst=False)
     of_users = np.flatnonzero(IdIndex.of(users.kind, users).codes(interests.users.ids) != NONE)
     mine = np.flatnonzero(np.isin(interests.user, of_users))
     columns: list[Any] = [

@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from angle_reco.adapters.sql.copying import (
     with_sizes,
 )
 from angle_reco.adapters.sql.dialect import among, json_ids
-from angle_reco.domain import SCORE_TOLERANCE, IdColumn, IdIndex, IdKind, Int64s, Lists
+from angle_reco.domain import SCORE_TOLERANCE, IdColumn, IdIndex, IdKind, Lists
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
 
@@ -69,46 +69,57 @@ def _lines(lists: Lists) -> npt.NDArray[Any]:
     return lines
 
 
-def places_of_news(
-    connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn
-) -> Int64s:
-    """Return which lists the table does not hold as they are; some may yet be close enough."""
-    kind = lists.owners.kind
+def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tuple[Lists, IdColumn]:
+    """Return the lists that the table does not hold as they are, by owner, and their digests.
+
+    Some of them may yet be close enough to what it holds.
+    """
+    kind, digested = lists.owners.kind, list[IdColumn]()
     # What claims to be from later than this run is none of it.
     query = sa.select(table.c.owner, table.c.digest).where(
         among(table.c.owner, lists.owners, kind, connection.dialect.name),
         table.c.computed_at <= lists.computed_at,
     )
-    owners, kept = read_within(connection, query, [Wire.of_ids(kind), Wire.UUID])
+    owners, kept = read_within(
+        connection,
+        query,
+        [Wire.of_ids(kind), Wire.UUID],
+        meanwhile=lambda: digested.append(digests(lists)),
+    )
+    [fresh] = digested
     known = IdIndex.of(kind, IdColumn(kind, owners))
     in_order = np.empty_like(kept)
     in_order[known.codes(IdColumn(kind, owners))] = kept
     codes = known.codes(lists.owners)
     is_same = codes >= 0
     is_same[is_same] = in_order[codes[is_same]] == fresh.values[is_same]
-    return np.flatnonzero(~is_same)
+    places = np.flatnonzero(~is_same)
+    # Sorting them here is cheap; the server would have to move whole lists about.
+    news = lists.owners.take(places)
+    places = places[np.argsort(IdIndex.of(kind, news).codes(news))]
+    return lists.take(places), fresh.take(places)
 
 
-def write_changed(
-    connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn, places: Int64s
-) -> int:
-    """Write those of the lists at *places* that changed (`has_changed`); return how many."""
-    if len(places) == 0:
+def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+    """Write those of the lists that changed (`has_changed`); return how many did."""
+    if len(lists) == 0:
         return 0
     is_sqlite = connection.dialect.name == "sqlite"
-    return (_upsert if is_sqlite else _merge)(connection, table, lists, fresh, places)
+    return (_upsert if is_sqlite else _merge)(connection, table, lists, fresh)
 
 
-def _merge(
-    connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn, places: Int64s
-) -> int:
-    """Copy the lists beside the table, and merge what changed by one statement.
+def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+    """Copy the lists beside the table, and merge what changed by one statement."""
+    stage, merge = _merging(table)
+    stage.create(connection, checkfirst=False)
+    copy_rows(connection, stage, _binary_rows(lists, fresh))
+    marks = {"with_recipe": lists.recipe.to_text(), "as_of": lists.computed_at}
+    return connection.execute(merge, marks).rowcount
 
-    They go in the order of their owners, which keeps the index quick. Sorting them here is
-    cheap; the server would have to move whole lists about.
-    """
-    ranks = IdIndex.of(lists.owners.kind, lists.owners).codes(lists.owners)
-    places = places[np.argsort(ranks[places])]
+
+@lru_cache
+def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
+    """Return the table that lists are copied to, and the statement that merges them."""
     names = ["owner", *_ARRAYS, "digest"]
     stage = sa.Table(
         f"{table.name}_fresh",
@@ -117,19 +128,17 @@ def _merge(
         prefixes=["TEMPORARY"],
         postgresql_on_commit="DROP",
     )
-    stage.create(connection)
-    copy_rows(connection, stage, _binary_rows(lists, fresh, places))
-    columns = [*names, "recipe", "computed_at"]
     staged = sa.select(
         *(stage.c[name] for name in names),
-        sa.literal(lists.recipe.to_text(), sa.Text),
-        sa.literal(lists.computed_at, table.c.computed_at.type),
+        sa.bindparam("with_recipe", type_=sa.Text),
+        sa.bindparam("as_of", type_=table.c.computed_at.type),
     )
+    columns = [*names, "recipe", "computed_at"]
     insert = postgresql.insert(table).from_select(columns, staged)
     new, old = insert.excluded, table.c
     score = sa.func.unnest(old.scores, new.scores).table_valued("before", "after").render_derived()
     has_moved = sa.exists().where(sa.func.abs(score.c.before - score.c.after) > SCORE_TOLERANCE)
-    merge = insert.on_conflict_do_update(
+    merge: sa.Insert = insert.on_conflict_do_update(
         index_elements=[old.owner],
         set_={**{name: new[name] for name in columns}, "by_hand": None},
         where=sa.or_(
@@ -142,11 +151,11 @@ def _merge(
             has_moved,
         ),
     )
-    return connection.execute(merge).rowcount
+    return stage, merge
 
 
-def _binary_rows(lists: Lists, fresh: IdColumn, places: Int64s) -> Iterator[bytes]:
-    """Yield the lists at *places* as COPY takes them."""
+def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
+    """Yield the lists as COPY takes them."""
     kind, components = lists.items.kind, len(lists.recipe.components)
     if kind is IdKind.TEXT:
         sized = with_sizes(lists.items.values, Wire.TEXT)
@@ -170,9 +179,7 @@ def _binary_rows(lists: Lists, fresh: IdColumn, places: Int64s) -> Iterator[byte
     fields = struct.pack("!h", 2 + len(arrays))
     owners = with_sizes(lists.owners.values, Wire.of_ids(lists.owners.kind))
     digested = with_sizes(fresh.values, Wire.UUID)
-    offsets = lists.offsets.tolist()
-    for place in places.tolist():
-        first, last = offsets[place], offsets[place + 1]
+    for place, (first, last) in enumerate(pairwise(lists.offsets.tolist())):
         row = [fields, owners[place]]
         for oid, width, section in arrays:
             before, data = head(oid, width * (last - first)), section(first, last)
@@ -181,9 +188,7 @@ def _binary_rows(lists: Lists, fresh: IdColumn, places: Int64s) -> Iterator[byte
         yield b"".join(row)
 
 
-def _upsert(
-    connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn, places: Int64s
-) -> int:
+def _upsert(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
     """Write what changed row by row, as SQLite likes it."""
     upsert = sqlite.insert(table)
     upsert = upsert.on_conflict_do_update(
@@ -191,9 +196,10 @@ def _upsert(
         set_={column.name: upsert.excluded[column.name] for column in table.c},
     )
     changed = 0
-    for first in range(0, len(places), _LISTS_AT_ONCE):
-        rows = list(_text_rows(lists, fresh, places[first : first + _LISTS_AT_ONCE]))
-        owners = lists.owners.take(places[first : first + _LISTS_AT_ONCE])
+    for first in range(0, len(lists), _LISTS_AT_ONCE):
+        some = np.arange(first, min(first + _LISTS_AT_ONCE, len(lists)))
+        rows = list(_text_rows(lists.take(some), fresh.take(some)))
+        owners = lists.owners.take(some)
         query = sa.select(table).where(among(table.c.owner, owners, owners.kind, "sqlite"))
         known = {row.owner: row._mapping for row in connection.execute(query)}
         news = [row for row in rows if _is_news(known.get(row["owner"]), row)]
@@ -206,10 +212,9 @@ def _upsert(
 _LISTS_AT_ONCE = 500
 
 
-def _text_rows(lists: Lists, fresh: IdColumn, places: Int64s) -> Iterator[dict[str, Any]]:
+def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
     recipe = lists.recipe.to_text()
-    owners, digested = lists.owners.take(places), fresh.take(places)
-    for place, owner, digest in zip(places.tolist(), owners, digested, strict=True):
+    for place, (owner, digest) in enumerate(zip(lists.owners, fresh, strict=True)):
         lines = slice(int(lists.offsets[place]), int(lists.offsets[place + 1]))
         yield {
             "owner": owner,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.dialect import IdList, among, in_order, not_among
 from angle_reco.adapters.sql.engine import Database
-from angle_reco.adapters.sql.list_rows import digests, places_of_news, write_changed
+from angle_reco.adapters.sql.list_rows import news_among, write_changed
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -46,13 +46,12 @@ class SqlListStore:
 
     def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
         lists = lists.last_of_each()
-        table, fresh = self.tables.lists[kind], digests(lists)
+        table = self.tables.lists[kind]
 
         def unit(connection: sa.Connection) -> int:
             pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, table)
-            places = places_of_news(connection, table, lists, fresh)
-            return write_changed(connection, table, lists, fresh, places)
+            return write_changed(connection, table, *news_among(connection, table, lists))
 
         changed = self.database.write(unit)
         return Written(changed, len(lists) - changed)

@@ -32,6 +32,9 @@ from angle_reco.adapters.sql.migrations import (
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.users import SqlUsers
 from angle_reco.domain import IdKinds, InvalidValueError, PriceScale
+from angle_reco.ports import deadline
+
+_CALLS_A_CHECK = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -102,12 +105,14 @@ class Storage:
             SchemaError: They are not, or cannot; the text says which and what to do.
             StorageUnavailableError: The database did not answer.
         """
-        require_version(self.database)
-        require_schema(self.database, self.tables, self.host)
-        if self.host is not None:
-            check_selects(self.database, self.host, self.tables.ids)
-            if self.host.sign_ins is not None:
-                check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
+        # A dozen small questions: no job that would have to be patient.
+        with deadline(self.database.deadline.total_seconds() * _CALLS_A_CHECK):
+            require_version(self.database)
+            require_schema(self.database, self.tables, self.host)
+            if self.host is not None:
+                check_selects(self.database, self.host, self.tables.ids)
+                if self.host.sign_ins is not None:
+                    check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is odd about the host's rows; on the reference schema nothing is."""
