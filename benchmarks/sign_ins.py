@@ -39,7 +39,8 @@ def main() -> None:
         hours = list(replayed(storage, first, Settings().active_for))
     refreshed = sum(active for active, _ in hours) / len(hours)
     everyone = sum(created for _, created in hours) / len(hours)
-    fewer = 1 - sum(active / created for active, created in hours if created) / len(hours)
+    shares = [active / created for active, created in hours if created]
+    fewer = 1 - sum(shares) / len(shares)
     if options.json:
         figures = {"hours": len(hours), "refreshed": refreshed, "everyone": everyone}
         print(json.dumps({**figures, "fewer": fewer}, indent=2))

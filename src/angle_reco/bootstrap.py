@@ -66,7 +66,7 @@ class Ports:
     """Everything the application needs from outside, a field a port.
 
     A *recorder* is there where events are stored for the host: on the reference schema
-    and in memory.
+    and in memory. *storage* is what ports of SQL stand on, to be checked and migrated.
     """
 
     users: UserQueries
@@ -78,6 +78,7 @@ class Ports:
     kernels: Kernels
     permissions: Permissions
     clock: Clock
+    storage: "Storage | None" = None
 
 
 @attrs.frozen(kw_only=True)
@@ -198,8 +199,11 @@ def sql_ports(
     prefix: str | None = None,
     permissions: Callable[[UserId, str], bool] | None = None,
     migrate: bool = False,
+    check: bool = True,
 ) -> Ports:
     """Return ports on a database, to be evolved; what `Recommender.from_engine` uses.
+
+    While `angle-reco migrate` loads an application, nothing is migrated or checked.
 
     Raises:
         InvalidValueError: The engine is of no supported database, or a name cannot be.
@@ -207,23 +211,17 @@ def sql_ports(
         StorageUnavailableError: The database did not answer.
     """
     storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
-    prepare(storage, migrate=migrate)
-    return ports_on(storage, permissions)
-
-
-def prepare(storage: "Storage", *, migrate: bool = False, check: bool = True) -> None:
-    """Create the tables, if asked to, and make sure that everything is as it should be."""
-    if _leaves_unchecked.get():
-        return
-    if migrate:
+    if migrate and not _leaves_unchecked.get():
+        storage.check_host()
         storage.migrate_up()
-    if check:
+    if check and not _leaves_unchecked.get():
         storage.check()
+    return ports_on(storage, permissions)
 
 
 def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
     """Return ports on a storage that is ready."""
-    return Ports(**storage.ports(), **_common(permissions))
+    return Ports(storage=storage, **storage.ports(), **_common(permissions))
 
 
 def memory_ports(

@@ -18,9 +18,7 @@ from angle_reco.bootstrap import (
     Ports,
     UseCases,
     memory_ports,
-    ports_on,
-    prepare,
-    sql_storage,
+    sql_ports,
 )
 from angle_reco.domain import (
     ANONYMOUS,
@@ -78,6 +76,7 @@ class Recommender:
             InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
         """
         self.settings = settings or Settings()
+        self._given = ports
         if as_of is not None:
             as_of = check_moment(as_of, "as_of")
             if as_of < _EARLIEST:
@@ -86,7 +85,6 @@ class Recommender:
             ports = attrs.evolve(ports, clock=FixedClock(as_of))
         self.ports = ports
         self.as_of = as_of
-        self.storage: Storage | None = None
         self._use_cases = UseCases.of(ports, self.settings, as_of)
         self._engine: sa.Engine | None = None
 
@@ -163,11 +161,17 @@ class Recommender:
             StorageUnavailableError: The database did not answer.
         """
         settings = settings or Settings()
-        storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
-        prepare(storage, migrate=migrate, check=check)
-        recommender = cls(ports_on(storage, permissions), settings, as_of=as_of)
-        recommender.storage = storage
-        return recommender
+        ports = sql_ports(
+            engine,
+            settings,
+            host=host,
+            schema=schema,
+            prefix=prefix,
+            permissions=permissions,
+            migrate=migrate,
+            check=check,
+        )
+        return cls(ports, settings, as_of=as_of)
 
     @classmethod
     def in_memory(
@@ -194,11 +198,17 @@ class Recommender:
             raise InvalidValueError("ids and prices of the settings", kinds, "the marketplace's")
         return cls(memory_ports(market, permissions=permissions), settings, as_of=as_of)
 
+    @property
+    def storage(self) -> "Storage | None":
+        """Return the database behind it, to be migrated; None in memory."""
+        return self.ports.storage
+
     def check(self) -> "tuple[Finding, ...]":
         """Look at the tables and at every row of the host's selects; return what is odd.
 
         What is found does no harm: such rows are left out, or a value of theirs counts as
-        unknown, or as `what` of the finding says. In memory there is nothing to find.
+        `what` of the finding says. Only of an id that comes twice nobody can tell which row
+        is meant, so reading them is an error. In memory there is nothing to find.
 
         Raises:
             SchemaError: The tables or the host's selects are not as they should be.
@@ -218,9 +228,7 @@ class Recommender:
             InvalidValueError: The moment or the ranker cannot be.
         """
         settings = self.settings if ranker is None else attrs.evolve(self.settings, ranker=ranker)
-        other = type(self)(self.ports, settings, as_of=as_of)
-        other.storage = self.storage
-        return other
+        return type(self)(self._given, settings, as_of=as_of)
 
     def close(self) -> None:
         """Let go of the connections that `connect` opened."""

@@ -37,7 +37,7 @@ class Settings:
 
     *ranker* is the name of a ranker: one of ours, or of the host's own *presets*. A call
     waits for the database *deadline* at most; jobs have a hundred times as long for a
-    statement.
+    unit of work.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)

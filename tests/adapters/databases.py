@@ -13,8 +13,8 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql import HostSchema, Storage, open_engine
-from angle_reco.adapters.sql.engine import begin_writing
-from angle_reco.bootstrap import ports_on
+from angle_reco.adapters.sql.database import begin_writing
+from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
 from angle_reco.testing.contracts import RecordedActivity
 
@@ -33,6 +33,11 @@ def storage_on(
     """Return the storage on an engine, with the reference schema unless there is a *host*."""
     deadline = timedelta(seconds=20)
     return Storage.of(engine, ids=ids, prices=prices, deadline=deadline, host=host, schema=schema)
+
+
+def ports_on(storage: Storage) -> Ports:
+    """Return ports on a storage, whether or not its tables are there."""
+    return attrs.evolve(memory_ports(), **storage.ports())
 
 
 def recorded_on(storage: Storage) -> RecordedActivity:

@@ -19,7 +19,6 @@ from angle_reco.adapters.memory import (
     MemoryUsers,
 )
 from angle_reco.adapters.sql import Storage
-from angle_reco.bootstrap import ports_on
 from angle_reco.domain import (
     AuctionStatus,
     Bid,
@@ -35,7 +34,7 @@ from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import NOW, TICK
-from tests.adapters.databases import fill, storage_on
+from tests.adapters.databases import fill, ports_on, storage_on
 
 SAMPLE = Sample(KINDS[3])
 

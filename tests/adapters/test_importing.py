@@ -23,7 +23,7 @@ from angle_reco.adapters.sql import (
     import_directory,
     open_engine,
 )
-from angle_reco.bootstrap import Ports, ports_on
+from angle_reco.bootstrap import Ports
 from angle_reco.domain import (
     AuctionStatus,
     BadInputError,
@@ -45,6 +45,7 @@ from tests.adapters.databases import (
     TEXTS,
     engine_of_a_full_disk,
     everything_in,
+    ports_on,
     storage_on,
 )
 

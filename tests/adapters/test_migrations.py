@@ -53,11 +53,10 @@ from angle_reco.adapters.sql import DEFAULT_PREFIX, Storage, open_engine
 from angle_reco.adapters.sql.migrations import HEAD
 from angle_reco.adapters.sql.views import view_names, view_statements
 from angle_reco.application.computing import popular_owner
-from angle_reco.bootstrap import ports_on
 from angle_reco.domain import EVERYTHING
 from angle_reco.testing.contracts import Sample
 from angle_reco.testing.contracts.samples import NOW
-from tests.adapters.databases import fill
+from tests.adapters.databases import fill, ports_on
 from tests.postgres import new_database
 
 IS_FULL = os.environ.get("ANGLE_RECO_TEST_SIZE") == "full"
@@ -173,10 +172,10 @@ CHOICES = [
 HOSTED = CHOICES[3]
 
 HOSTS_COLUMNS: dict[str, Callable[[], sa.Column[Any]]] = {
-    "last_sign_in_at": lambda: sa.Column("last_sign_in_at", sa.Date),
+    "last_sign_in_at": lambda: sa.Column("last_sign_in_at", sa.DateTime),
     "sign_in_count": lambda: sa.Column("sign_in_count", sa.Integer),
 }
-HOSTS_VALUES = {"last_sign_in_at": NOW.date(), "sign_in_count": 7}
+HOSTS_VALUES = {"last_sign_in_at": NOW.replace(tzinfo=None), "sign_in_count": 7}
 
 every_choice = pytest.mark.parametrize("choice", CHOICES, ids=str)
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from angle_reco.adapters.sql import Storage
-from angle_reco.bootstrap import ports_on
 from angle_reco.domain import IdKinds
 from angle_reco.ports import (
     ActivityQueries,
@@ -30,6 +29,7 @@ from tests.adapters.databases import (
     fill,
     fill_mirrored,
     mirrored,
+    ports_on,
     recorded_on,
     storage_on,
 )

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from angle_reco.adapters.memory import MemoryMarketplace
 from angle_reco.adapters.sql import Storage
-from angle_reco.bootstrap import Ports, memory_ports, ports_on
+from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import (
     ONE,
     SCORE_TOLERANCE,
@@ -59,7 +59,7 @@ from angle_reco.testing.contracts.samples import (
     WINTER,
     OwnedLines,
 )
-from tests.adapters.databases import emptied, fill, mirrored, put, storage_on
+from tests.adapters.databases import emptied, fill, mirrored, ports_on, put, storage_on
 
 IS_FULL = os.environ.get("ANGLE_RECO_TEST_SIZE") == "full"
 RUNS, STEPS = (250, 30) if IS_FULL else (4, 15)

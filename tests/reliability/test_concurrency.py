@@ -89,7 +89,9 @@ def test_every_sign_in_is_counted_and_the_last_one_never_goes_back(
     moments = [NOW + timedelta(microseconds=place + 1) for place in range(threads * each)]
     seeded().shuffle(moments)
     seen: list[SignIns] = []
-    with Recommender.connect(url, settings=PATIENT, host=host, migrate=True) as reco:
+    # Beside those that come with the reference schema.
+    prefix = None if host is None else "beside_"
+    with Recommender.connect(url, settings=PATIENT, host=host, prefix=prefix, migrate=True) as reco:
         users = reco.ports.users
 
         def look() -> None:

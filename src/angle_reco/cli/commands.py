@@ -152,6 +152,7 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
                 )
             did = "dropped" if storage.migrate_down() else "nothing to drop"
         elif direction == "up":
+            storage.check_host()
             did = "brought up to date" if storage.migrate_up() else "up to date"
         else:
             storage.check()

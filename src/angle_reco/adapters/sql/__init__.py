@@ -2,7 +2,8 @@
 
 from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
 from angle_reco.adapters.sql.checking import Finding
-from angle_reco.adapters.sql.engine import Database, check_engine, file_of, open_engine
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import check_engine, file_of, open_engine
 from angle_reco.adapters.sql.host import HostSchema, SignInColumns
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.migrations import include_object

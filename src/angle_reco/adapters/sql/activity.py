@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import read_columns
 from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
-from angle_reco.adapters.sql.engine import Database
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -133,7 +133,9 @@ class SqlActivity:
         )
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in item_ids}
         for item_id, user_id in self.database.rows(query):
-            engaged[item_id].add(user_id)
+            # A database that ignores case finds ids that were not asked for.
+            if item_id in engaged:
+                engaged[item_id].add(user_id)
         return {item_id: frozenset(users) for item_id, users in engaged.items()}
 
     def touched_by(self, user_id: UserId, *, until: datetime | None = None) -> frozenset[ItemId]:

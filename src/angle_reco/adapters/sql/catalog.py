@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import or_zero, read_at_once
 from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among
-from angle_reco.adapters.sql.engine import Database
 from angle_reco.adapters.sql.market import FIRST_MOMENT, Market, in_calendar
 from angle_reco.adapters.sql.schema import Moment, Tables
 from angle_reco.domain import (
@@ -141,7 +141,10 @@ class SqlCatalog:
         found = IdColumn(kinds.category, category_ids)
         categories = IdIndex.of(kinds.category, found)
         of_item = np.full(len(distinct), NONE, np.int32)
-        of_item[distinct.codes(IdColumn(kinds.item, item_ids))] = categories.codes(found)
+        places = distinct.codes(IdColumn(kinds.item, item_ids))
+        # A database that ignores case finds ids that were not asked for.
+        asked = places != NONE
+        of_item[places[asked]] = categories.codes(found)[asked]
         return ItemCategories(categories=categories, codes=of_item[distinct.codes(items)])
 
     def total(self, *, until: datetime | None = None) -> int:

@@ -7,7 +7,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from angle_reco.adapters.sql.engine import Database
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
 from angle_reco.adapters.sql.market import (
     FIRST_MOMENT,
@@ -35,7 +35,8 @@ _INTEGERS = {20: "bigint", 21: "smallint", 23: "integer"}
 _OIDS: dict[IdKind | Holds, dict[int, str]] = {
     IdKind.INT: _INTEGERS,
     IdKind.UUID: {2950: "uuid"},
-    IdKind.TEXT: {25: "text", 1043: "varchar", 1042: "char"},
+    # Not char(n): with its blanks, equal ids are not always equal.
+    IdKind.TEXT: {25: "text", 1043: "varchar"},
     Holds.MOMENT: {1184: "timestamptz", 1114: "timestamp", 1082: "date"},
     Holds.MONEY: {1700: "numeric", **_INTEGERS, 701: "double precision", 700: "real"},
     Holds.YES_OR_NO: {16: "boolean"},
@@ -120,6 +121,11 @@ def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> 
         columns.sign_in_count: sa.BigInteger(),
     }
     types = added | {column.name: column.type for column in columns.table.c}
+    if is_day(types[columns.last_sign_in_at]):
+        raise SchemaError(
+            f"SignInColumns: last_sign_in_at ({columns.last_sign_in_at} of {name}) holds days,"
+            " which do not tell when somebody signed in: it should be a timestamp"
+        )
     expected = {
         _Expected("SignInColumns", f"{label} ({column} of {name})", holds, ids, key=label): (
             sa.column(column, types[column])

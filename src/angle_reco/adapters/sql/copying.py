@@ -87,15 +87,17 @@ def copy_columns(
             name: bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
             for bind, name in compiled.bind_names.items()
         }
-        values = compiled.construct_params()
+        values = dict(compiled.construct_params())
         for name, process in processors.items():
-            if process is not None and name in values:
-                values[name] = process(values[name])
+            # The values of an IN are numbered.
+            of_bind = re.compile(re.escape(name) + r"(_\d+)?")
+            if process is not None:
+                values |= {key: process(values[key]) for key in filter(of_bind.fullmatch, values)}
         statement = psycopg.ClientCursor(raw).mogrify(command, values)
         raw.wait(_sent_off(raw.pgconn, statement.encode(raw.info.encoding)))
         meanwhile()
         for rows in _copied_out(raw):
-            yield parse(rows, wires, raw.info.encoding)
+            yield parse(rows, wires)
 
 
 def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes]) -> None:
@@ -217,7 +219,7 @@ def _failed(
     raise psycopg.errors.error_from_result(result)
 
 
-def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire], _: str) -> list[npt.NDArray[Any]]:
+def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
     row = _row_dtype(wires)
     first = len(_HEADER) if rows.startswith(_HEADER) else 0
     # What is left after whole rows is the end.
@@ -225,10 +227,8 @@ def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire], _: str) -> list[np
     return [_arrived(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
 
 
-def _columns_of_text(
-    rows: bytearray, wires: Sequence[Wire], encoding: str
-) -> list[npt.NDArray[Any]]:
-    text = rows.decode(encoding)
+def _columns_of_text(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    text = rows.decode()
     fields = text.replace("\n", "\t").split("\t")
     fields.pop()
     widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]

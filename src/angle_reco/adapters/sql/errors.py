@@ -21,6 +21,11 @@ def translated(error: DBAPIError | TimeoutError) -> StorageError:
     return _of_postgres(error)
 
 
+def ran_out_of_time(error: DBAPIError) -> bool:
+    """Return whether the time for a statement was up, which is no reason to try again."""
+    return getattr(error.orig, "sqlstate", None) == "57014"
+
+
 def _of_sqlite(error: sqlite3.Error) -> StorageError:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
@@ -42,7 +47,7 @@ def _of_sqlite(error: sqlite3.Error) -> StorageError:
 
 def _of_postgres(error: DBAPIError) -> StorageError:
     state = getattr(error.orig, "sqlstate", None) or ""
-    # The details of a message may quote rows, its first line does not.
+    # The details of a message may quote rows; its first line does so for data alone.
     said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     said = said or " ".join(str(error.orig).split())
     match state[:2], state:
@@ -56,6 +61,8 @@ def _of_postgres(error: DBAPIError) -> StorageError:
             return SchemaError(f"the database is not as it should be ({said})")
         case _, "42501":
             return StorageError(f"the database's user may not do this ({said})")
+        case "22", _:
+            return StorageError(f"the database cannot work with a value (SQLSTATE {state})")
         case "", _ if said.startswith("connection failed"):
             return StorageUnavailableError(f"the database cannot be connected to ({said})")
         case (("08" | "53" | "57" | "40" | ""), _):

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from angle_reco.adapters.sql.checking import require_version
 from angle_reco.adapters.sql.csv_files import BadRow, find_files
-from angle_reco.adapters.sql.engine import begin_writing, file_of
+from angle_reco.adapters.sql.database import begin_writing
+from angle_reco.adapters.sql.engine import file_of
 from angle_reco.adapters.sql.errors import translated
 from angle_reco.adapters.sql.merging import Merged, merge
 from angle_reco.adapters.sql.migrations import create_schema, let_readers_in, require_schema

@@ -5,8 +5,8 @@ from datetime import datetime
 import attrs
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, not_among
-from angle_reco.adapters.sql.engine import Database
 from angle_reco.adapters.sql.interest_rows import interest_of, replace_interests
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables

@@ -10,8 +10,8 @@ from uuid import UUID
 import attrs
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among, in_order, not_among
-from angle_reco.adapters.sql.engine import Database
 from angle_reco.adapters.sql.list_rows import news_among, write_changed
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables

@@ -50,17 +50,13 @@ class SignInSource:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Market:
-    """Users, items, bids and watches, each with all the columns that queries ask for.
-
-    *last_sign_in* are columns of the users, if they say when they last signed in.
-    """
+    """Users, items, bids and watches, each with all the columns that queries ask for."""
 
     users: sa.FromClause
     items: sa.FromClause
     bids: sa.FromClause
     watches: sa.FromClause
     sign_ins: SignInSource
-    is_reference: bool
 
     @classmethod
     def of_reference(cls, tables: Tables) -> "Market":
@@ -91,7 +87,6 @@ class Market:
                 count=users.c.sign_in_count,
                 is_side_table=False,
             ),
-            is_reference=True,
         )
 
     @classmethod
@@ -116,7 +111,6 @@ class Market:
             bids=read.columns("bids", host.bids).subquery("placed"),
             watches=read.first_watches(host.watches).subquery("watched"),
             sign_ins=read.sign_ins(host.sign_ins),
-            is_reference=False,
         )
 
 
@@ -225,9 +219,12 @@ class _Reading:
 def _micros_of_text(given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return what SQLite keeps of a host's moment, a text such as 2026-01-31 12:00:00.5."""
     text = sa.type_coerce(given, sa.Text)
-    seconds = sa.cast(sa.func.strftime("%s", text), sa.BigInteger)
-    # As a number, which ends where digits do: a time zone may follow.
-    fraction = sa.cast(sa.literal("0").op("||")(sa.func.substr(text, 20)), sa.Float)
+    rest = sa.func.substr(text, 20)
+    # Without the fraction, which strftime would round, and with the time zone behind it.
+    whole = sa.func.substr(text, 1, 19).op("||")(sa.func.ltrim(rest, ".0123456789"))
+    seconds = sa.cast(sa.func.strftime("%s", whole), sa.BigInteger)
+    # As a number, which ends where digits do.
+    fraction = sa.cast(sa.literal("0").op("||")(rest), sa.Float)
     micros = sa.cast(sa.func.round(fraction * 1_000_000), sa.BigInteger)
     return sa.type_coerce(seconds * 1_000_000 + micros, Moment)
 

@@ -1,6 +1,5 @@
 """Bringing the tables to where this release expects them, and telling where they are."""
 
-import io
 import random
 import threading
 import time
@@ -12,18 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.additions import (
-    BODY,
     add_where_missing,
     added_columns,
-    addition_statements,
-    dialect_named,
     drop_columns,
-    removal_statements,
     require_columns,
 )
-from angle_reco.adapters.sql.engine import Database, file_of
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import file_of
 from angle_reco.adapters.sql.host import HostSchema
-from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, REFERENCE_SCHEMA, Tables
 from angle_reco.adapters.sql.views import view_names
 from angle_reco.domain import (
     IdKind,
@@ -40,12 +36,6 @@ if TYPE_CHECKING:
 HEAD = "0001"
 """The revision that this release works with."""
 
-# Of squawk, a linter that many hosts run on migrations. Scores are millionths and codes
-# are small, by arrays of many; the version table is Alembic's.
-_LINTS_OF_UP = ("prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-text-field")
-# Dropping is what going down is about.
-_LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
-
 _LOCK_SECONDS = 0.2
 _TRIES = 300
 """Somebody who reads for minutes is waited for: locks are asked for shortly, and often."""
@@ -53,21 +43,24 @@ _TRIES = 300
 _REVISIONS = Path(__file__).parent / "revisions"
 
 # Alembic has one context for all threads of a process.
-_alembic = threading.Lock()
+one_migration = threading.Lock()
 
 _T = TypeVar("_T")
 
 
-def schema_version(database: Database, tables: Tables) -> str | None:
+def schema_version(
+    database: Database, tables: Tables, host: HostSchema | None = None
+) -> str | None:
     """Return the revision that a database is at, None where there is nothing of ours.
 
     Raises:
-        SchemaError: The ids there are of other kinds, or a later release was here.
+        SchemaError: The ids there are of other kinds, the marketplace is not where it is
+            looked for, or a later release was here.
     """
     if not database.is_postgres and not _is_there(database.engine):
         return None
     with database.reading() as connection:
-        return _version(connection, tables)
+        return _version(connection, tables, host)
 
 
 def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
@@ -76,7 +69,7 @@ def require_schema(database: Database, tables: Tables, host: HostSchema | None) 
     Raises:
         SchemaError: It is not; the text says what to do.
     """
-    version = schema_version(database, tables)
+    version = schema_version(database, tables, host)
     where = database.engine.url.database
     if version == HEAD:
         if host is not None and host.sign_ins is not None:
@@ -107,7 +100,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
         SchemaError: There are other tables already, which would be mixed with ours.
         StorageUnavailableError: Somebody held a lock that is needed for minutes.
     """
-    is_new = schema_version(database, tables) != HEAD and _patiently(
+    is_new = schema_version(database, tables, host) != HEAD and _patiently(
         lambda: database.write(
             lambda connection: create_schema(_locking_shortly(connection), tables, host)
         )
@@ -136,7 +129,7 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
 
     def drop(connection: sa.Connection) -> bool:
         _alone(_locking_shortly(connection), tables)
-        if _version(connection, tables) is None:
+        if _version(connection, tables, host) is None:
             return False
         added = [] if columns is None else added_columns(connection, tables, columns)
         _run("base", connection, tables, host)
@@ -149,37 +142,6 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
     return _patiently(lambda: database.write(drop))
 
 
-def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
-    """Return the statements of `migrate_up` or `migrate_down`, to be run by somebody else."""
-    from alembic import command
-
-    written = io.StringIO()
-    config = _config(tables, host, dialect)
-    config.output_buffer = written
-    columns = None if host is None else host.sign_ins
-    if dialect == "postgresql":
-        ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
-        written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
-        written.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
-    with _alembic:
-        if is_up:
-            written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
-            command.upgrade(config, "head", sql=True)
-            if columns is not None:
-                # Apart, so that the host's table is locked for no longer than that takes.
-                added = addition_statements(dialect, tables, columns)
-                written.write(_as_script(["COMMIT", "BEGIN", *added]))
-        else:
-            written.write(_as_script(["BEGIN"]))
-            if columns is not None:
-                written.write(_as_script(removal_statements(dialect, tables, columns)))
-            command.downgrade(config, f"{HEAD}:base", sql=True)
-            name = sa.schema.DropTable(tables.version).compile(dialect=dialect_named(dialect))
-            written.write(_as_script([str(name).strip()]))
-    written.write("COMMIT;\n")
-    return written.getvalue()
-
-
 def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> bool:
     """Bring the schema to HEAD within the caller's transaction; False when it was there.
 
@@ -189,7 +151,7 @@ def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | 
         SchemaError: There are other tables already, which would be mixed with ours.
     """
     _alone(connection, tables)
-    version = _version(connection, tables)
+    version = _version(connection, tables, host)
     if version is None:
         _refuse_strangers(connection, tables, host)
         if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
@@ -230,13 +192,14 @@ def let_readers_in(database: Database) -> None:
 def _run(revision: str, connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
     from alembic import command
 
-    config = _config(tables, host, connection.dialect.name)
+    config = alembic_config(tables, host, connection.dialect.name)
     config.attributes["connection"] = connection
-    with _alembic:
+    with one_migration:
         (command.upgrade if revision == "head" else command.downgrade)(config, revision)
 
 
-def _config(tables: Tables, host: HostSchema | None, dialect: str) -> "Config":
+def alembic_config(tables: Tables, host: HostSchema | None, dialect: str) -> "Config":
+    """Return what Alembic has to know to run our revisions."""
     from alembic.config import Config
 
     config = Config()
@@ -312,7 +275,7 @@ def _is_there(engine: sa.Engine) -> bool:
     return not name or name == ":memory:" or name.startswith("file:") or file_of(engine).exists()
 
 
-def _version(connection: sa.Connection, tables: Tables) -> str | None:
+def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> str | None:
     inspector = sa.inspect(connection)
     if not inspector.has_table(tables.version.name, schema=tables.schema):
         return None
@@ -341,7 +304,24 @@ def _version(connection: sa.Connection, tables: Tables) -> str | None:
         raise SchemaError(
             f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}"
         )
+    _require_same_home(connection, tables, host)
     return str(versions[0])
+
+
+def _require_same_home(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+    """Make sure that nobody takes a host's tables for the reference schema, or the reverse."""
+    named = sa.select(tables.additions.c.name).where(tables.additions.c.name == REFERENCE_SCHEMA)
+    has_reference = connection.scalar(named) is not None
+    if host is None and not has_reference:
+        raise SchemaError(
+            "the tables there serve a HostSchema: say which application that is with"
+            " `--app module:name` (in Python: connect with host=...)"
+        )
+    if host is not None and has_reference:
+        raise SchemaError(
+            "the tables there come with the reference schema, but a HostSchema is given: take"
+            " another schema or prefix for ours, or connect without host"
+        )
 
 
 _KNOWN = (HEAD,)
@@ -372,22 +352,6 @@ def _kind(of: sa.types.TypeEngine[object]) -> IdKind:
             return IdKind.UUID
         case _:
             return IdKind.TEXT
-
-
-def _schema_statements(tables: Tables) -> list[str]:
-    if tables.schema is None:
-        return []
-    quoted = '"' + tables.schema.replace('"', '""') + '"'
-    literal = "'" + tables.schema.replace("'", "''") + "'"
-    # Unlike IF NOT EXISTS this asks for no right to create schemas where it is there.
-    return [
-        f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
-        f" THEN CREATE SCHEMA {quoted}; END IF; END {BODY}"
-    ]
-
-
-def _as_script(statements: list[str]) -> str:
-    return "".join(f"{statement};\n\n" for statement in statements)
 
 
 def _spelled(ids: IdKinds) -> str:

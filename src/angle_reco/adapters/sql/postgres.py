@@ -117,7 +117,8 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 def connect_options(url: sa.URL, seconds: float) -> dict[str, Any]:
     """Return options for connections whose statements take at most so many seconds."""
-    options: dict[str, Any] = {"application_name": "angle_reco", **_KEEPALIVES}
+    options: dict[str, Any] = {"application_name": "angle_reco", "client_encoding": "utf8"}
+    options |= _KEEPALIVES
     if "options" not in url.query:
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
         options["options"] = f"-c statement_timeout={milliseconds} -c timezone=UTC"
@@ -131,6 +132,9 @@ def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
     if not isinstance(raw, psycopg.Connection):
         raise TypeError(f"not a connection of psycopg: {type(raw).__name__}")
     try:
+        if raw.info.encoding != "utf-8":
+            # Binary rows are in it, and by default it is the database's.
+            raw.execute("SET LOCAL client_encoding TO 'UTF8'")
         yield raw
     except psycopg.Error as error:
         if raw.closed:
@@ -152,6 +156,10 @@ def seeing_what_is_committed(connection: sa.Connection) -> Iterator[None]:
     """
     raw = connection.connection.dbapi_connection
     if not isinstance(raw, psycopg.Connection) or isinstance(raw, BoundedConnection):
+        yield
+        return
+    if raw.info.transaction_status != pq.TransactionStatus.IDLE:
+        # A listener of the host's began it: it stays as it was begun.
         yield
         return
     before = raw.autocommit, raw.isolation_level

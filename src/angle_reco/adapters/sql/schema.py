@@ -22,6 +22,9 @@ from angle_reco.domain import (
 
 DEFAULT_PREFIX = "angle_reco_"
 
+REFERENCE_SCHEMA = "reference schema"
+"""Among the additions: we made users, items, bids and watches, and may drop them."""
+
 _PREFIX = re.compile("[a-z][a-z0-9_]{0,29}")
 
 

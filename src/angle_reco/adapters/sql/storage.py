@@ -16,7 +16,8 @@ from angle_reco.adapters.sql.checking import (
     findings,
     require_version,
 )
-from angle_reco.adapters.sql.engine import Database, check_engine
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import check_engine
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
 from angle_reco.adapters.sql.lists import SqlListStore
@@ -25,11 +26,11 @@ from angle_reco.adapters.sql.migrations import (
     HEAD,
     migrate_down,
     migrate_up,
-    migration_sql,
     require_schema,
     schema_version,
 )
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
 from angle_reco.domain import IdKinds, InvalidValueError, PriceScale
 from angle_reco.ports import deadline
@@ -98,6 +99,17 @@ class Storage:
             "lists": SqlListStore(database, tables),
         }
 
+    def check_host(self) -> None:
+        """Make sure that the host's selects can be used, whether or not our tables are there.
+
+        Raises:
+            SchemaError: They cannot; the text says which and why.
+            StorageUnavailableError: The database did not answer.
+        """
+        if self.host is not None:
+            with deadline(self.database.deadline.total_seconds() * _CALLS_A_CHECK):
+                check_selects(self.database, self.host, self.tables.ids)
+
     def check(self) -> None:
         """Make sure that our tables are there, and that the host's selects can be used.
 
@@ -121,14 +133,8 @@ class Storage:
         return tuple(findings(self.database, self.host, self.prices))
 
     def migrate_up(self) -> bool:
-        """Bring the schema to where this release expects it; False when it was there.
-
-        Raises:
-            SchemaError: The host's selects cannot be used; nothing was changed.
-        """
+        """Bring the schema to where this release expects it; False when it was there."""
         require_version(self.database)
-        if self.host is not None:
-            check_selects(self.database, self.host, self.tables.ids)
         return migrate_up(self.database, self.tables, self.host)
 
     def migrate_down(self) -> bool:
@@ -141,4 +147,4 @@ class Storage:
 
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision that the database is at, and the one that it should be at."""
-        return schema_version(self.database, self.tables), HEAD
+        return schema_version(self.database, self.tables, self.host), HEAD

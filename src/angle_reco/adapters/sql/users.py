@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import read_at_once
 from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
-from angle_reco.adapters.sql.engine import Database
 from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Moment, Tables
 from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId

@@ -95,6 +95,8 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
         op.execute(_literally(statement))
     if with_reference:
         _create_reference(schema, user_id, item_id, category_id)
+        additions = sa.table(f"{prefix}additions", sa.column("name", sa.Text), schema=schema)
+        op.bulk_insert(additions, [{"name": "reference schema"}])
 
 
 def downgrade(tables: Tables, with_reference: bool) -> None:
