@@ -8,7 +8,6 @@ new database there.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
 from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of
-from angle_reco.domain import IdColumn, IdIndex, Lists, Recipe
-from angle_reco.ports import ActivityQueries, ListStore, deadline
+from angle_reco.domain import Id, IdColumn, IdIndex, Lists, Recipe, as_item_id
+from angle_reco.ports import ActivityQueries, CatalogQueries, ListStore, deadline
 from tests.postgres import find_programs, new_database, shared_server
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -223,6 +222,12 @@ def read_list(port: ListStore, owner: object) -> None:
         port.read(ListKind.SIMILAR, [owner])
 
 
+def read_cards(catalog: CatalogQueries, item_ids: Sequence[Id]) -> None:
+    """Read cards, as a call does."""
+    with deadline(10):
+        catalog.cards([as_item_id(one) for one in item_ids], at=NOW)
+
+
 def table_of_pairs(kind: IdKind) -> sa.Table:
     """Return a table as plain as can be: who is similar to whom, and how much."""
     ids = {IdKind.INT: sa.BigInteger, IdKind.UUID: sa.Uuid, IdKind.TEXT: sa.Text}[kind]
@@ -343,15 +348,23 @@ def peak_of_reading(url: str, kind: IdKind) -> int:
     """Return how many megabytes beyond its arrays this process took to read everything."""
     with storage(url, kind) as store:
         activity: ActivityQueries = store.ports()["activity"]
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = kilobytes("VmRSS")
         batches = list(activity.interactions())
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = kilobytes("VmHWM")
     arrays = sum(
         column.nbytes
         for batch in batches
         for column in (batch.users.values, batch.items.values, batch.kinds, batch.moments)
     )
-    return (after - before) // 1_024 - arrays // 2**20
+    return (peak - before) // 1_024 - arrays // 2**20
+
+
+def kilobytes(what: str) -> int:
+    """Return what the kernel says of this process; getrusage also tells of its parent."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1])
+    raise LookupError(what)
 
 
 def of_rounds(what: str, ours: Sequence[float], beside: str, limit: Sequence[float]) -> Row:
