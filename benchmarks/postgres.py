@@ -374,7 +374,9 @@ def of_rounds(what: str, ours: Sequence[float], beside: str, limit: Sequence[flo
 
 
 def of_calls(what: str, calls: Sequence[Callable[[], object]]) -> Row:
-    """Return a row with the 95th percentile of calls."""
+    """Return a row with the 95th percentile of calls, after each was made once."""
+    for call in calls:
+        call()
     times = sorted(seconds(call) for call in calls)
     return what, f"{times[len(times) * 95 // 100] * 1_000:.2f} ms", "limit: 2 ms", ""
 
