@@ -287,7 +287,7 @@ class MigrationPromises:
     @pytest.fixture
     def url(self) -> str:
         """Return the URL of an empty database."""
-        raise NotImplementedError
+        pytest.fail("override this fixture")
 
     @pytest.fixture
     def engine(self, url: str) -> Iterator[sa.Engine]:

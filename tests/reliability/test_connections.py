@@ -336,7 +336,6 @@ reco.close()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at open files in /proc")
 @pytest.mark.parametrize(
     ("when", "opened"), [("at once", 0), ("after use", 1), ("while in use", 1)]
 )
