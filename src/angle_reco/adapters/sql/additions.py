@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.host import SignInColumns
-from angle_reco.adapters.sql.schema import Moment, Tables
+from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import SchemaError
 
 if TYPE_CHECKING:

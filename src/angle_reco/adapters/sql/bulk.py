@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire, copy_columns
 from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.schema import Moment
 from angle_reco.domain import UNKNOWN_MOMENT, IdKind, to_micros
 
 _ROWS_AT_ONCE = 50_000

@@ -10,11 +10,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import or_zero, read_at_once
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among
 from angle_reco.adapters.sql.market import FIRST_MOMENT, Market, in_calendar
-from angle_reco.adapters.sql.schema import Moment, Tables
+from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
     NEVER,
     NONE,

@@ -7,6 +7,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
 from angle_reco.adapters.sql.market import (
@@ -16,7 +17,6 @@ from angle_reco.adapters.sql.market import (
     is_without_zone,
     undecorated,
 )
-from angle_reco.adapters.sql.schema import Moment
 from angle_reco.domain import (
     LARGEST_PRICE,
     AuctionStatus,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from angle_reco.adapters.sql.schema import id_type
+from angle_reco.adapters.sql.column_types import id_type
 from angle_reco.domain import IdColumn, IdKind
 
 

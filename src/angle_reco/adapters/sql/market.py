@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.column_types import Moment, id_type
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
-from angle_reco.adapters.sql.schema import Moment, Tables, id_type
+from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import LARGEST_PRICE, IdKind, PriceScale
 
 PUBLISHED = "published"

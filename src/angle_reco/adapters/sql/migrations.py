@@ -33,7 +33,7 @@ from angle_reco.domain import (
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this release works with."""
 
 _LOCK_SECONDS = 0.2
@@ -324,7 +324,7 @@ def _require_same_home(connection: sa.Connection, tables: Tables, host: HostSche
         )
 
 
-_KNOWN = (HEAD,)
+_KNOWN = ("0001", HEAD)
 
 
 def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:

@@ -1,23 +1,19 @@
 """The tables: the library's own, and the reference schema of a marketplace."""
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.engine import Dialect
 
+from angle_reco.adapters.sql.column_types import TYPES_OF_IDS, ColumnType, Moment
+from angle_reco.adapters.sql.reference import reference_tables
 from angle_reco.domain import (
-    AuctionStatus,
     IdKind,
     IdKinds,
     InvalidValueError,
     ListKind,
-    from_micros,
-    to_micros,
 )
 
 DEFAULT_PREFIX = "angle_reco_"
@@ -26,49 +22,6 @@ REFERENCE_SCHEMA = "reference schema"
 """Among the additions: we made users, items, bids and watches, and may drop them."""
 
 _PREFIX = re.compile("[a-z][a-z0-9_]{0,29}")
-
-
-class Moment(sa.types.TypeDecorator[datetime]):
-    """An aware moment: timestamptz, and whole microseconds since 1970 on SQLite.
-
-    SQLite has no type for moments, and texts neither compare nor travel as fast.
-    """
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
-        is_sqlite = dialect.name == "sqlite"
-        return dialect.type_descriptor(sa.BigInteger() if is_sqlite else sa.DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> object:
-        is_sqlite = dialect.name == "sqlite"
-        return to_micros(value) if is_sqlite and value is not None else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return None if value is None else from_micros(value)
-
-
-class Units(sa.types.TypeDecorator[int]):
-    """An amount of money in units of the settings' scale; −1 is an unknown one."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-
-_TYPES: dict[IdKind, Callable[[], sa.types.TypeEngine[Any]]] = {
-    IdKind.INT: sa.BigInteger,
-    IdKind.UUID: sa.Uuid,
-    # Ordered by code point everywhere: SQLite does so by itself.
-    IdKind.TEXT: lambda: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
-}
-
-
-def id_type(kind: IdKind) -> sa.types.TypeEngine[Any]:
-    """Return the type of columns that hold ids of a kind."""
-    return _TYPES[kind]()
 
 
 def _prefix(value: object) -> str:
@@ -104,11 +57,15 @@ class Tables:
     items: sa.Table
     bids: sa.Table
     watches: sa.Table
+    permissions: sa.Table
+    user_permissions: sa.Table
     sign_ins: sa.Table
     interests: sa.Table
     lists: dict[ListKind, sa.Table]
     coverage: sa.Table
     fences: sa.Table
+    erasures: sa.Table
+    keys: sa.Table
 
     @classmethod
     def of(
@@ -122,7 +79,7 @@ class Tables:
         schema, prefix = _schema(schema), _prefix(prefix)
         own, reference = sa.MetaData(schema=schema), sa.MetaData(schema=schema)
         user_id, item_id, category_id = (
-            _TYPES[kind] for kind in (ids.user, ids.item, ids.category)
+            TYPES_OF_IDS[kind] for kind in (ids.user, ids.item, ids.category)
         )
         return cls(
             ids=ids,
@@ -139,25 +96,7 @@ class Tables:
             additions=sa.Table(
                 f"{prefix}additions", own, sa.Column("name", sa.Text, primary_key=True)
             ),
-            users=sa.Table(
-                "users",
-                reference,
-                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
-                sa.Column("created_at", Moment),
-                sa.Column("last_sign_in_at", Moment),
-                sa.Column("sign_in_count", sa.BigInteger, nullable=False),
-            ),
-            items=_items(reference, item_id, category_id, user_id),
-            bids=_bids(reference, user_id, item_id),
-            watches=sa.Table(
-                "watches",
-                reference,
-                sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
-                sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
-                sa.Column("watched_at", Moment, nullable=False),
-                sa.Index("watches_of_user", "user_id", "item_id"),
-                sqlite_with_rowid=False,
-            ),
+            **reference_tables(reference, ids),
             sign_ins=sa.Table(
                 f"{prefix}sign_ins",
                 own,
@@ -179,6 +118,9 @@ class Tables:
                 sa.Column("last_interaction_at", Moment, nullable=False),
                 sa.Column("recipe", sa.Text, nullable=False),
                 sa.Column("computed_at", Moment, nullable=False),
+                # Written by hand; and one that was deleted by hand, until a job decides again.
+                sa.Column("by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
+                sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),
                 sa.CheckConstraint("score BETWEEN 0 AND 1000000", name="score_is_a_fraction"),
                 sqlite_with_rowid=False,
             ),
@@ -186,7 +128,7 @@ class Tables:
                 ListKind.SIMILAR: _lists(f"{prefix}similar_lists", own, item_id, item_id),
                 ListKind.PERSONAL: _lists(f"{prefix}personal_lists", own, user_id, item_id),
                 ListKind.POPULAR: _lists(
-                    f"{prefix}popular_lists", own, _TYPES[IdKind.TEXT], item_id
+                    f"{prefix}popular_lists", own, TYPES_OF_IDS[IdKind.TEXT], item_id
                 ),
             },
             coverage=sa.Table(
@@ -194,6 +136,20 @@ class Tables:
                 own,
                 sa.Column("kind", sa.Text, primary_key=True),
                 sa.Column("started_at", Moment, nullable=False),
+            ),
+            erasures=sa.Table(
+                f"{prefix}erasures",
+                own,
+                # What is left of an erased user: a keyed hash of their id.
+                sa.Column("user_digest", sa.Uuid, primary_key=True),
+                sa.Column("erased_at", Moment, nullable=False),
+                sqlite_with_rowid=False,
+            ),
+            keys=sa.Table(
+                f"{prefix}keys",
+                own,
+                sa.Column("name", sa.Text, primary_key=True),
+                sa.Column("value", sa.Text, nullable=False),
             ),
             fences=sa.Table(
                 f"{prefix}fences",
@@ -214,60 +170,11 @@ class Tables:
                 return IdKind.TEXT
 
 
-def _items(
-    metadata: sa.MetaData,
-    item_id: Callable[[], sa.types.TypeEngine[Any]],
-    category_id: Callable[[], sa.types.TypeEngine[Any]],
-    user_id: Callable[[], sa.types.TypeEngine[Any]],
-) -> sa.Table:
-    return sa.Table(
-        "items",
-        metadata,
-        sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
-        sa.Column("category_id", category_id()),
-        sa.Column("seller_id", user_id()),
-        sa.Column("title", sa.Text, nullable=False),
-        sa.Column("starting_price", Units),
-        sa.Column("current_price", Units),
-        sa.Column("publication_status", sa.Text, nullable=False),
-        # None: it follows from the times.
-        sa.Column("auction_status", sa.Text),
-        sa.CheckConstraint(
-            sa.column("auction_status").in_([status.value for status in AuctionStatus]),
-            name="auction_status_is_known",
-        ),
-        sa.Column("starts_at", Moment),
-        sa.Column("ends_at", Moment),
-        sa.Column("listed_at", Moment),
-    )
-
-
-def _bids(
-    metadata: sa.MetaData,
-    user_id: Callable[[], sa.types.TypeEngine[Any]],
-    item_id: Callable[[], sa.types.TypeEngine[Any]],
-) -> sa.Table:
-    # A bid has no id of its own. Equal ones are told apart by their number, and an
-    # unknown amount is −1, so that all of it can be the key: by item and moment, which
-    # is how counts and prices are read.
-    return sa.Table(
-        "bids",
-        metadata,
-        sa.Column("item_id", item_id(), primary_key=True, autoincrement=False),
-        sa.Column("placed_at", Moment, primary_key=True),
-        sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
-        sa.Column("amount", Units, primary_key=True),
-        sa.Column("number", sa.BigInteger, primary_key=True),
-        sa.Index("bids_of_user", "user_id", "item_id", "placed_at"),
-        sqlite_with_rowid=False,
-    )
-
-
 def _lists(
     name: str,
     metadata: sa.MetaData,
-    owner: Callable[[], sa.types.TypeEngine[Any]],
-    item_id: Callable[[], sa.types.TypeEngine[Any]],
+    owner: ColumnType,
+    item_id: ColumnType,
 ) -> sa.Table:
     # Arrays in the order of the list, as JSON text on SQLite; those of the parts one after
     # another; reasons and sources are codes, which the views spell out. The digest stands

@@ -7,11 +7,12 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import read_at_once
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.market import Market, in_calendar
-from angle_reco.adapters.sql.schema import Moment, Tables
+from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId
 
 
