@@ -91,7 +91,9 @@ def shop(
     *names: str,
     user_id: sa.types.TypeEngine[Any] | None = None,
     item_id: sa.types.TypeEngine[Any] | None = None,
+    category_id: sa.types.TypeEngine[Any] | None = None,
     moment: sa.types.TypeEngine[Any] | None = None,
+    has_keys: bool = True,
 ) -> Shop:
     """Return a shop whose tables have these names, and whose columns these types."""
     who, what = user_id or sa.Text(), item_id or sa.Text()
@@ -102,12 +104,15 @@ def shop(
         users=sa.Table(
             users,
             metadata,
-            sa.Column("id", who, primary_key=True),
+            sa.Column("id", who, primary_key=has_keys),
             sa.Column("seen_on", sa.Date),
             sa.Column("seen_how_often", sa.Integer),
         ),
         items=sa.Table(
-            items, metadata, sa.Column("id", what, primary_key=True), sa.Column("kind", sa.Text)
+            items,
+            metadata,
+            sa.Column("id", what, primary_key=has_keys),
+            sa.Column("kind", category_id or sa.Text()),
         ),
         bids=sa.Table(
             bids, metadata, sa.Column("who", who), sa.Column("what", what), sa.Column("at", at)
@@ -510,6 +515,264 @@ def test_who_engaged_is_told_of_what_was_asked_for(careless: Recommender) -> Non
     activity, asked = careless.ports.activity, [ItemId("lot1"), ItemId("lot2"), ItemId("gone")]
 
     assert set(activity.engaged_users(asked)) == set(asked)
+
+
+@attrs.frozen(kw_only=True)
+class Namesakes:
+    """A recommender on ids that the host's columns do not tell apart, and how it has them."""
+
+    reco: Recommender
+    theirs: Shop
+    other: Callable[[str], str]
+
+    def counting_in_columns(self) -> Recommender:
+        """Return a recommender that counts sign-ins in columns of the host's users."""
+        in_columns = SignInColumns(
+            table=self.theirs.users, last_sign_in_at="last_seen", sign_in_count="seen_how_often"
+        )
+        host, engine = self.theirs.host, storage_of(self.reco).database.engine
+        return Recommender.from_engine(
+            engine,
+            host=attrs.evolve(host, sign_ins=in_columns),
+            settings=PATIENT,
+            migrate=True,
+            prefix="in_columns_",
+        )
+
+
+@pytest.fixture(params=["NOCASE", "RTRIM"])
+def namesakes(request: pytest.FixtureRequest, lite: sa.Engine) -> Namesakes:
+    """Return alice and ALICE, or alice with a blank behind, each with things of their own."""
+
+    def other(name: str) -> str:
+        return name.upper() if request.param == "NOCASE" else f"{name} "
+
+    text = sa.Text(collation=request.param)
+    theirs = shop(
+        user_id=text, item_id=text, category_id=text, moment=sa.DateTime(), has_keys=False
+    )
+    theirs.metadata.create_all(lite)
+    with lite.begin() as connection:
+        for spelled, day in ((str, 20), (other, 21)):
+            who, at = spelled("alice"), datetime(2026, 5, day)  # noqa: DTZ001 — as SQLite keeps it
+            connection.execute(sa.insert(theirs.users), [{"id": who}])
+            connection.execute(
+                sa.insert(theirs.items),
+                [
+                    {"id": spelled(item), "kind": spelled(kind)}
+                    for item, kind in (("vase", "art"), ("jar", "jars"))
+                ],
+            )
+            connection.execute(
+                sa.insert(theirs.bids), [{"who": who, "what": spelled("vase"), "at": at}]
+            )
+            connection.execute(
+                sa.insert(theirs.watches), [{"who": who, "what": spelled("jar"), "at": at}]
+            )
+    reco = Recommender.from_engine(lite, host=theirs.host, settings=PATIENT, migrate=True)
+    return Namesakes(
+        reco=again(reco.ports, PATIENT, clock=ManualClock(NOW)), theirs=theirs, other=other
+    )
+
+
+def test_namesakes_have_only_what_is_their_own(namesakes: Namesakes) -> None:
+    activity, catalog = namesakes.reco.ports.activity, namesakes.reco.ports.catalog
+    items = {ItemId(of(item)) for of in (str, namesakes.other) for item in ("vase", "jar")}
+    for spelled in (str, namesakes.other):
+        who = UserId(spelled("alice"))
+        vase, jar = ItemId(spelled("vase")), ItemId(spelled("jar"))
+        happened = list(activity.interactions(users=SAMPLE.user_column([who])))
+        cards = catalog.cards(items, at=NOW, viewer=who)
+
+        assert [one.item_id for one in activity.user_bids(who)] == [vase]
+        assert [one.item_id for one in activity.user_watchlist(who)] == [jar]
+        assert activity.touched_by(who) == {vase, jar}
+        assert {one for some in happened for one in some.users.to_list()} == {who}
+        assert {one for some in happened for one in some.items.to_list()} == {vase, jar}
+        assert set(cards) == items
+        assert {one for one, card in cards.items() if card.engaged} == {vase, jar}
+        assert list(catalog.cards([vase], at=NOW)) == [vase]
+        assert activity.engaged_users([vase]) == {vase: {who}}
+        assert categories_of(namesakes.reco, [spelled("vase")]) == {spelled("vase"): spelled("art")}
+
+
+def test_namesakes_have_interests_of_their_own(namesakes: Namesakes) -> None:
+    reco = namesakes.reco
+    computed = {
+        of: {one.category_id for one in reco.as_user(of("alice")).interests()}
+        for of in (str, namesakes.other)
+    }
+    assert all(reco.signed_in(of("alice")) for of in computed)
+    for job in JOB_NAMES:
+        reco.system.run_job(job)
+
+    for spelled, categories in computed.items():
+        stored = reco.as_user(spelled("alice")).get_interests()
+        assert categories == {CategoryId(spelled("art")), CategoryId(spelled("jars"))}
+        assert {one.category_id for one in stored} == categories
+
+
+def test_namesakes_sign_in_each_for_themselves(namesakes: Namesakes) -> None:
+    for reco in (namesakes.reco, namesakes.counting_in_columns()):
+        other = namesakes.other("alice")
+        for who in ("alice", other, other):
+            assert reco.signed_in(who)
+
+        counted = [reco.as_user(who).sign_ins() for who in ("alice", other)]
+
+        assert [one and one.count for one in counted] == [1, 2]
+
+
+def test_items_of_one_name_are_counted_apart(namesakes: Namesakes) -> None:
+    catalogue = namesakes.reco.ports.catalog.may_be_open(NOW)
+    items = catalogue.items.ids.to_list()
+
+    vases, jars = ({of(item) for of in (str, namesakes.other)} for item in ("vase", "jar"))
+    assert set(items) == vases | jars
+    assert dict(zip(items, catalogue.bids.tolist(), strict=True)) == {
+        one: int(one in vases) for one in items
+    }
+    assert dict(zip(items, catalogue.watchers.tolist(), strict=True)) == {
+        one: int(one in jars) for one in items
+    }
+
+
+def test_categories_that_there_are_have_exactly_that_name(namesakes: Namesakes) -> None:
+    theirs, engine = namesakes.theirs, storage_of(namesakes.reco).database.engine
+    known = sa.select(theirs.items.c.kind.label("category_id")).where(theirs.items.c.id == "vase")
+    only = known.where(sa.type_coerce(theirs.items.c.kind, sa.Text).collate("BINARY") == "art")
+    host = attrs.evolve(theirs.host, categories=only)
+    vase, other = "vase", namesakes.other("vase")
+
+    reco = Recommender.from_engine(engine, host=host, settings=PATIENT, migrate=True)
+
+    assert categories_of(reco, [vase, other]) == {vase: "art", other: None}
+    assert [str(one) for one in reco.check()] == [
+        "items.category_id: a category that is not among the categories, which is none in 3 rows"
+    ]
+
+
+def test_namesakes_are_nothing_odd(namesakes: Namesakes) -> None:
+    assert namesakes.reco.check() == ()
+
+
+def test_the_usual_indexes_of_sqlite_serve_ids_that_are_texts(lite: sa.Engine) -> None:
+    theirs = shop(moment=sa.DateTime())
+    for table in (theirs.bids, theirs.watches):
+        sa.Index(f"{table.name}_of_who", table.c.who)
+        sa.Index(f"{table.name}_of_what", table.c.what)
+    theirs.metadata.create_all(lite)
+    in_columns = SignInColumns(
+        table=theirs.users, last_sign_in_at="last_seen", sign_in_count="seen_how_often"
+    )
+    host = attrs.evolve(theirs.host, sign_ins=in_columns)
+    ports = Recommender.from_engine(lite, host=host, settings=PATIENT, migrate=True).ports
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(lite, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    who, vase = UserId("ann"), ItemId("vase")
+
+    ports.activity.user_bids(who)
+    ports.activity.user_watchlist(who)
+    ports.activity.touched_by(who)
+    ports.catalog.cards([vase], at=NOW, viewer=who)
+    ports.catalog.categories(SAMPLE.item_column([vase]))
+    ports.users.sign_ins(who)
+    ports.users.record_sign_in(who, NOW)
+
+    with lite.connect() as connection:
+        steps = [
+            str(row[3])
+            for statement, values in list(asked)
+            if statement.startswith(("SELECT", "UPDATE"))
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    on_theirs = [step for step in steps if set(step.split()) & set(theirs.metadata.tables)]
+    assert {name for name in theirs.metadata.tables if name in " ".join(on_theirs)} == set(
+        theirs.metadata.tables
+    )
+    assert [step for step in on_theirs if not step.startswith("SEARCH") or "=?" not in step] == []
+
+
+@pytest.fixture
+def lax(postgres: str) -> Iterator[sa.Engine]:
+    """Give a database with a collation that ignores case."""
+    with engine_of(postgres, isolation_level="AUTOCOMMIT") as engine:
+        with engine.connect() as connection:
+            try:
+                connection.exec_driver_sql(
+                    "CREATE COLLATION lax"
+                    " (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+                )
+            except sa.exc.NotSupportedError:
+                # A server built without ICU has none, but can say that it has.
+                connection.exec_driver_sql('CREATE COLLATION lax FROM "C"')
+                connection.exec_driver_sql(
+                    "UPDATE pg_catalog.pg_collation SET collisdeterministic = false"
+                    " WHERE collname = 'lax'"
+                )
+        yield engine
+
+
+LAX = sa.Text(collation="lax")
+
+
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        ({"user_id": LAX}, "the select of users: user_id has the collation lax"),
+        ({"item_id": LAX}, "the select of items: item_id has the collation lax"),
+        ({"category_id": LAX}, "the select of items: category_id has the collation lax"),
+    ],
+)
+def test_ids_that_may_be_equal_though_they_differ_are_refused(
+    lax: sa.Engine, types: dict[str, Any], said: str
+) -> None:
+    theirs = shop(**types)
+    theirs.metadata.create_all(lax)
+
+    with pytest.raises(SchemaError) as raised:
+        Recommender.from_engine(lax, host=theirs.host, settings=PATIENT, migrate=True)
+
+    assert str(raised.value).startswith(said)
+    assert 'deterministic one such as "C"' in str(raised.value)
+
+
+def test_a_select_may_say_a_better_collation_but_columns_of_sign_ins_have_theirs(
+    lax: sa.Engine,
+) -> None:
+    theirs = shop(user_id=LAX)
+    theirs.metadata.create_all(lax)
+    better = HostSchema(
+        users=sa.select(theirs.users.c.id.collate("C").label("user_id")),
+        items=theirs.host.items,
+        bids=sa.select(
+            theirs.bids.c.who.collate("C").label("user_id"),
+            theirs.bids.c.what.label("item_id"),
+            theirs.bids.c.at.label("placed_at"),
+        ),
+    )
+    in_columns = SignInColumns(
+        table=theirs.users, last_sign_in_at="last_seen", sign_in_count="seen_how_often"
+    )
+
+    Recommender.from_engine(lax, host=better, settings=PATIENT, migrate=True)
+    with pytest.raises(SchemaError) as raised:
+        Recommender.from_engine(
+            lax, host=attrs.evolve(better, sign_ins=in_columns), settings=PATIENT, migrate=True
+        )
+
+    assert str(raised.value).startswith("SignInColumns: user_id (id of people) has the collation")
+
+
+def test_other_ids_than_texts_are_not_asked_for_their_collation(lax: sa.Engine) -> None:
+    theirs = shop(user_id=sa.Uuid(), item_id=sa.BigInteger(), category_id=sa.Uuid())
+    theirs.metadata.create_all(lax)
+    kinds = IdKinds(user=IdKind.UUID, item=IdKind.INT, category=IdKind.UUID)
+    settings = attrs.evolve(PATIENT, ids=kinds)
+
+    reco = Recommender.from_engine(lax, host=theirs.host, settings=settings, migrate=True)
+
+    assert reco.check() == ()
 
 
 # Engines.

@@ -13,6 +13,7 @@ from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignI
 from angle_reco.adapters.sql.market import (
     FIRST_MOMENT,
     LAST_MOMENT,
+    exact,
     is_day,
     is_without_zone,
     undecorated,
@@ -101,6 +102,10 @@ def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
             if label in query.selected_columns and spec.holds is not Holds.WORDS
         }
         _check_types(database, query, columns)
+    if host.permissions is not None:
+        held = host.permissions.held
+        expected = _Expected("the select of held", "user_id", Holds.USER_ID, ids)
+        _check_types(database, held, {expected: held.selected_columns["user_id"]})
 
 
 def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
@@ -147,13 +152,48 @@ def _check_types(
             expected.check_number(found[expected.key], column.type)
         else:
             expected.check_type(column.type)
+    texts = [expected for expected in columns if expected.is_text]
+    if database.is_postgres and texts:
+        _check_collations(database, query, texts)
+
+
+def _check_collations(database: Database, query: Query, texts: "Sequence[_Expected]") -> None:
+    """Refuse ids of PostgreSQL that may be equal though they differ, as in case alone."""
+    known = sa.table(
+        "pg_collation",
+        sa.column("oid"),
+        sa.column("collname", sa.Text),
+        sa.column("collisdeterministic", sa.Boolean),
+        schema="pg_catalog",
+    )
+    rows = query.subquery("rows")
+    lax = [
+        sa.select(known.c.collname)
+        .where(
+            known.c.oid == sa.func.to_regcollation(sa.func.pg_collation_for(rows.c[one.key])),
+            ~known.c.collisdeterministic,
+        )
+        .correlate(rows)
+        .scalar_subquery()
+        for one in texts
+    ]
+    # One row, whatever the select has: their collation shows in its nulls, too.
+    one_row = sa.select(sa.literal(1)).subquery("one_row").outerjoin(rows, sa.false())
+    [collations] = database.rows(sa.select(*lax).select_from(one_row))
+    for expected, collation in zip(texts, collations, strict=True):
+        if collation is not None:
+            raise SchemaError(
+                f"{expected.where}: {expected.label} has the collation {collation}, in which"
+                " ids that differ may be equal; it should be a deterministic one such as"
+                ' "C", of the column or by COLLATE in the select, together with an index in it'
+            )
 
 
 def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterator[Finding]:
     """Yield what is odd about the rows of the selects, by looking at all of them."""
     for name, query in host.selects.items():
         rows = query.subquery("rows")
-        odd = list(_odd(name, rows, prices, host, is_postgres=database.is_postgres))
+        odd = list(_odd(name, rows, prices, host, database.dialect))
         counts = sa.select(*(sa.func.count(sa.case((is_so, 1))) for _, _, is_so in odd))
         [counted] = database.rows(counts.select_from(rows))
         for (label, what, _), count in zip(odd, counted, strict=True):
@@ -165,7 +205,7 @@ def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterat
                 sa.select(sa.func.count().label("times"))
                 .select_from(rows)
                 .where(rows.c[key].is_not(None))
-                .group_by(rows.c[key])
+                .group_by(exact(rows.c[key], database.dialect))
                 .having(sa.func.count() > 1)
                 .subquery()
             )
@@ -180,7 +220,7 @@ _KEYS = {"users": "user_id", "items": "item_id"}
 
 
 def _odd(
-    name: str, rows: sa.Subquery, prices: PriceScale, host: HostSchema, *, is_postgres: bool
+    name: str, rows: sa.Subquery, prices: PriceScale, host: HostSchema, dialect: str
 ) -> Iterator[tuple[str, str, sa.ColumnElement[bool]]]:
     for label, spec in LABELS[name].items():
         column = rows.c.get(label)
@@ -201,7 +241,7 @@ def _odd(
                 # As text: a type of the host's for its own states knows no others.
                 is_strange = sa.cast(column, sa.Text).not_in(known)
                 yield label, "no known status, which is not open", is_strange
-            case Holds.MOMENT if spec.is_required and is_postgres:
+            case Holds.MOMENT if spec.is_required and dialect == "postgresql":
                 first, last = FIRST_MOMENT, LAST_MOMENT
                 is_beyond = (
                     ~column.between(first.date(), last.date())
@@ -213,7 +253,8 @@ def _odd(
                 pass
     if name == "items" and host.categories is not None and "category_id" in rows.c:
         known_ids = host.categories.subquery("known")
-        is_known = sa.exists().where(known_ids.c.category_id == rows.c.category_id)
+        mine = exact(rows.c.category_id, dialect)
+        is_known = sa.exists().where(known_ids.c.category_id == mine)
         is_lost = sa.and_(rows.c.category_id.is_not(None), ~is_known)
         yield "category_id", "a category that is not among the categories, which is none", is_lost
 
@@ -249,6 +290,11 @@ class _Expected:
         if not isinstance(of, usable) and not isinstance(undecorated(of), usable):
             names = ", ".join(one.__name__ for one in usable)
             raise self._error(f"one of {names} (sa.type_coerce gives an expression its type)")
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether these are ids that are texts."""
+        return self._kind is IdKind.TEXT
 
     @property
     def _kind(self) -> IdKind | Holds:

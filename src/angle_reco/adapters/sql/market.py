@@ -171,7 +171,7 @@ class _Reading:
         )
         return SignInSource(
             table=of_host,
-            user_id=of_host.c[columns.user_id],
+            user_id=exact(of_host.c[columns.user_id], self.dialect),
             last_at=self._moment(of_host.c[last_at]),
             stored_last=of_host.c[last_at],
             count=of_host.c[count],
@@ -183,7 +183,9 @@ class _Reading:
         if kind is not None:
             # Without our collation, in which an index of the host's could not be used.
             of_kind = sa.Text() if kind is IdKind.TEXT else id_type(kind)
-            return sa.cast(sa.null(), of_kind) if given is None else sa.type_coerce(given, of_kind)
+            if given is None:
+                return sa.cast(sa.null(), of_kind)
+            return exact(sa.type_coerce(given, of_kind), self.dialect)
         match holds:
             case Holds.MOMENT:
                 return sa.cast(sa.null(), Moment) if given is None else self._moment(given)
@@ -246,6 +248,16 @@ def is_without_zone(given: sa.types.TypeEngine[Any]) -> bool:
     """Return whether a type says that its moments have no time zone."""
     of = undecorated(given)
     return isinstance(of, sa.DateTime) and not of.timezone
+
+
+def exact(ids: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
+    """Return a host's ids so that only the same are equal, whatever their column ignores.
+
+    SQLite's usual indexes serve them. On PostgreSQL none might, so that the checks refuse
+    columns that ignore something.
+    """
+    is_text = isinstance(undecorated(ids.type), sa.String)
+    return ids.collate("BINARY") if is_text and dialect == "sqlite" else ids
 
 
 def in_calendar(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
