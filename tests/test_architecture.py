@@ -34,10 +34,12 @@ LIBRARY = frozenset(
         "application",
         "bootstrap",
         "domain",
+        "editing",
         "ports",
         "recommender",
         "settings",
         "testing",
+        "view",
     }
 )
 TABLE = {
@@ -47,6 +49,8 @@ TABLE = {
     "adapters": Row(layers=frozenset({"domain", "ports"})),
     "settings": Row(layers=frozenset({"domain"}), libraries=VALUES),
     "recommender": Row(layers=LIBRARY),
+    "view": Row(layers=LIBRARY),
+    "editing": Row(layers=LIBRARY),
     "bootstrap": Row(layers=LIBRARY),
     ROOT: Row(layers=LIBRARY),
     "simulation": Row(libraries=VALUES),

@@ -15,7 +15,9 @@ from angle_reco.application import (
     AfterBid,
     Answering,
     Computing,
+    EraseUser,
     Events,
+    ExportUser,
     Homepage,
     Jobs,
     PopularItems,
@@ -23,13 +25,15 @@ from angle_reco.application import (
     SimilarItems,
     StoredResources,
     TakeStock,
+    WriteByHand,
 )
-from angle_reco.domain import SchemaError, UserId
+from angle_reco.domain import Event, IdKinds, InvalidValueError, SchemaError, UserId
 from angle_reco.ports import (
     ActivityQueries,
     ActivityRecorder,
     CatalogQueries,
     Clock,
+    Erasure,
     InterestStore,
     Kernels,
     ListStore,
@@ -75,6 +79,7 @@ class Ports:
     catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
+    erasure: Erasure
     kernels: Kernels
     permissions: Permissions
     clock: Clock
@@ -91,15 +96,32 @@ class UseCases:
     popular_items: PopularItems
     interests: ReadInterests
     stored: StoredResources
+    writing: WriteByHand
+    export_user: ExportUser
+    erase_user: EraseUser
     jobs: Jobs
     take_stock: TakeStock
     events: Events
+    ids: IdKinds
     deadline: timedelta
 
     @classmethod
-    def of(cls, ports: Ports, settings: Settings, as_of: datetime | None) -> "UseCases":
+    def of(
+        cls,
+        ports: Ports,
+        settings: Settings,
+        *,
+        as_of: datetime | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> "UseCases":
         """Return them on these ports, all reading as of the same moment."""
-        access = Access(permissions=ports.permissions)
+        access = Access(
+            permissions=ports.permissions,
+            clock=ports.clock,
+            fingerprints=settings.fingerprints,
+            deadline=settings.deadline,
+            on_event=on_event,
+        )
         computing = Computing(
             activity=ports.activity,
             catalog=ports.catalog,
@@ -138,6 +160,27 @@ class UseCases:
                 settings=settings,
                 as_of=as_of,
             ),
+            writing=WriteByHand(
+                access=access,
+                answering=answering,
+                interests=ports.interests,
+                lists=ports.lists,
+            ),
+            export_user=ExportUser(
+                access=access,
+                users=ports.users,
+                interests=ports.interests,
+                lists=ports.lists,
+                clock=ports.clock,
+                ids=settings.ids,
+            ),
+            erase_user=EraseUser(
+                access=access,
+                erasure=ports.erasure,
+                clock=ports.clock,
+                ids=settings.ids,
+                fingerprints=settings.fingerprints,
+            ),
             jobs=Jobs(
                 access=access,
                 users=ports.users,
@@ -160,6 +203,7 @@ class UseCases:
                 as_of=as_of,
             ),
             events=events,
+            ids=settings.ids,
             deadline=settings.deadline,
         )
 
@@ -211,6 +255,7 @@ def sql_ports(
         StorageUnavailableError: The database did not answer.
     """
     storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
+    _refuse_both(storage, permissions)
     if migrate and not _leaves_unchecked.get():
         storage.check_host()
         storage.migrate_up()
@@ -221,7 +266,9 @@ def sql_ports(
 
 def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
     """Return ports on a storage that is ready."""
-    return Ports(storage=storage, **storage.ports(), **_common(permissions))
+    ports = storage.ports()
+    common = _common(permissions, ports.pop("permissions", None))
+    return Ports(storage=storage, **ports, **common)
 
 
 def memory_ports(
@@ -233,23 +280,28 @@ def memory_ports(
     from angle_reco.adapters.memory import (
         MemoryActivity,
         MemoryCatalog,
+        MemoryErasure,
+        MemoryErasures,
         MemoryFences,
         MemoryInterestStore,
         MemoryListStore,
         MemoryMarketplace,
+        MemoryPermissions,
         MemoryUsers,
     )
 
     market = market or MemoryMarketplace()
-    activity, fences = MemoryActivity(market), MemoryFences()
+    activity, fences, erasures = MemoryActivity(market), MemoryFences(), MemoryErasures()
+    interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
     return Ports(
-        users=MemoryUsers(market),
+        users=MemoryUsers(market, erasures),
         activity=activity,
         recorder=activity,
         catalog=MemoryCatalog(market),
-        interests=MemoryInterestStore(fences),
-        lists=MemoryListStore(fences),
-        **_common(permissions),
+        interests=interests,
+        lists=lists,
+        erasure=MemoryErasure(erasures, interests, lists),
+        **_common(permissions, MemoryPermissions(market)),
     )
 
 
@@ -294,14 +346,31 @@ def import_marketplace(
     return import_directory(storage, directory, skip_bad_rows=skip_bad_rows, progress=progress)
 
 
-def _common(permissions: Callable[[UserId, str], bool] | None) -> dict[str, Any]:
-    """Return the ports that are the same wherever the data is."""
+def _refuse_both(storage: "Storage", permissions: Callable[[UserId, str], bool] | None) -> None:
+    has_table = storage.host is not None and storage.host.permissions is not None
+    if permissions is not None and has_table:
+        raise InvalidValueError(
+            "permissions",
+            permissions,
+            "None where the HostSchema has permissions: give one of the two",
+        )
+
+
+def _common(
+    permissions: Callable[[UserId, str], bool] | None, stored: Permissions | None
+) -> dict[str, Any]:
+    """Return the ports that are the same wherever the data is.
+
+    A function of the host's counts before permissions that are *stored* with the data.
+    """
     from angle_reco.adapters.clocks import SystemClock
     from angle_reco.adapters.numpy_kernels import NumpyKernels
     from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
 
     return {
         "kernels": NumpyKernels(),
-        "permissions": NoPermissions() if permissions is None else CallablePermissions(permissions),
+        "permissions": (
+            (stored or NoPermissions()) if permissions is None else CallablePermissions(permissions)
+        ),
         "clock": SystemClock(),
     }

@@ -1,6 +1,7 @@
 """What a host can choose; every default is that of the documentation."""
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from angle_reco.domain import (
     CLASSIC,
     POPULAR_RECIPE,
     AfterBidRule,
+    Fingerprints,
     FreshnessLimits,
     IdKinds,
     InterestRule,
@@ -31,13 +33,18 @@ def _freshness() -> dict[ListKind, FreshnessLimits]:
     return limits
 
 
+def _random_key() -> str:
+    return secrets.token_hex(16)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """The rules and their weights, the kinds of ids, and how long results stay usable.
 
     *ranker* is the name of a ranker: one of ours, or of the host's own *presets*. A call
     waits for the database *deadline* at most; jobs have a hundred times as long for a
-    unit of work.
+    unit of work. In log lines a hash of a user's id stands for it, keyed by *log_key*:
+    by default a random one in each process, so name one to follow a user through several.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -50,6 +57,7 @@ class Settings:
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
+    log_key: str = attrs.field(factory=_random_key, repr=False, eq=False)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
 
@@ -72,11 +80,21 @@ class Settings:
             raise InvalidValueError("active_for", span, "a span of up to a hundred years")
         if not isinstance(self.deadline, timedelta) or not _A_MOMENT <= self.deadline <= _AN_HOUR:
             raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
+        if not isinstance(self.log_key, str) or not self.log_key:
+            # Not the value: it is a secret.
+            raise InvalidValueError(
+                "log_key", type(self.log_key).__name__, "a text that is not empty"
+            )
         limits = self.freshness
         if not isinstance(limits, Mapping) or not all(
             isinstance(limits.get(kind), FreshnessLimits) for kind in ListKind
         ):
             raise InvalidValueError("freshness", limits, "FreshnessLimits for each ListKind")
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """Return what stands for users in log lines."""
+        return Fingerprints(hashlib.blake2b(self.log_key.encode()).digest())
 
     @property
     def rankers(self) -> dict[str, Ranker]:

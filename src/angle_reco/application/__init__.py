@@ -6,6 +6,12 @@ from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS, JobOutcome, Jobs, Progress
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
+from angle_reco.application.personal_data import (
+    EXPORT_FORMAT,
+    EraseUser,
+    ExportUser,
+    UserExport,
+)
 from angle_reco.application.reading import (
     AfterBid,
     Homepage,
@@ -15,8 +21,10 @@ from angle_reco.application.reading import (
 )
 from angle_reco.application.stats import Stats, TakeStock
 from angle_reco.application.stored import StoredResources
+from angle_reco.application.writing import WriteByHand
 
 __all__ = [
+    "EXPORT_FORMAT",
     "JOBS",
     "MOST",
     "MOST_SIMILAR",
@@ -25,7 +33,9 @@ __all__ = [
     "Answering",
     "CardLoader",
     "Computing",
+    "EraseUser",
     "Events",
+    "ExportUser",
     "Homepage",
     "JobOutcome",
     "Jobs",
@@ -36,5 +46,7 @@ __all__ = [
     "Stats",
     "StoredResources",
     "TakeStock",
+    "UserExport",
+    "WriteByHand",
     "checked_limit",
 ]

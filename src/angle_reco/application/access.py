@@ -1,37 +1,88 @@
 """The question that comes before every query: may this actor do this?"""
 
 import logging
+from collections.abc import Callable
+from datetime import timedelta
 
 import attrs
 
-from angle_reco.domain import AccessDeniedError, Action, Actor, UserId, is_allowed
-from angle_reco.ports import Permissions
+from angle_reco.domain import (
+    AccessDeniedError,
+    Action,
+    Actor,
+    Event,
+    Fingerprints,
+    Resource,
+    UserId,
+    UserInspected,
+    is_allowed,
+    is_inspection,
+)
+from angle_reco.ports import Clock, Permissions, deadline, time_left
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """The policy with the host's permissions behind it."""
+    """The policy with the host's permissions behind it.
+
+    A permission that is not looked up within the *deadline* is not held. Who inspects
+    another user is reported to *on_event* first; where that fails, they may not.
+    """
 
     permissions: Permissions
+    clock: Clock
+    fingerprints: Fingerprints
+    deadline: timedelta
+    on_event: Callable[[Event], None] | None = None
 
-    def require(self, actor: Actor, action: Action, *, owner: UserId | None = None) -> None:
-        """Make sure that *actor* may do *action* to what belongs to *owner*.
+    def require(
+        self, actor: Actor, action: Action, resource: Resource, *, owner: object = None
+    ) -> None:
+        """Make sure that *actor* may do *action* to a *resource* that belongs to *owner*.
 
         Raises:
             AccessDeniedError: They may not; the text is the same whoever the owner is.
         """
-        if not is_allowed(actor, action, owner=owner, is_permitted=self._holds):
-            raise AccessDeniedError(action.value)
+        if not is_allowed(actor, action, resource, owner=owner, is_permitted=self._holds):
+            raise AccessDeniedError(f"{action.value} {resource.value}")
+        if is_inspection(actor, action, resource, owner):
+            self._report(UserId(actor.user_id), UserId(owner), action, resource)
 
     def _holds(self, user_id: UserId, name: str) -> bool:
         """Return whether a user holds a permission; one that cannot be looked up is not held."""
+        with deadline(self.deadline.total_seconds()):
+            try:
+                is_held = self.permissions.holds(user_id, name)
+            except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
+                # The class alone: the text may name the user.
+                _log.warning(
+                    "permission not looked up: permission=%s error=%s", name, type(error).__name__
+                )
+                return False
+            if time_left() == 0:
+                _log.warning("permission looked up too late: permission=%s", name)
+                return False
+        return is_held is True
+
+    def _report(
+        self, actor_id: UserId, user_id: UserId, action: Action, resource: Resource
+    ) -> None:
+        _log.info(
+            "user inspected: actor=%s user=%s resource=%s",
+            self.fingerprints.of(actor_id),
+            self.fingerprints.of(user_id),
+            resource.name.lower(),
+        )
+        if self.on_event is None:
+            return
+        inspected = UserInspected(
+            actor_id=actor_id, user_id=user_id, resource=resource, at=self.clock.now()
+        )
         try:
-            return self.permissions.holds(user_id, name)
+            self.on_event(inspected)
         except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
-            # The class alone: the text may name the user.
-            _log.warning(
-                "permission not looked up: permission=%s error=%s", name, type(error).__name__
-            )
-            return False
+            _log.warning("inspection not reported: error=%s", type(error).__name__)
+            # Nobody looks at others unseen.
+            raise AccessDeniedError(f"{action.value} {resource.value}") from None

@@ -24,7 +24,7 @@ from angle_reco.domain import (
     freshness_of,
     may_be_shown,
 )
-from angle_reco.ports import CatalogQueries, Clock, ListStore
+from angle_reco.ports import CatalogQueries, Clock, ListStore, StoredInterests
 from angle_reco.settings import Settings
 
 CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
@@ -70,15 +70,31 @@ class Answering:
         That is when it is missing, of another recipe, or too old to be shown.
         """
         stored = self.lists.read(kind, [owner]).get(owner)
+        freshness = self.freshness(kind, stored)
+        return None if stored is None or freshness is None else (stored, freshness)
+
+    def freshness(self, kind: ListKind, stored: StoredList | None) -> Freshness | None:
+        """Return how fresh a list is, None when it cannot be used."""
         if stored is None or stored.recipe != self.computing.recipes.lists[kind]:
             return None
-        freshness = freshness_of(
+        return freshness_of(
             stored.computed_at,
             covered_at=stored.covered_at,
             now=self.clock.now(),
             limits=self.settings.freshness[kind],
         )
-        return None if freshness is None else (stored, freshness)
+
+    def may_use_interests(self, stored: StoredInterests | None) -> bool:
+        """Return whether there are stored interests that can be used."""
+        if stored is None or stored.recipe != self.computing.recipes.interests:
+            return False
+        freshness = freshness_of(
+            stored.computed_at,
+            covered_at=stored.covered_at,
+            now=self.clock.now(),
+            limits=self.settings.interests_freshness,
+        )
+        return freshness is not None
 
     def cards(self, item_ids: Iterable[ItemId], viewer: UserId | None) -> Mapping[ItemId, ItemCard]:
         """Return the cards of items, as of now."""
@@ -169,7 +185,7 @@ class Answering:
                     score=line.stored.score,
                     reason=line.stored.reason,
                     source=line.stored.source,
-                    contributions=dict(zip(line.components, line.stored.parts, strict=True)),
+                    contributions=line.stored.contributions(line.components),
                 )
                 for rank, line in enumerate(kept, start=1)
             ),

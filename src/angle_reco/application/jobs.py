@@ -19,6 +19,7 @@ from angle_reco.domain import (
     ItemId,
     ItemNotFoundError,
     ListKind,
+    Resource,
     one_of,
 )
 from angle_reco.ports import CatalogQueries, Clock, InterestStore, ListStore, UserQueries, Written
@@ -82,7 +83,7 @@ class Jobs:
             InvalidValueError: There is no such job, or it is not for one item.
             ItemNotFoundError: There is no such item.
         """
-        self.access.require(actor, Action.RUN_JOBS)
+        self.access.require(actor, Action.RUN, Resource.JOBS)
         if name not in JOBS:
             raise InvalidValueError("job", name, one_of(JOBS))
         if item_id is not None and name != "compute_item_similarities":

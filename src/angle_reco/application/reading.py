@@ -16,14 +16,14 @@ from angle_reco.domain import (
     ItemCard,
     ItemId,
     ListKind,
+    Resource,
     Shelf,
     StoredLine,
     UserId,
     UserInterest,
-    freshness_of,
     reordered_by_interest,
 )
-from angle_reco.ports import InterestStore, StoredInterests
+from angle_reco.ports import InterestStore
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class Homepage:
             AccessDeniedError: The actor may not see what is theirs.
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         user_id, limit = self.answering.ids.user_id(owner), checked_limit(limit)
         lines, freshness = self._stored(user_id, limit) or self._computed(user_id, limit)
         return self.answering.shelf(lines, freshness, cards)
@@ -56,6 +56,10 @@ class Homepage:
         lines = self._shown(user_id, stored.lines, limit)
         if len(lines) == limit or (lines and stored.is_complete):
             return lines, freshness
+        if stored.edited:
+            # Computing it anew would bring back what somebody took out by hand.
+            viewing = Viewing(user_id, engaged_too=False)
+            return self.answering.popular(None, viewing, limit=limit)
         return None
 
     def _computed(self, user_id: UserId, limit: int) -> tuple[list[Line], Freshness]:
@@ -96,7 +100,7 @@ class SimilarItems:
             InvalidValueError: The limit is no whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
-        self.access.require(actor, Action.READ_PUBLIC)
+        self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         answering, viewing = self.answering, Viewing(actor.user_id, engaged_too=True)
         item_id, limit = answering.ids.item_id(item_id), checked_limit(limit, most=MOST_SIMILAR)
         item, lines, freshness = similar_lines(answering, item_id, viewing, limit=limit)
@@ -135,7 +139,7 @@ class AfterBid:
             InvalidValueError: The limit is no whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
         answering, settings = self.answering, self.answering.settings
         user_id, item_id = answering.ids.user_id(owner), answering.ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
@@ -196,7 +200,7 @@ class PopularItems:
         Raises:
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        self.access.require(actor, Action.READ_PUBLIC)
+        self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
         answering, limit = self.answering, checked_limit(limit)
         if category is not None:
             category = answering.ids.category_id(category)
@@ -222,25 +226,14 @@ class ReadInterests:
             AccessDeniedError: The actor may not see what is theirs.
             InvalidValueError: The limit is no whole number of at least 1.
         """
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
         user_id = self.answering.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
         stored = self.interests.of(user_id, limit=most)
-        if stored is not None and self._is_usable(stored):
+        if stored is not None and self.answering.may_use_interests(stored):
             return stored.interests
         users = IdColumn.of(self.answering.ids.user, [user_id])
         return tuple(self.answering.computing.interests(users).values()[:most])
-
-    def _is_usable(self, stored: StoredInterests) -> bool:
-        freshness = freshness_of(
-            stored.computed_at,
-            covered_at=stored.covered_at,
-            now=self.answering.clock.now(),
-            limits=self.answering.settings.interests_freshness,
-        )
-        return freshness is not None and (
-            stored.recipe == self.answering.computing.recipes.interests
-        )
 
 
 def similar_lines(

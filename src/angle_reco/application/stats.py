@@ -6,7 +6,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
-from angle_reco.domain import Action, Actor, ListKind
+from angle_reco.domain import Action, Actor, ListKind, Resource
 from angle_reco.ports import (
     ActivityQueries,
     CatalogQueries,
@@ -61,7 +61,7 @@ class TakeStock:
         Raises:
             AccessDeniedError: The actor may not read them.
         """
-        self.access.require(actor, Action.READ_STATS)
+        self.access.require(actor, Action.READ, Resource.STATS)
         bids, watches = self.activity.totals(until=self.as_of)
         return Stats(
             users=self.users.total(until=self.as_of),

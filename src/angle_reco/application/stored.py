@@ -13,6 +13,7 @@ from angle_reco.domain import (
     InvalidValueError,
     ItemId,
     ListKind,
+    Resource,
     SignIns,
     StoredList,
     UserId,
@@ -36,14 +37,14 @@ class StoredResources:
 
     def sign_ins(self, actor: Actor, owner: UserId | None) -> SignIns | None:
         """Return when *owner* last signed in and how often, None for an unknown user."""
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.SIGN_INS, owner=owner)
         return self.users.sign_ins(self.settings.ids.user_id(owner), until=self.as_of)
 
     def get_interests(
         self, actor: Actor, owner: UserId | None, *, limit: int | None = None
     ) -> tuple[UserInterest, ...]:
         """Return the stored interests of *owner*, the strongest first."""
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
         user_id = self.settings.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
         stored = self.interests.of(user_id, limit=most)
@@ -51,13 +52,13 @@ class StoredResources:
 
     def get_recommendations(self, actor: Actor, owner: UserId | None) -> StoredList | None:
         """Return the stored homepage of *owner*, None when there is none."""
-        self.access.require(actor, Action.READ_PERSONAL, owner=owner)
+        self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         user_id = self.settings.ids.user_id(owner)
         return self.lists.read(ListKind.PERSONAL, [user_id]).get(user_id)
 
     def find_similar_items(self, actor: Actor, item_id: ItemId) -> StoredList | None:
         """Return the stored similar items of an item, None when there are none."""
-        self.access.require(actor, Action.READ_PUBLIC)
+        self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         item_id = self.settings.ids.item_id(item_id)
         return self.lists.read(ListKind.SIMILAR, [item_id]).get(item_id)
 
@@ -65,7 +66,7 @@ class StoredResources:
         self, actor: Actor, *, older_than: timedelta | None = None
     ) -> Sequence[object]:
         """Return the users whose stored homepages are no longer fresh, or older than that."""
-        self.access.require(actor, Action.READ_STATS)
+        self.access.require(actor, Action.READ, Resource.STATS)
         age = older_than
         if age is None:
             age = self.settings.freshness[ListKind.PERSONAL].fresh_for

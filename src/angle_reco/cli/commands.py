@@ -271,6 +271,44 @@ def interests(target: Target, user: str, limit: int | None) -> None:
         console().print("no interests: nothing with a category bid on or watched lately")
 
 
+@angle_reco.command("export-user", cls=Command)
+@click.argument("user")
+@on_database(reads=False)
+def export_user(target: Target, user: str) -> None:
+    """Print all that is kept about USER, as one JSON document.
+
+    What your application itself keeps about them, such as bids, is not in it.
+    """
+    with target.recommender() as recommender:
+        user_id = parsed_id(recommender.settings.ids.user, user, "user id")
+        exported = recommender.system.export_user(user_id)
+    if exported.is_empty:
+        remark(f"nothing is kept about user {user!r}")
+    print_json(exported.to_json())
+
+
+@angle_reco.command("erase-user", cls=Command)
+@click.argument("user")
+@click.option("--yes", is_flag=True, help="Yes, remove it; this cannot be undone.")
+@on_database(reads=False)
+def erase_user(target: Target, user: str, yes: bool) -> None:
+    """Remove all that is kept about USER, for good.
+
+    Nothing is stored about them again, also not by a job that is running. What your
+    application itself keeps stays as it is.
+    """
+    if not yes:
+        raise click.UsageError("erase-user cannot be undone: say --yes to do so")
+    with target.recommender() as recommender:
+        user_id = parsed_id(recommender.settings.ids.user, user, "user id")
+        erased = recommender.system.erase_user(user_id)
+    if target.as_json:
+        print_json({"removed": erased.to_json()})
+        return
+    rows = [(name.replace("_", " "), f"{count:,}") for name, count in erased.to_json().items()]
+    console().print(facts_table(("removed", ""), rows, right=[1]))
+
+
 @angle_reco.command(cls=Command)
 @on_database(reads=True)
 def stats(target: Target) -> None:

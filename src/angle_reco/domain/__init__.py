@@ -28,6 +28,12 @@ from angle_reco.domain.availability import (
     may_be_shown,
     open_rows,
 )
+from angle_reco.domain.by_hand import (
+    REASONS_BY_HAND,
+    line_by_hand,
+    with_line,
+    without_line,
+)
 from angle_reco.domain.columns import (
     NONE,
     IdColumn,
@@ -39,8 +45,12 @@ from angle_reco.domain.decay import (
     HalfLife,
     decayed,
 )
+from angle_reco.domain.erasure import (
+    Erased,
+)
 from angle_reco.domain.errors import (
     AccessDeniedError,
+    AlreadyStoredError,
     AngleRecoError,
     BadInputError,
     FencedOffError,
@@ -50,8 +60,17 @@ from angle_reco.domain.errors import (
     StorageError,
     StorageFullError,
     StorageUnavailableError,
+    UserErasedError,
     one_of,
     shown,
+)
+from angle_reco.domain.events import (
+    Event,
+    UserInspected,
+)
+from angle_reco.domain.fingerprints import (
+    Fingerprints,
+    digests_of_users,
 )
 from angle_reco.domain.freshness import (
     FreshnessLimits,
@@ -72,6 +91,7 @@ from angle_reco.domain.ids import (
     as_item_id,
     as_user_id,
     json_id,
+    plain_id,
 )
 from angle_reco.domain.import_format import (
     LONGEST_STATUS,
@@ -96,6 +116,7 @@ from angle_reco.domain.items import (
     status_at,
 )
 from angle_reco.domain.lists import (
+    BY_HAND,
     EVERYTHING,
     ListKind,
     Lists,
@@ -118,6 +139,7 @@ from angle_reco.domain.millionths import (
     scaled,
     to_fraction,
     to_millionths,
+    to_score,
 )
 from angle_reco.domain.moments import (
     DAY,
@@ -137,9 +159,13 @@ from angle_reco.domain.policies import (
     SYSTEM,
     Action,
     Actor,
-    ActorKind,
     Grant,
+    Resource,
+    Rule,
+    SignedIn,
+    WithoutId,
     is_allowed,
+    is_inspection,
 )
 from angle_reco.domain.popular import (
     POPULAR_KEPT,
@@ -213,6 +239,7 @@ from angle_reco.domain.validators import (
 
 __all__ = [
     "ANONYMOUS",
+    "BY_HAND",
     "CLASSIC",
     "COLLABORATIVE",
     "DAY",
@@ -237,6 +264,7 @@ __all__ = [
     "POPULAR_RECIPE",
     "PRICE_RANGE",
     "REASONS",
+    "REASONS_BY_HAND",
     "SAME_CATEGORY",
     "SCORE_TOLERANCE",
     "SOURCES",
@@ -249,8 +277,8 @@ __all__ = [
     "Action",
     "Activity",
     "Actor",
-    "ActorKind",
     "AfterBidRule",
+    "AlreadyStoredError",
     "AngleRecoError",
     "AuctionStatus",
     "BadInputError",
@@ -265,9 +293,12 @@ __all__ = [
     "DecaySteps",
     "Demand",
     "Engagement",
+    "Erased",
+    "Event",
     "Fence",
     "FencedOffError",
     "Field",
+    "Fingerprints",
     "Freshness",
     "FreshnessLimits",
     "Grant",
@@ -304,9 +335,12 @@ __all__ = [
     "Reason",
     "Recipe",
     "Recipes",
+    "Resource",
+    "Rule",
     "SchemaError",
     "Shelf",
     "SignIns",
+    "SignedIn",
     "SimilarityRule",
     "Source",
     "StorageError",
@@ -316,10 +350,13 @@ __all__ = [
     "StoredList",
     "Suggestion",
     "User",
+    "UserErasedError",
     "UserId",
+    "UserInspected",
     "UserInterest",
     "UserRef",
     "Watch",
+    "WithoutId",
     "as_category_id",
     "as_item_id",
     "as_user_id",
@@ -327,6 +364,7 @@ __all__ = [
     "check_moment",
     "contributions",
     "decayed",
+    "digests_of_users",
     "fading_demand",
     "freshness_of",
     "from_micros",
@@ -340,15 +378,18 @@ __all__ = [
     "is_among",
     "is_aware",
     "is_bool",
+    "is_inspection",
     "is_money",
     "is_open",
     "is_text",
     "json_id",
+    "line_by_hand",
     "may_be_shown",
     "one_of",
     "open_rows",
     "places_in_runs",
     "plain_demand",
+    "plain_id",
     "popular_order",
     "popularity",
     "prices_near",
@@ -368,6 +409,9 @@ __all__ = [
     "to_fraction",
     "to_micros",
     "to_millionths",
+    "to_score",
     "weighted",
     "whole",
+    "with_line",
+    "without_line",
 ]

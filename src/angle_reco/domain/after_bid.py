@@ -54,7 +54,7 @@ def reordered_by_interest(
             _rounded(rule.similarity * line.score, ONE),
             _rounded(rule.interest * line.score * interest, ONE * ONE),
         )
-        lines.append(attrs.evolve(line, score=sum(parts), parts=parts))
+        lines.append(attrs.evolve(line, score=sum(parts), parts=parts, by_hand=False))
     return sorted(lines, key=lambda line: -line.score)
 
 

@@ -56,6 +56,24 @@ class AccessDeniedError(AngleRecoError):
         return f"not allowed: {self.action}"
 
 
+class AlreadyStoredError(AngleRecoError):
+    """There is such a result already; writing it is not creating it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"there is already {self.what}: upsert it to change it"
+
+
+class UserErasedError(AngleRecoError):
+    """The user was erased: nothing about them is stored any more."""
+
+    def __str__(self) -> str:
+        return "the user was erased; nothing was stored"
+
+
 class BadInputError(AngleRecoError):
     """A file to be imported is not as it should be; nothing of it was stored."""
 

@@ -42,19 +42,10 @@ class IdKind(StrEnum):
         Raises:
             InvalidValueError: It is not.
         """
-        match self:
-            case IdKind.INT if isinstance(value, int) and not isinstance(value, bool):
-                if _SMALLEST_INT <= value <= _LARGEST_INT:
-                    return value
-            case IdKind.UUID if isinstance(value, UUID):
-                return value
-            case IdKind.TEXT if isinstance(value, str):
-                # A long value is refused before anything reads through it.
-                if 0 < len(value) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(value):
-                    return value
-            case _:
-                pass
-        raise InvalidValueError(what, value, _EXPECTED[self])
+        one = plain_id(value)
+        if type(one) is not _PYTHON_TYPES[self] or one is None:
+            raise InvalidValueError(what, value, _EXPECTED[self])
+        return one
 
     def parse(self, text: str, what: str) -> Id:
         """Return the id that *text* writes, as command lines and files have it.
@@ -70,6 +61,27 @@ class IdKind(StrEnum):
             raise InvalidValueError(what, text, _EXPECTED[self])
         return self.check(convert(text), what)
 
+
+def plain_id(value: object) -> Id | None:
+    """Return *value* as an id of exactly one of the three kinds, None where it is none.
+
+    What is derived from text, int or UUID becomes one: two ids are the same when they are
+    equal and of one kind.
+    """
+    if isinstance(value, str):
+        # A long value is refused before anything reads through it.
+        plain = str.__str__(value)
+        is_id = 0 < len(plain) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(plain)
+        return plain if is_id else None
+    if isinstance(value, int):
+        is_id = not isinstance(value, bool) and _SMALLEST_INT <= value <= _LARGEST_INT
+        return int.__int__(value) if is_id else None
+    if isinstance(value, UUID):
+        return value if type(value) is UUID else UUID(int=value.int)
+    return None
+
+
+_PYTHON_TYPES = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
 
 _EXPECTED = {
     IdKind.INT: "an integer of at most 64 bits",

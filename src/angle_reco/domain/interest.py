@@ -44,7 +44,8 @@ class InterestRule:
 class UserInterest:
     """How strongly one user is drawn to one category: 1.0 is their favourite.
 
-    *strength* is what the interactions weigh together, in millionths like the score.
+    *strength* is what the interactions weigh together, in millionths like the score. One
+    written *by hand* stays until a job replaces it.
     """
 
     user_id: UserId
@@ -53,6 +54,7 @@ class UserInterest:
     strength: Millionths
     interaction_count: int
     last_interaction_at: datetime
+    by_hand: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return the interest as JSON has it, score and strength as numbers."""
@@ -62,6 +64,7 @@ class UserInterest:
             "strength": to_fraction(self.strength),
             "interaction_count": self.interaction_count,
             "last_interaction_at": self.last_interaction_at.isoformat(),
+            **({"by_hand": True} if self.by_hand else {}),
         }
 
 
@@ -123,12 +126,12 @@ class Interests:
 def interest_has_changed(old: UserInterest, new: UserInterest) -> bool:
     """Return whether *new* is worth writing over *old*, of the same user and category.
 
-    It is with another count or last moment, or a score or strength that moved by more
-    than 0.0001.
+    It is with another count or last moment, a score or strength that moved by more than
+    0.0001, and where the old one was written by hand.
     """
     return (
-        (old.interaction_count, old.last_interaction_at)
-        != (new.interaction_count, new.last_interaction_at)
+        (old.interaction_count, old.last_interaction_at, old.by_hand)
+        != (new.interaction_count, new.last_interaction_at, new.by_hand)
         or abs(old.score - new.score) > SCORE_TOLERANCE
         or abs(old.strength - new.strength) > SCORE_TOLERANCE
     )

@@ -136,7 +136,10 @@ class Ranked:
 
 @attrs.frozen(kw_only=True)
 class StoredLine:
-    """One suggestion of a stored list; *parts* are in the order of the recipe."""
+    """One suggestion of a stored list; *parts* are in the order of the recipe.
+
+    One written *by hand* has no parts: its score is all there is to it.
+    """
 
     item_id: ItemId
     score: Millionths
@@ -145,24 +148,39 @@ class StoredLine:
     source: Source
     by_hand: bool = False
 
+    def contributions(self, components: Sequence[str]) -> dict[str, Millionths]:
+        """Return what adds up to the score, by the names of the recipe's *components*."""
+        if self.by_hand:
+            return {BY_HAND: self.score}
+        return dict(zip(components, self.parts, strict=True))
+
+
+BY_HAND = "by_hand"
+"""The only contribution of what was written by hand."""
+
 
 @attrs.frozen(kw_only=True)
 class StoredList:
     """One owner's list as it was last computed, best first.
 
     *covered_at* is the start of the last complete run over lists of this kind: what such
-    a run left as it was, is as fresh as the run.
+    a run left as it was, is as fresh as the run. One that was *edited* by hand stays so
+    until a job replaces it.
     """
 
     lines: tuple[StoredLine, ...]
     recipe: Recipe
     computed_at: datetime
     covered_at: datetime | None = None
+    edited: bool = False
 
     @property
     def is_complete(self) -> bool:
-        """Return whether there was nothing more to suggest when it was computed."""
-        return len(self.lines) < self.recipe.kept
+        """Return whether there was nothing more to suggest when it was computed.
+
+        Of one that was edited by hand, somebody has said what there is.
+        """
+        return self.edited or len(self.lines) < self.recipe.kept
 
 
 @attrs.frozen(kw_only=True)
@@ -247,11 +265,12 @@ def has_changed(old: StoredList, new: StoredList) -> bool:
     """Return whether *new* is worth writing over *old*.
 
     It is with another recipe, other items, reasons or sources, or a score that moved by
-    more than 0.0001; where a line was written by hand; and where the old one claims to
-    be from later than the new one.
+    more than 0.0001; where the old one was edited by hand; and where it claims to be from
+    later than the new one.
     """
     return (
         old.recipe != new.recipe
+        or old.edited != new.edited
         or old.computed_at > new.computed_at
         or len(old.lines) != len(new.lines)
         or any(map(_line_has_changed, old.lines, new.lines))

@@ -1,6 +1,6 @@
 """Scores are whole millionths, so that every adapter and kernel agrees to the last bit."""
 
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from typing import TypeAlias
 
 import numpy as np
@@ -56,6 +56,22 @@ def to_millionths(value: object, what: str) -> Millionths:
             pass
     expected = f"a number from 0 to {LARGEST_FACTOR} with at most 6 decimals"
     raise InvalidValueError(what, value, expected)
+
+
+def to_score(value: object, what: str) -> Millionths:
+    """Return a score that a person gives, 0 to 1, to the nearest millionth, halves up.
+
+    Raises:
+        InvalidValueError: It is no number from 0 to 1.
+    """
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        try:
+            number = Decimal(str(value) if isinstance(value, float) else value)
+            if 0 <= number <= 1:
+                return int((number * ONE).to_integral_value(ROUND_HALF_UP))
+        except InvalidOperation:
+            pass  # a NaN that signals
+    raise InvalidValueError(what, value, "a number from 0 to 1")
 
 
 def to_fraction(value: Millionths) -> float:

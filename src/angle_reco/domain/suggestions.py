@@ -176,4 +176,5 @@ _WORDS = {
     "same_category": "category",
     "price_range": "price",
     "collaborative": "shared bidders",
+    "by_hand": "chosen by hand",
 }

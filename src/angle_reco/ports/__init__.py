@@ -4,6 +4,7 @@ from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.kernels import Kernels
 from angle_reco.ports.permissions import Permissions
 from angle_reco.ports.stores import (
@@ -20,6 +21,7 @@ __all__ = [
     "ActivityRecorder",
     "CatalogQueries",
     "Clock",
+    "Erasure",
     "InterestStore",
     "Kernels",
     "ListStore",

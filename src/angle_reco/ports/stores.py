@@ -1,12 +1,13 @@
 """Where results are kept, beside the host's own data."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import attrs
 
 from angle_reco.domain import (
+    CategoryId,
     Fence,
     IdColumn,
     Interests,
@@ -30,13 +31,15 @@ class StoredInterests:
     """A user's interests as they were last computed, the strongest first.
 
     *covered_at* is the start of the last complete refresh: what it left as it was, is as
-    fresh as that. *recipe* marks the settings that made them.
+    fresh as that. *recipe* marks the settings that made them. Those of the categories
+    *removed* were deleted by hand, which stays so until a job replaces it.
     """
 
     interests: tuple[UserInterest, ...]
     recipe: str
     computed_at: datetime
     covered_at: datetime | None = None
+    removed: tuple[CategoryId, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +55,8 @@ class StoreTotals:
 
 class InterestStore(Protocol):
     """Kept interests, a row a user and category.
+
+    Of erased users (`Erasure`) nothing is written; a batch leaves them out.
 
     Raises:
         FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
@@ -90,6 +95,19 @@ class InterestStore(Protocol):
         """
         ...
 
+    def edit(
+        self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
+    ) -> None:
+        """Keep what *change* makes of all that is kept of a user, while nobody else writes it.
+
+        *change* is quick, asks no store, and may raise: then nothing is changed. Nor is it
+        when *change* returns what it was given.
+
+        Raises:
+            UserErasedError: They were erased.
+        """
+        ...
+
     def totals(self) -> StoreTotals:
         """Return how much is kept."""
         ...
@@ -99,7 +117,8 @@ class ListStore(Protocol):
     """Kept lists of suggestions, one for each owner of a kind.
 
     Owners of similar lists are items, of personal lists users, and of popular lists
-    categories written as text, with EVERYTHING for all of them.
+    categories written as text, with EVERYTHING for all of them. Of erased users
+    (`Erasure`) no personal list is written; a batch leaves them out.
 
     Raises:
         FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
@@ -130,6 +149,22 @@ class ListStore(Protocol):
         """Close a complete run that started then: forget the lists of all but *owners*.
 
         What is left counts as covered by that run. Returns how many lists went.
+        """
+        ...
+
+    def edit(
+        self,
+        kind: ListKind,
+        owner: object,
+        change: Callable[[StoredList | None], StoredList],
+    ) -> None:
+        """Keep what *change* makes of an owner's list, while nobody else writes it.
+
+        *change* is quick, asks no store, and may raise: then nothing is changed. Nor is it
+        when *change* returns what it was given.
+
+        Raises:
+            UserErasedError: The owner of a personal list was erased.
         """
         ...
 

@@ -27,7 +27,8 @@ class UserQueries(Protocol):
     def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
         """Count a sign-in, in one atomic step; False when there is no such user.
 
-        The moment of the last one never goes back, the count always goes up.
+        The moment of the last one never goes back, the count always goes up. Those of an
+        erased user (`Erasure`) are not counted either.
         """
         ...
 

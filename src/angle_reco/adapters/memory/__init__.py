@@ -2,7 +2,9 @@
 
 from angle_reco.adapters.memory.activity import MemoryActivity
 from angle_reco.adapters.memory.catalog import MemoryCatalog
+from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.memory.permissions import MemoryPermissions
 from angle_reco.adapters.memory.stores import (
     MemoryFences,
     MemoryInterestStore,
@@ -13,9 +15,12 @@ from angle_reco.adapters.memory.users import MemoryUsers
 __all__ = [
     "MemoryActivity",
     "MemoryCatalog",
+    "MemoryErasure",
+    "MemoryErasures",
     "MemoryFences",
     "MemoryInterestStore",
     "MemoryListStore",
     "MemoryMarketplace",
+    "MemoryPermissions",
     "MemoryUsers",
 ]

@@ -16,6 +16,7 @@ from angle_reco.domain import (
     PriceScale,
     User,
     UserId,
+    UserRef,
     Watch,
 )
 
@@ -23,7 +24,9 @@ _Row = TypeVar("_Row", User, Item, Bid, Watch)
 
 
 class MemoryMarketplace:
-    """Users, items, bids and watches; the memory adapters of one recommender share one.
+    """Users, items, bids, watches and who holds which permission.
+
+    The memory adapters of one recommender share one.
 
     Bids and watches are those of known users and items. `lock` is held by whoever reads
     or changes the dictionaries.
@@ -52,6 +55,7 @@ class MemoryMarketplace:
         self.items: dict[ItemId, Item] = {}
         self.bids: dict[ItemId, list[Bid]] = {}
         self.watches: dict[tuple[UserId, ItemId], Watch] = {}
+        self.granted: set[tuple[UserId, str]] = set()
         for user in users:
             self.add_user(user)
         for item in items:
@@ -90,6 +94,24 @@ class MemoryMarketplace:
                 return False
             self.watches[key] = in_utc(watch)
             return True
+
+    def grant(self, user_id: UserRef, name: str) -> None:
+        """Let a user hold the permission *name*, from now on.
+
+        Raises:
+            InvalidValueError: The id is of another kind.
+        """
+        with self.lock:
+            self.granted.add((self.ids.user_id(user_id), name))
+
+    def revoke(self, user_id: UserRef, name: str) -> None:
+        """Take a permission away; nothing happens where the user does not hold it.
+
+        Raises:
+            InvalidValueError: The id is of another kind.
+        """
+        with self.lock:
+            self.granted.discard((self.ids.user_id(user_id), name))
 
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
         """Return whether there are this user and this item."""

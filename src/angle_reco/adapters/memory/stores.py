@@ -1,12 +1,13 @@
 """Results in memory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from threading import Lock
 
 import attrs
 
+from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.domain import (
     CategoryId,
     Fence,
@@ -31,6 +32,7 @@ class _Kept:
     interest: UserInterest
     recipe: str
     computed_at: datetime
+    removed: bool = False
 
 
 class MemoryFences:
@@ -57,24 +59,18 @@ class MemoryFences:
 class MemoryInterestStore:
     """`InterestStore` in a dictionary."""
 
-    def __init__(self, fences: MemoryFences | None = None) -> None:
+    def __init__(
+        self, fences: MemoryFences | None = None, erasures: MemoryErasures | None = None
+    ) -> None:
         self._lock = Lock()
         self._of: dict[UserId, dict[CategoryId, _Kept]] = {}
         self._covered_at: datetime | None = None
         self._fences = fences or MemoryFences()
+        self._erasures = erasures or MemoryErasures()
 
     def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
         with self._lock:
-            kept = list(self._of.get(user_id, {}).values())
-            covered_at = self._covered_at
-        if not kept:
-            return None
-        return StoredInterests(
-            interests=_strongest_first(one.interest for one in kept)[:limit],
-            recipe=kept[0].recipe,
-            computed_at=max(one.computed_at for one in kept),
-            covered_at=covered_at,
-        )
+            return self._stored(user_id, limit)
 
     def write(
         self,
@@ -95,12 +91,15 @@ class MemoryInterestStore:
         with self._lock:
             self._fences.pass_(fence)
             for user_id, by_category in fresh.items():
+                if self._erasures.has(user_id):
+                    continue
                 known = self._of.get(user_id, {})
                 kept = {}
                 for category_id, interest in by_category.items():
                     old = known.get(category_id)
                     if (
                         old is not None
+                        and not old.removed
                         and old.recipe == interests.recipe
                         and old.computed_at <= computed_at
                         and not interest_has_changed(old.interest, interest)
@@ -123,6 +122,43 @@ class MemoryInterestStore:
             self._covered_at = started_at.astimezone(UTC)
             return sum(len(self._of.pop(user_id)) for user_id in gone)
 
+    def edit(
+        self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
+    ) -> None:
+        with self._lock:
+            self._erasures.refuse(user_id)
+            old = self._stored(user_id)
+            new = change(old)
+            if new is not old:
+                self._of[user_id] = {
+                    one.category_id: _Kept(one, new.recipe, new.computed_at)
+                    for one in new.interests
+                } | {
+                    one: _Kept(_deleted(user_id, one, new), new.recipe, new.computed_at, True)
+                    for one in new.removed
+                }
+
+    def forget(self, user_id: UserId) -> int:
+        """Forget all of a user; return how many rows that was."""
+        with self._lock:
+            return len(self._of.pop(user_id, {}))
+
+    def _stored(self, user_id: UserId, limit: int | None = None) -> StoredInterests | None:
+        kept = self._of.get(user_id, {})
+        if not kept:
+            return None
+        return StoredInterests(
+            interests=_strongest_first(one.interest for one in kept.values() if not one.removed)[
+                :limit
+            ],
+            recipe=next(iter(kept.values())).recipe,
+            computed_at=max(one.computed_at for one in kept.values()),
+            covered_at=self._covered_at,
+            removed=tuple(
+                sorted(category_id for category_id, one in kept.items() if one.removed)  # type: ignore[type-var]  # ids of one kind compare
+            ),
+        )
+
     def totals(self) -> StoreTotals:
         with self._lock:
             moments = [
@@ -140,8 +176,11 @@ class MemoryInterestStore:
 class MemoryListStore:
     """`ListStore` in dictionaries, one a kind."""
 
-    def __init__(self, fences: MemoryFences | None = None) -> None:
+    def __init__(
+        self, fences: MemoryFences | None = None, erasures: MemoryErasures | None = None
+    ) -> None:
         self._lock = Lock()
+        self._erasures = erasures or MemoryErasures()
         self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
         self._covered_at: dict[ListKind, datetime] = {}
         self._fences = fences or MemoryFences()
@@ -159,16 +198,19 @@ class MemoryListStore:
     def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
         computed_at = lists.computed_at.astimezone(UTC)
         lists = attrs.evolve(lists.last_of_each(), computed_at=computed_at)
-        changed = 0
+        changed = skipped = 0
         with self._lock:
             self._fences.pass_(fence)
             for place, owner in enumerate(lists.owners):
+                if kind is ListKind.PERSONAL and self._erasures.has(owner):
+                    skipped += 1
+                    continue
                 new = lists.stored(place)
                 old = self._lists[kind].get(owner)
                 if old is None or has_changed(old, new):
                     self._lists[kind][owner] = new
                     changed += 1
-        return Written(changed, len(lists) - changed)
+        return Written(changed, len(lists) - skipped - changed)
 
     def retain(
         self,
@@ -185,6 +227,28 @@ class MemoryListStore:
                 del self._lists[kind][owner]
             self._covered_at[kind] = started_at.astimezone(UTC)
         return len(gone)
+
+    def edit(
+        self,
+        kind: ListKind,
+        owner: object,
+        change: Callable[[StoredList | None], StoredList],
+    ) -> None:
+        with self._lock:
+            if kind is ListKind.PERSONAL:
+                self._erasures.refuse(owner)
+            old = self._lists[kind].get(owner)
+            if old is not None:
+                old = attrs.evolve(old, covered_at=self._covered_at.get(kind))
+            new = change(old)
+            if new is not old:
+                self._lists[kind][owner] = attrs.evolve(new, covered_at=None)
+
+    def forget_personal(self, user_id: UserId) -> int | None:
+        """Forget a user's list; return how many suggestions it held, None if there is none."""
+        with self._lock:
+            gone = self._lists[ListKind.PERSONAL].pop(user_id, None)
+        return None if gone is None else len(gone.lines)
 
     def coverage(self, kind: ListKind) -> datetime | None:
         return self._covered_at.get(kind)
@@ -208,6 +272,18 @@ class MemoryListStore:
                 newest_at=max(moments, default=None),
                 covered_at=self._covered_at.get(kind),
             )
+
+
+def _deleted(user_id: UserId, category_id: CategoryId, kept: StoredInterests) -> UserInterest:
+    return UserInterest(
+        user_id=user_id,
+        category_id=category_id,
+        score=0,
+        strength=0,
+        interaction_count=0,
+        last_interaction_at=kept.computed_at,
+        by_hand=True,
+    )
 
 
 def _strongest_first(interests: Iterable[UserInterest]) -> tuple[UserInterest, ...]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain import IdColumn, SignIns, User, UserId
 
@@ -13,6 +14,7 @@ class MemoryUsers:
     """`UserQueries` over a `MemoryMarketplace`."""
 
     market: MemoryMarketplace
+    erasures: MemoryErasures = attrs.field(factory=MemoryErasures)
 
     def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
         with self.market.lock:
@@ -26,7 +28,7 @@ class MemoryUsers:
     def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
         with self.market.lock:
             user = self.market.users.get(user_id)
-            if user is None:
+            if user is None or self.erasures.has(user_id):
                 return False
             at = at.astimezone(UTC)
             last = at if user.last_sign_in_at is None else max(user.last_sign_in_at, at)

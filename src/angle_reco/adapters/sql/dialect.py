@@ -57,6 +57,12 @@ def in_order(column: sa.ColumnElement[Any], kind: IdKind, dialect: str) -> sa.Co
     return column.collate("C") if is_text else column
 
 
+def length_of(array: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[int]:
+    """Return how many elements an array holds, which SQLite keeps as JSON."""
+    is_sqlite = dialect == "sqlite"
+    return sa.func.json_array_length(array) if is_sqlite else sa.func.cardinality(array)
+
+
 def upsert_into(table: sa.Table, dialect: str) -> Any:
     """Return an INSERT that can say what to do about rows that are there already."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

@@ -89,7 +89,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             _without_secrets(url),
             "a database URL such as sqlite:///shop.db: a file of SQLite, without a host or options",
         )
-    return sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    return sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
 
 
 def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
@@ -102,6 +102,8 @@ def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
+        # Nobody's ids in the texts of errors and in log lines.
+        hide_parameters=True,
         poolclass=FairPool,
         pool_size=_POOL_SIZE,
         max_overflow=0,

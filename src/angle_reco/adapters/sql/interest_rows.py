@@ -23,12 +23,15 @@ from angle_reco.domain import (
     UserInterest,
     interest_has_changed,
 )
+from angle_reco.ports import StoredInterests
 
 _USERS_AT_ONCE = 1_000
 
 _KEY = ("user_id", "category_id")
 _VALUES = ("score", "strength", "interaction_count", "last_interaction_at")
 _MARKS = ("recipe", "computed_at")
+
+_NOT_BY_HAND = {"by_hand": False, "removed": False}
 
 
 def replace_interests(
@@ -52,7 +55,28 @@ def interest_of(row: sa.Row[Any]) -> UserInterest:
         strength=row.strength,
         interaction_count=row.interaction_count,
         last_interaction_at=row.last_interaction_at,
+        by_hand=row.by_hand,
     )
+
+
+def rows_by_hand(user_id: UserId, stored: StoredInterests) -> list[dict[str, Any]]:
+    """Return the rows of a user, with a mark for what was deleted by hand."""
+    marks = {"recipe": stored.recipe, "computed_at": stored.computed_at}
+    rows = [{**attrs.asdict(one), **marks, "removed": False} for one in stored.interests]
+    return rows + [
+        {
+            **marks,
+            "user_id": user_id,
+            "category_id": category_id,
+            "score": 0,
+            "strength": 0,
+            "interaction_count": 0,
+            "last_interaction_at": stored.computed_at,
+            "by_hand": True,
+            "removed": True,
+        }
+        for category_id in stored.removed
+    ]
 
 
 def _merge(
@@ -96,8 +120,9 @@ def _merge(
     new, old = insert.excluded, table.c
     merge = insert.on_conflict_do_update(
         index_elements=[old[name] for name in _KEY],
-        set_={name: new[name] for name in (*_VALUES, *_MARKS)},
+        set_={**{name: new[name] for name in (*_VALUES, *_MARKS)}, **_NOT_BY_HAND},
         where=sa.or_(
+            old.by_hand,
             old.recipe != new.recipe,
             old.computed_at > new.computed_at,
             old.interaction_count != new.interaction_count,
@@ -122,7 +147,7 @@ def _upsert(
     upsert = sqlite.insert(table)
     upsert = upsert.on_conflict_do_update(
         index_elements=list(table.primary_key),
-        set_={name: upsert.excluded[name] for name in (*_VALUES, *_MARKS)},
+        set_={**{name: upsert.excluded[name] for name in (*_VALUES, *_MARKS)}, **_NOT_BY_HAND},
     )
     remove = sa.delete(table).where(
         table.c.user_id == sa.bindparam("of_user"),

@@ -1,13 +1,20 @@
 """Kept interests, a row a user and category."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, not_among
-from angle_reco.adapters.sql.interest_rows import interest_of, replace_interests
+from angle_reco.adapters.sql.erasure import places_to_write, refuse_erased
+from angle_reco.adapters.sql.interest_rows import (
+    interest_of,
+    replace_interests,
+    rows_by_hand,
+)
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import Fence, IdColumn, Interests, UserId
@@ -24,26 +31,7 @@ class SqlInterestStore:
     tables: Tables
 
     def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
-        table = self.tables.interests
-        query = (
-            sa.select(table, covered_at(self.tables, _KIND))
-            .where(table.c.user_id == user_id)
-            .order_by(
-                table.c.score.desc(),
-                table.c.interaction_count.desc(),
-                table.c.last_interaction_at.desc(),
-                in_order(table.c.category_id, self.tables.ids.category, self.database.dialect),
-            )
-        )
-        rows = self.database.rows(query)
-        if not rows:
-            return None
-        return StoredInterests(
-            interests=tuple(interest_of(row) for row in rows[:limit]),
-            recipe=rows[0].recipe,
-            computed_at=max(row.computed_at for row in rows),
-            covered_at=rows[0].covered_at,
-        )
+        return _stored(self.database.rows(self._query(user_id)), limit)
 
     def write(
         self,
@@ -56,8 +44,10 @@ class SqlInterestStore:
         def unit(connection: sa.Connection) -> Written:
             pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, self.tables.interests)
+            places = places_to_write(connection, self.tables, users)
+            some = users if places is None else users.take(places)
             return Written(
-                *replace_interests(connection, self.tables, interests, users, computed_at)
+                *replace_interests(connection, self.tables, interests, some, computed_at)
             )
 
         return self.database.write(unit)
@@ -77,6 +67,37 @@ class SqlInterestStore:
 
         return self.database.write(unit)
 
+    def edit(
+        self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
+    ) -> None:
+        table = self.tables.interests
+
+        def unit(connection: sa.Connection) -> None:
+            one_at_a_time(connection, table)
+            refuse_erased(connection, self.tables, user_id)
+            old = _stored(connection.execute(self._query(user_id)).all())
+            new = change(old)
+            if new is not old:
+                connection.execute(sa.delete(table).where(table.c.user_id == user_id))
+                rows = rows_by_hand(user_id, new)
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+
+        self.database.write(unit)
+
+    def _query(self, user_id: UserId) -> sa.Select[Any]:
+        table = self.tables.interests
+        return (
+            sa.select(table, covered_at(self.tables, _KIND))
+            .where(table.c.user_id == user_id)
+            .order_by(
+                table.c.score.desc(),
+                table.c.interaction_count.desc(),
+                table.c.last_interaction_at.desc(),
+                in_order(table.c.category_id, self.tables.ids.category, self.database.dialect),
+            )
+        )
+
     def totals(self) -> StoreTotals:
         table = self.tables.interests
         query = sa.select(
@@ -94,3 +115,15 @@ class SqlInterestStore:
             newest_at=newest_at,
             covered_at=covered,
         )
+
+
+def _stored(rows: Sequence[sa.Row[Any]], limit: int | None = None) -> StoredInterests | None:
+    if not rows:
+        return None
+    return StoredInterests(
+        interests=tuple(interest_of(row) for row in rows if not row.removed)[:limit],
+        recipe=rows[0].recipe,
+        computed_at=max(row.computed_at for row in rows),
+        covered_at=rows[0].covered_at,
+        removed=tuple(row.category_id for row in rows if row.removed),
+    )

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ from angle_reco.adapters.sql.copying import (
     elements,
     with_sizes,
 )
-from angle_reco.adapters.sql.dialect import among, json_ids
-from angle_reco.domain import SCORE_TOLERANCE, IdColumn, IdIndex, IdKind, Lists
+from angle_reco.adapters.sql.dialect import among, json_ids, upsert_into
+from angle_reco.domain import SCORE_TOLERANCE, IdColumn, IdIndex, IdKind, Lists, StoredList
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
 
@@ -210,6 +211,41 @@ def _upsert(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdC
 
 
 _LISTS_AT_ONCE = 500
+
+
+def write_one(
+    connection: sa.Connection, table: sa.Table, item_kind: IdKind, owner: object, stored: StoredList
+) -> None:
+    """Write the list of one owner, edited by hand or not."""
+    lines, is_sqlite = stored.lines, connection.dialect.name == "sqlite"
+    arrays: dict[str, list[Any]] = {
+        "items": [line.item_id for line in lines],
+        "scores": [line.score for line in lines],
+        "parts": [part for line in lines for part in line.parts],
+        "reasons": [line.reason.code for line in lines],
+        "sources": [line.source.code for line in lines],
+        "by_hand": [line.by_hand for line in lines],
+    }
+    row: dict[str, Any] = dict(arrays)
+    if is_sqlite:
+        row = {name: _json(values) for name, values in arrays.items()}
+        row["items"] = json_ids(IdColumn.of(item_kind, arrays["items"]))
+    if not stored.edited:
+        row["by_hand"] = None
+    row |= {
+        "owner": owner,
+        "recipe": stored.recipe.to_text(),
+        # Equal to that of no run: the next one does not take it for its own.
+        "digest": uuid4(),
+        "computed_at": stored.computed_at,
+    }
+    upsert = upsert_into(table, connection.dialect.name).values(row)
+    connection.execute(
+        upsert.on_conflict_do_update(
+            index_elements=[table.c.owner],
+            set_={name: upsert.excluded[name] for name in row if name != "owner"},
+        )
+    )
 
 
 def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:

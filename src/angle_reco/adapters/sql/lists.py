@@ -1,7 +1,7 @@
 """Kept lists of suggestions, a row a list, so that replacing one is atomic by itself."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -11,8 +11,9 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.dialect import IdList, among, in_order, not_among
-from angle_reco.adapters.sql.list_rows import news_among, write_changed
+from angle_reco.adapters.sql.dialect import IdList, among, in_order, length_of, not_among
+from angle_reco.adapters.sql.erasure import places_to_write, refuse_erased
+from angle_reco.adapters.sql.list_rows import news_among, write_changed, write_one
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -27,6 +28,7 @@ from angle_reco.domain import (
     Recipe,
     StoredLine,
     StoredList,
+    UserId,
 )
 from angle_reco.ports import StoreTotals, Written
 
@@ -48,13 +50,14 @@ class SqlListStore:
         lists = lists.last_of_each()
         table = self.tables.lists[kind]
 
-        def unit(connection: sa.Connection) -> int:
+        def unit(connection: sa.Connection) -> Written:
             pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, table)
-            return write_changed(connection, table, *news_among(connection, table, lists))
+            some = self._to_write(connection, kind, lists)
+            changed = write_changed(connection, table, *news_among(connection, table, some))
+            return Written(changed, len(some) - changed)
 
-        changed = self.database.write(unit)
-        return Written(changed, len(lists) - changed)
+        return self.database.write(unit)
 
     def retain(
         self,
@@ -78,6 +81,35 @@ class SqlListStore:
 
         return self.database.write(unit)
 
+    def edit(
+        self,
+        kind: ListKind,
+        owner: object,
+        change: Callable[[StoredList | None], StoredList],
+    ) -> None:
+        table = self.tables.lists[kind]
+        wanted = IdColumn.of(self.tables.owner_kind(kind), [owner])
+        query = _read_query(self.tables, kind, self.database.dialect)
+
+        def unit(connection: sa.Connection) -> None:
+            one_at_a_time(connection, table)
+            if kind is ListKind.PERSONAL:
+                refuse_erased(connection, self.tables, UserId(owner))
+            row = connection.execute(query, {"wanted": wanted}).one_or_none()
+            old = None if row is None else self._stored(row)
+            new = change(old)
+            if new is not old:
+                write_one(connection, table, self.tables.ids.item, owner, new)
+
+        self.database.write(unit)
+
+    def _to_write(self, connection: sa.Connection, kind: ListKind, lists: Lists) -> Lists:
+        """Return the lists that may be kept: personal ones of erased users may not."""
+        if kind is not ListKind.PERSONAL:
+            return lists
+        places = places_to_write(connection, self.tables, lists.owners)
+        return lists if places is None else lists.take(places)
+
     def coverage(self, kind: ListKind) -> datetime | None:
         found: datetime | None = self.database.scalar(sa.select(covered_at(self.tables, kind)))
         return found
@@ -95,12 +127,7 @@ class SqlListStore:
 
     def totals(self, kind: ListKind) -> StoreTotals:
         table = self.tables.lists[kind]
-        items = table.c["items"]
-        lines = (
-            sa.func.cardinality(items)
-            if self.database.is_postgres
-            else sa.func.json_array_length(items)
-        )
+        lines = length_of(table.c["items"], self.database.dialect)
         query = sa.select(
             sa.func.count(),
             sa.func.coalesce(sa.func.sum(lines), 0),
@@ -148,6 +175,7 @@ class SqlListStore:
             recipe=recipe,
             computed_at=row.computed_at,
             covered_at=row.covered_at,
+            edited=row.by_hand is not None,
         )
 
     def _array(self, kept: Any) -> Any:

@@ -18,6 +18,7 @@ from angle_reco.adapters.sql.checking import (
 )
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import check_engine
+from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
 from angle_reco.adapters.sql.lists import SqlListStore
@@ -29,6 +30,7 @@ from angle_reco.adapters.sql.migrations import (
     require_schema,
     schema_version,
 )
+from angle_reco.adapters.sql.permissions import SqlPermissions
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
@@ -86,18 +88,34 @@ class Storage:
             return Market.of_reference(self.tables)
         return Market.of_host(self.host, self.tables, self.prices, self.database.dialect)
 
+    @property
+    def permissions(self) -> SqlPermissions | None:
+        """Return the permissions that are in a table, the reference schema's or the host's."""
+        if self.host is None:
+            return SqlPermissions.of_reference(self.database, self.tables)
+        if self.host.permissions is None:
+            return None
+        return SqlPermissions(self.database, self.host.permissions.held, self.tables.ids)
+
     def ports(self) -> dict[str, Any]:
-        """Return the adapters, by the names of the ports."""
+        """Return the adapters, by the names of the ports.
+
+        Permissions are among them where a table has them.
+        """
         database, tables, market = self.database, self.tables, self.market
         is_reference = self.host is None
-        return {
-            "users": SqlUsers(database, tables, market),
+        ports = {
+            "users": SqlUsers(database, tables, market, ErasedUsers(tables)),
             "activity": SqlActivity(database, tables, market, self.prices),
             "recorder": SqlRecorder(database, tables, self.prices) if is_reference else None,
             "catalog": SqlCatalog(database, tables, market, self.prices),
             "interests": SqlInterestStore(database, tables),
             "lists": SqlListStore(database, tables),
+            "erasure": SqlErasure(database, tables),
         }
+        if self.permissions is not None:
+            ports["permissions"] = self.permissions
+        return ports
 
     def check_host(self) -> None:
         """Make sure that the host's selects can be used, whether or not our tables are there.

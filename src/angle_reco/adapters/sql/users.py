@@ -11,6 +11,7 @@ from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
+from angle_reco.adapters.sql.erasure import ErasedUsers
 from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId
@@ -23,6 +24,7 @@ class SqlUsers:
     database: Database
     tables: Tables
     market: Market
+    erased: ErasedUsers
 
     def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
         kind, users = self.tables.ids.user, self.market.users.c
@@ -42,11 +44,19 @@ class SqlUsers:
     def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
         is_side_table = self.market.sign_ins.is_side_table
         count = self._count_beside if is_side_table else self._count_in_columns
-        counting = count(user_id, at)
+
+        def unit(connection: sa.Connection) -> bool:
+            counting = count(user_id, at, self.erased.is_erased(user_id))
+            if connection.execute(counting).rowcount > 0:
+                return True
+            # Nobody, or somebody erased; before the first erasure known here, ask about that.
+            if not self.erased.learn(connection):
+                return False
+            counting = count(user_id, at, self.erased.is_erased(user_id))
+            return connection.execute(counting).rowcount > 0
+
         # Where a connection is lost while committing, nobody knows whether it was counted.
-        return self.database.write(
-            lambda connection: connection.execute(counting).rowcount > 0, is_repeatable=False
-        )
+        return self.database.write(unit, is_repeatable=False)
 
     def sign_ins(self, user_id: UserId, *, until: datetime | None = None) -> SignIns | None:
         query = (
@@ -64,13 +74,15 @@ class SqlUsers:
         query = sa.select(sa.func.count()).select_from(self.market.users)
         return int(self.database.scalar(query.where(*self._existing(until))))
 
-    def _count_in_columns(self, user_id: UserId, at: datetime) -> sa.Update:
+    def _count_in_columns(
+        self, user_id: UserId, at: datetime, is_erased: sa.ColumnElement[bool]
+    ) -> sa.Update:
         into = self.market.sign_ins
         is_later = into.last_at > sa.bindparam(None, at, Moment)
         last = sa.case((is_later, into.stored_last), else_=into.to_store(at, self.database.dialect))
         return (
             sa.update(into.table)
-            .where(into.user_id == user_id)
+            .where(into.user_id == user_id, ~is_erased)
             .values(
                 {
                     into.count.key: sa.func.coalesce(into.count, 0) + 1,
@@ -79,11 +91,13 @@ class SqlUsers:
             )
         )
 
-    def _count_beside(self, user_id: UserId, at: datetime) -> sa.Insert:
+    def _count_beside(
+        self, user_id: UserId, at: datetime, is_erased: sa.ColumnElement[bool]
+    ) -> sa.Insert:
         side, moment = self.tables.sign_ins, sa.bindparam(None, at, Moment)
         known = (
             sa.select(self.market.users.c.user_id, moment, sa.literal(1))
-            .where(self.market.users.c.user_id == user_id)
+            .where(self.market.users.c.user_id == user_id, ~is_erased)
             .limit(1)
         )
         insert = upsert_into(side, self.database.dialect).from_select(

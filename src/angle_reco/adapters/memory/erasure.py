@@ -1,0 +1,68 @@
+"""Users who were erased from memory."""
+
+import secrets
+from datetime import datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import attrs
+
+from angle_reco.domain import Erased, UserErasedError, UserId, digests_of_users
+
+if TYPE_CHECKING:
+    from angle_reco.adapters.memory.stores import MemoryInterestStore, MemoryListStore
+
+
+class MemoryErasures:
+    """Keyed hashes of erased users; the adapters of one recommender share one.
+
+    Who writes holds the lock of their store from asking to writing, and `MemoryErasure`
+    adds a user before it asks for those locks: so nothing is written behind it.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._lock = Lock()
+        self._digests: dict[object, datetime] = {}
+
+    def add(self, user_id: UserId, at: datetime) -> None:
+        """Note that a user is erased; the first time stays."""
+        with self._lock:
+            self._digests.setdefault(self._digest(user_id), at)
+
+    def has(self, user_id: object) -> bool:
+        """Return whether a user was erased."""
+        with self._lock:
+            return bool(self._digests) and self._digest(user_id) in self._digests
+
+    def refuse(self, user_id: object) -> None:
+        """Make sure that a user was not erased.
+
+        Raises:
+            UserErasedError: They were.
+        """
+        if self.has(user_id):
+            raise UserErasedError
+
+    def _digest(self, user_id: object) -> object:
+        [digest] = digests_of_users(self._key, [UserId(user_id)])
+        return digest
+
+
+@attrs.frozen
+class MemoryErasure:
+    """`Erasure` from the stores in memory; users with their sign-ins are the marketplace's."""
+
+    erasures: MemoryErasures
+    interests: "MemoryInterestStore"
+    lists: "MemoryListStore"
+
+    def erase(self, user_id: UserId, *, at: datetime) -> Erased:
+        self.erasures.add(user_id, at)
+        suggestions = self.lists.forget_personal(user_id)
+        return Erased(
+            sign_ins=0,
+            interests=self.interests.forget(user_id),
+            lists=0 if suggestions is None else 1,
+            suggestions=suggestions or 0,
+        )

@@ -1,0 +1,22 @@
+"""Permissions in memory."""
+
+import attrs
+
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.domain import InvalidValueError, UserId
+
+
+@attrs.frozen
+class MemoryPermissions:
+    """`Permissions` over a `MemoryMarketplace`, which grants them."""
+
+    market: MemoryMarketplace
+
+    def holds(self, user_id: UserId, name: str) -> bool:
+        try:
+            user_id = self.market.ids.user_id(user_id)
+        except InvalidValueError:
+            # To Python 1.0 and True are 1.
+            return False
+        with self.market.lock:
+            return (user_id, name) in self.market.granted

@@ -1,0 +1,23 @@
+"""What a host may want to know of, passed to its `on_event`."""
+
+from datetime import datetime
+from typing import TypeAlias
+
+import attrs
+
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.policies import Resource
+
+
+@attrs.frozen(kw_only=True)
+class UserInspected:
+    """Somebody is about to read what is another user's, by the permission to inspect users."""
+
+    actor_id: UserId
+    user_id: UserId
+    resource: Resource
+    at: datetime
+
+
+Event: TypeAlias = UserInspected
+"""Anything that is told."""

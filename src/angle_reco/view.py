@@ -1,0 +1,203 @@
+"""What one actor may read and do."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import attrs
+
+from angle_reco.application import CardLoader, JobOutcome, Progress, Stats, UserExport
+from angle_reco.domain import (
+    CategoryId,
+    CategoryRef,
+    Erased,
+    ItemId,
+    ItemRef,
+    Shelf,
+    SignIns,
+    StoredList,
+    UserInterest,
+    UserRef,
+)
+from angle_reco.editing import Editing
+
+
+@attrs.frozen
+class View(Editing):
+    """What one actor may read and do; who may do what is one table of the policy.
+
+    *of* names whose results are meant: by default the user's own; the system has to say.
+    *cards* is a host's own way from item ids to its objects.
+    """
+
+    def homepage(
+        self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._asked(self._use_cases.homepage, self._owner(of), limit=limit, cards=cards)
+
+    def similar_items(
+        self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions.
+
+        Raises:
+            InvalidValueError: The limit is no whole number of at least 1.
+            ItemNotFoundError: There is no such item.
+        """
+        return self._asked(self._use_cases.similar_items, ItemId(item_id), limit=limit, cards=cards)
+
+    def after_bid(
+        self,
+        item_id: ItemRef,
+        limit: int = 8,
+        *,
+        of: UserRef | None = None,
+        suppose: bool = False,
+        cards: CardLoader | None = None,
+    ) -> Shelf:
+        """Return "You might also like" for a user who has bid on an item.
+
+        With *suppose* a bid on it right now is counted, and not stored.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+            ItemNotFoundError: There is no such item.
+        """
+        return self._asked(
+            self._use_cases.after_bid,
+            self._owner(of),
+            ItemId(item_id),
+            limit=limit,
+            suppose=suppose,
+            cards=cards,
+        )
+
+    def popular_items(
+        self,
+        limit: int = 20,
+        *,
+        category: CategoryRef | None = None,
+        cards: CardLoader | None = None,
+    ) -> Shelf:
+        """Return what most people want, of everything or of one category.
+
+        Raises:
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._asked(
+            self._use_cases.popular_items,
+            category=None if category is None else CategoryId(category),
+            limit=limit,
+            cards=cards,
+        )
+
+    def interests(
+        self, limit: int | None = None, *, of: UserRef | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return what a user is drawn to, the strongest first; without a limit all of it.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._asked(self._use_cases.interests, self._owner(of), limit=limit)
+
+    def sign_ins(self, *, of: UserRef | None = None) -> SignIns | None:
+        """Return when a user last signed in and how often, None for an unknown user.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+        """
+        return self._asked(self._use_cases.stored.sign_ins, self._owner(of))
+
+    def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
+        """Return a user's stored interests, neither computed nor checked for their age.
+
+        Raises:
+            AccessDeniedError: They are not the actor's to see.
+        """
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of))
+
+    def get_top_interests(
+        self, limit: int = 5, *, of: UserRef | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return a user's strongest stored interests.
+
+        Raises:
+            AccessDeniedError: They are not the actor's to see.
+            InvalidValueError: The limit is no whole number of at least 1.
+        """
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of), limit=limit)
+
+    def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
+        """Return a user's homepage as it is stored, None when there is none.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to see.
+        """
+        return self._asked(self._use_cases.stored.get_recommendations, self._owner(of))
+
+    def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
+        """Return an item's similar items as they are stored, None when there are none."""
+        return self._asked(self._use_cases.stored.find_similar_items, ItemId(item_id))
+
+    def find_stale_recommendations(
+        self, *, older_than: timedelta | None = None
+    ) -> Sequence[object]:
+        """Return the users whose stored homepages are no longer fresh, or older than that.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        return self._asked(self._use_cases.stored.find_stale_recommendations, older_than=older_than)
+
+    def export_user(self, user_id: UserRef | None = None) -> UserExport:
+        """Return all that is kept about a user, by default the actor; `to_json()` writes it.
+
+        Raises:
+            AccessDeniedError: It is not the actor's to have.
+        """
+        return self._asked(self._use_cases.export_user, self._owner(user_id))
+
+    def erase_user(self, user_id: UserRef | None = None) -> Erased:
+        """Remove all that is kept about a user, by default the actor; return how much it was.
+
+        Nothing is stored about them again, also not by a job that is running. What the host
+        owns stays as it is.
+
+        Raises:
+            AccessDeniedError: The actor may not erase them.
+            StorageUnavailableError: The database did not answer; nothing was removed.
+        """
+        return self._asked(self._use_cases.erase_user, self._owner(user_id))
+
+    def run_job(
+        self,
+        name: str,
+        *,
+        item_id: ItemRef | None = None,
+        progress: Progress = lambda what, done, total: None,
+    ) -> JobOutcome:
+        """Run a job now and wait for it; similarities also for one item alone.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job, or it is not for one item.
+            ItemNotFoundError: There is no such item.
+        """
+        item = None if item_id is None else ItemId(item_id)
+        return self._use_cases.jobs.run(self.actor, name, item_id=item, progress=progress)
+
+    def stats(self) -> Stats:
+        """Return how much there is and how old it is.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        return self._use_cases.take_stock(self.actor)
