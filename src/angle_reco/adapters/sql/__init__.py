@@ -4,9 +4,10 @@ from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_
 from angle_reco.adapters.sql.checking import Finding
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import check_engine, file_of, open_engine
-from angle_reco.adapters.sql.host import HostSchema, SignInColumns
+from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.migrations import include_object
+from angle_reco.adapters.sql.permissions import add_permissions, drop_permissions
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.storage import Storage
 
@@ -17,11 +18,14 @@ __all__ = [
     "HostSchema",
     "ImportOutcome",
     "Imported",
+    "PermissionTable",
     "SignInColumns",
     "Storage",
     "Tables",
+    "add_permissions",
     "add_sign_in_columns",
     "check_engine",
+    "drop_permissions",
     "drop_sign_in_columns",
     "file_of",
     "import_directory",

@@ -1,6 +1,8 @@
 """The host's own tables as the source: what each labelled select may and must hold."""
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import attrs
@@ -76,6 +78,12 @@ LABELS: dict[str, dict[str, Label]] = {
 }
 """Every select of a host's schema and the labels it may have."""
 
+HELD_LABELS: dict[str, Label] = {
+    "user_id": Label(Holds.USER_ID, is_required=True),
+    "name": Label(Holds.WORDS, is_required=True),
+}
+"""The labels of a select of who holds which permission."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class SignInColumns:
@@ -98,24 +106,62 @@ class SignInColumns:
             raise InvalidValueError("user_id of SignInColumns", self.user_id, expected)
 
 
-def _query(value: object, attribute: "attrs.Attribute[Any]") -> Query | None:
-    name = attribute.name
-    if value is None and name in ("watches", "categories"):
-        return None
+def _values(values: object) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        expected = "a mapping of columns to what a new row has there"
+        raise InvalidValueError("values of PermissionTable", values, expected)
+    return MappingProxyType(dict(values))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class PermissionTable:
+    """The host's table of permissions, and a select of who holds which.
+
+    *table* is where permissions have their names, in the column *name*. *held* is a select
+    labelled **user_id** and **name**, which may join groups and roles. `angle-reco migrate
+    up` inserts our two permissions where they are missing, and `add_permissions` does so in
+    a migration of the host's; *values* are further columns that a new row needs.
+
+    Raises:
+        SchemaError: The select lacks a label, or has one that means nothing.
+    """
+
+    table: sa.Table
+    held: Query
+    name: str = "name"
+    values: Mapping[str, Any] = attrs.field(factory=dict, converter=_values)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.table, sa.Table):
+            raise InvalidValueError("table of PermissionTable", self.table, "a sqlalchemy.Table")
+        known = self.table.c.keys()
+        expected = f"one of the columns of {self.table.name}: {_names(known)}"
+        if self.name not in known:
+            raise InvalidValueError("name of PermissionTable", self.name, expected)
+        for column in self.values:
+            if column not in known:
+                raise InvalidValueError("column in values of PermissionTable", column, expected)
+            if column == self.name:
+                others = f"another column than {self.name}, where the permission has its name"
+                raise InvalidValueError("column in values of PermissionTable", column, others)
+        _check_labels("held", _query("held", self.held, HELD_LABELS), HELD_LABELS)
+
+
+def _query(name: str, value: object, known: Mapping[str, Label]) -> Query:
     if isinstance(value, sa.TextClause):
         raise SchemaError(
             f"the select of {name} is text without labels: say which columns it has, with"
-            f" sa.text(...).columns({_names(LABELS[name])})"
+            f" sa.text(...).columns({_names(known)})"
         )
     if not isinstance(value, SelectBase):
         raise InvalidValueError(
-            f"select of {name}", type(value).__name__, f"a select labelled {_names(LABELS[name])}"
+            f"select of {name}", type(value).__name__, f"a select labelled {_names(known)}"
         )
     return value
 
 
-def _check_labels(name: str, query: Query) -> None:
-    columns, known = query.selected_columns, LABELS[name]
+def _check_labels(name: str, query: Query, known: Mapping[str, Label]) -> None:
+    columns = query.selected_columns
     found = [key for key in columns.keys() if columns[key].key is not None]  # noqa: SIM118 — no dict
     for label, spec in known.items():
         if spec.is_required and label not in found:
@@ -161,15 +207,17 @@ class HostSchema:
     watches: Query | None = None
     categories: Query | None = None
     sign_ins: SignInColumns | None = None
+    permissions: PermissionTable | None = None
 
     def __attrs_post_init__(self) -> None:
-        for attribute in attrs.fields(HostSchema):
-            if attribute.name in LABELS:
-                query = _query(getattr(self, attribute.name), attribute)
-                if query is not None:
-                    _check_labels(attribute.name, query)
+        for name, labels in LABELS.items():
+            query = getattr(self, name)
+            if query is not None or name not in ("watches", "categories"):
+                _check_labels(name, _query(name, query, labels), labels)
         if self.sign_ins is not None and not isinstance(self.sign_ins, SignInColumns):
             raise InvalidValueError("sign_ins", self.sign_ins, "SignInColumns, or None")
+        if self.permissions is not None and not isinstance(self.permissions, PermissionTable):
+            raise InvalidValueError("permissions", self.permissions, "a PermissionTable, or None")
 
     @property
     def selects(self) -> dict[str, Query]:

@@ -19,6 +19,7 @@ from angle_reco.adapters.sql.additions import (
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import file_of
 from angle_reco.adapters.sql.host import HostSchema
+from angle_reco.adapters.sql.permissions import delete_what_was_inserted, insert_where_missing
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, REFERENCE_SCHEMA, Tables
 from angle_reco.adapters.sql.views import view_names
 from angle_reco.domain import (
@@ -107,13 +108,15 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
     )
     if not database.is_postgres and host is None:
         let_readers_in(database)
-    if host is None or host.sign_ins is None:
+    if host is None or (host.sign_ins is None and host.permissions is None):
         return is_new
-    columns = host.sign_ins
+    columns, permissions = host.sign_ins, host.permissions
 
     def add(connection: sa.Connection) -> bool:
         _alone(_locking_shortly(connection), tables)
-        return add_where_missing(connection, tables, columns)
+        added = permissions is not None and insert_where_missing(connection, tables, permissions)
+        # Last, so that those who write to the host's table wait for nothing else.
+        return (columns is not None and add_where_missing(connection, tables, columns)) or added
 
     return _patiently(lambda: database.write(add)) or is_new
 
@@ -121,7 +124,8 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
 def migrate_down(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
     """Drop every table and view of ours with what is in them; False when none was there.
 
-    What was added to tables of the host's goes too; what they had themselves stays.
+    What was added to tables of the host's goes too; what they had themselves stays, and
+    so do permissions that somebody holds.
     """
     if not database.is_postgres and not _is_there(database.engine):
         return False
@@ -132,6 +136,8 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
         if _version(connection, tables, host) is None:
             return False
         added = [] if columns is None else added_columns(connection, tables, columns)
+        if host is not None and host.permissions is not None:
+            delete_what_was_inserted(connection, tables, host.permissions)
         _run("base", connection, tables, host)
         tables.version.drop(connection)
         if columns is not None:

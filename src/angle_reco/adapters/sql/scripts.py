@@ -12,6 +12,7 @@ from angle_reco.adapters.sql.additions import (
 )
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.migrations import HEAD, alembic_config, one_migration
+from angle_reco.adapters.sql.permissions import permission_removals, permission_statements
 from angle_reco.adapters.sql.schema import Tables
 
 # Of squawk, a linter that many hosts run on migrations. Scores are millionths and codes
@@ -28,7 +29,7 @@ def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_u
     written = io.StringIO()
     config = alembic_config(tables, host, dialect)
     config.output_buffer = written
-    columns = None if host is None else host.sign_ins
+    columns, permissions = (None, None) if host is None else (host.sign_ins, host.permissions)
     if dialect == "postgresql":
         ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
         written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
@@ -37,12 +38,16 @@ def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_u
         if is_up:
             written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
             command.upgrade(config, "head", sql=True)
+            if permissions is not None:
+                written.write(_as_script(permission_statements(dialect, tables, permissions)))
             if columns is not None:
                 # Apart, so that the host's table is locked for no longer than that takes.
                 added = addition_statements(dialect, tables, columns)
                 written.write(_as_script(["COMMIT", "BEGIN", *added]))
         else:
             written.write(_as_script(["BEGIN"]))
+            if permissions is not None:
+                written.write(_as_script(permission_removals(dialect, tables, permissions)))
             if columns is not None:
                 written.write(_as_script(removal_statements(dialect, tables, columns)))
             command.downgrade(config, f"{HEAD}:base", sql=True)
