@@ -16,6 +16,7 @@ from angle_reco.domain import (
     ItemId,
     ItemRef,
     Reason,
+    SignedIn,
     StoredLine,
     UserId,
     UserInterest,
@@ -45,7 +46,9 @@ class Bound:
         """Return whose results are meant; only the system is told what is wrong with an id."""
         if self.actor is SYSTEM:
             return self._use_cases.ids.user_id(of)
-        return self.actor.user_id if of is None else UserId(of)
+        if of is not None:
+            return UserId(of)
+        return self.actor.user_id if type(self.actor) is SignedIn else None
 
 
 @attrs.frozen

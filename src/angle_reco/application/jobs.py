@@ -84,7 +84,7 @@ class Jobs:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
-        if name not in JOBS:
+        if not isinstance(name, str) or name not in JOBS:
             raise InvalidValueError("job", name, one_of(JOBS))
         if item_id is not None and name != "compute_item_similarities":
             raise InvalidValueError("job for one item", name, "compute_item_similarities")
