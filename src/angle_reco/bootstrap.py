@@ -14,6 +14,7 @@ from angle_reco.application import (
     Access,
     AfterBid,
     Answering,
+    Background,
     Computing,
     EraseUser,
     Events,
@@ -22,10 +23,12 @@ from angle_reco.application import (
     Jobs,
     PopularItems,
     ReadInterests,
+    Runs,
     SimilarItems,
     StoredResources,
     TakeStock,
     WriteByHand,
+    schedule_of,
 )
 from angle_reco.domain import Event, IdKinds, InvalidValueError, SchemaError, UserId
 from angle_reco.ports import (
@@ -35,9 +38,11 @@ from angle_reco.ports import (
     Clock,
     Erasure,
     InterestStore,
+    JobScheduler,
     Kernels,
     ListStore,
     Permissions,
+    RunLedger,
     UserQueries,
 )
 from angle_reco.settings import Settings
@@ -80,6 +85,7 @@ class Ports:
     interests: InterestStore
     lists: ListStore
     erasure: Erasure
+    ledger: RunLedger
     kernels: Kernels
     permissions: Permissions
     clock: Clock
@@ -99,7 +105,8 @@ class UseCases:
     writing: WriteByHand
     export_user: ExportUser
     erase_user: EraseUser
-    jobs: Jobs
+    runs: Runs
+    background: Background
     take_stock: TakeStock
     events: Events
     ids: IdKinds
@@ -145,6 +152,26 @@ class UseCases:
             settings=settings,
             as_of=as_of,
         )
+        runs = Runs(
+            access=access,
+            ledger=ports.ledger,
+            jobs=Jobs(
+                users=ports.users,
+                catalog=ports.catalog,
+                interests=ports.interests,
+                lists=ports.lists,
+                computing=computing,
+                clock=ports.clock,
+                settings=settings,
+                fingerprints=settings.fingerprints,
+                as_of=as_of,
+            ),
+            rules=schedule_of(settings),
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+            on_event=on_event,
+        )
         return cls(
             homepage=Homepage(access=access, answering=answering),
             similar_items=SimilarItems(access=access, answering=answering),
@@ -181,17 +208,8 @@ class UseCases:
                 ids=settings.ids,
                 fingerprints=settings.fingerprints,
             ),
-            jobs=Jobs(
-                access=access,
-                users=ports.users,
-                catalog=ports.catalog,
-                interests=ports.interests,
-                lists=ports.lists,
-                computing=computing,
-                clock=ports.clock,
-                settings=settings,
-                as_of=as_of,
-            ),
+            runs=runs,
+            background=Background(runs=runs, settings=settings),
             take_stock=TakeStock(
                 access=access,
                 users=ports.users,
@@ -277,6 +295,7 @@ def memory_ports(
     permissions: Callable[[UserId, str], bool] | None = None,
 ) -> Ports:
     """Return ports on a marketplace in memory, by default an empty one."""
+    from angle_reco.adapters.clocks import SystemClock
     from angle_reco.adapters.memory import (
         MemoryActivity,
         MemoryCatalog,
@@ -287,6 +306,7 @@ def memory_ports(
         MemoryListStore,
         MemoryMarketplace,
         MemoryPermissions,
+        MemoryRunLedger,
         MemoryUsers,
     )
 
@@ -301,6 +321,7 @@ def memory_ports(
         interests=interests,
         lists=lists,
         erasure=MemoryErasure(erasures, interests, lists),
+        ledger=MemoryRunLedger(SystemClock(), fences),
         **_common(permissions, MemoryPermissions(market)),
     )
 
@@ -354,6 +375,13 @@ def _refuse_both(storage: "Storage", permissions: Callable[[UserId, str], bool] 
             permissions,
             "None where the HostSchema has permissions: give one of the two",
         )
+
+
+def own_scheduler() -> JobScheduler:
+    """Return the scheduler that a process runs jobs with, unless the host brings one."""
+    from angle_reco.adapters.background import ApsScheduler
+
+    return ApsScheduler()
 
 
 def _common(

@@ -1,9 +1,11 @@
 """The object a host holds."""
 
+import atexit
+import weakref
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
 
@@ -12,6 +14,7 @@ from angle_reco.bootstrap import (
     Ports,
     UseCases,
     memory_ports,
+    own_scheduler,
     sql_ports,
 )
 from angle_reco.domain import (
@@ -25,6 +28,7 @@ from angle_reco.domain import (
     UserRef,
     check_moment,
 )
+from angle_reco.ports import JobScheduler
 from angle_reco.settings import Settings
 from angle_reco.view import View
 
@@ -230,8 +234,32 @@ class Recommender:
         settings = self.settings if ranker is None else attrs.evolve(self.settings, ranker=ranker)
         return type(self)(self._given, settings, as_of=as_of, on_event=self._on_event)
 
+    def start(self, scheduler: JobScheduler | Literal["own"] | None = "own") -> None:
+        """Run the jobs in this process, as the schedule says, until `stop`.
+
+        However many processes do so, each run happens once. Calling it again does nothing;
+        after a fork it starts anew in the child. With None the host schedules: it calls
+        `system.run_job(name, scheduled=True)`.
+
+        Raises:
+            InvalidValueError: This is a recommender as of a moment.
+        """
+        if scheduler is None:
+            return
+        own = own_scheduler if scheduler == "own" else lambda: scheduler
+        self._use_cases.background.start(own)
+        atexit.register(_stop_at_exit, weakref.ref(self))
+
+    def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
+        """Run no more jobs in this process; False when one was not done within *grace*.
+
+        A job that runs stops at its next step, and goes on in another process.
+        """
+        return self._use_cases.background.stop(grace)
+
     def close(self) -> None:
-        """Let go of the connections that `connect` opened."""
+        """Stop the jobs, and let go of the connections that `connect` opened."""
+        self.stop()
         if self._engine is not None:
             self._engine.dispose()
 
@@ -281,3 +309,10 @@ class Recommender:
     def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
         """Note that a watch ended; False when there was none. Never raises into the request."""
         return self._use_cases.events.unwatched(user_id, item_id)
+
+
+def _stop_at_exit(reference: "weakref.ref[Recommender]") -> None:
+    """Have jobs end before the interpreter does, so that others go on with them at once."""
+    recommender = reference()
+    if recommender is not None:
+        recommender.stop()

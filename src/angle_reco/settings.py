@@ -16,13 +16,17 @@ from angle_reco.domain import (
     IdKinds,
     InterestRule,
     InvalidValueError,
+    JobRule,
     ListKind,
     PopularityRule,
     PriceScale,
+    Queue,
     Ranker,
     Recipes,
+    RunRules,
     SimilarityRule,
     one_of,
+    whole,
 )
 
 
@@ -31,6 +35,10 @@ def _freshness() -> dict[ListKind, FreshnessLimits]:
     limits = {kind: FreshnessLimits() for kind in ListKind}
     limits[ListKind.SIMILAR] = FreshnessLimits(fresh_for=timedelta(hours=30))
     return limits
+
+
+def _workers() -> dict[Queue, int]:
+    return {Queue.DEFAULT: 10, Queue.RECOMMENDATIONS: 10, Queue.RECOMMENDATIONS_SLOW: 3}
 
 
 def _random_key() -> str:
@@ -45,6 +53,10 @@ class Settings:
     waits for the database *deadline* at most; jobs have a hundred times as long for a
     unit of work. In log lines a hash of a user's id stands for it, keyed by *log_key*:
     by default a random one in each process, so name one to follow a user through several.
+
+    *schedule* changes rows of the schedule of jobs, by name; *workers* is how many of each
+    queue's runs a process works on at once. Scheduled runs keep the database busy for the
+    share *pace* of their time at most.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -57,6 +69,10 @@ class Settings:
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
+    schedule: Mapping[str, JobRule] = attrs.field(factory=dict)
+    workers: Mapping[Queue, int] = attrs.field(factory=_workers)
+    runs: RunRules = attrs.field(factory=RunRules)
+    pace: float = 0.5
     log_key: str = attrs.field(factory=_random_key, repr=False, eq=False)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
@@ -80,6 +96,7 @@ class Settings:
             raise InvalidValueError("active_for", span, "a span of up to a hundred years")
         if not isinstance(self.deadline, timedelta) or not _A_MOMENT <= self.deadline <= _AN_HOUR:
             raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
+        self._check_jobs()
         if not isinstance(self.log_key, str) or not self.log_key:
             # Not the value: it is a secret.
             raise InvalidValueError(
@@ -90,6 +107,20 @@ class Settings:
             isinstance(limits.get(kind), FreshnessLimits) for kind in ListKind
         ):
             raise InvalidValueError("freshness", limits, "FreshnessLimits for each ListKind")
+
+    def _check_jobs(self) -> None:
+        rules = self.schedule
+        if not isinstance(rules, Mapping) or not all(
+            isinstance(rule, JobRule) for rule in rules.values()
+        ):
+            raise InvalidValueError("schedule", rules, "JobRules by the names of jobs")
+        if not isinstance(self.workers, Mapping):
+            raise InvalidValueError("workers", self.workers, "numbers of workers by Queue")
+        for queue in Queue:
+            whole(self.workers.get(queue), f"workers of the queue {queue}", least=1, most=1_000)
+        pace = self.pace
+        if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 1:
+            raise InvalidValueError("pace", pace, "a share of time from 0.01 to 1")
 
     @property
     def fingerprints(self) -> Fingerprints:
@@ -141,5 +172,6 @@ _KINDS = {
     "popularity": PopularityRule,
     "after_bid": AfterBidRule,
     "interests_freshness": FreshnessLimits,
+    "runs": RunRules,
 }
 """What each setting that is a value of the domain has to be."""

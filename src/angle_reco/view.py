@@ -1,11 +1,12 @@
 """What one actor may read and do."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal, overload
 
 import attrs
 
-from angle_reco.application import CardLoader, JobOutcome, Progress, Stats, UserExport
+from angle_reco.application import CardLoader, JobOutcome, Progress, Stats, UserExport, no_progress
 from angle_reco.domain import (
     CategoryId,
     CategoryRef,
@@ -177,14 +178,32 @@ class View(Editing):
         """
         return self._asked(self._use_cases.erase_user, self._owner(user_id))
 
+    @overload
     def run_job(
         self,
         name: str,
         *,
         item_id: ItemRef | None = None,
-        progress: Progress = lambda what, done, total: None,
-    ) -> JobOutcome:
+        scheduled: Literal[False] = False,
+        progress: Progress = no_progress,
+    ) -> JobOutcome: ...
+    @overload
+    def run_job(
+        self, name: str, *, scheduled: bool, progress: Progress = no_progress
+    ) -> JobOutcome | None: ...
+    def run_job(
+        self,
+        name: str,
+        *,
+        item_id: ItemRef | None = None,
+        scheduled: bool = False,
+        progress: Progress = no_progress,
+    ) -> JobOutcome | None:
         """Run a job now and wait for it; similarities also for one item alone.
+
+        That is what a person wants: it always runs, once no other run of its like is under
+        way. *scheduled* is for a scheduler of the host's: then it runs unless that was done
+        in its window of now, by whatever process, or is being done; None says so.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
@@ -192,7 +211,21 @@ class View(Editing):
             ItemNotFoundError: There is no such item.
         """
         item = None if item_id is None else ItemId(item_id)
-        return self._use_cases.jobs.run(self.actor, name, item_id=item, progress=progress)
+        if scheduled:
+            return self._use_cases.runs.scheduled(self.actor, name, item_id=item, progress=progress)
+        return self._use_cases.runs.by_hand(self.actor, name, item_id=item, progress=progress)
+
+    def request_job(self, name: str, *, item_id: ItemRef | None = None) -> datetime:
+        """Leave a job to whichever process works; return from when on it may begin.
+
+        Of several requests for the same before it begins, one run comes.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job, or it is not for one item.
+        """
+        item = None if item_id is None else ItemId(item_id)
+        return self._asked(self._use_cases.runs.request, name, item_id=item).due_at
 
     def stats(self) -> Stats:
         """Return how much there is and how old it is.

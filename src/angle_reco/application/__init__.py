@@ -2,9 +2,10 @@
 
 from angle_reco.application.access import Access
 from angle_reco.application.answering import Answering, CardLoader
+from angle_reco.application.background import Background
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
-from angle_reco.application.jobs import JOBS, JobOutcome, Jobs, Progress
+from angle_reco.application.jobs import JOBS, Jobs
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.application.personal_data import (
     EXPORT_FORMAT,
@@ -19,8 +20,11 @@ from angle_reco.application.reading import (
     ReadInterests,
     SimilarItems,
 )
+from angle_reco.application.running import JobOutcome, Runs
+from angle_reco.application.schedule import SCHEDULE, schedule_of
 from angle_reco.application.stats import Stats, TakeStock
 from angle_reco.application.stored import StoredResources
+from angle_reco.application.work import Progress, no_progress
 from angle_reco.application.writing import WriteByHand
 
 __all__ = [
@@ -28,9 +32,11 @@ __all__ = [
     "JOBS",
     "MOST",
     "MOST_SIMILAR",
+    "SCHEDULE",
     "Access",
     "AfterBid",
     "Answering",
+    "Background",
     "CardLoader",
     "Computing",
     "EraseUser",
@@ -42,6 +48,7 @@ __all__ = [
     "PopularItems",
     "Progress",
     "ReadInterests",
+    "Runs",
     "SimilarItems",
     "Stats",
     "StoredResources",
@@ -49,4 +56,6 @@ __all__ = [
     "UserExport",
     "WriteByHand",
     "checked_limit",
+    "no_progress",
+    "schedule_of",
 ]

@@ -80,15 +80,21 @@ class Computing:
 
     def interests(self, users: IdColumn, *, supposed: Iterable[Bid] = ()) -> Interests:
         """Return the interests of *users*, bids that are only *supposed* counted too."""
-        ids, since = self.settings.ids, self.clock.now() - self.settings.interest.window
-        happened = self._drained(since=since, users=users)
-        return self._interests(Interactions.joined(ids, [happened, Interactions.of(ids, supposed)]))
+        ids, happened = self.settings.ids, self.recent_activity(users)
+        return self.interests_from(
+            Interactions.joined(ids, [happened, Interactions.of(ids, supposed)])
+        )
+
+    def recent_activity(self, users: IdColumn) -> Interactions:
+        """Return what *users* did in the time that counts for interests."""
+        since = self.clock.now() - self.settings.interest.window
+        return self._drained(since=since, users=users)
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
         """Return what rankings need to know of *users*, by all that they did."""
         happened = self._drained(users=users.ids)
         return Profiles.of(
-            users, interests=self._interests(happened), interactions=happened, market=market
+            users, interests=self.interests_from(happened), interactions=happened, market=market
         )
 
     def homepages(
@@ -191,7 +197,8 @@ class Computing:
     def _recipe(self, kind: ListKind) -> Recipe:
         return self.recipes.lists[kind]
 
-    def _interests(self, happened: Interactions) -> Interests:
+    def interests_from(self, happened: Interactions) -> Interests:
+        """Return the interests of the users in *happened*."""
         now, rule = self.clock.now(), self.settings.interest
         recent = happened.where(happened.moments >= to_micros(now - rule.window))
         categories = self.catalog.categories(recent.items)

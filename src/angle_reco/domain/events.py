@@ -19,5 +19,17 @@ class UserInspected:
     at: datetime
 
 
-Event: TypeAlias = UserInspected
+@attrs.frozen(kw_only=True)
+class RunFailed:
+    """An attempt of a run failed; a *final* one was the last, and the run is given up."""
+
+    job: str
+    arguments: str
+    attempt: int
+    error: str
+    is_final: bool
+    at: datetime
+
+
+Event: TypeAlias = UserInspected | RunFailed
 """Anything that is told."""

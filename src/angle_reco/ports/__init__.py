@@ -6,7 +6,9 @@ from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.kernels import Kernels
+from angle_reco.ports.ledger import OpenRuns, RunLedger
 from angle_reco.ports.permissions import Permissions
+from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.ports.stores import (
     InterestStore,
     ListStore,
@@ -23,9 +25,12 @@ __all__ = [
     "Clock",
     "Erasure",
     "InterestStore",
+    "JobScheduler",
     "Kernels",
     "ListStore",
+    "OpenRuns",
     "Permissions",
+    "RunLedger",
     "StoreTotals",
     "StoredInterests",
     "UserQueries",

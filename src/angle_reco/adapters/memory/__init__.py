@@ -3,6 +3,7 @@
 from angle_reco.adapters.memory.activity import MemoryActivity
 from angle_reco.adapters.memory.catalog import MemoryCatalog
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.memory.permissions import MemoryPermissions
 from angle_reco.adapters.memory.stores import (
@@ -22,5 +23,6 @@ __all__ = [
     "MemoryListStore",
     "MemoryMarketplace",
     "MemoryPermissions",
+    "MemoryRunLedger",
     "MemoryUsers",
 ]

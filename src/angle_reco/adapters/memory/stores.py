@@ -55,6 +55,11 @@ class MemoryFences:
                 raise FencedOffError(fence.job)
             self._newest[fence.job] = fence.number
 
+    def newest(self, job: str) -> int:
+        """Return the number of the newest run of a job, 0 before the first."""
+        with self._lock:
+            return self._newest.get(job, 0)
+
 
 class MemoryInterestStore:
     """`InterestStore` in a dictionary."""

@@ -42,13 +42,12 @@ class SqlInterestStore:
         fence: Fence | None = None,
     ) -> Written:
         def unit(connection: sa.Connection) -> Written:
-            pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, self.tables.interests)
             places = places_to_write(connection, self.tables, users)
             some = users if places is None else users.take(places)
-            return Written(
-                *replace_interests(connection, self.tables, interests, some, computed_at)
-            )
+            written = replace_interests(connection, self.tables, interests, some, computed_at)
+            pass_fence(connection, self.tables, fence)
+            return Written(*written)
 
         return self.database.write(unit)
 
@@ -59,10 +58,10 @@ class SqlInterestStore:
         )
 
         def unit(connection: sa.Connection) -> int:
-            pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, table)
             gone = connection.execute(others).rowcount
             close_run(connection, self.tables, _KIND, started_at)
+            pass_fence(connection, self.tables, fence)
             return gone
 
         return self.database.write(unit)

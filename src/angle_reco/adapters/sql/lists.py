@@ -51,10 +51,10 @@ class SqlListStore:
         table = self.tables.lists[kind]
 
         def unit(connection: sa.Connection) -> Written:
-            pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, table)
             some = self._to_write(connection, kind, lists)
             changed = write_changed(connection, table, *news_among(connection, table, some))
+            pass_fence(connection, self.tables, fence)
             return Written(changed, len(some) - changed)
 
         return self.database.write(unit)
@@ -73,10 +73,10 @@ class SqlListStore:
         )
 
         def unit(connection: sa.Connection) -> int:
-            pass_fence(connection, self.tables, fence)
             one_at_a_time(connection, table)
             gone = connection.execute(others).rowcount
             close_run(connection, self.tables, kind, started_at)
+            pass_fence(connection, self.tables, fence)
             return gone
 
         return self.database.write(unit)

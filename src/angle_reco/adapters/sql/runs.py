@@ -33,7 +33,9 @@ def close_run(connection: sa.Connection, tables: Tables, kind: str, started_at: 
 
 
 def pass_fence(connection: sa.Connection, tables: Tables, fence: Fence | None) -> None:
-    """Make sure that no newer run of the job has written, until the transaction ends.
+    """Make sure that no newer run of the job has begun or written, until the transaction ends.
+
+    That comes last in a transaction: whoever claims the next run waits for it.
 
     Raises:
         FencedOffError: One has.

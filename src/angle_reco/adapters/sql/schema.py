@@ -66,6 +66,7 @@ class Tables:
     fences: sa.Table
     erasures: sa.Table
     keys: sa.Table
+    runs: sa.Table
 
     @classmethod
     def of(
@@ -151,6 +152,7 @@ class Tables:
                 sa.Column("name", sa.Text, primary_key=True),
                 sa.Column("value", sa.Text, nullable=False),
             ),
+            runs=_runs(f"{prefix}runs", own),
             fences=sa.Table(
                 f"{prefix}fences",
                 own,
@@ -197,3 +199,28 @@ def _lists(
 
 def _array(of: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     return sa.Text().with_variant(ARRAY(of), "postgresql")
+
+
+def _runs(name: str, metadata: sa.MetaData) -> sa.Table:
+    text = TYPES_OF_IDS[IdKind.TEXT]
+    is_open = sa.text("state IN ('due', 'running')")
+    return sa.Table(
+        name,
+        metadata,
+        # Arguments are JSON in the order of their names, '' where there are none.
+        sa.Column("job", text(), primary_key=True),
+        sa.Column("arguments", text(), primary_key=True),
+        sa.Column("slot", Moment, primary_key=True),
+        sa.Column("trigger", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("attempt", sa.BigInteger, nullable=False),
+        sa.Column("due_at", Moment, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("lease_until", Moment),
+        sa.Column("started_at", Moment),
+        sa.Column("finished_at", Moment),
+        sa.Column("outcome", sa.Text),
+        sa.Column("error", sa.Text),
+        sa.Index(f"{name}_open", "state", postgresql_where=is_open, sqlite_where=is_open),
+    )

@@ -21,6 +21,7 @@ from angle_reco.adapters.sql.engine import check_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
+from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.adapters.sql.lists import SqlListStore
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.migrations import (
@@ -112,6 +113,7 @@ class Storage:
             "interests": SqlInterestStore(database, tables),
             "lists": SqlListStore(database, tables),
             "erasure": SqlErasure(database, tables),
+            "ledger": SqlRunLedger(database, tables),
         }
         if self.permissions is not None:
             ports["permissions"] = self.permissions

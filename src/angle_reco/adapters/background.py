@@ -1,0 +1,128 @@
+"""Wake-ups and queues by APScheduler 3, in memory: what is due, the ledger knows."""
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from angle_reco.domain import Queue
+
+_WAKING = "waking"
+_JITTER = 0.1
+"""Of the time between wake-ups: processes that began together do not all ask together."""
+
+
+class ApsScheduler:
+    """`JobScheduler` by APScheduler: each queue an executor with threads of its own.
+
+    No job store is shared and nothing is kept: with one, two processes would do the same
+    twice. What waited for a thread is never too late (`misfire_grace_time`).
+    """
+
+    def __init__(self) -> None:
+        self._executors: dict[str, WorkerThreads] = {}
+        self._scheduler: Any = None  # APScheduler is not typed
+
+    def start(
+        self, wake: Callable[[], None], *, every: timedelta, workers: Mapping[Queue, int]
+    ) -> None:
+        self._executors = {name.value: WorkerThreads(most) for name, most in workers.items()}
+        self._executors[_WAKING] = WorkerThreads(1)
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors=dict(self._executors),
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        seconds = every.total_seconds()
+        self._scheduler.add_job(
+            wake,
+            # Its jitter is to both sides; intervals of less than a second have none.
+            IntervalTrigger(seconds=seconds, jitter=seconds * _JITTER, timezone=UTC),
+            executor=_WAKING,
+            next_run_time=datetime.now(UTC),
+        )
+        self._scheduler.start()
+
+    def submit(self, queue: Queue, work: Callable[[], None]) -> None:
+        if self._scheduler is not None and self._scheduler.running:
+            self._scheduler.add_job(work, executor=queue.value)
+
+    def stop(self, grace: timedelta) -> bool:
+        if self._scheduler is None:
+            return True
+        until = monotonic() + grace.total_seconds()
+        scheduler, self._scheduler = self._scheduler, None
+        scheduler.shutdown(wait=False)
+        ended = [one.join(until) for one in self._executors.values()]
+        return all(ended)
+
+
+class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not typed
+    """An executor with so many threads, which are begun as they are needed.
+
+    They are daemons. Those of `concurrent.futures` are waited for when the interpreter
+    exits, and refuse work from then on, which APScheduler prints.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._unfinished = 0
+        self._changing = threading.Lock()
+        self._is_over = False
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Let the threads end, each when it has done what it is at; the rest is dropped."""
+        self._is_over = True
+        for _ in self._threads:
+            self._waiting.put(_nothing)
+
+    def join(self, until: float) -> bool:
+        """Wait for the threads to end; False if one is still at work then."""
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(until - monotonic(), 0))
+        return not any(
+            thread.is_alive()
+            for thread in self._threads
+            if thread is not threading.current_thread()
+        )
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        def work() -> None:
+            try:
+                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+            except BaseException as error:  # noqa: BLE001 — handed to APScheduler, which logs it
+                self._run_job_error(job.id, error, error.__traceback__)
+            else:
+                self._run_job_success(job.id, events)
+
+        with self._changing:
+            self._unfinished += 1
+            if self._unfinished > len(self._threads) < self._most:
+                name = f"angle-reco-{job.executor}-{len(self._threads) + 1}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        self._waiting.put(work)
+
+    def _work(self) -> None:
+        while True:
+            work = self._waiting.get()
+            if self._is_over:
+                return
+            work()
+            with self._changing:
+                self._unfinished -= 1
+
+
+def _nothing() -> None:
+    """Wake a thread up."""

@@ -1,0 +1,115 @@
+"""A ledger of runs in memory, for the threads of one process."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from threading import Lock
+
+import attrs
+
+from angle_reco.adapters.memory.stores import MemoryFences
+from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Wish, claimed, finished
+from angle_reco.ports import Clock, OpenRuns
+
+
+class MemoryRunLedger:
+    """`RunLedger` in a dictionary; the clock is the one it is given."""
+
+    def __init__(self, clock: Clock, fences: MemoryFences | None = None) -> None:
+        self._clock = clock
+        self._fences = fences or MemoryFences()
+        self._lock = Lock()
+        self._runs: dict[RunKey, dict[datetime, Run]] = {}
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
+        with self._lock:
+            runs = self._runs.setdefault(wish.key, {})
+            claim = claimed(
+                tuple(runs.values()),
+                wish,
+                now=self.now(),
+                holder=holder,
+                number=self._fences.newest(str(wish.key)) + 1,
+                lease=lease,
+            )
+            if claim.answer is Answer.CLAIMED:
+                self._fences.pass_(claim.run.fence)
+            runs[claim.run.slot] = claim.run
+            return claim
+
+    def beat(self, run: Run, *, lease: timedelta) -> bool:
+        with self._lock:
+            kept = self._held(run)
+            if kept is not None:
+                self._keep(attrs.evolve(kept, lease_until=self.now() + lease))
+            return kept is not None
+
+    def finish(
+        self,
+        run: Run,
+        *,
+        outcome: str | None = None,
+        error: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> bool:
+        with self._lock:
+            kept = self._held(run)
+            if kept is not None:
+                self._keep(
+                    finished(
+                        kept, self.now(), outcome=outcome, error=error, retry_after=retry_after
+                    )
+                )
+            return kept is not None
+
+    def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
+        with self._lock:
+            now = self.now()
+            runs = [
+                run
+                for runs in self._runs.values()
+                for run in runs.values()
+                if not run.state.is_final
+                or (run.key.job in jobs and not run.key.arguments and run.slot >= now - back)
+            ]
+        return OpenRuns(now=now, runs=sorted(runs, key=_by_slot))
+
+    def last_of_each(self, jobs: Collection[str]) -> Mapping[str, Run]:
+        last = dict[str, Run]()
+        with self._lock:
+            for job in jobs:
+                began = [
+                    run
+                    for run in self._runs.get(RunKey(job), {}).values()
+                    if run.started_at is not None
+                ]
+                if began:
+                    last[job] = max(began, key=lambda run: (run.started_at or run.slot, run.slot))
+        return last
+
+    def prune(self, *, retention: timedelta) -> int:
+        with self._lock:
+            before = self.now() - retention
+            gone = [
+                run
+                for runs in self._runs.values()
+                for run in runs.values()
+                if run.state.is_final and run.finished_at is not None and run.finished_at < before
+            ]
+            for run in gone:
+                del self._runs[run.key][run.slot]
+        return len(gone)
+
+    def _held(self, run: Run) -> Run | None:
+        kept = self._runs.get(run.key, {}).get(run.slot)
+        is_mine = kept is not None and kept.number == run.number
+        return kept if is_mine and kept is not None and kept.state is RunState.RUNNING else None
+
+    def _keep(self, run: Run) -> None:
+        self._runs[run.key][run.slot] = run
+
+
+def _by_slot(run: Run) -> tuple[datetime, str, str]:
+    return run.slot, run.key.job, run.key.arguments

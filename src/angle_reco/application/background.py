@@ -1,0 +1,113 @@
+"""What a process does by itself: it looks what is due, and has it done."""
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Event, Lock
+from time import monotonic
+
+import attrs
+
+from angle_reco.application.running import Runs
+from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish
+from angle_reco.ports import JobScheduler
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_PRUNINGS = 3_600.0
+
+
+@attrs.define(kw_only=True)
+class Background:
+    """Runs jobs in this process from `start` to `stop`.
+
+    It belongs to the process that started it: in one that forked off nothing runs until
+    that starts its own.
+    """
+
+    runs: Runs
+    settings: Settings
+    _scheduler: JobScheduler | None = attrs.field(default=None, init=False)
+    _pid: int | None = attrs.field(default=None, init=False)
+    _stop: Event = attrs.field(factory=Event, init=False)
+    _in_hand: set[tuple[RunKey, datetime | None]] = attrs.field(factory=set, init=False)
+    _lock: Lock = attrs.field(factory=Lock, init=False)
+    _pruned_at: float = attrs.field(default=float("-inf"), init=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether this process, and not one it forked off, runs jobs."""
+        return self._scheduler is not None and self._pid == os.getpid()
+
+    def start(self, new_scheduler: Callable[[], JobScheduler]) -> None:
+        """Begin to run jobs; nothing happens when that is so already.
+
+        Raises:
+            InvalidValueError: This is a recommender as of a moment, of which time stands still.
+        """
+        if self.runs.as_of is not None:
+            raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
+        if self._pid != os.getpid():
+            # The parent's lock may have been held, and its threads are not here.
+            self._lock, self._scheduler, self._pid = Lock(), None, os.getpid()
+        with self._lock:
+            if self._scheduler is not None:
+                return
+            self._stop, self._in_hand = Event(), set()
+            self._scheduler = new_scheduler()
+            self._scheduler.start(
+                self._look, every=self.settings.runs.poll, workers=self.settings.workers
+            )
+        _log.info("jobs started: process=%d", os.getpid())
+
+    def stop(self, grace: timedelta) -> bool:
+        """Run no more jobs; those that run stop at their next step, and go on elsewhere.
+
+        Returns False when one took longer than *grace*: its run is taken over when its
+        lease is over.
+        """
+        if not self.is_running:
+            return True
+        with self._lock:
+            scheduler, self._scheduler = self._scheduler, None
+            self._stop.set()
+        is_over = scheduler is None or scheduler.stop(grace)
+        _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), is_over)
+        return is_over
+
+    def _look(self) -> None:
+        """Have done what is due, unless that is in hand already."""
+        try:
+            wishes = self.runs.due()
+            self._prune()
+        except StorageError as error:
+            _log.warning("not looked for jobs: error=%s", type(error).__name__)
+            return
+        for wish in wishes:
+            self._hand_over(wish)
+
+    def _hand_over(self, wish: Wish) -> None:
+        scheduler, one = self._scheduler, (wish.key, wish.slot)
+        with self._lock:
+            if scheduler is None or one in self._in_hand:
+                return
+            self._in_hand.add(one)
+        queue = self.runs.rules[wish.key.job].queue
+        scheduler.submit(queue, partial(self._do, wish))
+
+    def _do(self, wish: Wish) -> None:
+        try:
+            self.runs.begin(wish, stop=self._stop)
+        except StorageError as error:
+            _log.warning("run not begun: job=%s error=%s", wish.key.job, type(error).__name__)
+        finally:
+            with self._lock:
+                self._in_hand.discard((wish.key, wish.slot))
+
+    def _prune(self) -> None:
+        if monotonic() - self._pruned_at > _SECONDS_BETWEEN_PRUNINGS:
+            self._pruned_at = monotonic()
+            self.runs.ledger.prune(retention=self.settings.runs.retention)

@@ -1,0 +1,59 @@
+"""Keeping a claimed run one's own while it lasts."""
+
+import logging
+from threading import Event, Thread
+from time import monotonic
+from typing import Self
+
+import attrs
+
+from angle_reco.domain import Run, RunRules, StorageError
+from angle_reco.ports import RunLedger
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.define
+class Heartbeat:
+    """Prolongs the lease of a run, in a thread of its own, until the block ends.
+
+    *lost* is set when the run is somebody else's, and when the ledger has not answered for
+    as long as the lease lasts: then it may be.
+    """
+
+    ledger: RunLedger
+    run: Run
+    rules: RunRules
+    lost: Event
+    _is_over: Event = attrs.field(factory=Event, init=False)
+    _thread: Thread | None = attrs.field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        # A daemon: the interpreter does not wait at its exit for the next beat.
+        self._thread = Thread(target=self._beat, name="angle-reco-heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Without waiting for the thread: a beat that comes late finds the run over.
+        self._is_over.set()
+
+    def _beat(self) -> None:
+        lease = self.rules.lease.total_seconds()
+        ends_at = monotonic() + lease
+        while not self._is_over.wait(self.rules.beat.total_seconds()):
+            asked_at = monotonic()
+            try:
+                is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
+            except StorageError as error:
+                _log.warning(
+                    "heartbeat failed: job=%s error=%s", self.run.key.job, type(error).__name__
+                )
+                is_mine = monotonic() < ends_at
+            else:
+                ends_at = asked_at + lease
+            if not is_mine:
+                if not self._is_over.is_set():
+                    _log.warning("run lost while it ran: job=%s", self.run.key.job)
+                    self.lost.set()
+                return

@@ -1,0 +1,293 @@
+"""Runs of jobs: claimed in the ledger, kept alive, and ended there, whatever happens."""
+
+import json
+import logging
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from threading import Event as Flag
+from time import sleep
+from uuid import uuid4
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.heartbeat import Heartbeat
+from angle_reco.application.jobs import JOBS, OF_ONE_ITEM, Done, Jobs
+from angle_reco.application.work import Progress, RunStoppedError, Work, no_progress
+from angle_reco.domain import (
+    Action,
+    Actor,
+    Answer,
+    Claim,
+    Event,
+    InvalidValueError,
+    ItemId,
+    ItemNotFoundError,
+    JobRule,
+    Resource,
+    Run,
+    RunFailed,
+    RunKey,
+    StorageError,
+    Trigger,
+    Wish,
+    due_wishes,
+    json_id,
+    one_of,
+    retry_delay,
+    window_of,
+    wish_of,
+)
+from angle_reco.ports import Clock, RunLedger
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@attrs.frozen(kw_only=True)
+class JobOutcome:
+    """What a run of a job did: whom it was for, and what of it had to be written.
+
+    *changed*, *unchanged* and *removed* count lists, of interests rows. *failed* counts
+    users or items that were left out, of which *errors* tells the first few.
+    """
+
+    job: str
+    started_at: datetime
+    seconds: float
+    scope: int
+    changed: int
+    unchanged: int
+    removed: int
+    failed: int = 0
+    errors: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the outcome as JSON has it."""
+        return {
+            **attrs.asdict(self),
+            "started_at": self.started_at.isoformat(),
+            "errors": list(self.errors),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Runs:
+    """Begins runs: by hand, by the schedule, and those that wait."""
+
+    access: Access
+    ledger: RunLedger
+    jobs: Jobs
+    rules: Mapping[str, JobRule]
+    clock: Clock
+    settings: Settings
+    as_of: datetime | None = None
+    on_event: Callable[[Event], None] | None = None
+
+    def by_hand(
+        self,
+        actor: Actor,
+        name: str,
+        *,
+        item_id: ItemId | None = None,
+        progress: Progress = no_progress,
+    ) -> JobOutcome:
+        """Run a job now, over everything or, similarities, for one item.
+
+        While another run of its like is under way, that is waited for.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job, or it is not for one item.
+            ItemNotFoundError: There is no such item.
+        """
+        self.access.require(actor, Action.RUN, Resource.JOBS)
+        key = self._key(name, item_id)
+        wish = wish_of(key, Trigger.HAND, self.rules[name])
+        claim = self._claim(wish)
+        if claim.answer is not Answer.CLAIMED:
+            progress("waiting for another run of it", 0, 1)
+        while claim.answer is not Answer.CLAIMED:
+            sleep(_SECONDS_BETWEEN_LOOKS)
+            claim = self._claim(wish)
+        return self._performed(claim.run, Work(progress=progress))
+
+    def scheduled(
+        self,
+        actor: Actor,
+        name: str,
+        *,
+        item_id: ItemId | None = None,
+        progress: Progress = no_progress,
+    ) -> JobOutcome | None:
+        """Run a job unless that was done in its window of now, or somebody is at it.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job.
+        """
+        self.access.require(actor, Action.RUN, Resource.JOBS)
+        if item_id is not None:
+            raise InvalidValueError("item of a scheduled run", item_id, "None: it is for all")
+        key, rule = self._key(name, None), self.rules[name]
+        slot = window_of(self.ledger.now(), rule.window)
+        claim = self._claim(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
+        if claim.answer is not Answer.CLAIMED:
+            return None
+        return self._performed(claim.run, Work(progress=progress, pace=self.settings.pace))
+
+    def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
+        """Leave a run to whoever works; one that waits already is enough.
+
+        Raises:
+            AccessDeniedError: The actor may not run jobs.
+            InvalidValueError: There is no such job, or it is not for one item.
+        """
+        self.access.require(actor, Action.RUN, Resource.JOBS)
+        key, rule = self._key(name, item_id), self.rules[name]
+        slot = window_of(self.ledger.now(), rule.request_window)
+        return self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
+
+    def due(self) -> Sequence[Wish]:
+        """Return what should be begun now; one statement."""
+        rules = {name: rule for name, rule in self.rules.items() if name in JOBS}
+        back = max(rule.schedule.every + rule.window for rule in rules.values())
+        known = self.ledger.open(list(rules), back=back)
+        return due_wishes(known.runs, rules, known.now)
+
+    def begin(self, wish: Wish, *, stop: Flag) -> bool:
+        """Do a run if it can be claimed, and end it in the ledger; False when it cannot be.
+
+        What goes wrong is logged, reported, and tried again later as far as the rules say.
+        """
+        claim = self._claim(wish)
+        if claim.answer is not Answer.CLAIMED:
+            return False
+        # Ended, logged and reported by then.
+        with suppress(Exception):
+            self._performed(claim.run, Work(pace=self.settings.pace, stop=stop))
+        return True
+
+    def _claim(self, wish: Wish) -> Claim:
+        claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
+        if claim.answer is Answer.DISCARDED:
+            self._tell_failed(claim.run, claim.run.error or "", is_final=True)
+        return claim
+
+    def _performed(self, run: Run, work: Work) -> JobOutcome:
+        """Return what a claimed run did; however it ends, the ledger is told.
+
+        Raises:
+            Exception: Whatever stopped it.
+        """
+        work.fence = run.fence
+        started_at, started = self.clock.now(), self.clock.monotonic()
+        try:
+            with Heartbeat(self.ledger, run, self.settings.runs, work.lost):
+                done = self._done(run.key, work)
+        except BaseException as error:
+            self._end(run, error)
+            raise
+        outcome = JobOutcome(
+            job=run.key.job,
+            started_at=started_at,
+            seconds=self.clock.monotonic() - started,
+            scope=done.scope,
+            changed=done.written.changed,
+            unchanged=done.written.unchanged,
+            removed=done.removed,
+            failed=work.failed,
+            errors=tuple(work.errors),
+        )
+        if not self.ledger.finish(run, outcome=json.dumps(outcome.to_json())):
+            _log.warning("run lost at its end: job=%s attempt=%d", run.key.job, run.attempt)
+        _log.info(
+            "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
+            outcome.job,
+            outcome.scope,
+            outcome.changed,
+            outcome.unchanged,
+            outcome.removed,
+            outcome.failed,
+            outcome.seconds,
+        )
+        return outcome
+
+    def _done(self, key: RunKey, work: Work) -> Done:
+        item_id = key.values.get("item_id")
+        if item_id is None:
+            return JOBS[key.job](self.jobs, work)
+        kind = self.settings.ids.item
+        return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
+
+    def _end(self, run: Run, error: BaseException) -> None:
+        """End a failed attempt in the ledger, to be tried again if there is sense in it."""
+        is_stopped = isinstance(error, RunStoppedError)
+        attempts = wish_of(run.key, run.trigger, self.rules[run.key.job]).attempts
+        is_final = run.attempt >= attempts or isinstance(
+            error, ItemNotFoundError | InvalidValueError
+        )
+        delay = retry_delay(run.attempt, self.settings.runs, random.random())
+        text = (
+            f"{type(error).__name__}: {error}"
+            if isinstance(error, StorageError)
+            else type(error).__name__
+        )
+        try:
+            is_mine = self.ledger.finish(
+                run,
+                error=text,
+                retry_after=None if is_final else timedelta(0) if is_stopped else delay,
+            )
+        except StorageError:
+            _log.warning("run not ended in the ledger: job=%s", run.key.job)
+            return
+        if not is_mine:
+            _log.warning("run lost: job=%s attempt=%d", run.key.job, run.attempt)
+        elif is_stopped:
+            _log.info("run stopped: job=%s attempt=%d", run.key.job, run.attempt)
+        else:
+            self._tell_failed(run, text, is_final=is_final)
+
+    def _tell_failed(self, run: Run, error: str, *, is_final: bool) -> None:
+        _log.warning(
+            "run failed: job=%s attempt=%d final=%s error=%s",
+            run.key.job,
+            run.attempt,
+            is_final,
+            error,
+        )
+        if self.on_event is None:
+            return
+        failed = RunFailed(
+            job=run.key.job,
+            arguments=run.key.arguments,
+            attempt=run.attempt,
+            error=error,
+            is_final=is_final,
+            at=self.clock.now(),
+        )
+        try:
+            self.on_event(failed)
+        except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
+            _log.warning("event not told: error=%s", type(mistake).__name__)
+
+    def _key(self, name: str, item_id: ItemId | None) -> RunKey:
+        if not isinstance(name, str) or name not in JOBS:
+            raise InvalidValueError("job", name, one_of(JOBS))
+        if item_id is not None and name != OF_ONE_ITEM:
+            raise InvalidValueError("job for one item", name, OF_ONE_ITEM)
+        item = None if item_id is None else json_id(self.settings.ids.item_id(item_id))
+        as_of = None if self.as_of is None else self.as_of.isoformat()
+        return RunKey.of(name, {"item_id": item, "as_of": as_of})
+
+
+def _holder() -> str:
+    """Return a name for one claim, which also tells people where it runs."""
+    return f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:12]}"

@@ -1,0 +1,92 @@
+"""When jobs are due: schedules in UTC, and the windows in which a run happens once."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.validators import instance, whole
+
+_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)
+"""A Monday at midnight: days, weeks and what divides them begin as calendars say."""
+
+_A_SECOND, _A_YEAR = timedelta(seconds=1), timedelta(days=366)
+
+
+class Queue(StrEnum):
+    """Where runs wait for a worker; a full one does not hold up the others."""
+
+    DEFAULT = "default"
+    RECOMMENDATIONS = "recommendations"
+    RECOMMENDATIONS_SLOW = "recommendations_slow"
+
+
+@attrs.frozen(kw_only=True)
+class Schedule:
+    """*every* so often, *at* so long after the beginning of that span, in UTC.
+
+    Spans are counted from a Monday at midnight. There is no daylight saving in UTC, so
+    none of its hours comes twice or never.
+
+    >>> daily = Schedule(every=timedelta(days=1), at=timedelta(hours=2))
+    >>> daily.last_before(datetime(2026, 3, 1, 1, 59, tzinfo=UTC)).isoformat()
+    '2026-02-28T02:00:00+00:00'
+    """
+
+    every: timedelta
+    at: timedelta = timedelta(0)
+
+    def __attrs_post_init__(self) -> None:
+        every = instance(self.every, "every of a schedule", timedelta)
+        if not _A_SECOND <= every <= _A_YEAR:
+            raise InvalidValueError("every of a schedule", every, "a span of 1 s to 366 days")
+        at = instance(self.at, "at of a schedule", timedelta)
+        if not timedelta(0) <= at < every:
+            expected = f"a span from 0 to less than {every}, or it would never be reached"
+            raise InvalidValueError("at of a schedule", at, expected)
+
+    def last_before(self, now: datetime) -> datetime:
+        """Return the latest moment until *now*, itself included, at which it is due."""
+        return window_of(now - self.at, self.every) + self.at
+
+    def next_after(self, now: datetime) -> datetime:
+        """Return the first moment later than *now* at which it is due."""
+        return self.last_before(now) + self.every
+
+
+@attrs.frozen(kw_only=True)
+class JobRule:
+    """How a job is run: where it waits, when it is due, and how often it is tried.
+
+    In each *window* one scheduled run is finished, and in each *request_window* one that
+    was asked for, by key. A job *in_every_process* is claimed by nobody.
+    """
+
+    queue: Queue
+    schedule: Schedule
+    window: timedelta
+    attempts: int
+    request_window: timedelta = timedelta(minutes=1)
+    in_every_process: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        instance(self.queue, "queue of a job", Queue)
+        instance(self.schedule, "schedule of a job", Schedule)
+        whole(self.attempts, "attempts of a job", least=1, most=100)
+        for name in ("window", "request_window"):
+            span = instance(getattr(self, name), f"{name} of a job", timedelta)
+            if not _A_SECOND <= span <= _A_YEAR:
+                raise InvalidValueError(f"{name} of a job", span, "a span of 1 s to 366 days")
+        if self.schedule.every < self.window:
+            expected = f"at least its window of {self.window}, in which one run is all there is"
+            raise InvalidValueError("every of a schedule", self.schedule.every, expected)
+
+
+def window_of(moment: datetime, window: timedelta) -> datetime:
+    """Return the beginning of the window that a moment is in.
+
+    >>> window_of(datetime(2026, 3, 1, 14, 5, tzinfo=UTC), timedelta(hours=12)).hour
+    12
+    """
+    return moment - (moment - _ORIGIN) % window

@@ -1,0 +1,71 @@
+"""The ledger of runs, in which processes agree on who does what."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import attrs
+
+from angle_reco.domain import Claim, Run, Wish
+
+
+@attrs.frozen(kw_only=True)
+class OpenRuns:
+    """What the ledger knows that is not over, or not long past, and what time it is there."""
+
+    now: datetime
+    runs: Sequence[Run]
+
+
+class RunLedger(Protocol):
+    """Runs of jobs by key and slot; what time it is, the ledger decides.
+
+    Raises:
+        StorageUnavailableError: (every method) The ledger did not answer.
+    """
+
+    def now(self) -> datetime:
+        """Return the moment it is, by the ledger's clock."""
+        ...
+
+    def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
+        """Answer a wish for a run (`angle_reco.domain.claimed`), and keep what becomes of it.
+
+        Of many who ask at once, one has it. Once a run is claimed, whoever held an earlier
+        one of its key cannot write any more (`Fence`).
+        """
+        ...
+
+    def beat(self, run: Run, *, lease: timedelta) -> bool:
+        """Prolong a claimed run from now on; False when it is somebody else's, or over."""
+        ...
+
+    def finish(
+        self,
+        run: Run,
+        *,
+        outcome: str | None = None,
+        error: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> bool:
+        """End the attempt of a claimed run; False when it is somebody else's, or over.
+
+        Without an *error* it has succeeded. With one it is due again *retry_after* from
+        now, or discarded if that is None.
+        """
+        ...
+
+    def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
+        """Return all runs that are not over, and those of *jobs* whose slots reach so far back.
+
+        Of the latter only those without arguments.
+        """
+        ...
+
+    def last_of_each(self, jobs: Collection[str]) -> Mapping[str, Run]:
+        """Return of each job the run without arguments that began last, if one did."""
+        ...
+
+    def prune(self, *, retention: timedelta) -> int:
+        """Forget runs that were over so long ago; return how many."""
+        ...
