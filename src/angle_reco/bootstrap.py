@@ -217,6 +217,8 @@ class UseCases:
                 catalog=ports.catalog,
                 interests=ports.interests,
                 lists=ports.lists,
+                ledger=ports.ledger,
+                rules=runs.rules,
                 events=events,
                 as_of=as_of,
             ),

@@ -280,6 +280,8 @@ def test_an_outcome_says_when_and_how_long_and_goes_into_json(reco: Recommender)
         "changed": 3,
         "unchanged": 0,
         "removed": 0,
+        "failed": 0,
+        "errors": [],
     }
 
 

@@ -67,7 +67,10 @@ class TestRun:
         assert all(job in out for job in JOB_NAMES)
 
 
-KEYS = {"job", "started_at", "seconds", "scope", "changed", "unchanged", "removed"}
+KEYS = {
+    *("job", "started_at", "seconds", "scope", "changed", "unchanged", "removed"),
+    *("failed", "errors"),
+}
 
 
 EXPECTED_URL = "a database URL such as postgresql:///shop or sqlite:///shop.db"

@@ -22,7 +22,7 @@ from angle_reco.application.reading import (
 )
 from angle_reco.application.running import JobOutcome, Runs
 from angle_reco.application.schedule import SCHEDULE, schedule_of
-from angle_reco.application.stats import Stats, TakeStock
+from angle_reco.application.stats import JobStats, Stats, TakeStock
 from angle_reco.application.stored import StoredResources
 from angle_reco.application.work import Progress, no_progress
 from angle_reco.application.writing import WriteByHand
@@ -44,6 +44,7 @@ __all__ = [
     "ExportUser",
     "Homepage",
     "JobOutcome",
+    "JobStats",
     "Jobs",
     "PopularItems",
     "Progress",

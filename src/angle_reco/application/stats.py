@@ -1,25 +1,64 @@
 """How much there is, and how old it is."""
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
-from angle_reco.domain import Action, Actor, ListKind, Resource
+from angle_reco.application.jobs import JOBS
+from angle_reco.domain import Action, Actor, JobRule, ListKind, Resource, Run
 from angle_reco.ports import (
     ActivityQueries,
     CatalogQueries,
     InterestStore,
     ListStore,
+    RunLedger,
     StoreTotals,
     UserQueries,
 )
 
 
 @attrs.frozen(kw_only=True)
+class JobStats:
+    """The last run of a job, None before the first, and when the schedule next wants one."""
+
+    last: Run | None
+    next_at: datetime
+
+    @property
+    def outcome(self) -> Mapping[str, Any]:
+        """Return what the last run counted; nothing unless it succeeded."""
+        if self.last is None or self.last.outcome is None:
+            return {}
+        read: Mapping[str, Any] = json.loads(self.last.outcome)
+        return read
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        last = self.last
+        return {
+            "next_at": self.next_at.isoformat(),
+            "last": None
+            if last is None
+            else {
+                "state": last.state.value,
+                "trigger": last.trigger.value,
+                "attempt": last.attempt,
+                "started_at": _text(last.started_at),
+                "finished_at": _text(last.finished_at),
+                "outcome": self.outcome or None,
+                "error": last.error,
+            },
+        }
+
+
+@attrs.frozen(kw_only=True)
 class Stats:
-    """Counts of the marketplace and of what is kept about it, and failures of events."""
+    """Counts of the marketplace and of what is kept about it, jobs, and failures of events."""
 
     users: int
     items: int
@@ -27,6 +66,7 @@ class Stats:
     watches: int
     interests: StoreTotals
     lists: dict[ListKind, StoreTotals]
+    jobs: dict[str, JobStats]
     events_failed: int
 
     def to_json(self) -> dict[str, object]:
@@ -38,6 +78,7 @@ class Stats:
             "watches": self.watches,
             "interests": _totals_json(self.interests),
             "lists": {kind.value: _totals_json(totals) for kind, totals in self.lists.items()},
+            "jobs": {name: one.to_json() for name, one in self.jobs.items()},
             "events_failed": self.events_failed,
         }
 
@@ -52,6 +93,8 @@ class TakeStock:
     catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
+    ledger: RunLedger
+    rules: Mapping[str, JobRule]
     events: Events
     as_of: datetime | None = None
 
@@ -70,18 +113,27 @@ class TakeStock:
             watches=watches,
             interests=self.interests.totals(),
             lists={kind: self.lists.totals(kind) for kind in ListKind},
+            jobs=self._jobs(),
             events_failed=self.events.failed,
         )
 
+    def _jobs(self) -> dict[str, JobStats]:
+        now, last = self.ledger.now(), self.ledger.last_of_each(JOBS)
+        return {
+            name: JobStats(last=last.get(name), next_at=self.rules[name].schedule.next_after(now))
+            for name in JOBS
+        }
+
 
 def _totals_json(totals: StoreTotals) -> dict[str, object]:
-    def text(moment: datetime | None) -> str | None:
-        return None if moment is None else moment.isoformat()
-
     return {
         "owners": totals.owners,
         "rows": totals.rows,
-        "oldest_at": text(totals.oldest_at),
-        "newest_at": text(totals.newest_at),
-        "covered_at": text(totals.covered_at),
+        "oldest_at": _text(totals.oldest_at),
+        "newest_at": _text(totals.newest_at),
+        "covered_at": _text(totals.covered_at),
     }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -2,16 +2,19 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import rich_click as click
 
 from angle_reco import AngleRecoError, Recommender, Shelf
-from angle_reco.application import MOST, MOST_SIMILAR, checked_limit
+from angle_reco.application import MOST, MOST_SIMILAR, JobStats, checked_limit
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
@@ -20,6 +23,7 @@ from angle_reco.cli.output import (
     day,
     facts_table,
     interests_table,
+    minute,
     plain,
     prepare_streams,
     print_json,
@@ -334,6 +338,54 @@ def stats(target: Target) -> None:
     where.print()
     header = ("stored", "for", "rows", "newest", "last complete run")
     where.print(facts_table(header, rows, right=[1, 2]))
+    where.print()
+    runs = [_run_row(name, job) for name, job in taken.jobs.items()]
+    where.print(facts_table(("job", "began", "ended as", "changed", "due next"), runs, right=[3]))
+    for name, job in taken.jobs.items():
+        if job.last is not None and job.last.error is not None:
+            remark(f"{name}: {job.last.error}")
+        if job.outcome.get("failed"):
+            remark(f"{name}: {job.outcome['failed']:,} left out, first {job.outcome['errors'][0]}")
+
+
+def _run_row(name: str, job: JobStats) -> tuple[str, ...]:
+    return (
+        name,
+        minute(None if job.last is None else job.last.started_at),
+        "–" if job.last is None else job.last.state.value,
+        f"{job.outcome['changed']:,}" if job.outcome else "–",
+        minute(job.next_at),
+    )
+
+
+@angle_reco.command(cls=Command)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for running jobs when told to stop.",
+)
+@on_database(reads=False)
+def work(target: Target, grace: float) -> None:
+    """Run the jobs as they are due, until told to stop (SIGTERM or Ctrl-C).
+
+    Any number of these may run, beside your application or instead of its own `start()`:
+    each run happens once.
+    """
+    logging.getLogger("angle_reco").setLevel(logging.INFO)
+    told = Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: told.set())
+    with target.recommender() as recommender:
+        recommender.start()
+        remark("working; stop with Ctrl-C")
+        # Waiting for an event alone would not let signals through on every system.
+        while not told.wait(1.0):
+            pass
+        is_over = recommender.stop(timedelta(seconds=grace))
+    remark("stopped" if is_over else "stopped; a job was left, which another process takes over")
 
 
 def _known_user(recommender: Recommender, user: str) -> Any:

@@ -114,6 +114,11 @@ def day(moment: datetime | None) -> str:
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
+def minute(moment: datetime | None) -> str:
+    """Return a moment of these days for people, in UTC, without its year."""
+    return "–" if moment is None else f"{moment:%m-%d %H:%M}"
+
+
 def interests_table(interests: Iterable[UserInterest]) -> Table:
     """Return interests as a table with a bar for each score."""
     return facts_table(
