@@ -39,6 +39,7 @@ LIBRARY = frozenset(
         "recommender",
         "settings",
         "testing",
+        "use_cases",
         "view",
     }
 )
@@ -51,6 +52,7 @@ TABLE = {
     "recommender": Row(layers=LIBRARY),
     "view": Row(layers=LIBRARY),
     "editing": Row(layers=LIBRARY),
+    "use_cases": Row(layers=LIBRARY),
     "bootstrap": Row(layers=LIBRARY),
     ROOT: Row(layers=LIBRARY),
     "simulation": Row(libraries=VALUES),

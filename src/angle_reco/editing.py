@@ -7,7 +7,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from angle_reco.bootstrap import UseCases
 from angle_reco.domain import (
     SYSTEM,
     Actor,
@@ -23,6 +22,7 @@ from angle_reco.domain import (
     UserRef,
 )
 from angle_reco.ports import deadline
+from angle_reco.use_cases import UseCases
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

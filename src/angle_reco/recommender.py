@@ -12,7 +12,6 @@ import attrs
 from angle_reco.adapters.clocks import FixedClock
 from angle_reco.bootstrap import (
     Ports,
-    UseCases,
     memory_ports,
     own_scheduler,
     sql_ports,
@@ -30,6 +29,7 @@ from angle_reco.domain import (
 )
 from angle_reco.ports import JobScheduler
 from angle_reco.settings import Settings
+from angle_reco.use_cases import UseCases
 from angle_reco.view import View
 
 if TYPE_CHECKING:

@@ -209,6 +209,7 @@ class View(Editing):
             AccessDeniedError: The actor may not run jobs.
             InvalidValueError: There is no such job, or it is not for one item.
             ItemNotFoundError: There is no such item.
+            FencedOffError: This process slept, and another run of its like has begun.
         """
         item = None if item_id is None else ItemId(item_id)
         if scheduled:

@@ -13,10 +13,13 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql import HostSchema, Storage, open_engine
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import begin_writing
+from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
-from angle_reco.testing.contracts import RecordedActivity
+from angle_reco.testing.contracts import RecordedActivity, TimedLedger
+from angle_reco.testing.contracts.samples import NOW
 
 TEXTS = IdKinds()
 PRICES = PriceScale()
@@ -45,6 +48,30 @@ def recorded_on(storage: Storage) -> RecordedActivity:
     ports = ports_on(storage)
     assert ports.recorder is not None
     return RecordedActivity(recorder=ports.recorder, queries=ports.activity)
+
+
+@contextmanager
+def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
+    """Open the ledger of a storage, by a clock that is the row of a table, moved by hand."""
+    now, engine = [NOW], storage.database.engine
+    metadata = sa.MetaData(schema=storage.tables.schema)
+    table = sa.Table("clock_by_hand", metadata, sa.Column("moment", Moment, nullable=False))
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(table).values(moment=NOW))
+
+    def advance(by: timedelta) -> None:
+        now[0] += by
+        with engine.begin() as connection:
+            connection.execute(sa.update(table).values(moment=now[0]))
+
+    clock = sa.select(table.c.moment).scalar_subquery()
+    yield TimedLedger(
+        ledger=SqlRunLedger(storage.database, storage.tables, clock=clock),
+        advance=advance,
+        store=ports_on(storage).interests,
+    )
+    metadata.drop_all(engine)
 
 
 def fill(

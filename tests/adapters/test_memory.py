@@ -8,9 +8,11 @@ import pytest
 from angle_reco.adapters.memory import (
     MemoryActivity,
     MemoryCatalog,
+    MemoryFences,
     MemoryInterestStore,
     MemoryListStore,
     MemoryMarketplace,
+    MemoryRunLedger,
     MemoryUsers,
 )
 from angle_reco.bootstrap import memory_ports
@@ -32,6 +34,7 @@ from angle_reco.domain import (
     Watch,
 )
 from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
@@ -40,7 +43,9 @@ from angle_reco.testing.contracts import (
     ListStoreContract,
     Make,
     RecordedActivity,
+    RunLedgerContract,
     Sample,
+    TimedLedger,
     UserQueriesContract,
 )
 from angle_reco.testing.contracts.samples import DAY, NOW
@@ -84,6 +89,17 @@ class TestMemoryListStore(ListStoreContract):
     @pytest.fixture
     def store(self, sample: Sample) -> MemoryListStore:
         return MemoryListStore()
+
+
+class TestMemoryRunLedger(RunLedgerContract):
+    @pytest.fixture
+    def timed(self) -> TimedLedger:
+        clock, fences = ManualClock(NOW), MemoryFences()
+        return TimedLedger(
+            ledger=MemoryRunLedger(clock, fences),
+            advance=clock.advance,
+            store=MemoryInterestStore(fences),
+        )
 
 
 def test_a_run_that_lost_its_place_may_write_neither_interests_nor_lists() -> None:

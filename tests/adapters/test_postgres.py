@@ -1,5 +1,6 @@
 """The adapters on PostgreSQL keep the contracts."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from angle_reco.ports import (
     UserQueries,
 )
 from angle_reco.testing.contracts import (
+    KINDS,
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
@@ -21,7 +23,9 @@ from angle_reco.testing.contracts import (
     ListStoreContract,
     Make,
     RecordedActivity,
+    RunLedgerContract,
     Sample,
+    TimedLedger,
     UserQueriesContract,
 )
 from tests.adapters.databases import (
@@ -32,6 +36,7 @@ from tests.adapters.databases import (
     ports_on,
     recorded_on,
     storage_on,
+    timed_ledger_on,
 )
 
 
@@ -91,6 +96,17 @@ class TestPostgresListStore(ListStoreContract):
     @pytest.fixture
     def store(self, storage: Storage) -> ListStore:
         return ports_on(storage).lists
+
+
+class TestPostgresRunLedger(RunLedgerContract):
+    @pytest.fixture
+    def sample(self) -> Sample:
+        return Sample(KINDS[0])
+
+    @pytest.fixture
+    def timed(self, storage: Storage) -> Iterator[TimedLedger]:
+        with timed_ledger_on(storage) as timed:
+            yield timed
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
 from angle_reco.adapters.sql import Storage, Tables, file_of, open_engine
+from angle_reco.adapters.sql.migrations import HEAD
 from angle_reco.application.computing import popular_owner
 from angle_reco.bootstrap import Ports
 from angle_reco.domain import (
@@ -59,7 +60,9 @@ from angle_reco.testing.contracts import (
     ListStoreContract,
     Make,
     RecordedActivity,
+    RunLedgerContract,
     Sample,
+    TimedLedger,
     UserQueriesContract,
 )
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
@@ -72,6 +75,7 @@ from tests.adapters.databases import (
     ports_on,
     recorded_on,
     storage_on,
+    timed_ledger_on,
     transaction,
 )
 
@@ -191,6 +195,13 @@ class TestSqliteListStore(ListStoreContract):
     @pytest.fixture
     def store(self, database: Database) -> ListStore:
         return database.ports.lists
+
+
+class TestSqliteRunLedger(RunLedgerContract):
+    @pytest.fixture
+    def timed(self, database: Database) -> Iterator[TimedLedger]:
+        with timed_ledger_on(database.storage) as timed:
+            yield timed
 
 
 @pytest.fixture
@@ -402,10 +413,10 @@ class TestMigrations:
         storage = storage_on(new_engine)
         ours = [storage.tables.own, storage.tables.reference, storage.tables.version.metadata]
 
-        assert storage.revisions() == (None, "0001")
+        assert storage.revisions() == (None, HEAD)
         assert [storage.migrate_up() for _ in range(2)] == [True, False]
 
-        assert storage.revisions() == ("0001", "0001")
+        assert storage.revisions() == (HEAD, HEAD)
         storage.check()
         assert set(sa.inspect(new_engine).get_table_names()) == {
             name for metadata in ours for name in metadata.tables
@@ -434,7 +445,7 @@ class TestMigrations:
     def test_looking_for_the_schema_makes_no_file(self, new_engine: sa.Engine) -> None:
         storage = storage_on(new_engine)
 
-        assert storage.revisions() == (None, "0001")
+        assert storage.revisions() == (None, HEAD)
         assert storage.migrate_down() is False
         assert not file_of(new_engine).exists()
 
@@ -444,7 +455,7 @@ class TestMigrations:
         found = database.on(engine).revisions()
 
         engine.dispose()
-        assert found == ("0001", "0001")
+        assert found == (HEAD, HEAD)
 
     def test_without_tables_the_error_says_how_to_create_them(self, new_engine: sa.Engine) -> None:
         with pytest.raises(SchemaError, match=r"new\.db .*migrate up"):
@@ -491,7 +502,7 @@ class TestMigrations:
             with pytest.raises(SchemaError, match=r"text of items .* settings say .* int of"):
                 use()
 
-        assert database.storage.revisions() == ("0001", "0001")
+        assert database.storage.revisions() == (HEAD, HEAD)
 
     def test_a_later_version_is_refused(self, database: Database) -> None:
         with database.engine.begin() as connection:

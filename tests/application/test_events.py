@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from angle_reco import MemoryMarketplace, Recommender, StorageUnavailableError
+from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import Bid, UserId, Watch
 from tests.application.shop import (
     DAY,
@@ -241,7 +242,12 @@ class TestStats:
             "covered_at": None,
         }
 
-        assert opened().system.stats().to_json() == {
+        stats = opened().system.stats().to_json()
+
+        jobs = stats.pop("jobs")
+        assert isinstance(jobs, dict)
+        assert {name: one["last"] for name, one in jobs.items()} == dict.fromkeys(JOB_NAMES)
+        assert stats == {
             "users": 0,
             "items": 0,
             "bids": 0,

@@ -75,6 +75,9 @@ CALLS: dict[str, Callable[..., object]] = {
     "View.export_user": lambda view, user: view.export_user(user),
     "View.erase_user": lambda view, user: view.erase_user(user),
     "View.run_job": lambda view, item: view.run_job("compute_item_similarities", item_id=item),
+    "View.request_job": lambda view, item: view.request_job(
+        "compute_item_similarities", item_id=item
+    ),
     "View.stats": lambda view: view.stats(),
 }
 """How each call of a view is asked."""
@@ -92,6 +95,8 @@ TRUSTED_CALLS: dict[str, Callable[..., object]] = {
     ),
     "Recommender.in_memory": lambda reco: reco.in_memory(),
     "Recommender.signed_in": lambda reco, user: reco.signed_in(user),
+    "Recommender.start": lambda reco: reco.start(scheduler=None),
+    "Recommender.stop": lambda reco: reco.stop(),
     "Recommender.storage": lambda reco: reco.storage,
     "Recommender.system": lambda reco: reco.system,
     "Recommender.unwatched": lambda reco, user, item: reco.unwatched(user, item),

@@ -102,6 +102,7 @@ ASKED: dict[str, Callable[[View], object]] = {
     "delete_recommendation": lambda view: view.delete_recommendation("bob", "art-01"),
     "export_user": lambda view: view.export_user("bob"),
     "erase_user": lambda view: view.erase_user("bob"),
+    "request_job": lambda view: view.request_job("generate_popular_items"),
     "stats": lambda view: view.stats(),
 }
 """Calls whose statements are counted, each in the ordinary case."""

@@ -1,5 +1,6 @@
 """Wake-ups and queues by APScheduler 3, in memory: what is due, the ledger knows."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -13,9 +14,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from angle_reco.domain import Queue
 
+# Where a host has configured no logging, what it remarks on is not printed.
+logging.getLogger("apscheduler").addHandler(logging.NullHandler())
+
 _WAKING = "waking"
 _JITTER = 0.1
-"""Of the time between wake-ups: processes that began together do not all ask together."""
+"""By how much of it the time between wake-ups is shorter at most, at random: processes that
+began together do not all ask together."""
 
 
 class ApsScheduler:
@@ -42,16 +47,19 @@ class ApsScheduler:
         seconds = every.total_seconds()
         self._scheduler.add_job(
             wake,
-            # Its jitter is to both sides; intervals of less than a second have none.
-            IntervalTrigger(seconds=seconds, jitter=seconds * _JITTER, timezone=UTC),
+            # What it calls jitter comes on top.
+            IntervalTrigger(
+                seconds=seconds * (1 - _JITTER), jitter=seconds * _JITTER, timezone=UTC
+            ),
             executor=_WAKING,
             next_run_time=datetime.now(UTC),
         )
         self._scheduler.start()
 
     def submit(self, queue: Queue, work: Callable[[], None]) -> None:
-        if self._scheduler is not None and self._scheduler.running:
-            self._scheduler.add_job(work, executor=queue.value)
+        scheduler = self._scheduler  # which another thread may be about to stop
+        if scheduler is not None and scheduler.running:
+            scheduler.add_job(work, executor=queue.value)
 
     def stop(self, grace: timedelta) -> bool:
         if self._scheduler is None:

@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event, Lock
+from threading import Event, RLock
 from time import monotonic
 
 import attrs
 
 from angle_reco.application.running import Runs
 from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish
-from angle_reco.ports import JobScheduler
+from angle_reco.ports import JobScheduler, deadline
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Background:
     _pid: int | None = attrs.field(default=None, init=False)
     _stop: Event = attrs.field(factory=Event, init=False)
     _in_hand: set[tuple[RunKey, datetime | None]] = attrs.field(factory=set, init=False)
-    _lock: Lock = attrs.field(factory=Lock, init=False)
+    _lock: RLock = attrs.field(factory=RLock, init=False)
     _pruned_at: float = attrs.field(default=float("-inf"), init=False)
 
     @property
@@ -52,15 +52,19 @@ class Background:
             raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
         if self._pid != os.getpid():
             # The parent's lock may have been held, and its threads are not here.
-            self._lock, self._scheduler, self._pid = Lock(), None, os.getpid()
+            self._lock, self._scheduler, self._pid = RLock(), None, os.getpid()
         with self._lock:
             if self._scheduler is not None:
                 return
             self._stop, self._in_hand = Event(), set()
             self._scheduler = new_scheduler()
-            self._scheduler.start(
-                self._look, every=self.settings.runs.poll, workers=self.settings.workers
-            )
+            try:
+                self._scheduler.start(
+                    self._look, every=self.settings.runs.poll, workers=self.settings.workers
+                )
+            except BaseException:
+                self._scheduler = None
+                raise
         _log.info("jobs started: process=%d", os.getpid())
 
     def stop(self, grace: timedelta) -> bool:
@@ -81,7 +85,8 @@ class Background:
     def _look(self) -> None:
         """Have done what is due, unless that is in hand already."""
         try:
-            wishes = self.runs.due()
+            with deadline(self.settings.deadline.total_seconds()):
+                wishes = self.runs.due()
             self._prune()
         except StorageError as error:
             _log.warning("not looked for jobs: error=%s", type(error).__name__)

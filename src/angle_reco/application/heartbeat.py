@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from angle_reco.domain import Run, RunRules, StorageError
-from angle_reco.ports import RunLedger
+from angle_reco.ports import RunLedger, deadline
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,9 @@ class Heartbeat:
         while not self._is_over.wait(self.rules.beat.total_seconds()):
             asked_at = monotonic()
             try:
-                is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
+                # One that takes longer is followed by the next.
+                with deadline(self.rules.beat.total_seconds()):
+                    is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
             except StorageError as error:
                 _log.warning(
                     "heartbeat failed: job=%s error=%s", self.run.key.job, type(error).__name__

@@ -139,11 +139,11 @@ class Jobs:
         Raises:
             ItemNotFoundError: There is no such item.
         """
-        work.reached("open items", 0, 1)
         now = self.clock.now()
         card = self.catalog.cards([item_id], at=now, until=self.as_of).get(item_id)
         if card is None:
             raise ItemNotFoundError(item_id)
+        work.reached("open items", 0, 1)
         lists = self.computing.similar_to_one(self.computing.market(), card)
         return Done(1, self.lists.write(ListKind.SIMILAR, lists, fence=work.fence), 0)
 

@@ -24,6 +24,7 @@ from angle_reco.domain import (
     Answer,
     Claim,
     Event,
+    FencedOffError,
     InvalidValueError,
     ItemId,
     ItemNotFoundError,
@@ -106,6 +107,7 @@ class Runs:
             AccessDeniedError: The actor may not run jobs.
             InvalidValueError: There is no such job, or it is not for one item.
             ItemNotFoundError: There is no such item.
+            FencedOffError: This process slept, and another run of its like has begun.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         key = self._key(name, item_id)
@@ -116,7 +118,7 @@ class Runs:
         while claim.answer is not Answer.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(wish)
-        return self._performed(claim.run, Work(progress=progress))
+        return self._told(claim.run, Work(progress=progress))
 
     def scheduled(
         self,
@@ -130,26 +132,31 @@ class Runs:
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job.
+            InvalidValueError: There is no such job, or this is as of a moment.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         if item_id is not None:
             raise InvalidValueError("item of a scheduled run", item_id, "None: it is for all")
+        self._refuse_the_past()
         key, rule = self._key(name, None), self.rules[name]
         slot = window_of(self.ledger.now(), rule.window)
         claim = self._claim(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
         if claim.answer is not Answer.CLAIMED:
             return None
-        return self._performed(claim.run, Work(progress=progress, pace=self.settings.pace))
+        # Where a host schedules, nobody else tidies up.
+        self.ledger.prune(retention=self.settings.runs.retention)
+        return self._told(claim.run, Work(progress=progress, pace=self.settings.pace))
 
     def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
         """Leave a run to whoever works; one that waits already is enough.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it is not for one item.
+            InvalidValueError: There is no such job, it is not for one item, or this is as
+                of a moment.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
+        self._refuse_the_past()
         key, rule = self._key(name, item_id), self.rules[name]
         slot = window_of(self.ledger.now(), rule.request_window)
         return self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
@@ -173,6 +180,18 @@ class Runs:
         with suppress(Exception):
             self._performed(claim.run, Work(pace=self.settings.pace, stop=stop))
         return True
+
+    def _told(self, run: Run, work: Work) -> JobOutcome:
+        """Return what a run did to the one who called for it.
+
+        Raises:
+            FencedOffError: The run is somebody else's by now.
+            Exception: Whatever else stopped it.
+        """
+        try:
+            return self._performed(run, work)
+        except RunStoppedError:
+            raise FencedOffError(run.key.job) from None
 
     def _claim(self, wish: Wish) -> Claim:
         claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
@@ -250,7 +269,7 @@ class Runs:
             return
         if not is_mine:
             _log.warning("run lost: job=%s attempt=%d", run.key.job, run.attempt)
-        elif is_stopped:
+        elif is_stopped and not is_final:
             _log.info("run stopped: job=%s attempt=%d", run.key.job, run.attempt)
         else:
             self._tell_failed(run, text, is_final=is_final)
@@ -277,6 +296,11 @@ class Runs:
             self.on_event(failed)
         except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
             _log.warning("event not told: error=%s", type(mistake).__name__)
+
+    def _refuse_the_past(self) -> None:
+        """Refuse to leave a run to those who work, who do so in the present."""
+        if self.as_of is not None:
+            raise InvalidValueError("as_of", self.as_of, "None: the past is run by hand")
 
     def _key(self, name: str, item_id: ItemId | None) -> RunKey:
         if not isinstance(name, str) or name not in JOBS:

@@ -52,7 +52,7 @@ class RunKey:
         return read
 
     def __str__(self) -> str:
-        return f"{self.job} {self.arguments}".rstrip()
+        return f"{self.job} {self.arguments}" if self.arguments else self.job
 
 
 class Trigger(StrEnum):
@@ -217,15 +217,16 @@ def claimed(
 def _waiting(runs: Collection[Run], wish: Wish, now: datetime) -> Claim:
     """Return the one run that waits, there already or new.
 
-    It goes to the first slot that is free, and is due when that begins; while another run
-    of the key is held nobody claims it.
+    It goes to the first window that has none, and is due when that begins; while another
+    run of the key is held nobody claims it.
     """
     waiting = next((one for one in runs if one.state is RunState.DUE), None)
     if waiting is None:
-        slot, taken = wish.slot or now, {one.slot for one in runs}
-        while slot in taken:
-            slot += wish.window
-        waiting = _new(wish, slot, due_at=max(slot, now))
+        begins, taken = wish.slot or now, {one.slot for one in runs}
+        # What windows begin with are the slots of the schedule.
+        while begins + MICROSECOND in taken:
+            begins += wish.window
+        waiting = _new(wish, begins + MICROSECOND, due_at=max(begins, now))
     return Claim(answer=Answer.WAITING, run=waiting)
 
 
@@ -285,7 +286,7 @@ def wish_of(
     return Wish(
         key=key,
         trigger=trigger,
-        window=rule.window if trigger is Trigger.SCHEDULE else rule.request_window,
+        window=rule.request_window if trigger is Trigger.REQUEST else rule.window,
         attempts=1 if trigger is Trigger.HAND else rule.attempts,
         slot=slot,
         begins=begins,
@@ -325,5 +326,6 @@ def retry_delay(attempt: int, rules: RunRules, chance: float) -> timedelta:
     >>> retry_delay(3, RunRules(), chance=0.5)
     datetime.timedelta(seconds=50)
     """
-    doubled: timedelta = rules.retry_after * 2 ** min(attempt - 1, 30)
-    return min(doubled, rules.retry_most / 1.5) * (1 + chance / 2)
+    times = 2.0 ** min(attempt - 1, 100) * (1 + chance / 2)
+    most = rules.retry_most
+    return min(rules.retry_after * min(times, most / rules.retry_after), most)

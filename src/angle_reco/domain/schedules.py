@@ -48,7 +48,7 @@ class Schedule:
 
     def last_before(self, now: datetime) -> datetime:
         """Return the latest moment until *now*, itself included, at which it is due."""
-        return window_of(now - self.at, self.every) + self.at
+        return window_of(now.astimezone(UTC) - self.at, self.every) + self.at
 
     def next_after(self, now: datetime) -> datetime:
         """Return the first moment later than *now* at which it is due."""
@@ -84,9 +84,11 @@ class JobRule:
 
 
 def window_of(moment: datetime, window: timedelta) -> datetime:
-    """Return the beginning of the window that a moment is in.
+    """Return the beginning of the window that a moment is in, in UTC.
 
     >>> window_of(datetime(2026, 3, 1, 14, 5, tzinfo=UTC), timedelta(hours=12)).hour
     12
     """
+    # With a zone of daylight saving, the clock on the wall would be reckoned with.
+    moment = moment.astimezone(UTC)
     return moment - (moment - _ORIGIN) % window

@@ -37,7 +37,10 @@ class RunLedger(Protocol):
         ...
 
     def beat(self, run: Run, *, lease: timedelta) -> bool:
-        """Prolong a claimed run from now on; False when it is somebody else's, or over."""
+        """Prolong a claimed run from now on; False when it is lost, or over.
+
+        It is lost to whoever claimed it later, and once a later run of its key is claimed.
+        """
         ...
 
     def finish(
@@ -67,5 +70,5 @@ class RunLedger(Protocol):
         ...
 
     def prune(self, *, retention: timedelta) -> int:
-        """Forget runs that were over so long ago; return how many."""
+        """Forget runs that were over, or left to nobody, so long ago; return how many."""
         ...

@@ -42,9 +42,10 @@ class MemoryRunLedger:
     def beat(self, run: Run, *, lease: timedelta) -> bool:
         with self._lock:
             kept = self._held(run)
-            if kept is not None:
-                self._keep(attrs.evolve(kept, lease_until=self.now() + lease))
-            return kept is not None
+            if kept is None or run.number < self._fences.newest(run.fence.job):
+                return False
+            self._keep(attrs.evolve(kept, lease_until=self.now() + lease))
+            return True
 
     def finish(
         self,
@@ -96,7 +97,7 @@ class MemoryRunLedger:
                 run
                 for runs in self._runs.values()
                 for run in runs.values()
-                if run.state.is_final and run.finished_at is not None and run.finished_at < before
+                if (run.lease_until or run.finished_at or run.due_at) < before
             ]
             for run in gone:
                 del self._runs[run.key][run.slot]

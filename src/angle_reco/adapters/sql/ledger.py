@@ -75,7 +75,14 @@ class SqlRunLedger:
         return self.database.write(unit)
 
     def beat(self, run: Run, *, lease: timedelta) -> bool:
-        return self._change_held(run, {"lease_until": self._from_now(lease)})
+        fences = self.tables.fences
+        newest = (
+            sa.select(fences.c.number)
+            .where(fences.c.job == run.fence.job)
+            .with_for_update()  # So nobody claims another of the key meanwhile.
+            .scalar_subquery()
+        )
+        return self._change_held(run, {"lease_until": self._from_now(lease)}, newest == run.number)
 
     def finish(
         self,
@@ -133,9 +140,8 @@ class SqlRunLedger:
 
     def prune(self, *, retention: timedelta) -> int:
         runs = self.tables.runs
-        over = sa.delete(runs).where(
-            runs.c.state.not_in(_OPEN), runs.c.finished_at < self._from_now(-retention)
-        )
+        last = sa.func.coalesce(runs.c.lease_until, runs.c.finished_at, runs.c.due_at)
+        over = sa.delete(runs).where(last < self._from_now(-retention))
 
         def unit(connection: sa.Connection) -> int:
             return connection.execute(over).rowcount
@@ -162,11 +168,13 @@ class SqlRunLedger:
     def _of_interest(self, wish: Wish, now: datetime) -> sa.Select[Any]:
         runs = self.tables.runs
         first = now if wish.slot is None else wish.slot
-        return sa.select(runs).where(
+        query = sa.select(runs).where(
             runs.c.job == wish.key.job,
             runs.c.arguments == wish.key.arguments,
             sa.or_(runs.c.state.in_(_OPEN), runs.c.slot >= first),
         )
+        # One that ends just now has ended first, or cannot any more (PostgreSQL).
+        return query.with_for_update()
 
     def _keep(self, connection: sa.Connection, run: Run) -> None:
         runs = self.tables.runs
@@ -179,7 +187,9 @@ class SqlRunLedger:
             )
         )
 
-    def _change_held(self, run: Run, changes: dict[str, Any]) -> bool:
+    def _change_held(
+        self, run: Run, changes: dict[str, Any], *conditions: sa.ColumnElement[bool]
+    ) -> bool:
         runs = self.tables.runs
         change = (
             sa.update(runs)
@@ -189,6 +199,7 @@ class SqlRunLedger:
                 runs.c.slot == run.slot,
                 runs.c.number == run.number,
                 runs.c.state == RunState.RUNNING.value,
+                *conditions,
             )
             .values(changes)
         )

@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
             "clock",
             "interest_store",
             "kernels",
+            "ledger",
             "list_store",
             "permissions",
             "recorder",
@@ -27,6 +28,10 @@ from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa:
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.interest_store import (  # noqa: E402 — see above
     InterestStoreContract,
+)
+from angle_reco.testing.contracts.ledger import (  # noqa: E402 — see above
+    RunLedgerContract,
+    TimedLedger,
 )
 from angle_reco.testing.contracts.list_store import (  # noqa: E402 — see above
     ListStoreContract,
@@ -54,6 +59,8 @@ __all__ = [
     "Make",
     "PermissionsContract",
     "RecordedActivity",
+    "RunLedgerContract",
     "Sample",
+    "TimedLedger",
     "UserQueriesContract",
 ]

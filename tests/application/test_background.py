@@ -1,0 +1,351 @@
+"""What a process does by itself: all that is due, each in its queue, and nothing twice."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from angle_reco import InvalidValueError, Settings, StorageUnavailableError
+from angle_reco.application.schedule import SCHEDULE
+from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.domain import ListKind, Queue, RunKey, RunRules, RunState, Trigger, wish_of
+from tests.application.shop import HOUR, NOW
+from tests.application.workers import Failing, Hands, Shop
+
+JOB = "refresh_user_interests"
+SIMILAR = "compute_item_similarities"
+MINUTE = timedelta(minutes=1)
+
+
+def at_work(shop: Shop) -> Hands:
+    """Start the jobs of a shop, by hand."""
+    hands = Hands()
+    shop.reco.start(hands)
+    return hands
+
+
+def states(shop: Shop) -> dict[str, RunState]:
+    return {name: run.state for name in JOB_NAMES if (run := shop.last(name)) is not None}
+
+
+class TestWork:
+    def test_all_that_is_due_goes_to_its_queue_once(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+
+        hands.wake()
+        hands.wake()
+
+        queues = [queue for queue, _ in hands.submitted]
+        assert queues == [Queue.RECOMMENDATIONS] * 3 + [Queue.RECOMMENDATIONS_SLOW]
+        assert states(shop) == {}
+
+    def test_it_is_done_and_not_submitted_again_in_its_window(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        hands.wake()
+        hands.work()
+        done = states(shop)
+
+        hands.wake()
+
+        assert done == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+        assert hands.submitted == []
+        assert shop.reco.system.stats().lists[ListKind.PERSONAL].owners == 3
+
+    def test_a_day_has_its_runs(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+
+        done = dict.fromkeys(JOB_NAMES, 0)
+        for _ in range(24 * 60):
+            hands.wake()
+            before = {name: shop.last(name) for name in JOB_NAMES}
+            hands.work()
+            for name in JOB_NAMES:
+                done[name] += shop.last(name) != before[name]
+            shop.clock.advance(MINUTE)
+
+        # Those that are not due at NOW have one more: the last that was missed before it.
+        assert done == {
+            JOB: 24,
+            "generate_popular_items": 25,
+            "generate_recommendations": 25,
+            SIMILAR: 2,
+        }
+
+    def test_runs_of_two_processes_are_one(self) -> None:
+        shop = Shop.of()
+        one, two = Hands(), Hands()
+        shop.reco.start(one)
+        other = attrs.evolve(shop, reco=type(shop.reco)(shop.ports, shop.settings))
+        other.reco.start(two)
+
+        for hands in (one, two):
+            hands.wake()
+        assert len(one.submitted) == len(two.submitted) == 4
+        for hands in (one, two):
+            hands.work()
+
+        assert {shop.last(job).attempt for job in JOB_NAMES} == {1}  # type: ignore[union-attr]  # each ran
+
+    def test_it_is_told_how_often_to_wake_and_how_many_work(self) -> None:
+        workers = dict.fromkeys(Queue, 2)
+        settings = Settings(runs=RunRules(poll=MINUTE), workers=workers)
+
+        hands = at_work(Shop.of(settings=settings))
+
+        assert (hands.every, hands.workers) == (MINUTE, workers)
+
+    def test_what_waits_is_done_and_what_others_left(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        hands.wake()
+        hands.work()
+        shop.reco.system.request_job(SIMILAR, item_id="art-01")
+        shop.clock.advance(HOUR)
+        wish = wish_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW + HOUR)
+        shop.ports.ledger.claim(wish, holder="gone", lease=MINUTE)
+        shop.clock.advance(2 * MINUTE)
+
+        hands.wake()
+        hands.work()
+
+        assert shop.open_runs() == []
+        assert shop.reco.system.find_similar_items("art-01") is not None
+        run = shop.last(JOB)
+        assert run is not None
+        assert (run.slot, run.attempt, run.state) == (NOW + HOUR, 2, RunState.SUCCEEDED)
+
+    def test_what_was_over_long_ago_is_forgotten(self) -> None:
+        shop = Shop.of()
+        shop.reco.system.run_job(JOB)
+        shop.clock.advance(timedelta(days=8))
+
+        at_work(shop).wake()
+
+        assert shop.last(JOB) is None
+
+    def test_a_database_that_does_not_answer_is_asked_again_at_the_next_wake_up(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = Shop.of(ledger=lambda ledger: Failing(ledger, "open", [StorageUnavailableError()]))
+        hands = at_work(shop)
+
+        hands.wake()
+        nothing = list(hands.submitted)
+        hands.wake()
+
+        assert nothing == []
+        assert len(hands.submitted) == 4
+        assert "not looked for jobs: error=StorageUnavailableError" in caplog.text
+
+    def test_a_run_that_could_not_be_claimed_comes_again(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = Shop.of(ledger=lambda ledger: Failing(ledger, "claim", [StorageUnavailableError()]))
+        hands = at_work(shop)
+        hands.wake()
+        hands.work()
+        missing = set(JOB_NAMES) - set(states(shop))
+
+        hands.wake()
+        hands.work()
+
+        assert missing == {JOB}
+        assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+        assert f"run not begun: job={JOB} error=StorageUnavailableError" in caplog.text
+
+    def test_a_job_that_fails_does_not_keep_the_others_from_running(self) -> None:
+        shop = Shop.of(users=lambda users: Failing(users, "active_since", [ValueError()]))
+        hands = at_work(shop)
+
+        hands.wake()
+        hands.work()
+
+        assert states(shop) == {
+            **dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED),
+            JOB: RunState.DUE,
+        }
+
+
+class TestStartAndStop:
+    def test_starting_again_does_nothing(self) -> None:
+        shop, second = Shop.of(), Hands()
+        first = at_work(shop)
+
+        shop.reco.start(second)
+
+        assert first.every is not None
+        assert second.every is None
+
+    def test_without_a_scheduler_the_host_schedules(self) -> None:
+        shop, hands = Shop.of(), Hands()
+
+        shop.reco.start(None)
+        shop.reco.start(hands)
+
+        assert hands.every is not None
+
+    def test_a_scheduler_may_wake_it_at_once(self) -> None:
+        shop, hands = Shop.of(), Hands(wakes_at_once=True)
+
+        shop.reco.start(hands)
+
+        assert len(hands.submitted) == 4
+
+    def test_a_scheduler_that_cannot_start_leaves_nothing_behind(self) -> None:
+        shop = Shop.of()
+
+        with pytest.raises(RuntimeError, match="no threads"):
+            shop.reco.start(_Unable())
+
+        assert len(woken(at_work(shop)).submitted) == 4
+
+    @pytest.mark.parametrize("is_in_time", [True, False])
+    def test_stopping_says_whether_all_was_over_in_time(self, is_in_time: bool) -> None:
+        shop, hands = Shop.of(), Hands(is_in_time=is_in_time)
+        shop.reco.start(hands)
+
+        assert shop.reco.stop(3 * MINUTE) is is_in_time
+        assert hands.stopped == [3 * MINUTE]
+        assert shop.reco.stop() is True
+        assert hands.stopped == [3 * MINUTE]
+
+    def test_nothing_is_submitted_after_a_stop(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        shop.reco.stop()
+
+        hands.wake()
+
+        assert hands.submitted == []
+
+    def test_it_can_be_started_again(self) -> None:
+        shop = Shop.of()
+        woken(at_work(shop))
+        shop.reco.stop()
+
+        hands = woken(at_work(shop))
+        hands.work()
+
+        assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+
+    def test_a_job_that_runs_stops_at_its_next_step_and_comes_again(self) -> None:
+        shop = Shop.of(users=Stopping)
+        hands = at_work(shop)
+        shop.ports.users.stop = shop.reco.stop  # type: ignore[attr-defined]  # it is a Stopping
+        hands.wake()
+
+        hands.work()
+
+        assert states(shop)[JOB] is RunState.DUE
+        run = shop.last(JOB)
+        assert run is not None
+        assert (run.due_at, run.error) == (NOW, "RunStoppedError")
+        assert shop.events == []
+        shop.ports.users.stop = bool  # type: ignore[attr-defined]  # it is a Stopping
+        woken(at_work(shop)).work()
+        assert states(shop)[JOB] is RunState.SUCCEEDED
+
+    def test_closing_stops_too(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+
+        with shop.reco:
+            pass
+
+        assert len(hands.stopped) == 1
+
+    def test_the_past_has_no_schedule(self) -> None:
+        shop, hands = Shop.of(), Hands()
+
+        with pytest.raises(InvalidValueError, match=r"as_of is .*the past has no schedule"):
+            shop.reco.as_of_moment(NOW).start(hands)
+
+        assert hands.every is None
+
+
+class Stopping:
+    """Users of whom nobody is told before the process is stopped."""
+
+    def __init__(self, users: object) -> None:
+        self._users = users
+        self.stop: Callable[[], bool] = bool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._users, name)
+
+    def active_since(self, *args: Any, **named: Any) -> Any:
+        """Return them, and stop."""
+        self.stop()
+        return self._users.active_since(*args, **named)  # type: ignore[attr-defined]  # they are
+
+
+class _Unable(Hands):
+    def start(self, *_: object, **__: object) -> None:
+        raise RuntimeError("no threads")
+
+
+def woken(hands: Hands) -> Hands:
+    """Wake a process up."""
+    hands.wake()
+    return hands
+
+
+FORKING = """
+import logging, os, sys, time
+from datetime import timedelta
+import attrs
+from angle_reco import Recommender, Settings
+from angle_reco.application import SCHEDULE
+from angle_reco.domain import RunRules
+
+# On a busy machine it says that a wake-up was left out.
+logging.getLogger("apscheduler").setLevel(logging.ERROR)
+JOB = "generate_popular_items"
+rule = attrs.evolve(SCHEDULE[JOB], request_window=timedelta(seconds=1))
+runs = RunRules(poll=timedelta(milliseconds=200))
+reco = Recommender.in_memory(settings=Settings(schedule={JOB: rule}, runs=runs, pace=1.0))
+
+def does_as_asked():
+    reco.start()
+    reco.start()
+    asked_at = reco.ports.ledger.now()
+    reco.system.request_job(JOB)
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        last = reco.system.stats().jobs[JOB].last
+        if last and last.trigger == "request" and last.started_at >= asked_at and last.outcome:
+            return True
+        time.sleep(0.02)
+    return False
+
+if IS_STARTED and not does_as_asked():
+    sys.exit(2)
+child = os.fork()
+if child == 0:
+    is_idle = reco.stop()
+    os._exit(0 if is_idle and does_as_asked() and reco.stop() else 3)
+_, status = os.waitpid(child, 0)
+if status:
+    sys.exit(os.waitstatus_to_exitcode(status))
+sys.exit(0 if does_as_asked() and reco.stop() else 4)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("is_started_before", [False, True])
+def test_a_process_that_forked_off_runs_jobs_when_it_starts_them(is_started_before: bool) -> None:
+    script = FORKING.replace("IS_STARTED", str(is_started_before))
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=90, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
