@@ -16,7 +16,7 @@ from angle_reco.adapters.sql import HostSchema, Storage, open_engine
 from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
-from angle_reco.testing.contracts import RecordedActivity
+from angle_reco.testing.contracts import ErasableStores, RecordedActivity
 
 TEXTS = IdKinds()
 PRICES = PriceScale()
@@ -45,6 +45,18 @@ def recorded_on(storage: Storage) -> RecordedActivity:
     ports = ports_on(storage)
     assert ports.recorder is not None
     return RecordedActivity(recorder=ports.recorder, queries=ports.activity)
+
+
+def erasable_on(storage: Storage) -> ErasableStores:
+    """Return the stores that share the erasure of a storage."""
+    ports = ports_on(storage)
+    return ErasableStores(
+        interests=ports.interests,
+        lists=ports.lists,
+        users=ports.users,
+        erasure=ports.erasure,
+        beside=storage.host is not None,
+    )
 
 
 def fill(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
 from angle_reco.adapters.sql import Storage, Tables, file_of, open_engine
+from angle_reco.adapters.sql.migrations import HEAD
 from angle_reco.application.computing import popular_owner
 from angle_reco.bootstrap import Ports
 from angle_reco.domain import (
@@ -55,6 +56,8 @@ from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
+    ErasableStores,
+    ErasureContract,
     InterestStoreContract,
     ListStoreContract,
     Make,
@@ -65,6 +68,7 @@ from angle_reco.testing.contracts import (
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
 from tests.adapters.databases import (
     engine_of_a_full_disk,
+    erasable_on,
     everything_in,
     fill,
     fill_mirrored,
@@ -193,6 +197,16 @@ class TestSqliteListStore(ListStoreContract):
         return database.ports.lists
 
 
+class TestSqliteErasure(ErasureContract):
+    @pytest.fixture
+    def make(self, database: Database) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            database.fill(**rows)
+            return erasable_on(database.storage)
+
+        return make
+
+
 @pytest.fixture
 def host(database: Database) -> Storage:
     """Return the same tables, those of the marketplace as ones of a host's."""
@@ -233,6 +247,16 @@ class TestSqliteCatalogOfAHost(CatalogQueriesContract):
         def make(**rows: Any) -> CatalogQueries:
             fill_mirrored(host, **rows)
             return ports_on(host).catalog
+
+        return make
+
+
+class TestSqliteErasureBesideAHost(ErasureContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            fill_mirrored(host, **rows)
+            return erasable_on(host)
 
         return make
 
@@ -402,10 +426,10 @@ class TestMigrations:
         storage = storage_on(new_engine)
         ours = [storage.tables.own, storage.tables.reference, storage.tables.version.metadata]
 
-        assert storage.revisions() == (None, "0001")
+        assert storage.revisions() == (None, HEAD)
         assert [storage.migrate_up() for _ in range(2)] == [True, False]
 
-        assert storage.revisions() == ("0001", "0001")
+        assert storage.revisions() == (HEAD, HEAD)
         storage.check()
         assert set(sa.inspect(new_engine).get_table_names()) == {
             name for metadata in ours for name in metadata.tables
@@ -434,7 +458,7 @@ class TestMigrations:
     def test_looking_for_the_schema_makes_no_file(self, new_engine: sa.Engine) -> None:
         storage = storage_on(new_engine)
 
-        assert storage.revisions() == (None, "0001")
+        assert storage.revisions() == (None, HEAD)
         assert storage.migrate_down() is False
         assert not file_of(new_engine).exists()
 
@@ -444,7 +468,7 @@ class TestMigrations:
         found = database.on(engine).revisions()
 
         engine.dispose()
-        assert found == ("0001", "0001")
+        assert found == (HEAD, HEAD)
 
     def test_without_tables_the_error_says_how_to_create_them(self, new_engine: sa.Engine) -> None:
         with pytest.raises(SchemaError, match=r"new\.db .*migrate up"):
@@ -491,7 +515,7 @@ class TestMigrations:
             with pytest.raises(SchemaError, match=r"text of items .* settings say .* int of"):
                 use()
 
-        assert database.storage.revisions() == ("0001", "0001")
+        assert database.storage.revisions() == (HEAD, HEAD)
 
     def test_a_later_version_is_refused(self, database: Database) -> None:
         with database.engine.begin() as connection:
