@@ -1,13 +1,16 @@
-"""What all tests share: how hypothesis looks for counterexamples, and a PostgreSQL server."""
+"""What all tests share: how hypothesis looks for counterexamples, a PostgreSQL server, and
+that nothing personal is logged."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.log_lines import breaks_rule, listening
 from tests.postgres import NoPostgresError, new_database, shared_server
 
 # Shared machines are slow now and then: a deadline would fail tests that are right.
@@ -20,6 +23,8 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+_broken_rules: list[str] = []
 
 _SERVER = pytest.StashKey[str | None]()
 
@@ -57,3 +62,27 @@ def postgres_url(pytestconfig: pytest.Config) -> Iterator[str]:
         except NoPostgresError as missing:
             pytest.fail(str(missing), pytrace=False)
         yield running.enter_context(new_database(url))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_log_line() -> Iterator[None]:
+    """Look at every line that is logged, at every level, whatever a test listens to."""
+
+    def look(record: logging.LogRecord) -> None:
+        if broken := breaks_rule(record):
+            _broken_rules.append(broken)
+
+    with listening(look):
+        yield
+    assert _broken_rules == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test while which something was logged that must not be."""
+    result = yield
+    broken = sorted(set(_broken_rules))
+    _broken_rules.clear()
+    if broken:
+        pytest.fail("the log said: " + "; ".join(broken), pytrace=False)
+    return result

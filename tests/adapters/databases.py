@@ -18,7 +18,7 @@ from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
-from angle_reco.testing.contracts import RecordedActivity, TimedLedger
+from angle_reco.testing.contracts import ErasableStores, RecordedActivity, TimedLedger
 from angle_reco.testing.contracts.samples import NOW
 
 TEXTS = IdKinds()
@@ -72,6 +72,18 @@ def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
         store=ports_on(storage).interests,
     )
     metadata.drop_all(engine)
+
+
+def erasable_on(storage: Storage) -> ErasableStores:
+    """Return the stores that share the erasure of a storage."""
+    ports = ports_on(storage)
+    return ErasableStores(
+        interests=ports.interests,
+        lists=ports.lists,
+        users=ports.users,
+        erasure=ports.erasure,
+        beside=storage.host is not None,
+    )
 
 
 def fill(

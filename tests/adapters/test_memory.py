@@ -39,6 +39,8 @@ from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
+    ErasableStores,
+    ErasureContract,
     InterestStoreContract,
     ListStoreContract,
     Make,
@@ -100,6 +102,22 @@ class TestMemoryRunLedger(RunLedgerContract):
             advance=clock.advance,
             store=MemoryInterestStore(fences),
         )
+
+
+class TestMemoryErasure(ErasureContract):
+    @pytest.fixture
+    def make(self, sample: Sample) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            ports = memory_ports(MemoryMarketplace(ids=sample.ids, **rows))
+            return ErasableStores(
+                interests=ports.interests,
+                lists=ports.lists,
+                users=ports.users,
+                erasure=ports.erasure,
+                beside=False,
+            )
+
+        return make
 
 
 def test_a_run_that_lost_its_place_may_write_neither_interests_nor_lists() -> None:

@@ -19,6 +19,8 @@ from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
+    ErasableStores,
+    ErasureContract,
     InterestStoreContract,
     ListStoreContract,
     Make,
@@ -30,6 +32,7 @@ from angle_reco.testing.contracts import (
 )
 from tests.adapters.databases import (
     emptied,
+    erasable_on,
     fill,
     fill_mirrored,
     mirrored,
@@ -109,6 +112,16 @@ class TestPostgresRunLedger(RunLedgerContract):
             yield timed
 
 
+class TestPostgresErasure(ErasureContract):
+    @pytest.fixture
+    def make(self, storage: Storage) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            fill(storage, **rows)
+            return erasable_on(storage)
+
+        return make
+
+
 @pytest.fixture(scope="session")
 def hosts(postgres_storages: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
     """Return the same tables, those of the marketplace as ones of a host's."""
@@ -155,5 +168,15 @@ class TestPostgresCatalogOfAHost(CatalogQueriesContract):
         def make(**rows: Any) -> CatalogQueries:
             fill_mirrored(host, **rows)
             return ports_on(host).catalog
+
+        return make
+
+
+class TestPostgresErasureBesideAHost(ErasureContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            fill_mirrored(host, **rows)
+            return erasable_on(host)
 
         return make

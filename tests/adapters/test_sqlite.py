@@ -56,6 +56,8 @@ from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
+    ErasableStores,
+    ErasureContract,
     InterestStoreContract,
     ListStoreContract,
     Make,
@@ -68,6 +70,7 @@ from angle_reco.testing.contracts import (
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
 from tests.adapters.databases import (
     engine_of_a_full_disk,
+    erasable_on,
     everything_in,
     fill,
     fill_mirrored,
@@ -204,6 +207,16 @@ class TestSqliteRunLedger(RunLedgerContract):
             yield timed
 
 
+class TestSqliteErasure(ErasureContract):
+    @pytest.fixture
+    def make(self, database: Database) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            database.fill(**rows)
+            return erasable_on(database.storage)
+
+        return make
+
+
 @pytest.fixture
 def host(database: Database) -> Storage:
     """Return the same tables, those of the marketplace as ones of a host's."""
@@ -244,6 +257,16 @@ class TestSqliteCatalogOfAHost(CatalogQueriesContract):
         def make(**rows: Any) -> CatalogQueries:
             fill_mirrored(host, **rows)
             return ports_on(host).catalog
+
+        return make
+
+
+class TestSqliteErasureBesideAHost(ErasureContract):
+    @pytest.fixture
+    def make(self, host: Storage) -> Make[ErasableStores]:
+        def make(**rows: Any) -> ErasableStores:
+            fill_mirrored(host, **rows)
+            return erasable_on(host)
 
         return make
 

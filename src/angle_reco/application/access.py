@@ -55,7 +55,7 @@ class Access:
         with deadline(self.deadline.total_seconds()):
             try:
                 is_held = self.permissions.holds(user_id, name)
-            except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
+            except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever the host's own code raises
                 # The class alone: the text may name the user.
                 _log.warning(
                     "permission not looked up: permission=%s error=%s", name, type(error).__name__

@@ -109,8 +109,9 @@ class WriteByHand:
             nonlocal was_there
             others = _others(kept, category_id)
             was_there = len(others) < len(kept.interests)
-            removed = (*kept.removed, category_id) if was_there else kept.removed
-            return attrs.evolve(kept, interests=others, removed=removed)
+            if not was_there:
+                return kept
+            return attrs.evolve(kept, interests=others, removed=(*kept.removed, category_id))
 
         self._edit_interests(user_id, change)
         return was_there
@@ -234,16 +235,22 @@ class WriteByHand:
     def _edit_list(
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
-        def usable(kept: StoredList | None) -> StoredList:
-            if kept is None or self.answering.freshness(kind, kept) is None:
+        def usable(kept: StoredList | None) -> StoredList | None:
+            return None if self.answering.freshness(kind, kept) is None else kept
+
+        def change_usable(kept: StoredList | None) -> StoredList:
+            found = usable(kept)
+            if found is None:
                 raise _NothingToEdit
-            return kept
+            return change(found)
 
         try:
-            self.lists.edit(kind, owner, lambda kept: change(usable(kept)))
+            self.lists.edit(kind, owner, change_usable)
         except _NothingToEdit:
             computed = self._computed_list(kind, owner)
-            self.lists.edit(kind, owner, lambda _: change(computed))
+            if change(computed) is not computed:
+                # Or what somebody has stored meanwhile.
+                self.lists.edit(kind, owner, lambda kept: change(usable(kept) or computed))
 
     def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
         computing = self.answering.computing
@@ -258,13 +265,17 @@ class WriteByHand:
     def _edit_interests(
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
     ) -> None:
-        def usable(kept: StoredInterests | None) -> StoredInterests:
-            if kept is None or not self.answering.may_use_interests(kept):
+        def usable(kept: StoredInterests | None) -> StoredInterests | None:
+            return kept if self.answering.may_use_interests(kept) else None
+
+        def change_usable(kept: StoredInterests | None) -> StoredInterests:
+            found = usable(kept)
+            if found is None:
                 raise _NothingToEdit
-            return kept
+            return change(found)
 
         try:
-            self.interests.edit(user_id, lambda kept: change(usable(kept)))
+            self.interests.edit(user_id, change_usable)
         except _NothingToEdit:
             computing, now = self.answering.computing, self.answering.clock.now()
             users = IdColumn.of(self.answering.ids.user, [user_id])
@@ -273,7 +284,9 @@ class WriteByHand:
                 recipe=computing.recipes.interests,
                 computed_at=now,
             )
-            self.interests.edit(user_id, lambda _: change(computed))
+            if change(computed) is not computed:
+                # Or what somebody has stored meanwhile.
+                self.interests.edit(user_id, lambda kept: change(usable(kept) or computed))
 
 
 class _NothingToEdit(Exception):  # noqa: N818 — no error: the next answer would be computed

@@ -21,6 +21,7 @@ LARGEST_FACTOR = 1_000
 
 _LARGEST = 2**63 - 1
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+_ROUNDED = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
 _MILLIONTH = Decimal("0.000001")
 
 
@@ -68,7 +69,7 @@ def to_score(value: object, what: str) -> Millionths:
         try:
             number = Decimal(str(value) if isinstance(value, float) else value)
             if 0 <= number <= 1:
-                return int((number * ONE).to_integral_value(ROUND_HALF_UP))
+                return int(_ROUNDED.scaleb(_ROUNDED.quantize(number, _MILLIONTH), 6))
         except InvalidOperation:
             pass  # a NaN that signals
     raise InvalidValueError(what, value, "a number from 0 to 1")

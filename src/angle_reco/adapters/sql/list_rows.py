@@ -228,8 +228,8 @@ def write_one(
     }
     row: dict[str, Any] = dict(arrays)
     if is_sqlite:
-        row = {name: _json(values) for name, values in arrays.items()}
-        row["items"] = json_ids(IdColumn.of(item_kind, arrays["items"]))
+        row["items"] = json_ids(IdColumn.of(item_kind, arrays.pop("items")))
+        row |= {name: _json(values) for name, values in arrays.items()}
     if not stored.edited:
         row["by_hand"] = None
     row |= {

@@ -70,17 +70,24 @@ def add_permissions(op: "Operations", permissions: PermissionTable) -> None:
 
     *op* is Alembic's.
     """
+    context = op.get_context()
     for name in _NAMES:
-        op.execute(_insertion(permissions, name, op.get_context().dialect.name))
+        insertion = _insertion(permissions, name, context.dialect.name)
+        if context.as_sql:
+            _write(op, _written(insertion, context.dialect.name))
+        else:
+            op.execute(insertion)
 
 
 def drop_permissions(op: "Operations", permissions: PermissionTable) -> None:
     """Delete our permissions, but none that somebody holds or another table refers to."""
     context = op.get_context()
     for name in _NAMES:
-        if context.dialect.name == "postgresql":
+        if context.as_sql:
+            _write(op, _removal_script(permissions, name, context.dialect.name))
+        elif context.dialect.name == "postgresql":
             op.execute(_as_text(_removal_on_postgres(permissions, name)))
-        elif context.as_sql or not _is_referred_to(op.get_bind(), permissions, name):
+        elif not _is_referred_to(op.get_bind(), permissions, name):
             op.execute(_removal(permissions, name, context.dialect.name))
 
 
@@ -122,30 +129,17 @@ def permission_statements(dialect: str, tables: Tables, permissions: PermissionT
     """Return the statements of `insert_where_missing`, for a script.
 
     Raises:
-        SchemaError: A value cannot be written out.
+        SchemaError: A value cannot be written into one.
     """
-    try:
-        return [
-            _written(statement, dialect) for statement in _insertions(tables, permissions, dialect)
-        ]
-    except CompileError as error:
-        raise SchemaError(
-            f"the values of PermissionTable cannot be written into a script ({error}): give"
-            " them as SQLAlchemy expressions, or migrate without --sql"
-        ) from error
+    return [_written(statement, dialect) for statement in _insertions(tables, permissions, dialect)]
 
 
 def permission_removals(dialect: str, tables: Tables, permissions: PermissionTable) -> list[str]:
     """Return the statements of `delete_what_was_inserted`, for a script."""
-    statements = []
-    for name in _NAMES:
-        was_inserted = _was_inserted(tables, permissions, name)
-        statements.append(
-            _removal_on_postgres(permissions, name, was_inserted)
-            if dialect == "postgresql"
-            else _BY_HAND + _written(_removal(permissions, name, dialect, was_inserted), dialect)
-        )
-    return statements
+    return [
+        _removal_script(permissions, name, dialect, _was_inserted(tables, permissions, name))
+        for name in _NAMES
+    ]
 
 
 def _insertions(tables: Tables, permissions: PermissionTable, dialect: str) -> Iterator[sa.Insert]:
@@ -184,6 +178,14 @@ def _removal(
     is_row = _is_exactly(permissions.table.c[permissions.name], name, dialect)
     is_held = _is_held(permissions, name, dialect)
     return sa.delete(permissions.table).where(is_row, ~is_held, *conditions)
+
+
+def _removal_script(
+    permissions: PermissionTable, name: str, dialect: str, *conditions: sa.ColumnElement[bool]
+) -> str:
+    if dialect == "postgresql":
+        return _removal_on_postgres(permissions, name, *conditions)
+    return _BY_HAND + _written(_removal(permissions, name, dialect, *conditions), dialect)
 
 
 def _removal_on_postgres(
@@ -293,7 +295,20 @@ def _require_table(connection: sa.Connection, permissions: PermissionTable) -> N
 def _written(statement: sa.ClauseElement, dialect: str) -> str:
     """Return a statement with its values in it."""
     of = dialect_named(dialect)
-    return str(statement.compile(dialect=of, compile_kwargs={"literal_binds": True}))
+    # Before SQLAlchemy 2.1 a dialect doubles backslashes until it has asked a server.
+    vars(of).update(_backslash_escapes=False)
+    try:
+        return str(statement.compile(dialect=of, compile_kwargs={"literal_binds": True}))
+    except CompileError as error:
+        raise SchemaError(
+            f"PermissionTable has a value that cannot be written into a statement ({error}):"
+            " give a SQLAlchemy expression in its place"
+        ) from error
+
+
+def _write(op: "Operations", statement: str) -> None:
+    # As it is: what Alembic compiles may have each % twice.
+    op.get_context().impl.static_output(f"{statement};")
 
 
 def _as_text(statement: str) -> sa.TextClause:

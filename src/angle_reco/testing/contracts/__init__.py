@@ -10,6 +10,7 @@ pytest.register_assert_rewrite(
             "activity",
             "catalog",
             "clock",
+            "erasure",
             "interest_store",
             "kernels",
             "ledger",
@@ -26,6 +27,10 @@ from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
 )
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
+    ErasableStores,
+    ErasureContract,
+)
 from angle_reco.testing.contracts.interest_store import (  # noqa: E402 — see above
     InterestStoreContract,
 )
@@ -53,6 +58,8 @@ __all__ = [
     "ActivityRecorderContract",
     "CatalogQueriesContract",
     "ClockContract",
+    "ErasableStores",
+    "ErasureContract",
     "Grants",
     "InterestStoreContract",
     "ListStoreContract",

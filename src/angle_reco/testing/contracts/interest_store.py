@@ -1,6 +1,7 @@
 """What every `InterestStore` promises."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 from angle_reco.domain import (
     SCORE_TOLERANCE,
+    CategoryId,
     Fence,
     FencedOffError,
     UserId,
     UserInterest,
 )
-from angle_reco.ports import InterestStore, StoreTotals, Written
+from angle_reco.ports import InterestStore, StoredInterests, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,
@@ -415,6 +417,194 @@ class InterestStoreContract(EveryIdKind):
         ]
 
         assert written == [Written(1, 0)] * len(fences)
+
+    def test_what_is_written_by_hand_is_read_again_with_its_mark(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        computed, other = interest(sample, category=0), interest(sample, user=1)
+        write(store, sample, [computed, other])
+        by_hand = UserInterest(
+            user_id=sample.users[0],
+            category_id=sample.categories[1],
+            score=999_999,
+            strength=0,
+            interaction_count=2**63 - 1,
+            last_interaction_at=NOW - TICK,
+            by_hand=True,
+        )
+
+        store.edit(sample.users[0], lambda kept: edited(kept, by_hand, computed))
+
+        kept, others = (store.of(user) for user in sample.users[:2])
+        assert kept is not None
+        assert kept.interests == (by_hand, computed)
+        assert (kept.recipe, kept.computed_at, kept.removed) == ("", NOW, ())
+        assert others is not None
+        assert others.interests == (other,)
+
+    def test_what_was_removed_by_hand_is_remembered(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        interests = [interest(sample, category=place) for place in range(3)]
+        write(store, sample, interests)
+        gone = tuple(one.category_id for one in interests[1:])
+
+        store.edit(sample.users[0], lambda kept: edited(kept, interests[0], removed=gone))
+        some = store.of(sample.users[0])
+        store.edit(sample.users[0], lambda kept: edited(kept, removed=sample.categories[:3]))
+        none = store.of(sample.users[0])
+
+        assert some is not None
+        assert (some.interests, some.removed) == ((interests[0],), gone)
+        assert none is not None
+        assert (none.interests, none.removed) == ((), tuple(sample.categories[:3]))
+        assert none.computed_at == NOW
+
+    def test_who_is_edited_to_have_nothing_has_nothing_kept(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample)])
+
+        store.edit(sample.users[0], edited)
+
+        assert store.of(sample.users[0]) is None
+        assert store.totals().rows == 0
+
+    def test_where_nothing_is_kept_an_edit_begins_with_none(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        seen: list[StoredInterests | None] = []
+        begun = StoredInterests(
+            interests=(attrs.evolve(interest(sample), by_hand=True),),
+            recipe="ours",
+            computed_at=NOW - DAY,
+        )
+
+        def change(kept: StoredInterests | None) -> StoredInterests:
+            seen.append(kept)
+            return begun
+
+        store.edit(sample.users[0], change)
+
+        assert seen == [None]
+        assert store.of(sample.users[0]) == begun
+
+    def test_an_edit_sees_all_that_is_kept(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample, category=place) for place in range(3)])
+        store.retain(sample.user_column(sample.users), started_at=NOW + HOUR)
+        store.edit(
+            sample.users[0],
+            lambda kept: edited(kept, *_of(kept)[:2], removed=sample.categories[2:3]),
+        )
+        seen: list[StoredInterests | None] = []
+
+        def look(kept: StoredInterests | None) -> StoredInterests:
+            seen.append(kept)
+            assert kept is not None
+            return kept
+
+        store.edit(sample.users[0], look)
+
+        assert seen == [store.of(sample.users[0])]
+        assert seen[0] is not None
+        assert (seen[0].covered_at, seen[0].removed) == (NOW + HOUR, tuple(sample.categories[2:3]))
+
+    def test_an_edit_that_returns_what_it_was_given_changes_nothing(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        one = interest(sample)
+        write(store, sample, [one])
+        before = store.of(sample.users[0]), store.totals()
+
+        def leave(kept: StoredInterests | None) -> StoredInterests:
+            assert kept is not None
+            return kept
+
+        store.edit(sample.users[0], leave)
+
+        assert (store.of(sample.users[0]), store.totals()) == before
+        assert write(store, sample, [one]) == Written(0, 1)
+
+    def test_an_edit_that_raises_changes_nothing(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        write(store, sample, [interest(sample)])
+        before = store.of(sample.users[0]), store.totals()
+
+        def fail(kept: StoredInterests | None) -> StoredInterests:
+            raise LookupError("not this one")
+
+        for user in (sample.users[0], sample.unknown_user):
+            with pytest.raises(LookupError, match="not this one"):
+                store.edit(user, fail)
+
+        assert (store.of(sample.users[0]), store.totals()) == before
+        assert store.of(sample.unknown_user) is None
+        # Nobody waits for it any more.
+        store.edit(sample.users[0], lambda kept: edited(kept, interest(sample, score=7)))
+        assert [one.score for one in _of(store.of(sample.users[0]))] == [7]
+
+    def test_the_next_write_replaces_what_was_written_by_hand_even_by_the_same(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        computed = [interest(sample, category=place, score=900 - place) for place in range(3)]
+        write(store, sample, computed)
+        by_hand = attrs.evolve(computed[1], by_hand=True)
+        store.edit(sample.users[0], lambda kept: edited(kept, computed[0], by_hand, computed[2]))
+
+        written = [write(store, sample, computed, at=NOW + HOUR) for _ in range(2)]
+
+        kept = store.of(sample.users[0])
+        assert written == [Written(1, 2), Written(0, 3)]
+        assert kept is not None
+        assert list(kept.interests) == computed
+        assert kept.computed_at == NOW + HOUR
+
+    @pytest.mark.parametrize("is_computed", [True, False])
+    def test_the_next_write_decides_anew_about_what_was_removed_by_hand(
+        self, store: InterestStore, sample: Sample, is_computed: bool
+    ) -> None:
+        stays, gone = interest(sample, category=0), interest(sample, category=1, score=0)
+        removed = attrs.evolve(gone, strength=0, interaction_count=0)
+        write(store, sample, [stays, removed])
+        store.edit(sample.users[0], lambda kept: edited(kept, stays, removed=[removed.category_id]))
+        computed = [stays, removed] if is_computed else [stays]
+
+        written = [write(store, sample, computed, at=NOW + HOUR) for _ in range(2)]
+
+        kept = store.of(sample.users[0])
+        assert written == [Written(1, 1), Written(0, len(computed))]
+        assert kept is not None
+        assert (list(kept.interests), kept.removed) == (computed, ())
+
+    def test_of_many_who_edit_one_user_none_is_lost(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        threads, each = 4, 3
+
+        def work(place: int) -> None:
+            for category in range(place * each, (place + 1) * each):
+                one = attrs.evolve(interest(sample, category=category), by_hand=True)
+                store.edit(sample.users[0], lambda kept, one=one: edited(kept, *_of(kept), one))  # type: ignore[misc]  # a default binds it
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+
+        assert {one.category_id for one in _of(store.of(sample.users[0]))} == set(
+            sample.categories[: threads * each]
+        )
+
+
+def edited(
+    kept: StoredInterests | None, *interests: UserInterest, removed: Sequence[CategoryId] = ()
+) -> StoredInterests:
+    """Return what is kept with exactly these interests, and these removed."""
+    kept = kept or StoredInterests(interests=(), recipe="", computed_at=NOW)
+    return attrs.evolve(kept, interests=interests, removed=tuple(removed))
+
+
+def _of(kept: StoredInterests | None) -> tuple[UserInterest, ...]:
+    return () if kept is None else kept.interests
 
 
 def interest(

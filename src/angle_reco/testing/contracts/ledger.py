@@ -534,17 +534,20 @@ class RunLedgerContract:
         assert ledger.claim(wish(slot=late.slot), holder="x", lease=LEASE).answer is Answer.DONE
         assert ledger.prune(retention=DAY) == 0
 
-    def test_what_is_not_over_is_never_forgotten(self, timed: TimedLedger) -> None:
+    def test_what_nobody_came_for_is_kept_as_long(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         ledger.claim(request(key=RunKey("waits")), holder="ann", lease=LEASE)
         claimed(ledger, key=RunKey("held"))
         ledger.finish(claimed(ledger), error="E", retry_after=MINUTE)
         before = runs_in(ledger)
-        timed.advance(9_999 * DAY)
+        timed.advance(DAY)
 
-        assert ledger.prune(retention=TICK) == 0
+        assert ledger.prune(retention=DAY) == 0
         assert len(before) == 3
         assert runs_in(ledger) == before
+        timed.advance(HOUR)
+        assert ledger.prune(retention=DAY) == 3
+        assert runs_in(ledger) == []
 
     def test_numbers_grow_also_when_all_is_forgotten(self, timed: TimedLedger) -> None:
         earlier = over(timed.ledger, wish())

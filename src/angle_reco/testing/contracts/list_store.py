@@ -1,5 +1,6 @@
 """What every `ListStore` promises."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from angle_reco.domain import (
     Recipe,
     Source,
     StoredLine,
+    StoredList,
 )
 from angle_reco.ports import ListStore, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
@@ -499,6 +501,180 @@ class ListStoreContract(EveryIdKind):
         ]
 
         assert written == [Written(1, 0)] * len(fences)
+
+    def test_what_is_written_by_hand_is_read_again_with_its_mark(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner, other = sample.owners(kind)[:2]
+        computed = line(sample, item=1)
+        by_hand = line_by_hand(sample, 0, score=1_000_000)
+        store.write(kind, sample.lists(kind, {owner: [computed], other: [computed]}))
+
+        store.edit(kind, owner, lambda kept: edited(kept, by_hand, computed))
+
+        found = store.read(kind, [owner, other])
+        assert found[owner].lines == (by_hand, computed)
+        assert (found[owner].edited, found[owner].is_complete) == (True, True)
+        assert (found[owner].recipe, found[owner].computed_at) == (RECIPE, NOW)
+        assert (found[other].lines, found[other].edited) == ((computed,), False)
+        assert (store.totals(kind).owners, store.totals(kind).rows) == (2, 3)
+
+    def test_a_list_may_be_edited_to_be_shorter_or_empty(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        lines = [line(sample, item=place) for place in range(3)]
+        store.write(kind, sample.lists(kind, {owner: lines}))
+
+        for left in (lines[:1], []):
+            store.edit(kind, owner, lambda kept, left=left: edited(kept, *left))  # type: ignore[misc]  # a default binds it
+
+            kept = store.read(kind, [owner])[owner]
+            assert (list(kept.lines), kept.edited) == (left, True)
+
+    def test_where_there_is_no_list_an_edit_begins_with_none(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner, other = sample.owners(kind)[:2]
+        seen: list[StoredList | None] = []
+        begun = StoredList(lines=(line(sample),), recipe=RECIPE, computed_at=NOW, edited=True)
+        computed = attrs.evolve(begun, edited=False)
+
+        def change(kept: StoredList | None) -> StoredList:
+            seen.append(kept)
+            return begun
+
+        store.edit(kind, owner, change)
+        store.edit(kind, other, lambda _: computed)
+
+        assert seen == [None]
+        assert dict(store.read(kind, [owner, other])) == {owner: begun, other: computed}
+
+    def test_an_edit_sees_the_list_as_it_is_read(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        store.write(kind, sample.lists(kind, {owner: [line(sample), line(sample, item=1)]}))
+        store.retain(kind, sample.owner_column(kind, [owner]), started_at=NOW + HOUR)
+        store.edit(
+            kind, owner, lambda kept: edited(kept, line_by_hand(sample, 2), line(sample, item=1))
+        )
+        seen: list[StoredList | None] = []
+
+        def look(kept: StoredList | None) -> StoredList:
+            seen.append(kept)
+            assert kept is not None
+            return kept
+
+        store.edit(kind, owner, look)
+
+        assert seen == [store.read(kind, [owner])[owner]]
+        assert seen[0] is not None
+        assert seen[0].covered_at == NOW + HOUR
+
+    def test_an_edit_that_returns_what_it_was_given_changes_nothing(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        several = sample.lists(kind, {owner: [line(sample)]})
+        store.write(kind, several)
+        before = dict(store.read(kind, [owner])), store.totals(kind)
+
+        def leave(kept: StoredList | None) -> StoredList:
+            assert kept is not None
+            return kept
+
+        store.edit(kind, owner, leave)
+
+        assert (dict(store.read(kind, [owner])), store.totals(kind)) == before
+        assert store.write(kind, several) == Written(0, 1)
+
+    def test_an_edit_that_raises_changes_nothing(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner, missing = sample.owners(kind)[:2]
+        store.write(kind, sample.lists(kind, {owner: [line(sample)]}))
+        before = dict(store.read(kind, [owner, missing])), store.totals(kind)
+
+        def fail(kept: StoredList | None) -> StoredList:
+            raise LookupError("not this one")
+
+        for one in (owner, missing):
+            with pytest.raises(LookupError, match="not this one"):
+                store.edit(kind, one, fail)
+
+        assert (dict(store.read(kind, [owner, missing])), store.totals(kind)) == before
+        # Nobody waits for it any more.
+        store.edit(kind, owner, lambda kept: edited(kept, line(sample, score=7)))
+        assert [one.score for one in store.read(kind, [owner])[owner].lines] == [7]
+
+    @pytest.mark.parametrize("is_by_hand", [True, False], ids=["a line by hand", "one taken out"])
+    def test_the_next_write_replaces_what_was_edited_even_by_the_same(
+        self, store: ListStore, sample: Sample, kind: ListKind, is_by_hand: bool
+    ) -> None:
+        owner, other = sample.owners(kind)[:2]
+        first, second = line(sample, score=9), line(sample, item=1, score=8)
+        left = (attrs.evolve(first, parts=(0, 0), by_hand=True),) if is_by_hand else (first,)
+        before = [first] if is_by_hand else [first, second]
+        store.write(kind, sample.lists(kind, {owner: before, other: [first]}))
+        store.edit(kind, owner, lambda kept: edited(kept, *left))
+        # The items and scores happen to be those that are there.
+        computed = sample.lists(kind, {owner: [first], other: [first]}, at=NOW + HOUR)
+
+        written = [store.write(kind, computed) for _ in range(2)]
+
+        kept = store.read(kind, [owner])[owner]
+        assert written == [Written(1, 1), Written(0, 2)]
+        assert kept.lines == (first,)
+        assert (kept.edited, kept.computed_at) == (False, NOW + HOUR)
+
+    def test_a_write_of_what_was_there_before_the_edit_replaces_it_too(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner = sample.owners(kind)[0]
+        computed = sample.lists(kind, {owner: [line(sample), line(sample, item=1)]})
+        store.write(kind, computed)
+        store.edit(kind, owner, lambda kept: edited(kept, line_by_hand(sample, 2)))
+
+        written = [store.write(kind, computed) for _ in range(2)]
+
+        kept = store.read(kind, [owner])[owner]
+        assert written == [Written(1, 0), Written(0, 1)]
+        assert kept == StoredList(
+            lines=(line(sample), line(sample, item=1)), recipe=RECIPE, computed_at=NOW
+        )
+
+    def test_of_many_who_edit_one_list_none_is_lost(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner, threads, each = sample.owners(kind)[0], 4, 3
+
+        def work(place: int) -> None:
+            for item in range(place * each, (place + 1) * each):
+                one = line_by_hand(sample, item)
+                store.edit(
+                    kind,
+                    owner,
+                    lambda kept, one=one: edited(kept, *(kept.lines if kept else ()), one),  # type: ignore[misc]  # a default binds it
+                )
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+
+        kept = store.read(kind, [owner])[owner]
+        assert {one.item_id for one in kept.lines} == set(sample.items[: threads * each])
+        assert all(one.by_hand for one in kept.lines)
+
+
+def edited(kept: StoredList | None, *lines: StoredLine) -> StoredList:
+    """Return a list with exactly these lines, as somebody edited it."""
+    kept = kept or StoredList(lines=(), recipe=RECIPE, computed_at=NOW)
+    return attrs.evolve(kept, lines=lines, edited=True)
+
+
+def line_by_hand(sample: Sample, item: int, *, score: int = 500_000) -> StoredLine:
+    """Return a line with one of the items, as somebody wrote it."""
+    return attrs.evolve(line(sample, item=item, score=score), parts=(0, 0), by_hand=True)
 
 
 def line(sample: Sample, *, item: int = 0, score: int = 500_000) -> StoredLine:

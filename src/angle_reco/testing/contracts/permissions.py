@@ -4,7 +4,7 @@ from typing import Protocol
 
 import pytest
 
-from angle_reco.domain import UserId
+from angle_reco.domain import IdKind, UserId
 from angle_reco.ports import Permissions
 from angle_reco.testing.contracts.samples import EveryIdKind, Sample
 
@@ -59,6 +59,23 @@ class PermissionsContract(EveryIdKind):
         assert host.permissions.holds(sample.users[0], _OTHER) is False
         assert host.permissions.holds(sample.users[0], _NAME.upper()) is False
         assert host.permissions.holds(sample.users[0], "") is False
+
+    def test_a_user_whose_id_is_written_in_another_case_is_another(
+        self, host: Grants, sample: Sample
+    ) -> None:
+        if sample.ids.user is IdKind.TEXT:
+            host.grant(UserId("ann"), _NAME)
+
+            assert host.permissions.holds(UserId("ann"), _NAME) is True
+            assert host.permissions.holds(UserId("Ann"), _NAME) is False
+            assert host.permissions.holds(UserId("ann "), _NAME) is False
+
+    def test_a_permission_that_is_held_in_another_case_is_another(
+        self, host: Grants, sample: Sample
+    ) -> None:
+        host.grant(sample.users[0], _NAME.upper())
+
+        assert host.permissions.holds(sample.users[0], _NAME) is False
 
     def test_an_unknown_user_holds_none(self, host: Grants, sample: Sample) -> None:
         host.grant(sample.users[0], _NAME)

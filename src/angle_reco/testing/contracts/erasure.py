@@ -1,0 +1,369 @@
+"""What every `Erasure` promises."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count
+
+import attrs
+import pytest
+
+from angle_reco.domain import (
+    Erased,
+    ListKind,
+    Reason,
+    Source,
+    StoredLine,
+    StoredList,
+    User,
+    UserErasedError,
+    UserId,
+    UserInterest,
+)
+from angle_reco.ports import (
+    Erasure,
+    InterestStore,
+    ListStore,
+    StoredInterests,
+    UserQueries,
+    Written,
+)
+from angle_reco.testing.contracts.samples import (
+    DAY,
+    HOUR,
+    NOW,
+    RECIPE,
+    EveryIdKind,
+    Make,
+    Sample,
+)
+
+NOTHING = Erased(sign_ins=0, interests=0, lists=0, suggestions=0)
+
+
+@attrs.frozen(kw_only=True)
+class ErasableStores:
+    """The stores that share one erasure; whether sign-ins are counted *beside* the host's."""
+
+    interests: InterestStore
+    lists: ListStore
+    users: UserQueries
+    erasure: Erasure
+    beside: bool
+
+
+class ErasureContract(EveryIdKind):
+    """The promises of `Erasure`; a subclass says how to *make* stores over users."""
+
+    @pytest.fixture
+    def make(self, sample: Sample) -> Make[ErasableStores]:
+        """Return what makes the stores, with ids of `sample.ids`."""
+        pytest.fail("override this fixture")
+
+    @pytest.fixture
+    def stores(self, make: Make[ErasableStores], sample: Sample) -> ErasableStores:
+        """Return stores that keep something about everybody."""
+        users = [
+            User(user_id=one, last_sign_in_at=NOW - DAY, sign_in_count=place + 1)
+            for place, one in enumerate(sample.users)
+        ]
+        stores = make(users=users)
+        write(stores, sample, sample.users)
+        return stores
+
+    def test_all_that_is_kept_about_a_user_goes(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        user = sample.users[3]
+
+        erased = stores.erasure.erase(user, at=NOW)
+
+        assert erased == Erased(
+            sign_ins=1 if stores.beside else 0, interests=2, lists=1, suggestions=3
+        )
+        assert kept_of(stores, user) == (None, None)
+        signed_in = stores.users.sign_ins(user)
+        assert signed_in is not None
+        assert signed_in.count == (0 if stores.beside else 4)
+
+    def test_a_list_of_nothing_is_a_list(self, stores: ErasableStores, sample: Sample) -> None:
+        user = sample.users[0]
+        stores.lists.write(ListKind.PERSONAL, sample.lists(ListKind.PERSONAL, {user: []}))
+
+        erased = stores.erasure.erase(user, at=NOW)
+
+        assert (erased.lists, erased.suggestions) == (1, 0)
+
+    def test_what_was_written_by_hand_goes_too(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        user = sample.users[0]
+        stores.interests.edit(user, lambda _: by_hand(sample, user))
+        stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample))
+
+        erased = stores.erasure.erase(user, at=NOW)
+
+        # Of the interests one is a mark that it was removed.
+        assert (erased.interests, erased.lists, erased.suggestions) == (2, 1, 1)
+        assert kept_of(stores, user) == (None, None)
+
+    def test_nothing_of_others_goes(self, stores: ErasableStores, sample: Sample) -> None:
+        # Among the texts are "a" and "A".
+        gone, stay = sample.users[::2], sample.users[1::2]
+        before = {one: (kept_of(stores, one), stores.users.sign_ins(one)) for one in stay}
+        lists = {
+            kind: dict(stores.lists.read(kind, sample.owners(kind)))
+            for kind in (ListKind.SIMILAR, ListKind.POPULAR)
+        }
+
+        for one in gone:
+            stores.erasure.erase(one, at=NOW)
+
+        assert {one: (kept_of(stores, one), stores.users.sign_ins(one)) for one in stay} == before
+        assert all(kept_of(stores, one) == (None, None) for one in gone)
+        assert {kind: dict(stores.lists.read(kind, sample.owners(kind))) for kind in lists} == lists
+        assert stores.users.total() == len(sample.users)
+
+    def test_about_others_everything_is_written_as_before(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        # Ids in another case are those of others.
+        gone, stay = sample.users[::2], sample.users[1::2]
+        for one in gone:
+            stores.erasure.erase(one, at=NOW)
+
+        written = write(stores, sample, stay, score=7_000)
+        counted = [stores.users.record_sign_in(one, NOW) for one in stay]
+        for one in stay:
+            stores.interests.edit(one, lambda _, one=one: by_hand(sample, one))  # type: ignore[misc]  # a default binds it
+            stores.lists.edit(ListKind.PERSONAL, one, lambda _: page_by_hand(sample))
+
+        assert written == (Written(2 * len(stay), 0), Written(len(stay), 0))
+        assert counted == [True] * len(stay)
+        for one in stay:
+            assert kept_of(stores, one) == (by_hand(sample, one), page_by_hand(sample))
+
+    def test_erasing_again_removes_nothing(self, stores: ErasableStores, sample: Sample) -> None:
+        user = sample.users[0]
+        stores.erasure.erase(user, at=NOW)
+
+        again = [stores.erasure.erase(user, at=NOW + at * HOUR) for at in (-1, 0, 1)]
+
+        assert again == [NOTHING] * 3
+        assert write(stores, sample, [user]) == (Written(0, 0), Written(0, 0))
+
+    def test_somebody_unknown_can_be_erased_and_stays_so(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        user = sample.unknown_user
+
+        assert stores.erasure.erase(user, at=NOW) == NOTHING
+
+        assert write(stores, sample, [user]) == (Written(0, 0), Written(0, 0))
+        assert kept_of(stores, user) == (None, None)
+        with pytest.raises(UserErasedError):
+            stores.interests.edit(user, lambda _: by_hand(sample, user))
+
+    def test_a_batch_leaves_erased_users_out_and_counts_the_others(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        gone = [sample.users[1], sample.users[4], sample.users[-1]]
+        for one in gone:
+            stores.erasure.erase(one, at=NOW)
+        left = len(sample.users) - len(gone)
+
+        unchanged = write(stores, sample, sample.users)
+        changed = write(stores, sample, sample.users, score=7_000)
+
+        assert unchanged == (Written(0, 2 * left), Written(0, left))
+        assert changed == (Written(2 * left, 0), Written(left, 0))
+        for one in sample.users:
+            interests, page = kept_of(stores, one)
+            assert (interests is None, page is None) == (one in gone, one in gone)
+            assert page is None or page.lines[0].score == 7_000
+        assert stores.interests.totals().owners == left
+        assert stores.lists.totals(ListKind.PERSONAL).owners == left
+
+    def test_a_batch_of_erased_users_alone_writes_nothing(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        for one in sample.users:
+            stores.erasure.erase(one, at=NOW)
+
+        assert write(stores, sample, sample.users) == (Written(0, 0), Written(0, 0))
+        assert stores.interests.totals().rows == 0
+        assert stores.lists.totals(ListKind.PERSONAL).owners == 0
+
+    def test_nothing_is_written_by_hand_about_an_erased_user(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        user, other = sample.users[0], sample.users[1]
+        stores.erasure.erase(user, at=NOW)
+
+        def never(_: object) -> StoredInterests:
+            raise AssertionError("asked for a change of what was erased")
+
+        with pytest.raises(UserErasedError):
+            stores.interests.edit(user, never)
+        with pytest.raises(UserErasedError):
+            stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample))
+
+        assert kept_of(stores, user) == (None, None)
+        stores.interests.edit(other, lambda _: by_hand(sample, other))
+        stores.lists.edit(ListKind.PERSONAL, other, lambda _: page_by_hand(sample))
+        assert kept_of(stores, other) == (by_hand(sample, other), page_by_hand(sample))
+
+    def test_lists_that_are_of_nobody_are_written_all_the_same(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        # Whose ids are those of items, too.
+        for one in {*sample.users, *(UserId(one) for one in same_as_users(sample))}:
+            stores.erasure.erase(one, at=NOW)
+
+        for kind in (ListKind.SIMILAR, ListKind.POPULAR):
+            owners = sample.owners(kind)
+            written = stores.lists.write(
+                kind, sample.lists(kind, {one: [line(sample, 1, 77_000)] for one in owners})
+            )
+            stores.lists.edit(kind, owners[0], lambda _: page_by_hand(sample))
+
+            found = stores.lists.read(kind, owners)
+            assert written == Written(len(owners), 0)
+            assert [found[one].lines[0].score for one in owners[1:]] == [77_000] * (len(owners) - 1)
+            assert found[owners[0]] == page_by_hand(sample)
+
+    def test_sign_ins_of_an_erased_user_are_not_counted(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        user, other = sample.users[0], sample.users[1]
+        stores.users.record_sign_in(user, NOW)
+        stores.erasure.erase(user, at=NOW)
+        before = stores.users.sign_ins(user)
+
+        counted = [stores.users.record_sign_in(one, NOW + HOUR) for one in (user, other) * 2]
+
+        assert counted == [False, True] * 2
+        assert stores.users.sign_ins(user) == before
+        found = stores.users.sign_ins(other)
+        assert found is not None
+        assert (found.last_at, found.count) == (NOW + HOUR, 4)
+
+    @pytest.mark.parametrize("is_first", [True, False], ids=["erased first", "written first"])
+    def test_whoever_writes_meanwhile_leaves_nothing(
+        self, stores: ErasableStores, sample: Sample, is_first: bool
+    ) -> None:
+        user, other = sample.users[5], sample.users[6]
+        begun, over = threading.Semaphore(0), threading.Event()
+        works: list[Callable[[int], object]] = [
+            lambda turn: write(stores, sample, [other, user], score=1_000 * (turn % 9 + 1)),
+            lambda turn: stores.interests.edit(user, lambda _: by_hand(sample, user)),
+            lambda turn: stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample)),
+            lambda turn: stores.users.record_sign_in(user, NOW + HOUR * turn),
+        ]
+
+        def loop(work: Callable[[int], object]) -> None:
+            try:
+                for turn in count(1):
+                    with suppress(UserErasedError):
+                        work(turn)
+                    if turn == 2:
+                        begun.release()
+                    if turn >= _TURNS and over.is_set():
+                        break
+            finally:
+                begun.release()
+
+        with ThreadPoolExecutor(len(works)) as pool:
+            if is_first:
+                over.set()
+                stores.erasure.erase(user, at=NOW)
+            writing = [pool.submit(loop, work) for work in works]
+            if not is_first:
+                try:
+                    for _ in works:
+                        assert begun.acquire(timeout=_PATIENCE)
+                    stores.erasure.erase(user, at=NOW)
+                finally:
+                    over.set()
+            for one in writing:
+                one.result()
+
+        assert kept_of(stores, user) == (None, None)
+        assert None not in kept_of(stores, other)
+        found = stores.users.sign_ins(user)
+        assert found is not None
+        assert not stores.beside or found.count == 0
+
+
+_TURNS = 6
+_PATIENCE = 30.0  # seconds, for what takes a fraction of one
+
+
+def write(
+    stores: ErasableStores, sample: Sample, users: list[UserId], *, score: int = 500_000
+) -> tuple[Written, Written]:
+    """Write interests, pages, and lists of nobody; return what was written of the first two."""
+    interests = [interest(sample, user, place, score) for user in users for place in range(2)]
+    pages: dict[object, list[StoredLine]] = {
+        user: [line(sample, place, score) for place in range(3)] for user in users
+    }
+    for kind in (ListKind.SIMILAR, ListKind.POPULAR):
+        some = {owner: [line(sample, 0, score)] for owner in sample.owners(kind)}
+        stores.lists.write(kind, sample.lists(kind, some))
+    return (
+        stores.interests.write(
+            sample.interests(interests), users=sample.user_column(users), computed_at=NOW
+        ),
+        stores.lists.write(ListKind.PERSONAL, sample.lists(ListKind.PERSONAL, pages)),
+    )
+
+
+def kept_of(
+    stores: ErasableStores, user: UserId
+) -> tuple[StoredInterests | None, StoredList | None]:
+    """Return what is kept of a user."""
+    pages = stores.lists.read(ListKind.PERSONAL, [user])
+    return stores.interests.of(user), pages.get(user)
+
+
+def same_as_users(sample: Sample) -> list[object]:
+    """Return the ids of items that could be users'."""
+    return list(sample.items) if sample.ids.item is sample.ids.user else []
+
+
+def interest(sample: Sample, user: UserId, category: int, score: int) -> UserInterest:
+    """Return an interest of a user in one of the categories."""
+    return UserInterest(
+        user_id=user,
+        category_id=sample.categories[category],
+        score=score,
+        strength=3_000_000,
+        interaction_count=1,
+        last_interaction_at=NOW,
+    )
+
+
+def line(sample: Sample, item: int, score: int) -> StoredLine:
+    """Return a line with one of the items."""
+    return StoredLine(
+        item_id=sample.items[item],
+        score=score,
+        parts=(score, 0),
+        reason=Reason.FAVOURITE_CATEGORY,
+        source=Source.PERSONAL,
+    )
+
+
+def by_hand(sample: Sample, user: UserId) -> StoredInterests:
+    """Return an interest that somebody wrote, and one that they removed."""
+    one = attrs.evolve(interest(sample, user, 0, 9), by_hand=True)
+    return StoredInterests(
+        interests=(one,), recipe="", computed_at=NOW, removed=(sample.categories[1],)
+    )
+
+
+def page_by_hand(sample: Sample) -> StoredList:
+    """Return a page with a line that somebody wrote."""
+    one = attrs.evolve(line(sample, 2, 9), parts=(0, 0), by_hand=True)
+    return StoredList(lines=(one,), recipe=RECIPE, computed_at=NOW, edited=True)

@@ -1,0 +1,117 @@
+"""The rule for log lines: constant texts, and behind them fields that tell nothing personal.
+
+A user is a keyed hash, of twelve digits. Everything else is a number, or one of few words.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.domain import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
+
+ROOT = "angle_reco"
+
+_MESSAGE = re.compile(r"[a-z][a-z ,]*(?:: ([a-z_]+=%(?:s|d|\.3f)(?: [a-z_]+=%(?:s|d|\.3f))*))?")
+_FINGERPRINT = re.compile("[0-9a-f]{12}")
+_CLASS = re.compile("[A-Z][A-Za-z]*")
+_EXPECTED = re.compile(
+    "None: the past takes no events"
+    "|a UUID"
+    "|a text of 1 to 512 printable characters"
+    "|an integer of at most 64 bits"
+    "|an amount from 0 to [0-9,]+ with at most [0-9] decimals"
+    "|a moment with a time zone, such as 2026-01-31T12:00:00\\+00:00"
+)
+
+# SQLAlchemy names the logger of a pool after its class, also where that is one of ours. What
+# is said there is SQLAlchemy's, and at debug level only.
+_POOLS = f"{ROOT}.adapters.sql.pool."
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: type(value) is str and pattern.fullmatch(value) is not None
+
+
+def _is_among(*words: str) -> Callable[[Any], bool]:
+    return lambda value: type(value) is str and value in words
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "user": _matches(_FINGERPRINT),
+    "actor": _matches(_FINGERPRINT),
+    "error": _matches(_CLASS),
+    "job": _is_among(*JOB_NAMES),
+    "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
+    "resource": _is_among(*(one.name.lower() for one in Resource)),
+    "event": _is_among("signed_in", "bid_placed", "watched", "unwatched"),
+    "value": _is_among("user id", "item id", "amount", "at", "as_of"),
+    "expected": _matches(_EXPECTED),
+    **dict.fromkeys(
+        (
+            "changed",
+            "interests",
+            "lists",
+            "removed",
+            "scope",
+            "seconds",
+            "sign_ins",
+            "suggestions",
+            "unchanged",
+        ),
+        _is_number,
+    ),
+}
+"""Every field that there may be, and what may stand in it."""
+
+
+def breaks_rule(record: logging.LogRecord) -> str | None:
+    """Return what is wrong with a record, None where nothing is."""
+    shape = _MESSAGE.fullmatch(record.msg) if type(record.msg) is str else None
+    if shape is None:
+        return f"no constant text with fields behind: {record.msg!r}"
+    if record.exc_info or record.exc_text or record.stack_info:
+        return f"a traceback, which says anything: {record.msg!r}"
+    names = [field.split("=")[0] for field in (shape[1] or "").split()]
+    values = record.args if isinstance(record.args, tuple) else (record.args,)
+    if len(names) != len(values or ()):
+        return f"not a value for each field: {record.msg!r}"
+    for name, value in zip(names, values or (), strict=True):
+        if name not in _FIELDS:
+            return f"an unknown field: {name}"
+        if not _FIELDS[name](value):
+            return f"{name} is {value!r}"
+    return None
+
+
+@contextmanager
+def listening(heard: Callable[[logging.LogRecord], object]) -> Iterator[None]:
+    """Hear every record of ours, as if at DEBUG; all others hear what they would anyway."""
+    is_enabled, handle = logging.Logger.isEnabledFor, logging.Logger.handle
+
+    def hears(logger: logging.Logger, level: int) -> bool:
+        return _is_ours(logger.name) or is_enabled(logger, level)
+
+    def hear(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if _is_ours(record.name):
+            heard(record)
+            if not is_enabled(logger, record.levelno):
+                return
+        handle(logger, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.Logger, "isEnabledFor", hears)
+        patch.setattr(logging.Logger, "handle", hear)
+        yield
+
+
+def _is_ours(name: str) -> bool:
+    return (name == ROOT or name.startswith(f"{ROOT}.")) and not name.startswith(_POOLS)
