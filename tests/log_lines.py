@@ -28,10 +28,6 @@ _EXPECTED = re.compile(
     "|a moment with a time zone, such as 2026-01-31T12:00:00\\+00:00"
 )
 
-# SQLAlchemy names the logger of a pool after its class, also where that is one of ours. What
-# is said there is SQLAlchemy's, and at debug level only.
-_POOLS = f"{ROOT}.adapters.sql.pool."
-
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
     return lambda value: type(value) is str and pattern.fullmatch(value) is not None
@@ -52,14 +48,21 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "job": _is_among(*JOB_NAMES),
     "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
     "resource": _is_among(*(one.name.lower() for one in Resource)),
+    # Not a user's: what a shop shows to everybody.
+    "item": lambda value: type(value) is str,
+    "final": lambda value: type(value) is bool,
+    "in_time": lambda value: type(value) is bool,
     "event": _is_among("signed_in", "bid_placed", "watched", "unwatched"),
     "value": _is_among("user id", "item id", "amount", "at", "as_of"),
     "expected": _matches(_EXPECTED),
     **dict.fromkeys(
         (
+            "attempt",
             "changed",
+            "failed",
             "interests",
             "lists",
+            "process",
             "removed",
             "scope",
             "seconds",
@@ -114,4 +117,4 @@ def listening(heard: Callable[[logging.LogRecord], object]) -> Iterator[None]:
 
 
 def _is_ours(name: str) -> bool:
-    return (name == ROOT or name.startswith(f"{ROOT}.")) and not name.startswith(_POOLS)
+    return name == ROOT or name.startswith(f"{ROOT}.")

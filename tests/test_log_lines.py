@@ -57,7 +57,7 @@ def test_lines_that_tell_nothing_personal_keep_the_rule(
         ("user erased: user=%s", (4711,)),
         ("user erased: user=%r", ("0123456789ab",)),
         ("user erased: actor=%s", (UserId("ann"),)),
-        ("user erased: item=%s", ("0123456789ab",)),
+        ("user erased: who=%s", ("0123456789ab",)),
         ("job done: job=%s", ("ann",)),
         ("job done: scope=%d", ("7",)),
         ("job done: scope=%d", (True,)),
@@ -136,7 +136,7 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"suppose", "cards", "progress"}
+NOT_ASKED = {"suppose", "cards", "progress", "scheduled"}
 OF_RECOMMENDER = ("signed_in", "bid_placed", "watched", "unwatched", "as_of_moment", "as_user")
 
 

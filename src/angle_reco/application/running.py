@@ -196,6 +196,11 @@ class Runs:
     def _claim(self, wish: Wish) -> Claim:
         claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
         if claim.answer is Answer.DISCARDED:
+            _log.warning(
+                "run given up, whoever ran it is gone: job=%s attempt=%d",
+                claim.run.key.job,
+                claim.run.attempt,
+            )
             self._tell_failed(claim.run, claim.run.error or "", is_final=True)
         return claim
 
@@ -272,16 +277,16 @@ class Runs:
         elif is_stopped and not is_final:
             _log.info("run stopped: job=%s attempt=%d", run.key.job, run.attempt)
         else:
+            _log.warning(
+                "run failed: job=%s attempt=%d final=%s error=%s",
+                run.key.job,
+                run.attempt,
+                is_final,
+                type(error).__name__,
+            )
             self._tell_failed(run, text, is_final=is_final)
 
     def _tell_failed(self, run: Run, error: str, *, is_final: bool) -> None:
-        _log.warning(
-            "run failed: job=%s attempt=%d final=%s error=%s",
-            run.key.job,
-            run.attempt,
-            is_final,
-            error,
-        )
         if self.on_event is None:
             return
         failed = RunFailed(

@@ -92,6 +92,10 @@ class Work:
             line = f"{name(first)} error={type(error).__name__}"
             if len(self.errors) < _ERRORS_KEPT:
                 self.errors.append(line)
-            _log.warning("left out of a run: who=%s error=%s", name(first), type(error).__name__)
+            kind, _, who = name(first).partition(":")
+            if kind == "user":
+                _log.warning("left out of a run: user=%s error=%s", who, type(error).__name__)
+            else:
+                _log.warning("left out of a run: item=%s error=%s", who, type(error).__name__)
             if self.failed > MOST_FAILURES:
                 raise

@@ -75,3 +75,6 @@ class FairPool(QueuePool):
     """A pool in which a call waits no longer than it has time."""
 
     _queue_class = _Queue
+
+    # What SQLAlchemy says of it is not ours to say: its lines are as of its own pools.
+    _sqla_logger_namespace = "sqlalchemy.pool.FairPool"

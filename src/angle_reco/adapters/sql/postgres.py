@@ -29,6 +29,8 @@ _KEEPALIVES = {
 }
 """So that work without an end of its own, as an import, notices a server that is gone."""
 
+_IDLE_SECONDS = 60
+
 _T = TypeVar("_T")
 
 
@@ -121,7 +123,11 @@ def connect_options(url: sa.URL, seconds: float) -> dict[str, Any]:
     options |= _KEEPALIVES
     if "options" not in url.query:
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
-        options["options"] = f"-c statement_timeout={milliseconds} -c timezone=UTC"
+        # A process that is stopped in the middle of a transaction holds its locks so long.
+        options["options"] = (
+            f"-c statement_timeout={milliseconds} -c timezone=UTC"
+            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+        )
     return {name: value for name, value in options.items() if name not in url.query}
 
 
