@@ -21,8 +21,13 @@ demo: $(installed) ## Show recommendations for a small auction site
 	@$(bin)/angle-reco demo
 
 .PHONY: test
-test: $(installed) ## Run the tests and report what they cover
-	@$(bin)/pytest --numprocesses auto --maxprocesses 8 --cov
+test: $(installed) ## Run the tests; with COVERAGE=yes report what they cover, too
+	@$(bin)/pytest --numprocesses auto --maxprocesses 8 --ignore=tests/reliability \
+	    $(if $(COVERAGE),--cov)
+
+.PHONY: test-reliability
+test-reliability: $(installed) ## Run what takes luck to fail, each a few times
+	@$(bin)/pytest --numprocesses auto --maxprocesses 8 tests/reliability
 
 .PHONY: test-postgres
 test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version that the system has
@@ -52,7 +57,7 @@ types: $(installed) ## Check the types with mypy
 	@$(bin)/mypy
 
 .PHONY: check
-check: lint format-check types test demo ## Run everything that must pass
+check: lint format-check types test test-reliability demo ## Run everything that must pass
 
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit

@@ -263,6 +263,10 @@ class TestSqliteCatalogOfAHost(CatalogQueriesContract):
 
 class TestSqliteErasureBesideAHost(ErasureContract):
     @pytest.fixture
+    def sample(self) -> Sample:
+        return Sample(KINDS[-1])
+
+    @pytest.fixture
     def make(self, host: Storage) -> Make[ErasableStores]:
         def make(**rows: Any) -> ErasableStores:
             fill_mirrored(host, **rows)

@@ -196,7 +196,7 @@ def test_everything_agrees_on_sqlite(on_sqlite: Opened) -> None:
 
 @pytest.mark.parametrize("on_postgres", ON_POSTGRES[1:], indirect=True)
 @given(market=marketplaces())
-@settings(max_examples=7, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_marketplace_agrees_on_postgres(on_postgres: Opened, market: MemoryMarketplace) -> None:
     agree(on_postgres, market, some=1)
 
