@@ -1,7 +1,5 @@
 """The object a host holds."""
 
-import atexit
-import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -248,7 +246,6 @@ class Recommender:
             return
         own = own_scheduler if scheduler == "own" else lambda: scheduler
         self._use_cases.background.start(own)
-        atexit.register(_stop_at_exit, weakref.ref(self))
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
         """Run no more jobs in this process; False when one was not done within *grace*.
@@ -309,10 +306,3 @@ class Recommender:
     def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
         """Note that a watch ended; False when there was none. Never raises into the request."""
         return self._use_cases.events.unwatched(user_id, item_id)
-
-
-def _stop_at_exit(reference: "weakref.ref[Recommender]") -> None:
-    """Have jobs end before the interpreter does, so that others go on with them at once."""
-    recommender = reference()
-    if recommender is not None:
-        recommender.stop()

@@ -1,11 +1,13 @@
 """What a process does by itself: it looks what is due, and has it done."""
 
+import atexit
 import logging
 import os
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event, RLock
+from threading import Event, Lock, RLock
 from time import monotonic
 
 import attrs
@@ -18,6 +20,19 @@ from angle_reco.settings import Settings
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_PRUNINGS = 3_600.0
+_GRACE_AT_EXIT = timedelta(seconds=10)
+
+_starting = Lock()
+
+
+def _forget_the_lock() -> None:
+    """Make a new lock in a process that forked off: nobody in it would release the old one."""
+    global _starting  # noqa: PLW0603 — a lock cannot be renewed in place
+    _starting = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_lock)
 
 
 @attrs.define(kw_only=True)
@@ -35,6 +50,7 @@ class Background:
     _stop: Event = attrs.field(factory=Event, init=False)
     _in_hand: set[tuple[RunKey, datetime | None]] = attrs.field(factory=set, init=False)
     _lock: RLock = attrs.field(factory=RLock, init=False)
+    _exits: bool = attrs.field(default=False, init=False)
     _pruned_at: float = attrs.field(default=float("-inf"), init=False)
 
     @property
@@ -50,12 +66,11 @@ class Background:
         """
         if self.runs.as_of is not None:
             raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
-        if self._pid != os.getpid():
-            # The parent's lock may have been held, and its threads are not here.
-            self._lock, self._scheduler, self._pid = RLock(), None, os.getpid()
-        with self._lock:
-            if self._scheduler is not None:
+        with _starting:
+            if self.is_running:
                 return
+            # In a process that forked off the parent's lock may be held, its threads are not here.
+            self._lock, self._pid = RLock(), os.getpid()
             self._stop, self._in_hand = Event(), set()
             self._scheduler = new_scheduler()
             try:
@@ -65,6 +80,10 @@ class Background:
             except BaseException:
                 self._scheduler = None
                 raise
+            if not self._exits:
+                # A reference of its own would keep everything alive until then.
+                atexit.register(_stop_at_exit, weakref.ref(self))
+                self._exits = True
         _log.info("jobs started: process=%d", os.getpid())
 
     def stop(self, grace: timedelta) -> bool:
@@ -87,10 +106,10 @@ class Background:
         try:
             with deadline(self.settings.deadline.total_seconds()):
                 wishes = self.runs.due()
-            self._prune()
         except StorageError as error:
             _log.warning("not looked for jobs: error=%s", type(error).__name__)
             return
+        self._prune()
         for wish in wishes:
             self._hand_over(wish)
 
@@ -115,4 +134,11 @@ class Background:
     def _prune(self) -> None:
         if monotonic() - self._pruned_at > _SECONDS_BETWEEN_PRUNINGS:
             self._pruned_at = monotonic()
-            self.runs.ledger.prune(retention=self.settings.runs.retention)
+            self.runs.prune()
+
+
+def _stop_at_exit(reference: "weakref.ref[Background]") -> None:
+    """Have jobs end before the interpreter does, so that others go on with them at once."""
+    background = reference()
+    if background is not None:
+        background.stop(_GRACE_AT_EXIT)

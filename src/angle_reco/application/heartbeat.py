@@ -12,6 +12,8 @@ from angle_reco.ports import RunLedger, deadline
 
 _log = logging.getLogger(__name__)
 
+_SECONDS_AFTER_A_FAILURE = 1.0
+
 
 @attrs.define
 class Heartbeat:
@@ -39,21 +41,23 @@ class Heartbeat:
         self._is_over.set()
 
     def _beat(self) -> None:
-        lease = self.rules.lease.total_seconds()
+        lease, beat = self.rules.lease.total_seconds(), self.rules.beat.total_seconds()
         ends_at = monotonic() + lease
-        while not self._is_over.wait(self.rules.beat.total_seconds()):
+        pause = beat
+        while not self._is_over.wait(pause):
             asked_at = monotonic()
             try:
                 # One that takes longer is followed by the next.
-                with deadline(self.rules.beat.total_seconds()):
+                with deadline(beat):
                     is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
             except StorageError as error:
                 _log.warning(
                     "heartbeat failed: job=%s error=%s", self.run.key.job, type(error).__name__
                 )
                 is_mine = monotonic() < ends_at
+                pause = min(beat, _SECONDS_AFTER_A_FAILURE)
             else:
-                ends_at = asked_at + lease
+                ends_at, pause = asked_at + lease, beat
             if not is_mine:
                 if not self._is_over.is_set():
                     _log.warning("run lost while it ran: job=%s", self.run.key.job)

@@ -43,7 +43,7 @@ from angle_reco.domain import (
     window_of,
     wish_of,
 )
-from angle_reco.ports import Clock, RunLedger
+from angle_reco.ports import Clock, RunLedger, deadline
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -143,9 +143,10 @@ class Runs:
         claim = self._claim(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
         if claim.answer is not Answer.CLAIMED:
             return None
-        # Where a host schedules, nobody else tidies up.
-        self.ledger.prune(retention=self.settings.runs.retention)
-        return self._told(claim.run, Work(progress=progress, pace=self.settings.pace))
+        outcome = self._told(claim.run, Work(progress=progress, pace=self.settings.pace))
+        # Where a host schedules, nobody else does.
+        self.prune()
+        return outcome
 
     def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
         """Leave a run to whoever works; one that waits already is enough.
@@ -167,6 +168,13 @@ class Runs:
         back = max(rule.schedule.every + rule.window for rule in rules.values())
         known = self.ledger.open(list(rules), back=back)
         return due_wishes(known.runs, rules, known.now)
+
+    def prune(self) -> None:
+        """Forget what was over long ago; where that fails, the next time does it."""
+        try:
+            self.ledger.prune(retention=self.settings.runs.retention)
+        except StorageError as error:
+            _log.warning("runs not pruned: error=%s", type(error).__name__)
 
     def begin(self, wish: Wish, *, stop: Flag) -> bool:
         """Do a run if it can be claimed, and end it in the ledger; False when it cannot be.
@@ -212,25 +220,25 @@ class Runs:
         """
         work.fence = run.fence
         started_at, started = self.clock.now(), self.clock.monotonic()
-        try:
-            with Heartbeat(self.ledger, run, self.settings.runs, work.lost):
+        # It beats until the ledger knows: what is done is not to be begun again meanwhile.
+        with Heartbeat(self.ledger, run, self.settings.runs, work.lost):
+            try:
                 done = self._done(run.key, work)
-        except BaseException as error:
-            self._end(run, error)
-            raise
-        outcome = JobOutcome(
-            job=run.key.job,
-            started_at=started_at,
-            seconds=self.clock.monotonic() - started,
-            scope=done.scope,
-            changed=done.written.changed,
-            unchanged=done.written.unchanged,
-            removed=done.removed,
-            failed=work.failed,
-            errors=tuple(work.errors),
-        )
-        if not self.ledger.finish(run, outcome=json.dumps(outcome.to_json())):
-            _log.warning("run lost at its end: job=%s attempt=%d", run.key.job, run.attempt)
+            except BaseException as error:
+                self._end(run, error, work)
+                raise
+            outcome = JobOutcome(
+                job=run.key.job,
+                started_at=started_at,
+                seconds=self.clock.monotonic() - started,
+                scope=done.scope,
+                changed=done.written.changed,
+                unchanged=done.written.unchanged,
+                removed=done.removed,
+                failed=work.failed,
+                errors=tuple(work.errors),
+            )
+            self._succeed(run, outcome, work)
         _log.info(
             "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
             outcome.job,
@@ -250,12 +258,37 @@ class Runs:
         kind = self.settings.ids.item
         return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
 
-    def _end(self, run: Run, error: BaseException) -> None:
-        """End a failed attempt in the ledger, to be tried again if there is sense in it."""
-        is_stopped = isinstance(error, RunStoppedError)
+    def _succeed(self, run: Run, outcome: JobOutcome, work: Work) -> None:
+        """Keep the outcome in the ledger, however often it has to be asked.
+
+        Raises:
+            StorageError: It did not answer for as long as the run was ours.
+        """
+        while True:
+            try:
+                with deadline(self.settings.runs.lease.total_seconds()):
+                    is_mine = self.ledger.finish(run, outcome=json.dumps(outcome.to_json()))
+            except StorageError as error:
+                name = type(error).__name__
+                if work.stop.is_set() or work.lost.wait(_SECONDS_BETWEEN_LOOKS):
+                    _log.error("run done, but not ended: job=%s error=%s", run.key.job, name)
+                    self._tell_failed(run, f"done, but not ended: {name}", is_final=False)
+                    raise
+                _log.warning("run not ended yet: job=%s error=%s", run.key.job, name)
+            else:
+                if not is_mine:
+                    _log.warning("run lost at its end: job=%s attempt=%d", run.key.job, run.attempt)
+                return
+
+    def _end(self, run: Run, error: BaseException, work: Work) -> None:
+        """End a failed attempt in the ledger, to be tried again if there is sense in it.
+
+        One that was stopped because its process ends gives its attempt back.
+        """
+        is_stopped = isinstance(error, RunStoppedError) and not work.lost.is_set()
         attempts = wish_of(run.key, run.trigger, self.rules[run.key.job]).attempts
-        is_final = run.attempt >= attempts or isinstance(
-            error, ItemNotFoundError | InvalidValueError
+        is_final = not is_stopped and (
+            run.attempt >= attempts or isinstance(error, ItemNotFoundError | InvalidValueError)
         )
         delay = retry_delay(run.attempt, self.settings.runs, random.random())
         text = (
@@ -268,13 +301,16 @@ class Runs:
                 run,
                 error=text,
                 retry_after=None if is_final else timedelta(0) if is_stopped else delay,
+                gives_back=is_stopped,
             )
         except StorageError:
+            # Whoever takes it over after its lease knows whether it was the last attempt.
             _log.warning("run not ended in the ledger: job=%s", run.key.job)
+            self._tell_failed(run, text, is_final=False)
             return
         if not is_mine:
             _log.warning("run lost: job=%s attempt=%d", run.key.job, run.attempt)
-        elif is_stopped and not is_final:
+        elif is_stopped:
             _log.info("run stopped: job=%s attempt=%d", run.key.job, run.attempt)
         else:
             _log.warning(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
+from time import sleep
 from typing import Any
 
 import rich_click as click
@@ -375,15 +375,15 @@ def work(target: Target, grace: float) -> None:
     each run happens once.
     """
     logging.getLogger("angle_reco").setLevel(logging.INFO)
-    told = Event()
+    told: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: told.set())
+        # Nothing with a lock, which the handler may have interrupted while it was held.
+        signal.signal(name, lambda number, _: told.append(number))
     with target.recommender() as recommender:
         recommender.start()
         remark("working; stop with Ctrl-C")
-        # Waiting for an event alone would not let signals through on every system.
-        while not told.wait(1.0):
-            pass
+        while not told:
+            sleep(0.2)
         is_over = recommender.stop(timedelta(seconds=grace))
     remark("stopped" if is_over else "stopped; a job was left, which another process takes over")
 

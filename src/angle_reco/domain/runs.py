@@ -253,15 +253,17 @@ def _slot_of_its_own(runs: Collection[Run], wish: Wish, now: datetime) -> dateti
 def due_wishes(runs: Collection[Run], rules: Mapping[str, JobRule], now: datetime) -> list[Wish]:
     """Return what should be begun now: what the schedule says, and what waits or was left.
 
-    After an outage there is one run of a job, that of the last moment it was due. *runs*
-    are those that are not over, and all of jobs without arguments since their last slots.
+    After an outage there is one run of a job, that of the last moment it was due: one of
+    an earlier moment, which nobody ended, is passed over. *runs* are those that are not
+    over, and all of jobs without arguments since their last slots.
     """
-    wishes = []
+    wishes, newest = [], dict[RunKey, datetime]()
     for job, rule in rules.items():
         if rule.in_every_process:
             continue
         slot = window_of(rule.schedule.last_before(now), rule.window)
         key = RunKey(job)
+        newest[key] = slot
         if not any(
             run.key == key and run.trigger is Trigger.SCHEDULE and run.slot >= slot for run in runs
         ):
@@ -269,7 +271,8 @@ def due_wishes(runs: Collection[Run], rules: Mapping[str, JobRule], now: datetim
     for run in runs:
         is_waiting = run.state is RunState.DUE and run.due_at <= now
         is_left = run.state is RunState.RUNNING and not run.is_held(now)
-        if (is_waiting or is_left) and run.key.job in rules:
+        is_passed = run.trigger is Trigger.SCHEDULE and run.slot < newest.get(run.key, run.slot)
+        if (is_waiting or is_left) and not is_passed and run.key.job in rules:
             wishes.append(wish_of(run.key, run.trigger, rules[run.key.job], slot=run.slot))
     return wishes
 
@@ -300,8 +303,12 @@ def finished(
     outcome: str | None = None,
     error: str | None = None,
     retry_after: timedelta | None = None,
+    gives_back: bool = False,
 ) -> Run:
-    """Return a run whose attempt is over: succeeded, due again, or discarded."""
+    """Return a run whose attempt is over: succeeded, due again, or discarded.
+
+    One that *gives back* its attempt was stopped, which is nobody's failure.
+    """
     if error is None:
         state = RunState.SUCCEEDED
     else:
@@ -309,6 +316,7 @@ def finished(
     return attrs.evolve(
         run,
         state=state,
+        attempt=run.attempt - gives_back,
         lease_until=None,
         finished_at=now,
         due_at=run.due_at if retry_after is None else now + retry_after,

@@ -6,7 +6,7 @@ from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.kernels import Kernels
-from angle_reco.ports.ledger import OpenRuns, RunLedger
+from angle_reco.ports.ledger import MOST_OPEN, OpenRuns, RunLedger
 from angle_reco.ports.permissions import Permissions
 from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.ports.stores import (
@@ -19,6 +19,7 @@ from angle_reco.ports.stores import (
 from angle_reco.ports.users import UserQueries
 
 __all__ = [
+    "MOST_OPEN",
     "ActivityQueries",
     "ActivityRecorder",
     "CatalogQueries",

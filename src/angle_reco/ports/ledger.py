@@ -8,6 +8,8 @@ import attrs
 
 from angle_reco.domain import Claim, Run, Wish
 
+MOST_OPEN = 1_000
+
 
 @attrs.frozen(kw_only=True)
 class OpenRuns:
@@ -50,18 +52,21 @@ class RunLedger(Protocol):
         outcome: str | None = None,
         error: str | None = None,
         retry_after: timedelta | None = None,
+        gives_back: bool = False,
     ) -> bool:
         """End the attempt of a claimed run; False when it is somebody else's, or over.
 
         Without an *error* it has succeeded. With one it is due again *retry_after* from
-        now, or discarded if that is None.
+        now, or discarded if that is None. One that *gives back* its attempt has not used
+        it up.
         """
         ...
 
     def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
-        """Return all runs that are not over, and those of *jobs* whose slots reach so far back.
+        """Return runs that are not over, and those of *jobs* whose slots reach so far back.
 
-        Of the latter only those without arguments.
+        Of the latter only those without arguments; of the former, where there are more than
+        `MOST_OPEN` in all, those with arguments that are due first.
         """
         ...
 

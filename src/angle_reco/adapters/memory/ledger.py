@@ -8,7 +8,7 @@ import attrs
 
 from angle_reco.adapters.memory.stores import MemoryFences
 from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Wish, claimed, finished
-from angle_reco.ports import Clock, OpenRuns
+from angle_reco.ports import MOST_OPEN, Clock, OpenRuns
 
 
 class MemoryRunLedger:
@@ -25,7 +25,7 @@ class MemoryRunLedger:
 
     def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
         with self._lock:
-            runs = self._runs.setdefault(wish.key, {})
+            runs = self._runs.get(wish.key, {})
             claim = claimed(
                 tuple(runs.values()),
                 wish,
@@ -36,7 +36,7 @@ class MemoryRunLedger:
             )
             if claim.answer is Answer.CLAIMED:
                 self._fences.pass_(claim.run.fence)
-            runs[claim.run.slot] = claim.run
+            self._keep(claim.run)
             return claim
 
     def beat(self, run: Run, *, lease: timedelta) -> bool:
@@ -54,13 +54,19 @@ class MemoryRunLedger:
         outcome: str | None = None,
         error: str | None = None,
         retry_after: timedelta | None = None,
+        gives_back: bool = False,
     ) -> bool:
         with self._lock:
             kept = self._held(run)
             if kept is not None:
                 self._keep(
                     finished(
-                        kept, self.now(), outcome=outcome, error=error, retry_after=retry_after
+                        kept,
+                        self.now(),
+                        outcome=outcome,
+                        error=error,
+                        retry_after=retry_after,
+                        gives_back=gives_back,
                     )
                 )
             return kept is not None
@@ -75,7 +81,8 @@ class MemoryRunLedger:
                 if not run.state.is_final
                 or (run.key.job in jobs and not run.key.arguments and run.slot >= now - back)
             ]
-        return OpenRuns(now=now, runs=sorted(runs, key=_by_slot))
+        first = sorted(runs, key=_by_need)[:MOST_OPEN]
+        return OpenRuns(now=now, runs=sorted(first, key=_by_slot))
 
     def last_of_each(self, jobs: Collection[str]) -> Mapping[str, Run]:
         last = dict[str, Run]()
@@ -101,6 +108,9 @@ class MemoryRunLedger:
             ]
             for run in gone:
                 del self._runs[run.key][run.slot]
+            for key in {run.key for run in gone}:
+                if not self._runs[key]:
+                    del self._runs[key]
         return len(gone)
 
     def _held(self, run: Run) -> Run | None:
@@ -109,7 +119,11 @@ class MemoryRunLedger:
         return kept if is_mine and kept is not None and kept.state is RunState.RUNNING else None
 
     def _keep(self, run: Run) -> None:
-        self._runs[run.key][run.slot] = run
+        self._runs.setdefault(run.key, {})[run.slot] = run
+
+
+def _by_need(run: Run) -> tuple[bool, datetime, str, str]:
+    return run.key.arguments != "", run.due_at, run.key.job, run.key.arguments
 
 
 def _by_slot(run: Run) -> tuple[datetime, str, str]:

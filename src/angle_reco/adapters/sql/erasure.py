@@ -99,12 +99,16 @@ class ErasedUsers:
         [digest] = digests_of_users(self._key, [user_id])
         return sa.exists().where(erasures.c.user_digest == digest)
 
-    def learn(self, connection: sa.Connection) -> bool:
-        """Look the key up where none is known; return whether there is now a new one."""
-        if self._key is not None:
-            return False
-        self._key = key_of_erasures(connection, self.tables)
+    @property
+    def is_key_known(self) -> bool:
+        """Return whether conditions are about single users by now."""
         return self._key is not None
+
+    def learn(self, connection: sa.Connection) -> bool:
+        """Look the key up where none is known; return whether one is now."""
+        if self._key is None:
+            self._key = key_of_erasures(connection, self.tables)
+        return self.is_key_known
 
 
 def key_of_erasures(connection: sa.Connection, tables: Tables) -> bytes | None:

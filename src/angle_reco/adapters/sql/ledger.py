@@ -23,7 +23,7 @@ from angle_reco.domain import (
     claimed,
     to_micros,
 )
-from angle_reco.ports import OpenRuns
+from angle_reco.ports import MOST_OPEN, OpenRuns
 
 _OPEN = [state.value for state in RunState if not state.is_final]
 
@@ -91,6 +91,7 @@ class SqlRunLedger:
         outcome: str | None = None,
         error: str | None = None,
         retry_after: timedelta | None = None,
+        gives_back: bool = False,
     ) -> bool:
         changes: dict[str, Any] = {
             "state": RunState.SUCCEEDED.value,
@@ -103,6 +104,8 @@ class SqlRunLedger:
             changes["state"] = RunState.DISCARDED.value
         if error is not None and retry_after is not None:
             changes |= {"state": RunState.DUE.value, "due_at": self._from_now(retry_after)}
+        if gives_back:
+            changes["attempt"] = self.tables.runs.c.attempt - 1
         return self._change_held(run, changes)
 
     def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
@@ -116,12 +119,12 @@ class SqlRunLedger:
         query = (
             sa.select(now.c.by_clock, runs)
             .select_from(now.outerjoin(runs, sa.or_(runs.c.state.in_(_OPEN), is_recent)))
-            .order_by(runs.c.slot, runs.c.job, runs.c.arguments)
+            .order_by(runs.c.arguments != "", runs.c.due_at, runs.c.job, runs.c.arguments)
+            .limit(MOST_OPEN)
         )
         rows = self.database.rows(query)
-        return OpenRuns(
-            now=rows[0].by_clock, runs=[_run(row) for row in rows if row.slot is not None]
-        )
+        found = [_run(row) for row in rows if row.slot is not None]
+        return OpenRuns(now=rows[0].by_clock, runs=sorted(found, key=_by_slot))
 
     def last_of_each(self, jobs: Collection[str]) -> Mapping[str, Run]:
         runs = self.tables.runs
@@ -211,6 +214,10 @@ class SqlRunLedger:
         return sa.type_coerce(
             sa.type_coerce(self.clock, sa.BigInteger) + span // MICROSECOND, Moment
         )
+
+
+def _by_slot(run: Run) -> tuple[datetime, str, str]:
+    return run.slot, run.key.job, run.key.arguments
 
 
 _WRITES = (Answer.CLAIMED, Answer.WAITING, Answer.DISCARDED)

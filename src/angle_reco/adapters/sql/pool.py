@@ -40,7 +40,8 @@ class _Queue(Queue[ConnectionPoolEntry]):
             self._turns.append(turn)
         left = time_left()
         if timeout is not None:
-            timeout = timeout * PATIENCE if left is None else min(timeout, left)
+            # A call with much time, as a heartbeat has, may spend half of it here.
+            timeout = timeout * PATIENCE if left is None else min(max(timeout, left / 2), left)
         try:
             turn.has_come.wait(timeout)
         except BaseException:

@@ -208,4 +208,7 @@ def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> N
         raw.ends_at = monotonic() + seconds
     if not (is_ours and is_call):
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        connection.exec_driver_sql(
+            f"SET LOCAL statement_timeout = {milliseconds};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
+        )

@@ -46,11 +46,13 @@ class SqlUsers:
         count = self._count_beside if is_side_table else self._count_in_columns
 
         def unit(connection: sa.Connection) -> bool:
+            # Asked first: another thread may learn the key meanwhile.
+            was_about_them = self.erased.is_key_known
             counting = count(user_id, at, self.erased.is_erased(user_id))
             if connection.execute(counting).rowcount > 0:
                 return True
             # Nobody, or somebody erased; before the first erasure known here, ask about that.
-            if not self.erased.learn(connection):
+            if was_about_them or not self.erased.learn(connection):
                 return False
             counting = count(user_id, at, self.erased.is_erased(user_id))
             return connection.execute(counting).rowcount > 0
