@@ -1,6 +1,7 @@
 """What the application needs from outside, as protocols whose docstrings are contracts."""
 
 from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
+from angle_reco.ports.cache import Cache, Cached, CacheKey, CacheStats, Evicted, Flight
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
@@ -22,9 +23,15 @@ __all__ = [
     "MOST_OPEN",
     "ActivityQueries",
     "ActivityRecorder",
+    "Cache",
+    "CacheKey",
+    "CacheStats",
+    "Cached",
     "CatalogQueries",
     "Clock",
     "Erasure",
+    "Evicted",
+    "Flight",
     "InterestStore",
     "JobScheduler",
     "Kernels",
