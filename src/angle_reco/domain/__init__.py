@@ -74,7 +74,10 @@ from angle_reco.domain.fingerprints import (
     digests_of_users,
 )
 from angle_reco.domain.freshness import (
+    SKEW,
     FreshnessLimits,
+    age_of,
+    freshness_at,
     freshness_of,
 )
 from angle_reco.domain.ids import (
