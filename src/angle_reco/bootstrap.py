@@ -15,6 +15,7 @@ from angle_reco.domain import InvalidValueError, SchemaError, UserId
 from angle_reco.ports import (
     ActivityQueries,
     ActivityRecorder,
+    Cache,
     CatalogQueries,
     Clock,
     Erasure,
@@ -51,12 +52,20 @@ def leaving_unchecked() -> Iterator[None]:
         _leaves_unchecked.reset(token)
 
 
+def own_cache(clock: Clock, most_bytes: int) -> Cache:
+    """Return a cache of so many bytes."""
+    from angle_reco.adapters.ttl_cache import TtlCache
+
+    return TtlCache(clock, most_bytes=most_bytes)
+
+
 @attrs.frozen(kw_only=True)
 class Ports:
     """Everything the application needs from outside, a field a port.
 
     A *recorder* is there where events are stored for the host: on the reference schema
     and in memory. *storage* is what ports of SQL stand on, to be checked and migrated.
+    *new_cache* makes a cache of so many bytes.
     """
 
     users: UserQueries
@@ -71,6 +80,7 @@ class Ports:
     permissions: Permissions
     clock: Clock
     storage: "Storage | None" = None
+    new_cache: Callable[[Clock, int], Cache] = own_cache
 
 
 def sql_storage(

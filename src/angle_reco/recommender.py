@@ -185,13 +185,15 @@ class Recommender:
     ) -> Self:
         """Return a recommender on a marketplace in memory, by default an empty one.
 
+        Without *settings* nothing is kept besides: every answer is of that moment.
+
         Raises:
             InvalidValueError: The marketplace has other kinds of ids or prices than the
                 settings.
         """
         from angle_reco.adapters.memory import MemoryMarketplace
 
-        settings = settings or Settings()
+        settings = settings or Settings(cache_enabled=False)
         kinds = (settings.ids, settings.prices)
         if market is None:
             market = MemoryMarketplace(ids=settings.ids, prices=settings.prices)
@@ -224,12 +226,14 @@ class Recommender:
     def as_of_moment(self, as_of: datetime | None, *, ranker: str | None = None) -> "Recommender":
         """Return a recommender on the same data as of another moment, or with another ranker.
 
-        It shares the connections, which stay this one's to close.
+        It shares the connections, which stay this one's to close, and keeps nothing in memory.
 
         Raises:
             InvalidValueError: The moment or the ranker cannot be.
         """
-        settings = self.settings if ranker is None else attrs.evolve(self.settings, ranker=ranker)
+        settings = attrs.evolve(
+            self.settings, ranker=ranker or self.settings.ranker, cache_enabled=False
+        )
         return type(self)(self._given, settings, as_of=as_of, on_event=self._on_event)
 
     def start(self, scheduler: JobScheduler | Literal["own"] | None = "own") -> None:
@@ -242,6 +246,7 @@ class Recommender:
         Raises:
             InvalidValueError: This is a recommender as of a moment.
         """
+        self._use_cases.warm()
         if scheduler is None:
             return
         own = own_scheduler if scheduler == "own" else lambda: scheduler

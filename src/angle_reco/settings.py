@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import attrs
 
@@ -41,6 +42,13 @@ def _workers() -> dict[Queue, int]:
     return {Queue.DEFAULT: 10, Queue.RECOMMENDATIONS: 10, Queue.RECOMMENDATIONS_SLOW: 3}
 
 
+class Verify(StrEnum):
+    """How it is known at an answer which items may be shown."""
+
+    IN_MEMORY = "in_memory"
+    ALWAYS = "always"
+
+
 def _random_key() -> str:
     return secrets.token_hex(16)
 
@@ -57,6 +65,10 @@ class Settings:
     *schedule* changes rows of the schedule of jobs, by name; *workers* is how many of each
     queue's runs a process works on at once. Scheduled runs keep the database busy for the
     share *pace* of their time at most.
+
+    With *cache_enabled* a process keeps lists and open items in memory, in *cache_bytes*
+    together, of which open items take half at most. These are read anew every *live_for*.
+    With *verify* as `always` the items of every answer are looked up in the database, too.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -76,6 +88,10 @@ class Settings:
     log_key: str = attrs.field(factory=_random_key, repr=False, eq=False)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
+    cache_enabled: bool = True
+    cache_bytes: int = 100_000_000
+    live_for: timedelta = timedelta(seconds=60)
+    verify: Verify = Verify.IN_MEMORY
 
     def __attrs_post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -97,6 +113,7 @@ class Settings:
         if not isinstance(self.deadline, timedelta) or not _A_MOMENT <= self.deadline <= _AN_HOUR:
             raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
         self._check_jobs()
+        self._check_cache()
         if not isinstance(self.log_key, str) or not self.log_key:
             # Not the value: it is a secret.
             raise InvalidValueError(
@@ -121,6 +138,15 @@ class Settings:
         pace = self.pace
         if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 1:
             raise InvalidValueError("pace", pace, "a share of time from 0.01 to 1")
+
+    def _check_cache(self) -> None:
+        if type(self.cache_enabled) is not bool:
+            raise InvalidValueError("cache_enabled", self.cache_enabled, "True or False")
+        whole(self.cache_bytes, "cache_bytes", least=1_000_000, most=2**40)
+        if not isinstance(self.live_for, timedelta) or not _A_SECOND <= self.live_for <= _AN_HOUR:
+            raise InvalidValueError("live_for", self.live_for, "a span from a second to an hour")
+        if self.verify not in set(Verify):
+            raise InvalidValueError("verify", self.verify, one_of([one.value for one in Verify]))
 
     @property
     def fingerprints(self) -> Fingerprints:
@@ -156,7 +182,8 @@ class Settings:
         )
 
 
-_A_MOMENT, _AN_HOUR = timedelta(milliseconds=10), timedelta(hours=1)
+_A_MOMENT, _A_SECOND = timedelta(milliseconds=10), timedelta(seconds=1)
+_AN_HOUR = timedelta(hours=1)
 
 
 def _fingerprint(*rules: object) -> str:

@@ -6,18 +6,29 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application import (
+    MADE_BY,
     Access,
     AfterBid,
     Answering,
     Background,
+    Behind,
+    CheckHealth,
     Computing,
     EraseUser,
     Events,
     ExportUser,
+    ForgetCached,
     Homepage,
     Jobs,
+    Keeping,
+    KeptLists,
+    LiveItems,
+    Memory,
+    Newer,
+    Outage,
     PopularItems,
     ReadInterests,
+    Reports,
     Runs,
     SimilarItems,
     StoredResources,
@@ -26,7 +37,8 @@ from angle_reco.application import (
     schedule_of,
 )
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import Event, IdKinds
+from angle_reco.domain import Event, IdKinds, ListKind, RunKey
+from angle_reco.ports import Cache
 from angle_reco.settings import Settings
 
 
@@ -43,10 +55,13 @@ class UseCases:
     writing: WriteByHand
     export_user: ExportUser
     erase_user: EraseUser
+    forget_cached: ForgetCached
+    check_health: CheckHealth
     runs: Runs
     background: Background
     take_stock: TakeStock
     events: Events
+    answering: Answering
     ids: IdKinds
     deadline: timedelta
 
@@ -67,6 +82,7 @@ class UseCases:
             deadline=settings.deadline,
             on_event=on_event,
         )
+        reports = Reports(clock=ports.clock, on_event=on_event)
         computing = Computing(
             activity=ports.activity,
             catalog=ports.catalog,
@@ -75,21 +91,9 @@ class UseCases:
             settings=settings,
             as_of=as_of,
         )
-        answering = Answering(
-            lists=ports.lists,
-            catalog=ports.catalog,
-            computing=computing,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        )
-        events = Events(
-            users=ports.users,
-            recorder=ports.recorder,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        )
+        newer = memory = None
+        if settings.cache_enabled and as_of is None:
+            memory, newer = _memory(ports, settings, computing, reports)
         runs = Runs(
             access=access,
             ledger=ports.ledger,
@@ -109,6 +113,43 @@ class UseCases:
             settings=settings,
             as_of=as_of,
             on_event=on_event,
+            done=_nothing if newer is None else newer.done,
+        )
+        keeping, live = (None, None) if memory is None else (memory.lists, memory.live)
+        kept = KeptLists(
+            lists=ports.lists,
+            catalog=ports.catalog,
+            computing=computing,
+            clock=ports.clock,
+            settings=settings,
+            keeping=keeping,
+            live=live,
+            as_of=as_of,
+            renewed_by_run=runs.renew,
+            is_run_under_way=lambda kind: runs.is_under_way(MADE_BY[kind]),
+        )
+        answering = Answering(
+            kept=kept,
+            catalog=ports.catalog,
+            computing=computing,
+            clock=ports.clock,
+            settings=settings,
+            keeping=keeping,
+            live=live,
+            as_of=as_of,
+        )
+        events = Events(
+            users=ports.users,
+            recorder=ports.recorder,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+            engaged=lambda user_id: kept.forget(ListKind.PERSONAL, user_id),
+        )
+        background = Background(
+            runs=runs,
+            settings=settings,
+            own={} if memory is None else {"evict_stale_cache": memory.evict},
         )
         return cls(
             homepage=Homepage(access=access, answering=answering),
@@ -145,9 +186,20 @@ class UseCases:
                 clock=ports.clock,
                 ids=settings.ids,
                 fingerprints=settings.fingerprints,
+                kept=kept,
+            ),
+            forget_cached=ForgetCached(
+                access=access, memory=memory, kept=kept, ledger=ports.ledger, ids=settings.ids
+            ),
+            check_health=CheckHealth(
+                access=access,
+                memory=memory,
+                ledger=ports.ledger,
+                jobs=lambda: background.state,
+                now=ports.clock.now,
             ),
             runs=runs,
-            background=Background(runs=runs, settings=settings),
+            background=background,
             take_stock=TakeStock(
                 access=access,
                 users=ports.users,
@@ -158,9 +210,55 @@ class UseCases:
                 ledger=ports.ledger,
                 rules=runs.rules,
                 events=events,
+                memory=memory,
                 as_of=as_of,
             ),
             events=events,
+            answering=answering,
             ids=settings.ids,
             deadline=settings.deadline,
         )
+
+    def warm(self) -> None:
+        """Read what most visitors see, before the first of them comes; nobody waits for it."""
+        answering = self.answering
+        if answering.live is not None and answering.keeping is not None:
+            answering.live.at_once()
+            answering.keeping.behind.submit(lambda: answering.kept.of_popular(None))
+
+
+def _memory(
+    ports: Ports, settings: Settings, computing: Computing, reports: Reports
+) -> tuple[Memory, Newer]:
+    """Return what a process keeps, wired to those who fill it."""
+    behind, outage = Behind("memory", _THREADS_BEHIND), Outage(clock=ports.clock)
+
+    def keeping(cache: Cache) -> Keeping:
+        return Keeping(
+            cache=cache,
+            behind=behind,
+            outage=outage,
+            reports=reports,
+            clock=ports.clock,
+            deadline=settings.deadline,
+        )
+
+    lists = ports.new_cache(ports.clock, settings.cache_bytes)
+    newer = Newer(ledger=ports.ledger, cache=lists, ids=settings.ids)
+    live = LiveItems(
+        keeping=keeping(ports.new_cache(ports.clock, settings.cache_bytes)),
+        catalog=ports.catalog,
+        computing=computing,
+        clock=ports.clock,
+        settings=settings,
+        make_room=lists.reserve,
+        after_reading=newer.look,
+    )
+    return Memory(lists=keeping(lists), live=live), newer
+
+
+def _nothing(_: RunKey) -> None:
+    """Take no note."""
+
+
+_THREADS_BEHIND = 4

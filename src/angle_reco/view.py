@@ -6,7 +6,15 @@ from typing import Literal, overload
 
 import attrs
 
-from angle_reco.application import CardLoader, JobOutcome, Progress, Stats, UserExport, no_progress
+from angle_reco.application import (
+    CardLoader,
+    Health,
+    JobOutcome,
+    Progress,
+    Stats,
+    UserExport,
+    no_progress,
+)
 from angle_reco.domain import (
     CategoryId,
     CategoryRef,
@@ -16,6 +24,7 @@ from angle_reco.domain import (
     Shelf,
     SignIns,
     StoredList,
+    UserId,
     UserInterest,
     UserRef,
 )
@@ -227,6 +236,33 @@ class View(Editing):
         """
         item = None if item_id is None else ItemId(item_id)
         return self._asked(self._use_cases.runs.request, name, item_id=item).due_at
+
+    def forget_cached(
+        self, *, user_id: UserRef | None = None, item_id: ItemRef | None = None
+    ) -> int:
+        """Forget what is in memory of a user or an item, or everything; return how much it was.
+
+        That counts entries of this process. Everything is forgotten in the others too, when
+        they next read the open items: within a minute, if they answer at all.
+
+        Raises:
+            AccessDeniedError: The actor may not clear caches.
+            InvalidValueError: An id is of another kind.
+            StorageUnavailableError: The database did not answer, to tell the others.
+        """
+        return self._asked(
+            self._use_cases.forget_cached,
+            user_id=None if user_id is None else UserId(user_id),
+            item_id=None if item_id is None else ItemId(item_id),
+        )
+
+    def health(self) -> Health:
+        """Return whether this process does what it should; asks the database one thing.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        return self._asked(self._use_cases.check_health)
 
     def stats(self) -> Stats:
         """Return how much there is and how old it is.

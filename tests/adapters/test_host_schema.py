@@ -28,6 +28,7 @@ from angle_reco import (
 )
 from angle_reco.adapters.sql import Tables
 from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.domain import ItemId, PriceScale
 from angle_reco.testing import ManualClock
 from tests.adapters.foreign import empty
 from tests.application.shop import DAY, HOUR, NOW, again, ids_of
@@ -472,6 +473,7 @@ GOODS = sa.Table(
     sa.Column("id", sa.Text),
     sa.Column("kind", sa.Text),
     sa.Column("seller", sa.Text),
+    sa.Column("title", sa.Text),
     sa.Column("price", sa.Numeric),
     sa.Column("start", sa.Numeric),
     sa.Column("state", sa.Text),
@@ -506,6 +508,7 @@ LAX = HostSchema(
         GOODS.c.id.label("item_id"),
         GOODS.c.kind.label("category_id"),
         GOODS.c.seller.label("seller_id"),
+        GOODS.c.title,
         GOODS.c.price,
         GOODS.c.start.label("starting_price"),
         GOODS.c.state.label("status"),
@@ -643,6 +646,25 @@ def test_an_item_may_end_and_a_user_sign_in_at_no_moment_of_the_calendar(
     signed_in = lax.reco.as_user("ann").sign_ins()
     assert signed_in is not None
     assert signed_in.last_at is None
+
+
+@pytest.mark.parametrize("moment", [None, *BEYOND])
+def test_cards_of_all_open_items_and_of_each_say_the_same_of_odd_ones(
+    lax: Lax, moment: str | None
+) -> None:
+    opens = listed = moment or "NULL"
+    closes = "NULL" if moment is None or "-inf" in moment or "BC" in moment else moment
+    lax.insert(
+        "goods (id, title, opens, closes, listed)", f"'vase', NULL, {opens}, {closes}, {listed}"
+    )
+    lax.insert("goods (id, title, price)", r"'jar', E'\t\\', 'NaN'")
+    catalog, items = lax.reco.ports.catalog, [ItemId("vase"), ItemId("jar")]
+
+    cards = catalog.open_cards(NOW).cards(PriceScale())
+
+    assert cards == catalog.cards(items, at=NOW)
+    assert [cards[one].title for one in items] == ["", "\t\\"]
+    assert (cards[items[0]].ends_at, cards[items[0]].listed_at) == (None, None)
 
 
 @pytest.mark.parametrize("moment", [one for one in BEYOND if "-inf" in one or "BC" in one])

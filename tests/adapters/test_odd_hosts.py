@@ -30,6 +30,7 @@ from angle_reco.domain import (
     IdKinds,
     ItemId,
     ListKind,
+    PriceScale,
     Reason,
     Source,
     StoredLine,
@@ -411,6 +412,20 @@ def test_a_market_is_read_whatever_the_encoding_is(latin: Recommender) -> None:
     assert [moved.system.run_job(job).scope for job in JOB_NAMES] == [1, 2, 1, 2]
     assert [one.category_id for one in moved.as_user(JÖRG).get_interests()] == [KÄSE]
     assert moved.signed_in(JÖRG)
+
+
+def test_without_titles_the_cards_of_open_items_have_empty_ones(
+    url: str, engine: sa.Engine
+) -> None:
+    tables = shop()
+    created(tables, engine)
+    with Recommender.connect(url, host=tables.host, migrate=True) as reco:
+        catalog = reco.ports.catalog
+
+        cards = catalog.open_cards(NOW).cards(PriceScale())
+
+        assert cards == catalog.cards([ItemId("vase")], at=NOW)
+        assert [card.title for card in cards.values()] == [""]
 
 
 # Ids.

@@ -109,11 +109,13 @@ def opened(
 ) -> Recommender:
     """Return a recommender of *market* whose clock stands at NOW."""
     ports = memory_ports(market, permissions=permissions)
+    settings = settings or Settings(cache_enabled=False)
     return Recommender(attrs.evolve(ports, clock=clock or ManualClock(NOW)), settings)
 
 
 def again(ports: Ports, settings: Settings | None = None, **changes: Any) -> Recommender:
     """Return another recommender on the same data and stores."""
+    settings = settings or Settings(cache_enabled=False)
     return Recommender(attrs.evolve(ports, **changes), settings)
 
 

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,22 @@ def test_only_active_and_scheduled_auctions_are_open(status: AuctionStatus) -> N
 
     assert is_open(lot("a", status=status), NOW) is is_one
     assert (status in OPEN_STATUSES) is is_one
+
+
+@pytest.mark.parametrize("status", AuctionStatus)
+@pytest.mark.parametrize("is_published", [True, False])
+def test_what_is_listed_follows_from_the_rest_of_a_card(
+    status: AuctionStatus, is_published: bool
+) -> None:
+    paused = lot("a", status=AuctionStatus.PAUSED, ends_at=NOW - TICK)
+
+    card = attrs.evolve(paused, status=status, is_published=is_published)
+
+    assert card.is_listed is (is_published and status in OPEN_STATUSES)
+    assert attrs.evolve(card, status=AuctionStatus.PAUSED) == attrs.evolve(
+        paused, is_published=is_published
+    )
+    assert "is_listed" not in repr(card)
 
 
 @pytest.mark.parametrize("engaged_too", [True, False])

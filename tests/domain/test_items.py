@@ -1,6 +1,10 @@
+import gc
+import tracemalloc
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import attrs
 import numpy as np
@@ -14,11 +18,13 @@ from angle_reco.domain import (
     UNKNOWN_MOMENT,
     UNKNOWN_PRICE,
     AuctionStatus,
+    Catalogue,
     IdKind,
     IdKinds,
     InvalidValueError,
     Item,
     ItemId,
+    OpenCards,
     PriceScale,
     status_at,
     to_micros,
@@ -159,3 +165,96 @@ def test_columns_of_different_lengths_are_refused() -> None:
             attrs.evolve(catalogue, bids=longer)
 
     refuses()
+
+
+@every_kind
+@given(data=st.data())
+def test_cards_are_made_from_columns(kind: IdKind, data: st.DataObject) -> None:
+    ids = IdKinds(user=kind, item=kind, category=kind)
+    market = data.draw(markets(ids))
+    catalogue = catalogue_of(market, ids)
+    title_of = {one: f"lot {one}" for one in catalogue.items.ids}
+    listed = OpenCards(catalogue=catalogue, titles=texts(title_of.values()))
+    mask = np.arange(len(listed)) % 3 != 1
+
+    cards = listed.cards(PriceScale())
+
+    plainly = {
+        item.item_id: attrs.evolve(item, title=title_of[item.item_id], engaged=False)  # type: ignore[index]  # an id
+        for item in market.items
+    }
+    assert cards == plainly
+    assert list(cards) == listed.catalogue.items.ids.to_list()
+    assert listed.where(mask).cards(PriceScale()) == {
+        one: cards[one] for one, is_in in zip(cards, mask, strict=True) if is_in
+    }
+
+
+def test_what_costs_the_same_shares_the_price() -> None:
+    first, second, other = made_up(IdKind.INT, 3, prices=[7, 7, 9]).cards(PriceScale(10)).values()
+
+    assert first.price is second.price
+    assert (first.price, other.price) == (Decimal("0.7"), Decimal("0.9"))
+
+
+def test_a_title_more_than_there_are_items_is_refused() -> None:
+    listed = made_up(IdKind.INT, 3, prices=[7, 7, 9])
+
+    with pytest.raises(ValueError, match="OpenCards differ in length"):
+        attrs.evolve(listed, titles=texts(["a"] * 4))
+
+
+@every_kind
+@pytest.mark.parametrize("size", [3_000, 25_000])
+@pytest.mark.parametrize("title", ["lamp", "Stehlampe, vintage, 60 cm", "ランプ " * 9, "é" * 300])
+def test_what_open_items_take_of_memory_is_known_to_a_fifth(
+    kind: IdKind, size: int, title: str
+) -> None:
+    tracemalloc.start()
+    try:
+        listed = made_up(kind, size, title=title)
+        listed.catalogue.row_of(listed.catalogue.items.ids[0])  # type: ignore[arg-type]  # an id
+        gc.collect()
+        columns = tracemalloc.get_traced_memory()[0]
+        cards = listed.cards(PriceScale())
+        gc.collect()
+        both = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert len(cards) == size
+    assert listed.footprint == pytest.approx(columns, rel=0.2)
+    assert listed.footprint_of_cards == pytest.approx(both - columns, rel=0.2)
+
+
+def made_up(
+    kind: IdKind, size: int, *, prices: list[int] | None = None, title: str = "lamp"
+) -> OpenCards:
+    """Return open items, of which some have no end and some no known price."""
+    ids: dict[IdKind, Any] = {
+        IdKind.INT: lambda number: number,
+        IdKind.UUID: lambda number: UUID(int=2**127 + number),
+        IdKind.TEXT: "item-{:06}".format,
+    }
+    named, places = ids[kind], np.arange(size)
+    day = to_micros(NOW + timedelta(days=1))
+    catalogue = Catalogue.of_rows(
+        IdKinds(user=kind, item=kind, category=kind),
+        item_ids=[named(one) for one in places.tolist()],
+        category_ids=[named(one) for one in (places % 50).tolist()],
+        seller_ids=[named(one) for one in (places % 1_000).tolist()],
+        prices=np.where(places % 9, places % 7_000, UNKNOWN_PRICE).tolist()
+        if prices is None
+        else prices,
+        is_published=[True] * size,
+        status=[ACTIVE.code] * size,
+        ends_at=np.where(places % 5, day + places, NEVER).tolist(),
+        listed_at=(-places).tolist(),
+        bids=[0] * size,
+        watchers=[0] * size,
+    )
+    return OpenCards(catalogue=catalogue, titles=texts(f"{title} {one}" for one in range(size)))
+
+
+def texts(titles: Iterable[str]) -> np.ndarray:
+    return np.array(list(titles), np.dtypes.StringDType())

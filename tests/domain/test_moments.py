@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +15,12 @@ from angle_reco.domain import (
     from_micros,
     to_micros,
 )
+from angle_reco.domain.moments import moments_of
 
 zones = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 moments = st.datetimes(timezones=zones)
+FIRST, LAST = (one.replace(tzinfo=UTC) for one in (datetime.min, datetime.max))  # noqa: DTZ901 — the calendar
+_FIRST, _LAST = to_micros(FIRST), to_micros(LAST)
 EAST, WEST = timezone(timedelta(hours=12)), timezone(timedelta(hours=-12))
 
 
@@ -77,3 +81,17 @@ def test_a_moment_elsewhere_is_turned_to_utc() -> None:
 def test_what_is_no_aware_moment_is_refused(value: object) -> None:
     with pytest.raises(InvalidValueError, match=r"^at is .*, but should be a moment with a"):
         check_moment(value, "at")
+
+
+@given(st.lists(st.integers(_FIRST, _LAST)))
+def test_many_moments_are_the_same_as_one_at_a_time(micros: list[int]) -> None:
+    assert moments_of(np.array(micros, np.int64)) == [from_micros(one) for one in micros]
+
+
+def test_moments_that_python_cannot_tell_are_none() -> None:
+    micros = [UNKNOWN_MOMENT, _FIRST - 1, _FIRST, _LAST, _LAST + 1, NEVER]
+
+    told = moments_of(np.array(micros, np.int64))
+
+    assert told == [None, None, FIRST, LAST, None, None]
+    assert [one.tzinfo for one in told if one is not None] == [UTC, UTC]

@@ -3,10 +3,17 @@
 from angle_reco.application.access import Access
 from angle_reco.application.answering import Answering, CardLoader
 from angle_reco.application.background import Background
+from angle_reco.application.behind import Behind
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS, Jobs
+from angle_reco.application.keeping import Keeping
+from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
+from angle_reco.application.live_items import LiveItems
+from angle_reco.application.memory import CheckHealth, ForgetCached, Health, Memory, MemoryStats
+from angle_reco.application.newer import MADE_BY, Newer
+from angle_reco.application.outage import Outage
 from angle_reco.application.personal_data import (
     EXPORT_FORMAT,
     EraseUser,
@@ -20,6 +27,7 @@ from angle_reco.application.reading import (
     ReadInterests,
     SimilarItems,
 )
+from angle_reco.application.reports import Reports
 from angle_reco.application.running import JobOutcome, Runs
 from angle_reco.application.schedule import SCHEDULE, schedule_of
 from angle_reco.application.stats import JobStats, Stats, TakeStock
@@ -30,6 +38,7 @@ from angle_reco.application.writing import WriteByHand
 __all__ = [
     "EXPORT_FORMAT",
     "JOBS",
+    "MADE_BY",
     "MOST",
     "MOST_SIMILAR",
     "SCHEDULE",
@@ -37,18 +46,30 @@ __all__ = [
     "AfterBid",
     "Answering",
     "Background",
+    "Behind",
     "CardLoader",
+    "CheckHealth",
     "Computing",
     "EraseUser",
     "Events",
     "ExportUser",
+    "ForgetCached",
+    "Health",
     "Homepage",
     "JobOutcome",
     "JobStats",
     "Jobs",
+    "Keeping",
+    "KeptLists",
+    "LiveItems",
+    "Memory",
+    "MemoryStats",
+    "Newer",
+    "Outage",
     "PopularItems",
     "Progress",
     "ReadInterests",
+    "Reports",
     "Runs",
     "SimilarItems",
     "Stats",

@@ -1,43 +1,42 @@
-"""From a list of suggestions to a shelf: what is usable, what may be shown, and how it looks."""
+"""From a list of suggestions to a shelf: what may be shown, how it looks, and what failed."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
-from angle_reco.application.computing import Computing, popular_owner
+from angle_reco.application.computing import Computing
+from angle_reco.application.keeping import Current, Keeping, about_to_wait
+from angle_reco.application.kept_lists import KeptList, KeptLists
+from angle_reco.application.live_items import LiveItems
 from angle_reco.domain import (
+    POPULAR_KEPT,
+    AnswerDegraded,
     CategoryId,
     Freshness,
     IdKinds,
     ItemCard,
     ItemId,
-    ItemNotFoundError,
-    ListKind,
-    Recipe,
+    PackedList,
     Shelf,
-    StoredLine,
-    StoredList,
+    StorageUnavailableError,
     Suggestion,
     UserId,
     freshness_of,
-    may_be_shown,
 )
-from angle_reco.ports import CatalogQueries, Clock, ListStore, StoredInterests
-from angle_reco.settings import Settings
+from angle_reco.ports import CatalogQueries, Clock, StoredInterests
+from angle_reco.settings import Settings, Verify
+
+_log = logging.getLogger(__name__)
 
 CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
 """A host's own way from item ids to its objects; what it leaves out is not shown."""
 
-
-@attrs.frozen
-class Line:
-    """One suggestion that may be shown, and what the parts of its score are called."""
-
-    stored: StoredLine
-    card: ItemCard
-    components: tuple[str, ...]
+LIST, ITEMS, INTERESTS, POPULAR = "list", "items", "interests", "popular"
+"""What a shelf can be degraded by: what could not be read, or not anew."""
 
 
 @attrs.frozen
@@ -48,41 +47,41 @@ class Viewing:
     engaged_too: bool
 
 
+class Answer(NamedTuple):
+    """Suggestions with the freshness of their list, and what failed on the way."""
+
+    suggestions: list[Suggestion]
+    freshness: Freshness
+    degraded_by: tuple[str, ...] = ()
+
+
+class Cards(NamedTuple):
+    """The cards of items that may be open, and what failed when they were read."""
+
+    by_id: Mapping[ItemId, ItemCard]
+    degraded_by: tuple[str, ...] = ()
+
+
 @attrs.frozen(kw_only=True)
 class Answering:
-    """What every reading call does with lists, wherever they come from."""
+    """What every reading call does with lists, wherever they come from.
 
-    lists: ListStore
+    Without *keeping* nothing stays in memory, and nothing stands in for what fails.
+    """
+
+    kept: KeptLists
     catalog: CatalogQueries
     computing: Computing
     clock: Clock
     settings: Settings
+    keeping: Keeping | None
+    live: LiveItems | None
     as_of: datetime | None = None
 
     @property
     def ids(self) -> IdKinds:
         """Return which kinds of ids there are."""
         return self.settings.ids
-
-    def usable(self, kind: ListKind, owner: object) -> tuple[StoredList, Freshness] | None:
-        """Return the stored list of an owner, None when it cannot be used.
-
-        That is when it is missing, of another recipe, or too old to be shown.
-        """
-        stored = self.lists.read(kind, [owner]).get(owner)
-        freshness = self.freshness(kind, stored)
-        return None if stored is None or freshness is None else (stored, freshness)
-
-    def freshness(self, kind: ListKind, stored: StoredList | None) -> Freshness | None:
-        """Return how fresh a list is, None when it cannot be used."""
-        if stored is None or stored.recipe != self.computing.recipes.lists[kind]:
-            return None
-        return freshness_of(
-            stored.computed_at,
-            covered_at=stored.covered_at,
-            now=self.clock.now(),
-            limits=self.settings.freshness[kind],
-        )
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether there are stored interests that can be used."""
@@ -96,45 +95,54 @@ class Answering:
         )
         return freshness is not None
 
-    def cards(self, item_ids: Iterable[ItemId], viewer: UserId | None) -> Mapping[ItemId, ItemCard]:
-        """Return the cards of items, as of now."""
-        return self.catalog.cards(
-            list(item_ids), at=self.clock.now(), until=self.as_of, viewer=viewer
-        )
-
-    def card(self, item_id: ItemId, viewer: UserId | None) -> ItemCard:
-        """Return the card of one item.
+    def cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
+        """Return the cards of those items that may be open: from memory as far as possible.
 
         Raises:
-            ItemNotFoundError: There is no such item.
+            StorageUnavailableError: They are not all in memory, and could not be read.
         """
-        return found(item_id, self.cards([item_id], viewer))
+        live = None
+        if self.live is not None and self.settings.verify is not Verify.ALWAYS:
+            live = self.live.at_once()
+        if live is None:
+            return Cards(self._read_cards(item_ids, viewer))
+        cards, freshness = live.value.cards, live.freshness
+        degraded = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
+        if live.value.is_complete:
+            return Cards(cards, degraded)
+        missing = [one for one in item_ids if one not in cards]
+        if missing:
+            cards = {**{one: cards[one] for one in item_ids if one in cards}}
+            try:
+                cards |= self._read_cards(missing, viewer)
+            except StorageUnavailableError:
+                # The others are known, and enough to fill a page more often than not.
+                degraded = (ITEMS,)
+        return Cards(cards, degraded)
 
     def shown(
         self,
-        lines: Iterable[StoredLine],
-        recipe: Recipe,
-        cards: Mapping[ItemId, ItemCard],
+        packed: PackedList,
         viewing: Viewing,
         *,
         limit: int,
         without: Collection[ItemId] = (),
-    ) -> list[Line]:
-        """Return the first *limit* lines that may be shown."""
-        now, chosen = self.clock.now(), list[Line]()
-        for line in lines:
-            card = cards.get(line.item_id)
-            if len(chosen) == limit:
-                break
-            if (
-                card is not None
-                and line.item_id not in without
-                and may_be_shown(
-                    card, viewer=viewing.viewer, now=now, engaged_too=viewing.engaged_too
-                )
-            ):
-                chosen.append(Line(line, card, recipe.components))
-        return chosen
+        first_rank: int = 1,
+        cards: Mapping[ItemId, ItemCard] | None = None,
+    ) -> tuple[list[Suggestion], tuple[str, ...]]:
+        """Return the first *limit* lines that may be shown, and what failed on the way."""
+        degraded_by: tuple[str, ...] = ()
+        if cards is None:
+            cards, degraded_by = self.cards(packed.ids, viewing.viewer)
+        places = packed.places_shown(
+            cards,
+            viewer=viewing.viewer,
+            now=self.clock.now(),
+            engaged_too=viewing.engaged_too,
+            limit=limit,
+            without=without,
+        )
+        return packed.suggestions(places, cards, first_rank=first_rank), degraded_by
 
     def popular(
         self,
@@ -143,66 +151,124 @@ class Answering:
         *,
         limit: int,
         without: Collection[ItemId] = (),
-    ) -> tuple[list[Line], Freshness]:
-        """Return popular lines, of everything or of a category: stored ones, else computed."""
-        recipe = self.computing.recipes.lists[ListKind.POPULAR]
-        usable = self.usable(ListKind.POPULAR, popular_owner(category))
-        if usable is not None:
-            stored, freshness = usable
-            cards = self.cards([line.item_id for line in stored.lines], viewing.viewer)
-            lines = self.shown(stored.lines, recipe, cards, viewing, limit=limit, without=without)
-            if len(lines) == limit or stored.is_complete:
-                return lines, freshness
-        market = self.computing.market()
+        first_rank: int = 1,
+    ) -> Answer:
+        """Return popular items, of everything or of a category: of now, stored, or computed.
+
+        Raises:
+            StorageUnavailableError: They are not in memory, and could not be read in time.
+        """
+
+        def shown(packed: PackedList) -> tuple[list[Suggestion], tuple[str, ...]]:
+            return self.shown(packed, viewing, limit=limit, without=without, first_rank=first_rank)
+
+        live = None if self.live is None else self.live.at_once()
+        if live is not None and live.value.market is not None:
+            for most in (POPULAR_KEPT, POPULAR_KEPT + limit + len(without), len(live.value.market)):
+                packed = live.value.popular(self.computing, category, keep=most)
+                suggestions, degraded_by = shown(packed)
+                if len(suggestions) == limit or len(packed) < most:
+                    break
+            return Answer(suggestions, live.freshness, degraded_by)
+        kept = self.kept.of_popular(category)
+        if kept is not None:
+            packed = kept.value.packed
+            suggestions, degraded_by = shown(packed)
+            if len(suggestions) == limit or packed.is_complete:
+                return answer_of(kept, suggestions, degraded_by)
+        market = self.kept.market()
         # All of them: how many may not be shown is known when their cards are.
-        ranked = self.computing.popular(market, category=category, keep=len(market)).stored(0)
-        lines = []
-        for first in range(0, len(ranked.lines), _CARDS_AT_ONCE):
-            some = ranked.lines[first : first + _CARDS_AT_ONCE]
-            cards = self.cards([line.item_id for line in some], viewing.viewer)
-            lines += self.shown(
-                some, recipe, cards, viewing, limit=limit - len(lines), without=without
+        ranked = self.computing.popular(market, category=category, keep=len(market))
+        packed = PackedList.of(ranked.stored(0))
+        suggestions, degraded_by = list[Suggestion](), ()
+        for first in range(0, len(packed), _CARDS_AT_ONCE):
+            some = packed.between(first, first + _CARDS_AT_ONCE)
+            left = limit - len(suggestions)
+            more, degraded_by = self.shown(
+                some,
+                viewing,
+                limit=left,
+                without=without,
+                first_rank=first_rank + len(suggestions),
             )
-            if len(lines) == limit:
+            suggestions += more
+            if len(suggestions) == limit:
                 break
-        return lines, Freshness.COMPUTED
+        return Answer(suggestions, Freshness.COMPUTED, degraded_by)
 
-    def shelf(
-        self, lines: Sequence[Line], freshness: Freshness, loader: CardLoader | None
-    ) -> Shelf:
-        """Return lines as a shelf, with the host's own cards where it loads them itself."""
-        if loader is None:
-            cards: Mapping[Any, Any] = {line.card.item_id: line.card for line in lines}
-        else:
-            cards = loader([line.card.item_id for line in lines])
-        kept = [line for line in lines if line.stored.item_id in cards]
-        return Shelf(
-            tuple(
-                Suggestion(
-                    rank=rank,
-                    item_id=line.stored.item_id,
-                    card=cards[line.stored.item_id],
-                    score=line.stored.score,
-                    reason=line.stored.reason,
-                    source=line.stored.source,
-                    contributions=line.stored.contributions(line.components),
-                )
-                for rank, line in enumerate(kept, start=1)
-            ),
-            freshness=freshness,
-        )
+    def or_popular(
+        self,
+        surface: str,
+        answer: Callable[[], Answer],
+        category: CategoryId | None,
+        viewing: Viewing,
+        *,
+        limit: int,
+        without: Collection[ItemId] = (),
+    ) -> Answer:
+        """Return an answer; where the database does not answer, popular items, or nothing.
+
+        Raises:
+            StorageUnavailableError: It does not, and nothing is to stand in for it.
+        """
+        try:
+            return answer()
+        except StorageUnavailableError as error:
+            if self.keeping is None:
+                raise
+            self._tell_degraded(surface, error)
+        try:
+            popular = self.popular(category, viewing, limit=limit, without=without)
+        except StorageUnavailableError:
+            return Answer([], Freshness.STALE_ON_ERROR, (LIST, POPULAR))
+        return popular._replace(degraded_by=(LIST, *popular.degraded_by))
+
+    def shelf(self, answer: Answer, loader: CardLoader | None) -> Shelf:
+        """Return an answer as a shelf, with the host's own cards where it loads them itself."""
+        suggestions = answer.suggestions
+        if loader is not None:
+            about_to_wait()
+            cards = loader([one.item_id for one in suggestions])
+            kept = [one for one in suggestions if one.item_id in cards]
+            suggestions = [
+                attrs.evolve(one, rank=rank, card=cards[one.item_id])
+                for rank, one in enumerate(kept, start=1)
+            ]
+        return Shelf(tuple(suggestions), freshness=answer.freshness, degraded_by=answer.degraded_by)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask the database for something that is not kept.
+
+        Raises:
+            StorageUnavailableError: It did not answer, or is known not to.
+        """
+        about_to_wait()
+        with nullcontext() if self.keeping is None else self.keeping.outage.watched():
+            yield
+
+    def _read_cards(
+        self, item_ids: Sequence[ItemId], viewer: UserId | None
+    ) -> Mapping[ItemId, ItemCard]:
+        with self.asking():
+            return self.catalog.cards(
+                item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer
+            )
+
+    def _tell_degraded(self, surface: str, error: Exception) -> None:
+        name = type(error).__name__
+        event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
+        if self.keeping is not None and self.keeping.reports.tell(event, about=surface):
+            _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 
-def found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
-    """Return the card of an item that has to be there.
-
-    Raises:
-        ItemNotFoundError: There is no such item.
-    """
-    card = cards.get(item_id)
-    if card is None:
-        raise ItemNotFoundError(item_id)
-    return card
+def answer_of(
+    kept: Current[KeptList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
+) -> Answer:
+    """Return suggestions from a list as an answer, which says if that is shown on error."""
+    if kept.freshness is Freshness.STALE_ON_ERROR:
+        degraded_by = (LIST, *degraded_by)
+    return Answer(suggestions, kept.freshness, degraded_by)
 
 
 _CARDS_AT_ONCE = 500

@@ -4,7 +4,7 @@ import atexit
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event, Lock, RLock
@@ -13,7 +13,7 @@ from time import monotonic
 import attrs
 
 from angle_reco.application.running import Runs
-from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish
+from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish, window_of
 from angle_reco.ports import JobScheduler, deadline
 from angle_reco.settings import Settings
 
@@ -39,19 +39,32 @@ if hasattr(os, "register_at_fork"):
 class Background:
     """Runs jobs in this process from `start` to `stop`.
 
+    *own* are those that each process does for itself, without a claim. *failure* is why
+    the last `start` did not succeed.
+
     It belongs to the process that started it: in one that forked off nothing runs until
     that starts its own.
     """
 
     runs: Runs
     settings: Settings
+    own: Mapping[str, Callable[[], object]] = attrs.field(factory=dict)
+    failure: str = attrs.field(default="", init=False)
     _scheduler: JobScheduler | None = attrs.field(default=None, init=False)
     _pid: int | None = attrs.field(default=None, init=False)
     _stop: Event = attrs.field(factory=Event, init=False)
     _in_hand: set[tuple[RunKey, datetime | None]] = attrs.field(factory=set, init=False)
     _lock: RLock = attrs.field(factory=RLock, init=False)
     _exits: bool = attrs.field(default=False, init=False)
+    _own_slots: dict[str, datetime] = attrs.field(factory=dict, init=False)
     _pruned_at: float = attrs.field(default=float("-inf"), init=False)
+
+    @property
+    def state(self) -> str:
+        """Return "running", "not started", or that it failed and why."""
+        if self.is_running:
+            return "running"
+        return f"failed: {self.failure}" if self.failure else "not started"
 
     @property
     def is_running(self) -> bool:
@@ -77,9 +90,11 @@ class Background:
                 self._scheduler.start(
                     self._look, every=self.settings.runs.poll, workers=self.settings.workers
                 )
-            except BaseException:
-                self._scheduler = None
+            except BaseException as error:
+                self._scheduler, self.failure = None, type(error).__name__
                 raise
+            self.failure = ""
+            self._own_slots = self._slots_of_own()
             if not self._exits:
                 # A reference of its own would keep everything alive until then.
                 atexit.register(_stop_at_exit, weakref.ref(self))
@@ -112,6 +127,21 @@ class Background:
         self._prune()
         for wish in wishes:
             self._hand_over(wish)
+        before, self._own_slots = self._own_slots, self._slots_of_own()
+        for job, slot in self._own_slots.items():
+            if slot != before.get(job) and (scheduler := self._scheduler) is not None:
+                scheduler.submit(self.runs.rules[job].queue, partial(self._do_own, job))
+
+    def _slots_of_own(self) -> dict[str, datetime]:
+        # By this process's clock: nobody else is concerned.
+        now, rules = self.runs.clock.now(), self.runs.rules
+        return {
+            job: window_of(rules[job].schedule.last_before(now), rules[job].window)
+            for job in self.own
+        }
+
+    def _do_own(self, job: str) -> None:
+        self.own[job]()
 
     def _hand_over(self, wish: Wish) -> None:
         scheduler, one = self._scheduler, (wish.key, wish.slot)

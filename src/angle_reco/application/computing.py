@@ -12,6 +12,7 @@ from angle_reco.domain import (
     POPULAR_KEPT,
     UNKNOWN_PRICE,
     Bid,
+    Catalogue,
     CategoryId,
     Engagement,
     IdColumn,
@@ -20,6 +21,7 @@ from angle_reco.domain import (
     Interactions,
     Interests,
     ItemCard,
+    ItemId,
     ListKind,
     Lists,
     OpenMarket,
@@ -28,6 +30,7 @@ from angle_reco.domain import (
     Ranked,
     Recipe,
     Recipes,
+    UserId,
     fading_demand,
     open_rows,
     plain_demand,
@@ -63,7 +66,11 @@ class Computing:
         """Return the open items of now."""
         now, rule = self.clock.now(), self.settings.popularity
         listed = self.catalog.may_be_open(now, until=self.as_of, counting=rule.counting)
-        catalogue = listed.where(open_rows(listed, now))
+        return self.market_of(listed.where(open_rows(listed, now)), now)
+
+    def market_of(self, catalogue: Catalogue, now: datetime) -> OpenMarket:
+        """Return the market of the items that are open at a moment, with the demand for them."""
+        rule = self.settings.popularity
         if rule.half_life is None:
             demand = plain_demand(catalogue)
         else:
@@ -89,6 +96,16 @@ class Computing:
         """Return what *users* did in the time that counts for interests."""
         since = self.clock.now() - self.settings.interest.window
         return self._drained(since=since, users=users)
+
+    def of_user(
+        self, user_id: UserId, *, supposed: Iterable[Bid] = ()
+    ) -> tuple[Interests, frozenset[ItemId]]:
+        """Return a user's interests, *supposed* bids counted too, and what they engaged with."""
+        ids = self.settings.ids
+        happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
+        engaged = frozenset(ItemId(one) for one in happened.items)
+        joined = Interactions.joined(ids, [happened, Interactions.of(ids, supposed)])
+        return self.interests_from(joined), engaged
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
         """Return what rankings need to know of *users*, by all that they did."""

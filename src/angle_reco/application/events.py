@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import attrs
 
-from angle_reco.domain import Bid, InvalidValueError, Watch, check_moment
+from angle_reco.domain import Bid, InvalidValueError, UserId, Watch, check_moment
 from angle_reco.ports import ActivityRecorder, Clock, UserQueries, deadline
 from angle_reco.settings import Settings
 
@@ -27,6 +27,7 @@ class Events:
     clock: Clock
     settings: Settings
     as_of: datetime | None = None
+    engaged: Callable[[UserId], object] = lambda user_id: None
     failed: int = attrs.field(default=0, init=False)
 
     def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
@@ -51,7 +52,7 @@ class Events:
                 amount=amount,
                 placed_at=self._moment(at),
             )
-            return recorder is not None and recorder.record_bid(bid)
+            return self._noted(bid.user_id, recorder is not None and recorder.record_bid(bid))
 
         return self._taken("bid_placed", record)
 
@@ -65,7 +66,7 @@ class Events:
                 item_id=ids.item_id(item_id),
                 watched_at=self._moment(at),
             )
-            return recorder is not None and recorder.record_watch(watch)
+            return self._noted(watch.user_id, recorder is not None and recorder.record_watch(watch))
 
         return self._taken("watched", record)
 
@@ -75,9 +76,13 @@ class Events:
         def record() -> bool:
             ids, recorder = self.settings.ids, self.recorder
             user, item = ids.user_id(user_id), ids.item_id(item_id)
-            return recorder is not None and recorder.remove_watch(user, item)
+            return self._noted(user, recorder is not None and recorder.remove_watch(user, item))
 
         return self._taken("unwatched", record)
+
+    def _noted(self, user_id: UserId, stored: bool) -> bool:
+        self.engaged(user_id)
+        return stored
 
     def _moment(self, at: datetime | None) -> datetime:
         return self.clock.now() if at is None else check_moment(at, "at")

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
+from angle_reco.application.kept_lists import KeptLists
 from angle_reco.domain import (
     Action,
     Actor,
@@ -105,6 +106,7 @@ class EraseUser:
     clock: Clock
     ids: IdKinds
     fingerprints: Fingerprints
+    kept: KeptLists
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
         """Remove all that is kept about *owner*, and say how much it was.
@@ -116,7 +118,10 @@ class EraseUser:
         """
         self.access.require(actor, Action.ERASE, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)
-        erased = self.erasure.erase(user_id, at=self.clock.now())
+        try:
+            erased = self.erasure.erase(user_id, at=self.clock.now())
+        finally:
+            self.kept.forget(ListKind.PERSONAL, user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",
             self.fingerprints.of(user_id),

@@ -1,9 +1,19 @@
-"""The five reading calls. Fallbacks read from top to bottom: stored, computed, popular."""
+"""The five reading calls: from memory, stored, computed now, and at last what is popular."""
 
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.answering import Answering, CardLoader, Line, Viewing, found
+from angle_reco.application.answering import (
+    INTERESTS,
+    Answer,
+    Answering,
+    CardLoader,
+    Cards,
+    Viewing,
+    answer_of,
+)
+from angle_reco.application.keeping import Current, about_to_wait
+from angle_reco.application.kept_lists import KeptList
 from angle_reco.application.limits import MOST_SIMILAR, checked_limit
 from angle_reco.domain import (
     Action,
@@ -12,13 +22,12 @@ from angle_reco.domain import (
     CategoryId,
     Freshness,
     IdColumn,
-    IdIndex,
-    ItemCard,
     ItemId,
     ListKind,
     Resource,
     Shelf,
-    StoredLine,
+    StorageUnavailableError,
+    Suggestion,
     UserId,
     UserInterest,
     reordered_by_interest,
@@ -43,41 +52,40 @@ class Homepage:
             InvalidValueError: The limit is no whole number of at least 1.
         """
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
-        user_id, limit = self.answering.ids.user_id(owner), checked_limit(limit)
-        lines, freshness = self._stored(user_id, limit) or self._computed(user_id, limit)
-        return self.answering.shelf(lines, freshness, cards)
+        answering, user_id = self.answering, self.answering.ids.user_id(owner)
+        limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
+        answer = answering.or_popular(
+            "homepage", lambda: self._answer(user_id, viewing, limit), None, viewing, limit=limit
+        )
+        return answering.shelf(answer, cards)
 
-    def _stored(self, user_id: UserId, limit: int) -> tuple[list[Line], Freshness] | None:
-        answering = self.answering
-        usable = answering.usable(ListKind.PERSONAL, user_id)
-        if usable is None:
-            return None
-        stored, freshness = usable
-        lines = self._shown(user_id, stored.lines, limit)
-        if len(lines) == limit or (lines and stored.is_complete):
-            return lines, freshness
-        if stored.edited:
+    def _answer(self, user_id: UserId, viewing: Viewing, limit: int) -> Answer:
+        kept = self.answering.kept.of(ListKind.PERSONAL, user_id)
+        answer, packed = self._shown(kept, viewing, limit), kept.value.packed
+        is_empty = not answer.suggestions
+        if len(answer.suggestions) == limit or (packed.is_complete and not is_empty):
+            return answer
+        if packed.edited:
             # Computing it anew would bring back what somebody took out by hand.
-            viewing = Viewing(user_id, engaged_too=False)
             return self.answering.popular(None, viewing, limit=limit)
-        return None
+        if packed.is_complete and kept.freshness is Freshness.COMPUTED:
+            return answer
+        # Too much of it has ended since.
+        longest = packed.recipe.kept
+        return self._shown(
+            self.answering.kept.computed_anew(user_id, keep=max(limit, longest)), viewing, limit
+        )
 
-    def _computed(self, user_id: UserId, limit: int) -> tuple[list[Line], Freshness]:
-        computing, kind = self.answering.computing, self.answering.ids.user
-        market = computing.market()
-        users = IdIndex(IdColumn.of(kind, [user_id]))
-        profiles = computing.profiles(market, users)
-        page = computing.homepages(market, profiles, users.ids, keep=limit).stored(0)
-        return self._shown(user_id, page.lines, limit), Freshness.COMPUTED
-
-    def _shown(self, user_id: UserId, lines: tuple[StoredLine, ...], limit: int) -> list[Line]:
-        answering = self.answering
-        return answering.shown(
-            lines,
-            answering.computing.recipes.lists[ListKind.PERSONAL],
-            answering.cards([line.item_id for line in lines], user_id),
-            Viewing(user_id, engaged_too=False),
-            limit=limit,
+    def _shown(self, kept: Current[KeptList], viewing: Viewing, limit: int) -> Answer:
+        return answer_of(
+            kept,
+            *self.answering.shown(
+                kept.value.packed,
+                viewing,
+                limit=limit,
+                without=kept.value.engaged,
+                cards=kept.value.cards,
+            ),
         )
 
 
@@ -103,14 +111,25 @@ class SimilarItems:
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         answering, viewing = self.answering, Viewing(actor.user_id, engaged_too=True)
         item_id, limit = answering.ids.item_id(item_id), checked_limit(limit, most=MOST_SIMILAR)
-        item, lines, freshness = similar_lines(answering, item_id, viewing, limit=limit)
-        if not lines and item.category_id is not None:
-            lines, freshness = answering.popular(
-                item.category_id, viewing, limit=limit, without={item_id}
-            )
-        if not lines:
-            lines, freshness = answering.popular(None, viewing, limit=limit, without={item_id})
-        return answering.shelf(lines, freshness, cards)
+        answer = answering.or_popular(
+            "similar_items",
+            lambda: self._answer(item_id, viewing, limit),
+            None,
+            viewing,
+            limit=limit,
+            without={item_id},
+        )
+        return answering.shelf(answer, cards)
+
+    def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Answer:
+        answering = self.answering
+        kept = answering.kept.of(ListKind.SIMILAR, item_id)
+        shown = answering.shown(kept.value.packed, viewing, limit=limit, cards=kept.value.cards)
+        answer = answer_of(kept, *shown)
+        for category in _wider(kept.value.category):
+            if not answer.suggestions:
+                answer = answering.popular(category, viewing, limit=limit, without={item_id})
+        return answer
 
 
 @attrs.frozen(kw_only=True)
@@ -140,44 +159,91 @@ class AfterBid:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
-        answering, settings = self.answering, self.answering.settings
+        answering = self.answering
         user_id, item_id = answering.ids.user_id(owner), answering.ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
-        item, similar, freshness = similar_lines(
-            answering, item_id, viewing, limit=settings.similarity.kept
+        answer = answering.or_popular(
+            "after_bid",
+            lambda: self._answer(user_id, item_id, viewing, limit, suppose=suppose),
+            None,
+            viewing,
+            limit=limit,
+            without={item_id},
         )
-        rule, card_of = settings.after_bid, {line.card.item_id: line.card for line in similar}
-        lines = [
-            Line(stored, card_of[stored.item_id], rule.recipe.components)
-            for stored in reordered_by_interest(
-                [line.stored for line in similar],
-                categories={card.item_id: card.category_id for card in card_of.values()},
-                interests=self._interests(user_id, item_id, suppose=suppose),
-                rule=rule,
-            )
-        ][:limit]
-        categories = [None] if item.category_id is None else [item.category_id, None]
-        for category in categories:
-            if len(lines) < limit:
-                more, freshness_of_more = answering.popular(
-                    category,
-                    viewing,
-                    limit=limit - len(lines),
-                    without={item_id, *(line.card.item_id for line in lines)},
-                )
-                freshness = freshness if lines else freshness_of_more
-                lines += more
-        return answering.shelf(lines, freshness, cards)
+        return answering.shelf(answer, cards)
 
-    def _interests(
-        self, user_id: UserId, item_id: ItemId, *, suppose: bool
-    ) -> dict[CategoryId, int]:
-        now = self.answering.clock.now()
-        bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
-        interests = self.answering.computing.interests(
-            IdColumn.of(self.answering.ids.user, [user_id]), supposed=[bid] if suppose else []
+    def _answer(
+        self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, suppose: bool
+    ) -> Answer:
+        answering, rule = self.answering, self.answering.settings.after_bid
+        kept = answering.kept.of(ListKind.SIMILAR, item_id)
+        packed, category = kept.value.packed, kept.value.category
+        interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
+        cards, degraded_by_cards = (
+            answering.cards(packed.ids, user_id)
+            if kept.value.cards is None
+            else Cards(kept.value.cards)
         )
-        return {one.category_id: one.score for one in interests.values()}
+        places = packed.places_shown(
+            cards,
+            viewer=user_id,
+            now=answering.clock.now(),
+            engaged_too=False,
+            limit=len(packed),
+            without=engaged,
+        )
+        lines = reordered_by_interest(
+            packed.lines(places),
+            categories={packed.ids[one]: cards[packed.ids[one]].category_id for one in places},
+            interests=interests,
+            rule=rule,
+        )
+        suggestions = [
+            Suggestion(
+                rank,
+                line.item_id,
+                cards[line.item_id],
+                line.score,
+                line.reason,
+                line.source,
+                (rule.recipe.components, line.parts),
+            )
+            for rank, line in enumerate(lines[:limit], start=1)
+        ]
+        answer = answer_of(kept, suggestions, (*degraded_by, *degraded_by_cards))
+        for wider in _wider(category):
+            if len(answer.suggestions) < limit:
+                more = answering.popular(
+                    wider,
+                    viewing,
+                    limit=limit - len(answer.suggestions),
+                    without={item_id, *engaged, *(one.item_id for one in answer.suggestions)},
+                    first_rank=len(answer.suggestions) + 1,
+                )
+                answer = Answer(
+                    [*answer.suggestions, *more.suggestions],
+                    answer.freshness if answer.suggestions else more.freshness,
+                    answer.degraded_by or more.degraded_by,
+                )
+        return answer
+
+    def _user(
+        self, user_id: UserId, item_id: ItemId, *, suppose: bool
+    ) -> tuple[dict[CategoryId, int], frozenset[ItemId], tuple[str, ...]]:
+        """Return a user's interests by category, what they engaged with, and what failed."""
+        answering = self.answering
+        now = answering.clock.now()
+        bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
+        try:
+            with answering.asking():
+                interests, engaged = answering.computing.of_user(
+                    user_id, supposed=[bid] if suppose else []
+                )
+        except StorageUnavailableError:
+            if answering.keeping is None:
+                raise
+            return {}, frozenset(), (INTERESTS,)
+        return {one.category_id: one.score for one in interests.values()}, engaged, ()
 
 
 @attrs.frozen(kw_only=True)
@@ -205,8 +271,14 @@ class PopularItems:
         if category is not None:
             category = answering.ids.category_id(category)
         viewing = Viewing(actor.user_id, engaged_too=True)
-        lines, freshness = answering.popular(category, viewing, limit=limit)
-        return answering.shelf(lines, freshness, cards)
+        answer = answering.or_popular(
+            "popular_items",
+            lambda: answering.popular(category, viewing, limit=limit),
+            category,
+            viewing,
+            limit=limit,
+        )
+        return answering.shelf(answer, cards)
 
 
 @attrs.frozen(kw_only=True)
@@ -229,6 +301,7 @@ class ReadInterests:
         self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
         user_id = self.answering.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
+        about_to_wait()
         stored = self.interests.of(user_id, limit=most)
         if stored is not None and self.answering.may_use_interests(stored):
             return stored.interests
@@ -236,25 +309,6 @@ class ReadInterests:
         return tuple(self.answering.computing.interests(users).values()[:most])
 
 
-def similar_lines(
-    answering: Answering, item_id: ItemId, viewing: Viewing, *, limit: int
-) -> tuple[ItemCard, list[Line], Freshness]:
-    """Return an item and the similar ones that may be shown: stored ones, else computed.
-
-    Raises:
-        ItemNotFoundError: There is no such item.
-    """
-    recipe = answering.computing.recipes.lists[ListKind.SIMILAR]
-    usable = answering.usable(ListKind.SIMILAR, item_id)
-    if usable is not None:
-        stored, freshness = usable
-        similar = [line.item_id for line in stored.lines]
-        cards = answering.cards([item_id, *similar], viewing.viewer)
-        item = found(item_id, cards)
-    else:
-        item = answering.card(item_id, viewing.viewer)
-        computing = answering.computing
-        stored = computing.similar_to_one(computing.market(), item).stored(0)
-        freshness = Freshness.COMPUTED
-        cards = answering.cards([line.item_id for line in stored.lines], viewing.viewer)
-    return item, answering.shown(stored.lines, recipe, cards, viewing, limit=limit), freshness
+def _wider(category: CategoryId | None) -> list[CategoryId | None]:
+    """Return where else to look where there is nothing similar."""
+    return [None] if category is None else [category, None]

@@ -90,6 +90,7 @@ class Runs:
     settings: Settings
     as_of: datetime | None = None
     on_event: Callable[[Event], None] | None = None
+    done: Callable[[RunKey], None] = lambda key: None
 
     def by_hand(
         self,
@@ -161,6 +162,23 @@ class Runs:
         key, rule = self._key(name, item_id), self.rules[name]
         slot = window_of(self.ledger.now(), rule.request_window)
         return self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
+
+    def renew(self, item_id: ItemId) -> None:
+        """Have the similar items of one item made anew, unless that was done this minute.
+
+        What goes wrong is logged, reported, and tried again later by whoever works.
+
+        Raises:
+            StorageError: The ledger did not answer.
+        """
+        key, rule = self._key(OF_ONE_ITEM, item_id), self.rules[OF_ONE_ITEM]
+        slot = window_of(self.ledger.now(), rule.request_window)
+        self.begin(wish_of(key, Trigger.REQUEST, rule, slot=slot), stop=Flag())
+
+    def is_under_way(self, job: str) -> bool:
+        """Return whether a complete run of a job is, somewhere."""
+        known = self.ledger.open([job], back=timedelta(0))
+        return any(run.key == RunKey(job) and run.is_held(known.now) for run in known.runs)
 
     def due(self) -> Sequence[Wish]:
         """Return what should be begun now; one statement."""
@@ -239,6 +257,7 @@ class Runs:
                 errors=tuple(work.errors),
             )
             self._succeed(run, outcome, work)
+        self.done(run.key)
         _log.info(
             "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
             outcome.job,

@@ -10,6 +10,7 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS
+from angle_reco.application.memory import Memory, MemoryStats
 from angle_reco.domain import Action, Actor, JobRule, ListKind, Resource, Run
 from angle_reco.ports import (
     ActivityQueries,
@@ -68,6 +69,7 @@ class Stats:
     lists: dict[ListKind, StoreTotals]
     jobs: dict[str, JobStats]
     events_failed: int
+    memory: MemoryStats | None
 
     def to_json(self) -> dict[str, object]:
         """Return the stats as JSON has them."""
@@ -80,6 +82,7 @@ class Stats:
             "lists": {kind.value: _totals_json(totals) for kind, totals in self.lists.items()},
             "jobs": {name: one.to_json() for name, one in self.jobs.items()},
             "events_failed": self.events_failed,
+            "memory": None if self.memory is None else self.memory.to_json(),
         }
 
 
@@ -96,6 +99,7 @@ class TakeStock:
     ledger: RunLedger
     rules: Mapping[str, JobRule]
     events: Events
+    memory: Memory | None
     as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
@@ -115,6 +119,7 @@ class TakeStock:
             lists={kind: self.lists.totals(kind) for kind in ListKind},
             jobs=self._jobs(),
             events_failed=self.events.failed,
+            memory=None if self.memory is None else self.memory.stats(),
         )
 
     def _jobs(self) -> dict[str, JobStats]:

@@ -142,7 +142,7 @@ class WriteByHand:
         line = line_by_hand(
             ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
         )
-        self.answering.card(similar_id, None)
+        self.answering.kept.card(similar_id)
         self._write_line(
             ListKind.SIMILAR, item_id, line, None, "a similarity of these items", replaces=replaces
         )
@@ -187,7 +187,7 @@ class WriteByHand:
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
         )
         rank = None if rank is None else whole(rank, "rank", least=1)
-        self.answering.card(item_id, None)
+        self.answering.kept.card(item_id)
         what = "a recommendation of this item to this user"
         self._write_line(ListKind.PERSONAL, user_id, line, rank, what, replaces=replaces)
         return line
@@ -236,7 +236,7 @@ class WriteByHand:
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
         def usable(kept: StoredList | None) -> StoredList | None:
-            return None if self.answering.freshness(kind, kept) is None else kept
+            return kept if self.answering.kept.is_usable(kind, kept) else None
 
         def change_usable(kept: StoredList | None) -> StoredList:
             found = usable(kept)
@@ -251,11 +251,13 @@ class WriteByHand:
             if change(computed) is not computed:
                 # Or what somebody has stored meanwhile.
                 self.lists.edit(kind, owner, lambda kept: change(usable(kept) or computed))
+        finally:
+            self.answering.kept.forget(kind, owner)
 
     def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
         computing = self.answering.computing
         if kind is ListKind.SIMILAR:
-            item = self.answering.card(ItemId(owner), None)
+            item = self.answering.kept.card(ItemId(owner))
             return computing.similar_to_one(computing.market(), item).stored(0)
         users, market = IdIndex(IdColumn.of(self.answering.ids.user, [owner])), computing.market()
         profiles = computing.profiles(market, users)

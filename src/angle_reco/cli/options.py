@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from angle_reco import IdKind, InvalidValueError, Recommender, Settings
 from angle_reco.bootstrap import leaving_unchecked, storage_at
-from angle_reco.domain import check_moment
+from angle_reco.domain import CLASSIC, check_moment
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql import Storage
@@ -91,14 +91,10 @@ class Target:
         """Open the recommender that the command works on."""
         if self.app is not None:
             with load_app(self.app) as application:
-                if self.as_of is None and self.ranker is None:
-                    yield application
-                else:
-                    yield application.as_of_moment(
-                        self.as_of or application.as_of, ranker=self.ranker
-                    )
+                yield application.as_of_moment(self.as_of or application.as_of, ranker=self.ranker)
             return
-        settings = Settings() if self.ranker is None else Settings(ranker=self.ranker)
+        # A process that answers once keeps nothing.
+        settings = Settings(cache_enabled=False, ranker=self.ranker or CLASSIC.name)
         with Recommender.connect(self.database, settings=settings, as_of=self.as_of) as recommender:
             yield recommender
 

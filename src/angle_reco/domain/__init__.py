@@ -23,7 +23,6 @@ from angle_reco.domain.arrays import (
     starts_of_runs,
 )
 from angle_reco.domain.availability import (
-    OPEN_STATUSES,
     is_open,
     may_be_shown,
     open_rows,
@@ -65,7 +64,9 @@ from angle_reco.domain.errors import (
     shown,
 )
 from angle_reco.domain.events import (
+    AnswerDegraded,
     Event,
+    RefreshFailed,
     RunFailed,
     UserInspected,
 )
@@ -94,6 +95,7 @@ from angle_reco.domain.ids import (
     as_category_id,
     as_item_id,
     as_user_id,
+    interned,
     json_id,
     plain_id,
 )
@@ -113,10 +115,12 @@ from angle_reco.domain.interest import (
     score_interests,
 )
 from angle_reco.domain.items import (
+    OPEN_STATUSES,
     AuctionStatus,
     Catalogue,
     Item,
     ItemCard,
+    OpenCards,
     status_at,
 )
 from angle_reco.domain.lists import (
@@ -155,6 +159,7 @@ from angle_reco.domain.moments import (
     from_micros,
     to_micros,
 )
+from angle_reco.domain.packed import PackedList
 from angle_reco.domain.policies import (
     ANONYMOUS,
     INSPECT_USERS,
@@ -305,6 +310,7 @@ __all__ = [
     "AlreadyStoredError",
     "AngleRecoError",
     "Answer",
+    "AnswerDegraded",
     "AuctionStatus",
     "BadInputError",
     "Bid",
@@ -352,8 +358,10 @@ __all__ = [
     "ListKind",
     "Lists",
     "Millionths",
+    "OpenCards",
     "OpenMarket",
     "Originals",
+    "PackedList",
     "PopularityRule",
     "PriceScale",
     "Profiles",
@@ -363,6 +371,7 @@ __all__ = [
     "Reason",
     "Recipe",
     "Recipes",
+    "RefreshFailed",
     "Resource",
     "Rule",
     "Run",
@@ -415,6 +424,7 @@ __all__ = [
     "import_files",
     "instance",
     "interest_has_changed",
+    "interned",
     "is_allowed",
     "is_among",
     "is_aware",

@@ -6,20 +6,13 @@ import numpy as np
 
 from angle_reco.domain.arrays import Bools
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
+from angle_reco.domain.items import OPEN_STATUSES, Catalogue, ItemCard
 from angle_reco.domain.moments import to_micros
-
-OPEN_STATUSES = frozenset({AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED})
-"""Of published items these can be bid on, now or soon."""
 
 
 def is_open(card: ItemCard, now: datetime) -> bool:
     """Return whether an item is published, active or scheduled, and has not ended."""
-    return (
-        card.is_published
-        and card.status in OPEN_STATUSES
-        and (card.ends_at is None or card.ends_at > now)
-    )
+    return card.is_listed and (card.ends_at is None or card.ends_at > now)
 
 
 def open_rows(catalogue: Catalogue, now: datetime) -> Bools:

@@ -1,5 +1,6 @@
 """Ids in bulk: columns of them, and the index that turns them into small integers."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -10,6 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from angle_reco.domain.arrays import Int32s, frozen
+from angle_reco.domain.footprints import (
+    footprint_of_array,
+    footprint_of_dict,
+    footprint_of_objects,
+)
 from angle_reco.domain.ids import Id, IdKind
 
 NONE = -1
@@ -126,6 +132,15 @@ class IdIndex:
     def code(self, one: object) -> int:
         """Return the code of *one* id, NONE when it is not in the index."""
         return int(self.codes(IdColumn.of(self.ids.kind, [one]))[0])
+
+    @property
+    def footprint(self) -> int:
+        """Return about how many bytes the ids take, with what finds the codes of texts."""
+        size = footprint_of_array(self.ids.values)
+        if self.ids.kind is IdKind.TEXT:
+            codes = len(self) * sys.getsizeof(len(self))
+            size += footprint_of_dict(len(self)) + footprint_of_objects(self.ids.values) + codes
+        return size
 
     @cached_property
     def _text_codes(self) -> dict[str, int]:

@@ -31,5 +31,29 @@ class RunFailed:
     at: datetime
 
 
-Event: TypeAlias = UserInspected | RunFailed
+@attrs.frozen(kw_only=True)
+class AnswerDegraded:
+    """A call could not be answered as it should, and was with something else, or nothing.
+
+    Told once a minute for each *surface*, which is the name of the call.
+    """
+
+    surface: str
+    error: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RefreshFailed:
+    """What is kept in memory could not be made anew; it is shown on, until it is too old.
+
+    Told once a minute for each entry. *kind* is a kind of list, or `live` for open items.
+    """
+
+    kind: str
+    error: str
+    at: datetime
+
+
+Event: TypeAlias = UserInspected | RunFailed | AnswerDegraded | RefreshFailed
 """Anything that is told."""

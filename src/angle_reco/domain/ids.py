@@ -1,6 +1,7 @@
 """Ids are the host's own: UUIDs, integers or texts, one kind for each entity."""
 
 import re
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from typing import NewType, TypeAlias
@@ -124,6 +125,12 @@ def as_category_id(value: CategoryRef) -> CategoryId:
 def json_id(one: object) -> int | str:
     """Return an id as JSON has it: integers as they are, UUIDs as text."""
     return one if isinstance(one, int) else str(one)
+
+
+def interned(item_id: ItemId) -> ItemId:
+    """Return an equal id that is in memory once, however many lists have it, if it is text."""
+    one: object = item_id
+    return ItemId(sys.intern(one)) if type(one) is str else item_id
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
+from angle_reco.domain.arrays import Bools, Int64s
 from angle_reco.domain.errors import InvalidValueError
 
 UNKNOWN_MOMENT = -(2**63)
@@ -14,7 +17,7 @@ MICROSECOND = timedelta(microseconds=1)
 HOUR = timedelta(hours=1) // MICROSECOND
 DAY = timedelta(days=1) // MICROSECOND
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
@@ -23,7 +26,7 @@ def to_micros(moment: datetime) -> int:
     >>> to_micros(datetime(1970, 1, 2, tzinfo=UTC))
     86400000000
     """
-    return (moment - _EPOCH) // MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
@@ -32,7 +35,26 @@ def from_micros(micros: int) -> datetime:
     >>> from_micros(86_400_000_000)
     datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc)
     """
-    return _EPOCH + timedelta(microseconds=int(micros))
+    return EPOCH + timedelta(microseconds=int(micros))
+
+
+def moments_of(micros: Int64s) -> list[datetime | None]:
+    """Return microseconds since 1970 as moments in UTC, None where Python cannot tell them.
+
+    >>> moments_of(np.array([86_400_000_000, NEVER, UNKNOWN_MOMENT]))
+    [datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc), None, None]
+    """
+    moments = np.full(len(micros), None)
+    known = is_told(micros)
+    # One loop in C for all of them: `from_micros` of each takes ten times as long.
+    moments[known] = EPOCH + micros[known].astype("m8[us]").astype(object)
+    listed: list[datetime | None] = moments.tolist()
+    return listed
+
+
+def is_told(micros: Int64s) -> Bools:
+    """Return which microseconds since 1970 are moments that Python can tell."""
+    return (micros >= _FIRST) & (micros <= _LAST)
 
 
 def check_moment(value: object, what: str) -> datetime:
@@ -49,3 +71,7 @@ def check_moment(value: object, what: str) -> datetime:
     raise InvalidValueError(
         what, value, "a moment with a time zone, such as 2026-01-31T12:00:00+00:00"
     )
+
+
+_FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
+_LAST = to_micros(datetime.max.replace(tzinfo=UTC))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import attrs
 
@@ -60,11 +60,18 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
-def _pairs(mapping: Mapping[str, Millionths]) -> tuple[tuple[str, Millionths], ...]:
-    return tuple(mapping.items())
+_Parts: TypeAlias = tuple[tuple[str, ...], tuple[Millionths, ...]]
+"""The names of components, and what each contributes."""
 
 
-@attrs.frozen(kw_only=True)
+def _parts(given: Mapping[str, Millionths] | _Parts) -> _Parts:
+    # Twenty of these are made in every answer: who has the two already, hands them over.
+    if isinstance(given, tuple):
+        return given
+    return tuple(given), tuple(given.values())
+
+
+@attrs.frozen
 class Suggestion:
     """One suggested item: its place on the shelf, and exactly why it has it.
 
@@ -78,12 +85,13 @@ class Suggestion:
     score: Millionths
     reason: Reason
     source: Source
-    _contributions: tuple[tuple[str, Millionths], ...] = attrs.field(converter=_pairs)
+    _contributions: _Parts = attrs.field(converter=_parts)
 
     @property
     def contributions(self) -> dict[str, Millionths]:
         """Return what each component adds to the score; the caller may keep and change it."""
-        return dict(self._contributions)
+        names, parts = self._contributions
+        return dict(zip(names, parts, strict=True))
 
     @property
     def sentence(self) -> str:

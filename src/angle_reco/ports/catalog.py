@@ -11,6 +11,7 @@ from angle_reco.domain import (
     ItemCard,
     ItemCategories,
     ItemId,
+    OpenCards,
     UserId,
 )
 
@@ -35,6 +36,13 @@ class CatalogQueries(Protocol):
         """Return every item that is open at a moment; others may come along.
 
         The rule of what is open is the domain's, and is applied to the answer.
+        """
+        ...
+
+    def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
+        """Return what `may_be_open` does and the titles, for answers as things are now.
+
+        Its cards of open items are those that `cards` returns for nobody in particular.
         """
         ...
 

@@ -1,6 +1,7 @@
 """Everything in dictionaries: for tests, for trying things out, and for small hosts."""
 
 from angle_reco.adapters.memory.activity import MemoryActivity
+from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.catalog import MemoryCatalog
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
@@ -15,6 +16,7 @@ from angle_reco.adapters.memory.users import MemoryUsers
 
 __all__ = [
     "MemoryActivity",
+    "MemoryCache",
     "MemoryCatalog",
     "MemoryErasure",
     "MemoryErasures",

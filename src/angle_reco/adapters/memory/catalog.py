@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import attrs
+import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain import (
@@ -20,6 +21,7 @@ from angle_reco.domain import (
     ItemCard,
     ItemCategories,
     ItemId,
+    OpenCards,
     UserId,
     status_at,
     to_micros,
@@ -60,6 +62,12 @@ class MemoryCatalog:
                 bids=[self._count(item, until, counting) for item in items],
                 watchers=[watchers.get(item.item_id, 0) for item in items],
             )
+
+    def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
+        with self.market.lock:
+            catalogue = self.may_be_open(at, counting=counting)
+            titles = [self.market.items[ItemId(one)].title for one in catalogue.items.ids]
+        return OpenCards(catalogue=catalogue, titles=np.array(titles, np.dtypes.StringDType()))
 
     def cards(
         self,

@@ -1,12 +1,13 @@
 """The items of a marketplace in SQL."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import or_zero, read_at_once
@@ -14,7 +15,7 @@ from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among
-from angle_reco.adapters.sql.market import FIRST_MOMENT, Market, in_calendar
+from angle_reco.adapters.sql.market import FIRST_MOMENT, LAST_MOMENT, Market, in_calendar
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
     NEVER,
@@ -29,9 +30,11 @@ from angle_reco.domain import (
     IdIndex,
     IdKind,
     Int32s,
+    Int64s,
     ItemCard,
     ItemCategories,
     ItemId,
+    OpenCards,
     PriceScale,
     SchemaError,
     UserId,
@@ -56,46 +59,21 @@ class SqlCatalog:
         until: datetime | None = None,
         counting: BidCounting = BidCounting.BIDS,
     ) -> Catalogue:
-        ids = self.tables.ids
         query = self._open_items(at, until, counting)
-        of_item, of_category, of_seller = map(Wire.of_ids, (ids.item, ids.category, ids.user))
-        wires = [of_item, of_category, Wire.SMALL, of_seller, Wire.SMALL, Wire.INT, Wire.SMALL]
-        wires += [Wire.MOMENT, Wire.MOMENT, Wire.MOMENT, Wire.INT, Wire.INT]
-        (
-            item_ids,
-            category_ids,
-            has_category,
-            seller_ids,
-            has_seller,
-            prices,
-            status,
-            starts_at,
-            ends_at,
-            listed_at,
-            bids,
-            watchers,
-        ) = read_at_once(self.database, query, wires)
-        items = IdIndex.of(ids.item, IdColumn(ids.item, item_ids))
-        if len(items) < len(item_ids):
-            raise SchemaError("the select of items yields an item_id twice: each should come once")
-        order = np.argsort(items.codes(IdColumn(ids.item, item_ids)))
-        categories, category = _codes(ids.category, category_ids, has_category)
-        sellers, seller = _codes(ids.user, seller_ids, has_seller)
-        ends = np.where(ends_at == UNKNOWN_MOMENT, NEVER, ends_at)
-        return Catalogue(
-            items=items,
-            categories=categories,
-            category=category[order],
-            sellers=sellers,
-            seller=seller[order],
-            prices=prices[order],
-            is_published=np.ones(len(items), np.bool_),
-            status=_statuses(status, to_micros(at), starts_at, ends)[order],
-            ends_at=ends[order],
-            listed_at=listed_at[order],
-            bids=bids[order],
-            watchers=watchers[order],
-        )
+        columns = read_at_once(self.database, query, self._open_wires())
+        catalogue, _ = self._catalogue(at, columns)
+        return catalogue
+
+    def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
+        title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
+        query = self._open_items(at, None, counting).add_columns(title)
+        wires = [*self._open_wires(), Wire.TEXT]
+        *columns, titles = [
+            _within_calendar(column) if wire is Wire.MOMENT else column
+            for wire, column in zip(wires, read_at_once(self.database, query, wires), strict=True)
+        ]
+        catalogue, order = self._catalogue(at, columns)
+        return OpenCards(catalogue=catalogue, titles=titles[order])
 
     def cards(
         self,
@@ -188,6 +166,55 @@ class SqlCatalog:
             engaged=bool(engaged),
         )
 
+    def _catalogue(
+        self, at: datetime, columns: Sequence[npt.NDArray[Any]]
+    ) -> tuple[Catalogue, npt.NDArray[np.intp]]:
+        """Return the catalogue of what `_open_items` selects, and the order of its rows."""
+        ids = self.tables.ids
+        (
+            item_ids,
+            category_ids,
+            has_category,
+            seller_ids,
+            has_seller,
+            prices,
+            status,
+            starts_at,
+            ends_at,
+            listed_at,
+            bids,
+            watchers,
+        ) = columns
+        items = IdIndex.of(ids.item, IdColumn(ids.item, item_ids))
+        if len(items) < len(item_ids):
+            raise SchemaError("the select of items yields an item_id twice: each should come once")
+        order = np.argsort(items.codes(IdColumn(ids.item, item_ids)))
+        categories, category = _codes(ids.category, category_ids, has_category)
+        sellers, seller = _codes(ids.user, seller_ids, has_seller)
+        ends = np.where(ends_at == UNKNOWN_MOMENT, NEVER, ends_at)
+        catalogue = Catalogue(
+            items=items,
+            categories=categories,
+            category=category[order],
+            sellers=sellers,
+            seller=seller[order],
+            prices=prices[order],
+            is_published=np.ones(len(items), np.bool_),
+            status=_statuses(status, to_micros(at), starts_at, ends)[order],
+            ends_at=ends[order],
+            listed_at=listed_at[order],
+            bids=bids[order],
+            watchers=watchers[order],
+        )
+        return catalogue, order
+
+    def _open_wires(self) -> list[Wire]:
+        """Return how the columns of `_open_items` travel."""
+        ids = self.tables.ids
+        of_item, of_category, of_seller = map(Wire.of_ids, (ids.item, ids.category, ids.user))
+        wires = [of_item, of_category, Wire.SMALL, of_seller, Wire.SMALL, Wire.INT, Wire.SMALL]
+        return [*wires, Wire.MOMENT, Wire.MOMENT, Wire.MOMENT, Wire.INT, Wire.INT]
+
     def _open_items(
         self, at: datetime, until: datetime | None, counting: BidCounting
     ) -> sa.Select[Any]:
@@ -262,6 +289,12 @@ def _statuses(
     by_start = np.where(starts_at > moment, scheduled, active)
     by_times = np.where(ends_at <= moment, ended, by_start)
     return np.where(stated == _FROM_TIMES, by_times, stated).astype(np.int8)
+
+
+def _within_calendar(moments: Int64s) -> Int64s:
+    """Return moments as `in_calendar` has them: those that Python cannot tell are not known."""
+    is_told = (moments >= to_micros(FIRST_MOMENT)) & (moments <= to_micros(LAST_MOMENT))
+    return np.where(is_told, moments, UNKNOWN_MOMENT)
 
 
 def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32s]:

@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "activity",
+            "cache",
             "catalog",
             "clock",
             "erasure",
@@ -24,6 +25,10 @@ pytest.register_assert_rewrite(
 
 from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
     ActivityQueriesContract,
+)
+from angle_reco.testing.contracts.cache import (  # noqa: E402 — see above
+    CacheContract,
+    MakeCache,
 )
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
@@ -56,6 +61,7 @@ __all__ = [
     "KINDS",
     "ActivityQueriesContract",
     "ActivityRecorderContract",
+    "CacheContract",
     "CatalogQueriesContract",
     "ClockContract",
     "ErasableStores",
@@ -64,6 +70,7 @@ __all__ = [
     "InterestStoreContract",
     "ListStoreContract",
     "Make",
+    "MakeCache",
     "PermissionsContract",
     "RecordedActivity",
     "RunLedgerContract",

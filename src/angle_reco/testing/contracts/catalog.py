@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import attrs
 import pytest
@@ -16,9 +17,11 @@ from angle_reco.domain import (
     AuctionStatus,
     BidCounting,
     Catalogue,
+    IdIndex,
     Item,
     ItemCard,
     ItemId,
+    PriceScale,
     UserId,
     is_open,
     open_rows,
@@ -278,6 +281,95 @@ class CatalogQueriesContract(EveryIdKind):
         assert counted.watchers.tolist()[:3] == [2, 0, 0]
         assert prices_of(counted)[0] == 5
 
+    @pytest.mark.parametrize("counting", list(BidCounting))
+    def test_the_cards_of_everything_that_is_open_are_those_of_each(
+        self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting
+    ) -> None:
+        known = {
+            "category_id": sample.categories[2],
+            "seller_id": sample.users[3],
+            "title": "a lamp",
+            "starting_price": Decimal("19.9001"),
+            "ends_at": NOW.astimezone(ELSEWHERE) + TICK,
+            "listed_at": NOW - DAY - TICK,
+        }
+        changes: list[dict[str, Any]] = [
+            {},
+            known,
+            known | {"category_id": None},
+            known | {"seller_id": None, "title": ""},
+            known | {"starting_price": None},
+            known | {"ends_at": None, "status": AuctionStatus.SCHEDULED},
+            known | {"listed_at": None, "status": AuctionStatus.ACTIVE},
+            known | {"starts_at": NOW - TICK},
+            known | {"starts_at": NOW + TICK, "category_id": sample.categories[0]},
+            known | {"is_published": False},
+            known | {"ends_at": NOW},
+            known | {"status": AuctionStatus.PAUSED},
+        ]
+        items = [
+            attrs.evolve(item, **change)
+            for item, change in zip(sample.everything, changes, strict=False)
+        ]
+        catalog = make(
+            users=sample.everyone,
+            items=reversed(items),
+            bids=[
+                sample.bid(0, 0, NOW, "12.5"),
+                sample.bid(0, 0, NOW + DAY, "13"),
+                sample.bid(1, 1),
+            ],
+            watches=[sample.watch(0, 0), sample.watch(0, 2), sample.watch(1, 2)],
+        )
+
+        found = catalog.open_cards(NOW, counting=counting)
+
+        assert_equal(found.catalogue, catalog.may_be_open(NOW, counting=counting))
+        is_open_row = open_rows(found.catalogue, NOW)
+        cards = found.where(is_open_row).cards(PriceScale())
+        assert list(cards) == sample.items[:9]
+        assert cards == catalog.cards(sample.items[:9], at=NOW)
+        assert all(is_open(card, NOW) for card in cards.values())
+
+    def test_titles_come_as_they_are_with_every_open_item(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        titles = [
+            "",
+            " a lamp ",
+            "Stehlampe „Bauhaus“, 60% off; '50s",
+            "tab\tline\nreturn\r\n\x0b\x0c\x08\x1b\x7f",
+            "\\N",
+            "\\.",
+            "C:\\new\\table\\\\",
+            "\x85\u2028\u2029\xa0\ufeff",
+            "a\u0301 ä \uff5e",
+            "ランプ 🛋👩\u200d👩\u200d👧 \U0010ffff",
+            "{}[],\"'`$%:name",
+            "a" * 15 + "é",
+            "long " * 400,
+        ]
+        catalog = make(
+            items=[
+                attrs.evolve(item, title=title)
+                for item, title in zip(sample.everything, titles, strict=False)
+            ]
+        )
+
+        found = catalog.open_cards(NOW)
+
+        assert found.titles.tolist() == titles
+        cards = catalog.cards(sample.items[: len(titles)], at=NOW)
+        assert found.cards(PriceScale()) == cards
+
+    def test_without_items_there_are_no_open_cards(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        found = make().open_cards(NOW)
+
+        assert found.cards(PriceScale()) == {}
+        assert found.catalogue.items.ids.kind == sample.ids.item
+
     def test_an_item_listed_after_until_does_not_exist_yet(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
@@ -507,6 +599,17 @@ def open_items(
     """Return what is open by the domain's rule, of what the port says may be."""
     catalogue = catalog.may_be_open(at, until=until, counting=counting)
     return catalogue.where(open_rows(catalogue, at))
+
+
+def assert_equal(found: Catalogue, expected: Catalogue) -> None:
+    """Check that two catalogues hold the same."""
+    for name, one in attrs.asdict(expected, recurse=False).items():
+        other = getattr(found, name)
+        if isinstance(one, IdIndex):
+            assert other == one, name
+        else:
+            assert other.dtype == one.dtype, name
+            assert other.tolist() == one.tolist(), name
 
 
 def ids_of(catalogue: Catalogue) -> list[object]:

@@ -1,0 +1,290 @@
+"""A cache over cachetools: the least recently used goes for want of room, the oldest by age."""
+
+import os
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+from weakref import WeakSet
+
+import attrs
+import cachetools
+
+from angle_reco.domain import Freshness, FreshnessLimits
+from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight
+
+BYTES_PER_ENTRY = 1_024
+"""What an entry takes beside its value and what its key names, as resident memory shows it.
+
+600 in a cache that grows, for our books and those below. Where old entries go for new ones
+all the time it is up to 1,000: then cachetools remembers as many that are gone.
+"""
+
+# Half of what times are told apart by: what reaches a bound by the microsecond is within it.
+_HALF_A_TICK = timedelta.resolution.total_seconds() / 2
+
+_FRESH, _STALE, _ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
+
+
+class TtlCache:
+    """`Cache` within *most_bytes*; they are the sizes it is told, and `BYTES_PER_ENTRY` each.
+
+    In a process that forked off it has the entries, and no flights: nobody there ends them.
+    """
+
+    def __init__(self, clock: Clock, *, most_bytes: int) -> None:
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._room = most_bytes
+        self._lock = Lock()
+        self._entries = _Entries(clock, most_bytes)
+        self._flights: dict[CacheKey, Flight] = {}
+        self._generations: dict[str, int] = {}
+        self._hits = self._stale = self._misses = self._evictions = self._expired = 0
+        _caches.add(self)
+
+    def get(self, key: CacheKey) -> Cached | None:
+        with self._lock:
+            try:
+                entry = self._entries[key]
+            except KeyError:
+                self._misses += 1
+                return None
+            now = self._clock.monotonic()
+            # This is `freshness_at`, with the sums done beforehand.
+            if now < entry.fresh_until and entry.generation == self._generations.get(key[0], 0):
+                freshness = _FRESH
+                self._hits += 1
+            elif now < entry.shown_until:
+                freshness = _STALE
+                self._stale += 1
+            elif entry.has_failed and now < entry.kept_until:
+                freshness = _ON_ERROR
+                self._stale += 1
+            else:
+                self._misses += 1
+                return None
+        return Cached(entry.value, freshness)
+
+    def put(
+        self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
+    ) -> bool:
+        entry = self._entry(value, size, age, limits)
+        with self._lock:
+            self._flights.pop(key, None)
+            entry.generation = self._generations.get(key[0], 0)
+            is_kept = self._keep(key, entry)
+            gone = self._gone()
+        del gone
+        return is_kept
+
+    def join(self, key: CacheKey) -> tuple[Flight, bool]:
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = Flight(key, self._generations.get(key[0], 0))
+            # From now on nobody who waits can cancel it for all the others.
+            flight.future.set_running_or_notify_cancel()
+            self._flights[key] = flight
+            return flight, True
+
+    def land(
+        self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
+    ) -> bool:
+        entry = self._entry(value, size, age, limits)
+        entry.generation = flight.generation
+        with self._lock:
+            is_kept = self._ends(flight) and self._keep(flight.key, entry)
+            gone = self._gone()
+        del gone
+        with suppress(InvalidStateError):  # It was over already.
+            flight.future.set_result(value)
+        return is_kept
+
+    def fail(self, flight: Flight, error: BaseException) -> None:
+        with self._lock:
+            if self._ends(flight) and (entry := self._entries.look_at(flight.key)) is not None:
+                entry.has_failed = True
+        with suppress(InvalidStateError):  # It was over already.
+            flight.future.set_exception(error)
+
+    def forget(self, key: CacheKey) -> bool:
+        with self._lock:
+            self._flights.pop(key, None)
+            self._entries.expire()
+            was_there = self._entries.drop(key)
+            gone = self._gone()
+        del gone
+        return was_there
+
+    def forget_all(self) -> Evicted:
+        with self._lock:
+            gone = self._entries
+            self._entries = _Entries(self._clock, self._most_bytes)
+            self._flights.clear()
+        return Evicted(gone.entries, gone.bytes)
+
+    def mark(self, kind: str) -> None:
+        with self._lock:
+            self._generations[kind] = self._generations.get(kind, 0) + 1
+
+    def evict(self) -> Evicted:
+        with self._lock:
+            self._entries.expire()
+            gone = self._gone()
+        return Evicted(len(gone), sum(entry.size for entry in gone))
+
+    def reserve(self, size: int) -> None:
+        with self._lock:
+            self._room = max(self._most_bytes - size, 0)
+            self._entries.expire()
+            self._make_room(0)
+            gone = self._gone()
+        del gone
+
+    def stats(self) -> CacheStats:
+        with self._lock:
+            return CacheStats(
+                hits=self._hits,
+                stale=self._stale,
+                misses=self._misses,
+                entries=self._entries.entries,
+                bytes=self._entries.bytes,
+                most_bytes=self._most_bytes,
+                evictions=self._evictions,
+                expired=self._expired,
+            )
+
+    def _start_over(self) -> None:
+        """Go on in a process that forked off, where no other thread is."""
+        if self._lock.locked():
+            # A thread of the parent was at it: the books may be wrong, and nothing was lost.
+            self._entries = _Entries(self._clock, self._most_bytes)
+        self._lock = Lock()
+        self._flights = {}
+
+    def _entry(self, value: object, size: int, age: timedelta, limits: FreshnessLimits) -> "_Entry":
+        born = self._clock.monotonic() - age.total_seconds() + _HALF_A_TICK
+        return _Entry(
+            value=value,
+            size=size + BYTES_PER_ENTRY,
+            fresh_until=born + limits.fresh_for.total_seconds(),
+            shown_until=born + limits.shown_for.total_seconds(),
+            kept_until=born + limits.kept_for.total_seconds(),
+        )
+
+    def _ends(self, flight: Flight) -> bool:
+        """Return whether a flight was neither lost nor over, which it is now."""
+        if self._flights.get(flight.key) is not flight:
+            return False
+        del self._flights[flight.key]
+        return True
+
+    def _keep(self, key: CacheKey, entry: "_Entry") -> bool:
+        self._entries.expire()
+        had_one = self._entries.drop(key)
+        if entry.size > self._room:
+            self._evictions += had_one
+            return False
+        if not self._clock.monotonic() < entry.kept_until:
+            return False
+        self._make_room(entry.size)
+        self._entries[key] = entry
+        return True
+
+    def _make_room(self, size: int) -> None:
+        while self._entries.bytes + size > self._room:
+            self._entries.drop_least_recently_used()
+            self._evictions += 1
+
+    def _gone(self) -> "list[_Entry]":
+        """Return what was dropped, to be let go of without the lock: it may do anything then."""
+        self._expired += self._entries.expired
+        gone = self._entries.gone
+        self._entries.expired, self._entries.gone = 0, []
+        return gone
+
+
+@attrs.define(eq=False, kw_only=True, weakref_slot=False)
+class _Entry:
+    """A value, its bytes with all that is kept for it, and until when it may be what."""
+
+    value: Any
+    size: int
+    fresh_until: float
+    shown_until: float
+    kept_until: float
+    generation: int = 0
+    has_failed: bool = False
+
+
+class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
+    """Entries in the order of their last use, and in that of their end.
+
+    What is dropped stays in *gone* until somebody takes it; *expired* of these had ended.
+    """
+
+    def __init__(self, clock: Clock, most_bytes: int) -> None:
+        super().__init__(most_bytes, _end_of, clock.monotonic, _size_of)
+        self.gone: list[_Entry] = []
+        self.expired = 0
+
+    # Those of cachetools drop what has ended before they count.
+
+    @property
+    def entries(self) -> int:
+        """Return how many there are, with those that have ended."""
+        return cachetools.Cache.__len__(self)
+
+    @property
+    def bytes(self) -> int:
+        """Return their bytes, with those that have ended."""
+        return int(cachetools.Cache.currsize.__get__(self))
+
+    def look_at(self, key: CacheKey) -> _Entry | None:
+        """Return an entry without using it."""
+        try:
+            return cachetools.Cache.__getitem__(self, key)
+        except KeyError:
+            return None
+
+    def drop(self, key: CacheKey) -> bool:
+        """Drop an entry that has not ended; False if there is none."""
+        entry = self.pop(key, None)
+        if entry is None:
+            return False
+        self.gone.append(entry)
+        return True
+
+    def drop_least_recently_used(self) -> None:
+        """Drop the entry that was not used for longest, of those that have not ended."""
+        self.gone.append(self.popitem()[1])
+
+    def expire(self, time: float | None = None) -> list[tuple[CacheKey, _Entry]]:
+        """Drop what has ended; cachetools does so on its own now and then."""
+        ended = super().expire(time)
+        self.gone += [entry for _, entry in ended]
+        self.expired += len(ended)
+        return ended
+
+
+def _end_of(_: CacheKey, entry: _Entry, __: float) -> float:
+    return entry.kept_until
+
+
+def _size_of(entry: _Entry) -> int:
+    return entry.size
+
+
+_caches = WeakSet[TtlCache]()
+
+
+def _start_over_in_child() -> None:
+    for cache in _caches:
+        cache._start_over()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over_in_child)

@@ -1,0 +1,226 @@
+"""Values kept in memory: shown while they may be, made anew behind the answer, once for all.
+
+The idea is stale-while-revalidate and stale-if-error (RFC 5861), of values instead of pages.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from angle_reco.application.behind import Behind
+from angle_reco.application.outage import Outage
+from angle_reco.application.reports import Reports
+from angle_reco.domain import (
+    Freshness,
+    FreshnessLimits,
+    ItemNotFoundError,
+    RefreshFailed,
+    StorageUnavailableError,
+)
+from angle_reco.ports import Cache, CacheKey, Clock, Flight, deadline, time_left
+
+_log = logging.getLogger(__name__)
+
+_DEADLINES_BEHIND = 10
+"""How many times the deadline of a call making something behind it may take."""
+
+_SECONDS_TO_TRY_AGAIN = 1.0
+_SECONDS_AFTER_A_DEFECT = 10.0
+_MOST_PAUSES = 10_000
+
+
+class Kept(Protocol):
+    """A value that can be kept; *made_as* says what it was when it was made."""
+
+    @property
+    def made_as(self) -> Freshness:
+        """Return how fresh it was when it was made, or that it was computed."""
+        ...
+
+
+_K = TypeVar("_K", bound=Kept)
+
+
+class Made(NamedTuple, Generic[_K]):
+    """A value that was read or computed, how many bytes it takes, and how old it is."""
+
+    value: _K
+    size: int
+    age: timedelta
+    limits: FreshnessLimits
+
+
+Make: TypeAlias = Callable[[bool], Made[_K]]
+"""Reads or computes a value; told whether an older one is shown meanwhile."""
+
+
+class Current(NamedTuple, Generic[_K]):
+    """What is kept of a key, or was made just now, and how fresh it is."""
+
+    value: _K
+    freshness: Freshness
+
+
+class NotInMemoryError(Exception):
+    """An answer from memory alone cannot be given; *future* brings what is missing, if any."""
+
+    def __init__(self, key: CacheKey | None = None, future: "Future[Any] | None" = None) -> None:
+        super().__init__()
+        self.key = key
+        self.future = future
+
+
+_landed: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar("landed", default=None)
+
+
+@contextmanager
+def from_memory_alone(landed: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None]:
+    """Have whatever would wait within raise `NotInMemoryError` instead.
+
+    What futures of before brought, value or error, counts as in memory.
+    """
+    token = _landed.set(landed)
+    try:
+        yield
+    finally:
+        _landed.reset(token)
+
+
+def about_to_wait() -> None:
+    """Say that what follows waits for something outside of memory.
+
+    Raises:
+        NotInMemoryError: The answer is to come from memory alone.
+    """
+    if _landed.get() is not None:
+        raise NotInMemoryError
+
+
+@attrs.define(kw_only=True)
+class Keeping:
+    """A cache, and those who fill it: in the call that misses something, or behind it."""
+
+    cache: Cache
+    behind: Behind
+    outage: Outage
+    reports: Reports
+    clock: Clock
+    deadline: timedelta
+    _pauses: dict[CacheKey, float] = attrs.field(factory=dict, init=False)
+    _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
+
+    def at_once(self, key: CacheKey, make: Make[_K]) -> Current[_K] | None:
+        """Return what is kept, without waiting; what is stale or missing is made behind."""
+        cached = self.cache.get(key)
+        if cached is None or cached.freshness is not Freshness.FRESH:
+            self.renew(key, make)
+        return None if cached is None else Current(*cached)
+
+    def current(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        """Return what is kept, else what is made now, by one for all who ask meanwhile.
+
+        Raises:
+            StorageUnavailableError: It could not be made, or not in time.
+        """
+        cached = self.cache.get(key)
+        current = self.anew(key, make) if cached is None else Current[_K](*cached)
+        if current.freshness in (Freshness.STALE, Freshness.STALE_ON_ERROR):
+            self.renew(key, make)
+        return current
+
+    def anew(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        """Return what is made now, although something is kept.
+
+        Raises:
+            StorageUnavailableError: It could not be made, or not in time.
+        """
+        value = self._awaited(key, make)
+        return Current(value, value.made_as)
+
+    def renew(self, key: CacheKey, make: Make[_K]) -> None:
+        """Make a value behind the answer, unless that is under way or just failed."""
+        now = self.clock.monotonic()
+        if self._pauses.get(key, now) > now:
+            return
+        flight, is_new = self.cache.join(key)
+        if is_new:
+            self._launch(flight, make, is_shown=True)
+        elif now - self._began.get(flight, now) > 2 * self._seconds_behind:
+            # It hangs. Another one takes off the next time.
+            self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
+
+    def pause(self, key: CacheKey, seconds: float) -> None:
+        """Do not make a value behind answers for some time."""
+        now = self.clock.monotonic()
+        if len(self._pauses) >= _MOST_PAUSES:
+            self._pauses = {one: at for one, at in list(self._pauses.items()) if at > now}
+        self._pauses[key] = now + seconds
+
+    @property
+    def _seconds_behind(self) -> float:
+        return self.deadline.total_seconds() * _DEADLINES_BEHIND
+
+    def _awaited(self, key: CacheKey, make: Make[_K]) -> _K:
+        landed = _landed.get()
+        if landed is None:
+            flight, is_new = self.cache.join(key)
+            if is_new:
+                self._fly(flight, make, is_shown=False)
+            future = flight.future
+        elif key in landed:
+            future = landed[key]
+        else:
+            flight, is_new = self.cache.join(key)
+            if is_new:
+                self._launch(flight, make, is_shown=False)
+            raise NotInMemoryError(key, flight.future)
+        try:
+            value: _K = future.result(timeout=time_left())
+        except TimeoutError:
+            raise StorageUnavailableError("it took too long to make") from None
+        return value
+
+    def _launch(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+        try:
+            self.behind.submit(partial(self._fly, flight, make, is_shown=is_shown))
+        except RuntimeError as error:
+            # No thread can be begun any more, as while the interpreter exits.
+            self._fail(flight, error, is_shown=is_shown)
+
+    def _fly(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+        """Make the value of a flight, which ends here however that goes."""
+        self._began[flight] = self.clock.monotonic()
+        # A call's own deadline, which is shorter, stays in force.
+        try:
+            with deadline(self._seconds_behind), self.outage.watched():
+                made = make(is_shown)
+        except Exception as error:  # noqa: BLE001 — whatever the rules raise; all who wait get it
+            self._fail(flight, error, is_shown=is_shown)
+        except BaseException as error:
+            self.cache.fail(flight, error)
+            raise
+        else:
+            size = made.size + sys.getsizeof(flight.key[1])
+            self.cache.land(flight, made.value, size=size, age=made.age, limits=made.limits)
+
+    def _fail(self, flight: Flight, error: Exception, *, is_shown: bool) -> None:
+        kind, name = flight.key[0], type(error).__name__
+        is_outage = isinstance(error, StorageUnavailableError)
+        self.pause(flight.key, _SECONDS_TO_TRY_AGAIN if is_outage else _SECONDS_AFTER_A_DEFECT)
+        self.cache.fail(flight, error)
+        if isinstance(error, ItemNotFoundError):
+            # Nobody shall be shown what is like an item that is gone.
+            self.cache.forget(flight.key)
+        elif is_shown:
+            event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
+            if self.reports.tell(event, about=flight.key):
+                _log.warning("not renewed in memory: kind=%s error=%s", kind, name)

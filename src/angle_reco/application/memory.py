@@ -1,0 +1,177 @@
+"""The memory of a process as a whole: cleared by who may, and judged from outside."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.keeping import Keeping
+from angle_reco.application.kept_lists import KeptLists
+from angle_reco.application.live_items import LIVE, LiveItems
+from angle_reco.application.newer import FORGETTING
+from angle_reco.domain import (
+    Action,
+    Actor,
+    Answer,
+    Freshness,
+    IdKinds,
+    ItemId,
+    ListKind,
+    Resource,
+    RunKey,
+    StorageError,
+    Trigger,
+    UserId,
+    Wish,
+)
+from angle_reco.ports import CacheStats, Evicted, RunLedger
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Memory:
+    """What a process keeps: lists, and the open items."""
+
+    lists: Keeping
+    live: LiveItems
+
+    def evict(self) -> Evicted:
+        """Drop what may not be shown any more."""
+        gone = self.lists.cache.evict()
+        _log.info("memory evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
+        return gone
+
+    def stats(self) -> "MemoryStats":
+        """Return how it did, and what it holds."""
+        live = self.live.known()
+        return MemoryStats(
+            lists=self.lists.cache.stats(),
+            live_items=0 if live is None else len(live.cards),
+            live_bytes=self.live.keeping.cache.stats().bytes,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ForgetCached:
+    """Clears memory: of one user or item in this process, or all of it in every process."""
+
+    access: Access
+    memory: Memory | None
+    kept: KeptLists
+    ledger: RunLedger
+    ids: IdKinds
+
+    def __call__(
+        self, actor: Actor, *, user_id: UserId | None = None, item_id: ItemId | None = None
+    ) -> int:
+        """Forget the list of a user, that of an item, or everything; return how many entries.
+
+        That is in this process. Everything is forgotten in the others too, when they next
+        read the open items.
+
+        Raises:
+            AccessDeniedError: The actor may not clear caches.
+            InvalidValueError: An id is of another kind.
+            StorageUnavailableError: The database did not answer, to tell the others.
+        """
+        self.access.require(actor, Action.CLEAR, Resource.CACHES)
+        gone = 0
+        if user_id is not None:
+            gone += self.kept.forget(ListKind.PERSONAL, self.ids.user_id(user_id))
+        if item_id is not None:
+            gone += self.kept.forget(ListKind.SIMILAR, self.ids.item_id(item_id))
+        if user_id is None and item_id is None:
+            if self.memory is not None:
+                gone = self.memory.lists.cache.forget_all().entries
+                self.memory.live.keeping.cache.forget(LIVE)
+            self._tell_others()
+        _log.info("memory cleared by hand: entries=%d", gone)
+        return gone
+
+    def _tell_others(self) -> None:
+        wish = Wish(
+            key=RunKey(FORGETTING),
+            trigger=Trigger.HAND,
+            window=timedelta(hours=1),
+            attempts=1,
+        )
+        claim = self.ledger.claim(wish, holder=uuid4().hex, lease=timedelta(seconds=30))
+        # Somebody else's, which is not over, will do as well.
+        if claim.answer is Answer.CLAIMED:
+            self.ledger.finish(claim.run)
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """Whether a process does what it should, and what is the matter if not.
+
+    *database* is "ok" or the kind of error that it answered with; *jobs* is "running",
+    "not started", or why they could not be; *live_items* how fresh the open items in
+    memory are, None where none are known or nothing is kept.
+    """
+
+    is_ok: bool
+    database: str
+    jobs: str
+    live_items: Freshness | None
+    at: datetime
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {
+            "is_ok": self.is_ok,
+            "database": self.database,
+            "jobs": self.jobs,
+            "live_items": None if self.live_items is None else self.live_items.value,
+            "at": self.at.isoformat(),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class CheckHealth:
+    """Asks the database for the time, and looks at what this process has."""
+
+    access: Access
+    memory: Memory | None
+    ledger: RunLedger
+    jobs: Callable[[], str]
+    now: Callable[[], datetime]
+
+    def __call__(self, actor: Actor) -> Health:
+        """Return how this process is.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        self.access.require(actor, Action.READ, Resource.HEALTH)
+        database, jobs, live = "ok", self.jobs(), None
+        try:
+            self.ledger.now()
+        except StorageError as error:
+            database = type(error).__name__
+        if self.memory is not None:
+            cached = self.memory.live.keeping.cache.get(LIVE)
+            live = None if cached is None else cached.freshness
+        is_ok = database == "ok" and not jobs.startswith("failed")
+        return Health(is_ok=is_ok, database=database, jobs=jobs, live_items=live, at=self.now())
+
+
+@attrs.frozen(kw_only=True)
+class MemoryStats:
+    """How the memory of this process did, and what it holds; *live_…* are the open items."""
+
+    lists: CacheStats
+    live_items: int
+    live_bytes: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {
+            **attrs.asdict(self.lists),
+            "live_items": self.live_items,
+            "live_bytes": self.live_bytes,
+        }

@@ -1,0 +1,65 @@
+"""When there is something newer to read than what is in memory: whoever made it."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from threading import Lock
+
+import attrs
+
+from angle_reco.application.jobs import OF_ONE_ITEM
+from angle_reco.application.kept_lists import key_of
+from angle_reco.domain import IdKinds, ItemId, ListKind, RunKey, RunState
+from angle_reco.ports import Cache, RunLedger
+
+_log = logging.getLogger(__name__)
+
+FORGETTING = "forget_cached"
+"""In the ledger, that everything in the memory of all processes is to be dropped."""
+
+MADE_BY: Mapping[ListKind, str] = {
+    ListKind.POPULAR: "generate_popular_items",
+    ListKind.PERSONAL: "generate_recommendations",
+    ListKind.SIMILAR: OF_ONE_ITEM,
+}
+"""The job that makes all lists of a kind."""
+
+
+@attrs.define(kw_only=True)
+class Newer:
+    """Marks what is in memory once a run has made new lists, here or in another process."""
+
+    ledger: RunLedger
+    cache: Cache
+    ids: IdKinds
+    _seen: dict[str, tuple[datetime, int] | None] | None = attrs.field(default=None, init=False)
+    _looking: Lock = attrs.field(factory=Lock, init=False)
+
+    def look(self) -> None:
+        """Ask the ledger which runs have ended since; one statement."""
+        last = self.ledger.last_of_each([*MADE_BY.values(), FORGETTING])
+        ended = {
+            job: (run.slot, run.number)
+            for job, run in last.items()
+            if run.state is RunState.SUCCEEDED
+        }
+        with self._looking:
+            before, self._seen = self._seen, {**(self._seen or {}), **ended}
+        for kind, job in MADE_BY.items():
+            # Before the first look lists may have been read that a run replaced meanwhile.
+            if before is None or (job in ended and ended[job] != before.get(job)):
+                self.cache.mark(kind.value)
+        forgotten = ended.get(FORGETTING)
+        if before is not None and forgotten is not None and forgotten != before.get(FORGETTING):
+            gone = self.cache.forget_all()
+            _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
+
+    def done(self, key: RunKey) -> None:
+        """Take note that a run has succeeded in this process."""
+        if key.arguments:
+            item_id = self.ids.item.parse(str(key.values.get("item_id")), "item id")
+            self.cache.forget(key_of(ListKind.SIMILAR, ItemId(item_id)))
+            return
+        for kind, job in MADE_BY.items():
+            if job == key.job:
+                self.cache.mark(kind.value)

@@ -1,0 +1,56 @@
+"""How much memory columns and what is made of them take: estimates, quick ones."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+_SAMPLED = 10_000
+_LONGEST_INLINE = 15
+_LONGEST_OF_SHORT_HEAD = 255
+
+
+def footprint_of_array(array: npt.NDArray[Any]) -> int:
+    """Return about how many bytes an array takes, its texts with it."""
+    if isinstance(array.dtype, np.dtypes.StringDType):
+        return array.nbytes + _sampled(array, _bytes_outside)
+    return array.nbytes
+
+
+def footprint_of_objects(array: npt.NDArray[Any]) -> int:
+    """Return about how many bytes the elements take as Python's own: texts, ints, or UUIDs.
+
+    >>> footprint_of_objects(np.array(["lamp", "Ä"], np.dtypes.StringDType())) > 100
+    True
+    """
+    if array.dtype == np.dtype("V16"):
+        one = UUID(int=2**127)
+        return len(array) * (sys.getsizeof(one) + sys.getsizeof(one.int))
+    return _sampled(array, sys.getsizeof)
+
+
+def footprint_of_dict(length: int) -> int:
+    """Return about how many bytes a dict takes that was filled one by one, without its values.
+
+    Its slots are a power of two, two thirds of which can be used: 24 bytes, and 2 or 4 to
+    find them by.
+    """
+    slots = 1 << (length * 3 // 2).bit_length()
+    return slots * (16 + (2 if slots < 2**16 else 4))
+
+
+def _sampled(array: npt.NDArray[Any], size_of: Callable[[Any], int]) -> int:
+    """Return the sum of the sizes, from elements at equal distances where there are many."""
+    sample = array[:: -(-len(array) // _SAMPLED) or 1].tolist()
+    return sum(map(size_of, sample)) * len(array) // max(len(sample), 1)
+
+
+def _bytes_outside(text: str) -> int:
+    """Return what a text takes beside its 16 bytes in the array, which hold a short one."""
+    size = len(text.encode())
+    if size <= _LONGEST_INLINE:
+        return 0
+    return size + (1 if size <= _LONGEST_OF_SHORT_HEAD else 8)
