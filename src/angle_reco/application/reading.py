@@ -206,7 +206,8 @@ class AfterBid:
                 line.score,
                 line.reason,
                 line.source,
-                (rule.recipe.components, line.parts),
+                rule.recipe.components,
+                line.parts,
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]

@@ -11,14 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from angle_reco.domain.arrays import (
-    Bools,
-    Int8s,
-    Int32s,
-    Int64s,
-    check_lengths,
-    frozen,
-)
+from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.footprints import (

@@ -101,19 +101,15 @@ class PackedList:
         self, places: Iterable[int], cards: Mapping[ItemId, ItemCard], *, first_rank: int = 1
     ) -> list[Suggestion]:
         """Return the lines at *places* as suggestions with their cards."""
-        names, codes, ids = self.recipe.components, self.codes, self.ids
-        width = len(names) + 1
-        numbers = struct.unpack(f"<{len(self.numbers) // 4}i", self.numbers)
+        names, numbers, codes, ids = self.recipe.components, self._unpacked, self.codes, self.ids
+        width, by_hand = len(names) + 1, self.by_hand
         made = []
         for rank, place in enumerate(places, start=first_rank):
-            first = place * width
+            item_id, first = ids[place], place * width
             score = numbers[first]
-            if place in self.by_hand:
-                why: tuple[tuple[str, ...], tuple[int, ...]] = (_BY_HAND, (score,))
-            else:
-                why = (names, numbers[first + 1 : first + width])
-            item_id = ids[place]
+            is_by_hand = by_hand and place in by_hand
             made.append(
+                # By position, and nothing converted: most of the time of an answer is here.
                 Suggestion(
                     rank,
                     item_id,
@@ -121,15 +117,15 @@ class PackedList:
                     score,
                     REASONS[codes[2 * place]],
                     SOURCES[codes[2 * place + 1]],
-                    why,
+                    _BY_HAND if is_by_hand else names,
+                    (score,) if is_by_hand else numbers[first + 1 : first + width],
                 )
             )
         return made
 
     def lines(self, places: Iterable[int]) -> Sequence[StoredLine]:
         """Return the lines at *places* as they were stored."""
-        width = len(self.recipe.weights) + 1
-        numbers = struct.unpack(f"<{len(self.numbers) // 4}i", self.numbers)
+        width, numbers = len(self.recipe.weights) + 1, self._unpacked
         return [
             StoredLine(
                 item_id=self.ids[place],
@@ -143,6 +139,10 @@ class PackedList:
             )
             for place in places
         ]
+
+    @property
+    def _unpacked(self) -> tuple[int, ...]:
+        return struct.unpack(f"<{len(self.numbers) // 4}i", self.numbers)
 
 
 _BY_HAND = (BY_HAND,)

@@ -1,8 +1,8 @@
 """Suggestions, why they are made, and the shelf that carries them to a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import attrs
 
@@ -60,23 +60,12 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
-_Parts: TypeAlias = tuple[tuple[str, ...], tuple[Millionths, ...]]
-"""The names of components, and what each contributes."""
-
-
-def _parts(given: Mapping[str, Millionths] | _Parts) -> _Parts:
-    # Twenty of these are made in every answer: who has the two already, hands them over.
-    if isinstance(given, tuple):
-        return given
-    return tuple(given), tuple(given.values())
-
-
 @attrs.frozen
 class Suggestion:
     """One suggested item: its place on the shelf, and exactly why it has it.
 
-    *score* is in millionths, and the sum of the *contributions*. *card* is an `ItemCard`,
-    or what the host's own loader made of the id.
+    *score* is in millionths, and the sum of *parts*, which are what each of *components*
+    adds to it. *card* is an `ItemCard`, or what the host's own loader made of the id.
     """
 
     rank: int
@@ -85,13 +74,13 @@ class Suggestion:
     score: Millionths
     reason: Reason
     source: Source
-    _contributions: _Parts = attrs.field(converter=_parts)
+    components: tuple[str, ...]
+    parts: tuple[Millionths, ...]
 
     @property
     def contributions(self) -> dict[str, Millionths]:
         """Return what each component adds to the score; the caller may keep and change it."""
-        names, parts = self._contributions
-        return dict(zip(names, parts, strict=True))
+        return dict(zip(self.components, self.parts, strict=True))
 
     @property
     def sentence(self) -> str:
@@ -100,7 +89,7 @@ class Suggestion:
         >>> Suggestion(
         ...     rank=1, item_id=ItemId("lot-1"), card=None, score=700_000,
         ...     reason=Reason.FAVOURITE_CATEGORY, source=Source.PERSONAL,
-        ...     contributions={"interest": 600_000, "popularity": 100_000},
+        ...     components=("interest", "popularity"), parts=(600_000, 100_000),
         ... ).sentence
         'From your favourite category: interest 0.60, demand 0.10'
         """
