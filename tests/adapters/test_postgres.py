@@ -1,11 +1,18 @@
-"""The adapters on PostgreSQL keep the contracts."""
+"""The adapters on PostgreSQL keep the contracts, and its connections their time."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from datetime import timedelta
+from threading import Timer
+from time import monotonic
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.sql import Database, Storage
+from angle_reco.adapters.sql.pool import FairPool
 from angle_reco.domain import IdKinds
 from angle_reco.ports import (
     ActivityQueries,
@@ -13,6 +20,7 @@ from angle_reco.ports import (
     InterestStore,
     ListStore,
     UserQueries,
+    deadline,
 )
 from angle_reco.testing.contracts import (
     KINDS,
@@ -184,3 +192,92 @@ class TestPostgresErasureBesideAHost(ErasureContract):
             return erasable_on(host)
 
         return make
+
+
+class TestAHostsEngine:
+    NAMES = ("idle_in_transaction_session_timeout", "statement_timeout")
+
+    @pytest.fixture(
+        params=[{}, {"isolation_level": "AUTOCOMMIT"}, {"isolation_level": "SERIALIZABLE"}]
+    )
+    def engine(
+        self, request: pytest.FixtureRequest, german_engine: sa.Engine
+    ) -> Iterator[sa.Engine]:
+        """Return one of one connection, which may halt for seven seconds and work for eight."""
+        idle, statement = self.NAMES
+        engine = sa.create_engine(
+            german_engine.url,
+            connect_args={"options": f"-c {idle}=7s -c {statement}=8s"},
+            pool_size=1,
+            max_overflow=0,
+            **request.param,
+        )
+        yield engine
+        engine.dispose()
+
+    def shown(self, connection: sa.Connection) -> tuple[object, ...]:
+        """Return how long a session may halt in a transaction, and a statement take."""
+        return tuple(connection.exec_driver_sql(f"SHOW {name}").scalar() for name in self.NAMES)
+
+    @pytest.mark.parametrize("seconds", [None, 2])
+    def test_a_unit_may_halt_for_a_minute_and_the_hosts_own_work_as_long_as_before(
+        self, engine: sa.Engine, seconds: float | None
+    ) -> None:
+        database = Database(engine, timedelta(seconds=1))
+
+        with nullcontext() if seconds is None else deadline(seconds):
+            within = database.write(self.shown)
+        with engine.connect() as connection:
+            after = self.shown(connection)
+
+        assert within[0] == "1min"
+        assert within[1] != "8s"
+        assert after == ("7s", "8s")
+
+    def test_so_it_is_after_a_unit_that_failed(self, engine: sa.Engine) -> None:
+        def fail(connection: sa.Connection) -> None:
+            raise ValueError(self.shown(connection)[0])
+
+        with pytest.raises(ValueError, match="1min"):
+            Database(engine, timedelta(seconds=1)).write(fail)
+        with engine.connect() as connection:
+            assert self.shown(connection) == ("7s", "8s")
+
+
+class TestAPoolThatIsEmpty:
+    @contextmanager
+    def empty(self, timeout: float) -> Iterator[tuple[FairPool, sa.PoolProxiedConnection]]:
+        """Give a pool of one connection, which is taken."""
+
+        def connect() -> Any:
+            return sqlite3.connect(":memory:", check_same_thread=False)
+
+        pool = FairPool(connect, pool_size=1, max_overflow=0, timeout=timeout)
+        with closing(pool.connect()) as taken:
+            yield pool, taken
+        pool.dispose()
+
+    @pytest.mark.parametrize(
+        ("timeout", "left", "least", "most"),
+        [
+            (0.5, 1.0, 0.45, 0.9),  # an ordinary call, which has twice as much
+            (0.5, 0.2, 0.15, 0.45),
+            (0.05, 1.0, 0.45, 0.9),  # a beat, which has much more
+        ],
+    )
+    def test_a_call_waits_for_half_of_the_time_it_has(
+        self, timeout: float, left: float, least: float, most: float
+    ) -> None:
+        with self.empty(timeout) as (pool, _), deadline(left):
+            began = monotonic()
+            with pytest.raises(sa.exc.TimeoutError):
+                pool.connect()
+
+        assert least <= monotonic() - began <= most
+
+    def test_one_with_much_time_has_a_connection_that_comes_late(self) -> None:
+        with self.empty(timeout=0.05) as (pool, taken), deadline(20):
+            giving_back = Timer(0.3, taken.close)
+            giving_back.start()
+            pool.connect().close()
+            giving_back.join()

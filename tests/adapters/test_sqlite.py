@@ -15,7 +15,9 @@ import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
 from angle_reco.adapters.sql import Storage, Tables, file_of, open_engine
+from angle_reco.adapters.sql.erasure import ErasedUsers
 from angle_reco.adapters.sql.migrations import HEAD
+from angle_reco.adapters.sql.users import SqlUsers
 from angle_reco.application.computing import popular_owner
 from angle_reco.bootstrap import Ports
 from angle_reco.domain import (
@@ -594,6 +596,32 @@ class TestErrors:
         assert users.total() == len(sample.users)
         assert database.on(engine).migrate_up() is False
         engine.dispose()
+
+    @pytest.mark.parametrize("is_beside", [False, True])
+    def test_a_sign_in_is_counted_when_another_thread_learns_of_erasures_meanwhile(
+        self, database: Database, host: Storage, sample: Sample, is_beside: bool
+    ) -> None:
+        storage, (erased, user) = host if is_beside else database.storage, sample.users[:2]
+        database.fill(users=sample.everyone)
+        ports_on(storage).erasure.erase(erased, at=NOW)
+
+        class Meanwhile(ErasedUsers):
+            def is_erased(self, user_id: UserId) -> sa.ColumnElement[bool]:
+                condition = super().is_erased(user_id)
+                with database.engine.connect() as connection:
+                    assert self.learn(connection)
+                return condition
+
+        users = ports_on(storage).users
+        assert isinstance(users, SqlUsers)
+        users = attrs.evolve(users, erased=Meanwhile(storage.tables))
+
+        counted = [users.record_sign_in(one, NOW) for one in (user, user, erased)]
+
+        found = users.sign_ins(user)
+        assert counted == [True, True, False]
+        assert found is not None
+        assert found.count == 2
 
     def test_a_writer_that_waits_too_long_for_another(
         self, database: Database, sample: Sample

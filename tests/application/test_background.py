@@ -1,10 +1,16 @@
 """What a process does by itself: all that is due, each in its queue, and nothing twice."""
 
+import atexit
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import attrs
@@ -145,6 +151,17 @@ class TestWork:
         assert len(hands.submitted) == 4
         assert "not looked for jobs: error=StorageUnavailableError" in caplog.text
 
+    def test_where_nothing_can_be_forgotten_all_that_is_due_is_done(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = Shop.of(ledger=lambda ledger: Failing(ledger, "prune", [StorageUnavailableError()]))
+        hands = at_work(shop)
+
+        hands.wake()
+
+        assert len(hands.submitted) == 4
+        assert "runs not pruned: error=StorageUnavailableError" in caplog.text
+
     def test_a_run_that_could_not_be_claimed_comes_again(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -236,6 +253,48 @@ class TestStartAndStop:
 
         assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
 
+    def test_of_two_threads_that_start_it_at_once_for_the_first_time_one_does(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop, both, known_pid = Shop.of(), Barrier(2), os.getpid()
+        hands = [Hands(), Hands()]
+
+        def getpid() -> int:
+            # Whoever comes here waits for the other, which may be kept from it.
+            with suppress(BrokenBarrierError):
+                both.wait(0.3)
+            return known_pid
+
+        monkeypatch.setattr(os, "getpid", getpid)
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(shop.reco.start, hands))
+
+        assert sum(one.every is not None for one in hands) == 1
+        shop.reco.stop()
+        assert sorted(len(one.stopped) for one in hands) == [0, 1]
+
+    def test_however_often_it_is_started_its_exit_is_awaited_once(self) -> None:
+        shop, before = Shop.of(), atexit._ncallbacks()
+
+        for _ in range(5):
+            at_work(shop)
+            at_work(shop)
+            shop.reco.stop()
+
+        assert atexit._ncallbacks() == before + 1
+
+    @pytest.mark.parametrize("is_own", [False, True])
+    def test_once_it_is_stopped_nothing_keeps_it_alive(self, is_own: bool) -> None:
+        shop = Shop.of()
+        shop.reco.start("own" if is_own else Hands())
+        shop.reco.stop()
+        left = weakref.ref(shop.reco), weakref.ref(shop.reco._use_cases.background)
+
+        del shop
+        gc.collect()
+
+        assert [one() for one in left] == [None, None]
+
     def test_a_job_that_runs_stops_at_its_next_step_and_comes_again(self) -> None:
         shop = Shop.of(users=Stopping)
         hands = at_work(shop)
@@ -247,7 +306,7 @@ class TestStartAndStop:
         assert states(shop)[JOB] is RunState.DUE
         run = shop.last(JOB)
         assert run is not None
-        assert (run.due_at, run.error) == (NOW, "RunStoppedError")
+        assert (run.due_at, run.attempt, run.error) == (NOW, 0, "RunStoppedError")
         assert shop.events == []
         shop.ports.users.stop = bool  # type: ignore[attr-defined]  # it is a Stopping
         woken(at_work(shop)).work()

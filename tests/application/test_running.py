@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import repeat
 from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any
@@ -44,7 +45,7 @@ from angle_reco.domain import (
 from angle_reco.ports import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import HOUR, NOW, TICK, bid, filled, lots
-from tests.application.workers import Failing, Picky, Shop
+from tests.application.workers import Failing, Picky, Shop, Telling
 
 JOB = "refresh_user_interests"
 SIMILAR = "compute_item_similarities"
@@ -56,11 +57,33 @@ def failing_users(errors: list[Exception]) -> Callable[[object], Failing]:
     return lambda users: Failing(users, "active_since", errors)
 
 
-def begin_due(shop: Shop, job: str = JOB) -> bool:
+def begin_due(shop: Shop, job: str = JOB, *, stop: Event | None = None) -> bool:
     """Begin what is due of a job; return whether something was."""
     due = [wish for wish in shop.runs.due() if wish.key.job == job]
-    begun = [shop.runs.begin(wish, stop=Event()) for wish in due]
+    begun = [shop.runs.begin(wish, stop=stop or Event()) for wish in due]
     return any(begun)
+
+
+def stopped() -> Event:
+    """Return what tells that the process ends."""
+    stop = Event()
+    stop.set()
+    return stop
+
+
+class Sleepy:
+    """Users of whom one is told after a while."""
+
+    def __init__(self, users: object) -> None:
+        self._users = users
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._users, name)
+
+    def active_since(self, *args: Any, **named: Any) -> Any:
+        """Return them, but not at once."""
+        sleep(0.3)
+        return self._users.active_since(*args, **named)  # type: ignore[attr-defined]  # they are
 
 
 class TestAttempts:
@@ -175,33 +198,68 @@ class TestAttempts:
         assert isinstance(told, RunFailed)
         assert (told.is_final, told.attempt) == (True, 3)
 
-    def test_a_process_that_stops_leaves_its_run_to_the_next(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        shop, stop = Shop.of(), Event()
-        stop.set()
-        [wish] = [wish for wish in shop.runs.due() if wish.key.job == JOB]
+    def test_a_process_that_stops_leaves_its_run_to_the_next(self) -> None:
+        shop = Shop.of()
 
-        assert shop.runs.begin(wish, stop=stop) is True
+        assert begin_due(shop, stop=stopped())
 
         run = shop.last(JOB)
         assert run is not None
-        assert (run.state, run.due_at, run.attempt) == (RunState.DUE, NOW, 1)
+        assert (run.state, run.due_at, run.attempt) == (RunState.DUE, NOW, 0)
         assert shop.events == []
         assert begin_due(shop)
-        assert shop.last(JOB).state is RunState.SUCCEEDED  # type: ignore[union-attr]  # it ran
+        run = shop.last(JOB)
+        assert run is not None
+        assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
 
-    def test_a_run_that_was_stopped_at_its_last_attempt_is_told_of(self) -> None:
-        shop, stop = Shop.of(), Event()
-        stop.set()
-        for _ in range(3):
-            [wish] = [wish for wish in shop.runs.due() if wish.key.job == JOB]
-            shop.runs.begin(wish, stop=stop)
+    @pytest.mark.parametrize("failures", [0, 1, 2])
+    def test_however_often_a_run_is_stopped_it_uses_no_attempt_up(self, failures: int) -> None:
+        shop = Shop.of(catalog=lambda catalog: Failing(catalog, "may_be_open", repeat(DEFECT)))
+        job = "generate_recommendations"
+        for _ in range(failures):
+            assert begin_due(shop, job)
+            shop.clock.advance(MINUTE)
+        told = list(shop.events)
 
-        [told] = shop.events
-        assert isinstance(told, RunFailed)
-        assert told.is_final
-        assert shop.open_runs() == []
+        for _ in range(5):
+            assert begin_due(shop, job, stop=stopped())
+            run = shop.last(job)
+            assert run is not None
+            assert (run.state, run.attempt) == (RunState.DUE, failures)
+            assert run.due_at == shop.clock.now()
+        assert shop.events == told
+        while begin_due(shop, job):
+            shop.clock.advance(MINUTE)
+        final = [getattr(event, "is_final", None) for event in shop.events]
+        assert final == [False, False, True]
+
+    def test_a_run_that_the_ledger_did_not_keep_alive_has_used_an_attempt_up(self) -> None:
+        rules = RunRules(beat=timedelta(milliseconds=10), lease=timedelta(milliseconds=40))
+        shop = Shop.of(
+            settings=Settings(runs=rules, pace=1.0),
+            users=Sleepy,
+            ledger=lambda ledger: Failing(ledger, "beat", repeat(StorageUnavailableError())),
+        )
+
+        assert begin_due(shop)
+
+        run = shop.last(JOB)
+        assert run is not None
+        assert (run.state, run.attempt) == (RunState.DUE, 1)
+        assert run.due_at > NOW
+        assert [getattr(event, "error", None) for event in shop.events] == ["RunStoppedError"]
+
+    def test_a_request_does_not_wait_for_a_run_that_was_stopped_and_is_passed_over(self) -> None:
+        shop = Shop.of()
+        begin_due(shop, stop=stopped())
+        shop.clock.advance(HOUR)
+        begin_due(shop)
+
+        shop.reco.system.request_job(JOB)
+
+        [wish] = [wish for wish in shop.runs.due() if wish.key.job == JOB]
+        assert wish.trigger is Trigger.REQUEST
+        assert shop.runs.begin(wish, stop=Event())
 
 
 class OddKernels:
@@ -451,6 +509,162 @@ class TestHeartbeat:
         assert monotonic() - started >= 0.4
         assert beats.asked > 2
 
+    @pytest.mark.parametrize(
+        ("beat", "soon"), [(timedelta(seconds=60), 1.0), (timedelta(milliseconds=200), 0.2)]
+    )
+    def test_after_a_beat_that_failed_the_next_comes_soon(
+        self, beat: timedelta, soon: float
+    ) -> None:
+        no = StorageUnavailableError()
+        heartbeat, _, lost = self.beating([True, no, no, True, True, False])
+        heartbeat.rules = RunRules(beat=beat, lease=2 * beat)
+        usual, pauses = beat.total_seconds(), list[float | None]()
+
+        class Over(Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                pauses.append(timeout)
+                return False
+
+        heartbeat._is_over = Over()
+        with heartbeat:
+            assert lost.wait(20)
+
+        assert pauses == [usual, usual, soon, soon, usual, usual]
+
+
+class Deaf:
+    """A ledger that does not hear that a run has succeeded before its heart has beaten."""
+
+    def __init__(self, ledger: object, beats: int) -> None:
+        self._ledger, self._beats = ledger, beats
+        self.beaten = self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def beat(self, *args: Any, **named: Any) -> bool:
+        """Count those that come after it was first asked."""
+        self.beaten += self.asked > 0
+        return self._ledger.beat(*args, **named)  # type: ignore[attr-defined,no-any-return]  # it is one
+
+    def finish(self, *args: Any, **named: Any) -> bool:
+        """Refuse, but not for ever."""
+        self.asked += 1
+        if self.beaten < self._beats and self.asked < 300:
+            raise StorageUnavailableError
+        return self._ledger.finish(*args, **named)  # type: ignore[attr-defined,no-any-return]  # it is one
+
+
+class TestALedgerThatDoesNotHearTheEnd:
+    RULES = RunRules(beat=timedelta(milliseconds=20), lease=timedelta(milliseconds=400))
+    MOST = 300  # At last it does.
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have it asked again sooner."""
+        monkeypatch.setattr("angle_reco.application.running._SECONDS_BETWEEN_LOOKS", 0.01)
+
+    def shop(self, **ports: Any) -> Shop:
+        return Shop.of(settings=Settings(runs=self.RULES), users=failing_users([]), **ports)
+
+    def test_it_is_asked_until_it_does_and_the_run_is_kept_meanwhile(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = self.shop(ledger=lambda ledger: Deaf(ledger, beats=3))
+
+        assert begin_due(shop)
+
+        run = shop.last(JOB)
+        assert run is not None
+        assert (run.state, run.attempt) == (RunState.SUCCEEDED, 1)
+        assert json.loads(run.outcome or "{}")["scope"] == 3
+        assert shop.ports.ledger.beaten >= 3  # type: ignore[attr-defined]  # it is Deaf
+        assert shop.ports.users.calls == 1  # type: ignore[attr-defined]  # it is a Failing
+        assert shop.events == []
+        assert not begin_due(shop)
+        assert f"run not ended yet: job={JOB} error=StorageUnavailableError" in caplog.text
+
+    @pytest.mark.parametrize("is_scheduled", [False, True])
+    def test_a_person_who_waits_is_told_once_it_hears(self, is_scheduled: bool) -> None:
+        shop = self.shop(ledger=lambda ledger: Deaf(ledger, beats=1))
+
+        outcome = shop.reco.system.run_job(JOB, scheduled=is_scheduled)
+
+        assert outcome is not None
+        assert outcome.scope == 3
+        assert shop.open_runs() == []
+
+    def test_a_process_that_stops_asks_no_more(self, caplog: pytest.LogCaptureFixture) -> None:
+        errors, stop = repeat(StorageUnavailableError(), self.MOST), Event()
+        shop = self.shop(
+            lists=lambda lists: Telling(lists, "retain", stop.set),
+            ledger=lambda ledger: Failing(ledger, "finish", errors),
+        )
+        job = "generate_recommendations"
+
+        assert begin_due(shop, job, stop=stop)
+
+        assert shop.ports.ledger.calls == 1  # type: ignore[attr-defined]  # it is a Failing
+        self.holds_that_it_was_told(shop, job, caplog.text)
+
+    @pytest.mark.parametrize("is_taken", [False, True])
+    def test_once_the_run_is_lost_it_is_asked_no_more(
+        self, is_taken: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Somebody else has begun it, or nobody answers for as long as the lease lasts."""
+        error, clock = StorageUnavailableError(), list[ManualClock]()
+
+        def take_over(ledger: Any) -> None:
+            if is_taken:
+                clock[0].advance(MINUTE)
+                wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
+                ledger.claim(wish, holder="thief", lease=HOUR)
+
+        def deaf(ledger: Any) -> Any:
+            silent = ledger if is_taken else Failing(ledger, "beat", repeat(error))
+            failing = Failing(silent, "finish", repeat(error, self.MOST))
+            return Telling(failing, "finish", partial(take_over, ledger))
+
+        shop = self.shop(ledger=deaf)
+        clock.append(shop.clock)
+
+        assert begin_due(shop)
+
+        assert shop.ports.users.calls == 1  # type: ignore[attr-defined]  # it is a Failing
+        self.holds_that_it_was_told(shop, JOB, caplog.text)
+
+    def holds_that_it_was_told(self, shop: Shop, job: str, lines: str) -> None:
+        """Hold that it was logged and told, and not as the end of it."""
+        [told] = shop.events
+        assert isinstance(told, RunFailed)
+        assert (told.job, told.attempt, told.is_final) == (job, 1, False)
+        assert told.error == "done, but not ended: StorageUnavailableError"
+        assert f"run done, but not ended: job={job} error=StorageUnavailableError" in lines
+        assert RunKey(job) in {run.key for run in shop.open_runs()}
+
+    @pytest.mark.parametrize("attempts", [3, 1])
+    def test_that_of_a_run_that_failed_is_told_and_comes_again(
+        self, attempts: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rule = attrs.evolve(SCHEDULE[JOB], attempts=attempts)
+        shop = Shop.of(
+            settings=Settings(schedule={JOB: rule}),
+            users=failing_users([DEFECT]),
+            ledger=lambda ledger: Failing(ledger, "finish", [StorageUnavailableError()]),
+        )
+
+        assert begin_due(shop)
+
+        [told] = shop.events
+        assert isinstance(told, RunFailed)
+        assert (told.error, told.attempt, told.is_final) == ("ValueError", 1, False)
+        assert f"run not ended in the ledger: job={JOB}" in caplog.text
+        shop.clock.advance(MINUTE)
+        assert begin_due(shop) is (attempts > 1)
+        assert [getattr(event, "is_final", None) for event in shop.events] == (
+            [False] if attempts > 1 else [False, True]
+        )
+
 
 class TestPace:
     @pytest.mark.parametrize(
@@ -564,6 +778,34 @@ class TestScheduled:
         shop.clock.advance(MINUTE)
         assert shop.reco.system.run_job(JOB, scheduled=True) is not None
         assert shop.reco.system.run_job(JOB, scheduled=True) is None
+
+    def test_what_was_over_long_ago_is_forgotten_after_it(self) -> None:
+        shop, found = Shop.of(), list[bool]()
+        shop.reco.system.run_job(SIMILAR)
+        shop.clock.advance(timedelta(days=8))
+
+        shop.reco.system.run_job(
+            JOB, scheduled=True, progress=lambda *_: found.append(shop.last(SIMILAR) is not None)
+        )
+
+        assert found
+        assert all(found)
+        assert shop.last(SIMILAR) is None
+
+    def test_where_nothing_can_be_forgotten_it_is_done_all_the_same(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = StorageUnavailableError()
+        shop = Shop.of(ledger=lambda ledger: Failing(ledger, "prune", repeat(error)))
+
+        outcome = shop.reco.system.run_job(JOB, scheduled=True)
+
+        assert outcome is not None
+        assert outcome.scope == 3
+        assert shop.open_runs() == []
+        assert shop.events == []
+        assert shop.ports.ledger.calls == 1  # type: ignore[attr-defined]  # it is a Failing
+        assert "runs not pruned: error=StorageUnavailableError" in caplog.text
 
     def test_it_is_for_all_items_and_for_the_present(self) -> None:
         shop = Shop.of()

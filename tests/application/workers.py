@@ -91,6 +91,18 @@ class Failing:
         return call
 
 
+class Telling:
+    """A port that tells of each call of one method before it does it."""
+
+    def __init__(self, port: object, method: str, tell: Callable[[], object]) -> None:
+        self._port, self._method, self._tell = port, method, tell
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            self._tell()
+        return getattr(self._port, name)
+
+
 class Picky:
     """A store that raises when it is to write something of *owners*."""
 

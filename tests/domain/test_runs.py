@@ -198,7 +198,9 @@ class Workers(RuleBasedStateMachine):
         if claim.run.slot not in before:
             assert claim.run.due_at >= self.notes.now
             assert claim.run.slot != window_of(claim.run.slot, RULE.window)
-            assert all(run.state is not RunState.DUE for run in before.values())
+            waiting = [run for run in before.values() if run.state is RunState.DUE]
+            # One of the schedule does not do.
+            assert {run.trigger for run in waiting} <= {Trigger.SCHEDULE}
         assert {**self.notes.runs, **before} == self.notes.runs
 
     @precondition(lambda self: self.at_work)
@@ -225,6 +227,18 @@ class Workers(RuleBasedStateMachine):
         delay = None if run.attempt >= attempts else 10 * SECOND
         self.notes.end(run, error=error, retry_after=delay if error else None)
 
+    @precondition(lambda self: self.at_work)
+    @rule(data=st.data())
+    def stop(self, data: st.DataObject) -> None:
+        """Have a worker's process end, which uses no attempt up."""
+        run = self.at_work.pop(data.draw(st.sampled_from(sorted(self.at_work))))
+        is_mine = self.notes.kept(run) is not None
+        before = self.notes.runs[run.slot].attempt
+
+        self.notes.end(run, error="RunStoppedError", retry_after=timedelta(0), gives_back=True)
+
+        assert self.notes.runs[run.slot].attempt == before - is_mine
+
     def is_busy(self) -> bool:
         """Return whether anybody is at it."""
         return any(run.is_held(self.notes.now) for run in self.notes.runs.values())
@@ -246,7 +260,7 @@ class Workers(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_waits_that_never_began(self) -> None:
-        fresh = [run for run in self.notes.runs.values() if not run.attempt]
+        fresh = [run for run in self.notes.runs.values() if run.started_at is None]
 
         assert len(fresh) <= 1
 
@@ -255,7 +269,10 @@ class Workers(RuleBasedStateMachine):
         assert all(one < later for one, later in pairwise(self.numbers))
 
     def teardown(self) -> None:
-        """Have somebody work on: everything is over before long, nothing was lost."""
+        """Have somebody work on: everything is over before long, nothing was lost.
+
+        What is left is of earlier moments of the schedule, before one that was finished.
+        """
         for _ in range(20):
             self.notes.now += MINUTE
             for wish in self.notes.due():
@@ -264,9 +281,10 @@ class Workers(RuleBasedStateMachine):
                     assert self.notes.end(claim.run)
 
         assert self.notes.due() == []
-        assert all(run.state.is_final for run in self.notes.runs.values())
         slot = window_of(RULE.schedule.last_before(self.notes.now), RULE.window)
-        assert slot in self.notes.runs
+        assert self.notes.runs[slot].state.is_final
+        left = [run for run in self.notes.runs.values() if not run.state.is_final]
+        assert all(run.trigger is Trigger.SCHEDULE and run.slot < slot for run in left)
 
 
 Workers.TestCase.settings = settings(
@@ -446,6 +464,63 @@ class TestDueWishes:
         assert notes.claim(rescue).run.attempt == 3
         assert rescue == again == notes.scheduled()
 
+    @pytest.mark.parametrize("is_left", [False, True])
+    @pytest.mark.parametrize("is_done", [False, True])
+    def test_one_of_an_earlier_moment_is_passed_over(
+        self, notes: Notes, is_done: bool, is_left: bool
+    ) -> None:
+        run = notes.claim(notes.scheduled()).run
+        if not is_left:
+            notes.end(run, error="E", retry_after=SECOND)
+        notes.now += 59 * MINUTE
+        before = notes.due()
+        notes.now += MINUTE
+        if is_done:
+            notes.end(notes.claim(notes.scheduled()).run)
+
+        assert [wish.slot for wish in before] == [run.slot]
+        assert notes.due() == ([] if is_done else [notes.scheduled()])
+
+    @pytest.mark.parametrize("is_left", [False, True])
+    def test_one_that_was_asked_for_is_not_passed_over(self, notes: Notes, is_left: bool) -> None:
+        waiting = notes.claim(notes.requested()).run
+        wish = wish_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)
+        if is_left:
+            assert notes.claim(wish).answer is Answer.CLAIMED
+        notes.now += DAY
+
+        assert notes.due() == [notes.scheduled(), wish]
+
+    def test_one_by_hand_whose_holder_is_gone_is_not_passed_over(self, notes: Notes) -> None:
+        run = notes.claim(notes.by_hand()).run
+        notes.now += DAY
+
+        assert notes.due() == [
+            notes.scheduled(),
+            wish_of(KEY, Trigger.HAND, RULE, slot=run.slot),
+        ]
+
+    def test_one_with_arguments_is_not_passed_over(self, notes: Notes) -> None:
+        key = RunKey.of(KEY.job, {"item_id": 7})
+        run = attrs.evolve(notes.claim(notes.scheduled()).run, key=key)
+
+        wishes = due_wishes([run], RULES, NOW + DAY)
+
+        assert [(wish.key, wish.slot) for wish in wishes] == [
+            (KEY, window_of(NOW + DAY, HOUR)),
+            (key, run.slot),
+        ]
+
+    def test_a_request_does_not_wait_for_a_run_that_may_be_passed_over(self, notes: Notes) -> None:
+        notes.end(notes.claim(notes.scheduled()).run, error="E", retry_after=SECOND)
+        notes.now += HOUR
+        notes.end(notes.claim(notes.scheduled()).run)
+
+        waiting = notes.claim(notes.requested()).run
+
+        assert waiting.trigger is Trigger.REQUEST
+        assert notes.due() == [wish_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)]
+
     def test_runs_of_other_jobs_and_of_arguments_do_not_count_as_the_schedules(self) -> None:
         others = [
             attrs.evolve(one, key=key)
@@ -530,6 +605,23 @@ class TestFinished:
         assert after.lease_until is None
         assert not after.is_held(NOW)
         assert (after.attempt, after.number, after.slot) == (1, run.number, run.slot)
+
+    @pytest.mark.parametrize("attempt", [1, 2, RULE.attempts])
+    def test_one_that_gives_its_attempt_back_can_be_begun_as_often_as_before(
+        self, notes: Notes, attempt: int
+    ) -> None:
+        for _ in range(attempt - 1):
+            failed = notes.claim(notes.scheduled()).run
+            notes.end(failed, error="E", retry_after=timedelta(0))
+        run = notes.claim(notes.scheduled()).run
+
+        after = finished(run, NOW, error="E", retry_after=timedelta(0), gives_back=True)
+
+        assert (run.attempt, after.attempt) == (attempt, attempt - 1)
+        assert (after.state, after.due_at, after.number) == (RunState.DUE, NOW, run.number)
+        notes.runs[run.slot] = after
+        again = notes.claim(notes.scheduled())
+        assert (again.answer, again.run.attempt) == (Answer.CLAIMED, attempt)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -218,9 +218,13 @@ def _waiting(runs: Collection[Run], wish: Wish, now: datetime) -> Claim:
     """Return the one run that waits, there already or new.
 
     It goes to the first window that has none, and is due when that begins; while another
-    run of the key is held nobody claims it.
+    run of the key is held nobody claims it. One of the schedule does not do: it may be
+    passed over.
     """
-    waiting = next((one for one in runs if one.state is RunState.DUE), None)
+    waiting = next(
+        (one for one in runs if one.state is RunState.DUE and one.trigger is not Trigger.SCHEDULE),
+        None,
+    )
     if waiting is None:
         begins, taken = wish.slot or now, {one.slot for one in runs}
         # What windows begin with are the slots of the schedule.
@@ -255,7 +259,7 @@ def due_wishes(runs: Collection[Run], rules: Mapping[str, JobRule], now: datetim
 
     After an outage there is one run of a job, that of the last moment it was due: one of
     an earlier moment, which nobody ended, is passed over. *runs* are those that are not
-    over, and all of jobs without arguments since their last slots.
+    over, and all of the schedule since their last slots.
     """
     wishes, newest = [], dict[RunKey, datetime]()
     for job, rule in rules.items():

@@ -65,8 +65,8 @@ class RunLedger(Protocol):
     def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
         """Return runs that are not over, and those of *jobs* whose slots reach so far back.
 
-        Of the latter only those without arguments; of the former, where there are more than
-        `MOST_OPEN` in all, those with arguments that are due first.
+        Of the latter only those of the schedule, without arguments; of the former, where
+        there are more than `MOST_OPEN` in all, those with arguments that are due first.
         """
         ...
 

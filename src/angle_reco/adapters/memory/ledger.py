@@ -7,7 +7,7 @@ from threading import Lock
 import attrs
 
 from angle_reco.adapters.memory.stores import MemoryFences
-from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Wish, claimed, finished
+from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Trigger, Wish, claimed, finished
 from angle_reco.ports import MOST_OPEN, Clock, OpenRuns
 
 
@@ -79,7 +79,12 @@ class MemoryRunLedger:
                 for runs in self._runs.values()
                 for run in runs.values()
                 if not run.state.is_final
-                or (run.key.job in jobs and not run.key.arguments and run.slot >= now - back)
+                or (
+                    run.key.job in jobs
+                    and not run.key.arguments
+                    and run.trigger is Trigger.SCHEDULE
+                    and run.slot >= now - back
+                )
             ]
         first = sorted(runs, key=_by_need)[:MOST_OPEN]
         return OpenRuns(now=now, runs=sorted(first, key=_by_slot))

@@ -113,6 +113,7 @@ class SqlRunLedger:
         is_recent = sa.and_(
             runs.c.job.in_(sorted(jobs)),
             runs.c.arguments == "",
+            runs.c.trigger == Trigger.SCHEDULE.value,
             runs.c.slot >= self._from_now(-back),
         )
         now = sa.select(self.clock.label("by_clock")).subquery("clock")

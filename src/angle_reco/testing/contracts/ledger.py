@@ -20,7 +20,7 @@ from angle_reco.domain import (
     Trigger,
     Wish,
 )
-from angle_reco.ports import InterestStore, RunLedger
+from angle_reco.ports import MOST_OPEN, InterestStore, RunLedger
 from angle_reco.testing.contracts.samples import DAY, HOUR, KINDS, NOW, TICK, Sample
 
 _T = TypeVar("_T")
@@ -174,6 +174,42 @@ class RunLedgerContract:
         assert again.answer is Answer.DONE
         assert (again.run.state, again.run.error) == (RunState.DISCARDED, "E")
         assert (again.run.finished_at, again.run.outcome) == (NOW, None)
+
+    @pytest.mark.parametrize("failures", [0, 2])
+    def test_an_attempt_that_is_given_back_can_be_made_again(
+        self, timed: TimedLedger, failures: int
+    ) -> None:
+        for _ in range(failures):
+            timed.ledger.finish(claimed(timed.ledger), error="E", retry_after=timedelta(0))
+        run = claimed(timed.ledger)
+        timed.advance(SECOND)
+
+        assert timed.ledger.finish(run, error="S", retry_after=timedelta(0), gives_back=True)
+
+        assert runs_in(timed.ledger) == [
+            attrs.evolve(
+                run,
+                state=RunState.DUE,
+                attempt=failures,
+                due_at=NOW + SECOND,
+                lease_until=None,
+                finished_at=NOW + SECOND,
+                error="S",
+            )
+        ]
+        again = claimed(timed.ledger)
+        assert again.attempt == run.attempt == failures + 1
+        assert again.number > run.number
+
+    def test_what_was_taken_over_gives_no_attempt_back(self, timed: TimedLedger) -> None:
+        lost = claimed(timed.ledger)
+        timed.advance(LEASE + TICK)
+        rescue = claimed(timed.ledger)
+
+        kept = timed.ledger.finish(lost, error="S", retry_after=timedelta(0), gives_back=True)
+
+        assert kept is False
+        assert runs_in(timed.ledger) == [rescue]
 
     def test_a_run_is_taken_over_once_its_lease_is_over(self, timed: TimedLedger) -> None:
         gone = claimed(timed.ledger)
@@ -444,6 +480,8 @@ class RunLedgerContract:
         recent = over(ledger, wish(slot=NOW - DAY))
         over(ledger, wish(key=item, slot=NOW - HOUR))
         over(ledger, wish(key=other, slot=NOW - HOUR))
+        over(ledger, wish_by_hand())
+        over(ledger, attrs.evolve(request(slot=NOW - MINUTE), begins=True))
         ancient = claimed(ledger, slot=NOW - 99 * DAY)
         waiting = ledger.claim(request(key=item), holder="ann", lease=LEASE).run
         failed = claimed(ledger, key=other, slot=NOW - 50 * DAY)
@@ -472,6 +510,23 @@ class RunLedgerContract:
             ledger.finish(run, error="E", retry_after=DAY)
 
         assert [(run.key, run.slot) for run in ledger.open([], back=DAY).runs] == wanted
+
+    def test_of_very_many_open_runs_come_those_without_arguments_and_those_due_first(
+        self, ledger: RunLedger
+    ) -> None:
+        def left(key: RunKey, due_at: datetime) -> Run:
+            return ledger.claim(request(key=key, slot=due_at), holder="ann", lease=LEASE).run
+
+        def left_later(place: int) -> Run:
+            return left(RunKey.of(JOB, {"item_id": place}), NOW + (MOST_OPEN - place) * MINUTE)
+
+        with ThreadPoolExecutor(2) as threads:
+            later = list(threads.map(left_later, range(MOST_OPEN)))
+        plain = [left(RunKey(job), NOW + 9 * DAY) for job in ("other", JOB)]
+
+        known = ledger.open([JOB], back=DAY)
+
+        assert list(known.runs) == [*reversed(later[2:]), *plain]
 
     def test_of_an_empty_ledger_it_is_known_what_time_it_is(self, ledger: RunLedger) -> None:
         known = ledger.open([JOB], back=DAY)
