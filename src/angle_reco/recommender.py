@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from angle_reco.adapters.memory import MemoryMarketplace
     from angle_reco.adapters.sql import Finding, HostSchema, Storage
+    from angle_reco.aio import AsyncRecommender
 
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -283,6 +285,13 @@ class Recommender:
     def anonymous(self) -> View:
         """Return what a visitor may read: what is public."""
         return View(self._use_cases, ANONYMOUS)
+
+    @cached_property
+    def aio(self) -> "AsyncRecommender":
+        """Return the reading calls and the events as coroutines."""
+        from angle_reco.aio import AsyncRecommender
+
+        return AsyncRecommender(self)
 
     @property
     def system(self) -> View:

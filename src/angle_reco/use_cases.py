@@ -252,7 +252,7 @@ def _memory(
         clock=ports.clock,
         settings=settings,
         make_room=lists.reserve,
-        after_reading=newer.look,
+        before_reading=newer.look,
     )
     return Memory(lists=keeping(lists), live=live), newer
 

@@ -7,7 +7,7 @@ from angle_reco.application.behind import Behind
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS, Jobs
-from angle_reco.application.keeping import Keeping
+from angle_reco.application.keeping import Keeping, NotInMemoryError, from_memory_alone
 from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.application.live_items import LiveItems
@@ -65,6 +65,7 @@ __all__ = [
     "Memory",
     "MemoryStats",
     "Newer",
+    "NotInMemoryError",
     "Outage",
     "PopularItems",
     "Progress",
@@ -78,6 +79,7 @@ __all__ = [
     "UserExport",
     "WriteByHand",
     "checked_limit",
+    "from_memory_alone",
     "no_progress",
     "schedule_of",
 ]

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import attrs
 
+from angle_reco.application.keeping import about_to_wait
 from angle_reco.domain import (
     AccessDeniedError,
     Action,
@@ -52,6 +53,7 @@ class Access:
 
     def _holds(self, user_id: UserId, name: str) -> bool:
         """Return whether a user holds a permission; one that cannot be looked up is not held."""
+        about_to_wait()
         with deadline(self.deadline.total_seconds()):
             try:
                 is_held = self.permissions.holds(user_id, name)

@@ -72,7 +72,7 @@ class LiveItems:
     """Reads the open items again and again, while there are answers that need them.
 
     What they take of memory is left to them by the cache of lists (*make_room*).
-    *after_reading* is called then, behind answers too.
+    *before_reading* is called each time.
     """
 
     keeping: Keeping
@@ -81,7 +81,7 @@ class LiveItems:
     clock: Clock
     settings: Settings
     make_room: Callable[[int], None]
-    after_reading: Callable[[], None]
+    before_reading: Callable[[], None]
 
     def known(self) -> LiveMarket | None:
         """Return the open items as far as they are known, and have nothing done about it."""
@@ -101,12 +101,12 @@ class LiveItems:
         return self.keeping.current(LIVE, self._read)
 
     def _read(self, _: bool) -> Made[LiveMarket]:
+        self.before_reading()
         now, rule = self.clock.now(), self.settings.popularity
         listed = self.catalog.open_cards(now, counting=rule.counting)
         read = listed.where(open_rows(listed.catalogue, now))
         live, size = self._within(read, now, room=self.settings.cache_bytes // 2)
         self.make_room(size)
-        self.after_reading()
         limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
         return Made(live, size, max(self.clock.now() - now, timedelta(0)), limits)
 

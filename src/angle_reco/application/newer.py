@@ -45,12 +45,14 @@ class Newer:
         }
         with self._looking:
             before, self._seen = self._seen, {**(self._seen or {}), **ended}
+        if before is None:
+            # What is in memory was read only just now.
+            return
         for kind, job in MADE_BY.items():
-            # Before the first look lists may have been read that a run replaced meanwhile.
-            if before is None or (job in ended and ended[job] != before.get(job)):
+            if job in ended and ended[job] != before.get(job):
                 self.cache.mark(kind.value)
         forgotten = ended.get(FORGETTING)
-        if before is not None and forgotten is not None and forgotten != before.get(FORGETTING):
+        if forgotten is not None and forgotten != before.get(FORGETTING):
             gone = self.cache.forget_all()
             _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 

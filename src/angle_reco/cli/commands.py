@@ -314,6 +314,22 @@ def erase_user(target: Target, user: str, yes: bool) -> None:
 
 
 @angle_reco.command(cls=Command)
+@on_database(reads=False)
+def forget(target: Target) -> None:
+    """Have every process forget the lists and open items in its memory.
+
+    Each does so when it next reads the open items: within a minute, if it answers at all.
+    Nothing that is stored is removed.
+    """
+    with target.recommender() as recommender:
+        recommender.system.forget_cached()
+    if target.as_json:
+        print_json({"told": True})
+        return
+    remark("told: processes that answer forget within a minute what they have in memory")
+
+
+@angle_reco.command(cls=Command)
 @on_database(reads=True)
 def stats(target: Target) -> None:
     """Show how much there is, and how old what jobs have stored is."""

@@ -1,7 +1,8 @@
 """What every `Cache` promises."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
+from threading import Thread
 from typing import Protocol
 
 import pytest
@@ -168,6 +169,15 @@ class CacheContract:
             OTHER,
         ]
         assert cache.stats().evictions == 2
+
+    def test_a_failure_is_no_use(self, cache: Cache) -> None:
+        for key in (KEY, OTHER, THIRD, ELSEWHERE):
+            put(cache, key, size=A_QUARTER)
+        cache.fail(takes_off(cache, KEY), ValueError())
+
+        put(cache, ("personal", "new"), size=A_QUARTER)
+
+        assert keys_in(cache, KEY, OTHER) == [OTHER]
 
     def test_a_larger_value_makes_room_for_itself_only(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
@@ -404,8 +414,9 @@ class CacheContract:
 
         def look(_: "Future[object]") -> None:
             # In a thread of its own: nothing is held while they are told.
-            with ThreadPoolExecutor(1) as thread:
-                heard.append(thread.submit(cache.get, KEY).result(timeout=30))
+            thread = Thread(target=lambda: heard.append(cache.get(KEY)), daemon=True)
+            thread.start()
+            thread.join(10)
 
         flight.future.add_done_callback(look)
         if fails:

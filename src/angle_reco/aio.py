@@ -1,0 +1,213 @@
+"""The same answers for code on an event loop, which never waits for them itself."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from angle_reco.application import (
+    Behind,
+    CardLoader,
+    NotInMemoryError,
+    from_memory_alone,
+)
+from angle_reco.domain import (
+    CategoryRef,
+    ItemRef,
+    Shelf,
+    StorageUnavailableError,
+    UserInterest,
+    UserRef,
+)
+from angle_reco.ports import CacheKey, deadline
+from angle_reco.view import View
+
+if TYPE_CHECKING:
+    from angle_reco.recommender import Recommender
+
+_T = TypeVar("_T")
+
+
+@attrs.frozen
+class AsyncView:
+    """What `View` reads, as coroutines.
+
+    What is in memory is answered at once, in the thread of the event loop. What is not, is
+    read or computed in another one, by one for all who wait for it; who stops waiting stops
+    nothing. The arguments and errors are those of `View`.
+    """
+
+    _view: View
+    _elsewhere: Behind
+
+    async def homepage(
+        self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions."""
+        return await self._answered(lambda: self._view.homepage(limit, of=of, cards=cards))
+
+    async def similar_items(
+        self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
+    ) -> Shelf:
+        """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions."""
+        return await self._answered(lambda: self._view.similar_items(item_id, limit, cards=cards))
+
+    async def after_bid(
+        self,
+        item_id: ItemRef,
+        limit: int = 8,
+        *,
+        of: UserRef | None = None,
+        suppose: bool = False,
+        cards: CardLoader | None = None,
+    ) -> Shelf:
+        """Return "You might also like" for a user who has bid on an item."""
+        return await self._answered(
+            lambda: self._view.after_bid(item_id, limit, of=of, suppose=suppose, cards=cards)
+        )
+
+    async def popular_items(
+        self,
+        limit: int = 20,
+        *,
+        category: CategoryRef | None = None,
+        cards: CardLoader | None = None,
+    ) -> Shelf:
+        """Return what most people want, of everything or of one category."""
+        return await self._answered(
+            lambda: self._view.popular_items(limit, category=category, cards=cards)
+        )
+
+    async def interests(
+        self, limit: int | None = None, *, of: UserRef | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return what a user is drawn to, the strongest first; without a limit all of it."""
+        return await self._answered(lambda: self._view.interests(limit, of=of))
+
+    async def _answered(self, ask: Callable[[], _T]) -> _T:
+        """Answer from memory, as soon as what is missing there has come; else elsewhere."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._view.seconds_at_most
+        landed: dict[CacheKey, Future[Any]] = {}
+        while True:
+            left = max(ends_at - loop.time(), 0.0)
+            try:
+                with deadline(left), from_memory_alone(landed):
+                    return ask()
+            except NotInMemoryError as missing:
+                key, future = missing.key, missing.future
+            if key is None or future is None or key in landed:
+                break
+            landed[key] = future if await _is_over(future, left) else _too_late()
+
+        def ask_in_time() -> _T:
+            with deadline(max(ends_at - loop.time(), 0.0)):
+                return ask()
+
+        return await run_in(self._elsewhere, ask_in_time)
+
+
+@attrs.frozen
+class AsyncRecommender:
+    """A recommender for code on an event loop; it belongs to the one it is of."""
+
+    _recommender: "Recommender"
+    _elsewhere: Behind = attrs.field(factory=lambda: Behind("aio", _THREADS))
+
+    def as_user(self, user_id: UserRef) -> AsyncView:
+        """Return what a signed-in user may read; their own, and what is public.
+
+        Raises:
+            InvalidValueError: The id is of another kind than the settings say.
+        """
+        return AsyncView(self._recommender.as_user(user_id), self._elsewhere)
+
+    @property
+    def anonymous(self) -> AsyncView:
+        """Return what a visitor may read: what is public."""
+        return AsyncView(self._recommender.anonymous, self._elsewhere)
+
+    @property
+    def system(self) -> AsyncView:
+        """Return what the host's own code may read, which is everything."""
+        return AsyncView(self._recommender.system, self._elsewhere)
+
+    async def signed_in(self, user_id: UserRef, at: datetime | None = None) -> bool:
+        """Count a sign-in; False when it could not be. Never raises into the request."""
+        return await run_in(self._elsewhere, lambda: self._recommender.signed_in(user_id, at))
+
+    async def bid_placed(
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        amount: Decimal | None = None,
+        at: datetime | None = None,
+    ) -> bool:
+        """Note a bid; False when nothing was stored. Never raises into the request."""
+        return await run_in(
+            self._elsewhere,
+            lambda: self._recommender.bid_placed(user_id, item_id, amount=amount, at=at),
+        )
+
+    async def watched(
+        self, user_id: UserRef, item_id: ItemRef, *, at: datetime | None = None
+    ) -> bool:
+        """Note a watch; False when nothing was stored. Never raises into the request."""
+        return await run_in(
+            self._elsewhere, lambda: self._recommender.watched(user_id, item_id, at=at)
+        )
+
+    async def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
+        """Note that a watch ended; False when there was none. Never raises into the request."""
+        return await run_in(self._elsewhere, lambda: self._recommender.unwatched(user_id, item_id))
+
+
+async def run_in(threads: Behind, work: Callable[[], _T]) -> _T:
+    """Return what *work* does in another thread; who is cancelled before it began, began it not."""
+    future, context = Future[_T](), copy_context()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 — it is raised where the answer is awaited
+            future.set_exception(error)
+
+    threads.submit(run)
+    return await asyncio.wrap_future(future)
+
+
+async def _is_over(future: "Future[Any]", seconds: float) -> bool:
+    """Wait for a future that many wait for; False when it takes longer."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    def tell(_: object) -> None:
+        # The loop may be gone when it is over.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(end)
+
+    future.add_done_callback(tell)
+    await asyncio.wait({over}, timeout=seconds)
+    return future.done()
+
+
+def _too_late() -> "Future[Any]":
+    failed = Future[Any]()
+    failed.set_exception(StorageUnavailableError("it took too long to make"))
+    return failed
+
+
+_THREADS = 8
