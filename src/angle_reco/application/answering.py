@@ -231,7 +231,7 @@ class Answering:
             cards = loader([one.item_id for one in suggestions])
             kept = [one for one in suggestions if one.item_id in cards]
             suggestions = [
-                attrs.evolve(one, rank=rank, card=cards[one.item_id])
+                one._replace(rank=rank, card=cards[one.item_id])
                 for rank, one in enumerate(kept, start=1)
             ]
         return Shelf(tuple(suggestions), freshness=answer.freshness, degraded_by=answer.degraded_by)

@@ -27,6 +27,7 @@ from angle_reco.domain.ids import (
     as_category_id,
     as_item_id,
     as_user_id,
+    interned,
 )
 from angle_reco.domain.moments import EPOCH, is_told, moments_of
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
@@ -304,7 +305,8 @@ class OpenCards:
                 ends_at,
                 listed_at,
             ) in zip(
-                listed.items.ids,
+                # The ids of a text kind are those that lists in memory have.
+                map(interned, map(ItemId, listed.items.ids)),
                 self.titles.tolist(),
                 listed.category.tolist(),
                 listed.seller.tolist(),

@@ -102,23 +102,26 @@ class PackedList:
     ) -> list[Suggestion]:
         """Return the lines at *places* as suggestions with their cards."""
         names, numbers, codes, ids = self.recipe.components, self._unpacked, self.codes, self.ids
-        width, by_hand = len(names) + 1, self.by_hand
+        width, by_hand, new = len(names) + 1, self.by_hand, tuple.__new__
         made = []
         for rank, place in enumerate(places, start=first_rank):
             item_id, first = ids[place], place * width
             score = numbers[first]
             is_by_hand = by_hand and place in by_hand
             made.append(
-                # By position, and nothing converted: most of the time of an answer is here.
-                Suggestion(
-                    rank,
-                    item_id,
-                    cards[item_id],
-                    score,
-                    REASONS[codes[2 * place]],
-                    SOURCES[codes[2 * place + 1]],
-                    _BY_HAND if is_by_hand else names,
-                    (score,) if is_by_hand else numbers[first + 1 : first + width],
+                # Past the constructor in Python: most of the time of an answer is here.
+                new(
+                    Suggestion,
+                    (
+                        rank,
+                        item_id,
+                        cards[item_id],
+                        score,
+                        REASONS[codes[2 * place]],
+                        SOURCES[codes[2 * place + 1]],
+                        _BY_HAND if is_by_hand else names,
+                        (score,) if is_by_hand else numbers[first + 1 : first + width],
+                    ),
                 )
             )
         return made
