@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
+from angle_reco.domain import INSPECT_USERS, MANAGE_RECOMMENDATIONS, ListKind, Resource
 
 ROOT = "angle_reco"
 
@@ -52,18 +52,25 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "item": lambda value: type(value) is str,
     "final": lambda value: type(value) is bool,
     "in_time": lambda value: type(value) is bool,
+    "kind": _is_among("live", *(one.value for one in ListKind)),
+    "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
+    "thread": _is_among("memory"),
     "event": _is_among("signed_in", "bid_placed", "watched", "unwatched"),
     "value": _is_among("user id", "item id", "amount", "at", "as_of"),
     "expected": _matches(_EXPECTED),
     **dict.fromkeys(
         (
             "attempt",
+            "bytes",
             "changed",
+            "entries",
             "failed",
             "interests",
+            "items",
             "lists",
             "process",
             "removed",
+            "room",
             "scope",
             "seconds",
             "sign_ins",

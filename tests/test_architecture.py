@@ -31,6 +31,7 @@ VALUES = frozenset({"attrs", "numpy"})
 LIBRARY = frozenset(
     {
         "adapters",
+        "aio",
         "application",
         "bootstrap",
         "domain",
@@ -51,7 +52,9 @@ TABLE = {
     "settings": Row(layers=frozenset({"domain"}), libraries=VALUES),
     "recommender": Row(layers=LIBRARY),
     "view": Row(layers=LIBRARY),
+    "aio": Row(layers=LIBRARY),
     "editing": Row(layers=LIBRARY),
+    "aio": Row(layers=LIBRARY),
     "use_cases": Row(layers=LIBRARY),
     "bootstrap": Row(layers=LIBRARY),
     ROOT: Row(layers=LIBRARY),

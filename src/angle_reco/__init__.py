@@ -15,7 +15,14 @@ if TYPE_CHECKING:
         drop_sign_in_columns,
         include_object,
     )
-    from angle_reco.application import JobOutcome, JobStats, Stats, UserExport
+    from angle_reco.application import (
+        Health,
+        JobOutcome,
+        JobStats,
+        MemoryStats,
+        Stats,
+        UserExport,
+    )
     from angle_reco.bootstrap import Ports, memory_ports, sql_ports
     from angle_reco.domain import (
         CLASSIC,
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
         AfterBidRule,
         AlreadyStoredError,
         AngleRecoError,
+        AnswerDegraded,
         AuctionStatus,
         BadInputError,
         Bid,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
         Queue,
         Ranker,
         Reason,
+        RefreshFailed,
         Resource,
         RunFailed,
         RunRules,
@@ -74,7 +83,7 @@ if TYPE_CHECKING:
         Watch,
     )
     from angle_reco.recommender import Recommender
-    from angle_reco.settings import Settings
+    from angle_reco.settings import Settings, Verify
     from angle_reco.view import View
 
 __all__ = [
@@ -83,6 +92,7 @@ __all__ = [
     "AfterBidRule",
     "AlreadyStoredError",
     "AngleRecoError",
+    "AnswerDegraded",
     "AuctionStatus",
     "BadInputError",
     "Bid",
@@ -97,6 +107,7 @@ __all__ = [
     "Freshness",
     "FreshnessLimits",
     "HalfLife",
+    "Health",
     "HostSchema",
     "IdKind",
     "IdKinds",
@@ -111,6 +122,7 @@ __all__ = [
     "JobStats",
     "ListKind",
     "MemoryMarketplace",
+    "MemoryStats",
     "PermissionTable",
     "PopularityRule",
     "Ports",
@@ -119,6 +131,7 @@ __all__ = [
     "Ranker",
     "Reason",
     "Recommender",
+    "RefreshFailed",
     "Resource",
     "RunFailed",
     "RunRules",
@@ -143,6 +156,7 @@ __all__ = [
     "UserId",
     "UserInspected",
     "UserInterest",
+    "Verify",
     "View",
     "Watch",
     "add_permissions",
@@ -155,8 +169,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Health": "application",
     "JobOutcome": "application",
     "JobStats": "application",
+    "MemoryStats": "application",
     "Stats": "application",
     "UserExport": "application",
     "MemoryMarketplace": "adapters.memory",
@@ -172,6 +188,7 @@ _HOMES = {
     "Ports": "bootstrap",
     "Recommender": "recommender",
     "Settings": "settings",
+    "Verify": "settings",
     "View": "view",
     "memory_ports": "bootstrap",
     "sql_ports": "bootstrap",

@@ -49,6 +49,12 @@ class Verify(StrEnum):
     ALWAYS = "always"
 
 
+def _verify(value: object) -> Verify:
+    if not isinstance(value, str) or value not in set(Verify):
+        raise InvalidValueError("verify", value, one_of([one.value for one in Verify]))
+    return Verify(value)
+
+
 def _random_key() -> str:
     return secrets.token_hex(16)
 
@@ -91,7 +97,7 @@ class Settings:
     cache_enabled: bool = True
     cache_bytes: int = 100_000_000
     live_for: timedelta = timedelta(seconds=60)
-    verify: Verify = Verify.IN_MEMORY
+    verify: Verify = attrs.field(default=Verify.IN_MEMORY, converter=_verify)
 
     def __attrs_post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -145,8 +151,6 @@ class Settings:
         whole(self.cache_bytes, "cache_bytes", least=1_000_000, most=2**40)
         if not isinstance(self.live_for, timedelta) or not _A_SECOND <= self.live_for <= _AN_HOUR:
             raise InvalidValueError("live_for", self.live_for, "a span from a second to an hour")
-        if self.verify not in set(Verify):
-            raise InvalidValueError("verify", self.verify, one_of([one.value for one in Verify]))
 
     @property
     def fingerprints(self) -> Fingerprints:

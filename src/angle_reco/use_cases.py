@@ -92,6 +92,7 @@ class UseCases:
             as_of=as_of,
         )
         newer = memory = None
+        storage = ports.storage
         if settings.cache_enabled and as_of is None:
             memory, newer = _memory(ports, settings, computing, reports)
         runs = Runs(
@@ -211,6 +212,7 @@ class UseCases:
                 rules=runs.rules,
                 events=events,
                 memory=memory,
+                statements=lambda: None if storage is None else storage.statements.count,
                 as_of=as_of,
             ),
             events=events,
@@ -245,6 +247,11 @@ def _memory(
 
     lists = ports.new_cache(ports.clock, settings.cache_bytes)
     newer = Newer(ledger=ports.ledger, cache=lists, ids=settings.ids)
+
+    def before_reading() -> None:
+        lists.evict()
+        newer.look()
+
     live = LiveItems(
         keeping=keeping(ports.new_cache(ports.clock, settings.cache_bytes)),
         catalog=ports.catalog,
@@ -252,7 +259,7 @@ def _memory(
         clock=ports.clock,
         settings=settings,
         make_room=lists.reserve,
-        before_reading=newer.look,
+        before_reading=before_reading,
     )
     return Memory(lists=keeping(lists), live=live), newer
 

@@ -58,7 +58,7 @@ class Foreign:
     def settings(self) -> Settings:
         """Return the settings that go with its ids."""
         # A shared machine may be slow.
-        return Settings(ids=self.ids, deadline=timedelta(minutes=1))
+        return Settings(ids=self.ids, deadline=timedelta(minutes=1), cache_enabled=False)
 
     def create(self, engine: sa.Engine) -> None:
         """Create the host's tables."""

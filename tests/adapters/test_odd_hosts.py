@@ -46,7 +46,7 @@ from tests.application.shop import DAY, NOW, again, bid, ids_of, lot, watch
 from tests.postgres import new_database
 
 SAMPLE = Sample(IdKinds())
-PATIENT = Settings(deadline=timedelta(seconds=20))
+PATIENT = Settings(deadline=timedelta(seconds=20), cache_enabled=False)
 """A shared machine may be slow."""
 
 

@@ -900,8 +900,9 @@ def counted_statements(engine: sa.Engine) -> Iterator[list[str]]:
 
 
 def recommender_on(database: Database) -> Recommender:
-    ports = sql_ports(database.engine, Settings())
-    return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)))
+    settings = Settings(cache_enabled=False)
+    ports = sql_ports(database.engine, settings)
+    return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), settings)
 
 
 class TestStatements:

@@ -100,9 +100,10 @@ def reco(book: Book) -> Recommender:
 @pytest.fixture
 def sealed(book: Book) -> Recommender:
     """Return a recommender that fails when anything but its permissions is used."""
-    permissions = opened(permissions=book).ports.permissions
-    ports = {field.name: Untouchable() for field in attrs.fields(Ports)}
-    return Recommender(Ports(**{**ports, "permissions": permissions}))  # type: ignore[arg-type]  # nothing is asked of them
+    empty = opened(permissions=book).ports
+    ports: dict[str, Any] = {field.name: Untouchable() for field in attrs.fields(Ports)}
+    ports |= {"permissions": empty.permissions, "new_cache": empty.new_cache}
+    return Recommender(Ports(**ports))
 
 
 class TestPersonalResults:

@@ -120,7 +120,7 @@ def test_it_is_topped_up_from_the_category_and_then_from_popular_items() -> None
     rich = [lot(f"far-{place}", "art", price=9_000 + place) for place in range(3)]
     items = [lot("vase", "art", price=1), *rich, lot("coin", "coins"), lot("stamp", "stamps")]
     market = filled(items, bid("ann", "vase"), *(bid("bob", "stamp") for _ in range(3)))
-    strict = Settings(similarity=SimilarityRule(threshold=800_000))
+    strict = Settings(cache_enabled=False, similarity=SimilarityRule(threshold=800_000))
 
     shelf = opened(market, strict).as_user("ann").after_bid("vase")
 
@@ -170,7 +170,7 @@ def test_equal_ones_keep_the_order_of_similarity() -> None:
     rule = AfterBidRule(similarity=0, interest=1_000_000)
     reco = opened(
         filled([lot("vase", price=100), lot("far", price=900), lot("near", price=100)]),
-        Settings(after_bid=rule),
+        Settings(cache_enabled=False, after_bid=rule),
     )
 
     shelf = reco.as_user("stranger").after_bid("vase")

@@ -94,7 +94,7 @@ class TestWhereItComesFrom:
         limits = dict(Settings().freshness)
         for kind, limit in limits.items():
             limits[kind] = attrs.evolve(limit, fresh_for=HOUR, stale_for=HOUR)
-        brief = again(reco.ports, Settings(freshness=limits))
+        brief = again(reco.ports, Settings(cache_enabled=False, freshness=limits))
         brief.system.run_job(JOB)
         clock_of(reco).advance(2 * HOUR)
 
@@ -103,7 +103,7 @@ class TestWhereItComesFrom:
 
     def test_a_list_by_another_ranker_is_passed_over(self, reco: Recommender) -> None:
         calm = Ranker.preset("calm", interest=0.8, popularity=0.1)
-        settings = Settings(ranker="calm", presets=(calm,))
+        settings = Settings(cache_enabled=False, ranker="calm", presets=(calm,))
         again(reco.ports, settings).system.run_job(JOB)
 
         page = reco.as_user("ann").homepage(1)
@@ -119,9 +119,15 @@ class TestWhereItComesFrom:
         self, reco: Recommender
     ) -> None:
         old, new = (Ranker.preset("ours", interest=weight) for weight in (0.5, 0.7))
-        again(reco.ports, Settings(ranker="ours", presets=(old,))).system.run_job(JOB)
+        again(
+            reco.ports, Settings(cache_enabled=False, ranker="ours", presets=(old,))
+        ).system.run_job(JOB)
 
-        page = again(reco.ports, Settings(ranker="ours", presets=(new,))).as_user("ann").homepage(1)
+        page = (
+            again(reco.ports, Settings(cache_enabled=False, ranker="ours", presets=(new,)))
+            .as_user("ann")
+            .homepage(1)
+        )
 
         assert page.freshness is Freshness.COMPUTED
         assert scores_of(page) == [700_000]
@@ -311,7 +317,7 @@ class TestHowItIsFilled:
         ranker = Ranker.preset("plain", interest=0.5)
         reco = opened(
             filled([lot("liked"), *items], bid("ann", "liked"), bid("bob", "wanted")),
-            Settings(ranker="plain", presets=(ranker,)),
+            Settings(cache_enabled=False, ranker="plain", presets=(ranker,)),
         )
 
         page = reco.as_user("ann").homepage()

@@ -33,7 +33,7 @@ def test_every_answer_is_the_same_whatever_the_ids_are(some: Some) -> None:
     ann, bob = some.ids[:2]
     items = [lot(one, some.ids[place % 2]) for place, one in enumerate(some.ids)]
     market = filled(items, bid(ann, some.ids[0]), watch(bob, some.ids[2]), ids=ids)
-    reco = opened(market, Settings(ids=ids))
+    reco = opened(market, Settings(cache_enabled=False, ids=ids))
 
     def answers() -> list[list[object]]:
         me = reco.as_user(ann)
@@ -85,7 +85,7 @@ WRONG: dict[str, list[Any]] = {
 @pytest.mark.parametrize("call", CALLS)
 def test_an_id_of_another_kind_is_refused(call: str) -> None:
     what, ask = CALLS[call]
-    reco = opened(filled([], ids=KINDS), Settings(ids=KINDS))
+    reco = opened(filled([], ids=KINDS), Settings(cache_enabled=False, ids=KINDS))
 
     for wrong in WRONG[what]:
         with pytest.raises(InvalidValueError, match=f"^{what} is "):

@@ -115,7 +115,7 @@ def test_equal_ones_go_to_more_interactions_then_the_later_last_then_the_smaller
     happened = [bid("ann", "b", days=3), bid("ann", "a", days=3), bid("ann", "later", days=2)]
     often = watch("ann", "often", days=6)
     rule = InterestRule(bid_weight=2_000_000)
-    reco = opened(filled(items, *happened, often), Settings(interest=rule))
+    reco = opened(filled(items, *happened, often), Settings(cache_enabled=False, interest=rule))
     assert [str(o.category_id) for o in reco.as_user("ann").interests()] == [
         "later",
         "a",
@@ -125,7 +125,8 @@ def test_equal_ones_go_to_more_interactions_then_the_later_last_then_the_smaller
 
     rule = InterestRule(bid_weight=1_000_000)
     others = opened(
-        filled(items, *happened, often, bid("ann", "a", days=4)), Settings(interest=rule)
+        filled(items, *happened, often, bid("ann", "a", days=4)),
+        Settings(cache_enabled=False, interest=rule),
     )
 
     assert [(str(o.category_id), o.score) for o in others.as_user("ann").interests()] == [
@@ -166,14 +167,16 @@ def test_a_moment_in_the_future_counts_as_now() -> None:
 def test_weights_are_settings(reco: Recommender) -> None:
     rule = InterestRule(bid_weight=1_000_000, watch_weight=4_000_000, window=5 * DAY)
 
-    found = again(reco.ports, Settings(interest=rule)).as_user("ann").interests()
+    found = (
+        again(reco.ports, Settings(cache_enabled=False, interest=rule)).as_user("ann").interests()
+    )
 
     assert facts(found) == [("books", 1_000_000, 8_000_000, 2), ("art", 125_000, 1_000_000, 1)]
 
 
 def test_interests_that_another_rule_made_are_not_used(reco: Recommender) -> None:
     reco.system.run_job(JOB)
-    lighter = Settings(interest=InterestRule(bid_weight=1_000_000))
+    lighter = Settings(cache_enabled=False, interest=InterestRule(bid_weight=1_000_000))
 
     changed = again(reco.ports, lighter)
 

@@ -29,8 +29,9 @@ from tests.application.shop import DAY, NOW, opened
 
 EVENLY = Ranker.preset("evenly", recency=0.333333, interest=0.333333, popularity=0.333333)
 SETTINGS = [
-    Settings(),
+    Settings(cache_enabled=False),
     Settings(
+        cache_enabled=False,
         ranker="evenly",
         presets=(EVENLY,),
         popularity=PopularityRule(counting=BidCounting.BIDDERS, half_life=HalfLife(span=3 * DAY)),

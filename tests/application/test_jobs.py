@@ -161,7 +161,7 @@ class TestGenerateRecommendations:
 
     def test_how_long_users_count_as_active_is_a_setting(self) -> None:
         market = filled(lots("art", 2), users=["ann"])
-        reco = opened(market, Settings(active_for=2 * DAY))
+        reco = opened(market, Settings(cache_enabled=False, active_for=2 * DAY))
         clock_of(reco).advance(2 * DAY)
 
         assert counts(reco, self.JOB) == (0, 0, 0, 0)

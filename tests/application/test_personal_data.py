@@ -105,7 +105,7 @@ def shop(request: pytest.FixtureRequest, kind: IdKind, tmp_path: Path) -> Iterat
         IdKind.UUID: (DEEP, WIDE),
     }
     gone, stays = (UserId(one) for one in ids[kind])
-    settings = Settings(ids=IdKinds(user=kind))
+    settings = Settings(ids=IdKinds(user=kind), cache_enabled=False)
     rows = rows_of(gone, stays)
     if request.param == "memory":
         reco = Recommender.in_memory(MemoryMarketplace(ids=settings.ids, **rows), settings=settings)

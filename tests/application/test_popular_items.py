@@ -88,7 +88,7 @@ def test_a_category_without_open_items_has_none() -> None:
 def test_categories_have_ids_of_any_kind(kind: IdKind, one: object, other: object) -> None:
     ids = IdKinds(category=kind)
     market = filled([lot("mine", one), lot("theirs", other), lot("odd", None)], ids=ids)
-    reco = opened(market, Settings(ids=ids))
+    reco = opened(market, Settings(cache_enabled=False, ids=ids))
 
     for freshness in (Freshness.COMPUTED, Freshness.FRESH):
         shelves = [reco.anonymous.popular_items(category=id_) for id_ in (one, other)]  # type: ignore[arg-type]  # ids of some kind
@@ -170,7 +170,7 @@ def test_bidders_count_instead_of_bids_where_the_settings_say_so() -> None:
     rule = PopularityRule(counting=BidCounting.BIDDERS)
 
     shelf = opened(
-        filled(lots("art", 2), *happened), Settings(popularity=rule)
+        filled(lots("art", 2), *happened), Settings(cache_enabled=False, popularity=rule)
     ).anonymous.popular_items()
 
     assert [(str(one.item_id), one.score) for one in shelf] == [
@@ -184,7 +184,7 @@ def test_old_bids_fade_where_the_settings_say_so() -> None:
     rule = PopularityRule(half_life=HalfLife(span=DAY))
 
     shelf = opened(
-        filled(lots("art", 2), *happened), Settings(popularity=rule)
+        filled(lots("art", 2), *happened), Settings(cache_enabled=False, popularity=rule)
     ).anonymous.popular_items()
 
     assert [(str(one.item_id), one.score) for one in shelf] == [
@@ -197,7 +197,7 @@ def test_what_saturates_is_a_setting() -> None:
     rule = PopularityRule(watcher_weight=3, saturation=5)
     market = filled(lots("art", 2), watch("u1", "art-01"), bid("u1", "art-01"), bid("u1", "art-02"))
 
-    shelf = opened(market, Settings(popularity=rule)).anonymous.popular_items()
+    shelf = opened(market, Settings(cache_enabled=False, popularity=rule)).anonymous.popular_items()
 
     assert scores_of(shelf) == [800_000, 200_000]
 

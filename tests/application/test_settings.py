@@ -104,7 +104,11 @@ def test_a_preset_ranks_homepages_by_its_weights() -> None:
         bid("bob", "book"),
     )
 
-    shelf = opened(market, Settings(ranker="hot", presets=(hot,))).as_user("ann").homepage()
+    shelf = (
+        opened(market, Settings(cache_enabled=False, ranker="hot", presets=(hot,)))
+        .as_user("ann")
+        .homepage()
+    )
 
     assert [(str(one.item_id), dict(one.contributions)) for one in shelf] == [
         ("art-02", {"popularity": 450_000, "recency": 10_000}),
@@ -122,7 +126,10 @@ def test_a_host_can_have_presets_and_not_choose_one() -> None:
 
 def test_a_half_life_is_the_other_decay() -> None:
     rule = InterestRule(decay=HalfLife(span=2 * DAY))
-    reco = opened(filled([lot("vase")], bid("ann", "vase", days=4)), Settings(interest=rule))
+    reco = opened(
+        filled([lot("vase")], bid("ann", "vase", days=4)),
+        Settings(cache_enabled=False, interest=rule),
+    )
 
     assert [one.strength for one in reco.as_user("ann").interests()] == [750_000]
 
@@ -131,7 +138,7 @@ def test_steps_of_decay_are_a_setting() -> None:
     steps = DecaySteps(upper_days=(1,), weights=(500_000,), beyond=250_000)
     reco = opened(
         filled([lot("a", "a"), lot("b", "b")], bid("ann", "a", days=1), bid("ann", "b", days=2)),
-        Settings(interest=InterestRule(decay=steps)),
+        Settings(cache_enabled=False, interest=InterestRule(decay=steps)),
     )
 
     assert [(str(one.category_id), one.strength) for one in reco.as_user("ann").interests()] == [
@@ -142,14 +149,16 @@ def test_steps_of_decay_are_a_setting() -> None:
 
 def test_beyond_ninety_days_a_tenth_counts_where_the_window_is_longer() -> None:
     market = filled([lot("vase")], bid("ann", "vase", days=91))
-    reco = opened(market, Settings(interest=InterestRule(window=200 * DAY)))
+    reco = opened(market, Settings(cache_enabled=False, interest=InterestRule(window=200 * DAY)))
 
     assert [one.strength for one in reco.as_user("ann").interests()] == [300_000]
     assert opened(market).as_user("ann").interests() == ()
 
 
 def test_how_many_similar_items_are_kept_is_a_setting() -> None:
-    reco = opened(filled(lots("art", 9)), Settings(similarity=SimilarityRule(kept=3)))
+    reco = opened(
+        filled(lots("art", 9)), Settings(cache_enabled=False, similarity=SimilarityRule(kept=3))
+    )
     reco.system.run_job("compute_item_similarities")
 
     stored = reco.system.find_similar_items("art-01")
@@ -161,7 +170,9 @@ def test_how_many_similar_items_are_kept_is_a_setting() -> None:
 @pytest.mark.parametrize("threshold", [0, 299_999, 300_000])
 def test_only_what_is_above_the_threshold_is_similar(threshold: int) -> None:
     market = filled([lot("vase"), lot("near", "books"), lot("alike")])
-    reco = opened(market, Settings(similarity=SimilarityRule(threshold=threshold)))
+    reco = opened(
+        market, Settings(cache_enabled=False, similarity=SimilarityRule(threshold=threshold))
+    )
 
     shelf = reco.anonymous.similar_items("vase")
 

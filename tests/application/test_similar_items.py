@@ -72,7 +72,7 @@ def test_the_price_is_the_highest_bid() -> None:
             bid("u2", "dear", days=0.5, amount=80),
             bid("u1", "vase"),
         ),
-        Settings(similarity=SimilarityRule(threshold=0)),
+        Settings(cache_enabled=False, similarity=SimilarityRule(threshold=0)),
     )
 
     assert [one.contributions["price_range"] for one in reco.anonymous.similar_items("vase")] == [
@@ -152,7 +152,9 @@ def test_a_list_by_another_rule_is_passed_over() -> None:
     reco.system.run_job(JOB)
     rule = SimilarityRule(category=400_000)
 
-    shelf = again(reco.ports, Settings(similarity=rule)).anonymous.similar_items("art-01")
+    shelf = again(
+        reco.ports, Settings(cache_enabled=False, similarity=rule)
+    ).anonymous.similar_items("art-01")
 
     assert (shelf.freshness, scores_of(shelf)) == (Freshness.COMPUTED, [700_000, 700_000])
 
@@ -184,7 +186,8 @@ class TestWhenNothingIsSimilar:
         rule = SimilarityRule(category=200_000, price=200_000)
         items = [lot("odd", price=9_999), *lots("art", 3), *lots("books", 3, "books")]
         reco = opened(
-            filled(items, bid("u1", "art-02"), bid("u1", "books-01")), Settings(similarity=rule)
+            filled(items, bid("u1", "art-02"), bid("u1", "books-01")),
+            Settings(cache_enabled=False, similarity=rule),
         )
 
         shelf = reco.anonymous.similar_items("odd", 2)

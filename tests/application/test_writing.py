@@ -70,6 +70,7 @@ def reco(request: pytest.FixtureRequest) -> Recommender:
     run_all(reco)
     if request.param == "of another recipe":
         rules = Settings(
+            cache_enabled=False,
             interest=InterestRule(bid_weight=5 * ONE),
             similarity=SimilarityRule(price=200_000),
             presets=(Ranker.preset("ours", popularity=0.7, interest=0.3),),

@@ -78,11 +78,14 @@ CALLS: dict[str, Callable[..., object]] = {
     "View.request_job": lambda view, item: view.request_job(
         "compute_item_similarities", item_id=item
     ),
+    "View.forget_cached": lambda view, user, item: view.forget_cached(user_id=user, item_id=item),
+    "View.health": lambda view: view.health(),
     "View.stats": lambda view: view.stats(),
 }
 """How each call of a view is asked."""
 
 TRUSTED_CALLS: dict[str, Callable[..., object]] = {
+    "Recommender.aio": lambda reco: reco.aio,
     "Recommender.anonymous": lambda reco: reco.anonymous,
     "Recommender.as_of_moment": lambda reco: reco.as_of_moment(None),
     "Recommender.as_user": lambda reco, user: reco.as_user(user),

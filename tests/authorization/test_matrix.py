@@ -86,7 +86,8 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
         return held(user_id, name)
 
     ports: dict[str, Any] = {field.name: Untouchable() for field in attrs.fields(Ports)}
-    ports["permissions"] = memory_ports(permissions=ask).permissions
+    empty = memory_ports(permissions=ask)
+    ports |= {"permissions": empty.permissions, "new_cache": empty.new_cache}
     engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('sealed') / 'shop.db'}")
     on_sqlite = Recommender.from_engine(engine, permissions=ask, migrate=True)
     sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
@@ -278,8 +279,9 @@ class TestIdsThatDifferInCaseAlone:
             items=shop.items.values(),
             bids=[bid for bids in shop.bids.values() for bid in bids],
         )
-        ports = sql_ports(engine, Settings(), schema=schema, permissions=held)
-        yield Recommender(attrs.evolve(ports, clock=ManualClock(NOW)))
+        settings = Settings(cache_enabled=False)
+        ports = sql_ports(engine, settings, schema=schema, permissions=held)
+        yield Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), settings)
         storage.migrate_down()
         engine.dispose()
 

@@ -4,6 +4,7 @@ import inspect
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -103,6 +104,8 @@ ASKED: dict[str, Callable[[View], object]] = {
     "export_user": lambda view: view.export_user("bob"),
     "erase_user": lambda view: view.erase_user("bob"),
     "request_job": lambda view: view.request_job("generate_popular_items"),
+    "forget_cached": lambda view: view.forget_cached(),
+    "health": lambda view: view.health(),
     "stats": lambda view: view.stats(),
 }
 """Calls whose statements are counted, each in the ordinary case."""
@@ -165,14 +168,15 @@ class TestCosts:
 
 def shop_on(engine: sa.Engine) -> Recommender:
     """Return the shop of a database, whose clock stands still."""
-    ports = sql_ports(engine, Settings(), permissions=held)
-    return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)))
+    settings = Settings(cache_enabled=False)
+    ports = sql_ports(engine, settings, permissions=held)
+    return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), settings)
 
 
 def parameters(of: type, name: str) -> list[str] | None:
     """Return the parameters of a public call, None for a property."""
     value = inspect.getattr_static(of, name)
-    if isinstance(value, property):
+    if isinstance(value, property | cached_property):
         return None
     return [one for one in inspect.signature(getattr(of, name)).parameters if one != "self"]
 

@@ -35,7 +35,8 @@ def suggestion(
         score=sum(contributions.values()),
         reason=reason,
         source=Source.PERSONAL,
-        contributions=contributions,
+        components=tuple(contributions),
+        parts=tuple(contributions.values()),
     )
 
 

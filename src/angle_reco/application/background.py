@@ -85,6 +85,7 @@ class Background:
             # In a process that forked off the parent's lock may be held, its threads are not here.
             self._lock, self._pid = RLock(), os.getpid()
             self._stop, self._in_hand = Event(), set()
+            self._own_slots = self._slots_of_own()
             self._scheduler = new_scheduler()
             try:
                 self._scheduler.start(
@@ -94,7 +95,6 @@ class Background:
                 self._scheduler, self.failure = None, type(error).__name__
                 raise
             self.failure = ""
-            self._own_slots = self._slots_of_own()
             if not self._exits:
                 # A reference of its own would keep everything alive until then.
                 atexit.register(_stop_at_exit, weakref.ref(self))

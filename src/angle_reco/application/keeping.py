@@ -132,7 +132,7 @@ class Keeping:
             StorageUnavailableError: It could not be made, or not in time.
         """
         cached = self.cache.get(key)
-        current = self.anew(key, make) if cached is None else Current[_K](*cached)
+        current = self._made_or_old(key, make) if cached is None else Current[_K](*cached)
         if current.freshness in (Freshness.STALE, Freshness.STALE_ON_ERROR):
             self.renew(key, make)
         return current
@@ -145,6 +145,16 @@ class Keeping:
         """
         value = self._awaited(key, make)
         return Current(value, value.made_as)
+
+    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        try:
+            return self.anew(key, make)
+        except Exception:
+            # What was too old may be shown now that making it anew has failed.
+            cached = self.cache.get(key)
+            if cached is None:
+                raise
+            return Current(*cached)
 
     def renew(self, key: CacheKey, make: Make[_K]) -> None:
         """Make a value behind the answer, unless that is under way or just failed."""

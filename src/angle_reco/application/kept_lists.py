@@ -77,18 +77,21 @@ class KeptLists:
     renewed_by_run: Callable[[ItemId], None] = lambda item_id: None
     is_run_under_way: Callable[[ListKind], bool] = lambda kind: False
 
-    def of(self, kind: ListKind, owner: object) -> Current[KeptList]:
+    def of(
+        self, kind: ListKind, owner: object, *, viewer: UserId | None = None
+    ) -> Current[KeptList]:
         """Return the list of an owner, whether or not one is stored.
+
+        Where nothing is kept, its cards are for the *viewer* of an item's page.
 
         Raises:
             ItemNotFoundError: Of similar items: there is no such item.
             StorageUnavailableError: It could not be read or computed, or not in time.
         """
-        make = partial(self._make, kind, owner)
         if self.keeping is None:
-            made = make(False).value
+            made = self._make(kind, owner, False, viewer).value
             return Current(made, made.made_as)
-        return self.keeping.current(key_of(kind, owner), make)
+        return self.keeping.current(key_of(kind, owner), partial(self._make, kind, owner))
 
     def of_popular(self, category: CategoryId | None) -> Current[KeptList] | None:
         """Return the popular items that are in memory or stored, None if that is nowhere.
@@ -147,9 +150,11 @@ class KeptLists:
         about_to_wait()
         return self.computing.market()
 
-    def _make(self, kind: ListKind, owner: object, is_shown: bool) -> Made[KeptList]:
+    def _make(
+        self, kind: ListKind, owner: object, is_shown: bool, viewer: UserId | None = None
+    ) -> Made[KeptList]:
         """Read what is stored; behind an answer that shows it, make it anew if it is stale."""
-        read = self._read(kind, owner)
+        read = self._read(kind, owner, viewer)
         if read is None:
             return self._make_anew(kind, owner, is_shown)
         if is_shown and read.value.made_as is Freshness.STALE and self.keeping is not None:
@@ -163,7 +168,9 @@ class KeptLists:
                 return self._make_anew(kind, owner, is_shown)
         return read
 
-    def _read(self, kind: ListKind, owner: object) -> Made[KeptList] | None:
+    def _read(
+        self, kind: ListKind, owner: object, viewer: UserId | None = None
+    ) -> Made[KeptList] | None:
         """Return the stored list of an owner, None when it cannot be used.
 
         That is when it is missing, of another recipe, or too old to be shown.
@@ -176,9 +183,11 @@ class KeptLists:
         if stored is None or age is None or freshness is None:
             return None
         kept = KeptList(packed=PackedList.of(stored), made_as=freshness)
-        return self._made(self._with_cards(kind, owner, kept), age, limits)
+        return self._made(self._with_cards(kind, owner, kept, viewer), age, limits)
 
-    def _with_cards(self, kind: ListKind, owner: object, kept: KeptList) -> KeptList:
+    def _with_cards(
+        self, kind: ListKind, owner: object, kept: KeptList, viewer: UserId | None
+    ) -> KeptList:
         """Return a stored list with what is known of its items, and of the one it is of.
 
         Raises:
@@ -192,7 +201,7 @@ class KeptLists:
         if kind is ListKind.SIMILAR and is_kept:
             return attrs.evolve(kept, category=self.card(ItemId(owner)).category_id)
         if kind is ListKind.SIMILAR:
-            cards = self._cards((ItemId(owner), *ids))
+            cards = self._cards((ItemId(owner), *ids), viewer=viewer)
             item = _found(ItemId(owner), cards)
             return attrs.evolve(kept, category=item.category_id, cards=cards)
         return kept

@@ -26,6 +26,10 @@ from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_MOST_POPULAR = 1_000
+_BYTES_OF_POPULAR = 2_500
+"""How many lists of popular items are kept with the open items, and what one takes."""
+
 LIVE: CacheKey = ("live", "")
 
 
@@ -62,7 +66,7 @@ class LiveMarket:
         lists = computing.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
         made = PackedList.of(lists.stored(0))
         # Nobody's question grows it: of categories without open items nothing is kept.
-        if keep <= POPULAR_KEPT and len(made):
+        if keep <= POPULAR_KEPT and len(made) and len(self._popular) < _MOST_POPULAR:
             self._popular[category] = made
         return made
 
@@ -112,7 +116,8 @@ class LiveItems:
 
     def _within(self, read: OpenCards, now: datetime, *, room: int) -> tuple[LiveMarket, int]:
         """Return as much of the open items as there is room for, and how much that takes."""
-        columns, cards = read.footprint, read.footprint_of_cards
+        lists = min(len(read.catalogue.categories) + 1, _MOST_POPULAR) * _BYTES_OF_POPULAR
+        columns, cards = read.footprint + lists, read.footprint_of_cards
         if columns > room:
             _log.warning(
                 "open items do not fit: items=%d bytes=%d room=%d", len(read), columns, room

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import attrs
 
@@ -12,6 +13,8 @@ _FAILURES = 3
 """So many in a row mean that it is not one slow statement."""
 
 _SECONDS_BETWEEN_TRIES = 1.0
+
+_is_watched: ContextVar[bool] = ContextVar("is_watched", default=False)
 
 
 @attrs.define(kw_only=True)
@@ -38,13 +41,20 @@ class Outage:
         Raises:
             StorageUnavailableError: It is, or it did not answer now.
         """
+        if _is_watched.get():
+            # One try may ask for several things.
+            yield
+            return
         if self.is_known and not self._may_try():
             raise StorageUnavailableError("the database did not answer a moment ago")
+        token = _is_watched.set(True)
         try:
             yield
         except StorageUnavailableError:
             self._failures += 1
             raise
+        finally:
+            _is_watched.reset(token)
         self._failures = 0
 
     def _may_try(self) -> bool:

@@ -123,7 +123,7 @@ class SimilarItems:
 
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Answer:
         answering = self.answering
-        kept = answering.kept.of(ListKind.SIMILAR, item_id)
+        kept = answering.kept.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
         shown = answering.shown(kept.value.packed, viewing, limit=limit, cards=kept.value.cards)
         answer = answer_of(kept, *shown)
         for category in _wider(kept.value.category):
@@ -176,7 +176,7 @@ class AfterBid:
         self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, suppose: bool
     ) -> Answer:
         answering, rule = self.answering, self.answering.settings.after_bid
-        kept = answering.kept.of(ListKind.SIMILAR, item_id)
+        kept = answering.kept.of(ListKind.SIMILAR, item_id, viewer=user_id)
         packed, category = kept.value.packed, kept.value.category
         interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
         cards, degraded_by_cards = (

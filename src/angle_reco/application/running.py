@@ -166,14 +166,18 @@ class Runs:
     def renew(self, item_id: ItemId) -> None:
         """Have the similar items of one item made anew, unless that was done this minute.
 
-        What goes wrong is logged, reported, and tried again later by whoever works.
+        What goes wrong is logged, reported, and tried again later by whoever works. It is not
+        told as done: whoever wants it reads it.
 
         Raises:
             StorageError: The ledger did not answer.
         """
         key, rule = self._key(OF_ONE_ITEM, item_id), self.rules[OF_ONE_ITEM]
         slot = window_of(self.ledger.now(), rule.request_window)
-        self.begin(wish_of(key, Trigger.REQUEST, rule, slot=slot), stop=Flag())
+        claim = self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot))
+        if claim.answer is Answer.CLAIMED:
+            with suppress(Exception):
+                self._performed(claim.run, Work(pace=self.settings.pace))
 
     def is_under_way(self, job: str) -> bool:
         """Return whether a complete run of a job is, somewhere."""
@@ -205,6 +209,7 @@ class Runs:
         # Ended, logged and reported by then.
         with suppress(Exception):
             self._performed(claim.run, Work(pace=self.settings.pace, stop=stop))
+            self.done(claim.run.key)
         return True
 
     def _told(self, run: Run, work: Work) -> JobOutcome:
@@ -215,9 +220,11 @@ class Runs:
             Exception: Whatever else stopped it.
         """
         try:
-            return self._performed(run, work)
+            outcome = self._performed(run, work)
         except RunStoppedError:
             raise FencedOffError(run.key.job) from None
+        self.done(run.key)
+        return outcome
 
     def _claim(self, wish: Wish) -> Claim:
         claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
@@ -257,7 +264,6 @@ class Runs:
                 errors=tuple(work.errors),
             )
             self._succeed(run, outcome, work)
-        self.done(run.key)
         _log.info(
             "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
             outcome.job,

@@ -1,7 +1,7 @@
 """How much there is, and how old it is."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +59,11 @@ class JobStats:
 
 @attrs.frozen(kw_only=True)
 class Stats:
-    """Counts of the marketplace and of what is kept about it, jobs, and failures of events."""
+    """Counts of the marketplace and of what is kept about it, jobs, and failures of events.
+
+    *memory* and *statements* are of this process since it started, None where there is no
+    memory or no database; *statements* leaves out bulk copies of PostgreSQL.
+    """
 
     users: int
     items: int
@@ -70,6 +74,7 @@ class Stats:
     jobs: dict[str, JobStats]
     events_failed: int
     memory: MemoryStats | None
+    statements: int | None
 
     def to_json(self) -> dict[str, object]:
         """Return the stats as JSON has them."""
@@ -83,6 +88,7 @@ class Stats:
             "jobs": {name: one.to_json() for name, one in self.jobs.items()},
             "events_failed": self.events_failed,
             "memory": None if self.memory is None else self.memory.to_json(),
+            "statements": self.statements,
         }
 
 
@@ -100,6 +106,7 @@ class TakeStock:
     rules: Mapping[str, JobRule]
     events: Events
     memory: Memory | None
+    statements: Callable[[], int | None]
     as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
@@ -120,6 +127,7 @@ class TakeStock:
             jobs=self._jobs(),
             events_failed=self.events.failed,
             memory=None if self.memory is None else self.memory.stats(),
+            statements=self.statements(),
         )
 
     def _jobs(self) -> dict[str, JobStats]:

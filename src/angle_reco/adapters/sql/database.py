@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from threading import Lock
 from typing import Any, TypeVar
 
 import attrs
@@ -17,6 +18,25 @@ from angle_reco.ports import time_left
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+@attrs.define
+class Statements:
+    """How many statements were sent, bulk copies of PostgreSQL not among them."""
+
+    count: int = 0
+    _lock: Lock = attrs.field(factory=Lock, repr=False)
+
+    @classmethod
+    def of(cls, engine: sa.Engine) -> "tuple[sa.Engine, Statements]":
+        """Return an engine on the same connections, of which only the statements count."""
+        mine, statements = engine.execution_options(), cls()
+        sa.event.listen(mine, "before_cursor_execute", statements._note)
+        return mine, statements
+
+    def _note(self, *_: object) -> None:
+        with self._lock:
+            self.count += 1
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ from angle_reco.adapters.sql.checking import (
     findings,
     require_version,
 )
-from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.database import Database, Statements
 from angle_reco.adapters.sql.engine import check_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
 from angle_reco.adapters.sql.host import HostSchema
@@ -49,6 +49,7 @@ class Storage:
     """
 
     database: Database
+    statements: Statements
     tables: Tables
     prices: PriceScale
     host: HostSchema | None
@@ -75,8 +76,10 @@ class Storage:
             raise InvalidValueError("schema of tables", schema, "None: SQLite has no schemas")
         if host is not None and not isinstance(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
+        mine, statements = Statements.of(engine)
         return cls(
-            database=Database(engine, deadline),
+            database=Database(mine, deadline),
+            statements=statements,
             tables=Tables.of(ids, schema=schema, prefix=prefix),
             prices=prices,
             host=host,
