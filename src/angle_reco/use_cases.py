@@ -26,6 +26,7 @@ from angle_reco.application import (
     Memory,
     Newer,
     Outage,
+    Performing,
     PopularItems,
     ReadInterests,
     Reports,
@@ -95,8 +96,8 @@ class UseCases:
         storage = ports.storage
         if settings.cache_enabled and as_of is None:
             memory, newer = _memory(ports, settings, computing, reports)
-        runs = Runs(
-            access=access,
+        rules = schedule_of(settings)
+        performing = Performing(
             ledger=ports.ledger,
             jobs=Jobs(
                 users=ports.users,
@@ -109,11 +110,19 @@ class UseCases:
                 fingerprints=settings.fingerprints,
                 as_of=as_of,
             ),
-            rules=schedule_of(settings),
+            rules=rules,
+            clock=ports.clock,
+            settings=settings,
+            on_event=on_event,
+        )
+        runs = Runs(
+            access=access,
+            ledger=ports.ledger,
+            performed=performing,
+            rules=rules,
             clock=ports.clock,
             settings=settings,
             as_of=as_of,
-            on_event=on_event,
             done=_nothing if newer is None else newer.done,
         )
         keeping, live = (None, None) if memory is None else (memory.lists, memory.live)

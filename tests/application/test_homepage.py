@@ -132,11 +132,22 @@ class TestWhereItComesFrom:
         assert page.freshness is Freshness.COMPUTED
         assert scores_of(page) == [700_000]
 
-    def test_a_list_from_the_future_is_passed_over(self, reco: Recommender) -> None:
+    @pytest.mark.parametrize(
+        ("ahead", "freshness"),
+        [
+            (SKEW, Freshness.FRESH),
+            (SKEW + TICK, Freshness.STALE),
+            (DAY, Freshness.STALE),
+            (DAY + TICK, Freshness.COMPUTED),
+        ],
+    )
+    def test_a_list_from_the_future_is_just_stale_unless_it_is_from_far_ahead(
+        self, reco: Recommender, ahead: timedelta, freshness: Freshness
+    ) -> None:
         reco.system.run_job(JOB)
-        clock_of(reco).set(NOW - TICK)
+        clock_of(reco).set(NOW - ahead)
 
-        assert reco.as_user("ann").homepage().freshness is Freshness.COMPUTED
+        assert reco.as_user("ann").homepage().freshness is freshness
 
     def test_what_is_not_stored_far_enough_is_computed(self) -> None:
         reco = opened(filled([lot("liked"), *lots("art", 70)], bid("ann", "liked")))

@@ -85,14 +85,18 @@ def coins(reco: Recommender) -> int:
     return {o.category_id: o.interaction_count for o in reco.as_user("ann").interests()}["coins"]  # type: ignore[index]  # ids are texts here
 
 
-def test_stored_ones_from_the_future_are_passed_over(reco: Recommender) -> None:
+def test_stored_ones_from_the_future_are_used_unless_they_are_from_far_ahead(
+    reco: Recommender,
+) -> None:
     reco.system.run_job(JOB)
     reco.bid_placed("ann", "coin")
-    assert coins(reco) == 1
+    seen = []
 
-    clock_of(reco).set(NOW - TICK)
+    for ahead in (SKEW, DAY, DAY + TICK):
+        clock_of(reco).set(NOW - ahead)
+        seen.append(coins(reco))
 
-    assert coins(reco) == 2
+    assert seen == [1, 1, 2]
 
 
 @pytest.mark.parametrize("is_stored", [True, False])

@@ -562,7 +562,7 @@ class TestALedgerThatDoesNotHearTheEnd:
     @pytest.fixture(autouse=True)
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have it asked again sooner."""
-        monkeypatch.setattr("angle_reco.application.running._SECONDS_BETWEEN_LOOKS", 0.01)
+        monkeypatch.setattr("angle_reco.application.performing._SECONDS_BETWEEN_TRIES", 0.01)
 
     def shop(self, **ports: Any) -> Shop:
         return Shop.of(settings=Settings(runs=self.RULES), users=failing_users([]), **ports)

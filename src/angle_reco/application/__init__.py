@@ -14,6 +14,7 @@ from angle_reco.application.live_items import LiveItems
 from angle_reco.application.memory import CheckHealth, ForgetCached, Health, Memory, MemoryStats
 from angle_reco.application.newer import MADE_BY, Newer
 from angle_reco.application.outage import Outage
+from angle_reco.application.performing import JobOutcome, Performing
 from angle_reco.application.personal_data import (
     EXPORT_FORMAT,
     EraseUser,
@@ -28,7 +29,7 @@ from angle_reco.application.reading import (
     SimilarItems,
 )
 from angle_reco.application.reports import Reports
-from angle_reco.application.running import JobOutcome, Runs
+from angle_reco.application.running import Runs
 from angle_reco.application.schedule import SCHEDULE, schedule_of
 from angle_reco.application.stats import JobStats, Stats, TakeStock
 from angle_reco.application.stored import StoredResources
@@ -67,6 +68,7 @@ __all__ = [
     "Newer",
     "NotInMemoryError",
     "Outage",
+    "Performing",
     "PopularItems",
     "Progress",
     "ReadInterests",

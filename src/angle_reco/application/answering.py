@@ -101,11 +101,16 @@ class Answering:
         Raises:
             StorageUnavailableError: They are not all in memory, and could not be read.
         """
-        live = None
-        if self.live is not None and self.settings.verify is not Verify.ALWAYS:
-            live = self.live.at_once()
+        in_memory = None if self.settings.verify is Verify.ALWAYS else self.live
+        live = None if in_memory is None else in_memory.at_once()
         if live is None:
-            return Cards(self._read_cards(item_ids, viewer))
+            try:
+                return Cards(self._read_cards(item_ids, viewer))
+            except StorageUnavailableError:
+                if in_memory is None:
+                    raise
+                # Older ones may be shown now that the database does not answer.
+                live = in_memory.current()
         cards, freshness = live.value.cards, live.freshness
         degraded = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
         if live.value.is_complete:
@@ -119,6 +124,15 @@ class Answering:
                 # The others are known, and enough to fill a page more often than not.
                 degraded = (ITEMS,)
         return Cards(cards, degraded)
+
+    def touched_by(self, user_id: UserId) -> frozenset[ItemId]:
+        """Return what a user bid on or watches, which cards in memory do not tell.
+
+        Raises:
+            StorageUnavailableError: It could not be read.
+        """
+        with self.asking():
+            return self.computing.activity.touched_by(user_id, until=self.as_of)
 
     def shown(
         self,
@@ -218,6 +232,9 @@ class Answering:
                 raise
             self._tell_degraded(surface, error)
         try:
+            if self.live is not None:
+                # Also older ones, now that the database does not answer.
+                self.live.current()
             popular = self.popular(category, viewing, limit=limit, without=without)
         except StorageUnavailableError:
             return Answer([], Freshness.STALE_ON_ERROR, (LIST, POPULAR))

@@ -131,7 +131,8 @@ class Keeping:
         Raises:
             StorageUnavailableError: It could not be made, or not in time.
         """
-        cached = self.cache.get(key)
+        # What was waited for says itself what it is: it was made for this answer.
+        cached = None if key in (_landed.get() or ()) else self.cache.get(key)
         current = self._made_or_old(key, make) if cached is None else Current[_K](*cached)
         if current.freshness in (Freshness.STALE, Freshness.STALE_ON_ERROR):
             self.renew(key, make)

@@ -67,7 +67,8 @@ class Homepage:
             return answer
         if packed.edited:
             # Computing it anew would bring back what somebody took out by hand.
-            return self.answering.popular(None, viewing, limit=limit)
+            touched = self.answering.touched_by(user_id)
+            return self.answering.popular(None, viewing, limit=limit, without=touched)
         if packed.is_complete and kept.freshness is Freshness.COMPUTED:
             return answer
         # Too much of it has ended since.
