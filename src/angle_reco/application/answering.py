@@ -39,8 +39,7 @@ LIST, ITEMS, INTERESTS, POPULAR = "list", "items", "interests", "popular"
 """What a shelf can be degraded by: what could not be read, or not anew."""
 
 
-@attrs.frozen
-class Viewing:
+class Viewing(NamedTuple):
     """For whom an answer is filtered, and whether what they bid on or watch may be in it."""
 
     viewer: UserId | None

@@ -133,8 +133,12 @@ class Keeping:
         """
         # What was waited for says itself what it is: it was made for this answer.
         cached = None if key in (_landed.get() or ()) else self.cache.get(key)
-        current = self._made_or_old(key, make) if cached is None else Current[_K](*cached)
-        if current.freshness in (Freshness.STALE, Freshness.STALE_ON_ERROR):
+        current: Current[_K]
+        if cached is not None:
+            current = Current(cached.value, cached.freshness)
+        else:
+            current = self._made_or_old(key, make)
+        if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
             self.renew(key, make)
         return current
 

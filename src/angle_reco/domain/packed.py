@@ -2,7 +2,7 @@
 
 import struct
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -98,37 +98,42 @@ class PackedList:
         return places
 
     def suggestions(
-        self, places: Iterable[int], cards: Mapping[ItemId, ItemCard], *, first_rank: int = 1
+        self, places: Sequence[int], cards: Mapping[ItemId, ItemCard], *, first_rank: int = 1
     ) -> list[Suggestion]:
-        """Return the lines at *places* as suggestions with their cards."""
-        names, numbers, codes, ids = self.recipe.components, self._unpacked, self.codes, self.ids
+        """Return the lines at *places*, ascending, as suggestions with their cards."""
+        names, numbers, codes, ids = (
+            self.recipe.components,
+            self._unpacked(places),
+            self.codes,
+            self.ids,
+        )
         width, by_hand, new = len(names) + 1, self.by_hand, tuple.__new__
-        made = []
-        for rank, place in enumerate(places, start=first_rank):
-            item_id, first = ids[place], place * width
-            score = numbers[first]
-            is_by_hand = by_hand and place in by_hand
-            made.append(
-                # Past the constructor in Python: most of the time of an answer is here.
-                new(
-                    Suggestion,
-                    (
-                        rank,
-                        item_id,
-                        cards[item_id],
-                        score,
-                        REASONS[codes[2 * place]],
-                        SOURCES[codes[2 * place + 1]],
-                        _BY_HAND if is_by_hand else names,
-                        (score,) if is_by_hand else numbers[first + 1 : first + width],
-                    ),
-                )
+        # Past the constructor in Python: most of the time of an answer is here.
+        made = [
+            new(
+                Suggestion,
+                (
+                    rank,
+                    ids[place],
+                    cards[ids[place]],
+                    numbers[place * width],
+                    REASONS[codes[2 * place]],
+                    SOURCES[codes[2 * place + 1]],
+                    names,
+                    numbers[place * width + 1 : (place + 1) * width],
+                ),
             )
+            for rank, place in enumerate(places, start=first_rank)
+        ]
+        if by_hand:
+            for at, place in enumerate(places):
+                if place in by_hand:
+                    made[at] = made[at]._replace(components=_BY_HAND, parts=(made[at].score,))
         return made
 
-    def lines(self, places: Iterable[int]) -> Sequence[StoredLine]:
-        """Return the lines at *places* as they were stored."""
-        width, numbers = len(self.recipe.weights) + 1, self._unpacked
+    def lines(self, places: Sequence[int]) -> Sequence[StoredLine]:
+        """Return the lines at *places*, ascending, as they were stored."""
+        width, numbers = len(self.recipe.weights) + 1, self._unpacked(places)
         return [
             StoredLine(
                 item_id=self.ids[place],
@@ -143,9 +148,10 @@ class PackedList:
             for place in places
         ]
 
-    @property
-    def _unpacked(self) -> tuple[int, ...]:
-        return struct.unpack(f"<{len(self.numbers) // 4}i", self.numbers)
+    def _unpacked(self, places: Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of lines as far as the last of *places*, which is the largest."""
+        lines = places[-1] + 1 if places else 0
+        return struct.unpack_from(f"<{lines * (len(self.recipe.weights) + 1)}i", self.numbers)
 
 
 _BY_HAND = (BY_HAND,)

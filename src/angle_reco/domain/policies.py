@@ -58,6 +58,9 @@ SYSTEM: Final = WithoutId("system")
 class Action(Enum):
     """What can be done; the value says it in an error."""
 
+    # There is one of each, and every call looks a pair up: an Enum's own is slow.
+    __hash__ = object.__hash__
+
     READ = "read"
     WRITE = "write"
     RUN = "run"
@@ -68,6 +71,8 @@ class Action(Enum):
 
 class Resource(Enum):
     """What it can be done to; the value says it in an error."""
+
+    __hash__ = object.__hash__
 
     INTERESTS = "interests"
     HOMEPAGE = "a homepage"
