@@ -54,7 +54,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "in_time": lambda value: type(value) is bool,
     "kind": _is_among("live", *(one.value for one in ListKind)),
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
-    "thread": _is_among("memory"),
+    "thread": _is_among("memory", "aio"),
     "event": _is_among("signed_in", "bid_placed", "watched", "unwatched"),
     "value": _is_among("user id", "item id", "amount", "at", "as_of"),
     "expected": _matches(_EXPECTED),

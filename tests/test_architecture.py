@@ -54,7 +54,6 @@ TABLE = {
     "view": Row(layers=LIBRARY),
     "aio": Row(layers=LIBRARY),
     "editing": Row(layers=LIBRARY),
-    "aio": Row(layers=LIBRARY),
     "use_cases": Row(layers=LIBRARY),
     "bootstrap": Row(layers=LIBRARY),
     ROOT: Row(layers=LIBRARY),

@@ -93,7 +93,7 @@ class AsyncView:
     async def _answered(self, ask: Callable[[], _T]) -> _T:
         """Answer from memory, as soon as what is missing there has come; else elsewhere."""
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._view.seconds_at_most
+        ends_at = loop.time() + self._view._seconds_at_most
         landed: dict[CacheKey, Future[Any]] = {}
         while True:
             left = max(ends_at - loop.time(), 0.0)
@@ -178,6 +178,11 @@ async def run_in(threads: Behind, work: Callable[[], _T]) -> _T:
             return
         try:
             future.set_result(context.run(work))
+        except StopIteration as error:
+            # No coroutine can raise it (PEP 479): asyncio would wait forever.
+            failed = RuntimeError("what was asked raised StopIteration")
+            failed.__cause__ = error
+            future.set_exception(failed)
         except BaseException as error:  # noqa: BLE001 — it is raised where the answer is awaited
             future.set_exception(error)
 

@@ -11,7 +11,7 @@ import attrs
 from angle_reco.application import (
     JOBS,
 )
-from angle_reco.domain import InvalidValueError, SchemaError, UserId
+from angle_reco.domain import InvalidValueError, SchemaError, UserId, flag, function, instance
 from angle_reco.ports import (
     ActivityQueries,
     ActivityRecorder,
@@ -129,6 +129,7 @@ def sql_ports(
         SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
+    migrate, check = flag(migrate, "migrate"), flag(check, "check")
     storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
     _refuse_both(storage, permissions)
     if migrate and not _leaves_unchecked.get():
@@ -167,7 +168,9 @@ def memory_ports(
         MemoryUsers,
     )
 
-    market = market or MemoryMarketplace()
+    market = (
+        MemoryMarketplace() if market is None else instance(market, "market", MemoryMarketplace)
+    )
     activity, fences, erasures = MemoryActivity(market), MemoryFences(), MemoryErasures()
     interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
     return Ports(
@@ -248,6 +251,8 @@ def _common(
 
     A function of the host's counts before permissions that are *stored* with the data.
     """
+    if permissions is not None:
+        function(permissions, "permissions")
     from angle_reco.adapters.clocks import SystemClock
     from angle_reco.adapters.numpy_kernels import NumpyKernels
     from angle_reco.adapters.permissions import CallablePermissions, NoPermissions

@@ -39,11 +39,11 @@ class Bound:
         self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Ask a use case as the actor, who does not wait longer than the deadline."""
-        with deadline(self.seconds_at_most):
+        with deadline(self._seconds_at_most):
             return use_case(self.actor, *args, **kwargs)
 
     @property
-    def seconds_at_most(self) -> float:
+    def _seconds_at_most(self) -> float:
         """Return for how long a call waits for the database."""
         return self._use_cases.deadline.total_seconds()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 import attrs
 
@@ -25,6 +25,9 @@ from angle_reco.domain import (
     UserId,
     UserRef,
     check_moment,
+    exactly,
+    function,
+    instance,
 )
 from angle_reco.ports import JobScheduler
 from angle_reco.settings import Settings
@@ -73,8 +76,10 @@ class Recommender:
         Raises:
             InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
         """
-        self.settings = settings or Settings()
-        self._given = ports
+        self.settings = _settings(settings)
+        self._given = instance(ports, "ports", Ports)
+        if on_event is not None:
+            function(on_event, "on_event")
         if as_of is not None:
             as_of = check_moment(as_of, "as_of")
             if as_of < _EARLIEST:
@@ -116,7 +121,7 @@ class Recommender:
         """
         from angle_reco.adapters.sql import open_engine
 
-        settings = settings or Settings()
+        settings = _settings(settings)
         engine = open_engine(url, settings.deadline)
         try:
             recommender = cls.from_engine(
@@ -162,7 +167,7 @@ class Recommender:
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
-        settings = settings or Settings()
+        settings = _settings(settings)
         ports = sql_ports(
             engine,
             settings,
@@ -195,11 +200,11 @@ class Recommender:
         """
         from angle_reco.adapters.memory import MemoryMarketplace
 
-        settings = settings or Settings(cache_enabled=False)
+        settings = Settings(cache_enabled=False) if settings is None else _settings(settings)
         kinds = (settings.ids, settings.prices)
         if market is None:
             market = MemoryMarketplace(ids=settings.ids, prices=settings.prices)
-        elif (market.ids, market.prices) != kinds:
+        elif (instance(market, "market", MemoryMarketplace).ids, market.prices) != kinds:
             raise InvalidValueError("ids and prices of the settings", kinds, "the marketplace's")
         ports = memory_ports(market, permissions=permissions)
         return cls(ports, settings, as_of=as_of, on_event=on_event)
@@ -233,9 +238,8 @@ class Recommender:
         Raises:
             InvalidValueError: The moment or the ranker cannot be.
         """
-        settings = attrs.evolve(
-            self.settings, ranker=ranker or self.settings.ranker, cache_enabled=False
-        )
+        ranker = self.settings.ranker if ranker is None else ranker
+        settings = attrs.evolve(self.settings, ranker=ranker, cache_enabled=False)
         return type(self)(self._given, settings, as_of=as_of, on_event=self._on_event)
 
     def start(self, scheduler: JobScheduler | Literal["own"] | None = "own") -> None:
@@ -246,20 +250,19 @@ class Recommender:
         `system.run_job(name, scheduled=True)`.
 
         Raises:
-            InvalidValueError: This is a recommender as of a moment.
+            InvalidValueError: This is a recommender as of a moment, or that is no scheduler.
         """
+        new_scheduler = _scheduler(scheduler)
         self._use_cases.warm()
-        if scheduler is None:
-            return
-        own = own_scheduler if scheduler == "own" else lambda: scheduler
-        self._use_cases.background.start(own)
+        if new_scheduler is not None:
+            self._use_cases.background.start(new_scheduler)
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
         """Run no more jobs in this process; False when one was not done within *grace*.
 
         A job that runs stops at its next step, and goes on in another process.
         """
-        return self._use_cases.background.stop(grace)
+        return self._use_cases.background.stop(exactly(grace, "grace", timedelta))
 
     def close(self) -> None:
         """Stop the jobs, and let go of the connections that `connect` opened."""
@@ -320,3 +323,18 @@ class Recommender:
     def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
         """Note that a watch ended; False when there was none. Never raises into the request."""
         return self._use_cases.events.unwatched(user_id, item_id)
+
+
+def _settings(settings: object) -> Settings:
+    return Settings() if settings is None else instance(settings, "settings", Settings)
+
+
+def _scheduler(scheduler: object) -> Callable[[], JobScheduler] | None:
+    if scheduler is None:
+        return None
+    if type(scheduler) is str and scheduler == "own":
+        return own_scheduler
+    if all(callable(getattr(scheduler, name, None)) for name in ("start", "submit", "stop")):
+        host_s = cast("JobScheduler", scheduler)  # by all that can be told
+        return lambda: host_s
+    raise InvalidValueError("scheduler", scheduler, '"own", None or a JobScheduler')

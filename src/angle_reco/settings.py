@@ -1,6 +1,7 @@
 """What a host can choose; every default is that of the documentation."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -26,7 +27,10 @@ from angle_reco.domain import (
     Recipes,
     RunRules,
     SimilarityRule,
+    is_a,
+    is_mapping,
     one_of,
+    plain,
     whole,
 )
 
@@ -50,9 +54,10 @@ class Verify(StrEnum):
 
 
 def _verify(value: object) -> Verify:
-    if not isinstance(value, str) or value not in set(Verify):
+    name = plain(value) if is_a(value, str) else None
+    if name not in set(Verify):
         raise InvalidValueError("verify", value, one_of([one.value for one in Verify]))
-    return Verify(value)
+    return Verify(name)
 
 
 def _random_key() -> str:
@@ -83,7 +88,7 @@ class Settings:
     similarity: SimilarityRule = attrs.field(factory=SimilarityRule)
     popularity: PopularityRule = attrs.field(factory=PopularityRule)
     after_bid: AfterBidRule = attrs.field(factory=AfterBidRule)
-    ranker: str = CLASSIC.name
+    ranker: str = attrs.field(default=CLASSIC.name, converter=plain)
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
@@ -91,7 +96,7 @@ class Settings:
     workers: Mapping[Queue, int] = attrs.field(factory=_workers)
     runs: RunRules = attrs.field(factory=RunRules)
     pace: float = 0.5
-    log_key: str = attrs.field(factory=_random_key, repr=False, eq=False)
+    log_key: str = attrs.field(factory=_random_key, converter=plain, repr=False, eq=False)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
     cache_enabled: bool = True
@@ -101,55 +106,55 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         for name, kind in _KINDS.items():
-            if not isinstance(getattr(self, name), kind):
+            if not is_a(getattr(self, name), kind):
                 raise InvalidValueError(
                     name, getattr(self, name), f"an instance of {kind.__name__}"
                 )
         presets, names = self.presets, [CLASSIC.name]
-        if type(presets) is not tuple or not all(isinstance(one, Ranker) for one in presets):
+        if type(presets) is not tuple or not all(is_a(one, Ranker) for one in presets):
             raise InvalidValueError("presets", presets, "a tuple of instances of Ranker")
         names += [one.name for one in presets]
         if len(set(names)) < len(names):
             raise InvalidValueError("names of rankers", names, "each a name of its own")
-        if not isinstance(self.ranker, str) or self.ranker not in self.rankers:
+        if type(self.ranker) is not str or self.ranker not in self.rankers:
             raise InvalidValueError("ranker", self.ranker, one_of(self.rankers))
         span = self.active_for
-        if not isinstance(span, timedelta) or not timedelta(0) < span <= timedelta(days=36_500):
+        if type(span) is not timedelta or not timedelta(0) < span <= timedelta(days=36_500):
             raise InvalidValueError("active_for", span, "a span of up to a hundred years")
-        if not isinstance(self.deadline, timedelta) or not _A_MOMENT <= self.deadline <= _AN_HOUR:
+        if type(self.deadline) is not timedelta or not _A_MOMENT <= self.deadline <= _AN_HOUR:
             raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
         self._check_jobs()
         self._check_cache()
-        if not isinstance(self.log_key, str) or not self.log_key:
+        if type(self.log_key) is not str or not self.log_key or _SURROGATE.search(self.log_key):
             # Not the value: it is a secret.
             raise InvalidValueError(
-                "log_key", type(self.log_key).__name__, "a text that is not empty"
+                "log_key", type(self.log_key).__name__, "a text that is not empty, in UTF-8"
             )
         limits = self.freshness
-        if not isinstance(limits, Mapping) or not all(
-            isinstance(limits.get(kind), FreshnessLimits) for kind in ListKind
+        if not is_mapping(limits) or not all(
+            is_a(limits.get(kind), FreshnessLimits) for kind in ListKind
         ):
             raise InvalidValueError("freshness", limits, "FreshnessLimits for each ListKind")
 
     def _check_jobs(self) -> None:
         rules = self.schedule
-        if not isinstance(rules, Mapping) or not all(
-            isinstance(rule, JobRule) for rule in rules.values()
+        if not is_mapping(rules) or not all(
+            type(job) is str and is_a(rule, JobRule) for job, rule in rules.items()
         ):
             raise InvalidValueError("schedule", rules, "JobRules by the names of jobs")
-        if not isinstance(self.workers, Mapping):
+        if not is_mapping(self.workers):
             raise InvalidValueError("workers", self.workers, "numbers of workers by Queue")
         for queue in Queue:
             whole(self.workers.get(queue), f"workers of the queue {queue}", least=1, most=1_000)
         pace = self.pace
-        if isinstance(pace, bool) or not isinstance(pace, int | float) or not 0.01 <= pace <= 1:
+        if type(pace) not in (int, float) or not 0.01 <= pace <= 1:
             raise InvalidValueError("pace", pace, "a share of time from 0.01 to 1")
 
     def _check_cache(self) -> None:
         if type(self.cache_enabled) is not bool:
             raise InvalidValueError("cache_enabled", self.cache_enabled, "True or False")
         whole(self.cache_bytes, "cache_bytes", least=1_000_000, most=2**40)
-        if not isinstance(self.live_for, timedelta) or not _A_SECOND <= self.live_for <= _AN_HOUR:
+        if type(self.live_for) is not timedelta or not _A_SECOND <= self.live_for <= _AN_HOUR:
             raise InvalidValueError("live_for", self.live_for, "a span from a second to an hour")
 
     @property
@@ -186,6 +191,7 @@ class Settings:
         )
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _A_MOMENT, _A_SECOND = timedelta(milliseconds=10), timedelta(seconds=1)
 _AN_HOUR = timedelta(hours=1)
 

@@ -242,9 +242,9 @@ def _memory(
     ports: Ports, settings: Settings, computing: Computing, reports: Reports
 ) -> tuple[Memory, Newer]:
     """Return what a process keeps, wired to those who fill it."""
-    behind, outage = Behind("memory", _THREADS_BEHIND), Outage(clock=ports.clock)
+    outage = Outage(clock=ports.clock)
 
-    def keeping(cache: Cache) -> Keeping:
+    def keeping(cache: Cache, behind: Behind) -> Keeping:
         return Keeping(
             cache=cache,
             behind=behind,
@@ -255,6 +255,8 @@ def _memory(
         )
 
     lists = ports.new_cache(ports.clock, settings.cache_bytes)
+    # Lists that are made anew wait for open items, which need a thread that no list takes.
+    of_lists, of_live = Behind("memory", _THREADS_BEHIND), Behind("open-items", 1)
     newer = Newer(ledger=ports.ledger, cache=lists, ids=settings.ids)
 
     def before_reading() -> None:
@@ -262,7 +264,7 @@ def _memory(
         newer.look()
 
     live = LiveItems(
-        keeping=keeping(ports.new_cache(ports.clock, settings.cache_bytes)),
+        keeping=keeping(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
         catalog=ports.catalog,
         computing=computing,
         clock=ports.clock,
@@ -270,7 +272,7 @@ def _memory(
         make_room=lists.reserve,
         before_reading=before_reading,
     )
-    return Memory(lists=keeping(lists), live=live), newer
+    return Memory(lists=keeping(lists, of_lists), live=live), newer
 
 
 def _nothing(_: RunKey) -> None:

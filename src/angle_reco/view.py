@@ -27,6 +27,7 @@ from angle_reco.domain import (
     UserId,
     UserInterest,
     UserRef,
+    flag,
 )
 from angle_reco.editing import Editing
 
@@ -221,7 +222,7 @@ class View(Editing):
             FencedOffError: This process slept, and another run of its like has begun.
         """
         item = None if item_id is None else ItemId(item_id)
-        if scheduled:
+        if flag(scheduled, "scheduled"):
             return self._use_cases.runs.scheduled(self.actor, name, item_id=item, progress=progress)
         return self._use_cases.runs.by_hand(self.actor, name, item_id=item, progress=progress)
 

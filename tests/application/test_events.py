@@ -256,6 +256,7 @@ class TestStats:
             "lists": dict.fromkeys(("similar", "personal", "popular"), nothing),
             "events_failed": 0,
             "memory": None,
+            "statements": None,
         }
 
     def test_what_there_is_and_how_old_what_is_stored_is(self) -> None:

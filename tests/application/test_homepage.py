@@ -17,6 +17,7 @@ from angle_reco import (
     Source,
     UserId,
 )
+from angle_reco.domain.freshness import SKEW
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -13,6 +13,7 @@ from angle_reco import (
     memory_ports,
 )
 from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.domain.freshness import SKEW
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -149,7 +149,7 @@ def everything_said(
         said[f"active since {span}"] = reco.ports.users.active_since(NOW - span).to_list()
     said["stale"] = list(view.find_stale_recommendations(older_than=timedelta(0)))
     # When runs began is by the clock of each.
-    said["stats"] = attrs.evolve(view.stats(), jobs={})
+    said["stats"] = attrs.evolve(view.stats(), jobs={}, statements=None)
     return said
 
 

@@ -262,3 +262,21 @@ def test_ended_items_are_left_out_of_a_stored_list() -> None:
     clock_of(reco).advance(DAY)
 
     assert ids_of(reco.anonymous.similar_items("art-01")) == ["art-03"]
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["computed", "stored"])
+def test_cards_say_what_the_viewer_bid_on_or_watches(is_stored: bool) -> None:
+    reco = opened(filled(lots("art", 4), bid("ann", "art-02"), watch("ann", "art-04")))
+    if is_stored:
+        reco.system.run_job(JOB)
+
+    seen = {
+        user: {
+            str(one.item_id)
+            for one in reco.as_user(user).similar_items("art-01")
+            if one.card.engaged
+        }
+        for user in ("ann", "bob")
+    }
+
+    assert seen == {"ann": {"art-02", "art-04"}, "bob": set()}

@@ -30,9 +30,7 @@ AGES = st.timedeltas(NONE, timedelta(days=40))
 @st.composite
 def limits_and_ages(draw: st.DrawFn) -> tuple[FreshnessLimits, list[timedelta]]:
     """Return limits and two ages, the younger first, often near a bound or zero."""
-    limits = FreshnessLimits(
-        fresh_for=draw(SPANS), stale_for=draw(SPANS), on_error_for=draw(SPANS)
-    )
+    limits = FreshnessLimits(fresh_for=draw(SPANS), stale_for=draw(SPANS), on_error_for=draw(SPANS))
     bounds = (NONE, limits.fresh_for, limits.shown_for, limits.kept_for)
     near = st.builds(
         lambda bound, off: max(bound + off * TICK, NONE),

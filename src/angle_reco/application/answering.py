@@ -18,6 +18,7 @@ from angle_reco.domain import (
     CategoryId,
     Freshness,
     IdKinds,
+    InvalidValueError,
     ItemCard,
     ItemId,
     PackedList,
@@ -26,6 +27,8 @@ from angle_reco.domain import (
     Suggestion,
     UserId,
     freshness_of,
+    function,
+    is_mapping,
 )
 from angle_reco.ports import CatalogQueries, Clock, StoredInterests
 from angle_reco.settings import Settings, Verify
@@ -33,7 +36,10 @@ from angle_reco.settings import Settings, Verify
 _log = logging.getLogger(__name__)
 
 CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
-"""A host's own way from item ids to its objects; what it leaves out is not shown."""
+"""A host's own way from item ids to its objects; what it leaves out is not shown.
+
+What it raises is raised to the caller, as it is.
+"""
 
 LIST, ITEMS, INTERESTS, POPULAR = "list", "items", "interests", "popular"
 """What a shelf can be degraded by: what could not be read, or not anew."""
@@ -229,7 +235,7 @@ class Answering:
         except StorageUnavailableError as error:
             if self.keeping is None:
                 raise
-            self._tell_degraded(surface, error)
+            self.tell_degraded(surface, error)
         try:
             if self.live is not None:
                 # Also older ones, now that the database does not answer.
@@ -240,11 +246,17 @@ class Answering:
         return popular._replace(degraded_by=(LIST, *popular.degraded_by))
 
     def shelf(self, answer: Answer, loader: CardLoader | None) -> Shelf:
-        """Return an answer as a shelf, with the host's own cards where it loads them itself."""
+        """Return an answer as a shelf, with the host's own cards where it loads them itself.
+
+        Raises:
+            InvalidValueError: The host's loader returned no mapping.
+        """
         suggestions = answer.suggestions
         if loader is not None:
             about_to_wait()
-            cards = loader([one.item_id for one in suggestions])
+            cards: object = loader([one.item_id for one in suggestions])
+            if not is_mapping(cards):
+                raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
             kept = [one for one in suggestions if one.item_id in cards]
             suggestions = [
                 one._replace(rank=rank, card=cards[one.item_id])
@@ -271,7 +283,8 @@ class Answering:
                 item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer
             )
 
-    def _tell_degraded(self, surface: str, error: Exception) -> None:
+    def tell_degraded(self, surface: str, error: Exception) -> None:
+        """Tell the host that a call is answered with less than it should be."""
         name = type(error).__name__
         event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
         if self.keeping is not None and self.keeping.reports.tell(event, about=surface):
@@ -285,6 +298,15 @@ def answer_of(
     if kept.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
     return Answer(suggestions, kept.freshness, degraded_by)
+
+
+def checked_loader(loader: CardLoader | None) -> CardLoader | None:
+    """Return a host's loader, if there is one, before anything is read for it.
+
+    Raises:
+        InvalidValueError: It cannot be called.
+    """
+    return None if loader is None else function(loader, "cards")
 
 
 _CARDS_AT_ONCE = 500

@@ -51,7 +51,7 @@ class Behind:
         while (work := self._next()) is not None:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 — there is nobody to raise it to
+            except BaseException as error:  # noqa: BLE001 — there is nobody to raise it to
                 _log.error("work failed: thread=%s error=%s", self._name, type(error).__name__)
 
     def _next(self) -> Callable[[], object] | None:

@@ -44,12 +44,12 @@ class Events:
 
         def record() -> bool:
             ids, recorder = self.settings.ids, self.recorder
-            if amount is not None:
-                self.settings.prices.to_units(amount, "amount")
+            prices = self.settings.prices
+            money = None if amount is None else prices.to_money(prices.to_units(amount, "amount"))
             bid = Bid(
                 user_id=ids.user_id(user_id),
                 item_id=ids.item_id(item_id),
-                amount=amount,
+                amount=money,
                 placed_at=self._moment(at),
             )
             return self._noted(bid.user_id, recorder is not None and recorder.record_bid(bid))

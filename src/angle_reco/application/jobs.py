@@ -7,6 +7,7 @@ from typing import NamedTuple
 import attrs
 
 from angle_reco.application.computing import Computing
+from angle_reco.application.storing import store_one
 from angle_reco.application.work import Work
 from angle_reco.domain import (
     Fingerprints,
@@ -145,7 +146,7 @@ class Jobs:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
         lists = self.computing.similar_to_one(self.computing.market(), card)
-        return Done(1, self.lists.write(ListKind.SIMILAR, lists, fence=work.fence), 0)
+        return Done(1, store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence), 0)
 
     def _in_batches(
         self, work: Work, what: str, users: IdColumn, act: Callable[[int, int], None]

@@ -121,6 +121,9 @@ class Keeping:
     def at_once(self, key: CacheKey, make: Make[_K]) -> Current[_K] | None:
         """Return what is kept, without waiting; what is stale or missing is made behind."""
         cached = self.cache.get(key)
+        if cached is None and self.outage.is_known:
+            # The one try is for a call that waits, and may need more than this.
+            return None
         if cached is None or cached.freshness is not Freshness.FRESH:
             self.renew(key, make)
         return None if cached is None else Current(*cached)
@@ -154,6 +157,8 @@ class Keeping:
     def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
         try:
             return self.anew(key, make)
+        except NotInMemoryError:
+            raise
         except Exception:
             # What was too old may be shown now that making it anew has failed.
             cached = self.cache.get(key)
@@ -166,12 +171,9 @@ class Keeping:
         now = self.clock.monotonic()
         if self._pauses.get(key, now) > now:
             return
-        flight, is_new = self.cache.join(key)
+        flight, is_new = self._joined(key)
         if is_new:
             self._launch(flight, make, is_shown=True)
-        elif now - self._began.get(flight, now) > 2 * self._seconds_behind:
-            # It hangs. Another one takes off the next time.
-            self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
 
     def pause(self, key: CacheKey, seconds: float) -> None:
         """Do not make a value behind answers for some time."""
@@ -187,14 +189,14 @@ class Keeping:
     def _awaited(self, key: CacheKey, make: Make[_K]) -> _K:
         landed = _landed.get()
         if landed is None:
-            flight, is_new = self.cache.join(key)
+            flight, is_new = self._joined(key)
             if is_new:
                 self._fly(flight, make, is_shown=False)
             future = flight.future
         elif key in landed:
             future = landed[key]
         else:
-            flight, is_new = self.cache.join(key)
+            flight, is_new = self._joined(key)
             if is_new:
                 self._launch(flight, make, is_shown=False)
             raise NotInMemoryError(key, flight.future)
@@ -203,6 +205,21 @@ class Keeping:
         except TimeoutError:
             raise StorageUnavailableError("it took too long to make") from None
         return value
+
+    def _joined(self, key: CacheKey) -> tuple[Flight, bool]:
+        """Join the flight of a key; one that hangs is given up: another takes off next time."""
+        now = self.clock.monotonic()
+        flight, is_new = self.cache.join(key)
+        if is_new:
+            self._began[flight] = now
+            return flight, is_new
+        most = 2 * self._seconds_behind
+        if self.outage.is_known:
+            # What is kept shall be shown meanwhile, however old it is.
+            most = self.deadline.total_seconds()
+        if now - self._began.get(flight, now) > most:
+            self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
+        return flight, is_new
 
     def _launch(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
         try:
@@ -213,7 +230,6 @@ class Keeping:
 
     def _fly(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
         """Make the value of a flight, which ends here however that goes."""
-        self._began[flight] = self.clock.monotonic()
         # A call's own deadline, which is shorter, stays in force.
         try:
             with deadline(self._seconds_behind), self.outage.watched():

@@ -12,6 +12,7 @@ import attrs
 from angle_reco.application.computing import Computing, popular_owner
 from angle_reco.application.keeping import Current, Keeping, Made, about_to_wait
 from angle_reco.application.live_items import LiveItems
+from angle_reco.application.storing import store_one
 from angle_reco.domain import (
     EVERYTHING,
     POPULAR_KEPT,
@@ -29,6 +30,7 @@ from angle_reco.domain import (
     PackedList,
     StorageError,
     StoredList,
+    UserErasedError,
     UserId,
     age_of,
     freshness_at,
@@ -238,8 +240,8 @@ class KeptLists:
         """Store a list, which is as good without: the next process computes it again."""
         try:
             with deadline(self.settings.deadline.total_seconds()):
-                self.lists.write(kind, lists)
-        except StorageError as error:
+                store_one(self.lists, kind, lists)
+        except (StorageError, UserErasedError) as error:
             _log.warning(
                 "computed list not stored: kind=%s error=%s", kind.value, type(error).__name__
             )

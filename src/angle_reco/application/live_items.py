@@ -30,6 +30,9 @@ _MOST_POPULAR = 1_000
 _BYTES_OF_POPULAR = 2_500
 """How many lists of popular items are kept with the open items, and what one takes."""
 
+_BYTES_OF_ENTRY = 1_500
+"""What a cache counts for an entry besides its value, at most."""
+
 LIVE: CacheKey = ("live", "")
 
 
@@ -109,8 +112,8 @@ class LiveItems:
         now, rule = self.clock.now(), self.settings.popularity
         listed = self.catalog.open_cards(now, counting=rule.counting)
         read = listed.where(open_rows(listed.catalogue, now))
-        live, size = self._within(read, now, room=self.settings.cache_bytes // 2)
-        self.make_room(size)
+        live, size = self._within(read, now, room=self.settings.cache_bytes // 2 - _BYTES_OF_ENTRY)
+        self.make_room(size + _BYTES_OF_ENTRY)
         limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
         return Made(live, size, max(self.clock.now() - now, timedelta(0)), limits)
 

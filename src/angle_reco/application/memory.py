@@ -79,11 +79,13 @@ class ForgetCached:
             StorageUnavailableError: The database did not answer, to tell the others.
         """
         self.access.require(actor, Action.CLEAR, Resource.CACHES)
+        user_id = None if user_id is None else self.ids.user_id(user_id)
+        item_id = None if item_id is None else self.ids.item_id(item_id)
         gone = 0
         if user_id is not None:
-            gone += self.kept.forget(ListKind.PERSONAL, self.ids.user_id(user_id))
+            gone += self.kept.forget(ListKind.PERSONAL, user_id)
         if item_id is not None:
-            gone += self.kept.forget(ListKind.SIMILAR, self.ids.item_id(item_id))
+            gone += self.kept.forget(ListKind.SIMILAR, item_id)
         if user_id is None and item_id is None:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries

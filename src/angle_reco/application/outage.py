@@ -53,6 +53,10 @@ class Outage:
         except StorageUnavailableError:
             self._failures += 1
             raise
+        except Exception:
+            # Whatever is wrong, it is not that.
+            self._failures = 0
+            raise
         finally:
             _is_watched.reset(token)
         self._failures = 0

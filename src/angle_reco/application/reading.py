@@ -11,6 +11,7 @@ from angle_reco.application.answering import (
     Cards,
     Viewing,
     answer_of,
+    checked_loader,
 )
 from angle_reco.application.keeping import Current, about_to_wait
 from angle_reco.application.kept_lists import KeptList
@@ -30,6 +31,7 @@ from angle_reco.domain import (
     Suggestion,
     UserId,
     UserInterest,
+    flag,
     reordered_by_interest,
 )
 from angle_reco.ports import InterestStore
@@ -54,6 +56,7 @@ class Homepage:
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         answering, user_id = self.answering, self.answering.ids.user_id(owner)
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
+        cards = checked_loader(cards)
         answer = answering.or_popular(
             "homepage", lambda: self._answer(user_id, viewing, limit), None, viewing, limit=limit
         )
@@ -112,6 +115,7 @@ class SimilarItems:
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         answering, viewing = self.answering, Viewing(actor.user_id, engaged_too=True)
         item_id, limit = answering.ids.item_id(item_id), checked_limit(limit, most=MOST_SIMILAR)
+        cards = checked_loader(cards)
         answer = answering.or_popular(
             "similar_items",
             lambda: self._answer(item_id, viewing, limit),
@@ -163,6 +167,7 @@ class AfterBid:
         answering = self.answering
         user_id, item_id = answering.ids.user_id(owner), answering.ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
+        suppose, cards = flag(suppose, "suppose"), checked_loader(cards)
         answer = answering.or_popular(
             "after_bid",
             lambda: self._answer(user_id, item_id, viewing, limit, suppose=suppose),
@@ -241,9 +246,10 @@ class AfterBid:
                 interests, engaged = answering.computing.of_user(
                     user_id, supposed=[bid] if suppose else []
                 )
-        except StorageUnavailableError:
+        except StorageUnavailableError as error:
             if answering.keeping is None:
                 raise
+            answering.tell_degraded("after_bid", error)
             return {}, frozenset(), (INTERESTS,)
         return {one.category_id: one.score for one in interests.values()}, engaged, ()
 
@@ -269,7 +275,7 @@ class PopularItems:
             InvalidValueError: The limit is no whole number of at least 1.
         """
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
-        answering, limit = self.answering, checked_limit(limit)
+        answering, limit, cards = self.answering, checked_limit(limit), checked_loader(cards)
         if category is not None:
             category = answering.ids.category_id(category)
         viewing = Viewing(actor.user_id, engaged_too=True)

@@ -32,8 +32,11 @@ from angle_reco.domain import (
     Trigger,
     Wish,
     due_wishes,
+    function,
+    is_a,
     json_id,
     one_of,
+    plain,
     window_of,
     wish_of,
 )
@@ -77,8 +80,8 @@ class Runs:
             FencedOffError: This process slept, and another run of its like has begun.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
-        key = self._key(name, item_id)
-        wish = wish_of(key, Trigger.HAND, self.rules[name])
+        key, progress = self._key(name, item_id), function(progress, "progress")
+        wish = wish_of(key, Trigger.HAND, self.rules[key.job])
         claim = self._claim(wish)
         if claim.answer is not Answer.CLAIMED:
             progress("waiting for another run of it", 0, 1)
@@ -105,7 +108,8 @@ class Runs:
         if item_id is not None:
             raise InvalidValueError("item of a scheduled run", item_id, "None: it is for all")
         self._refuse_the_past()
-        key, rule = self._key(name, None), self.rules[name]
+        key, progress = self._key(name, None), function(progress, "progress")
+        rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.window)
         claim = self._claim(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
         if claim.answer is not Answer.CLAIMED:
@@ -125,7 +129,8 @@ class Runs:
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         self._refuse_the_past()
-        key, rule = self._key(name, item_id), self.rules[name]
+        key = self._key(name, item_id)
+        rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.request_window)
         return self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
 
@@ -209,13 +214,14 @@ class Runs:
             raise InvalidValueError("as_of", self.as_of, "None: the past is run by hand")
 
     def _key(self, name: str, item_id: ItemId | None) -> RunKey:
-        if not isinstance(name, str) or name not in JOBS:
+        job = plain(name) if is_a(name, str) else None
+        if job not in JOBS:
             raise InvalidValueError("job", name, one_of(JOBS))
-        if item_id is not None and name != OF_ONE_ITEM:
-            raise InvalidValueError("job for one item", name, OF_ONE_ITEM)
+        if item_id is not None and job != OF_ONE_ITEM:
+            raise InvalidValueError("job for one item", job, OF_ONE_ITEM)
         item = None if item_id is None else json_id(self.settings.ids.item_id(item_id))
         as_of = None if self.as_of is None else self.as_of.isoformat()
-        return RunKey.of(name, {"item_id": item, "as_of": as_of})
+        return RunKey.of(job, {"item_id": item, "as_of": as_of})
 
 
 def _holder() -> str:

@@ -70,7 +70,7 @@ class StoredResources:
         age = older_than
         if age is None:
             age = self.settings.freshness[ListKind.PERSONAL].fresh_for
-        elif not (isinstance(age, timedelta) and timedelta(0) <= age <= _A_CENTURY):
+        elif not (type(age) is timedelta and timedelta(0) <= age <= _A_CENTURY):
             raise InvalidValueError("older_than", age, "a span of time of up to a hundred years")
         return self.lists.older_than(ListKind.PERSONAL, self.clock.now() - age)
 

@@ -4,6 +4,7 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.ids import ItemId
+from angle_reco.domain.kinds import is_a, plain
 from angle_reco.domain.lists import ListKind, StoredLine, StoredList
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.suggestions import Reason, Source
@@ -33,13 +34,14 @@ def line_by_hand(
         InvalidValueError: The reason is none that such lists give.
     """
     reasons = REASONS_BY_HAND[kind]
-    if not isinstance(reason, str) or reason not in reasons:
+    name = plain(reason) if is_a(reason, str) else None
+    if name not in reasons:
         raise InvalidValueError("reason", reason, one_of([one.value for one in reasons]))
     return StoredLine(
         item_id=item_id,
         score=score,
         parts=(),
-        reason=Reason(reason),
+        reason=Reason(name),
         source=_SOURCES[kind],
         by_hand=True,
     )

@@ -8,6 +8,9 @@ from uuid import UUID
 
 import attrs
 import numpy as np
+
+# By name: else `np.unique` imports it in some thread, amid which another one may fork.
+import numpy.ma
 import numpy.typing as npt
 
 from angle_reco.domain.arrays import Int32s, frozen

@@ -12,7 +12,7 @@ from angle_reco.domain.arrays import Int64s, frozen
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.moments import DAY, HOUR, MICROSECOND
-from angle_reco.domain.validators import instance
+from angle_reco.domain.validators import exactly
 
 
 @attrs.frozen(kw_only=True)
@@ -28,8 +28,8 @@ class DecaySteps:
     beyond: Millionths = 100_000
 
     def __attrs_post_init__(self) -> None:
-        instance(self.upper_days, "upper days of a decay", tuple)
-        instance(self.weights, "weights of a decay", tuple)
+        exactly(self.upper_days, "upper days of a decay", tuple)
+        exactly(self.weights, "weights of a decay", tuple)
         days = self.upper_days
         if any(type(day) is not int or day < 0 for day in days) or list(days) != sorted(set(days)):
             raise InvalidValueError("upper days of a decay", days, "rising whole numbers")
@@ -49,7 +49,7 @@ class HalfLife:
     span: timedelta
 
     def __attrs_post_init__(self) -> None:
-        instance(self.span, "half-life", timedelta)
+        exactly(self.span, "half-life", timedelta)
         if not timedelta(hours=1) <= self.span <= timedelta(days=3_650):
             raise InvalidValueError("half-life", self.span, "from an hour to ten years")
 

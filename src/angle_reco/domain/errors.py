@@ -1,21 +1,41 @@
 """What can go wrong, one class for each thing that a caller can act on."""
 
+import reprlib
 from collections.abc import Collection
 
+from angle_reco.domain.kinds import is_a
+
 _SHOWN = 80
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 2 * _SHOWN
 
 
 def shown(value: object) -> str:
     """Return *value* as an error text may show it: on one line, and never long."""
+    kind = type(value)
     try:
-        text = repr(value[: _SHOWN + 1] if isinstance(value, str | bytes) else value)
+        if is_a(value, str):
+            text = repr(str.__getitem__(value, slice(_SHOWN + 1)))
+        elif is_a(value, bytes):
+            text = repr(bytes.__getitem__(value, slice(_SHOWN + 1)))
+        else:
+            # Of what holds others, the first few.
+            text = _brief.repr(value)
     except ValueError:  # Python writes out no integer of thousands of digits
-        return f"an enormous {type(value).__name__}"
+        text = f"an enormous {kind.__name__}"
+    except Exception:  # noqa: BLE001 — whatever somebody's own class raises
+        text = f"an unreadable {kind.__name__}"
+    text = "".join(one if one.isprintable() else " " for one in text[: _SHOWN + 1])
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 class AngleRecoError(Exception):
     """Anything that angle_reco raises on purpose."""
+
+    def __repr__(self) -> str:
+        # Not the values themselves, which may be of any length.
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class InvalidValueError(AngleRecoError, ValueError):

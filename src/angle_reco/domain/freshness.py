@@ -6,7 +6,7 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.domain.validators import instance
+from angle_reco.domain.validators import exactly
 
 SKEW = timedelta(minutes=10)
 """By how much the clocks of two machines may differ unnoticed."""
@@ -28,7 +28,7 @@ class FreshnessLimits:
 
     def __attrs_post_init__(self) -> None:
         for name in ("fresh_for", "stale_for", "on_error_for"):
-            span = instance(getattr(self, name), name, timedelta)
+            span = exactly(getattr(self, name), name, timedelta)
             if not timedelta(0) <= span <= timedelta(days=36_500):
                 raise InvalidValueError(name, span, "a span of up to a hundred years")
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, one_of
+from angle_reco.domain.kinds import is_a, plain
 
 Id: TypeAlias = UUID | int | str
 """An id as hosts pass it in; inside, it is one of the three below."""
@@ -69,18 +70,25 @@ def plain_id(value: object) -> Id | None:
     What is derived from text, int or UUID becomes one: two ids are the same when they are
     equal and of one kind.
     """
-    if isinstance(value, str):
+    if is_a(value, str):
         # A long value is refused before anything reads through it.
-        plain = str.__str__(value)
-        is_id = 0 < len(plain) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(plain)
-        return plain if is_id else None
-    if isinstance(value, int):
-        is_id = not isinstance(value, bool) and _SMALLEST_INT <= value <= _LARGEST_INT
-        return int.__int__(value) if is_id else None
-    if isinstance(value, UUID):
-        return value if type(value) is UUID else UUID(int=value.int)
+        text: str = plain(value)
+        is_id = 0 < len(text) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(text)
+        return text if is_id else None
+    if is_a(value, int):
+        number: int = plain(value)
+        is_id = not is_a(value, bool) and _SMALLEST_INT <= number <= _LARGEST_INT
+        return number if is_id else None
+    if is_a(value, UUID):
+        try:
+            of_uuid = _NUMBER_OF_UUID.__get__(value)
+        except AttributeError:  # one that was made without its constructor
+            return None
+        return value if type(value) is UUID else UUID(int=of_uuid)
     return None
 
+
+_NUMBER_OF_UUID = UUID.__dict__["int"]
 
 _PYTHON_TYPES = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
 
@@ -100,26 +108,31 @@ _SHAPES: dict[IdKind, tuple[re.Pattern[str], Callable[[str], Id]]] = {
 
 
 def _kind(value: IdKind | str) -> IdKind:
-    try:
-        return IdKind(value)
-    except ValueError:
+    name = plain(value) if is_a(value, str) else None
+    if name not in set(IdKind):
         names = one_of([kind.value for kind in IdKind])
-        raise InvalidValueError("kind of ids", value, names) from None
+        raise InvalidValueError("kind of ids", value, names)
+    return IdKind(name)
 
 
 def as_user_id(value: UserRef) -> UserId:
     """Return a host's id of a user as what it is; its kind is checked where it is known."""
-    return UserId(value)
+    return UserId(_as_it_is(value))
 
 
 def as_item_id(value: ItemRef) -> ItemId:
     """Return a host's id of an item as what it is."""
-    return ItemId(value)
+    return ItemId(_as_it_is(value))
 
 
 def as_category_id(value: CategoryRef) -> CategoryId:
     """Return a host's id of a category as what it is."""
-    return CategoryId(value)
+    return CategoryId(_as_it_is(value))
+
+
+def _as_it_is(value: object) -> object:
+    one = plain_id(value)
+    return value if one is None else one
 
 
 def json_id(one: object) -> int | str:

@@ -19,7 +19,7 @@ from angle_reco.domain.millionths import (
     to_fraction,
 )
 from angle_reco.domain.moments import MICROSECOND, from_micros, to_micros
-from angle_reco.domain.validators import instance, whole
+from angle_reco.domain.validators import exactly, instance, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +35,7 @@ class InterestRule:
         for name in ("bid_weight", "watch_weight"):
             whole(getattr(self, name), f"{name} of interest", least=0, most=LARGEST_FACTOR * ONE)
         instance(self.decay, "decay of interest", DecaySteps, HalfLife)
-        instance(self.window, "window of interest", timedelta)
+        exactly(self.window, "window of interest", timedelta)
         if not timedelta(0) < self.window <= timedelta(days=36_500):
             raise InvalidValueError("window of interest", self.window, "up to a hundred years")
 

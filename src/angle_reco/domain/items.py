@@ -29,6 +29,7 @@ from angle_reco.domain.ids import (
     as_user_id,
     interned,
 )
+from angle_reco.domain.kinds import is_a, plain
 from angle_reco.domain.moments import EPOCH, is_told, moments_of
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
@@ -71,7 +72,7 @@ def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
 
 
 def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    if value is not None and not isinstance(value, AuctionStatus):
+    if value is not None and not is_a(value, AuctionStatus):
         raise InvalidValueError(attribute.name, value, "an AuctionStatus or None")
 
 
@@ -90,12 +91,12 @@ class Item:
     seller_id: UserId | None = attrs.field(
         default=None, converter=attrs.converters.optional(as_user_id)
     )
-    title: str = attrs.field(default="", validator=is_text)
+    title: str = attrs.field(default="", converter=plain, validator=is_text)
     starting_price: Decimal | None = attrs.field(
-        default=None, validator=attrs.validators.optional(is_money)
+        default=None, converter=plain, validator=attrs.validators.optional(is_money)
     )
     current_price: Decimal | None = attrs.field(
-        default=None, validator=attrs.validators.optional(is_money)
+        default=None, converter=plain, validator=attrs.validators.optional(is_money)
     )
     is_published: bool = attrs.field(default=True, validator=is_bool)
     status: AuctionStatus | None = attrs.field(default=None, validator=_is_status)

@@ -7,6 +7,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import exact_number
 
 Millionths: TypeAlias = int
 """A fraction counted in millionths: 840_000 is 0.84."""
@@ -47,14 +48,12 @@ def to_millionths(value: object, what: str) -> Millionths:
     Raises:
         InvalidValueError: It is no number of whole millionths.
     """
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        try:
-            # A float means what it prints: 0.6, not 0.59999999999999997780.
-            fraction = Decimal(str(value) if isinstance(value, float) else value)
-            if 0 <= fraction <= LARGEST_FACTOR:
-                return int(_EXACT.scaleb(_EXACT.quantize(fraction, _MILLIONTH), 6))
-        except (Inexact, InvalidOperation):
-            pass
+    fraction = exact_number(value)
+    try:
+        if fraction is not None and 0 <= fraction <= LARGEST_FACTOR:
+            return int(_EXACT.scaleb(_EXACT.quantize(fraction, _MILLIONTH), 6))
+    except (Inexact, InvalidOperation):
+        pass
     expected = f"a number from 0 to {LARGEST_FACTOR} with at most 6 decimals"
     raise InvalidValueError(what, value, expected)
 
@@ -65,13 +64,12 @@ def to_score(value: object, what: str) -> Millionths:
     Raises:
         InvalidValueError: It is no number from 0 to 1.
     """
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        try:
-            number = Decimal(str(value) if isinstance(value, float) else value)
-            if 0 <= number <= 1:
-                return int(_ROUNDED.scaleb(_ROUNDED.quantize(number, _MILLIONTH), 6))
-        except InvalidOperation:
-            pass  # a NaN that signals
+    number = exact_number(value)
+    try:
+        if number is not None and 0 <= number <= 1:
+            return int(_ROUNDED.scaleb(_ROUNDED.quantize(number, _MILLIONTH), 6))
+    except InvalidOperation:
+        pass  # a NaN that signals
     raise InvalidValueError(what, value, "a number from 0 to 1")
 
 

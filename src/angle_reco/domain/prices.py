@@ -6,6 +6,7 @@ from functools import cached_property
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import exact_number, is_a
 
 UNKNOWN_PRICE = -1
 """Stands for a price nobody knows, among units."""
@@ -34,12 +35,13 @@ class PriceScale:
         Raises:
             InvalidValueError: It is negative, no number, or does not fit the scale.
         """
-        if isinstance(amount, bool) or not isinstance(amount, Decimal | int):
+        number = None if is_a(amount, float) else exact_number(amount)
+        if number is None:
             raise InvalidValueError(what, amount, self._expected)
         try:
             # The bounds come first: 1e999999 is never written out in digits.
-            if 0 <= amount <= LARGEST_PRICE // self.units:
-                exact = _EXACT.quantize(Decimal(amount), self._unit)
+            if 0 <= number <= LARGEST_PRICE // self.units:
+                exact = _EXACT.quantize(number, self._unit)
                 return int(_EXACT.scaleb(exact, self._places))
         except (Inexact, InvalidOperation):
             pass

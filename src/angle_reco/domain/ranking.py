@@ -11,11 +11,12 @@ from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.interest import Interests
+from angle_reco.domain.kinds import plain
 from angle_reco.domain.lists import Recipe
 from angle_reco.domain.market import OpenMarket
 from angle_reco.domain.millionths import ONE, Millionths, to_millionths
 from angle_reco.domain.suggestions import Reason
-from angle_reco.domain.validators import instance, whole
+from angle_reco.domain.validators import exactly, instance, whole
 
 
 class Component(StrEnum):
@@ -34,16 +35,20 @@ class Ranker:
     *per_category* of each while others remain; *kept* suggestions are stored.
     """
 
-    name: str
+    name: str = attrs.field(converter=plain)
     weights: tuple[tuple[Component, Millionths], ...]
     favourites: int = 5
     per_category: int = 3
     kept: int = 60
 
     def __attrs_post_init__(self) -> None:
-        if not instance(self.name, "name of a ranker", str).isidentifier():
-            raise InvalidValueError("name of a ranker", self.name, "letters, digits and _")
-        instance(self.weights, "weights of a ranker", tuple)
+        name = exactly(self.name, "name of a ranker", str)
+        if len(name) > _LONGEST_NAME or not name.isidentifier():
+            expected = f"at most {_LONGEST_NAME} letters, digits and _"
+            raise InvalidValueError("name of a ranker", name, expected)
+        pairs = exactly(self.weights, "weights of a ranker", tuple)
+        if any(type(pair) is not tuple or len(pair) != 2 for pair in pairs):
+            raise InvalidValueError("weights of a ranker", pairs, "pairs of Component and weight")
         components = [instance(one, "component", Component) for one, _ in self.weights]
         if not components or len(set(components)) < len(components):
             raise InvalidValueError("components of a ranker", components, "each at most once")
@@ -76,6 +81,8 @@ class Ranker:
         weights = tuple((component.value, weight) for component, weight in self.weights)
         return Recipe(name=self.name, weights=weights, kept=self.kept)
 
+
+_LONGEST_NAME = 100
 
 CLASSIC = Ranker.preset("classic", interest=0.6, popularity=0.2, recency=0.2)
 

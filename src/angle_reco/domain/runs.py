@@ -14,7 +14,7 @@ import attrs
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.moments import MICROSECOND
 from angle_reco.domain.schedules import JobRule, window_of
-from angle_reco.domain.validators import instance, whole
+from angle_reco.domain.validators import exactly, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -165,7 +165,7 @@ class RunRules:
 
     def __attrs_post_init__(self) -> None:
         for name in attrs.fields_dict(RunRules):
-            span = instance(getattr(self, name), f"{name} of runs", timedelta)
+            span = exactly(getattr(self, name), f"{name} of runs", timedelta)
             if not timedelta(milliseconds=10) <= span <= timedelta(days=3_660):
                 raise InvalidValueError(f"{name} of runs", span, "a span from 10 ms to ten years")
         if self.lease < 2 * self.beat:

@@ -6,7 +6,7 @@ from enum import StrEnum
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.validators import instance, whole
+from angle_reco.domain.validators import exactly, flag, instance, whole
 
 _ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)
 """A Monday at midnight: days, weeks and what divides them begin as calendars say."""
@@ -38,10 +38,10 @@ class Schedule:
     at: timedelta = timedelta(0)
 
     def __attrs_post_init__(self) -> None:
-        every = instance(self.every, "every of a schedule", timedelta)
+        every = exactly(self.every, "every of a schedule", timedelta)
         if not _A_SECOND <= every <= _A_YEAR:
             raise InvalidValueError("every of a schedule", every, "a span of 1 s to 366 days")
-        at = instance(self.at, "at of a schedule", timedelta)
+        at = exactly(self.at, "at of a schedule", timedelta)
         if not timedelta(0) <= at < every:
             expected = f"a span from 0 to less than {every}, or it would never be reached"
             raise InvalidValueError("at of a schedule", at, expected)
@@ -74,8 +74,9 @@ class JobRule:
         instance(self.queue, "queue of a job", Queue)
         instance(self.schedule, "schedule of a job", Schedule)
         whole(self.attempts, "attempts of a job", least=1, most=100)
+        flag(self.in_every_process, "in_every_process of a job")
         for name in ("window", "request_window"):
-            span = instance(getattr(self, name), f"{name} of a job", timedelta)
+            span = exactly(getattr(self, name), f"{name} of a job", timedelta)
             if not _A_SECOND <= span <= _A_YEAR:
                 raise InvalidValueError(f"{name} of a job", span, "a span of 1 s to 366 days")
         if self.schedule.every < self.window:

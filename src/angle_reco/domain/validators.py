@@ -1,11 +1,11 @@
 """Checks of single values that several values share."""
 
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import exact_number, is_a, plain
 from angle_reco.domain.moments import check_moment
 
 _Kind = TypeVar("_Kind")
@@ -18,16 +18,17 @@ def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> Non
 
 def is_money(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse what is no amount of money, as an attrs validator; its scale is checked later."""
-    if isinstance(value, bool) or not isinstance(value, Decimal | int):
+    amount = None if is_a(value, float) else exact_number(value)
+    if amount is None:
         raise InvalidValueError(attribute.name, value, "a Decimal")
-    if not Decimal(value).is_finite() or value < 0:
+    if not amount.is_finite() or amount < 0:
         raise InvalidValueError(attribute.name, value, "an amount of at least 0")
 
 
 def is_text(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse what no database stores as text, as an attrs validator."""
     try:
-        if isinstance(value, str) and "\x00" not in value and value.encode() is not None:
+        if is_a(value, str) and "\x00" not in plain(value) and plain(value).encode() is not None:
             return
     except UnicodeEncodeError:
         pass
@@ -36,8 +37,7 @@ def is_text(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None
 
 def is_bool(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse what is neither True nor False, as an attrs validator."""
-    if type(value) is not bool:
-        raise InvalidValueError(attribute.name, value, "True or False")
+    flag(value, attribute.name)
 
 
 def instance(value: object, what: str, *kinds: type[_Kind]) -> _Kind:
@@ -46,9 +46,42 @@ def instance(value: object, what: str, *kinds: type[_Kind]) -> _Kind:
     Raises:
         InvalidValueError: It is not.
     """
-    if isinstance(value, kinds):
+    if is_a(value, *kinds):
         return value
     raise InvalidValueError(what, value, " or ".join(kind.__name__ for kind in kinds))
+
+
+def exactly(value: object, what: str, kind: type[_Kind]) -> _Kind:
+    """Return *value* if it is of a class that nobody derived: it compares as that does.
+
+    Raises:
+        InvalidValueError: It is not.
+    """
+    if type(value) is kind:
+        return value
+    raise InvalidValueError(what, value, f"a {kind.__name__}")
+
+
+def flag(value: object, what: str) -> bool:
+    """Return *value* if it is True or False.
+
+    Raises:
+        InvalidValueError: It is neither.
+    """
+    if type(value) is bool:
+        return value
+    raise InvalidValueError(what, value, "True or False")
+
+
+def function(value: _Kind, what: str) -> _Kind:
+    """Return *value* if it can be called.
+
+    Raises:
+        InvalidValueError: It cannot.
+    """
+    if callable(value):
+        return value
+    raise InvalidValueError(what, value, "a function")
 
 
 def whole(value: object, what: str, *, least: int, most: int | None = None) -> int:

@@ -1,7 +1,7 @@
 """A marketplace in memory: what a host's own tables would hold."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import RLock
 from typing import Any, TypeVar
 
@@ -18,6 +18,10 @@ from angle_reco.domain import (
     UserId,
     UserRef,
     Watch,
+    check_moment,
+    instance,
+    is_a,
+    plain,
 )
 
 _Row = TypeVar("_Row", User, Item, Bid, Watch)
@@ -48,33 +52,34 @@ class MemoryMarketplace:
             InvalidValueError: An id is of another kind than *ids* says (text by default),
                 an amount does not fit, or a bid or watch is of an unknown user or item.
         """
-        self.ids = ids or IdKinds()
-        self.prices = prices or PriceScale()
+        self.ids = IdKinds() if ids is None else instance(ids, "ids", IdKinds)
+        self.prices = PriceScale() if prices is None else instance(prices, "prices", PriceScale)
         self.lock = RLock()
         self.users: dict[UserId, User] = {}
         self.items: dict[ItemId, Item] = {}
         self.bids: dict[ItemId, list[Bid]] = {}
         self.watches: dict[tuple[UserId, ItemId], Watch] = {}
         self.granted: set[tuple[UserId, str]] = set()
-        for user in users:
+        for user in _each(users, "users"):
             self.add_user(user)
-        for item in items:
+        for item in _each(items, "items"):
             self.add_item(item)
-        for bid in bids:
-            self._check(bid)
+        for bid in _each(bids, "bids"):
+            self._check(instance(bid, "bid", Bid))
             self.bids.setdefault(bid.item_id, []).append(in_utc(bid))
-        for watch in watches:
-            self._check(watch)
+        for watch in _each(watches, "watches"):
+            self._check(instance(watch, "watch", Watch))
             self.add_watch(watch)
 
     def add_user(self, user: User) -> None:
         """Add a user, or replace the one with their id."""
+        user_id = self.ids.user_id(instance(user, "user", User).user_id)
         with self.lock:
-            self.users[self.ids.user_id(user.user_id)] = in_utc(user)
+            self.users[user_id] = in_utc(user)
 
     def add_item(self, item: Item) -> None:
         """Add an item, or replace the one with its id."""
-        self.ids.item_id(item.item_id)
+        self.ids.item_id(instance(item, "item", Item).item_id)
         if item.category_id is not None:
             self.ids.category_id(item.category_id)
         if item.seller_id is not None:
@@ -87,7 +92,8 @@ class MemoryMarketplace:
 
     def add_watch(self, watch: Watch) -> bool:
         """Add a watch, unless there is an earlier one of its user and item."""
-        key = (watch.user_id, watch.item_id)
+        instance(watch, "watch", Watch)
+        key = (self.ids.user_id(watch.user_id), self.ids.item_id(watch.item_id))
         with self.lock:
             known = self.watches.get(key)
             if known is not None and known.watched_at <= watch.watched_at:
@@ -99,19 +105,19 @@ class MemoryMarketplace:
         """Let a user hold the permission *name*, from now on.
 
         Raises:
-            InvalidValueError: The id is of another kind.
+            InvalidValueError: The id is of another kind, or the name is no text.
         """
         with self.lock:
-            self.granted.add((self.ids.user_id(user_id), name))
+            self.granted.add((self.ids.user_id(user_id), _permission(name)))
 
     def revoke(self, user_id: UserRef, name: str) -> None:
         """Take a permission away; nothing happens where the user does not hold it.
 
         Raises:
-            InvalidValueError: The id is of another kind.
+            InvalidValueError: The id is of another kind, or the name is no text.
         """
         with self.lock:
-            self.granted.discard((self.ids.user_id(user_id), name))
+            self.granted.discard((self.ids.user_id(user_id), _permission(name)))
 
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
         """Return whether there are this user and this item."""
@@ -136,11 +142,24 @@ def in_utc(row: _Row) -> _Row:
     Those of one time zone compare as its clocks show them, which show an hour twice a year.
     """
     moments: dict[str, Any] = {  # fields of any type, to the type checker
-        name: value.astimezone(UTC)
+        name: check_moment(value, name)
         for name, value in attrs.asdict(row, recurse=False).items()
-        if isinstance(value, datetime)
+        if is_a(value, datetime)
     }
     return attrs.evolve(row, **moments)
+
+
+def _each(rows: Iterable[_Row], what: str) -> Iterable[_Row]:
+    if not issubclass(type(rows), Iterable):
+        raise InvalidValueError(what, rows, "an iterable of them")
+    return rows
+
+
+def _permission(name: object) -> str:
+    if not is_a(name, str):
+        raise InvalidValueError("name of a permission", name, "a text")
+    permission: str = plain(name)
+    return permission
 
 
 def exists_by(moment: datetime | None, until: datetime | None) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import SingletonThreadPool
 
 from angle_reco.adapters.sql.pool import FairPool
-from angle_reco.domain import InvalidValueError
+from angle_reco.domain import InvalidValueError, instance, is_a, plain
 from angle_reco.ports import time_left
 
 BUSY_SECONDS = 30
@@ -22,6 +22,7 @@ _TO_CONNECT = 5
 """How many times the deadline making a connection may take outside of calls."""
 
 _POOL_SIZE = 5
+_LONGEST_URL = 4_096
 _READ_ONLY = "25006"
 _SQLITE = ("sqlite", "sqlite+pysqlite")
 _POSTGRES = ("postgresql", "postgresql+psycopg")
@@ -40,8 +41,10 @@ def open_engine(url: str, deadline: timedelta = timedelta(seconds=2)) -> sa.Engi
     Raises:
         InvalidValueError: It is no URL of a database that is supported.
     """
+    if not is_a(url, str, sa.URL) or (is_a(url, str) and str.__len__(url) > _LONGEST_URL):
+        raise InvalidValueError("database", "no URL", _EXPECTED)
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(plain(url))
     except (ArgumentError, ValueError):  # the latter for ports that are no numbers
         # The text may hold a password, so the error does not repeat it.
         raise InvalidValueError("database", "no URL", _EXPECTED) from None
@@ -62,7 +65,7 @@ def check_engine(engine: sa.Engine) -> None:
         InvalidValueError: It is of another database or driver, gives each thread a
             database of its own, or translates schemas.
     """
-    dialect = engine.dialect
+    dialect = instance(engine, "engine", sa.Engine).dialect
     if (dialect.name, dialect.driver) not in {("sqlite", "pysqlite"), ("postgresql", "psycopg")}:
         expected = "one of PostgreSQL with psycopg, or of SQLite"
         raise InvalidValueError("engine", f"{dialect.name}+{dialect.driver}", expected)

@@ -278,7 +278,12 @@ def _refuse_strangers(connection: sa.Connection, tables: Tables, host: HostSchem
 def _is_there(engine: sa.Engine) -> bool:
     """Return whether there is a file to look into: connecting would make one."""
     name = engine.url.database
-    return not name or name == ":memory:" or name.startswith("file:") or file_of(engine).exists()
+    if not name or name == ":memory:" or name.startswith("file:"):
+        return True
+    try:
+        return file_of(engine).exists()
+    except OSError:  # no name that a file can have
+        return False
 
 
 def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> str | None:

@@ -21,20 +21,26 @@ DEFAULT_PREFIX = "angle_reco_"
 REFERENCE_SCHEMA = "reference schema"
 """Among the additions: we made users, items, bids and watches, and may drop them."""
 
+_LONGEST_SCHEMA = 63
+_SCHEMA = re.compile("[^\x00\ud800-\udfff]{1,63}")
 _PREFIX = re.compile("[a-z][a-z0-9_]{0,29}")
 
 
 def _prefix(value: object) -> str:
-    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+    if type(value) is not str or not _PREFIX.fullmatch(value):
         expected = "up to 30 lower-case letters, digits and underscores, a letter first"
         raise InvalidValueError("prefix of tables", value, expected)
     return value
 
 
 def _schema(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and 0 < len(value.encode()) <= 63):
+    if value is None or (type(value) is str and _is_name_of_schema(value)):
         return value
     raise InvalidValueError("schema of tables", value, "the name of a schema, or None")
+
+
+def _is_name_of_schema(value: str) -> bool:
+    return _SCHEMA.fullmatch(value) is not None and len(value.encode()) <= _LONGEST_SCHEMA
 
 
 @attrs.frozen(kw_only=True, eq=False)

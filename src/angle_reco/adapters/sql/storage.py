@@ -35,7 +35,7 @@ from angle_reco.adapters.sql.permissions import SqlPermissions
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
-from angle_reco.domain import IdKinds, InvalidValueError, PriceScale
+from angle_reco.domain import IdKinds, InvalidValueError, PriceScale, is_a
 from angle_reco.ports import deadline
 
 _CALLS_A_CHECK = 5
@@ -74,7 +74,7 @@ class Storage:
         check_engine(engine)
         if schema is not None and engine.dialect.name == "sqlite":
             raise InvalidValueError("schema of tables", schema, "None: SQLite has no schemas")
-        if host is not None and not isinstance(host, HostSchema):
+        if host is not None and not is_a(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
         mine, statements = Statements.of(engine)
         return cls(

@@ -1,0 +1,282 @@
+"""Work that nobody waits for: by few threads, which come and go, and hold up no exit."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from typing import NoReturn
+
+import pytest
+
+from angle_reco.application import Behind, behind
+
+_SECONDS = 20.0
+"""So long a shared machine may take for what is done at once."""
+
+_names = map("test-{}".format, count())
+
+
+class Busy:
+    """Work that goes on until it is let go, and how much of it went on at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.let_go = threading.Event()
+        self.running = self.most = self.done = 0
+        self.by = set[int]()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.by.add(threading.get_ident())
+        self.let_go.wait(_SECONDS)
+        with self._lock:
+            self.running -= 1
+            self.done += 1
+
+
+@pytest.fixture
+def busy() -> Iterator[Busy]:
+    """Return work that ends with the test at the latest."""
+    busy = Busy()
+    yield busy
+    busy.let_go.set()
+
+
+@pytest.fixture
+def idles_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads end at once when there is nothing to do."""
+    monkeypatch.setattr(behind, "_SECONDS_IDLE", 0.01)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, and fail when that takes too long."""
+    ends_at = time.monotonic() + _SECONDS
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.001)
+
+
+def threads_of(name: str) -> list[threading.Thread]:
+    """Return the threads of one that has such a name."""
+    return [one for one in threading.enumerate() if one.name == f"angle-reco-{name}"]
+
+
+class TestThreads:
+    def test_there_are_none_before_there_is_work(self) -> None:
+        name = next(_names)
+
+        Behind(name, 4)
+
+        assert threads_of(name) == []
+
+    @pytest.mark.parametrize("most", [1, 2, 5])
+    def test_there_are_never_more_than_that_and_all_is_done(self, busy: Busy, most: int) -> None:
+        one = Behind(name := next(_names), most)
+
+        for _ in range(20):
+            one.submit(busy)
+        wait_until(lambda: busy.running == most)
+        alive = len(threads_of(name))
+        busy.let_go.set()
+        wait_until(lambda: busy.done == 20)
+
+        assert (alive, busy.most, len(busy.by)) == (most, most, most)
+
+    def test_there_are_as_many_as_there_is_work(self, busy: Busy) -> None:
+        one = Behind(name := next(_names), 5)
+
+        for wanted in (1, 2, 3):
+            one.submit(busy)
+            wait_until(lambda wanted=wanted: busy.running == wanted)  # type: ignore[misc]  # a default binds it
+
+        assert len(threads_of(name)) == 3
+
+    def test_one_that_is_idle_does_the_next_at_once(
+        self, busy: Busy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(behind, "_SECONDS_IDLE", 10 * _SECONDS)
+        one = Behind(next(_names), 5)
+        busy.let_go.set()
+
+        for wanted in (1, 2, 3):
+            one.submit(busy)
+            wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
+            # It is done a moment before the thread is idle.
+            wait_until(lambda: one._idle == 1)
+
+        assert len(busy.by) == 1
+
+    def test_an_idle_one_is_not_counted_on_twice(self, busy: Busy) -> None:
+        one, quick = Behind(next(_names), 5), threading.Event()
+        one.submit(quick.set)
+        assert quick.wait(_SECONDS)
+        wait_until(lambda: one._idle == 1)
+
+        one.submit(busy)
+        one.submit(busy)
+
+        wait_until(lambda: busy.running == 2)
+
+    def test_a_single_one_works_in_order(self) -> None:
+        one, done = Behind(next(_names), 1), list[int]()
+
+        for number in range(50):
+            one.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # a default binds it
+        wait_until(lambda: len(done) == 50)
+
+        assert done == list(range(50))
+
+    @pytest.mark.usefixtures("idles_briefly")
+    def test_they_end_when_there_is_nothing_to_do_and_begin_again(self, busy: Busy) -> None:
+        one = Behind(name := next(_names), 3)
+        busy.let_go.set()
+
+        for wanted in (3, 6):
+            for _ in range(3):
+                one.submit(busy)
+            wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
+            wait_until(lambda: threads_of(name) == [])
+
+        assert one._threads == one._idle == 0
+
+    def test_nothing_is_lost_where_threads_end_all_the_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(behind, "_SECONDS_IDLE", 0.0)
+        one, done = Behind(next(_names), 3), list[int]()
+
+        def hand_over(first: int) -> None:
+            for number in range(first, first + 200):
+                one.submit(partial(done.append, number))
+                if number % 7 == 0:
+                    time.sleep(0.0005)
+
+        hands = [threading.Thread(target=hand_over, args=(1_000 * each,)) for each in range(4)]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            hand.join(_SECONDS)
+        wait_until(lambda: len(done) == 800)
+
+        assert len(set(done)) == 800
+        assert one._threads <= 3
+
+    def test_they_are_daemons(self, busy: Busy) -> None:
+        Behind(name := next(_names), 1).submit(busy)
+
+        assert [one.daemon for one in threads_of(name)] == [True]
+
+
+class TestErrors:
+    @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+    def test_what_fails_is_logged_without_what_it_says_and_the_thread_goes_on(
+        self, error: type[BaseException], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one, by = Behind("memory", 1), list[int]()
+
+        def fail() -> NoReturn:
+            by.append(threading.get_ident())
+            raise error("of zz-user-4711")
+
+        with caplog.at_level(logging.DEBUG, "angle_reco"):
+            for _ in range(3):
+                one.submit(fail)
+            one.submit(lambda: by.append(threading.get_ident()))
+            wait_until(lambda: len(by) == 4)
+
+        assert len(set(by)) == 1
+        assert caplog.messages == [f"work failed: thread=memory error={error.__name__}"] * 3
+
+    def test_without_any_thread_it_is_the_caller_s_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, done = Behind(next(_names), 1), list[str]()
+        with monkeypatch.context() as patch:
+            patch.setattr(behind, "Thread", _Unable)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                one.submit(lambda: done.append("never"))
+
+        one.submit(lambda: done.append("later"))
+        wait_until(lambda: one._idle == 1)
+
+        assert done == ["later"]
+
+    def test_where_there_can_be_no_further_one_those_there_are_do_it(
+        self, busy: Busy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = Behind(name := next(_names), 2)
+        one.submit(busy)
+        wait_until(lambda: busy.running == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(behind, "Thread", _Unable)
+            one.submit(busy)
+        alive = len(threads_of(name))
+
+        busy.let_go.set()
+
+        wait_until(lambda: busy.done == 2)
+        assert (alive, len(busy.by)) == (1, 1)
+
+
+class _Unable(threading.Thread):
+    def start(self) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, which must not take long to exit."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+
+
+class TestProcesses:
+    def test_work_that_hangs_does_not_hold_up_the_exit(self) -> None:
+        said = run(
+            "import threading\n"
+            "from angle_reco.application import Behind\n"
+            "begun = threading.Event()\n"
+            "def hang(): begun.set(); threading.Event().wait()\n"
+            "one = Behind('memory', 1)\n"
+            "one.submit(hang); one.submit(hang)\n"
+            "begun.wait(); print('bye')\n"
+        )
+
+        assert (said.stdout, said.stderr, said.returncode) == ("bye\n", "", 0)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no forks")
+    def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
+        said = run(
+            "import os, sys, threading\n"
+            "from angle_reco.application import Behind\n"
+            "begun, go = threading.Event(), threading.Event()\n"
+            "def hang(): begun.set(); go.wait()\n"
+            "def say(what): os.write(1, what.encode())\n"
+            "one = Behind('memory', 1)\n"
+            "one.submit(hang); one.submit(lambda: say('parent\\n'))\n"
+            "begun.wait()\n"
+            # As if another thread held it at that moment.
+            "one._changed.acquire()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    done = threading.Event()\n"
+            "    one.submit(lambda: (say('child\\n'), done.set()))\n"
+            "    os._exit(0 if done.wait(10) else 1)\n"
+            "one._changed.release()\n"
+            "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+            "done = threading.Event()\n"
+            "go.set(); one.submit(done.set); done.wait(10)\n"
+            "sys.exit(status)\n"
+        )
+
+        assert (said.stdout, said.returncode) == ("child\nparent\n", 0), said.stderr

@@ -1,0 +1,167 @@
+"""A database that does not answer is asked once a second, until it does."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from angle_reco.application import Outage
+from angle_reco.domain import ItemId, ItemNotFoundError, StorageUnavailableError
+from angle_reco.testing import ManualClock
+
+SECOND = timedelta(seconds=1)
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return a clock that is moved by hand."""
+    return ManualClock()
+
+
+@pytest.fixture
+def outage(clock: ManualClock) -> Outage:
+    """Return what a new process knows."""
+    return Outage(clock=clock)
+
+
+def ask(outage: Outage, error: Exception | None = None) -> str:
+    """Ask the database something, and return what becomes of it."""
+    asked = list[Exception | None]()
+    with suppress(StorageUnavailableError, ItemNotFoundError, ValueError), outage.watched():
+        asked.append(error)
+        if error is not None:
+            raise error
+        return "answered"
+    return "failed" if asked else "not asked"
+
+
+def fail(outage: Outage) -> str:
+    """Ask a database that does not answer."""
+    return ask(outage, StorageUnavailableError("no answer"))
+
+
+def test_three_failures_in_a_row_make_it_known(outage: Outage) -> None:
+    known = []
+    for _ in range(4):
+        known.append(outage.is_known)
+        fail(outage)
+
+    assert known == [False, False, False, True]
+
+
+def test_any_answer_in_between_begins_the_count_again(outage: Outage) -> None:
+    for _ in range(5):
+        told = [fail(outage), fail(outage), ask(outage)]
+
+        assert told == ["failed", "failed", "answered"]
+    assert not outage.is_known
+
+
+def known(outage: Outage, clock: ManualClock) -> Outage:
+    """Return an outage that is known, of which one has just tried."""
+    clock.advance(timedelta(days=3))
+    for _ in range(4):
+        assert fail(outage) == "failed"
+    return outage
+
+
+def test_then_it_is_asked_once_a_second(outage: Outage, clock: ManualClock) -> None:
+    known(outage, clock)
+
+    told = []
+    for passed in (0 * SECOND, SECOND - TICK, TICK, 0 * SECOND, SECOND / 2, SECOND / 2, TICK):
+        clock.advance(passed)
+        told.append(fail(outage))
+
+    assert told == [
+        "not asked",
+        "not asked",
+        "failed",
+        "not asked",
+        "not asked",
+        "failed",
+        "not asked",
+    ]
+
+
+def test_a_try_that_is_under_way_is_the_one_of_its_second(
+    outage: Outage, clock: ManualClock
+) -> None:
+    known(outage, clock)
+    clock.advance(SECOND)
+
+    with outage.watched():
+        # Somebody else's, in threads of their own.
+        told = [in_thread(lambda: ask(outage))]
+        clock.advance(SECOND)
+        told.append(in_thread(lambda: fail(outage)))
+
+    assert told == ["not asked", "failed"]
+
+
+def test_the_first_answer_ends_it(outage: Outage, clock: ManualClock) -> None:
+    known(outage, clock)
+    clock.advance(SECOND)
+
+    told = [ask(outage), ask(outage), fail(outage), ask(outage)]
+
+    assert told == ["answered", "answered", "failed", "answered"]
+    assert not outage.is_known
+
+
+def test_after_it_has_ended_it_takes_three_failures_again(
+    outage: Outage, clock: ManualClock
+) -> None:
+    known(outage, clock)
+    clock.advance(SECOND)
+    ask(outage)
+
+    told = [(fail(outage), outage.is_known) for _ in range(3)]
+
+    assert told == [("failed", False), ("failed", False), ("failed", True)]
+
+
+def test_a_clock_that_is_set_back_changes_nothing(outage: Outage, clock: ManualClock) -> None:
+    known(outage, clock)
+    clock.set(clock.now() - timedelta(days=9))
+
+    assert fail(outage) == "not asked"
+    clock.advance(SECOND)
+    assert ask(outage) == "answered"
+
+
+@pytest.mark.parametrize("error", [ItemNotFoundError(ItemId("vase")), ValueError("a defect")])
+def test_other_errors_are_no_outage(outage: Outage, error: Exception) -> None:
+    for _ in range(9):
+        assert ask(outage, error) == "failed"
+
+    assert not outage.is_known
+
+
+def test_what_is_asked_within_a_try_belongs_to_it(outage: Outage, clock: ManualClock) -> None:
+    known(outage, clock)
+    clock.advance(SECOND)
+
+    with outage.watched():
+        assert [ask(outage), ask(outage)] == ["answered", "answered"]
+        # One of several answered: the try is not over.
+        assert outage.is_known
+
+    assert not outage.is_known
+
+
+def test_a_failure_within_a_try_is_one(outage: Outage) -> None:
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError), outage.watched(), outage.watched():
+            raise StorageUnavailableError("no answer")
+
+    assert not outage.is_known
+
+
+def in_thread(work: Callable[[], str]) -> str:
+    """Return what comes of work in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()

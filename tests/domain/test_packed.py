@@ -1,0 +1,268 @@
+import gc
+import sys
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angle_reco.domain import (
+    BY_HAND,
+    ItemCard,
+    ItemId,
+    PackedList,
+    Reason,
+    Recipe,
+    Source,
+    StoredLine,
+    StoredList,
+    Suggestion,
+    UserId,
+    may_be_shown,
+)
+from angle_reco.testing.contracts.markets import NOW, lot
+
+COMPONENTS = ("interest", "popularity", "recency")
+MOST = 2**31 - 1
+
+ids = st.one_of(
+    st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, max_size=12),
+    st.lists(st.text(min_size=1, max_size=9), unique=True, max_size=12),
+    st.lists(st.uuids(), unique=True, max_size=12),
+)
+numbers = st.integers(0, 1_000_000) | st.sampled_from([0, -1, MOST, -MOST - 1])
+
+
+@st.composite
+def stored_lists(draw: st.DrawFn) -> StoredList:
+    """Return lists of any recipe, some lines of which a person wrote."""
+    names = COMPONENTS[: draw(st.integers(0, 3))]
+    lines = [
+        StoredLine(
+            item_id=ItemId(one),
+            score=draw(numbers),
+            parts=() if by_hand else tuple(draw(numbers) for _ in names),
+            reason=draw(st.sampled_from(Reason)),
+            source=draw(st.sampled_from(Source)),
+            by_hand=by_hand,
+        )
+        for one in draw(ids)
+        for by_hand in [draw(st.booleans())]
+    ]
+    return StoredList(
+        lines=tuple(lines),
+        recipe=Recipe(
+            name="ours",
+            weights=tuple((name, 1) for name in names),
+            kept=draw(st.integers(0, 15)),
+        ),
+        computed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        edited=draw(st.booleans()),
+    )
+
+
+def cards_of(stored: StoredList) -> dict[ItemId, ItemCard]:
+    """Return a card for each item of a list."""
+    return {line.item_id: attrs.evolve(A_CARD, item_id=line.item_id) for line in stored.lines}
+
+
+A_CARD = lot("a")
+
+
+@given(stored=stored_lists(), data=st.data())
+def test_lines_come_back_as_they_were_stored(stored: StoredList, data: st.DataObject) -> None:
+    packed = PackedList.of(stored)
+    places = data.draw(some_places(stored))
+
+    assert tuple(packed.lines(range(len(packed)))) == stored.lines
+    assert packed.lines(places) == [stored.lines[one] for one in places]
+    assert packed.ids == tuple(line.item_id for line in stored.lines)
+
+
+@given(stored=stored_lists(), data=st.data(), first_rank=st.integers(1, 9))
+def test_suggestions_say_what_was_stored(
+    stored: StoredList, data: st.DataObject, first_rank: int
+) -> None:
+    cards, places = cards_of(stored), data.draw(some_places(stored))
+
+    made = PackedList.of(stored).suggestions(places, cards, first_rank=first_rank)
+
+    names = stored.recipe.components
+    assert made == [
+        Suggestion(
+            rank=rank,
+            item_id=line.item_id,
+            card=cards[line.item_id],
+            score=line.score,
+            reason=line.reason,
+            source=line.source,
+            components=(BY_HAND,) if line.by_hand else names,
+            parts=(line.score,) if line.by_hand else line.parts,
+        )
+        for rank, line in enumerate((stored.lines[one] for one in places), start=first_rank)
+    ]
+    for one, place in zip(made, places, strict=True):
+        assert one.contributions == stored.lines[place].contributions(names)
+        assert type(one) is Suggestion
+        assert one.card is cards[one.item_id]
+        assert all(type(number) is int for number in (one.score, *one.parts))
+
+
+@given(stored=stored_lists())
+def test_it_knows_the_rest_of_a_list(stored: StoredList) -> None:
+    packed = PackedList.of(stored)
+
+    assert len(packed) == len(stored.lines)
+    assert (packed.recipe, packed.edited) == (stored.recipe, stored.edited)
+    assert packed.is_complete is stored.is_complete
+
+
+@given(stored=stored_lists(), first=st.integers(0, 14), last=st.integers(0, 14))
+def test_a_list_between_two_places_is_the_list_of_those_lines(
+    stored: StoredList, first: int, last: int
+) -> None:
+    some = attrs.evolve(stored, lines=stored.lines[first:last])
+
+    assert PackedList.of(stored).between(first, last) == PackedList.of(some)
+
+
+@given(
+    stored=stored_lists(),
+    data=st.data(),
+    viewer=st.sampled_from([None, UserId("ann"), UserId("bob")]),
+    engaged_too=st.booleans(),
+    limit=st.integers(1, 14),
+)
+def test_places_shown_are_those_of_the_plain_loop(
+    stored: StoredList,
+    data: st.DataObject,
+    viewer: UserId | None,
+    engaged_too: bool,
+    limit: int,
+) -> None:
+    packed = PackedList.of(stored)
+    looks = st.builds(
+        lambda seller, left, is_published, engaged: attrs.evolve(
+            A_CARD,
+            seller_id=seller,
+            ends_at=None if left is None else NOW + timedelta(microseconds=left),
+            is_published=is_published,
+            engaged=engaged,
+        ),
+        st.sampled_from([None, UserId("ann")]),
+        st.sampled_from([None, -1, 0, 1]),
+        st.sampled_from([True, True, False]),
+        st.sampled_from([False, False, True]),
+    )
+    cards = {
+        one: attrs.evolve(card, item_id=one)
+        for one in packed.ids
+        if (card := data.draw(st.none() | looks)) is not None
+    }
+    without = data.draw(st.frozensets(st.sampled_from(packed.ids))) if packed.ids else frozenset()
+
+    places = packed.places_shown(
+        cards, viewer=viewer, now=NOW, engaged_too=engaged_too, limit=limit, without=without
+    )
+
+    plainly = list[int]()
+    for place, line in enumerate(stored.lines):
+        if line.item_id in without or line.item_id not in cards or len(plainly) == limit:
+            continue
+        card = cards[line.item_id]
+        if may_be_shown(card, viewer=viewer, now=NOW, engaged_too=engaged_too):
+            plainly.append(place)
+    assert places == plainly
+
+
+def test_equal_text_ids_are_in_memory_once() -> None:
+    first, second = (PackedList.of(a_list(3, by_hand=0)) for _ in range(2))
+
+    assert all(one is other for one, other in zip(first.ids, second.ids, strict=True))
+
+
+@pytest.mark.parametrize("length", [1, 8, 40, 200])
+@pytest.mark.parametrize("by_hand", [0, 1, 30])
+def test_what_it_takes_of_memory_is_known_to_a_quarter(length: int, by_hand: int) -> None:
+    stored = a_list(length, by_hand=by_hand)
+
+    assert PackedList.of(stored).footprint == pytest.approx(measured(stored), rel=0.25)
+
+
+def test_one_of_nothing_takes_no_more_than_is_known() -> None:
+    stored = a_list(0, by_hand=0)
+
+    assert measured(stored) <= PackedList.of(stored).footprint < 500
+
+
+def measured(stored: StoredList) -> float:
+    """Return how many bytes a packed list takes, beside its ids."""
+    many = 500
+    # Its ids are there already, as they are where open items are in memory.
+    warm = PackedList.of(stored)
+    kept: list[PackedList | None] = [None] * many
+    tracemalloc.start()
+    try:
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for place in range(many):
+            kept[place] = PackedList.of(stored)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert len(warm) == len(stored.lines)
+    return taken / many
+
+
+def test_it_takes_a_quarter_of_what_a_stored_list_does() -> None:
+    stored = attrs.evolve(a_list(40, by_hand=0))
+    packed = PackedList.of(stored)
+    lines = sum(
+        sys.getsizeof(line) + sys.getsizeof(line.parts) + sys.getsizeof(line.score) * 4
+        for line in stored.lines
+    )
+
+    assert packed.footprint < (lines + sys.getsizeof(stored.lines)) / 4
+
+
+@pytest.mark.parametrize("one", ["lot", 5, UUID(int=5)])
+def test_ids_are_of_the_kind_they_were(one: object) -> None:
+    stored = a_list(1, by_hand=0)
+    line = attrs.evolve(stored.lines[0], item_id=ItemId(one))
+
+    packed = PackedList.of(attrs.evolve(stored, lines=(line,)))
+
+    assert [type(got) for got in packed.ids] == [type(one)]
+
+
+def some_places(stored: StoredList) -> st.SearchStrategy[list[int]]:
+    """Return places of a list, ascending."""
+    if not stored.lines:
+        return st.just([])
+    return st.sets(st.integers(0, len(stored.lines) - 1)).map(sorted)
+
+
+def a_list(length: int, *, by_hand: int) -> StoredList:
+    """Return a list as jobs store them, of which the first lines were written by hand."""
+    lines = [
+        StoredLine(
+            item_id=ItemId(f"item-{place:06}"),
+            score=700_000 + place,
+            parts=() if place < by_hand else (500_000, 200_000, place),
+            reason=Reason.FOR_YOU,
+            source=Source.PERSONAL,
+            by_hand=place < by_hand,
+        )
+        for place in range(length)
+    ]
+    return StoredList(
+        lines=tuple(lines),
+        recipe=Recipe(name="ours", weights=tuple((name, 1) for name in COMPONENTS), kept=200),
+        computed_at=NOW,
+        edited=by_hand > 0,
+    )
