@@ -146,6 +146,7 @@ class TestInTheLoopsThread:
 
         async def ask() -> int:
             await AIO[surface](one.reco)
+            await one.reco.aio.as_user("ann").interests()
             one.passes(31 * HOUR)
             await AIO[surface](one.reco)
             return get_ident()

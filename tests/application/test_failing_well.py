@@ -14,6 +14,7 @@ from angle_reco import (
     Freshness,
     InvalidValueError,
     ItemNotFoundError,
+    Ranker,
     Settings,
     Shelf,
     StorageUnavailableError,
@@ -371,3 +372,24 @@ def test_an_event_that_cannot_be_stored_forgets_nothing() -> None:
 
     assert ASK["homepage"](one.reco).freshness is FRESH
     assert one.calls()["lists.read"] == 0
+
+
+def test_a_page_that_became_short_is_shown_while_it_cannot_be_made_anew() -> None:
+    short = attrs.evolve(Ranker.preset("short", interest=1.0), kept=10)
+    one = shop(Settings(ranker="short", presets=(short,)))
+    warm(one)
+    before = ids_of(one.reco.as_user("ann").homepage(10))
+    for item_id in before[:4]:
+        one.change(str(item_id), is_published=False)
+    one.passes(MINUTE + TICK)
+    warm(one, "popular_items")
+    one.fails(DOWN())
+
+    page = one.reco.as_user("ann").homepage(8)
+
+    assert ids_of(page) == before[4:]
+    assert page.degraded_by == ("list",)
+    assert len(one.events) == 1
+    one.fails(None)
+    one.passes(SECOND + TICK)
+    assert len(one.reco.as_user("ann").homepage(8)) == 8

@@ -180,9 +180,11 @@ def test_nothing_expires_at_once_when_the_time_of_day_jumps(
 
 
 @pytest.mark.parametrize("jump", JUMPS)
+@pytest.mark.parametrize("age", [timedelta(0), 20 * HOUR])
 def test_nothing_is_fresh_for_longer_when_the_time_of_day_jumps(
-    one: Remembering, jump: timedelta
+    one: Remembering, jump: timedelta, age: timedelta
 ) -> None:
+    one.passes(age)
     machine = Machine.of(one)
     for key in ASKED:
         machine.ask(key)
@@ -231,8 +233,15 @@ def test_of_two_machines_whose_clocks_differ_each_shows_what_the_other_has_made(
             run_jobs(chance.choice(machines).reco)
             one.passes(2 * one.settings.live_for + SECOND)
             for machine in machines:
+                made = stored(one)
                 # It sees that there is something newer, reads it, and shows it.
                 for _ in range(2):
                     for key in ASKED:
                         machine.ask(key)
                 assert {machine.ask(key).freshness for key in ASKED} == {Freshness.FRESH}
+                assert stored(one) == made
+
+
+def stored(one: Remembering) -> list[object]:
+    """Return what is stored of all that is asked for."""
+    return [one.ports.lists.read(ListKind(kind), [owner]) for kind, owner in ASKED]

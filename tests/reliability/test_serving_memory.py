@@ -208,15 +208,18 @@ def test_what_many_miss_and_cannot_be_read_all_do_without_and_the_next_tries_aga
 
 
 def test_lists_that_are_made_anew_leave_a_thread_to_the_open_items_they_wait_for() -> None:
-    trial = Trial.of(shop(Settings(deadline=A_WHILE)))
+    trial = Trial.of(shop(attrs.evolve(STALE_SETTINGS, deadline=A_WHILE)))
     users = [f"visitor-{number}" for number in range(20)]
     for user in users:
         trial.reco.as_user(user).homepage()
     settle(trial.reco)
-    trial.one.passes(timedelta(hours=25))
+    trial.one.passes(FRESH_FOR + A_MOMENT)
     trial.lists.held = {user: Held() for user in users}
     for user in users:
         assert trial.reco.as_user(user).homepage().freshness is Freshness.STALE
+    # Now they need the open items, which are too old, when they have read what is stored.
+    trial.one.passes(3 * STALE_SETTINGS.live_for)
+    assert trial.reco.as_user(users[0]).homepage().freshness is Freshness.STALE
     for held in trial.lists.held.values():
         held.may_go.set()
 

@@ -4,11 +4,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -39,7 +41,7 @@ class ApsScheduler:
     ) -> None:
         self._executors = {name.value: WorkerThreads(most) for name, most in workers.items()}
         self._executors[_WAKING] = WorkerThreads(1)
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _Scheduler(
             timezone=UTC,
             executors=dict(self._executors),
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -69,6 +71,16 @@ class ApsScheduler:
         scheduler.shutdown(wait=False)
         ended = [one.join(until) for one in self._executors.values()]
         return all(ended)
+
+
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is not typed
+    """A scheduler that may be stopped at any moment."""
+
+    def _main_loop(self) -> None:
+        # When it is stopped amid its work, it no longer finds what it has just handed over.
+        while self.running:
+            with suppress(JobLookupError):
+                super()._main_loop()
 
 
 class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not typed

@@ -1,11 +1,13 @@
 """Work that nobody waits for, or that waits in place of an event loop: in threads of our own."""
 
+import atexit
 import logging
 import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Condition, Thread
+from time import monotonic
 from weakref import WeakSet
 
 _log = logging.getLogger(__name__)
@@ -13,13 +15,17 @@ _log = logging.getLogger(__name__)
 _SECONDS_IDLE = 10.0
 """After so long without work a thread ends."""
 
+_SECONDS_AT_EXIT = 0.5
+"""For so long does the interpreter wait, when it exits, for what is being done."""
+
 
 class Behind:
     """At most so many threads, begun as they are needed and gone when they are not.
 
     They are daemons: those of `concurrent.futures` are waited for when the interpreter
-    exits, also where a database does not answer. In a process that forks off there is no
-    thread, and nothing waits, until it hands work over itself.
+    exits, also where a database does not answer. These are given a moment: a thread that
+    is ended amid C++ code, as NumPy has it, takes the process with it. In a process that
+    forks off there is no thread, and nothing waits, until it hands work over itself.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -67,6 +73,13 @@ class Behind:
             finally:
                 self._idle -= 1
 
+    def _settle(self, until: float) -> None:
+        """Drop what waits, and wait for what is being done."""
+        with self._changed:
+            self._waiting.clear()
+            while self._idle < self._threads and (left := until - monotonic()) > 0:
+                self._changed.wait(min(left, 0.01))
+
     def _forget(self) -> None:
         self._changed = Condition()
         self._waiting = deque[Callable[[], object]]()
@@ -81,5 +94,12 @@ def _forget_threads() -> None:
         one._forget()
 
 
+def _settle_at_exit() -> None:
+    until = monotonic() + _SECONDS_AT_EXIT
+    for one in list(_all):
+        one._settle(until)
+
+
+atexit.register(_settle_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from threading import Lock
 
 import attrs
 
@@ -33,7 +32,6 @@ class Newer:
     cache: Cache
     ids: IdKinds
     _seen: dict[str, tuple[datetime, int] | None] | None = attrs.field(default=None, init=False)
-    _looking: Lock = attrs.field(factory=Lock, init=False)
 
     def look(self) -> None:
         """Ask the ledger which runs have ended since; one statement."""
@@ -43,8 +41,8 @@ class Newer:
             for job, run in last.items()
             if run.state is RunState.SUCCEEDED
         }
-        with self._looking:
-            before, self._seen = self._seen, {**(self._seen or {}), **ended}
+        # Without a lock, which a fork could leave locked: that two look at once does no harm.
+        before, self._seen = self._seen, {**(self._seen or {}), **ended}
         if before is None:
             # What is in memory was read only just now.
             return

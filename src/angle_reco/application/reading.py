@@ -5,6 +5,7 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.answering import (
     INTERESTS,
+    LIST,
     Answer,
     Answering,
     CardLoader,
@@ -76,9 +77,15 @@ class Homepage:
             return answer
         # Too much of it has ended since.
         longest = packed.recipe.kept
-        return self._shown(
-            self.answering.kept.computed_anew(user_id, keep=max(limit, longest)), viewing, limit
-        )
+        try:
+            anew = self.answering.kept.computed_anew(user_id, keep=max(limit, longest))
+        except StorageUnavailableError as error:
+            if is_empty or self.answering.keeping is None:
+                raise
+            # Fewer of their own are better than as many of everybody's.
+            self.answering.tell_degraded("homepage", error)
+            return answer._replace(degraded_by=(LIST, *answer.degraded_by))
+        return self._shown(anew, viewing, limit)
 
     def _shown(self, kept: Current[KeptList], viewing: Viewing, limit: int) -> Answer:
         return answer_of(

@@ -1,12 +1,14 @@
 """Units of work on a database: in time, all or nothing, with errors of our own."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import attrs
 import sqlalchemy as sa
@@ -20,12 +22,15 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Statements:
     """How many statements were sent, bulk copies of PostgreSQL not among them."""
 
     count: int = 0
     _lock: Lock = attrs.field(factory=Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        _counts.add(self)
 
     @classmethod
     def of(cls, engine: sa.Engine) -> "tuple[sa.Engine, Statements]":
@@ -37,6 +42,19 @@ class Statements:
     def _note(self, *_: object) -> None:
         with self._lock:
             self.count += 1
+
+
+_counts = WeakSet[Statements]()
+
+
+def _renew_locks() -> None:
+    """Make new locks in a process that forked off: nobody in it would release the old ones."""
+    for one in list(_counts):
+        one._lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @attrs.frozen
