@@ -312,5 +312,5 @@ def test_settings_and_engines_do_not_show_their_secrets() -> None:
     assert PASSWORD not in shown
     for bad in ("", PASSWORD.encode(), [PASSWORD]):
         with pytest.raises(AngleRecoError) as caught:
-            Settings(log_key=bad)  # type: ignore[arg-type]  # that is what is wrong with it
+            Settings(log_key=bad)
         assert PASSWORD not in str(caught.value)

@@ -659,8 +659,8 @@ class TestBadValues:
                     (timedelta(0), "a span from 10 ms to ten years"),
                     (-SECOND, "a span from 10 ms to ten years"),
                     (4_000 * DAY, "a span from 10 ms to ten years"),
-                    (30, "timedelta"),
-                    (None, "timedelta"),
+                    (30, "a timedelta"),
+                    (None, "a timedelta"),
                 ]
             ),
         ],

@@ -208,7 +208,8 @@ def test_what_many_miss_and_cannot_be_read_all_do_without_and_the_next_tries_aga
 
 
 def test_lists_that_are_made_anew_leave_a_thread_to_the_open_items_they_wait_for() -> None:
-    trial = Trial.of(shop(attrs.evolve(STALE_SETTINGS, deadline=A_WHILE)))
+    live_for = timedelta(minutes=1)
+    trial = Trial.of(shop(attrs.evolve(STALE_SETTINGS, deadline=A_WHILE, live_for=live_for)))
     users = [f"visitor-{number}" for number in range(20)]
     for user in users:
         trial.reco.as_user(user).homepage()
@@ -218,7 +219,7 @@ def test_lists_that_are_made_anew_leave_a_thread_to_the_open_items_they_wait_for
     for user in users:
         assert trial.reco.as_user(user).homepage().freshness is Freshness.STALE
     # Now they need the open items, which are too old, when they have read what is stored.
-    trial.one.passes(3 * STALE_SETTINGS.live_for)
+    trial.one.passes(3 * live_for)
     assert trial.reco.as_user(users[0]).homepage().freshness is Freshness.STALE
     for held in trial.lists.held.values():
         held.may_go.set()

@@ -116,8 +116,9 @@ class ItemCard:
     """What an answer needs to know of an item: to show it, and whether it may be shown.
 
     *price* is the current one; *engaged* says whether the viewer for whom the card was
-    read has bid on the item or watches it; a card from memory was read for nobody. *is_listed* follows from the rest: published,
-    in a status that is open, whatever the time.
+    read has bid on the item or watches it; a card from memory was read for nobody.
+    *is_listed* follows from the rest: published, in a status that is open, whatever the
+    time.
     """
 
     item_id: ItemId
