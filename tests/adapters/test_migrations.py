@@ -418,13 +418,14 @@ class MigrationPromises:
         assert rows_of(engine, joined) == [(1, "")]
         assert len(rows_of(engine, f"SELECT * FROM {popular}")) == 2  # noqa: S608 — a name of ours
 
-    def test_two_processes_at_once_both_succeed_and_one_of_them_does_it(
+    def test_processes_at_once_all_succeed_and_none_does_what_another_did(
         self, url: str, engine: sa.Engine
     ) -> None:
         HOSTED.create_host(engine)
         before = schema_of(engine)
 
-        assert at_once(url, HOSTED, "up") == [False, False, True]
+        # One may create our tables and another add to the host's.
+        assert at_once(url, HOSTED, "up") in ([False, False, True], [False, True, True])
 
         after = schema_of(engine)
         HOSTED.storage(engine).check()

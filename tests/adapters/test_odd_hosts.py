@@ -976,7 +976,7 @@ def test_evolved_ports_know_their_storage(engine: sa.Engine) -> None:
 
     reco = Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), PATIENT)
 
-    assert storage_of(reco).database.engine is engine
+    assert storage_of(reco).database.engine.pool is engine.pool
     assert [str(one) for one in reco.check()] == [
         "bids.user_id: null, which leaves the row out in 1 rows"
     ]
@@ -991,7 +991,7 @@ def test_ports_of_a_database_know_their_storage_at_another_moment(engine: sa.Eng
 
     reco = Recommender(ports, PATIENT).as_of_moment(NOW)
 
-    assert storage_of(reco).database.engine is engine
+    assert storage_of(reco).database.engine.pool is engine.pool
     assert reco.check() == ()
 
 

@@ -204,9 +204,15 @@ def test_a_title_more_than_there_are_items_is_refused() -> None:
         attrs.evolve(listed, titles=texts(["a"] * 4))
 
 
-@every_kind
-@pytest.mark.parametrize("size", [3_000, 25_000])
-@pytest.mark.parametrize("title", ["lamp", "Stehlampe, vintage, 60 cm", "ランプ " * 9, "é" * 300])
+@pytest.mark.parametrize(
+    ("kind", "size", "title"),
+    [
+        (IdKind.INT, 3_000, "lamp"),
+        (IdKind.UUID, 3_000, "Stehlampe, vintage, 60 cm"),
+        (IdKind.TEXT, 3_000, "ランプ " * 9),
+        (IdKind.TEXT, 20_000, "é" * 300),
+    ],
+)
 def test_what_open_items_take_of_memory_is_known_to_a_fifth(
     kind: IdKind, size: int, title: str
 ) -> None:
@@ -221,6 +227,8 @@ def test_what_open_items_take_of_memory_is_known_to_a_fifth(
 
 def measured(kind: IdKind, size: int, title: str) -> tuple[int, int]:
     """Return how many bytes open items take as columns, and how many their cards."""
+    # What other tests left is not looked through again and again.
+    gc.freeze()
     tracemalloc.start()
     try:
         listed = made_up(kind, size, title=title)
@@ -232,6 +240,7 @@ def measured(kind: IdKind, size: int, title: str) -> tuple[int, int]:
         both = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
     assert len(cards) == size
     return columns, both - columns
 

@@ -215,7 +215,7 @@ match how:
     case "computing":
         one.stores["catalog"].port = Computing(one.stores["catalog"].port)
         one.stores["lists"].port = lists
-        one.reco.anonymous.popular_items()
+        assert one.reco.as_user("ann").homepage().freshness is Freshness.STALE
         assert has_begun.wait(10)
     case "thread":
         assert one.reco.as_user("ann").homepage().freshness is Freshness.STALE
@@ -252,11 +252,13 @@ print(datetime.now().timestamp(), flush=True)
     ],
 )
 def test_an_interpreter_ends_at_once_while_something_is_made_anew(how: str, seconds: float) -> None:
-    said = run(_ENDING, how, seconds)
-    after = datetime.now().timestamp() - float(said.stdout)  # noqa: DTZ005 — a difference
+    # Where it computes it is luck whether it ends amid C++ code, which would end it at once.
+    for _ in range(4 if how == "computing" else 1):
+        said = run(_ENDING, how, seconds)
+        after = datetime.now().timestamp() - float(said.stdout)  # noqa: DTZ005 — a difference
 
-    print(f"{how}: ended after {after:.2f} s")
-    assert after < 1
+        print(f"{how}: ended after {after:.2f} s")
+        assert after < 1
 
 
 # Doing nothing.

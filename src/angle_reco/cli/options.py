@@ -94,7 +94,9 @@ class Target:
                 yield application.as_of_moment(self.as_of or application.as_of, ranker=self.ranker)
             return
         # A process that answers once keeps nothing.
-        settings = Settings(cache_enabled=False, ranker=self.ranker or CLASSIC.name)
+        settings = Settings(
+            cache_enabled=False, ranker=CLASSIC.name if self.ranker is None else self.ranker
+        )
         with Recommender.connect(self.database, settings=settings, as_of=self.as_of) as recommender:
             yield recommender
 

