@@ -281,3 +281,16 @@ class TestAPoolThatIsEmpty:
             giving_back.start()
             pool.connect().close()
             giving_back.join()
+
+
+def test_a_connection_that_comes_back_to_a_pool_that_is_over_is_closed() -> None:
+    raw: Any = sqlite3.connect(":memory:", check_same_thread=False)
+    pool = FairPool(lambda: raw, pool_size=1, max_overflow=0)
+    taken = pool.connect()
+    pool.dispose()
+    taken.cursor().execute("SELECT 1")
+
+    taken.close()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        raw.execute("SELECT 1")

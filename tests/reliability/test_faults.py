@@ -50,7 +50,8 @@ MOST = {Effect.RESET: (4, 200), Effect.SILENCE: (1, 20)}
 """How often each call is cut off how: silence lasts as long as the deadline."""
 
 ENOUGH = 5.0
-SETTINGS = Settings(deadline=timedelta(seconds=DEADLINE))
+# What is answered from memory needs no network.
+SETTINGS = Settings(deadline=timedelta(seconds=DEADLINE), cache_enabled=False)
 
 USER, ITEM = UserId("user-07"), ItemId("art-07")
 
@@ -94,7 +95,7 @@ def reco(proxy: Proxy, opened: Recommender) -> Iterator[Recommender]:
 @pytest.fixture
 def patient(reco: Recommender) -> Recommender:
     """Return a recommender on the same connections that has more time."""
-    return Recommender(reco.ports, Settings(deadline=timedelta(seconds=ENOUGH)))
+    return Recommender(reco.ports, attrs.evolve(reco.settings, deadline=timedelta(seconds=ENOUGH)))
 
 
 def at_noon(reco: Recommender) -> Recommender:
@@ -495,7 +496,11 @@ def server() -> Iterator[Server]:
 
 
 def test_connections_that_a_restart_broke_heal_by_themselves(server: Server) -> None:
-    with new_database(server.url()) as url, Recommender.connect(url, migrate=True) as made:
+    settings = Settings(cache_enabled=False)
+    with (
+        new_database(server.url()) as url,
+        Recommender.connect(url, settings=settings, migrate=True) as made,
+    ):
         assert made.storage is not None
         fill_market(made.storage)
         reco = at_noon(made)

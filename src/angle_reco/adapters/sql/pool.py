@@ -73,9 +73,25 @@ class _Queue(Queue[ConnectionPoolEntry]):
 
 
 class FairPool(QueuePool):
-    """A pool in which a call waits no longer than it has time."""
+    """A pool in which a call waits no longer than it has time.
+
+    Once it is disposed of, a connection that somebody still has is closed when it comes
+    back: nobody would ever take it again.
+    """
+
+    _is_over = False
 
     _queue_class = _Queue
 
     # What SQLAlchemy says of it is not ours to say: its lines are as of its own pools.
     _sqla_logger_namespace = "sqlalchemy.pool.FairPool"
+
+    def dispose(self) -> None:
+        """Close all connections, those that somebody has when they come back."""
+        self._is_over = True
+        super().dispose()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        if self._is_over:
+            super().dispose()
