@@ -265,8 +265,12 @@ class Recommender:
         return self._use_cases.background.stop(exactly(grace, "grace", timedelta))
 
     def close(self) -> None:
-        """Stop the jobs, and let go of the connections that `connect` opened."""
+        """Stop the jobs, and let go of the connections that `connect` opened.
+
+        What is being read behind answers is waited for, as long as a call may take.
+        """
         self.stop()
+        self._use_cases.settle()
         if self._engine is not None:
             self._engine.dispose()
 

@@ -230,6 +230,13 @@ class UseCases:
             deadline=settings.deadline,
         )
 
+    def settle(self) -> None:
+        """Wait for what is made behind answers, which needs connections, as long as for a call."""
+        lists, live = self.answering.keeping, self.answering.live
+        for keeping in (lists, None if live is None else live.keeping):
+            if keeping is not None:
+                keeping.behind.settle(self.deadline.total_seconds())
+
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; nobody waits for it."""
         answering = self.answering

@@ -224,6 +224,32 @@ class TestErrors:
         assert (alive, len(busy.by)) == (1, 1)
 
 
+class TestSettling:
+    def test_it_waits_until_everything_is_done(self) -> None:
+        one, done = Behind(next(_names), 1), list[int]()
+
+        def work(number: int) -> None:
+            time.sleep(0.02)
+            done.append(number)
+
+        for number in range(3):
+            one.submit(partial(work, number))
+
+        assert one.settle(_SECONDS)
+        assert done == [0, 1, 2]
+
+    def test_it_waits_no_longer_than_it_may(self) -> None:
+        one, go = Behind(next(_names), 1), threading.Event()
+        one.submit(go.wait)
+
+        assert not one.settle(0.05)
+        go.set()
+        assert one.settle(_SECONDS)
+
+    def test_where_nothing_was_done_there_is_nothing_to_wait_for(self) -> None:
+        assert Behind(next(_names), 1).settle(0)
+
+
 class _Unable(threading.Thread):
     def start(self) -> NoReturn:
         raise RuntimeError("can't start new thread")

@@ -123,11 +123,10 @@ def test_a_unit_whose_connection_is_lost_in_time_is_run_again(url: str) -> None:
 
 def test_a_job_waits_for_a_connection_as_long_as_jobs_may(url: str) -> None:
     settings = Settings(deadline=timedelta(seconds=0.5))
-    with Recommender.connect(url, settings=settings) as reco:
-        with ExitStack() as taken:
-            for _ in range(POOL):
-                taken.enter_context(storage_of(reco).database.engine.connect())
-            letting_go = threading.Timer(1, taken.pop_all().close)
+    with Recommender.connect(url, settings=settings) as reco, ExitStack() as taken:
+        for _ in range(POOL):
+            taken.enter_context(storage_of(reco).database.engine.connect())
+        letting_go = threading.Timer(1, taken.pop_all().close)
         letting_go.start()
         try:
             got = ended(lambda: reco.system.run_job("refresh_user_interests"))

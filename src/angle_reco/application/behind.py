@@ -73,12 +73,17 @@ class Behind:
             finally:
                 self._idle -= 1
 
-    def _settle(self, until: float) -> None:
-        """Drop what waits, and wait for what is being done."""
+    def settle(self, seconds: float) -> bool:
+        """Wait until everything is done, so long at most; False if it is not."""
+        until = monotonic() + seconds
+        with self._changed:
+            while (self._waiting or self._idle < self._threads) and monotonic() < until:
+                self._changed.wait(0.01)
+            return not self._waiting and self._idle == self._threads
+
+    def _give_up(self) -> None:
         with self._changed:
             self._waiting.clear()
-            while self._idle < self._threads and (left := until - monotonic()) > 0:
-                self._changed.wait(min(left, 0.01))
 
     def _forget(self) -> None:
         self._changed = Condition()
@@ -97,7 +102,9 @@ def _forget_threads() -> None:
 def _settle_at_exit() -> None:
     until = monotonic() + _SECONDS_AT_EXIT
     for one in list(_all):
-        one._settle(until)
+        one._give_up()
+    for one in list(_all):
+        one.settle(until - monotonic())
 
 
 atexit.register(_settle_at_exit)
