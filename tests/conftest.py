@@ -77,10 +77,20 @@ def every_log_line() -> Iterator[None]:
     assert _broken_rules == []
 
 
+def _settle() -> None:
+    """Wait for what is made behind answers, before a fixture takes away what that needs."""
+    from angle_reco.application import behind
+
+    for one in list(behind._all):
+        if not one._name.startswith("test"):
+            one.settle(2)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test while which something was logged that must not be."""
     result = yield
+    _settle()
     broken = sorted(set(_broken_rules))
     _broken_rules.clear()
     if broken:

@@ -63,7 +63,8 @@ def connected(url: str) -> Iterator[Recommender]:
     engine = open_engine(url, PATIENT.deadline)
     try:
         host = mirrored(storage_on(engine))
-        yield Recommender.from_engine(engine, settings=PATIENT, host=host, check=False)
+        with Recommender.from_engine(engine, settings=PATIENT, host=host, check=False) as reco:
+            yield reco
     finally:
         engine.dispose()
 

@@ -1,6 +1,7 @@
 """The tables: the library's own, and the reference schema of a marketplace."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -45,7 +46,7 @@ def _is_name_of_schema(value: str) -> bool:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Tables:
-    """The tables for one choice of id kinds, names and place; each such value has its own.
+    """The tables for one choice of id kinds, names and place.
 
     *own* holds the library's tables, *reference* those that stand for a host's. *version*
     and *additions* belong to the migrations: where the schema is, and what they put into
@@ -83,7 +84,12 @@ class Tables:
         Raises:
             InvalidValueError: The schema or the prefix makes no names.
         """
-        schema, prefix = _schema(schema), _prefix(prefix)
+        return cls._of(ids, _schema(schema), _prefix(prefix))
+
+    @classmethod
+    @lru_cache(maxsize=8)
+    def _of(cls, ids: IdKinds, schema: str | None, prefix: str) -> "Tables":
+        """Return the tables of a choice, the same ones every time: making them takes a while."""
         own, reference = sa.MetaData(schema=schema), sa.MetaData(schema=schema)
         user_id, item_id, category_id = (
             TYPES_OF_IDS[kind] for kind in (ids.user, ids.item, ids.category)
