@@ -14,7 +14,7 @@ uv := $(shell command -v uv 2>/dev/null)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(installed) ## Show recommendations for a small auction site
@@ -32,7 +32,7 @@ test-reliability: $(installed) ## Run what takes luck to fail, each a few times
 .PHONY: test-postgres
 test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version that the system has
 	@ANGLE_RECO_TEST_DATABASE_URL= ANGLE_RECO_TEST_POSTGRES=system \
-	    $(bin)/pytest --numprocesses auto --maxprocesses 8 -m postgres
+	    $(bin)/pytest --numprocesses auto --maxprocesses 8 -m postgres --ignore=tests/reliability
 
 .PHONY: reliability
 reliability: $(installed) ## Run what takes luck to fail at full size (long)
@@ -62,6 +62,10 @@ check: lint format-check types test test-reliability demo ## Run everything that
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
+
+.PHONY: benchmark-serving
+benchmark-serving: $(installed) ## Measure answers from memory, each beside a bare dict
+	@$(bin)/python benchmarks/serving.py
 
 .PHONY: benchmark-postgres
 benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure beside a bare COPY

@@ -44,7 +44,7 @@ def main() -> None:
     """Measure, and print a table or JSON."""
     asked = argparse.ArgumentParser(description="Measure answers from memory.")
     asked.add_argument("--users", type=int, default=100_000)
-    asked.add_argument("--items", type=int, default=35_000)
+    asked.add_argument("--items", type=int, default=64_000)
     asked.add_argument("--bids", type=int, default=500_000)
     asked.add_argument("--sqlite", action="store_true", help="instead of PostgreSQL")
     asked.add_argument("--json", action="store_true")
