@@ -90,7 +90,7 @@ class Outages:
         self.healed_after.append(max((one.began for one in late), default=back_at) - back_at)
         self.visitors.strangers = False
 
-    def assert_fine(self, url: str) -> None:
+    def assert_fine(self, url: str, *, p99: float = 0.02) -> None:
         got, away = self.visitors.got, self.away
         new = [one for one in away if one.is_new]
         known = [one for one in away if one.surface == "similar_items"]
@@ -106,7 +106,7 @@ class Outages:
 
         assert Counter(type(one.error).__name__ for one in got) == {"NoneType": len(got)}
         assert max(one.seconds for one in got) <= DEADLINE + TOLERANCE
-        assert percentile(slow, 0.99) < (0.02 if sized(0, 1) else 0.25)
+        assert percentile(slow, 0.99) < (p99 if sized(0, 1) else 0.25)
         assert len(new) >= 10
         for one in new:
             assert one.shelf
@@ -170,4 +170,5 @@ def test_a_network_that_is_silent_holds_up_nobody_for_longer_than_the_deadline(
             until = monotonic()
             proxy.recover()
             outages.end(since + known_after, until)
-        outages.assert_fine(url)
+        # Silence is noticed by waiting: once a second somebody does, and holds up others.
+        outages.assert_fine(url, p99=0.25)
