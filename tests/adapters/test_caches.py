@@ -4,7 +4,6 @@ At full size, with ANGLE_RECO_TEST_SIZE=full, a mistake is looked for much longe
 """
 
 import gc
-import os
 import random
 import subprocess
 import sys
@@ -481,7 +480,6 @@ os._exit(status and 1)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 @pytest.mark.parametrize("when", ["held", "free"])
 def test_a_process_that_forked_off_goes_on(when: str) -> None:
     said = subprocess.run(

@@ -398,7 +398,6 @@ sys.exit(0 if does_as_asked() and reco.stop() else 4)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("is_started_before", [False, True])
 def test_a_process_that_forked_off_runs_jobs_when_it_starts_them(is_started_before: bool) -> None:
     script = FORKING.replace("IS_STARTED", str(is_started_before))

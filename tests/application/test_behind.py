@@ -280,7 +280,6 @@ class TestProcesses:
 
         assert (said.stdout, said.stderr, said.returncode) == ("bye\n", "", 0)
 
-    @pytest.mark.skipif(sys.platform == "win32", reason="there are no forks")
     def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
         said = run(
             "import os, sys, threading\n"

@@ -310,7 +310,6 @@ close()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it is read from there")
 def test_a_process_that_nobody_asks_anything_costs_next_to_nothing(
     url: str, tmp_path: Path
 ) -> None:
