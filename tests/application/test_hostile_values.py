@@ -42,9 +42,8 @@ from tests.application.hostile import (
     what_is_wrong,
 )
 from tests.application.shop import NOW, opened
-from tests.reliability.trials import sized
+from tests.reliability.trials import IS_FULL
 
-IS_FULL = sized(0, 1) == 1
 MB = 1_000_000
 
 WIRING = {

@@ -19,11 +19,11 @@ from tests.reliability.traffic import (
     fill_todays_market,
     percentile,
 )
-from tests.reliability.trials import GRACE, looking_into, sized
+from tests.reliability.trials import GRACE, IS_FULL, looking_into, sized
 
 POOL = 5
 DEADLINE = 2.0
-TOLERANCE = 0.25 if sized(0, 1) else GRACE
+TOLERANCE = 0.25 if IS_FULL else GRACE
 SOON = 5.0
 """After so many seconds of a database that answers everything is as it was."""
 
@@ -106,7 +106,7 @@ class Outages:
 
         assert Counter(type(one.error).__name__ for one in got) == {"NoneType": len(got)}
         assert max(one.seconds for one in got) <= DEADLINE + TOLERANCE
-        assert percentile(slow, 0.99) < (p99 if sized(0, 1) else 0.25)
+        assert percentile(slow, 0.99) < (p99 if IS_FULL else DEADLINE / 2)
         assert len(new) >= 10
         for one in new:
             assert one.shelf
@@ -152,7 +152,7 @@ def test_a_server_that_is_killed_is_not_noticed_by_who_reads_what_is_in_memory(
 
 @pytest.mark.parametrize(
     ("live_for", "known_after"),
-    [(Settings().live_for, 0.0), (QUICKLY_TOO_OLD, DEADLINE + TOLERANCE)],
+    [(Settings().live_for, 0.0), (QUICKLY_TOO_OLD, DEADLINE + 1)],
     ids=["busy", "after a quiet time"],
 )
 def test_a_network_that_is_silent_holds_up_nobody_for_longer_than_the_deadline(
@@ -166,7 +166,7 @@ def test_a_network_that_is_silent_holds_up_nobody_for_longer_than_the_deadline(
             proxy.is_silent = True
             proxy.silence_all()
             since = outages.begin()
-            sleep(sized(4, 10))
+            sleep(sized(5, 10))
             until = monotonic()
             proxy.recover()
             outages.end(since + known_after, until)

@@ -23,7 +23,7 @@ from angle_reco.bootstrap import JOB_NAMES, import_marketplace
 from angle_reco.domain import Queue, RunState
 from angle_reco.simulation import MarketplaceShape, simulate
 from tests.postgres import comes_true, new_database
-from tests.reliability.trials import looking_into, seeded, sized
+from tests.reliability.trials import IS_FULL, looking_into, seeded, sized
 from tests.reliability.workers import (
     ON_REQUEST,
     SHORT_RULES,
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 GRACE = 10.0
 """How many seconds a process that is told to stop may take."""
 
-ON_TIME = 0.5
+ON_TIME = 0.5 if IS_FULL else 2.5
 """How many seconds later than it could something may happen on a machine that is busy."""
 
 RUNS = TABLES.runs.c
@@ -238,7 +238,7 @@ def test_a_queue_that_is_full_does_not_hold_up_the_others() -> None:
         is_over.set()
 
     print(f"begun after {max(waited):.3f} s at most")
-    assert max(waited) <= 1
+    assert max(waited) <= 0.5 + ON_TIME
 
 
 # Processes that fork.
@@ -441,7 +441,7 @@ def test_a_job_that_does_not_stop_keeps_a_process_for_its_grace_and_no_longer(
             process.send_signal(signal.SIGTERM)
             said = process.communicate(timeout=2 * GRACE)[1]
 
-        assert 1 <= monotonic() - began < 1 + 4 * ON_TIME
+        assert 1 <= monotonic() - began < 3 + ON_TIME
         assert process.returncode == 0
         assert "Traceback" not in said
         assert said.endswith("a job was left, which another process takes over\n")
@@ -482,7 +482,7 @@ def test_a_process_without_anything_to_do_costs_next_to_nothing(url: str) -> Non
 
     print(f"{used / seconds:.2%} of a processor, {statements / seconds:.2f} statements a second")
     assert statements / seconds <= 0.2
-    if sized(0, 1):
+    if IS_FULL:
         assert used / seconds < 0.01
 
 
