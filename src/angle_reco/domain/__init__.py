@@ -33,6 +33,7 @@ from angle_reco.domain.by_hand import (
     with_line,
     without_line,
 )
+from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
 from angle_reco.domain.columns import (
     NONE,
     IdColumn,
@@ -291,6 +292,7 @@ __all__ = [
     "LONGEST_TITLE",
     "MANAGE_RECOMMENDATIONS",
     "MICROSECOND",
+    "MOST_ITEMS",
     "NEVER",
     "NONE",
     "ONE",
@@ -327,6 +329,8 @@ __all__ = [
     "Catalogue",
     "CategoryId",
     "CategoryRef",
+    "Change",
+    "ChangeKind",
     "Claim",
     "Component",
     "Decay",

@@ -3,6 +3,7 @@
 from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
 from angle_reco.ports.cache import Cache, Cached, CacheKey, CacheStats, Evicted, Flight
 from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.changes import Changes, Cursor, Feed
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.erasure import Erasure
@@ -28,9 +29,12 @@ __all__ = [
     "CacheStats",
     "Cached",
     "CatalogQueries",
+    "Changes",
     "Clock",
+    "Cursor",
     "Erasure",
     "Evicted",
+    "Feed",
     "Flight",
     "InterestStore",
     "JobScheduler",

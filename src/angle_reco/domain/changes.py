@@ -1,0 +1,46 @@
+"""What one process tells the others: that something they may have in memory is different now."""
+
+from enum import StrEnum
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.validators import instance
+
+MOST_ITEMS = 10_000
+"""Of one change; more are told as several."""
+
+
+class ChangeKind(StrEnum):
+    """What is different now."""
+
+    ITEMS = "items"  # published, withdrawn, edited, sold
+    ENGAGED = "engaged"  # a user bid on items, or watches them, or does so no longer
+    ERASED = "erased"  # a user is forgotten
+    RUN = "run"  # a complete run of a job has ended
+    FORGET = "forget"  # everything in memory is to be dropped
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """One change: of items, of what a user engages with, of a user, or of the lists of a job."""
+
+    kind: ChangeKind
+    item_ids: tuple[ItemId, ...] = ()
+    user_id: UserId | None = None
+    job: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        instance(self.kind, "kind of a change", ChangeKind)
+        has_items = self.kind in (ChangeKind.ITEMS, ChangeKind.ENGAGED)
+        has_user = self.kind in (ChangeKind.ENGAGED, ChangeKind.ERASED)
+        if has_items != bool(self.item_ids) or len(self.item_ids) > MOST_ITEMS:
+            expected = f"1 to {MOST_ITEMS:,} ids" if has_items else "none"
+            raise InvalidValueError("items of a change", len(self.item_ids), expected)
+        if has_user is (self.user_id is None):
+            # Not the id: errors tell nothing personal.
+            given = "no user" if self.user_id is None else "a user"
+            raise InvalidValueError("user of a change", given, "a user" if has_user else "no user")
+        if (self.kind is ChangeKind.RUN) is not bool(self.job):
+            raise InvalidValueError("job of a change", self.job, "its name, of a run alone")
