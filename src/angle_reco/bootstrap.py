@@ -17,6 +17,7 @@ from angle_reco.ports import (
     ActivityRecorder,
     Cache,
     CatalogQueries,
+    Changes,
     Clock,
     Erasure,
     InterestStore,
@@ -76,6 +77,7 @@ class Ports:
     lists: ListStore
     erasure: Erasure
     ledger: RunLedger
+    changes: Changes
     kernels: Kernels
     permissions: Permissions
     clock: Clock
@@ -157,6 +159,7 @@ def memory_ports(
     from angle_reco.adapters.memory import (
         MemoryActivity,
         MemoryCatalog,
+        MemoryChanges,
         MemoryErasure,
         MemoryErasures,
         MemoryFences,
@@ -173,6 +176,7 @@ def memory_ports(
     )
     activity, fences, erasures = MemoryActivity(market), MemoryFences(), MemoryErasures()
     interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
+    changes = MemoryChanges(SystemClock())
     return Ports(
         users=MemoryUsers(market, erasures),
         activity=activity,
@@ -180,8 +184,9 @@ def memory_ports(
         catalog=MemoryCatalog(market),
         interests=interests,
         lists=lists,
-        erasure=MemoryErasure(erasures, interests, lists),
+        erasure=MemoryErasure(erasures, interests, lists, changes),
         ledger=MemoryRunLedger(SystemClock(), fences),
+        changes=changes,
         **_common(permissions, MemoryPermissions(market)),
     )
 

@@ -2,23 +2,33 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import attrs
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy import orm
 
-from angle_reco.adapters.sql import HostSchema, Storage, open_engine
+from angle_reco.adapters.sql import DEFAULT_PREFIX, HostSchema, Storage, open_engine
+from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
-from angle_reco.testing.contracts import ErasableStores, RecordedActivity, TimedLedger
+from angle_reco.ports import Changes
+from angle_reco.testing.contracts import (
+    ErasableStores,
+    RecordedActivity,
+    TimedChanges,
+    TimedLedger,
+)
 from angle_reco.testing.contracts.samples import NOW
 
 TEXTS = IdKinds()
@@ -32,10 +42,19 @@ def storage_on(
     prices: PriceScale = PRICES,
     host: HostSchema | None = None,
     schema: str | None = None,
+    prefix: str = DEFAULT_PREFIX,
 ) -> Storage:
     """Return the storage on an engine, with the reference schema unless there is a *host*."""
     deadline = timedelta(seconds=20)
-    return Storage.of(engine, ids=ids, prices=prices, deadline=deadline, host=host, schema=schema)
+    return Storage.of(
+        engine,
+        ids=ids,
+        prices=prices,
+        deadline=deadline,
+        host=host,
+        schema=schema,
+        prefix=prefix,
+    )
 
 
 def ports_on(storage: Storage) -> Ports:
@@ -51,8 +70,10 @@ def recorded_on(storage: Storage) -> RecordedActivity:
 
 
 @contextmanager
-def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
-    """Open the ledger of a storage, by a clock that is the row of a table, moved by hand."""
+def clock_by_hand(
+    storage: Storage,
+) -> Iterator[tuple[sa.ColumnElement[datetime], Callable[[timedelta], None]]]:
+    """Give a clock that is the row of a table, and what moves it."""
     now, engine = [NOW], storage.database.engine
     metadata = sa.MetaData(schema=storage.tables.schema)
     table = sa.Table("clock_by_hand", metadata, sa.Column("moment", Moment, nullable=False))
@@ -65,13 +86,80 @@ def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
         with engine.begin() as connection:
             connection.execute(sa.update(table).values(moment=now[0]))
 
-    clock = sa.select(table.c.moment).scalar_subquery()
-    yield TimedLedger(
-        ledger=SqlRunLedger(storage.database, storage.tables, clock=clock),
-        advance=advance,
-        store=ports_on(storage).interests,
-    )
+    yield sa.select(table.c.moment).scalar_subquery(), advance
     metadata.drop_all(engine)
+
+
+@contextmanager
+def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
+    """Open the ledger of a storage, by a clock that is moved by hand."""
+    with clock_by_hand(storage) as (clock, advance):
+        yield TimedLedger(
+            ledger=SqlRunLedger(storage.database, storage.tables, clock=clock),
+            advance=advance,
+            store=ports_on(storage).interests,
+        )
+
+
+@contextmanager
+def timed_changes_on(storage: Storage) -> Iterator[TimedChanges]:
+    """Open the feed of a storage, by a clock that is moved by hand."""
+    with clock_by_hand(storage) as (clock, advance):
+        changes, beside = (
+            SqlChanges(storage.database, storage.tables, clock=clock) for _ in range(2)
+        )
+        yield TimedChanges(
+            changes=changes,
+            beside=beside,
+            advance=advance,
+            erasure=ports_on(storage).erasure,
+        )
+        for one in (changes, beside):
+            let_go(one)
+
+
+def let_go(changes: Changes) -> None:
+    """Close what waiting has opened."""
+    stopped = Event()
+    stopped.set()
+    changes.wait(0.0, stop=stopped)
+
+
+def driver_connection(url: sa.URL, **options: Any) -> Any:
+    """Return a connection of the driver, without SQLAlchemy."""
+    if url.get_backend_name() == "sqlite":
+        return sqlite3.connect(url.database or "", timeout=30, **options)
+    text = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(text, **options)
+
+
+WAYS = ("connection", "session", "scoped session", "driver")
+
+
+@contextmanager
+def connection_to(engine: sa.Engine, way: str) -> Iterator[Any]:
+    """Open a connection as a host has it, one of the *WAYS*: committed, unless something fails."""
+    if way == "connection":
+        with engine.begin() as connection:
+            yield connection
+        return
+    if way == "driver":
+        opened = driver_connection(engine.url)
+        close = opened.close
+    elif way == "session":
+        opened = orm.Session(engine)
+        close = opened.close
+    else:
+        opened = orm.scoped_session(orm.sessionmaker(engine))
+        close = opened.remove
+    try:
+        yield opened
+        opened.commit()
+    except BaseException:
+        opened.rollback()
+        raise
+    finally:
+        close()
 
 
 def erasable_on(storage: Storage) -> ErasableStores:

@@ -8,6 +8,9 @@ import pytest
 from angle_reco.adapters.memory import (
     MemoryActivity,
     MemoryCatalog,
+    MemoryChanges,
+    MemoryErasure,
+    MemoryErasures,
     MemoryFences,
     MemoryInterestStore,
     MemoryListStore,
@@ -19,6 +22,8 @@ from angle_reco.bootstrap import memory_ports
 from angle_reco.domain import (
     Bid,
     CategoryId,
+    Change,
+    ChangeKind,
     Fence,
     FencedOffError,
     IdColumn,
@@ -39,6 +44,8 @@ from angle_reco.testing.contracts import (
     ActivityQueriesContract,
     ActivityRecorderContract,
     CatalogQueriesContract,
+    ChangesAtOnceContract,
+    ChangesContract,
     ErasableStores,
     ErasureContract,
     InterestStoreContract,
@@ -47,6 +54,7 @@ from angle_reco.testing.contracts import (
     RecordedActivity,
     RunLedgerContract,
     Sample,
+    TimedChanges,
     TimedLedger,
     UserQueriesContract,
 )
@@ -102,6 +110,45 @@ class TestMemoryRunLedger(RunLedgerContract):
             advance=clock.advance,
             store=MemoryInterestStore(fences),
         )
+
+
+class TestMemoryChanges(ChangesContract):
+    @pytest.fixture
+    def timed(self, sample: Sample) -> TimedChanges:
+        return timed_changes()
+
+
+class TestMemoryChangesAtOnce(ChangesAtOnceContract):
+    @pytest.fixture
+    def timed(self, sample: Sample) -> TimedChanges:
+        return timed_changes()
+
+
+def timed_changes() -> TimedChanges:
+    clock, erasures = ManualClock(NOW), MemoryErasures()
+    changes = MemoryChanges(clock)
+    return TimedChanges(
+        changes=changes,
+        beside=changes,
+        advance=clock.advance,
+        erasure=MemoryErasure(erasures, MemoryInterestStore(), MemoryListStore(), changes),
+    )
+
+
+class TestAFeedThatIsFull:
+    def test_the_oldest_are_forgotten_which_is_a_gap(self) -> None:
+        changes = MemoryChanges(ManualClock(NOW), most=10)
+        cursors = [changes.now()]
+        for _ in range(8):
+            changes.publish([Change(kind=ChangeKind.FORGET)])
+            cursors.append(changes.now())
+        three = Change(kind=ChangeKind.ITEMS, item_ids=(ItemId("a"), ItemId("b"), ItemId("c")))
+
+        changes.publish([three])
+
+        feeds = [changes.since(one) for one in cursors]
+        assert [feed.has_gap for feed in feeds] == [True] + 8 * [False]
+        assert [len(feed.changes) for feed in feeds] == [0, 8, 7, 6, 5, 4, 3, 2, 1]
 
 
 class TestMemoryErasure(ErasureContract):

@@ -209,7 +209,7 @@ class TestOnItsData:
 
     def test_its_tables_are_migrated(self, app: App) -> None:
         assert app.json("migrate", "up")["schema"] == "brought up to date"
-        assert app.json("migrate", "status") == {"schema": "up to date", "revision": "0003"}
+        assert app.json("migrate", "status") == {"schema": "up to date", "revision": "0004"}
         assert app.json("migrate", "down", "--yes") == {"schema": "dropped", "revision": None}
         assert app.json("migrate", "up")["schema"] == "brought up to date"
         assert app.json("stats")["users"] == 0
@@ -225,9 +225,9 @@ class TestOnAHostsTables:
                 "host.db has no table angle_reco_version: create our tables with `angle-reco"
                 " migrate up` (in Python: connect with migrate=True)"
             )
-        assert angle("migrate", "up", *app).out == "schema: brought up to date (revision 0003)\n"
+        assert angle("migrate", "up", *app).out == "schema: brought up to date (revision 0004)\n"
 
-        assert angle("migrate", "status", *app).out == "schema: up to date (revision 0003)\n"
+        assert angle("migrate", "status", *app).out == "schema: up to date (revision 0004)\n"
         shelf = json.loads(angle("homepage", "1", *app, "--as-of", NOW, "--json").out)
         assert {one["item_id"] for one in shelf["suggestions"]} == {12, 13}
         assert json.loads(angle("stats", *app, "--json").out)["users"] == 2

@@ -24,9 +24,9 @@ def test_up_status_and_down(angle: Angle) -> None:
 
     assert [(one.status, one.err) for one in said] == [(0, "")] * 5
     assert [one.out for one in said] == [
-        "schema: brought up to date (revision 0003)\n",
-        "schema: up to date (revision 0003)\n",
-        "schema: up to date (revision 0003)\n",
+        "schema: brought up to date (revision 0004)\n",
+        "schema: up to date (revision 0004)\n",
+        "schema: up to date (revision 0004)\n",
         "schema: dropped\n",
         "schema: nothing to drop\n",
     ]
@@ -41,9 +41,9 @@ def test_json(angle: Angle) -> None:
     ]
 
     assert [(one["schema"], one["revision"]) for one in answers] == [
-        ("brought up to date", "0003"),
-        ("up to date", "0003"),
-        ("up to date", "0003"),
+        ("brought up to date", "0004"),
+        ("up to date", "0004"),
+        ("up to date", "0004"),
         ("dropped", None),
         ("nothing to drop", None),
     ]
@@ -81,7 +81,7 @@ class TestScripts:
         assert not Path("new.db").exists()
         with closing(sqlite3.connect("new.db")) as file:
             file.executescript(said.out)
-        assert angle("migrate", "status", *WHERE).out == "schema: up to date (revision 0003)\n"
+        assert angle("migrate", "status", *WHERE).out == "schema: up to date (revision 0004)\n"
         with closing(sqlite3.connect("new.db")) as file:
             file.executescript(angle("migrate", "down", "--sql", *WHERE).out)
             assert file.execute("SELECT name FROM sqlite_master").fetchall() == []
@@ -124,9 +124,9 @@ class TestPostgres:
         ]
 
         assert [one.out for one in said] == [
-            "schema: brought up to date (revision 0003)\n",
-            "schema: up to date (revision 0003)\n",
-            "schema: up to date (revision 0003)\n",
+            "schema: brought up to date (revision 0004)\n",
+            "schema: up to date (revision 0004)\n",
+            "schema: up to date (revision 0004)\n",
             "schema: dropped\n",
             "schema: nothing to drop\n",
         ]

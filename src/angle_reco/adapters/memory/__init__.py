@@ -3,6 +3,7 @@
 from angle_reco.adapters.memory.activity import MemoryActivity
 from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.catalog import MemoryCatalog
+from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
@@ -18,6 +19,7 @@ __all__ = [
     "MemoryActivity",
     "MemoryCache",
     "MemoryCatalog",
+    "MemoryChanges",
     "MemoryErasure",
     "MemoryErasures",
     "MemoryFences",

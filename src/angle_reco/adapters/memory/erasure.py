@@ -10,6 +10,7 @@ import attrs
 from angle_reco.domain import Erased, UserErasedError, UserId, digests_of_users
 
 if TYPE_CHECKING:
+    from angle_reco.adapters.memory.changes import MemoryChanges
     from angle_reco.adapters.memory.stores import MemoryInterestStore, MemoryListStore
 
 
@@ -56,9 +57,11 @@ class MemoryErasure:
     erasures: MemoryErasures
     interests: "MemoryInterestStore"
     lists: "MemoryListStore"
+    changes: "MemoryChanges"
 
     def erase(self, user_id: UserId, *, at: datetime) -> Erased:
         self.erasures.add(user_id, at)
+        self.changes.forget_user(user_id)
         suggestions = self.lists.forget_personal(user_id)
         return Erased(
             sign_ins=0,

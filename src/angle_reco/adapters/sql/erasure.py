@@ -7,6 +7,7 @@ import attrs
 import numpy as np
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.changes import forget_user
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, length_of, upsert_into
 from angle_reco.adapters.sql.runs import one_at_a_time
@@ -41,6 +42,7 @@ class SqlErasure:
             one_at_a_time(connection, tables.interests)
             one_at_a_time(connection, personal)
             self._note(connection, user_id, at)
+            forget_user(connection, tables, user_id)
             lists = connection.execute(
                 sa.delete(personal)
                 .where(personal.c.owner == user_id)

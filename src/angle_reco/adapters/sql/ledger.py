@@ -7,12 +7,11 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.column_types import Moment
+from angle_reco.adapters.sql.clocks import clock_of_server, moved
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
-    MICROSECOND,
     Answer,
     Claim,
     Run,
@@ -26,15 +25,6 @@ from angle_reco.domain import (
 from angle_reco.ports import MOST_OPEN, OpenRuns
 
 _OPEN = [state.value for state in RunState if not state.is_final]
-
-
-def clock_of_server(dialect: str) -> sa.ColumnElement[datetime]:
-    """Return what time it is by the database's clock, also late in a transaction."""
-    if dialect == "postgresql":
-        return sa.func.clock_timestamp(type_=Moment)
-    # Days since noon of 24 November 4714 BC, of which 1970 began at 2440587.5.
-    days = sa.func.julianday("now") - 2440587.5
-    return sa.type_coerce(sa.cast(sa.func.round(days * 86_400_000), sa.BigInteger) * 1000, Moment)
 
 
 @attrs.frozen
@@ -210,11 +200,7 @@ class SqlRunLedger:
         return self.database.write(lambda connection: connection.execute(change).rowcount > 0)
 
     def _from_now(self, span: timedelta) -> sa.ColumnElement[datetime]:
-        if self.database.is_postgres:
-            return sa.type_coerce(self.clock + sa.literal(span, sa.Interval), Moment)
-        return sa.type_coerce(
-            sa.type_coerce(self.clock, sa.BigInteger) + span // MICROSECOND, Moment
-        )
+        return moved(self.clock, span, self.database.dialect)
 
 
 def _by_slot(run: Run) -> tuple[datetime, str, str]:

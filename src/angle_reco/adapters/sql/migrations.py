@@ -34,7 +34,7 @@ from angle_reco.domain import (
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that this release works with."""
 
 _LOCK_SECONDS = 0.2
@@ -335,7 +335,7 @@ def _require_same_home(connection: sa.Connection, tables: Tables, host: HostSche
         )
 
 
-_KNOWN = ("0001", "0002", HEAD)
+_KNOWN = ("0001", "0002", "0003", HEAD)
 
 
 def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:

@@ -74,6 +74,7 @@ class Tables:
     erasures: sa.Table
     keys: sa.Table
     runs: sa.Table
+    changes: sa.Table
 
     @classmethod
     def of(
@@ -165,6 +166,7 @@ class Tables:
                 sa.Column("value", sa.Text, nullable=False),
             ),
             runs=_runs(f"{prefix}runs", own),
+            changes=_changes(f"{prefix}changes", own, user_id),
             fences=sa.Table(
                 f"{prefix}fences",
                 own,
@@ -235,4 +237,35 @@ def _runs(name: str, metadata: sa.MetaData) -> sa.Table:
         sa.Column("outcome", sa.Text),
         sa.Column("error", sa.Text),
         sa.Index(f"{name}_open", "state", postgresql_where=is_open, sqlite_where=is_open),
+    )
+
+
+def _changes(name: str, metadata: sa.MetaData, user_id: ColumnType) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        # No number comes twice, also after those of the newest rows were deleted.
+        sa.Column(
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            sa.Identity(),
+            primary_key=True,
+        ),
+        sa.Column("told_at", Moment, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("user_id", user_id()),
+        # Ids as a JSON array; the transaction that wrote the row, on PostgreSQL.
+        sa.Column("items", sa.Text),
+        sa.Column("job", sa.Text),
+        sa.Column("written_by", sa.BigInteger),
+        *(
+            sa.Index(
+                f"{name}_{column}",
+                column,
+                postgresql_where=sa.text(f"{column} IS NOT NULL"),
+                sqlite_where=sa.text(f"{column} IS NOT NULL"),
+            )
+            for column in ("user_id", "written_by")
+        ),
+        sqlite_autoincrement=True,
     )

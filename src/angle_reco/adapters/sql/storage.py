@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.catalog import SqlCatalog
+from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.checking import (
     Finding,
     check_selects,
@@ -117,6 +118,7 @@ class Storage:
             "lists": SqlListStore(database, tables),
             "erasure": SqlErasure(database, tables),
             "ledger": SqlRunLedger(database, tables),
+            "changes": SqlChanges(database, tables),
         }
         if self.permissions is not None:
             ports["permissions"] = self.permissions

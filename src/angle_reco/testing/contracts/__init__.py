@@ -10,6 +10,7 @@ pytest.register_assert_rewrite(
             "activity",
             "cache",
             "catalog",
+            "changes",
             "clock",
             "erasure",
             "interest_store",
@@ -31,6 +32,13 @@ from angle_reco.testing.contracts.cache import (  # noqa: E402 — see above
     MakeCache,
 )
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.changes import (  # noqa: E402 — see above
+    Begin,
+    ChangesAtOnceContract,
+    ChangesContract,
+    ChangesInTransactionsContract,
+    TimedChanges,
+)
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
     ErasableStores,
@@ -61,8 +69,12 @@ __all__ = [
     "KINDS",
     "ActivityQueriesContract",
     "ActivityRecorderContract",
+    "Begin",
     "CacheContract",
     "CatalogQueriesContract",
+    "ChangesAtOnceContract",
+    "ChangesContract",
+    "ChangesInTransactionsContract",
     "ClockContract",
     "ErasableStores",
     "ErasureContract",
@@ -75,6 +87,7 @@ __all__ = [
     "RecordedActivity",
     "RunLedgerContract",
     "Sample",
+    "TimedChanges",
     "TimedLedger",
     "UserQueriesContract",
 ]

@@ -1,0 +1,132 @@
+"""A feed of changes in memory, for the threads of one process."""
+
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from threading import Condition, Event, local
+from time import monotonic
+
+import attrs
+
+from angle_reco.domain import Change, ChangeKind, InvalidValueError, UserId
+from angle_reco.ports import Clock, Cursor, Feed
+
+_MOST = 100_000
+"""Ids in all, a change without items counting as one of them."""
+
+_ERASED_FOR = timedelta(minutes=1)
+_BETWEEN_LOOKS = 0.25
+"""Seconds until somebody who waits looks whether they shall stop."""
+
+
+@attrs.define
+class _Told:
+    number: int
+    told_at: datetime
+    change: Change | None  # None once it is forgotten, while later ones are not
+
+
+class MemoryChanges:
+    """`Changes` in a queue of so many ids at *most*; the clock is the one it is given."""
+
+    def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self._name = secrets.token_hex(8)
+        self._came = Condition()
+        self._told = deque[_Told]()
+        self._size = self._newest = self._forgotten = 0
+        self._mine = local()
+
+    def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
+        if connection is not None:
+            # Not the connection: that may show a password.
+            given = type(connection).__name__
+            raise InvalidValueError("connection", given, "None: changes are told in memory")
+        with self._came:
+            for change in changes:
+                self._newest += 1
+                self._told.append(_Told(self._newest, self._clock.now(), change))
+                self._size += _size(change)
+            while self._size > self._most:
+                self._forget_oldest()
+            self._came.notify_all()
+
+    def now(self) -> Cursor:
+        with self._came:
+            return self._cursor()
+
+    def since(self, cursor: Cursor) -> Feed:
+        name, _, number = cursor.text.partition(" ")
+        with self._came:
+            here = self._cursor()
+            if name != self._name or not number.isdecimal() or int(number) > self._newest:
+                return Feed(changes=(), cursor=here, has_gap=True)
+            known = int(number)
+            first = self._newest - len(self._told)
+            new = [
+                self._told[place].change for place in range(max(known - first, 0), len(self._told))
+            ]
+            if known < self._forgotten or None in new:
+                return Feed(changes=(), cursor=here, has_gap=True)
+            return Feed(changes=tuple(one for one in new if one is not None), cursor=here)
+
+    def wait(self, seconds: float, *, stop: Event | None = None) -> bool:
+        ends_at = monotonic() + seconds
+        with self._came:
+            seen: int = getattr(self._mine, "seen", 0)
+            while self._newest == seen and not (stop is not None and stop.is_set()):
+                left = ends_at - monotonic()
+                if left <= 0:
+                    break
+                self._came.wait(min(left, _BETWEEN_LOOKS))
+            self._mine.seen = self._newest
+            return self._newest > seen
+
+    def prune(self, *, older_than: timedelta) -> int:
+        with self._came:
+            now = self._clock.now()
+            # Also what was told of them later.
+            erased = {
+                one.change.user_id
+                for one in self._told
+                if one.change is not None
+                and one.change.kind is ChangeKind.ERASED
+                and one.told_at <= now - _ERASED_FOR
+            }
+            gone = [
+                one
+                for one in self._told
+                if one.change is not None
+                and (one.told_at <= now - older_than or one.change.user_id in erased)
+            ]
+            for one in gone:
+                self._empty(one)
+            while self._told and self._told[0].change is None:
+                self._forget_oldest()
+        return len(gone)
+
+    def forget_user(self, user_id: UserId) -> None:
+        """Forget what was told of a user; who has not read it yet finds a gap."""
+        with self._came:
+            for one in self._told:
+                if one.change is not None and one.change.user_id == user_id:
+                    self._empty(one)
+
+    def _cursor(self) -> Cursor:
+        return Cursor(text=f"{self._name} {self._newest}")
+
+    def _empty(self, told: _Told) -> None:
+        if told.change is not None:
+            self._size -= _size(told.change)
+            told.change = None
+
+    def _forget_oldest(self) -> None:
+        oldest = self._told.popleft()
+        self._empty(oldest)
+        self._forgotten = oldest.number
+
+
+def _size(change: Change) -> int:
+    return max(len(change.item_ids), 1)

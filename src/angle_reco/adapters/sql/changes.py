@@ -1,0 +1,447 @@
+"""The feed of changes in a table: who reads it is told of each once it is committed."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from hashlib import blake2b
+from threading import Event
+from time import sleep
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from angle_reco.adapters.sql.clocks import clock_of_server
+from angle_reco.adapters.sql.column_types import id_type
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.dialect import upsert_into
+from angle_reco.adapters.sql.joining import execute_in
+from angle_reco.adapters.sql.runs import one_at_a_time
+from angle_reco.adapters.sql.schema import Tables
+from angle_reco.domain import Change, ChangeKind, IdKind, ItemId, UserId, to_micros
+from angle_reco.ports import Cursor, Feed
+
+if TYPE_CHECKING:
+    from angle_reco.adapters.sql.listening import Listener
+
+MOST_BYTES = 8_000_000
+"""Of one answer, about: a reader for whom there is more finds a gap."""
+
+_BYTES_OF_A_ROW = 100
+_ERASED_FOR = timedelta(minutes=1)
+_ROWS_A_DELETE = 10_000
+_FORGOTTEN = "changes"
+"""Among the keys: up to where changes were deleted."""
+
+_GONE = "gone"
+"""The kind of a row of which nothing is left but that it was there."""
+
+_LONGEST_CHANNEL = 63
+
+
+@attrs.frozen
+class Snapshot:
+    """Which transactions are over: all before *first*, and those before *end* but *running*.
+
+    SQLite, where one writes after the other, needs none: there it is always the same.
+    """
+
+    first: int = 0
+    end: int = 0
+    running: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the snapshot that PostgreSQL writes as `first:end:running,running`."""
+        first, end, running = text.split(":")
+        return cls(int(first), int(end), tuple(map(int, filter(None, running.split(",")))))
+
+    def __str__(self) -> str:
+        return f"{self.first}:{self.end}:{','.join(map(str, self.running))}"
+
+
+@attrs.frozen
+class Place:
+    """How far a reader has come: the last row that was there, and what was over by then.
+
+    With the moment of the row it can be told from another one of that number, as there is
+    where a backup was restored or a standby took over that had not heard of everything.
+    """
+
+    number: int
+    told_at: int
+    snapshot: Snapshot
+
+    @classmethod
+    def of(cls, cursor: Cursor, dialect: str) -> Self | None:
+        """Return what a cursor says, None where it is none of ours."""
+        found = _CURSOR.fullmatch(cursor.text)
+        if found is None or found["dialect"] != dialect:
+            return None
+        return cls(int(found["number"]), int(found["told_at"]), Snapshot.of(found["snapshot"]))
+
+    def cursor(self, dialect: str) -> Cursor:
+        """Return it as a reader keeps it."""
+        return Cursor(text=f"{dialect} {self.number} {self.told_at} {self.snapshot}")
+
+
+_CURSOR = re.compile(
+    r"(?P<dialect>[a-z]+) (?P<number>\d{1,18}) (?P<told_at>-?\d{1,18})"
+    r" (?P<snapshot>\d{1,18}:\d{1,18}:(\d{1,18}(,\d{1,18})*)?)",
+    re.ASCII,
+)
+
+
+@attrs.frozen
+class Forgotten:
+    """Up to which number rows were deleted, and the newest transaction that had written one.
+
+    *first* is the first transaction that was not over when that was last looked at.
+    """
+
+    number: int = 0
+    written_by: int = -1
+    first: int = 0
+
+    @classmethod
+    def of(cls, text: str | None) -> Self:
+        """Return what is kept as text, or that nothing was deleted."""
+        return cls() if text is None else cls(*map(int, text.split()))
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.written_by} {self.first}"
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """The feed at the moment of a statement, and the row that a reader was told last."""
+
+    snapshot: Snapshot
+    forgotten: Forgotten
+    newest: int
+    newest_told_at: int
+    known_told_at: int | None
+
+    @property
+    def place(self) -> Place:
+        """Return the place of a reader who knows of everything."""
+        if self.newest < self.forgotten.number:
+            return Place(self.forgotten.number, 0, self.snapshot)
+        return Place(self.newest, self.newest_told_at, self.snapshot)
+
+    def hides_from(self, known: Place) -> bool:
+        """Return whether something may be gone that a reader was not told.
+
+        Transactions that were not over then are all from the first of its snapshot on.
+        """
+        is_deleted = (
+            known.number < self.forgotten.number
+            # Numbers beyond all there are come with a dump, from another server.
+            or known.snapshot.first <= self.forgotten.written_by < self.snapshot.end
+        )
+        is_another_past = self.snapshot.end < known.snapshot.end or (
+            known.number > self.forgotten.number and self.known_told_at != known.told_at
+        )
+        return is_deleted or is_another_past
+
+
+@attrs.define(eq=False)
+class SqlChanges:
+    """`Changes` in a table of ours; *clock* is an SQL expression, by default the server's."""
+
+    database: Database
+    tables: Tables
+    clock: sa.ColumnElement[datetime] = attrs.field()
+
+    @clock.default
+    def _clock_of_server(self) -> sa.ColumnElement[datetime]:
+        return clock_of_server(self.database.dialect)
+
+    def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
+        values = {"changes": self._written(changes)}
+        if connection is not None:
+            execute_in(connection, self.database, self._insert, values)
+        elif changes:
+            self.database.write(lambda ours: ours.execute(self._insert, values).close())
+
+    def now(self) -> Cursor:
+        # Nobody was told a row of this number.
+        [row] = self.database.rows(sa.select(*self._state(known=sa.literal(-1))))
+        return self._state_of(row).place.cursor(self.database.dialect)
+
+    def since(self, cursor: Cursor) -> Feed:
+        dialect = self.database.dialect
+        known = Place.of(cursor, dialect)
+        if known is None:
+            return Feed(changes=(), cursor=self.now(), has_gap=True)
+        values: dict[str, Any] = {"known": known.number}
+        if self.database.is_postgres:
+            values |= {"end": known.snapshot.end, "running": list(known.snapshot.running)}
+        rows = self.database.rows(self._news, values)
+        state = self._state_of(rows[0])
+        place = state.place
+        if place.number <= known.number:
+            place = attrs.evolve(place, number=known.number, told_at=known.told_at)
+        new = [row for row in rows if row.number is not None]
+        has_gap = state.hides_from(known) or any(_cannot_be_told(row) for row in new)
+        return Feed(
+            changes=() if has_gap else tuple(map(self._change, new)),
+            cursor=(state.place if has_gap else place).cursor(dialect),
+            has_gap=has_gap,
+        )
+
+    def wait(self, seconds: float, *, stop: Event | None = None) -> bool:
+        if self.database.is_postgres:
+            return self._listener.wait(seconds, stop or Event())
+        if stop is None:
+            sleep(seconds)
+        else:
+            stop.wait(seconds)
+        return True
+
+    def prune(self, *, older_than: timedelta) -> int:
+        changes = self.tables.changes.c
+
+        def unit(connection: sa.Connection) -> int:
+            one_at_a_time(connection, self.tables.changes)
+            now: datetime = connection.execute(sa.select(self.clock)).scalar_one()
+            # Also what was told of them later.
+            erased = sa.select(changes.user_id).where(
+                changes.kind == ChangeKind.ERASED.value, changes.told_at <= now - _ERASED_FOR
+            )
+            is_old = changes.told_at <= now - older_than
+            return (
+                _empty(connection, self.tables, changes.user_id.in_(erased))
+                + self._delete(connection, is_old)
+                + _empty(connection, self.tables, sa.and_(is_old, changes.kind != _GONE))
+            )
+
+        return self.database.write(unit)
+
+    @cached_property
+    def _listener(self) -> "Listener":
+        from angle_reco.adapters.sql.listening import Listener
+
+        return Listener(self.database.engine, self._channel)
+
+    @property
+    def _channel(self) -> str:
+        name = f"{self.tables.schema or ''}.{self.tables.changes.name}"
+        is_short = len(name.encode()) <= _LONGEST_CHANNEL
+        return name if is_short else blake2b(name.encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def _insert(self) -> sa.Insert:
+        """Return the statement that writes changes, given as one text of JSON."""
+        table, kind = self.tables.changes, self.tables.ids.user
+        given = sa.bindparam("changes", type_=sa.Text)
+        new: Any
+        values: dict[str, sa.ColumnElement[Any]]
+        if self.database.is_postgres:
+            new = (
+                sa.func.json_to_recordset(sa.cast(given, sa.JSON))
+                .table_valued(
+                    sa.column("place", sa.BigInteger),
+                    sa.column("kind", sa.Text),
+                    sa.column("user_id", sa.Text if kind is IdKind.TEXT else id_type(kind)),
+                    sa.column("items", sa.Text),
+                    sa.column("job", sa.Text),
+                )
+                .render_derived(with_types=True)
+            )
+            values = {name: new.c[name] for name in ("kind", "user_id", "items", "job")}
+            values["written_by"] = _number(sa.func.pg_current_xact_id())
+            order = new.c.place
+        else:
+            new = sa.func.json_each(given).table_valued("key", "value")
+            values = {
+                name: sa.func.json_extract(new.c.value, f"$.{name}")
+                for name in ("kind", "user_id", "items", "job")
+            }
+            order = new.c.key
+        values["told_at"] = self.clock
+        select = sa.select(*values.values()).select_from(new).order_by(order)
+        insert = sa.insert(table).from_select(list(values), select)
+        if not self.database.is_postgres:
+            return insert
+        # Sent when the transaction is committed, once however many rows there are.
+        told = sa.func.pg_notify(self._channel, "", type_=sa.Text)
+        return insert.returning(told)
+
+    @cached_property
+    def _news(self) -> sa.Select[Any]:
+        """Return the query of what a reader was not told, beside the state of the feed."""
+        changes, dialect = self.tables.changes, self.database.dialect
+        known = sa.bindparam("known", type_=sa.BigInteger)
+        is_new = changes.c.number > known
+        if dialect == "postgresql":
+            # Also those of lower numbers that were not committed by then. Rows of another
+            # server that came with a dump are by transactions that are still to come.
+            running = sa.bindparam("running", type_=ARRAY(sa.BigInteger))
+            end = sa.bindparam("end", type_=sa.BigInteger)
+            written_by = changes.c.written_by
+            is_late = sa.and_(written_by >= end, written_by < _end_of_snapshot())
+            is_new = sa.or_(is_new, is_late, written_by == sa.any_(running))
+        state = sa.select(*self._state(known)).subquery("state")
+        size = sa.func.octet_length if dialect == "postgresql" else sa.func.length
+        bytes_ = sa.func.coalesce(size(changes.c["items"]), 0) + _BYTES_OF_A_ROW
+        new = (
+            sa.select(changes, sa.func.sum(bytes_).over().label("bytes"))
+            .where(is_new)
+            .subquery("new")
+        )
+        fits = new.c.bytes <= MOST_BYTES
+        columns = ("number", "told_at", "kind", "user_id", "job")
+        return (
+            sa.select(
+                state,
+                *(new.c[name] for name in columns),
+                sa.case((fits, new.c["items"])).label("items"),
+                fits.label("fits"),
+            )
+            .select_from(state.outerjoin(new, sa.true()))
+            .order_by(new.c.number)
+            .limit(MOST_BYTES // _BYTES_OF_A_ROW)
+        )
+
+    def _state(self, known: sa.ColumnElement[int]) -> list[sa.Label[Any]]:
+        changes, keys = self.tables.changes.c, self.tables.keys.c
+        snapshot: sa.ColumnElement[str] = sa.literal(str(Snapshot()))
+        if self.database.is_postgres:
+            now = sa.func.pg_current_snapshot()
+            first = sa.cast(sa.func.pg_snapshot_xmin(now), sa.Text)
+            # A standby does not list what is running: from the first of them on it is open.
+            on_standby = first.concat(":").concat(first).concat(":")
+            snapshot = sa.case(
+                (sa.func.pg_is_in_recovery(), on_standby), else_=sa.cast(now, sa.Text)
+            )
+        newest = sa.select(changes.number).order_by(changes.number.desc()).limit(1)
+        told_at = sa.select(changes.told_at)
+        parts = {
+            "snapshot": snapshot,
+            "forgotten": sa.select(keys.value).where(keys.name == _FORGOTTEN).scalar_subquery(),
+            "newest": newest.scalar_subquery(),
+            "newest_told_at": (told_at.order_by(changes.number.desc()).limit(1).scalar_subquery()),
+            "known_told_at": told_at.where(changes.number == known).scalar_subquery(),
+        }
+        return [part.label(name) for name, part in parts.items()]
+
+    def _state_of(self, row: sa.Row[Any]) -> State:
+        return State(
+            snapshot=Snapshot.of(row.snapshot),
+            forgotten=Forgotten.of(row.forgotten),
+            newest=row.newest or 0,
+            newest_told_at=_micros(row.newest_told_at) or 0,
+            known_told_at=_micros(row.known_told_at),
+        )
+
+    def _written(self, changes: Sequence[Change]) -> str:
+        rows: list[Mapping[str, object]] = [
+            {
+                "place": place,
+                "kind": change.kind.value,
+                "user_id": _plain(change.user_id),
+                # A text within the text, as it is stored.
+                "items": _json(list(map(_plain, change.item_ids))) if change.item_ids else None,
+                "job": change.job or None,
+            }
+            for place, change in enumerate(changes)
+        ]
+        return _json(rows)
+
+    def _change(self, row: sa.Row[Any]) -> Change:
+        ids, items = self.tables.ids, json.loads(row._mapping["items"] or "[]")
+        if ids.item is IdKind.UUID:
+            items = map(UUID, items)
+        return Change(
+            kind=ChangeKind(row.kind),
+            item_ids=tuple(map(ItemId, items)),
+            user_id=None if row.user_id is None else UserId(row.user_id),
+            job=row.job or "",
+        )
+
+    def _delete(self, connection: sa.Connection, is_old: sa.ColumnElement[bool]) -> int:
+        """Delete old rows, and keep how far that went.
+
+        On PostgreSQL only those by transactions that were over when that was last looked
+        at, and that readers have in their snapshots by now, with all that began before.
+        """
+        table, keys = self.tables.changes, self.tables.keys
+        of_keys = sa.select(keys.c.value).where(keys.c.name == _FORGOTTEN)
+        before = Forgotten.of(connection.scalar(of_keys))
+        first = 0
+        is_over: sa.ColumnElement[bool] = sa.true()
+        written_by: sa.ColumnElement[Any] = sa.literal(before.written_by)
+        if self.database.is_postgres:
+            now, end = sa.func.pg_current_snapshot(), _end_of_snapshot()
+            first = connection.scalar(sa.select(_number(sa.func.pg_snapshot_xmin(now)))) or 0
+            is_known = table.c.written_by < min(before.first, first)
+            is_over = sa.or_(is_known, table.c.written_by >= end)
+            written_by = sa.case((table.c.written_by < end, table.c.written_by), else_=-1)
+        some = sa.select(table.c.number).where(is_old, is_over).limit(_ROWS_A_DELETE)
+        delete = (
+            sa.delete(table)
+            .where(table.c.number.in_(some))
+            .returning(table.c.number, table.c.kind, written_by.label("written_by"))
+        )
+        after, count = attrs.evolve(before, first=first), 0
+        while rows := connection.execute(delete).all():
+            count += sum(row.kind != _GONE for row in rows)
+            after = attrs.evolve(
+                after,
+                number=max(after.number, *(row.number for row in rows)),
+                written_by=max(after.written_by, *(row.written_by for row in rows)),
+            )
+        if after != before:
+            insert = upsert_into(keys, connection.dialect.name)
+            keep = insert.values(name=_FORGOTTEN, value=str(after))
+            connection.execute(
+                keep.on_conflict_do_update(
+                    index_elements=[keys.c.name], set_={"value": keep.excluded.value}
+                )
+            )
+        return count
+
+
+def forget_user(connection: sa.Connection, tables: Tables, user_id: UserId) -> None:
+    """Forget what was told of a user; who has not read it yet finds a gap."""
+    one_at_a_time(connection, tables.changes)
+    _empty(connection, tables, tables.changes.c.user_id == user_id)
+
+
+def _empty(connection: sa.Connection, tables: Tables, where: sa.ColumnElement[bool]) -> int:
+    nothing = {"kind": _GONE, "user_id": None, "items": None, "job": None}
+    return connection.execute(sa.update(tables.changes).where(where).values(nothing)).rowcount
+
+
+def _end_of_snapshot() -> sa.ColumnElement[int]:
+    return _number(sa.func.pg_snapshot_xmax(sa.func.pg_current_snapshot()))
+
+
+def _number(transaction: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    return sa.cast(sa.cast(transaction, sa.Text), sa.BigInteger)
+
+
+def _cannot_be_told(row: sa.Row[Any]) -> bool:
+    # A kind that is unknown here is of a later release, beside which this one runs on.
+    return not row.fits or row.kind not in _KINDS
+
+
+_KINDS = frozenset(kind.value for kind in ChangeKind)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
+def _plain(one: object) -> object:
+    """Return an id as JSON has it, UUIDs as the 32 digits that SQLite stores."""
+    return one.hex if isinstance(one, UUID) else one
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

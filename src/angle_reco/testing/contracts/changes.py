@@ -1,0 +1,506 @@
+"""What every `Changes` promises."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from datetime import timedelta
+from threading import Event, Thread, Timer
+from typing import Any
+
+import attrs
+import pytest
+
+from angle_reco.domain import MOST_ITEMS, Change, ChangeKind, InvalidValueError, ItemId, UserId
+from angle_reco.ports import Changes, Cursor, Erasure, Feed
+from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, TICK, EveryIdKind, Sample
+
+MINUTE = timedelta(minutes=1)
+WRITERS = 8
+_TURNS = 25
+
+FORGET = Change(kind=ChangeKind.FORGET)
+
+
+@attrs.frozen(kw_only=True)
+class TimedChanges:
+    """A feed, the same as another process has it, a way to move its clock, what erases there."""
+
+    changes: Changes
+    beside: Changes
+    advance: Callable[[timedelta], None]
+    erasure: Erasure
+
+
+Begin = Callable[[], AbstractContextManager[Any]]
+"""What begins a transaction of a host's: committed in the end, rolled back after an error."""
+
+
+class TakenBackError(Exception):
+    """A host has changed its mind."""
+
+
+class ChangesContract(EveryIdKind):
+    """The promises of `Changes`; a subclass brings an empty feed that is *timed*."""
+
+    @pytest.fixture
+    def timed(self, sample: Sample) -> TimedChanges:
+        """Return the port under test, with ids of `sample.ids`."""
+        pytest.fail("override this fixture")
+
+    @pytest.fixture
+    def changes(self, timed: TimedChanges) -> Changes:
+        """Return the port under test."""
+        return timed.changes
+
+    def test_what_is_published_is_told_as_it_is_and_in_its_order(
+        self, timed: TimedChanges, sample: Sample
+    ) -> None:
+        told = every_change(sample)
+        cursor = timed.beside.now()
+
+        timed.changes.publish(told[:5])
+        timed.changes.publish(told[5:])
+        feed = timed.beside.since(cursor)
+
+        assert list(feed.changes) == told
+        assert [list(map(type, (change.user_id, *change.item_ids))) for change in feed.changes] == [
+            list(map(type, (change.user_id, *change.item_ids))) for change in told
+        ]
+        assert feed.has_gap is False
+
+    def test_nothing_new_is_no_gap(self, changes: Changes) -> None:
+        cursor = changes.now()
+
+        feeds = [changes.since(cursor), changes.since(changes.since(cursor).cursor)]
+
+        assert [(list(feed.changes), feed.has_gap) for feed in feeds] == [([], False)] * 2
+
+    def test_publishing_nothing_tells_nothing(self, changes: Changes) -> None:
+        cursor = changes.now()
+
+        changes.publish([])
+
+        assert list(changes.since(cursor).changes) == []
+
+    def test_what_was_before_is_not_told(self, changes: Changes) -> None:
+        changes.publish([run("before"), run("before as well")])
+        cursor = changes.now()
+        changes.publish([run("after")])
+
+        assert jobs(changes.since(cursor)) == ["after"]
+
+    def test_each_reader_is_told_everything_once(self, timed: TimedChanges) -> None:
+        readers = [Reader(timed.changes), Reader(timed.beside)]
+        for number in range(6):
+            timed.changes.publish([run(f"{number}")])
+            readers[number % 2].read()
+
+        told = [reader.read() for reader in readers]
+
+        assert told == [[f"{number}" for number in range(6)]] * 2
+
+    def test_from_one_cursor_the_same_is_told_again(self, changes: Changes) -> None:
+        cursor = changes.now()
+        changes.publish([run("first")])
+        changes.since(cursor)
+        changes.publish([run("second")])
+
+        assert jobs(changes.since(cursor)) == ["first", "second"]
+
+    def test_thousands_at_once_keep_their_order(self, changes: Changes) -> None:
+        cursor, names = changes.now(), [f"{number}" for number in range(20_000)]
+
+        changes.publish([run(name) for name in names])
+
+        assert jobs(changes.since(cursor)) == names
+
+    def test_one_change_can_be_of_as_many_items_as_there_may_be(
+        self, changes: Changes, sample: Sample
+    ) -> None:
+        cursor = changes.now()
+        one = items(sample.items[place % len(sample.items)] for place in range(MOST_ITEMS))
+
+        changes.publish([one])
+
+        assert list(changes.since(cursor).changes) == [one]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "nonsense",
+            "sqlite",
+            "postgresql 1 2 3",
+            "postgresql 1 2 3:4:x",
+            "sqlite 5 0 0:0:",
+            "postgresql 0 0 99999999999:99999999999:",
+            "postgresql 0 0 " + ":".join(["9" * 40] * 3),
+            "memory 7",
+            "0123456789abcdef 0",
+            "0123456789abcdef ٣",
+        ],
+    )
+    def test_a_cursor_of_something_else_is_a_gap(self, changes: Changes, text: str) -> None:
+        changes.publish([run("before")])
+
+        feed = changes.since(Cursor(text=text))
+
+        assert (list(feed.changes), feed.has_gap) == ([], True)
+        changes.publish([run("after")])
+        again = changes.since(feed.cursor)
+        assert (jobs(again), again.has_gap) == (["after"], False)
+
+    def test_what_is_old_is_forgotten_and_counted(self, timed: TimedChanges) -> None:
+        timed.changes.publish([run("old"), run("old, too")])
+        timed.advance(HOUR)
+        timed.changes.publish([run("young")])
+        timed.advance(MINUTE - TICK)
+
+        counts = [timed.beside.prune(older_than=HOUR + MINUTE) for _ in range(2)]
+        timed.advance(TICK)
+        counts += [timed.beside.prune(older_than=HOUR + MINUTE) for _ in range(3)]
+
+        assert counts == [0, 0, 2, 0, 0]
+        assert timed.changes.prune(older_than=timedelta()) == 1
+
+    def test_who_was_not_told_what_is_forgotten_finds_a_gap(self, timed: TimedChanges) -> None:
+        knows_nothing = timed.changes.now()
+        timed.changes.publish([run("old")])
+        knows_old = timed.changes.since(knows_nothing).cursor
+        timed.advance(HOUR)
+        timed.changes.publish([run("young")])
+
+        for _ in range(3):
+            timed.changes.prune(older_than=HOUR)
+            gap, rest = (timed.changes.since(one) for one in (knows_nothing, knows_old))
+
+            assert (jobs(gap), gap.has_gap) == ([], True)
+            assert (jobs(rest), rest.has_gap) == (["young"], False)
+            after = timed.changes.since(gap.cursor)
+            assert (jobs(after), after.has_gap) == ([], False)
+
+    def test_when_everything_is_forgotten_nobody_is_told_less_of_what_follows(
+        self, timed: TimedChanges
+    ) -> None:
+        nothing = timed.changes.now()
+        timed.changes.publish([run("old"), run("old, too")])
+        knows_all = timed.changes.since(nothing).cursor
+        for _ in range(3):
+            timed.changes.prune(older_than=timedelta())
+        comes_later = timed.changes.now()
+
+        assert timed.changes.since(knows_all).has_gap is False
+        timed.changes.publish([run("new")])
+        for cursor in (knows_all, comes_later, timed.changes.since(nothing).cursor):
+            feed = timed.changes.since(cursor)
+            told = [] if cursor not in (knows_all, comes_later) else ["new"]
+            assert (jobs(feed), feed.has_gap) == (told, False)
+        assert timed.changes.since(nothing).has_gap is True
+
+    def test_of_erased_users_nothing_is_kept_for_longer_than_a_minute(
+        self, timed: TimedChanges, sample: Sample
+    ) -> None:
+        user, other = sample.users[0], sample.users[1]
+        early = timed.changes.now()
+        timed.changes.publish([engaged(sample, user), engaged(sample, other), erased(user)])
+        # Begun before they were erased, perhaps, and committed afterwards.
+        timed.changes.publish([engaged(sample, user)])
+        late = timed.changes.since(early).cursor
+        timed.advance(MINUTE - TICK)
+
+        assert timed.changes.prune(older_than=HOUR) == 0
+        assert len(timed.changes.since(early).changes) == 4
+        timed.advance(TICK)
+        assert timed.changes.prune(older_than=HOUR) == 3
+
+        timed.changes.publish([run("new")])
+        feeds = [timed.changes.since(one) for one in (early, late)]
+        assert [(jobs(feed), feed.has_gap) for feed in feeds] == [([], True), (["new"], False)]
+        assert timed.changes.prune(older_than=timedelta()) == 2
+
+    def test_erasing_a_user_forgets_what_was_told_of_them(
+        self, timed: TimedChanges, sample: Sample
+    ) -> None:
+        user, other = sample.users[0], sample.users[1]
+        early = timed.changes.now()
+        timed.changes.publish([engaged(sample, user), erased(user)])
+        late = timed.changes.since(early).cursor
+        timed.changes.publish([engaged(sample, other), run("stays")])
+
+        timed.erasure.erase(user, at=NOW)
+        timed.changes.publish([erased(user)])
+
+        feeds = [timed.beside.since(one) for one in (early, late)]
+        assert (list(feeds[0].changes), feeds[0].has_gap) == ([], True)
+        assert list(feeds[1].changes) == [engaged(sample, other), run("stays"), erased(user)]
+        assert feeds[1].has_gap is False
+
+    @pytest.mark.parametrize("connection", [object(), "postgresql:///shop", 0, {}])
+    def test_what_is_no_connection_is_refused(self, changes: Changes, connection: object) -> None:
+        cursor = changes.now()
+
+        with pytest.raises(InvalidValueError, match="connection"):
+            changes.publish([FORGET], connection=connection)
+        with pytest.raises(InvalidValueError, match="connection"):
+            changes.publish([], connection=connection)
+
+        assert list(changes.since(cursor).changes) == []
+
+
+class ChangesAtOnceContract:
+    """What it promises to many at once and to those who wait, whatever the ids are."""
+
+    wakes = True
+    """Whether waiting ends when something is published."""
+
+    @pytest.fixture
+    def sample(self) -> Sample:
+        """Return what is in the feed."""
+        return Sample(KINDS[-1])
+
+    @pytest.fixture
+    def timed(self, sample: Sample) -> TimedChanges:
+        """Return the port under test, with ids of `sample.ids`."""
+        pytest.fail("override this fixture")
+
+    @pytest.fixture
+    def changes(self, timed: TimedChanges) -> Changes:
+        """Return the port under test."""
+        return timed.changes
+
+    def test_a_steady_reader_is_told_everything_once_by_many_writers(
+        self, timed: TimedChanges
+    ) -> None:
+        def write(writer: int) -> list[str]:
+            names = [f"{writer} {turn}" for turn in range(_TURNS)]
+            for name in names:
+                timed.changes.publish([run(name), run(f"{name} too")])
+            return [text for name in names for text in (name, f"{name} too")]
+
+        check_readers(timed, write)
+
+    def test_waiting_ends_in_time(self, changes: Changes) -> None:
+        changes.wait(0.0)
+        began = time.monotonic()
+
+        may_be_new = changes.wait(0.3)
+
+        assert 0.25 <= time.monotonic() - began < 2.0
+        assert may_be_new is not self.wakes
+
+    def test_what_was_published_before_need_not_be_waited_for(self, changes: Changes) -> None:
+        changes.wait(0.0)
+        changes.publish([FORGET])
+        began = time.monotonic()
+
+        assert changes.wait(5.0 if self.wakes else 0.2) is True
+        assert time.monotonic() - began < 0.5
+
+    def test_who_waits_is_woken(self, timed: TimedChanges) -> None:
+        timed.beside.wait(0.0)
+        told_at = list[float]()
+
+        def publish() -> None:
+            timed.changes.publish([FORGET])
+            told_at.append(time.monotonic())
+
+        later = Timer(0.3, publish)
+        later.start()
+        may_be_new = timed.beside.wait(5.0 if self.wakes else 0.4)
+        woken_at = time.monotonic()
+        later.join()
+
+        assert may_be_new is True
+        assert woken_at - told_at[0] < 0.5
+
+    def test_each_thread_that_waits_is_told(self, changes: Changes) -> None:
+        def wait(_: int) -> list[bool]:
+            return [changes.wait(0.0), changes.wait(0.6)]
+
+        with ThreadPoolExecutor(3) as pool:
+            waiting = pool.map(wait, range(3))
+            time.sleep(0.3)
+            changes.publish([FORGET])
+
+            assert [one[1] for one in waiting] == [True] * 3
+
+    def test_who_waits_can_be_stopped(self, changes: Changes) -> None:
+        stop = Event()
+
+        def wait() -> None:
+            while not stop.is_set():
+                changes.wait(60.0, stop=stop)
+
+        waiting = Thread(target=wait)
+        waiting.start()
+        time.sleep(0.3)
+        stop.set()
+        began = time.monotonic()
+        waiting.join(5.0)
+
+        assert not waiting.is_alive()
+        assert time.monotonic() - began < 0.5
+        changes.wait(0.0)
+
+
+class ChangesInTransactionsContract(ChangesAtOnceContract):
+    """Its promises where a host has transactions of its own: the fixture *begin* begins one."""
+
+    @pytest.fixture
+    def begin(self, timed: TimedChanges) -> Begin:
+        """Return what begins transactions on the feed's database."""
+        pytest.fail("override this fixture")
+
+    @pytest.fixture
+    def elsewhere(self) -> object:
+        """Return a connection that is open, of the same kind, to another database."""
+        pytest.fail("override this fixture")
+
+    def test_a_change_is_told_when_the_host_commits(self, changes: Changes, begin: Begin) -> None:
+        reader = Reader(changes)
+
+        with begin() as connection:
+            changes.publish([run("first")], connection=connection)
+            changes.publish([run("second"), run("third")], connection=connection)
+            before = list(reader.read())
+
+        assert before == []
+        assert reader.read() == ["first", "second", "third"]
+
+    def test_what_is_rolled_back_is_not_told(self, changes: Changes, begin: Begin) -> None:
+        reader = Reader(changes)
+
+        with suppress(TakenBackError), begin() as connection:
+            changes.publish([run("never")], connection=connection)
+            raise TakenBackError
+        changes.publish([run("later")])
+
+        assert reader.read() == ["later"]
+
+    def test_who_waits_is_woken_by_the_commit(self, timed: TimedChanges, begin: Begin) -> None:
+        reader = Reader(timed.beside)
+        timed.beside.wait(0.0)
+
+        with begin() as connection:
+            timed.changes.publish([run("told")], connection=connection)
+            before = timed.beside.wait(0.2)
+        began = time.monotonic()
+        after = timed.beside.wait(5.0 if self.wakes else 0.2)
+
+        assert (before, after) == (not self.wakes, True)
+        assert time.monotonic() - began < 0.5
+        assert reader.read() == ["told"]
+
+    def test_a_connection_of_another_database_is_refused(
+        self, changes: Changes, elsewhere: object
+    ) -> None:
+        with pytest.raises(InvalidValueError, match="connection"):
+            changes.publish([FORGET], connection=elsewhere)
+
+    def test_a_connection_that_is_closed_is_refused(self, changes: Changes, begin: Begin) -> None:
+        with begin() as connection:
+            pass
+        if hasattr(connection, "flush"):
+            pytest.skip("a session opens another one")
+        connection.close()
+
+        with pytest.raises(InvalidValueError, match="connection"):
+            changes.publish([FORGET], connection=connection)
+
+    def test_a_steady_reader_is_told_what_was_committed_once_by_many_writers(
+        self, timed: TimedChanges, begin: Begin
+    ) -> None:
+        def write(writer: int) -> list[str]:
+            dice, committed = random.Random(writer), list[str]()
+            for turn in range(_TURNS):
+                names = [f"{writer} {turn} {part}" for part in range(dice.randint(1, 3))]
+                with suppress(TakenBackError), begin() as connection:
+                    for name in names:
+                        timed.changes.publish([run(name)], connection=connection)
+                        time.sleep(dice.choice((0, 0, 0.002, 0.01)))
+                    if dice.random() < 0.25:
+                        raise TakenBackError
+                    committed += names
+            return committed
+
+        check_readers(timed, write)
+
+
+class Reader:
+    """Goes on from cursor to cursor; what it was told are jobs."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._cursor = changes.now()
+        self.told = list[str]()
+
+    def read(self) -> list[str]:
+        """Read what is new; return everything there was so far."""
+        feed = self._changes.since(self._cursor)
+        assert not feed.has_gap
+        self._cursor = feed.cursor
+        self.told += jobs(feed)
+        return self.told
+
+
+def check_readers(timed: TimedChanges, write: Callable[[int], list[str]]) -> None:
+    """Make sure that readers are told what *write* says it told, once and in its order."""
+    steady, slow, is_over = Reader(timed.beside), Reader(timed.changes), Event()
+
+    def read() -> None:
+        while not is_over.is_set():
+            steady.read()
+
+    with ThreadPoolExecutor(WRITERS + 1) as pool:
+        reading = pool.submit(read)
+        try:
+            told = list(pool.map(write, range(WRITERS)))
+        finally:
+            is_over.set()
+        reading.result()
+    for reader in (steady, slow):
+        found = reader.read()
+        assert Counter(found) == Counter(name for names in told for name in names)
+        for writer, names in enumerate(told):
+            assert [one for one in found if one.startswith(f"{writer} ")] == names
+
+
+def run(job: str) -> Change:
+    """Return the end of a run."""
+    return Change(kind=ChangeKind.RUN, job=job)
+
+
+def jobs(feed: Feed) -> list[str]:
+    """Return of which jobs runs have ended."""
+    return [change.job for change in feed.changes]
+
+
+def items(ids: Any) -> Change:
+    """Return a change of items."""
+    return Change(kind=ChangeKind.ITEMS, item_ids=tuple(map(ItemId, ids)))
+
+
+def engaged(sample: Sample, user_id: UserId) -> Change:
+    """Return that a user did something with an item."""
+    return Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(sample.items[0],))
+
+
+def erased(user_id: UserId) -> Change:
+    """Return that a user is forgotten."""
+    return Change(kind=ChangeKind.ERASED, user_id=user_id)
+
+
+def every_change(sample: Sample) -> Sequence[Change]:
+    """Return changes of every kind, of every id that is hard to write."""
+    return [
+        run("refresh"),
+        items(sample.items),
+        *(items([one]) for one in sample.items),
+        *(engaged(sample, one) for one in sample.users),
+        *(erased(one) for one in sample.users),
+        FORGET,
+        run("it's; DROP TABLE %s %(job)s :job ? {} 片付け 🧹\n\\"),
+    ]

@@ -1,0 +1,656 @@
+"""The feed of changes on both databases, and what is each one's own."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import attrs
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.changes import SqlChanges
+from angle_reco.adapters.sql.listening import CannotListenError, Listener
+from angle_reco.domain import (
+    IdKinds,
+    InvalidValueError,
+    StorageError,
+    StorageUnavailableError,
+)
+from angle_reco.ports import Cursor
+from angle_reco.testing.contracts import (
+    KINDS,
+    Begin,
+    ChangesAtOnceContract,
+    ChangesContract,
+    ChangesInTransactionsContract,
+    Sample,
+    TimedChanges,
+)
+from angle_reco.testing.contracts.changes import FORGET, Reader, items, jobs, run
+from tests.adapters.databases import (
+    WAYS,
+    connection_to,
+    driver_connection,
+    emptied,
+    let_go,
+    storage_on,
+    timed_changes_on,
+)
+from tests.log_lines import listening
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, sample: Sample) -> Iterator[Storage]:
+    """Return a new file with our tables."""
+    storage = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), sample.ids)
+    storage.migrate_up()
+    yield storage
+    storage.database.engine.dispose()
+
+
+@pytest.fixture
+def postgres(postgres_storages: dict[IdKinds, Storage], sample: Sample) -> Storage:
+    """Return our tables without rows."""
+    return emptied(postgres_storages[sample.ids])
+
+
+@pytest.fixture
+def sample() -> Sample:
+    """Return what is in a feed, where that does not matter."""
+    return Sample(KINDS[-1])
+
+
+class TestSqliteChanges(ChangesContract):
+    @pytest.fixture
+    def timed(self, sqlite: Storage) -> Iterator[TimedChanges]:
+        with timed_changes_on(sqlite) as timed:
+            yield timed
+
+
+class TestPostgresChanges(ChangesContract):
+    @pytest.fixture
+    def timed(self, postgres: Storage) -> Iterator[TimedChanges]:
+        with timed_changes_on(postgres) as timed:
+            yield timed
+
+
+class TestSqliteChangesInTransactions(ChangesInTransactionsContract):
+    wakes = False
+
+    @pytest.fixture
+    def timed(self, sqlite: Storage) -> Iterator[TimedChanges]:
+        with timed_changes_on(sqlite) as timed:
+            yield timed
+
+    @pytest.fixture(params=WAYS)
+    def way(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def begin(self, sqlite: Storage, way: str) -> Iterator[Begin]:
+        engine = sa.create_engine(sqlite.database.engine.url, connect_args={"timeout": 30})
+        yield lambda: connection_to(engine, way)
+        engine.dispose()
+
+    @pytest.fixture
+    def elsewhere(self, way: str, tmp_path: Path) -> Iterator[object]:
+        engine = sa.create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+        with connection_to(engine, way) as connection:
+            yield connection
+        engine.dispose()
+
+
+class TestPostgresChangesInTransactions(ChangesInTransactionsContract):
+    @pytest.fixture
+    def timed(self, postgres: Storage) -> Iterator[TimedChanges]:
+        with timed_changes_on(postgres) as timed:
+            yield timed
+
+    @pytest.fixture(params=WAYS)
+    def way(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def begin(self, postgres: Storage, way: str) -> Iterator[Begin]:
+        engine = sa.create_engine(postgres.database.engine.url, pool_size=10)
+        yield lambda: connection_to(engine, way)
+        engine.dispose()
+
+    @pytest.fixture
+    def elsewhere(self, way: str, postgres_url: str) -> Iterator[object]:
+        engine = sa.create_engine(postgres_url)
+        with connection_to(engine, way) as connection:
+            yield connection
+        engine.dispose()
+
+
+class TestPostgresChangesOfAHostsEngine(ChangesAtOnceContract):
+    """Also with another prefix, and rows that the driver makes dictionaries."""
+
+    @pytest.fixture(params=[{}, {"isolation_level": "SERIALIZABLE"}, {"poolclass": sa.NullPool}])
+    def timed(
+        self, german_engine: sa.Engine, request: pytest.FixtureRequest, sample: Sample
+    ) -> Iterator[TimedChanges]:
+        engine = sa.create_engine(german_engine.url, **request.param)
+        storage = storage_on(
+            engine,
+            sample.ids,
+            schema="Kanäle der Änderungen, von denen man lange erzählen kann",
+            prefix="a_prefix_of_thirty_characters_",
+        )
+        storage.migrate_up()
+        with timed_changes_on(storage) as timed:
+            yield timed
+        storage.migrate_down()
+        engine.dispose()
+
+
+class TestPostgresChangesWithoutListening(ChangesAtOnceContract):
+    wakes = False
+
+    @pytest.fixture
+    def timed(self, postgres: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimedChanges]:
+        # As it is behind a pooler, which has no process that answers under its own number.
+        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 0)
+        with timed_changes_on(postgres) as timed:
+            yield timed
+
+
+@pytest.fixture
+def feed(postgres: Storage) -> Iterator[SqlChanges]:
+    """Return a feed on PostgreSQL."""
+    changes = SqlChanges(postgres.database, postgres.tables)
+    yield changes
+    let_go(changes)
+
+
+@pytest.fixture
+def engine(postgres: Storage) -> sa.Engine:
+    """Return what connects to its database."""
+    return postgres.database.engine
+
+
+class TestCommittedLate:
+    def test_what_is_committed_after_later_ones_is_told(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        reader = Reader(feed)
+        with ExitStack() as late:
+            late_ones = [late.enter_context(engine.begin()) for _ in range(2)]
+            feed.publish([run("early, rolled back")], connection=late_ones[0])
+            feed.publish([run("late")], connection=late_ones[1])
+            feed.publish([run("meanwhile")])
+            assert reader.read() == ["meanwhile"]
+            feed.publish([run("late, too")], connection=late_ones[1])
+            late_ones[0].rollback()
+            feed.publish([run("meanwhile, too")])
+            assert reader.read() == ["meanwhile", "meanwhile, too"]
+
+        assert reader.read()[2:] == ["late", "late, too"]
+        assert len(reader.read()) == 4
+
+    def test_a_transaction_that_had_written_nothing_yet_is_told(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as late:
+            late.exec_driver_sql("SELECT 1")
+            reader = Reader(feed)
+            feed.publish([run("meanwhile")])
+            reader.read()
+            feed.publish([run("late")], connection=late)
+            feed.publish([run("meanwhile, too")])
+            reader.read()
+
+        assert reader.read() == ["meanwhile", "meanwhile, too", "late"]
+
+    def test_what_is_told_within_savepoints_is_told_when_all_is_committed(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        reader = Reader(feed)
+        with engine.begin() as late:
+            with late.begin_nested():
+                feed.publish([run("kept")], connection=late)
+                feed.publish([run("meanwhile")])
+                reader.read()
+            with late.begin_nested() as taken_back:
+                feed.publish([run("taken back")], connection=late)
+                taken_back.rollback()
+            feed.publish([run("meanwhile, too")])
+            assert reader.read() == ["meanwhile", "meanwhile, too"]
+
+        assert reader.read()[2:] == ["kept"]
+
+    def test_who_begins_meanwhile_is_told_of_it_alone(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as late:
+            feed.publish([run("late")], connection=late)
+            feed.publish([run("before")])
+            reader = Reader(feed)
+
+        assert reader.read() == ["late"]
+
+    def test_while_one_is_open_for_long_what_is_old_is_forgotten_without_a_gap(
+        self, postgres: Storage
+    ) -> None:
+        with timed_changes_on(postgres) as timed, ExitStack() as late:
+            connection = late.enter_context(postgres.database.engine.begin())
+            knows_nothing, reader = timed.changes.now(), Reader(timed.changes)
+            timed.changes.publish([run("late")], connection=connection)
+            timed.changes.publish([run("old")])
+            reader.read()
+            timed.advance(HOUR)
+            counts = [timed.changes.prune(older_than=HOUR) for _ in range(3)]
+            for _ in range(3):
+                timed.changes.publish([run("young")])
+                reader.read()
+            assert timed.changes.since(knows_nothing).has_gap
+            assert counts == [1, 0, 0]
+            late.close()
+
+            assert reader.read() == ["old", "young", "young", "young", "late"]
+            knows_all = timed.changes.now()
+            assert timed.changes.prune(older_than=HOUR) == 1
+            assert not timed.changes.since(knows_all).has_gap
+
+    def test_one_that_is_forgotten_before_anybody_was_told_is_a_gap(
+        self, postgres: Storage
+    ) -> None:
+        with timed_changes_on(postgres) as timed, ExitStack() as late:
+            connection = late.enter_context(postgres.database.engine.begin())
+            timed.changes.publish([run("late")], connection=connection)
+            timed.changes.publish([run("early")])
+            cursor = timed.changes.now()
+            timed.advance(HOUR)
+            late.close()
+            for _ in range(3):
+                timed.changes.prune(older_than=HOUR)
+
+                gap = timed.changes.since(cursor)
+                assert gap.has_gap
+                assert not timed.changes.since(gap.cursor).has_gap
+
+
+class TestAnotherPast:
+    """A backup was restored, a standby took over: rows and transactions are others."""
+
+    def test_rows_that_are_other_ones_are_a_gap(self, feed: SqlChanges, engine: sa.Engine) -> None:
+        table = feed.tables.changes
+        feed.publish([run("kept")])
+        before = feed.now()
+        feed.publish([run("lost")])
+        cursor = feed.now()
+        with engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.job == "lost"))
+        lost = feed.since(cursor)
+        with engine.begin() as connection:
+            newest = sa.select(sa.func.max(table.c.number)).scalar_subquery()
+            connection.execute(
+                sa.insert(table).from_select(
+                    ["number", "told_at", "kind", "written_by"],
+                    sa.select(newest + 1, sa.func.clock_timestamp(), sa.literal("forget"), 3),
+                )
+            )
+
+        assert [lost.has_gap, feed.since(cursor).has_gap] == [True, True]
+        assert list(feed.since(before).changes) == [FORGET]
+        assert not feed.since(lost.cursor).has_gap
+
+    def test_transactions_that_are_still_to_come_are_a_gap(self, feed: SqlChanges) -> None:
+        feed.publish([run("before")])
+        dialect, number, told_at, snapshot = feed.now().text.split()
+        _, end, _ = snapshot.split(":")
+        ahead = f"{end}:{int(end) + 1_000_000}:"
+
+        gap = feed.since(Cursor(text=f"{dialect} {number} {told_at} {ahead}"))
+
+        assert gap.has_gap
+        assert not feed.since(gap.cursor).has_gap
+
+    def test_rows_of_another_server_are_not_told_again_and_again(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        table, far = feed.tables.changes, 2**60
+        feed.publish([run("from a dump")])
+        with engine.begin() as connection:
+            connection.execute(sa.update(table).values(written_by=far))
+        reader = Reader(feed)
+        feed.publish([run("new")])
+
+        assert reader.read() == ["new"]
+        assert reader.read() == ["new"]
+        counts = [feed.prune(older_than=timedelta()) for _ in range(3)]
+        assert counts == [2, 0, 0]
+        feed.publish([run("newer")])
+        assert reader.read() == ["new", "newer"]
+
+    def test_who_read_on_a_standby_is_told_nothing_too_little(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as late:
+            feed.publish([run("late")], connection=late)
+            feed.publish([run("early")])
+            *others, snapshot = feed.now().text.split()
+            first, _, _ = snapshot.split(":")
+            # It names nobody who is running: as if all had begun after the first of them.
+            cursor = Cursor(text=" ".join([*others, f"{first}:{first}:"]))
+            feed.publish([run("meanwhile")])
+
+        told = feed.since(cursor)
+        assert (jobs(told), told.has_gap) == (["late", "early", "meanwhile"], False)
+
+
+class TestAFeedOfMore:
+    @pytest.mark.parametrize("where", ["sqlite", "postgres"])
+    def test_more_than_fits_into_memory_is_a_gap(
+        self,
+        request: pytest.FixtureRequest,
+        where: str,
+        sample: Sample,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        # Each takes 100 bytes and 35 for each item.
+        monkeypatch.setattr("angle_reco.adapters.sql.changes.MOST_BYTES", 4 * (100 + 35 * 13 + 1))
+        storage: Storage = request.getfixturevalue(where)
+        changes = SqlChanges(storage.database, storage.tables)
+        cursors, some = [changes.now()], items(sample.items)
+        for _ in range(10):
+            changes.publish([some])
+            cursors.append(changes.now())
+
+        feeds = [changes.since(one) for one in cursors]
+
+        assert [feed.has_gap for feed in feeds] == [True] * 6 + [False] * 5
+        assert [len(feed.changes) for feed in feeds] == [0] * 6 + [4, 3, 2, 1, 0]
+        assert [feed.cursor for feed in feeds] == cursors[-1:] * 11
+
+    @pytest.mark.parametrize("where", ["sqlite", "postgres"])
+    def test_what_a_later_release_tells_is_a_gap(
+        self, request: pytest.FixtureRequest, where: str
+    ) -> None:
+        storage: Storage = request.getfixturevalue(where)
+        changes = SqlChanges(storage.database, storage.tables)
+        cursor = changes.now()
+        changes.publish([run("known"), FORGET])
+        table = storage.tables.changes
+        with storage.database.engine.begin() as connection:
+            connection.execute(
+                sa.update(table).where(table.c.kind == "forget").values(kind="promoted")
+            )
+
+        gap = changes.since(cursor)
+
+        assert (list(gap.changes), gap.has_gap) == ([], True)
+        assert not changes.since(gap.cursor).has_gap
+
+    @pytest.mark.parametrize("where", ["sqlite", "postgres"])
+    def test_a_method_is_one_statement(self, request: pytest.FixtureRequest, where: str) -> None:
+        storage: Storage = request.getfixturevalue(where)
+        changes = SqlChanges(storage.database, storage.tables)
+        cursor, seen = changes.now(), list[str]()
+        heard: Callable[..., None] = lambda *given: seen.append(given[2])  # noqa: E731 — to be taken off again
+        sa.event.listen(storage.database.engine, "before_cursor_execute", heard)
+
+        changes.publish([run(f"{number}") for number in range(1_000)])
+        changes.since(cursor)
+        changes.now()
+        sa.event.remove(storage.database.engine, "before_cursor_execute", heard)
+
+        ours = [one.split()[0] for one in seen if not one.startswith(("SET LOCAL", "BEGIN"))]
+        assert ours == ["INSERT", "SELECT", "SELECT"]
+
+    def test_among_many_rows_the_new_ones_are_found_by_indexes(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        for _ in range(5):
+            feed.publish([run(f"{number}") for number in range(20_000)])
+        table = feed.tables.changes
+        name = engine.dialect.identifier_preparer.format_table(table)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"ANALYZE {name}")
+        cursor = feed.now()
+        feed.publish([run("new")])
+        _, number, _, snapshot = cursor.text.split()
+        first, end, _ = snapshot.split(":")
+        with engine.connect() as connection:
+            text = str(feed._news.compile(dialect=engine.dialect))
+            values = feed._news.compile(dialect=engine.dialect).construct_params(
+                {"known": int(number), "end": int(end), "running": [int(first) - 1, int(end) - 1]}
+            )
+            plan = "\n".join(
+                row[0] for row in connection.exec_driver_sql(f"EXPLAIN (ANALYZE) {text}", values)
+            )
+        print(plan)
+
+        assert "Seq Scan on angle_reco_changes" not in plan
+        assert "angle_reco_changes_written_by" in plan
+        assert jobs(feed.since(cursor)) == ["new"]
+
+
+class TestListening:
+    def test_it_holds_none_of_the_pools_connections(
+        self, postgres: Storage, german_engine: sa.Engine
+    ) -> None:
+        engine = sa.create_engine(german_engine.url, pool_size=1, max_overflow=0, pool_timeout=0.5)
+        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
+        waiting = Thread(target=lambda: [changes.wait(0.0), changes.wait(1.0)])
+        waiting.start()
+        time.sleep(0.3)
+
+        changes.publish([FORGET])
+
+        waiting.join()
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of this kind of pools
+        let_go(changes)
+        engine.dispose()
+
+    def test_a_connection_that_was_lost_is_told_and_made_anew(
+        self, feed: SqlChanges, engine: sa.Engine
+    ) -> None:
+        feed.wait(0.0)
+        assert feed.wait(0.1) is False
+        terminate_listeners(engine)
+
+        after = [feed.wait(0.2), feed.wait(0.2), feed.wait(0.1)]
+
+        # Something may have been said meanwhile, and before the new one was there.
+        assert after == [True, True, False]
+        feed.publish([FORGET])
+        assert feed.wait(5.0) is True
+
+    def test_a_server_that_is_silent_is_noticed(
+        self, feed: SqlChanges, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        feed.wait(0.0)
+        heard_at = feed._listener._news.heard_at
+        monkeypatch.setattr("angle_reco.adapters.sql.listening._BETWEEN_CHECKS", 0.0)
+
+        assert feed.wait(0.0) is False
+
+        assert feed._listener._news.heard_at > heard_at
+
+    def test_where_it_cannot_be_it_is_said_once_and_tried_again_later(
+        self, feed: SqlChanges, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines, tries, can = list[str](), list[float](), False
+        listening_to = Listener._listening
+
+        def try_it(listener: Listener) -> Any:
+            tries.append(time.monotonic())
+            if not can:
+                raise CannotListenError
+            return listening_to(listener)
+
+        monkeypatch.setattr(Listener, "_listening", try_it)
+        with listening(lambda record: lines.append(record.getMessage())):
+            assert [feed.wait(0.01) for _ in range(5)] == [True] * 5
+            assert len(tries) == 1
+            monkeypatch.setattr("angle_reco.adapters.sql.listening._BETWEEN_TRIES", 0.0)
+            feed._listener._next_try = 0.0
+            assert [feed.wait(0.01) for _ in range(5)] == [True] * 5
+            assert len(tries) == 6
+            can = True
+            assert [feed.wait(0.01) for _ in range(3)] == [True, False, False]
+
+        assert lines == ["not listening for changes: error=CannotListenError"]
+
+    def test_a_connection_that_a_host_hands_to_everybody_is_left_alone(
+        self, postgres: Storage, german_engine: sa.Engine
+    ) -> None:
+        engine = sa.create_engine(german_engine.url, poolclass=sa.StaticPool)
+        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
+        with engine.begin() as connection:
+            changes.publish([run("told")], connection=connection)
+            assert changes.wait(0.05) is True
+            assert changes.wait(0.05) is True
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+        engine.dispose()
+
+    @pytest.mark.parametrize("is_ours", [True, False])
+    def test_a_process_that_forks_off_has_one_of_its_own(
+        self, postgres: Storage, german_engine: sa.Engine, is_ours: bool
+    ) -> None:
+        engine = german_engine if is_ours else sa.create_engine(german_engine.url)
+        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
+        changes.wait(0.0)
+        assert changes.wait(0.0) is False
+
+        child = os.fork()
+        if child == 0:
+            # Nothing of the tests goes on here.
+            try:
+                engine.dispose(close=False)
+                first, second = changes.wait(1.0), changes.wait(5.0)
+                let_go(changes)
+                engine.dispose()
+                os._exit(0 if (first, second) == (True, True) else 1)
+            finally:
+                os._exit(2)
+        time.sleep(1.5)
+        changes.publish([FORGET])
+
+        assert changes.wait(5.0) is True
+        assert changes.wait(0.1) is False
+        assert ended(child) == 0
+        changes.publish([FORGET])
+        assert changes.wait(5.0) is True
+        let_go(changes)
+
+    def test_nothing_is_left_open_when_nobody_needs_it_any_more(
+        self, postgres: Storage, engine: sa.Engine
+    ) -> None:
+        changes = SqlChanges(postgres.database, postgres.tables)
+        changes.wait(0.0)
+        assert listeners(engine) == 1
+        del changes
+
+        assert listeners(engine) == 0
+
+
+class TestAHostsConnection:
+    def test_what_it_is_set_to_for_the_hosts_own_queries_does_not_count(
+        self, feed: SqlChanges, german_engine: sa.Engine
+    ) -> None:
+        reader = Reader(feed)
+        schema = feed.tables.schema
+        options = {"schema_translate_map": {schema: "nowhere"}, "stream_results": True}
+        with german_engine.connect().execution_options(**options) as connection:
+            feed.publish([run("told")], connection=connection)
+            connection.commit()
+
+        assert reader.read() == ["told"]
+
+    def test_a_driver_that_commits_each_statement_is_told_at_once(
+        self, feed: SqlChanges, german_engine: sa.Engine
+    ) -> None:
+        reader = Reader(feed)
+        options = {"autocommit": True, "row_factory": psycopg.rows.dict_row}
+        with driver_connection(german_engine.url, **options) as connection:
+            feed.publish([run("told")], connection=connection)
+
+            assert reader.read() == ["told"]
+
+    def test_a_session_without_an_engine_is_refused(self, feed: SqlChanges) -> None:
+        with orm.Session() as session, pytest.raises(InvalidValueError, match="Session"):
+            feed.publish([FORGET], connection=session)
+
+    def test_a_connection_of_another_kind_is_refused(
+        self, feed: SqlChanges, sqlite: Storage, german_engine: sa.Engine
+    ) -> None:
+        on_file = SqlChanges(sqlite.database, sqlite.tables)
+        with (
+            sqlite.database.engine.connect() as file,
+            german_engine.connect() as server,
+        ):
+            for changes, connection in ((feed, file), (on_file, server)):
+                for one in (connection, connection.connection.dbapi_connection):
+                    with pytest.raises(InvalidValueError, match="connection"):
+                        changes.publish([FORGET], connection=one)
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("where", ["sqlite", "postgres"])
+    def test_what_the_database_refuses_is_an_error_of_ours(
+        self, request: pytest.FixtureRequest, where: str, way: str
+    ) -> None:
+        storage: Storage = request.getfixturevalue(where)
+        tables = storage_on(storage.database.engine, prefix="missing_").tables
+        changes = SqlChanges(storage.database, tables)
+
+        with (
+            pytest.raises(StorageError, match="missing_changes"),
+            connection_to(storage.database.engine, way) as connection,
+        ):
+            changes.publish([FORGET], connection=connection)
+
+    def test_a_connection_that_was_lost_is_an_error_of_ours(
+        self, feed: SqlChanges, german_engine: sa.Engine
+    ) -> None:
+        with driver_connection(german_engine.url) as connection:
+            with german_engine.connect() as other:
+                other.execute(sa.select(sa.func.pg_terminate_backend(connection.info.backend_pid)))
+            with pytest.raises(StorageUnavailableError):
+                feed.publish([FORGET], connection=connection)
+
+
+def listeners(engine: sa.Engine) -> int:
+    """Return how many connections have asked to be told, and nothing since."""
+    with engine.connect() as connection:
+        return int(
+            connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND query IN ('SELECT pg_backend_pid()', 'SELECT 1') AND state = 'idle'"
+            ).scalar_one()
+        )
+
+
+def terminate_listeners(engine: sa.Engine) -> None:
+    """End them, as an administrator would."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query = 'SELECT pg_backend_pid()'"
+        )
+    time.sleep(0.1)
+
+
+def ended(child: int) -> int:
+    """Return how a process ended, which is killed if it does not."""
+    for _ in range(200):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -1
