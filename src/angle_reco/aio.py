@@ -1,7 +1,7 @@
 """The same answers for code on an event loop, which never waits for them itself."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -150,7 +150,7 @@ class AsyncRecommender:
         amount: Decimal | None = None,
         at: datetime | None = None,
     ) -> bool:
-        """Note a bid; False when nothing was stored. Never raises into the request."""
+        """Tell of a bid; False when nothing came of it. Never raises into the request."""
         return await run_in(
             self._elsewhere,
             lambda: self._recommender.bid_placed(user_id, item_id, amount=amount, at=at),
@@ -159,14 +159,18 @@ class AsyncRecommender:
     async def watched(
         self, user_id: UserRef, item_id: ItemRef, *, at: datetime | None = None
     ) -> bool:
-        """Note a watch; False when nothing was stored. Never raises into the request."""
+        """Tell of a watch; False when nothing came of it. Never raises into the request."""
         return await run_in(
             self._elsewhere, lambda: self._recommender.watched(user_id, item_id, at=at)
         )
 
     async def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
-        """Note that a watch ended; False when there was none. Never raises into the request."""
+        """Tell that a watch ended; False when nothing came of it. Never raises."""
         return await run_in(self._elsewhere, lambda: self._recommender.unwatched(user_id, item_id))
+
+    async def items_changed(self, item_ids: Iterable[ItemRef]) -> bool:
+        """Tell that items changed; False when nothing came of it. Never raises."""
+        return await run_in(self._elsewhere, lambda: self._recommender.items_changed(item_ids))
 
 
 async def run_in(threads: Behind, work: Callable[[], _T]) -> _T:

@@ -1,6 +1,6 @@
 """The object a host holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -253,16 +253,21 @@ class Recommender:
             InvalidValueError: This is a recommender as of a moment, or that is no scheduler.
         """
         new_scheduler = _scheduler(scheduler)
-        self._use_cases.warm()
         if new_scheduler is not None:
             self._use_cases.background.start(new_scheduler)
+        if self._use_cases.following is not None:
+            self._use_cases.following.begin()
+        self._use_cases.warm()
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
         """Run no more jobs in this process; False when one was not done within *grace*.
 
         A job that runs stops at its next step, and goes on in another process.
         """
-        return self._use_cases.background.stop(exactly(grace, "grace", timedelta))
+        is_over = self._use_cases.background.stop(exactly(grace, "grace", timedelta))
+        if self._use_cases.following is not None:
+            self._use_cases.following.end()
+        return is_over
 
     def close(self) -> None:
         """Stop the jobs, and let go of the connections that `connect` opened.
@@ -316,17 +321,43 @@ class Recommender:
         *,
         amount: Decimal | None = None,
         at: datetime | None = None,
+        connection: object | None = None,
     ) -> bool:
-        """Note a bid; False when nothing was stored. Never raises into the request."""
-        return self._use_cases.events.bid_placed(user_id, item_id, amount, at)
+        """Tell of a bid, which counts from now on, in this process before it is committed.
 
-    def watched(self, user_id: UserRef, item_id: ItemRef, *, at: datetime | None = None) -> bool:
-        """Note a watch; False when nothing was stored. Never raises into the request."""
-        return self._use_cases.events.watched(user_id, item_id, at)
+        Other processes are told once it is: with the host's own *connection*, of SQLAlchemy
+        or of the driver, exactly then; without, at once. False when nothing came of it.
+        Never raises into the request.
+        """
+        return self._use_cases.events.bid_placed(user_id, item_id, amount, at, connection)
 
-    def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
-        """Note that a watch ended; False when there was none. Never raises into the request."""
-        return self._use_cases.events.unwatched(user_id, item_id)
+    def watched(
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        at: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Tell of a watch, as of a bid. Never raises into the request."""
+        return self._use_cases.events.watched(user_id, item_id, at, connection)
+
+    def unwatched(
+        self, user_id: UserRef, item_id: ItemRef, *, connection: object | None = None
+    ) -> bool:
+        """Tell that a watch ended, as of a bid. Never raises into the request."""
+        return self._use_cases.events.unwatched(user_id, item_id, connection)
+
+    def items_changed(
+        self, item_ids: Iterable[ItemRef], *, connection: object | None = None
+    ) -> bool:
+        """Tell that items were published, withdrawn, edited or sold: at most 100,000.
+
+        What is in memory of them does not count from now on, in this process. Other
+        processes are told as of a bid. A new item gets its similar ones, and enters the
+        lists of these. False when nothing came of it. Never raises into the request.
+        """
+        return self._use_cases.events.items_changed(item_ids, connection)
 
 
 def _settings(settings: object) -> Settings:

@@ -12,11 +12,13 @@ from angle_reco.application import (
     Answering,
     Background,
     Behind,
+    ChangedItems,
     CheckHealth,
     Computing,
     EraseUser,
     Events,
     ExportUser,
+    Following,
     ForgetCached,
     Homepage,
     Jobs,
@@ -26,6 +28,7 @@ from angle_reco.application import (
     Memory,
     Newer,
     Outage,
+    Overlays,
     Performing,
     PopularItems,
     ReadInterests,
@@ -38,7 +41,10 @@ from angle_reco.application import (
     schedule_of,
 )
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import Event, IdKinds, ListKind, RunKey
+from angle_reco.domain import (
+    Event,
+    IdKinds,
+)
 from angle_reco.ports import Cache
 from angle_reco.settings import Settings
 
@@ -63,6 +69,7 @@ class UseCases:
     take_stock: TakeStock
     events: Events
     answering: Answering
+    following: Following | None
     ids: IdKinds
     deadline: timedelta
 
@@ -92,10 +99,13 @@ class UseCases:
             settings=settings,
             as_of=as_of,
         )
-        newer = memory = None
-        storage = ports.storage
+        memory = following = cache = None
+        storage, overlays = ports.storage, Overlays(ports.clock)
         if settings.cache_enabled and as_of is None:
-            memory, newer = _memory(ports, settings, computing, reports)
+            cache = ports.new_cache(ports.clock, settings.cache_bytes)
+        newer = Newer(ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids)
+        if cache is not None:
+            memory = _memory(ports, settings, computing, reports, lists=cache, newer=newer)
         rules = schedule_of(settings)
         performing = Performing(
             ledger=ports.ledger,
@@ -109,6 +119,7 @@ class UseCases:
                 settings=settings,
                 fingerprints=settings.fingerprints,
                 as_of=as_of,
+                rewritten=newer.rewritten,
             ),
             rules=rules,
             clock=ports.clock,
@@ -123,8 +134,22 @@ class UseCases:
             clock=ports.clock,
             settings=settings,
             as_of=as_of,
-            done=_nothing if newer is None else newer.done,
+            done=newer.done,
         )
+        if memory is not None:
+            following = Following(
+                changes=ports.changes,
+                newer=newer,
+                live=memory.live,
+                overlays=overlays,
+                catalog=ports.catalog,
+                computing=computing,
+                clock=ports.clock,
+                deadline=settings.deadline,
+                lists=memory.lists.cache,
+                wanted=runs.want,
+            )
+
         keeping, live = (None, None) if memory is None else (memory.lists, memory.live)
         kept = KeptLists(
             lists=ports.lists,
@@ -146,15 +171,20 @@ class UseCases:
             settings=settings,
             keeping=keeping,
             live=live,
+            following=following,
+            overlays=overlays,
             as_of=as_of,
         )
         events = Events(
             users=ports.users,
             recorder=ports.recorder,
+            changes=ports.changes,
+            overlays=overlays,
+            kept=kept,
+            following=following,
             clock=ports.clock,
             settings=settings,
             as_of=as_of,
-            engaged=lambda user_id: kept.forget(ListKind.PERSONAL, user_id),
         )
         background = Background(
             runs=runs,
@@ -197,9 +227,15 @@ class UseCases:
                 ids=settings.ids,
                 fingerprints=settings.fingerprints,
                 kept=kept,
+                overlays=overlays,
             ),
             forget_cached=ForgetCached(
-                access=access, memory=memory, kept=kept, ledger=ports.ledger, ids=settings.ids
+                access=access,
+                memory=memory,
+                kept=kept,
+                ledger=ports.ledger,
+                changes=ports.changes,
+                ids=settings.ids,
             ),
             check_health=CheckHealth(
                 access=access,
@@ -226,6 +262,7 @@ class UseCases:
             ),
             events=events,
             answering=answering,
+            following=following,
             ids=settings.ids,
             deadline=settings.deadline,
         )
@@ -246,8 +283,14 @@ class UseCases:
 
 
 def _memory(
-    ports: Ports, settings: Settings, computing: Computing, reports: Reports
-) -> tuple[Memory, Newer]:
+    ports: Ports,
+    settings: Settings,
+    computing: Computing,
+    reports: Reports,
+    *,
+    lists: Cache,
+    newer: Newer,
+) -> Memory:
     """Return what a process keeps, wired to those who fill it."""
     outage = Outage(clock=ports.clock)
 
@@ -261,10 +304,8 @@ def _memory(
             deadline=settings.deadline,
         )
 
-    lists = ports.new_cache(ports.clock, settings.cache_bytes)
     # Lists that are made anew wait for open items, which need a thread that no list takes.
     of_lists, of_live = Behind("memory", _THREADS_BEHIND), Behind("open-items", 1)
-    newer = Newer(ledger=ports.ledger, cache=lists, ids=settings.ids)
 
     def before_reading() -> None:
         lists.evict()
@@ -278,12 +319,9 @@ def _memory(
         settings=settings,
         make_room=lists.reserve,
         before_reading=before_reading,
+        changed=ChangedItems(ports.clock),
     )
-    return Memory(lists=keeping(lists, of_lists), live=live), newer
-
-
-def _nothing(_: RunKey) -> None:
-    """Take no note."""
+    return Memory(lists=keeping(lists, of_lists), live=live)
 
 
 _THREADS_BEHIND = 4

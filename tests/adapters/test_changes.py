@@ -299,7 +299,9 @@ class TestAnotherPast:
             connection.execute(
                 sa.insert(table).from_select(
                     ["number", "told_at", "kind", "written_by"],
-                    sa.select(newest + 1, sa.func.clock_timestamp(), sa.literal("forget"), 3),
+                    sa.select(
+                        newest + 1, sa.func.clock_timestamp(), sa.literal("forget"), sa.literal(3)
+                    ),
                 )
             )
 

@@ -20,6 +20,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.adapters.memory import (
+    MemoryChanges,
     MemoryErasure,
     MemoryErasures,
     MemoryFences,
@@ -172,11 +173,13 @@ class Remembering:
 def _ports(clock: ManualClock, market: MemoryMarketplace | None) -> Ports:
     fences, erasures = MemoryFences(), MemoryErasures()
     interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
+    changes = MemoryChanges(clock)
     return attrs.evolve(
         ports_at(clock, market),
         interests=interests,
         lists=lists,
-        erasure=MemoryErasure(erasures, interests, lists),
+        erasure=MemoryErasure(erasures, interests, lists, changes),
+        changes=changes,
         ledger=MemoryRunLedger(clock, fences),
     )
 

@@ -119,12 +119,23 @@ class TtlCache:
         del gone
         return was_there
 
-    def forget_all(self) -> Evicted:
+    def forget_all(self, kind: str | None = None) -> Evicted:
         with self._lock:
-            gone = self._entries
-            self._entries = _Entries(self._clock, self._most_bytes)
-            self._flights.clear()
-        return Evicted(gone.entries, gone.bytes)
+            if kind is None:
+                all_of_them = self._entries
+                self._entries = _Entries(self._clock, self._most_bytes)
+                self._flights.clear()
+                return Evicted(all_of_them.entries, all_of_them.bytes)
+            self._entries.expire()
+            before = Evicted(self._entries.entries, self._entries.bytes)
+            for key in [one for one in self._entries if one[0] == kind]:
+                self._entries.drop(key)
+            for key in [one for one in self._flights if one[0] == kind]:
+                del self._flights[key]
+            after = Evicted(self._entries.entries, self._entries.bytes)
+            gone = self._gone()
+        del gone
+        return Evicted(before.entries - after.entries, before.bytes - after.bytes)
 
     def mark(self, kind: str) -> None:
         with self._lock:

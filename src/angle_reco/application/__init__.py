@@ -4,9 +4,11 @@ from angle_reco.application.access import Access
 from angle_reco.application.answering import Answering, CardLoader
 from angle_reco.application.background import Background
 from angle_reco.application.behind import Behind
+from angle_reco.application.changed_items import ChangedItems
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
-from angle_reco.application.jobs import JOBS, Jobs
+from angle_reco.application.following import Following
+from angle_reco.application.jobs import JOBS, OF_ONE_ITEM, Jobs
 from angle_reco.application.keeping import Keeping, NotInMemoryError, from_memory_alone
 from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
@@ -14,6 +16,7 @@ from angle_reco.application.live_items import LiveItems
 from angle_reco.application.memory import CheckHealth, ForgetCached, Health, Memory, MemoryStats
 from angle_reco.application.newer import MADE_BY, Newer
 from angle_reco.application.outage import Outage
+from angle_reco.application.overlays import Overlays
 from angle_reco.application.performing import JobOutcome, Performing
 from angle_reco.application.personal_data import (
     EXPORT_FORMAT,
@@ -42,6 +45,7 @@ __all__ = [
     "MADE_BY",
     "MOST",
     "MOST_SIMILAR",
+    "OF_ONE_ITEM",
     "SCHEDULE",
     "Access",
     "AfterBid",
@@ -49,11 +53,13 @@ __all__ = [
     "Background",
     "Behind",
     "CardLoader",
+    "ChangedItems",
     "CheckHealth",
     "Computing",
     "EraseUser",
     "Events",
     "ExportUser",
+    "Following",
     "ForgetCached",
     "Health",
     "Homepage",
@@ -68,6 +74,7 @@ __all__ = [
     "Newer",
     "NotInMemoryError",
     "Outage",
+    "Overlays",
     "Performing",
     "PopularItems",
     "Progress",

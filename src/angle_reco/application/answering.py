@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TypeAlias
 import attrs
 
 from angle_reco.application.computing import Computing
+from angle_reco.application.following import Following
 from angle_reco.application.keeping import Current, Keeping, about_to_wait
 from angle_reco.application.kept_lists import KeptList, KeptLists
 from angle_reco.application.live_items import LiveItems
+from angle_reco.application.overlays import Overlays
 from angle_reco.domain import (
     POPULAR_KEPT,
     AnswerDegraded,
@@ -81,6 +83,8 @@ class Answering:
     settings: Settings
     keeping: Keeping | None
     live: LiveItems | None
+    following: Following | None
+    overlays: Overlays
     as_of: datetime | None = None
 
     @property
@@ -117,7 +121,15 @@ class Answering:
                 # Older ones may be shown now that the database does not answer.
                 live = in_memory.current()
         cards, freshness = live.value.cards, live.freshness
-        degraded = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
+        degraded: tuple[str, ...] = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
+        if in_memory is not None and in_memory.changed:
+            cards, is_complete = in_memory.changed.applied(
+                cards,
+                item_ids,
+                live_since=live.value.since,
+                read=lambda ids: self._read_cards(ids, viewer),
+            )
+            degraded = degraded if is_complete else (ITEMS,)
         if live.value.is_complete:
             return Cards(cards, degraded)
         missing = [one for one in item_ids if one not in cards]
@@ -230,6 +242,8 @@ class Answering:
         Raises:
             StorageUnavailableError: It does not, and nothing is to stand in for it.
         """
+        if self.following is not None:
+            self.following.look()
         try:
             return answer()
         except StorageUnavailableError as error:
@@ -276,7 +290,7 @@ class Answering:
             yield
 
     def _read_cards(
-        self, item_ids: Sequence[ItemId], viewer: UserId | None
+        self, item_ids: Collection[ItemId], viewer: UserId | None
     ) -> Mapping[ItemId, ItemCard]:
         with self.asking():
             return self.catalog.cards(

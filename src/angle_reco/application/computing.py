@@ -38,6 +38,7 @@ from angle_reco.domain import (
     rank_popular_by_category,
     score_interests,
     to_micros,
+    unconfirmed,
 )
 from angle_reco.ports import ActivityQueries, CatalogQueries, Clock, Kernels
 from angle_reco.settings import Settings
@@ -98,13 +99,17 @@ class Computing:
         return self._drained(since=since, users=users)
 
     def of_user(
-        self, user_id: UserId, *, supposed: Iterable[Bid] = ()
+        self, user_id: UserId, *, supposed: Iterable[Bid] = (), told: Iterable[Bid] = ()
     ) -> tuple[Interests, frozenset[ItemId]]:
-        """Return a user's interests, *supposed* bids counted too, and what they engaged with."""
+        """Return a user's interests and what they engaged with.
+
+        *supposed* bids count too, and those that were *told* unless they are there already.
+        """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        joined = Interactions.joined(ids, [happened, Interactions.of(ids, supposed)])
+        more = Interactions.of(ids, [*supposed, *unconfirmed(told, happened)])
+        joined = Interactions.joined(ids, [happened, more])
         return self.interests_from(joined), engaged
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:

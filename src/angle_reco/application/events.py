@@ -1,50 +1,77 @@
-"""What the host tells of: sign-ins, bids and watches. Nothing here raises into its request."""
+"""What the host tells of, by sign-ins to new items: nothing here raises into its request."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import attrs
 
-from angle_reco.domain import Bid, InvalidValueError, UserId, Watch, check_moment
-from angle_reco.ports import ActivityRecorder, Clock, UserQueries, deadline
+from angle_reco.application.following import Following
+from angle_reco.application.kept_lists import KeptLists
+from angle_reco.application.overlays import Overlays
+from angle_reco.domain import (
+    MOST_ITEMS,
+    Bid,
+    Change,
+    ChangeKind,
+    InvalidValueError,
+    ItemId,
+    ListKind,
+    UserId,
+    Watch,
+    check_moment,
+    is_a,
+)
+from angle_reco.ports import ActivityRecorder, Changes, Clock, UserQueries, deadline
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 10 * MOST_ITEMS
+"""Of the items that one call may tell of."""
 
 
 @attrs.define(kw_only=True)
 class Events:
     """Takes events in; one that cannot be taken is logged and counted in `failed`.
 
-    Each method says whether anything was stored. Without a *recorder*, which is for the
-    reference schema and memory, bids and watches are the host's own to store.
+    What it is told is laid over the memory of this process at once, and told to the others
+    through the feed of changes: where a host's *connection* is given, within its transaction.
+    Without a *recorder*, which is for the reference schema and memory, bids and watches are
+    the host's own to store.
     """
 
     users: UserQueries
     recorder: ActivityRecorder | None
+    changes: Changes
+    overlays: Overlays
+    kept: KeptLists
+    following: Following | None
     clock: Clock
     settings: Settings
     as_of: datetime | None = None
-    engaged: Callable[[UserId], object] = lambda user_id: None
     failed: int = attrs.field(default=0, init=False)
 
     def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
-        """Count a sign-in."""
+        """Count a sign-in; whether it was."""
         return self._taken(
             "signed_in",
             lambda: self.users.record_sign_in(self.settings.ids.user_id(user_id), self._moment(at)),
         )
 
     def bid_placed(
-        self, user_id: object, item_id: object, amount: Decimal | None, at: datetime | None
+        self,
+        user_id: object,
+        item_id: object,
+        amount: Decimal | None,
+        at: datetime | None,
+        connection: object | None = None,
     ) -> bool:
         """Note a bid; the same one twice is one."""
 
-        def record() -> bool:
-            ids, recorder = self.settings.ids, self.recorder
-            prices = self.settings.prices
+        def take() -> bool:
+            ids, prices = self.settings.ids, self.settings.prices
             money = None if amount is None else prices.to_money(prices.to_units(amount, "amount"))
             bid = Bid(
                 user_id=ids.user_id(user_id),
@@ -52,37 +79,84 @@ class Events:
                 amount=money,
                 placed_at=self._moment(at),
             )
-            return self._noted(bid.user_id, recorder is not None and recorder.record_bid(bid))
+            # One from the future counts as of now until it is stored.
+            self.overlays.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
+            self._engaged(bid.user_id, bid.item_id, connection)
+            return self.recorder is None or self.recorder.record_bid(bid)
 
-        return self._taken("bid_placed", record)
+        return self._taken("bid_placed", take)
 
-    def watched(self, user_id: object, item_id: object, at: datetime | None) -> bool:
+    def watched(
+        self,
+        user_id: object,
+        item_id: object,
+        at: datetime | None,
+        connection: object | None = None,
+    ) -> bool:
         """Note a watch; of several of one user and item the earliest stays."""
 
-        def record() -> bool:
-            ids, recorder = self.settings.ids, self.recorder
+        def take() -> bool:
+            ids = self.settings.ids
             watch = Watch(
                 user_id=ids.user_id(user_id),
                 item_id=ids.item_id(item_id),
                 watched_at=self._moment(at),
             )
-            return self._noted(watch.user_id, recorder is not None and recorder.record_watch(watch))
+            self.overlays.watch(watch.user_id, watch.item_id)
+            self._engaged(watch.user_id, watch.item_id, connection)
+            return self.recorder is None or self.recorder.record_watch(watch)
 
-        return self._taken("watched", record)
+        return self._taken("watched", take)
 
-    def unwatched(self, user_id: object, item_id: object) -> bool:
+    def unwatched(self, user_id: object, item_id: object, connection: object | None = None) -> bool:
         """Note the end of a watch."""
 
-        def record() -> bool:
-            ids, recorder = self.settings.ids, self.recorder
-            user, item = ids.user_id(user_id), ids.item_id(item_id)
-            return self._noted(user, recorder is not None and recorder.remove_watch(user, item))
+        def take() -> bool:
+            user = self.settings.ids.user_id(user_id)
+            item = self.settings.ids.item_id(item_id)
+            self.overlays.watch(user, item, ends=True)
+            self._engaged(user, item, connection)
+            return self.recorder is None or self.recorder.remove_watch(user, item)
 
-        return self._taken("unwatched", record)
+        return self._taken("unwatched", take)
 
-    def _noted(self, user_id: UserId, stored: bool) -> bool:
-        self.engaged(user_id)
-        return stored
+    def items_changed(self, item_ids: Iterable[object], connection: object | None = None) -> bool:
+        """Note that items were published, withdrawn, edited or sold."""
+
+        def take() -> bool:
+            items = self._items(item_ids)
+            if self.following is not None:
+                self.following.told(items)
+            self.changes.publish(
+                [
+                    Change(kind=ChangeKind.ITEMS, item_ids=tuple(items[first : first + MOST_ITEMS]))
+                    for first in range(0, len(items), MOST_ITEMS)
+                ],
+                connection=connection,
+            )
+            return bool(items)
+
+        return self._taken("items_changed", take)
+
+    def _items(self, item_ids: object) -> Sequence[ItemId]:
+        expected = f"a collection of at most {MOST_AT_ONCE:,} ids"
+        if is_a(item_ids, str) or not isinstance(item_ids, Iterable):
+            raise InvalidValueError("items", item_ids, expected)
+        items = dict[ItemId, None]()
+        for place, one in enumerate(item_ids):
+            if place >= MOST_AT_ONCE:
+                raise InvalidValueError("items", "more", expected)
+            items[self.settings.ids.item_id(one)] = None
+        return list(items)
+
+    def _engaged(self, user_id: UserId, item_id: ItemId, connection: object | None) -> None:
+        """Have a user's list read anew, here and elsewhere.
+
+        It is told first: who is told too early reads twice, who is told nothing never would.
+        """
+        self.kept.forget(ListKind.PERSONAL, user_id)
+        change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
+        self.changes.publish([change], connection=connection)
 
     def _moment(self, at: datetime | None) -> datetime:
         return self.clock.now() if at is None else check_moment(at, "at")

@@ -1,6 +1,7 @@
 """The jobs: each computes one kind of result for all, and stores what changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from angle_reco.domain import (
     ItemId,
     ItemNotFoundError,
     ListKind,
+    StoredLine,
+    StoredList,
+    is_open,
+    with_similar,
 )
 from angle_reco.ports import CatalogQueries, Clock, InterestStore, ListStore, UserQueries, Written
 from angle_reco.settings import Settings
@@ -33,9 +38,16 @@ class Done(NamedTuple):
     removed: int
 
 
+class NothingToEnterError(Exception):
+    """There is no list that an item could enter."""
+
+
 @attrs.frozen(kw_only=True)
 class Jobs:
-    """What the jobs do, run by whoever holds a claim."""
+    """What the jobs do, run by whoever holds a claim.
+
+    *rewritten* is told whose similar items were made anew out of turn.
+    """
 
     users: UserQueries
     catalog: CatalogQueries
@@ -46,6 +58,7 @@ class Jobs:
     settings: Settings
     fingerprints: Fingerprints
     as_of: datetime | None = None
+    rewritten: Callable[[Sequence[ItemId]], None] = lambda item_ids: None
 
     def refresh_interests(self, work: Work) -> Done:
         """Recompute and store the interests of active users."""
@@ -135,7 +148,7 @@ class Jobs:
         return Done(len(market), total.written, removed)
 
     def compute_similarities_of(self, item_id: ItemId, work: Work) -> Done:
-        """Rank and store the similar items of one item, open or not.
+        """Rank and store the similar items of one item; an open one enters the lists of these.
 
         Raises:
             ItemNotFoundError: There is no such item.
@@ -146,7 +159,38 @@ class Jobs:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
         lists = self.computing.similar_to_one(self.computing.market(), card)
-        return Done(1, store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence), 0)
+        written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
+        entered = list[ItemId]()
+        if is_open(card, now):
+            entered = self._enter_lists_of(lists.stored(0), item_id, work)
+        self.rewritten([item_id, *entered])
+        changed = written.changed + len(entered)
+        return Done(1, Written(changed=changed, unchanged=written.unchanged), 0)
+
+    def _enter_lists_of(self, similar: StoredList, item_id: ItemId, work: Work) -> list[ItemId]:
+        """Put an item into the lists of those most like it; return whose lists are others now.
+
+        As items are as similar one way as the other way round, a line holds for both.
+        """
+        entered = list[ItemId]()
+        for place, line in enumerate(similar.lines):
+            work.reached("lists of similar items", place, len(similar.lines))
+            mirrored = attrs.evolve(line, item_id=item_id)
+            was_entered = False
+
+            def enter(kept: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
+                nonlocal was_entered
+                if kept is None or kept.recipe != similar.recipe:
+                    raise NothingToEnterError
+                made = with_similar(kept, mirrored)
+                was_entered = made is not kept
+                return made
+
+            with suppress(NothingToEnterError):
+                self.lists.edit(ListKind.SIMILAR, line.item_id, enter)
+            if was_entered:
+                entered.append(line.item_id)
+        return entered
 
     def _in_batches(
         self, work: Work, what: str, users: IdColumn, act: Callable[[int, int], None]

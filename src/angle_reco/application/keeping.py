@@ -95,6 +95,11 @@ def from_memory_alone(landed: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None
         _landed.reset(token)
 
 
+def may_wait() -> bool:
+    """Return whether an answer may wait for something outside of memory."""
+    return _landed.get() is None
+
+
 def about_to_wait() -> None:
     """Say that what follows waits for something outside of memory.
 

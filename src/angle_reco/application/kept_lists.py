@@ -132,6 +132,8 @@ class KeptLists:
         """
         live = None if self.live is None else self.live.known()
         card = None if live is None else live.cards.get(item_id)
+        if live is not None and self.live is not None:
+            card = self.live.changed.card(item_id, card, live.since)
         return card or _found(item_id, self._cards([item_id]))
 
     def is_usable(self, kind: ListKind, stored: StoredList | None) -> bool:

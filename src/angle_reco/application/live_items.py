@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import attrs
 import numpy as np
 
+from angle_reco.application.changed_items import ChangedItems
 from angle_reco.application.computing import Computing
 from angle_reco.application.keeping import Current, Keeping, Made
 from angle_reco.domain import (
@@ -42,12 +43,13 @@ class LiveMarket:
 
     Of a market too large for its share of memory there are the cards of the most popular
     items, or not even the columns; *is_complete* says that an item without a card is not
-    open.
+    open. Reading it began at *since*, by the monotonic clock.
     """
 
     market: OpenMarket | None
     cards: Mapping[ItemId, ItemCard]
     is_complete: bool
+    since: float
     made_as: Freshness = Freshness.FRESH
     _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
 
@@ -79,7 +81,8 @@ class LiveItems:
     """Reads the open items again and again, while there are answers that need them.
 
     What they take of memory is left to them by the cache of lists (*make_room*).
-    *before_reading* is called each time.
+    *before_reading* is called each time. Of the items that *changed* since, their cards are
+    there, or to be read.
     """
 
     keeping: Keeping
@@ -89,6 +92,7 @@ class LiveItems:
     settings: Settings
     make_room: Callable[[int], None]
     before_reading: Callable[[], None]
+    changed: ChangedItems
 
     def known(self) -> LiveMarket | None:
         """Return the open items as far as they are known, and have nothing done about it."""
@@ -109,15 +113,18 @@ class LiveItems:
 
     def _read(self, _: bool) -> Made[LiveMarket]:
         self.before_reading()
-        now, rule = self.clock.now(), self.settings.popularity
+        now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
         listed = self.catalog.open_cards(now, counting=rule.counting)
         read = listed.where(open_rows(listed.catalogue, now))
-        live, size = self._within(read, now, room=self.settings.cache_bytes // 2 - _BYTES_OF_ENTRY)
+        room = self.settings.cache_bytes // 2 - _BYTES_OF_ENTRY
+        live, size = self._within(read, now, room=room, since=since)
         self.make_room(size + _BYTES_OF_ENTRY)
         limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
         return Made(live, size, max(self.clock.now() - now, timedelta(0)), limits)
 
-    def _within(self, read: OpenCards, now: datetime, *, room: int) -> tuple[LiveMarket, int]:
+    def _within(
+        self, read: OpenCards, now: datetime, *, room: int, since: float
+    ) -> tuple[LiveMarket, int]:
         """Return as much of the open items as there is room for, and how much that takes."""
         lists = min(len(read.catalogue.categories) + 1, _MOST_POPULAR) * _BYTES_OF_POPULAR
         columns, cards = read.footprint + lists, read.footprint_of_cards
@@ -125,7 +132,7 @@ class LiveItems:
             _log.warning(
                 "open items do not fit: items=%d bytes=%d room=%d", len(read), columns, room
             )
-            return LiveMarket(market=None, cards={}, is_complete=False), 0
+            return LiveMarket(market=None, cards={}, is_complete=False, since=since), 0
         market = None
         if self.settings.popularity.half_life is None:
             # Where demand fades it is from every bid there ever was: too much for every minute.
@@ -138,6 +145,9 @@ class LiveItems:
             kept[np.argsort(-counts, kind="stable")[:most]] = True
             shown = read.where(kept)
         live = LiveMarket(
-            market=market, cards=shown.cards(self.settings.prices), is_complete=is_complete
+            market=market,
+            cards=shown.cards(self.settings.prices),
+            is_complete=is_complete,
+            since=since,
         )
         return live, min(columns + cards, room)

@@ -16,6 +16,8 @@ from angle_reco.domain import (
     Action,
     Actor,
     Answer,
+    Change,
+    ChangeKind,
     Freshness,
     IdKinds,
     ItemId,
@@ -27,7 +29,7 @@ from angle_reco.domain import (
     UserId,
     Wish,
 )
-from angle_reco.ports import CacheStats, Evicted, RunLedger
+from angle_reco.ports import CacheStats, Changes, Evicted, RunLedger
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class ForgetCached:
     memory: Memory | None
     kept: KeptLists
     ledger: RunLedger
+    changes: Changes
     ids: IdKinds
 
     def __call__(
@@ -70,8 +73,8 @@ class ForgetCached:
     ) -> int:
         """Forget the list of a user, that of an item, or everything; return how many entries.
 
-        That is in this process. Everything is forgotten in the others too, when they next
-        read the open items.
+        That is in this process. Everything is forgotten in the others too, within a second or
+        two.
 
         Raises:
             AccessDeniedError: The actor may not clear caches.
@@ -105,6 +108,8 @@ class ForgetCached:
         # Somebody else's, which is not over, will do as well.
         if claim.answer is Answer.CLAIMED:
             self.ledger.finish(claim.run)
+        # They look into the ledger anyway, but now they do so at once.
+        self.changes.publish([Change(kind=ChangeKind.FORGET)])
 
 
 @attrs.frozen(kw_only=True)

@@ -1,15 +1,24 @@
 """When there is something newer to read than what is in memory: whoever made it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import attrs
 
 from angle_reco.application.jobs import OF_ONE_ITEM
 from angle_reco.application.kept_lists import key_of
-from angle_reco.domain import IdKinds, ItemId, ListKind, RunKey, RunState
-from angle_reco.ports import Cache, RunLedger
+from angle_reco.domain import (
+    Change,
+    ChangeKind,
+    IdKinds,
+    ItemId,
+    ListKind,
+    RunKey,
+    RunState,
+    StorageError,
+)
+from angle_reco.ports import Cache, Changes, RunLedger
 
 _log = logging.getLogger(__name__)
 
@@ -26,15 +35,22 @@ MADE_BY: Mapping[ListKind, str] = {
 
 @attrs.define(kw_only=True)
 class Newer:
-    """Marks what is in memory once a run has made new lists, here or in another process."""
+    """Marks what is in memory once a run has made new lists, here or in another process.
+
+    The others are told, and look into the ledger, which knows: whoever is not told finds it
+    there later. Without a *cache* there is nothing to mark.
+    """
 
     ledger: RunLedger
-    cache: Cache
+    changes: Changes
+    cache: Cache | None
     ids: IdKinds
     _seen: dict[str, tuple[datetime, int] | None] | None = attrs.field(default=None, init=False)
 
     def look(self) -> None:
         """Ask the ledger which runs have ended since; one statement."""
+        if self.cache is None:
+            return
         last = self.ledger.last_of_each([*MADE_BY.values(), FORGETTING])
         ended = {
             job: (run.slot, run.number)
@@ -55,11 +71,28 @@ class Newer:
             _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
     def done(self, key: RunKey) -> None:
-        """Take note that a run has succeeded in this process."""
+        """Take note that a run has succeeded in this process, and tell the others."""
         if key.arguments:
-            item_id = self.ids.item.parse(str(key.values.get("item_id")), "item id")
-            self.cache.forget(key_of(ListKind.SIMILAR, ItemId(item_id)))
+            # It has told itself what it has made.
             return
         for kind, job in MADE_BY.items():
-            if job == key.job:
+            if job == key.job and self.cache is not None:
                 self.cache.mark(kind.value)
+        self._tell(Change(kind=ChangeKind.RUN, job=key.job))
+
+    def rewritten(self, item_ids: Sequence[ItemId]) -> None:
+        """Take note that the similar items of these were made out of turn; tell the others."""
+        self.forget_similar(item_ids)
+        self._tell(Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=tuple(item_ids)))
+
+    def forget_similar(self, item_ids: Iterable[ItemId]) -> None:
+        """Have the similar items of these be read anew."""
+        for item_id in item_ids:
+            if self.cache is not None:
+                self.cache.forget(key_of(ListKind.SIMILAR, item_id))
+
+    def _tell(self, change: Change) -> None:
+        try:
+            self.changes.publish([change])
+        except StorageError as error:
+            _log.warning("run not told of: job=%s error=%s", change.job, type(error).__name__)

@@ -8,6 +8,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.kept_lists import KeptLists
+from angle_reco.application.overlays import Overlays
 from angle_reco.domain import (
     Action,
     Actor,
@@ -107,6 +108,7 @@ class EraseUser:
     ids: IdKinds
     fingerprints: Fingerprints
     kept: KeptLists
+    overlays: Overlays
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
         """Remove all that is kept about *owner*, and say how much it was.
@@ -122,6 +124,7 @@ class EraseUser:
             erased = self.erasure.erase(user_id, at=self.clock.now())
         finally:
             self.kept.forget(ListKind.PERSONAL, user_id)
+            self.overlays.forget(user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",
             self.fingerprints.of(user_id),

@@ -59,7 +59,12 @@ class Homepage:
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
         cards = checked_loader(cards)
         answer = answering.or_popular(
-            "homepage", lambda: self._answer(user_id, viewing, limit), None, viewing, limit=limit
+            "homepage",
+            lambda: self._answer(user_id, viewing, limit),
+            None,
+            viewing,
+            limit=limit,
+            without=answering.overlays.hidden_from(user_id),
         )
         return answering.shelf(answer, cards)
 
@@ -71,7 +76,7 @@ class Homepage:
             return answer
         if packed.edited:
             # Computing it anew would bring back what somebody took out by hand.
-            touched = self.answering.touched_by(user_id)
+            touched = self.answering.touched_by(user_id) | self._hidden(kept, viewing)
             return self.answering.popular(None, viewing, limit=limit, without=touched)
         if packed.is_complete and kept.freshness is Freshness.COMPUTED:
             return answer
@@ -87,6 +92,10 @@ class Homepage:
             return answer._replace(degraded_by=(LIST, *answer.degraded_by))
         return self._shown(anew, viewing, limit)
 
+    def _hidden(self, kept: Current[KeptList], viewing: Viewing) -> frozenset[ItemId]:
+        told = self.answering.overlays.hidden_from(viewing.viewer)
+        return kept.value.engaged | told if told else kept.value.engaged
+
     def _shown(self, kept: Current[KeptList], viewing: Viewing, limit: int) -> Answer:
         return answer_of(
             kept,
@@ -94,7 +103,7 @@ class Homepage:
                 kept.value.packed,
                 viewing,
                 limit=limit,
-                without=kept.value.engaged,
+                without=self._hidden(kept, viewing),
                 cards=kept.value.cards,
             ),
         )
@@ -181,7 +190,7 @@ class AfterBid:
             None,
             viewing,
             limit=limit,
-            without={item_id},
+            without={item_id, *answering.overlays.hidden_from(user_id)},
         )
         return answering.shelf(answer, cards)
 
@@ -248,17 +257,20 @@ class AfterBid:
         answering = self.answering
         now = answering.clock.now()
         bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
+        told = answering.overlays.hidden_from(user_id)
         try:
             with answering.asking():
                 interests, engaged = answering.computing.of_user(
-                    user_id, supposed=[bid] if suppose else []
+                    user_id,
+                    supposed=[bid] if suppose else [],
+                    told=answering.overlays.bids_of(user_id),
                 )
         except StorageUnavailableError as error:
             if answering.keeping is None:
                 raise
             answering.tell_degraded("after_bid", error)
-            return {}, frozenset(), (INTERESTS,)
-        return {one.category_id: one.score for one in interests.values()}, engaged, ()
+            return {}, told, (INTERESTS,)
+        return {one.category_id: one.score for one in interests.values()}, engaged | told, ()
 
 
 @attrs.frozen(kw_only=True)

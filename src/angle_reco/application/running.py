@@ -17,6 +17,7 @@ from angle_reco.application.jobs import JOBS, OF_ONE_ITEM
 from angle_reco.application.performing import JobOutcome, Performing
 from angle_reco.application.work import Progress, RunStoppedError, Work, no_progress
 from angle_reco.domain import (
+    SYSTEM,
     Action,
     Actor,
     Answer,
@@ -46,6 +47,8 @@ from angle_reco.settings import Settings
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.5
+_MOST_BY_ITEM = 50
+"""Of the items whose similar ones are made one by one: for more, all are made at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -149,6 +152,16 @@ class Runs:
         if claim.answer is Answer.CLAIMED:
             with suppress(Exception):
                 self.performed(claim.run, Work(pace=self.settings.pace))
+
+    def want(self, item_ids: Sequence[ItemId]) -> None:
+        """Leave it to whoever works to make the similar items of these; of many, those of all.
+
+        Raises:
+            StorageError: The ledger did not answer.
+        """
+        wanted = item_ids if len(item_ids) <= _MOST_BY_ITEM else [None]
+        for item_id in wanted:
+            self.request(SYSTEM, OF_ONE_ITEM, item_id=item_id)
 
     def is_under_way(self, job: str) -> bool:
         """Return whether a complete run of a job is, somewhere."""

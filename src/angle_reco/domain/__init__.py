@@ -1,10 +1,12 @@
 """Values and pure functions: what a recommendation is."""
 
 from angle_reco.domain.activity import (
+    CONFIRMS_FROM,
     Activity,
     Bid,
     Interactions,
     Watch,
+    unconfirmed,
 )
 from angle_reco.domain.after_bid import (
     AfterBidRule,
@@ -140,6 +142,7 @@ from angle_reco.domain.lists import (
     StoredLine,
     StoredList,
     has_changed,
+    with_similar,
 )
 from angle_reco.domain.market import (
     ENDING_SOON,
@@ -279,6 +282,7 @@ __all__ = [
     "BY_HAND",
     "CLASSIC",
     "COLLABORATIVE",
+    "CONFIRMS_FROM",
     "DAY",
     "ENDING_SOON",
     "EVERYTHING",
@@ -480,10 +484,12 @@ __all__ = [
     "to_micros",
     "to_millionths",
     "to_score",
+    "unconfirmed",
     "weighted",
     "whole",
     "window_of",
     "wish_of",
     "with_line",
+    "with_similar",
     "without_line",
 ]

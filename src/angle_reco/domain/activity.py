@@ -1,7 +1,7 @@
 """What users do: they bid and they watch; one at a time as values, in bulk as columns."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from typing import Self
@@ -13,7 +13,7 @@ from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
 from angle_reco.domain.kinds import plain
-from angle_reco.domain.moments import to_micros
+from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.validators import is_aware, is_money
 
 
@@ -95,6 +95,36 @@ class Interactions:
             kinds=self.kinds[mask],
             moments=self.moments[mask],
         )
+
+
+CONFIRMS_FROM = timedelta(seconds=60)
+"""A bid confirms one that was told if it is no more than so much earlier."""
+
+
+def unconfirmed(told: Iterable[Bid], happened: Interactions) -> list[Bid]:
+    """Return the bids that were told and that *happened* does not show yet.
+
+    It shows one when there is a bid of that user on that item at its moment or later, or up
+    to a minute before: clocks differ.
+    """
+    left = list(told)
+    if not left:
+        return left
+    are_bids = np.flatnonzero(happened.kinds == Activity.BID)
+    newest: dict[tuple[object, object], int] = {}
+    for user, item, moment in zip(
+        happened.users.take(are_bids),
+        happened.items.take(are_bids),
+        happened.moments[are_bids].tolist(),
+        strict=True,
+    ):
+        newest[user, item] = max(moment, newest.get((user, item), moment))
+    return [
+        bid
+        for bid in left
+        if (shown := newest.get((bid.user_id, bid.item_id))) is None
+        or shown < _micros(bid) - CONFIRMS_FROM // MICROSECOND
+    ]
 
 
 def _micros(one: Bid | Watch) -> int:

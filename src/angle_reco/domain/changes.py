@@ -18,7 +18,7 @@ class ChangeKind(StrEnum):
     ITEMS = "items"  # published, withdrawn, edited, sold
     ENGAGED = "engaged"  # a user bid on items, or watches them, or does so no longer
     ERASED = "erased"  # a user is forgotten
-    RUN = "run"  # a complete run of a job has ended
+    RUN = "run"  # a run of a job has ended: a complete one, or one for the items that are named
     FORGET = "forget"  # everything in memory is to be dropped
 
 
@@ -35,7 +35,12 @@ class Change:
         instance(self.kind, "kind of a change", ChangeKind)
         has_items = self.kind in (ChangeKind.ITEMS, ChangeKind.ENGAGED)
         has_user = self.kind in (ChangeKind.ENGAGED, ChangeKind.ERASED)
-        if has_items != bool(self.item_ids) or len(self.item_ids) > MOST_ITEMS:
+        may_have_items = has_items or self.kind is ChangeKind.RUN
+        if (
+            (has_items and not self.item_ids)
+            or (self.item_ids and not may_have_items)
+            or len(self.item_ids) > MOST_ITEMS
+        ):
             expected = f"1 to {MOST_ITEMS:,} ids" if has_items else "none"
             raise InvalidValueError("items of a change", len(self.item_ids), expected)
         if has_user is (self.user_id is None):

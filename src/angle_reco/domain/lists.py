@@ -261,6 +261,20 @@ class Lists:
         )
 
 
+def with_similar(kept: StoredList, line: StoredLine) -> StoredList:
+    """Return a list with one more line in its place, behind equally good ones.
+
+    The list itself comes back where that changes nothing: it is no better than what is
+    there, or somebody edited the list by hand.
+    """
+    if kept.edited:
+        return kept
+    others = [one for one in kept.lines if one.item_id != line.item_id]
+    place = next((place for place, one in enumerate(others) if one.score < line.score), len(others))
+    lines = tuple([*others[:place], line, *others[place:]][: kept.recipe.kept])
+    return kept if lines == kept.lines else attrs.evolve(kept, lines=lines)
+
+
 def has_changed(old: StoredList, new: StoredList) -> bool:
     """Return whether *new* is worth writing over *old*.
 

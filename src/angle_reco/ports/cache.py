@@ -106,8 +106,8 @@ class Cache(Protocol):
         """Drop an entry, and what flights of its key bring; False when there was none."""
         ...
 
-    def forget_all(self) -> Evicted:
-        """Drop every entry, and what the flights under way bring."""
+    def forget_all(self, kind: str | None = None) -> Evicted:
+        """Drop every entry, or every one of a kind, and what the flights under way bring."""
         ...
 
     def mark(self, kind: str) -> None:

@@ -76,6 +76,6 @@ class Changes(Protocol):
     def prune(self, *, older_than: timedelta) -> int:
         """Forget what was published so long ago; return how many changes.
 
-        Of erased users nothing is kept for longer than a minute.
+        Of erased users nothing is kept for longer than half a minute.
         """
         ...

@@ -93,12 +93,15 @@ class MemoryCache:
             self._expire()
             return self._entries.pop(key, None) is not None
 
-    def forget_all(self) -> Evicted:
+    def forget_all(self, kind: str | None = None) -> Evicted:
         with self._lock:
-            gone = Evicted(len(self._entries), self._bytes())
-            self._entries.clear()
-            self._flights.clear()
-            return gone
+            if kind is not None:
+                self._expire()
+            before = Evicted(len(self._entries), self._bytes())
+            for table in (self._entries, self._flights):
+                for key in [one for one in table if kind is None or one[0] == kind]:
+                    del table[key]
+            return Evicted(before.entries - len(self._entries), before.bytes - self._bytes())
 
     def mark(self, kind: str) -> None:
         with self._lock:

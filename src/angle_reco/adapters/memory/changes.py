@@ -15,7 +15,7 @@ from angle_reco.ports import Clock, Cursor, Feed
 _MOST = 100_000
 """Ids in all, a change without items counting as one of them."""
 
-_ERASED_FOR = timedelta(minutes=1)
+_ERASED_FOR = timedelta(seconds=30)
 _BETWEEN_LOOKS = 0.25
 """Seconds until somebody who waits looks whether they shall stop."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.domain import Erased, UserErasedError, UserId, digests_of_users
+from angle_reco.domain import Change, ChangeKind, Erased, UserErasedError, UserId, digests_of_users
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory.changes import MemoryChanges
@@ -62,6 +62,7 @@ class MemoryErasure:
     def erase(self, user_id: UserId, *, at: datetime) -> Erased:
         self.erasures.add(user_id, at)
         self.changes.forget_user(user_id)
+        self.changes.publish([Change(kind=ChangeKind.ERASED, user_id=user_id)])
         suggestions = self.lists.forget_personal(user_id)
         return Erased(
             sign_ins=0,

@@ -32,7 +32,7 @@ MOST_BYTES = 8_000_000
 """Of one answer, about: a reader for whom there is more finds a gap."""
 
 _BYTES_OF_A_ROW = 100
-_ERASED_FOR = timedelta(minutes=1)
+_ERASED_FOR = timedelta(seconds=30)
 _ROWS_A_DELETE = 10_000
 _FORGOTTEN = "changes"
 """Among the keys: up to where changes were deleted."""

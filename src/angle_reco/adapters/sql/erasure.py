@@ -7,12 +7,14 @@ import attrs
 import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.changes import forget_user
+from angle_reco.adapters.sql.changes import SqlChanges, forget_user
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, length_of, upsert_into
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
+    Change,
+    ChangeKind,
     Erased,
     IdColumn,
     IdIndex,
@@ -33,6 +35,7 @@ class SqlErasure:
 
     database: Database
     tables: Tables
+    changes: SqlChanges
 
     def erase(self, user_id: UserId, *, at: datetime) -> Erased:
         tables, personal = self.tables, self.tables.lists[ListKind.PERSONAL]
@@ -43,6 +46,8 @@ class SqlErasure:
             one_at_a_time(connection, personal)
             self._note(connection, user_id, at)
             forget_user(connection, tables, user_id)
+            erased = Change(kind=ChangeKind.ERASED, user_id=user_id)
+            self.changes.publish([erased], connection=connection)
             lists = connection.execute(
                 sa.delete(personal)
                 .where(personal.c.owner == user_id)

@@ -108,7 +108,7 @@ class Storage:
         Permissions are among them where a table has them.
         """
         database, tables, market = self.database, self.tables, self.market
-        is_reference = self.host is None
+        is_reference, changes = self.host is None, SqlChanges(database, tables)
         ports = {
             "users": SqlUsers(database, tables, market, ErasedUsers(tables)),
             "activity": SqlActivity(database, tables, market, self.prices),
@@ -116,9 +116,9 @@ class Storage:
             "catalog": SqlCatalog(database, tables, market, self.prices),
             "interests": SqlInterestStore(database, tables),
             "lists": SqlListStore(database, tables),
-            "erasure": SqlErasure(database, tables),
+            "erasure": SqlErasure(database, tables, changes),
             "ledger": SqlRunLedger(database, tables),
-            "changes": SqlChanges(database, tables),
+            "changes": changes,
         }
         if self.permissions is not None:
             ports["permissions"] = self.permissions

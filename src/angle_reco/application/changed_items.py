@@ -1,0 +1,129 @@
+"""Items that changed since the open items were read: of these what is in memory is not true."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from angle_reco.domain import ItemCard, ItemId, StorageUnavailableError
+from angle_reco.ports import Clock
+
+_SECONDS = 60.0
+"""So long are items read by id that are told to change, as that may not be committed yet."""
+
+_MOST = 20_000
+
+
+class _Read(NamedTuple):
+    card: ItemCard | None  # None of an item that is gone
+    at: float
+
+
+class Before(NamedTuple):
+    """The card in memory of an item when it was told to change: None if it was not open.
+
+    Where no open items were in memory, that is not known either.
+    """
+
+    card: ItemCard | None
+    is_known: bool
+    until: float
+
+
+class ChangedItems:
+    """Which items changed, and their cards as they were read since.
+
+    Those that this process was told of itself are read by id at every answer, until the
+    feed says that the change is committed; then their cards are read once. Moments are of
+    the monotonic clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._unread: dict[ItemId, float] = {}
+        self._read: dict[ItemId, _Read] = {}
+        self._before: dict[ItemId, Before] = {}
+
+    def __len__(self) -> int:
+        return len(self._unread) + len(self._read)
+
+    @property
+    def are_too_many(self) -> bool:
+        """Return whether reading all open items anew is better."""
+        return len(self) > _MOST
+
+    def told(self, item_ids: Iterable[ItemId], known: Mapping[ItemId, ItemCard] | None) -> None:
+        """Note that items change; *known* are the cards in memory, None if none are."""
+        until = self._clock.monotonic() + _SECONDS
+        for one in item_ids:
+            self._unread[one] = until
+            card = None if known is None else known.get(one)
+            self._before.setdefault(one, Before(card, known is not None, until))
+
+    def read(self, cards: Mapping[ItemId, ItemCard | None], *, at: float) -> None:
+        """Note what items are like now: cards whose reading began at that moment."""
+        for one, card in cards.items():
+            self._read[one] = _Read(card, at)
+            self._unread.pop(one, None)
+
+    def before(self, item_ids: Iterable[ItemId]) -> dict[ItemId, Before]:
+        """Return what was in memory of those that this process was told of."""
+        return {one: self._before[one] for one in item_ids if one in self._before}
+
+    def handled(self, item_ids: Iterable[ItemId]) -> None:
+        """Forget what was in memory of them before."""
+        for one in item_ids:
+            self._before.pop(one, None)
+
+    def forget_what_is_over(self, live_since: float | None) -> None:
+        """Forget what is older than the open items in memory, and what was never committed."""
+        now = self._clock.monotonic()
+        for one, read in list(self._read.items()):
+            if live_since is None or read.at < live_since:
+                self._read.pop(one, None)
+        for one, until in list(self._unread.items()):
+            if until <= now:
+                self._unread.pop(one, None)
+        for one, before in list(self._before.items()):
+            if before.until <= now:
+                self._before.pop(one, None)
+
+    def clear(self) -> None:
+        """Forget all of them: the open items are read anew."""
+        self._unread.clear()
+        self._read.clear()
+
+    def applied(
+        self,
+        cards: Mapping[ItemId, ItemCard],
+        item_ids: Collection[ItemId],
+        *,
+        live_since: float,
+        read: Callable[[Collection[ItemId]], Mapping[ItemId, ItemCard]],
+    ) -> tuple[Mapping[ItemId, ItemCard], bool]:
+        """Return the cards of items as they are now, and whether all could be read.
+
+        *cards* are those in memory since then. One that cannot be read is left out.
+        """
+        unread = [one for one in item_ids if one in self._unread]
+        is_complete, now = True, dict[ItemId, ItemCard]()
+        if unread:
+            try:
+                now = dict(read(unread))
+            except StorageUnavailableError:
+                is_complete = False
+        for one in item_ids:
+            if one not in self._unread:
+                newer = self._read.get(one)
+                is_newer = newer is not None and newer.at >= live_since
+                card = newer.card if is_newer and newer is not None else cards.get(one)
+                if card is not None:
+                    now[one] = card
+        return now, is_complete
+
+    def card(
+        self, item_id: ItemId, in_memory: ItemCard | None, live_since: float
+    ) -> ItemCard | None:
+        """Return the card of one item as far as it is known, None where it has to be read."""
+        if item_id in self._unread:
+            return None
+        newer = self._read.get(item_id)
+        return newer.card if newer is not None and newer.at >= live_since else in_memory

@@ -1,0 +1,337 @@
+"""What this process hears of changes, by all processes: its memory is kept honest by it."""
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from threading import Event, Lock, Thread
+from time import monotonic
+from weakref import WeakSet
+
+import attrs
+
+from angle_reco.application.changed_items import Before, ChangedItems
+from angle_reco.application.computing import Computing
+from angle_reco.application.keeping import may_wait
+from angle_reco.application.kept_lists import key_of
+from angle_reco.application.live_items import LIVE, LiveItems
+from angle_reco.application.newer import Newer
+from angle_reco.application.overlays import Overlays, Told
+from angle_reco.domain import (
+    CONFIRMS_FROM,
+    Activity,
+    Bid,
+    Change,
+    ChangeKind,
+    IdColumn,
+    Interactions,
+    ItemCard,
+    ItemId,
+    ListKind,
+    StorageError,
+    UserId,
+    is_open,
+    unconfirmed,
+)
+from angle_reco.ports import Cache, CatalogQueries, Changes, Clock, Cursor, deadline
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_UNHEARD = 10.0
+"""After so long it is looked also where nothing was heard, in case that was lost."""
+
+_SECONDS_TO_PRUNE = 35.0
+"""After an erasure, what told of it goes: within a minute nothing may be left."""
+
+_SHARE_OF_A_CALL = 4
+_RETENTION = timedelta(hours=1)
+
+_followers: "WeakSet[Following]" = WeakSet()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Following:
+    """Looks what has changed, and has memory follow.
+
+    After `begin` a thread of its own does so, at once where the store can tell that there is
+    something new, else every second. Without it a call does, once a second at most: what
+    nobody asks for needs not be true.
+    """
+
+    changes: Changes
+    newer: Newer
+    lists: Cache
+    live: LiveItems
+    overlays: Overlays
+    catalog: CatalogQueries
+    computing: Computing
+    clock: Clock
+    deadline: timedelta
+    wanted: Callable[[Sequence[ItemId]], None] = lambda item_ids: None
+    unconfirmed: int = attrs.field(default=0, init=False)
+    _cursor: Cursor | None = attrs.field(default=None, init=False)
+    _looks_at: float = attrs.field(default=float("-inf"), init=False)
+    _prunes_at: float = attrs.field(default=float("-inf"), init=False)
+    _fails: bool = attrs.field(default=False, init=False)
+    _lock: Lock = attrs.field(factory=Lock, init=False)
+    _stop: Event | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        _followers.add(self)
+
+    @property
+    def changed(self) -> ChangedItems:
+        """Return the items that changed since the open ones were read."""
+        return self.live.changed
+
+    # By a thread, or by calls.
+
+    def begin(self) -> None:
+        """Have a thread look from now on; nothing happens when that is so."""
+        if self._stop is not None:
+            return
+        self._stop = Event()
+        args = (weakref.ref(self), self.changes, self._stop)
+        Thread(target=_follow, args=args, name="angle-reco-changes", daemon=True).start()
+
+    def end(self) -> None:
+        """Have the thread end, soon."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.set()
+
+    def look(self) -> None:
+        """Look what has changed, if that is up to calls and was not done this second.
+
+        Who looks waits for a statement, no longer than for a share of the time of a call.
+        """
+        now = self.clock.monotonic()
+        if self._stop is not None or now < self._looks_at:
+            return
+        self._looks_at = now + _SECONDS_BETWEEN_LOOKS
+        if may_wait():
+            self._look()
+        else:
+            # An event loop waits for nothing: it answers, and the next answer knows.
+            with suppress(RuntimeError):  # No thread can be begun any more.
+                self.live.keeping.behind.submit(self._look)
+
+    def _look(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            seconds = self.deadline.total_seconds() / _SHARE_OF_A_CALL
+            with deadline(seconds), self.live.keeping.outage.watched():
+                self._step()
+            self._fails = False
+        except StorageError as error:
+            self._say(error)
+        finally:
+            self._lock.release()
+
+    def step(self, *, is_heard: bool = True) -> None:
+        """Look what has changed, where something was heard; what goes wrong is tried again."""
+        with self._lock:
+            try:
+                with deadline(self.deadline.total_seconds()):
+                    self._step() if is_heard else self._settle()
+                self._fails = False
+            except StorageError as error:
+                self._say(error)
+
+    def _say(self, error: StorageError) -> None:
+        if not self._fails:
+            _log.warning("changes not read: error=%s", type(error).__name__)
+        self._fails = True
+
+    def _step(self) -> None:
+        if self._cursor is None:
+            # What is in memory already may have changed since it was read.
+            self._cursor = self.changes.now()
+            self._mark_everything()
+            self._prunes_at = self.clock.monotonic()
+        else:
+            feed = self.changes.since(self._cursor)
+            if feed.has_gap:
+                self._mark_everything()
+                # Some of them may be of users who were erased meanwhile.
+                gone = self.lists.forget_all(ListKind.PERSONAL.value)
+                _log.warning("changes missed: dropped=%d", gone.entries)
+            else:
+                self._apply(feed.changes)
+            self._cursor = feed.cursor
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let go of what is over by now."""
+        self._settle_overlays()
+        self.changed.forget_what_is_over(self._live_since)
+        if self.clock.monotonic() >= self._prunes_at:
+            self._prunes_at = self.clock.monotonic() + _RETENTION.total_seconds()
+            self.changes.prune(older_than=_RETENTION)
+
+    @property
+    def _live_since(self) -> float | None:
+        live = self.live.known()
+        return None if live is None else live.since
+
+    def _mark_everything(self) -> None:
+        for kind in ListKind:
+            self.lists.mark(kind.value)
+        self.live.keeping.cache.mark(LIVE[0])
+
+    # What was told.
+
+    def told(self, item_ids: Sequence[ItemId]) -> None:
+        """Note that items change: what is in memory of them does not count any more."""
+        live = self.live.known()
+        self.changed.told(item_ids, None if live is None else live.cards)
+        if self.changed.are_too_many:
+            self.live.keeping.cache.forget(LIVE)
+            self.changed.clear()
+        self.newer.forget_similar(item_ids)
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        items = dict.fromkeys(
+            one for change in changes if change.kind is ChangeKind.ITEMS for one in change.item_ids
+        )
+        if items:
+            self._items_changed(list(items))
+        kinds = {change.kind for change in changes}
+        for change in changes:
+            match change.kind:
+                case ChangeKind.ENGAGED if change.user_id is not None:
+                    self.overlays.heard(change.user_id, change.item_ids)
+                    self._forget(ListKind.PERSONAL, change.user_id)
+                case ChangeKind.ERASED if change.user_id is not None:
+                    self.forget_user(change.user_id)
+                    in_time = self.clock.monotonic() + _SECONDS_TO_PRUNE
+                    self._prunes_at = min(self._prunes_at, in_time)
+                case ChangeKind.RUN:
+                    self.newer.forget_similar(change.item_ids)
+                case _:
+                    pass
+        if kinds & {ChangeKind.RUN, ChangeKind.FORGET}:
+            # The ledger knows which.
+            self.newer.look()
+
+    def forget_user(self, user_id: UserId) -> None:
+        """Forget a user who was erased."""
+        self.overlays.forget(user_id)
+        self._forget(ListKind.PERSONAL, user_id)
+
+    def _forget(self, kind: ListKind, owner: object) -> None:
+        self.lists.forget(key_of(kind, owner))
+
+    def _items_changed(self, item_ids: Sequence[ItemId]) -> None:
+        """Read the cards of items that changed, and have made anew what follows from them."""
+        at, now = self.clock.monotonic(), self.clock.now()
+        found = self.catalog.cards(item_ids, at=now)
+        cards = {one: found.get(one) for one in item_ids}
+        self.newer.forget_similar(item_ids)
+        if self.live.known() is None:
+            self.changed.clear()
+        else:
+            self.changed.read(cards, at=at)
+            if self.changed.are_too_many:
+                self.live.keeping.cache.forget(LIVE)
+                self.changed.clear()
+        before = self.changed.before(item_ids)
+        anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
+        unsold = self._without_bids(
+            [one for one, card in cards.items() if _is_priced_anew(card, before.get(one))]
+        )
+        wanted = [*anew, *(one for one in unsold if one not in anew)]
+        if wanted:
+            self.wanted(wanted)
+        self.changed.handled(item_ids)
+
+    def _is_new(self, card: ItemCard, before: Before | None) -> bool:
+        """Return whether an item that this process was told of is newly open, or another one."""
+        if before is None or not is_open(card, self.clock.now()):
+            return False
+        if before.card is None:
+            return True
+        return (before.card.title, before.card.category_id) != (card.title, card.category_id)
+
+    def _without_bids(self, item_ids: Sequence[ItemId]) -> list[ItemId]:
+        """Return the items that nobody has bid on: no bid has moved their price."""
+        if not item_ids:
+            return []
+        items = IdColumn.of(self.computing.settings.ids.item, item_ids)
+        bid_on = set[ItemId]()
+        for happened in self.computing.activity.interactions(items=items):
+            bid_on.update(
+                ItemId(one) for one in happened.items.take(happened.kinds == Activity.BID)
+            )
+        return [one for one in item_ids if one not in bid_on]
+
+    # What was told and is to be seen by now.
+
+    def _settle_overlays(self) -> None:
+        over = self.overlays.over()
+        if not over:
+            return
+        # By now the database knows better.
+        for user_id in {one.user_id for one in over}:
+            self._forget(ListKind.PERSONAL, user_id)
+        missing = self._unconfirmed(over)
+        self.unconfirmed += missing
+        if missing:
+            _log.warning("bids told of, but not seen within a minute: bids=%d", missing)
+
+    def _unconfirmed(self, told: Sequence[Told]) -> int:
+        """Return how many bids the activity does not show by now."""
+        bids = [
+            Bid(user_id=one.user_id, item_id=one.item_id, placed_at=one.at)
+            for one in told
+            if one.at is not None
+        ]
+        if not bids:
+            return 0
+        ids = self.computing.settings.ids
+        earliest = min(one.placed_at for one in bids)
+        since = earliest - CONFIRMS_FROM if earliest.year > 1 else None
+        users = IdColumn.of(ids.user, list(dict.fromkeys(one.user_id for one in bids)))
+        happened = self.computing.activity.interactions(since=since, users=users)
+        return len(unconfirmed(bids, Interactions.joined(ids, happened)))
+
+
+def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
+    return (
+        card is not None
+        and before is not None
+        and before.card is not None
+        and before.card.price != card.price
+        and card.is_listed
+    )
+
+
+def _follow(of: "weakref.ref[Following]", changes: Changes, stop: Event) -> None:
+    """Follow until told to stop, or until nobody needs it any more."""
+    has_come, looked_at = True, monotonic()
+    while not stop.is_set():
+        following = of()
+        if following is None:
+            break
+        is_heard = has_come or monotonic() - looked_at >= _SECONDS_UNHEARD
+        looked_at = monotonic() if is_heard else looked_at
+        following.step(is_heard=is_heard)
+        del following
+        has_come = changes.wait(_SECONDS_BETWEEN_LOOKS, stop=stop)
+    # It lets go of what it held.
+    stop.set()
+    changes.wait(0.0, stop=stop)
+
+
+def _forget_threads() -> None:
+    # In a process that forked off there is no thread, and nobody to release a lock.
+    for one in list(_followers):
+        one._lock, one._stop = Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,172 @@
+"""What users just bid on or began to watch, of which what is in memory knows nothing yet."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from threading import Lock
+from weakref import WeakSet
+
+import attrs
+
+from angle_reco.domain import Bid, ItemId, UserId
+from angle_reco.ports import Clock
+
+SECONDS = 60.0
+"""So long does what was told stand for what is not seen in the activity yet."""
+
+_MOST = 50_000
+_MOST_OF_ONE = 1_000
+
+_NOTHING: frozenset[ItemId] = frozenset()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Told:
+    """That a user bid on an item, watches it, or does so no longer.
+
+    *at* is the moment of a bid, None of all else. What *hides* the item from pages made for
+    the user is anything but the end of a watch. It is over at *until*, of the monotonic clock.
+    """
+
+    user_id: UserId
+    item_id: ItemId
+    until: float
+    at: datetime | None = None
+    hides: bool = True
+
+
+@attrs.frozen
+class _OfUser:
+    """What was told of one user: by item, a bid apart from all else."""
+
+    told: dict[tuple[ItemId, bool], Told]
+    hidden: frozenset[ItemId]
+    bids: tuple[Told, ...]
+
+
+class Overlays:
+    """What was told, laid over what is in memory for a minute: bounded, the oldest goes first.
+
+    Reading takes no lock: what is kept of a user is replaced, never changed.
+    """
+
+    def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self._of: dict[UserId, _OfUser] = {}
+        self._in_order = deque[Told]()
+        self._size = 0
+        self._lock = Lock()
+        _all.add(self)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
+        """Note a bid."""
+        self._note([Told(user_id=user_id, item_id=item_id, at=at, until=self._until)])
+
+    def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
+        """Note a watch, or that it *ends*."""
+        self._note([Told(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)])
+
+    def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+        """Note that another process was told of something; what this one was told counts more."""
+        known = self._of.get(user_id)
+        items = set() if known is None else {item_id for item_id, _ in known.told}
+        self._note(
+            [
+                Told(user_id=user_id, item_id=one, until=self._until)
+                for one in item_ids
+                if one not in items
+            ]
+        )
+
+    def hidden_from(self, user_id: UserId | None) -> frozenset[ItemId]:
+        """Return what a user engaged with, as far as that was just told."""
+        known = None if user_id is None else self._of.get(user_id)
+        return _NOTHING if known is None else known.hidden
+
+    def bids_of(self, user_id: UserId) -> Sequence[Bid]:
+        """Return the bids of a user that were just told."""
+        known = self._of.get(user_id)
+        return [
+            Bid(user_id=user_id, item_id=one.item_id, placed_at=one.at)
+            for one in (() if known is None else known.bids)
+            if one.at is not None
+        ]
+
+    def forget(self, user_id: UserId) -> None:
+        """Forget a user."""
+        with self._lock:
+            gone = self._of.pop(user_id, None)
+            if gone is not None:
+                self._size -= len(gone.told)
+                self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
+
+    def over(self) -> Sequence[Told]:
+        """Return what is over, or one too many, and forget it."""
+        now, over = self._clock.monotonic(), list[Told]()
+        with self._lock:
+            while self._in_order and (self._in_order[0].until <= now or self._size > self._most):
+                one = self._in_order.popleft()
+                if self._drop(one):
+                    over.append(one)
+        return over
+
+    @property
+    def _until(self) -> float:
+        return self._clock.monotonic() + SECONDS
+
+    def _note(self, told: Sequence[Told]) -> None:
+        with self._lock:
+            for one in told:
+                known = self._of.get(one.user_id)
+                entries = {} if known is None else dict(known.told)
+                key = (one.item_id, one.at is not None)
+                self._size -= entries.pop(key, None) is not None
+                while len(entries) >= _MOST_OF_ONE:
+                    del entries[next(iter(entries))]
+                    self._size -= 1
+                entries[key] = one
+                self._size += 1
+                self._of[one.user_id] = _of_user(entries)
+                self._in_order.append(one)
+            # What was replaced since is still in the order: that must not grow without end.
+            if len(self._in_order) > 2 * self._most:
+                self._in_order = deque(one for one in self._in_order if self._is_kept(one))
+
+    def _is_kept(self, one: Told) -> bool:
+        known = self._of.get(one.user_id)
+        return known is not None and known.told.get((one.item_id, one.at is not None)) is one
+
+    def _drop(self, one: Told) -> bool:
+        if not self._is_kept(one):
+            return False
+        entries = dict(self._of[one.user_id].told)
+        del entries[one.item_id, one.at is not None]
+        self._size -= 1
+        if entries:
+            self._of[one.user_id] = _of_user(entries)
+        else:
+            del self._of[one.user_id]
+        return True
+
+
+def _of_user(entries: dict[tuple[ItemId, bool], Told]) -> _OfUser:
+    hidden = frozenset(one.item_id for one in entries.values() if one.hides)
+    return _OfUser(entries, hidden, tuple(one for one in entries.values() if one.at is not None))
+
+
+_all: WeakSet[Overlays] = WeakSet()
+
+
+def _new_locks() -> None:
+    # In a process that forked off nobody would release the old ones.
+    for one in list(_all):
+        one._lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_locks)
