@@ -21,6 +21,10 @@ _FINGERPRINT = re.compile("[0-9a-f]{12}")
 _CLASS = re.compile("[A-Z][A-Za-z]*")
 _EXPECTED = re.compile(
     "None: the past takes no events"
+    "|None: changes are told in memory"
+    "|a collection of at most 100,000 ids"
+    "|an open Connection or Session of SQLAlchemy, or Connection of (sqlite3|psycopg), of the"
+    " database that the recommender is on"
     "|a UUID"
     "|a text of 1 to 512 printable characters"
     "|an integer of at most 64 bits"
@@ -54,15 +58,17 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "in_time": lambda value: type(value) is bool,
     "kind": _is_among("live", *(one.value for one in ListKind)),
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
-    "thread": _is_among("memory", "aio"),
-    "event": _is_among("signed_in", "bid_placed", "watched", "unwatched"),
-    "value": _is_among("user id", "item id", "amount", "at", "as_of"),
+    "thread": _is_among("memory", "open-items", "aio"),
+    "event": _is_among("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
+    "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
     **dict.fromkeys(
         (
             "attempt",
+            "bids",
             "bytes",
             "changed",
+            "dropped",
             "entries",
             "failed",
             "interests",

@@ -127,6 +127,7 @@ IDS: dict[str, tuple[object, ...]] = {
     "limit": (3, AMOUNT),
     "name": (*JOB_NAMES, TITLE),
     "amount": (Decimal(AMOUNT), AMOUNT),
+    "item_ids": (["lot-1"], [AMOUNT, None], AMOUNT),
     "at": (NOW, TITLE),
     "older_than": (None, TITLE),
     "interaction_count": (1, AMOUNT),
@@ -136,8 +137,11 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"suppose", "cards", "progress", "scheduled"}
-OF_RECOMMENDER = ("signed_in", "bid_placed", "watched", "unwatched", "as_of_moment", "as_user")
+NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled"}
+OF_RECOMMENDER = (
+    *("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
+    *("as_of_moment", "as_user"),
+)
 
 
 def arguments_of(method: Callable[..., object]) -> Iterator[dict[str, object]]:

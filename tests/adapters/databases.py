@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from threading import Event
+from time import sleep
 from typing import Any
 
 import attrs
@@ -113,9 +115,23 @@ def timed_changes_on(storage: Storage) -> Iterator[TimedChanges]:
             beside=beside,
             advance=advance,
             erasure=ports_on(storage).erasure,
+            quieten=partial(quieten, storage.database.engine),
         )
         for one in (changes, beside):
             let_go(one)
+
+
+def quieten(engine: sa.Engine) -> None:
+    """Wait until no transaction is open that began before now, in whatever database."""
+    if engine.dialect.name != "postgresql":
+        return
+    query = "SELECT pg_snapshot_{}(pg_current_snapshot())::text::bigint"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        end = connection.exec_driver_sql(query.format("xmax")).scalar_one()
+        for _ in range(1_000):
+            if connection.exec_driver_sql(query.format("xmin")).scalar_one() >= end:
+                return
+            sleep(0.01)
 
 
 def let_go(changes: Changes) -> None:

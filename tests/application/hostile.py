@@ -329,6 +329,8 @@ KNOWN: dict[str, Any] = {
     "progress": _nothing,
     "at": NOW,
     "amount": Decimal(5),
+    "item_ids": ["vase"],
+    "connection": None,
     "as_of": NOW,
     "ranker": "classic",
     "scheduler": None,
@@ -349,7 +351,7 @@ READING = [
     *("get_interests", "get_top_interests", "get_recommendations", "find_similar_items"),
     *("find_stale_recommendations", "export_user", "health", "stats"),
 ]
-EVENTS = ("signed_in", "bid_placed", "watched", "unwatched")
+EVENTS = ("signed_in", "bid_placed", "watched", "unwatched", "items_changed")
 NOT_ASKED = {
     # No arguments, and no answers that could be hostile: what is left of a recommender.
     *("Recommender.anonymous", "Recommender.system", "Recommender.aio", "Recommender.storage"),
@@ -688,6 +690,8 @@ TAKEN: dict[str, frozenset[str]] = {
     "scheduler": _NONE,
     "on_event": _NONE | _CALLABLE,
     "permissions": _NONE | _CALLABLE,
+    "connection": _NONE,
+    "item_ids": _EMPTY,
     "grace": frozenset(["a day", "no time", "less than no time", "shortest time", "longest time"]),
     "url": frozenset({"file with NUL", "file with a surrogate"}),
     # What hosts build.

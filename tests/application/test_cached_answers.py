@@ -226,10 +226,13 @@ class TestMakingAnew:
         ledger.claim = claimed  # type: ignore[attr-defined]  # a ledger
         one.calls()
 
+        shown = []
         for reco in (one.reco, *others):
-            assert ASK["similar_items"](reco).freshness is STALE
+            shown.append(ASK["similar_items"](reco).freshness)
             settle(reco)
 
+        # The others are told of it.
+        assert shown == [STALE, FRESH, FRESH, FRESH]
         assert asked == [RunKey.of(SIMILAR_JOB, {"item_id": "liked"})]
         assert one.calls()["lists.write"] == 1
         for reco in (one.reco, *others):

@@ -90,7 +90,7 @@ class TestWhatIsStored:
             mapped.unwatched("ann", "art-01"),
         ]
 
-        assert told == [False] * 3
+        assert told == [True] * 3
         stats = mapped.system.stats()
         assert (stats.bids, stats.watches, stats.events_failed) == (0, 0, 0)
 

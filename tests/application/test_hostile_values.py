@@ -323,4 +323,4 @@ def nothing_odd_is_kept(reco: Recommender) -> None:
         assert bid.placed_at.tzinfo is UTC
         assert bid.amount is None or (type(bid.amount) is Decimal and bid.amount.is_finite())
     assert len(bids) > 1
-    assert parameters(reco.bid_placed) == ["user_id", "item_id", "amount", "at"]
+    assert parameters(reco.bid_placed) == [*("user_id", "item_id", "amount", "at", "connection")]

@@ -97,6 +97,7 @@ TRUSTED_CALLS: dict[str, Callable[..., object]] = {
         sa.create_engine("sqlite://", poolclass=sa.StaticPool), check=False
     ),
     "Recommender.in_memory": lambda reco: reco.in_memory(),
+    "Recommender.items_changed": lambda reco, item: reco.items_changed([item]),
     "Recommender.signed_in": lambda reco, user: reco.signed_in(user),
     "Recommender.start": lambda reco: reco.start(scheduler=None),
     "Recommender.stop": lambda reco: reco.stop(),

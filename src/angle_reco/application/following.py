@@ -319,7 +319,10 @@ def _follow(of: "weakref.ref[Following]", changes: Changes, stop: Event) -> None
             break
         is_heard = has_come or monotonic() - looked_at >= _SECONDS_UNHEARD
         looked_at = monotonic() if is_heard else looked_at
-        following.step(is_heard=is_heard)
+        try:
+            following.step(is_heard=is_heard)
+        except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
+            _log.error("changes not followed: error=%s", type(error).__name__)
         del following
         has_come = changes.wait(_SECONDS_BETWEEN_LOOKS, stop=stop)
     # It lets go of what it held.

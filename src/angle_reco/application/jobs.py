@@ -46,7 +46,7 @@ class NothingToEnterError(Exception):
 class Jobs:
     """What the jobs do, run by whoever holds a claim.
 
-    *rewritten* is told whose similar items were made anew out of turn.
+    *rewritten* is told of an item whose similar ones were made out of turn, and whose it entered.
     """
 
     users: UserQueries
@@ -58,7 +58,7 @@ class Jobs:
     settings: Settings
     fingerprints: Fingerprints
     as_of: datetime | None = None
-    rewritten: Callable[[Sequence[ItemId]], None] = lambda item_ids: None
+    rewritten: Callable[[ItemId, Sequence[ItemId]], None] = lambda item_id, entered: None
 
     def refresh_interests(self, work: Work) -> Done:
         """Recompute and store the interests of active users."""
@@ -163,7 +163,7 @@ class Jobs:
         entered = list[ItemId]()
         if is_open(card, now):
             entered = self._enter_lists_of(lists.stored(0), item_id, work)
-        self.rewritten([item_id, *entered])
+        self.rewritten(item_id, entered)
         changed = written.changed + len(entered)
         return Done(1, Written(changed=changed, unchanged=written.unchanged), 0)
 

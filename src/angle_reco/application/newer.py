@@ -73,17 +73,28 @@ class Newer:
     def done(self, key: RunKey) -> None:
         """Take note that a run has succeeded in this process, and tell the others."""
         if key.arguments:
-            # It has told itself what it has made.
+            # The others were told when it was made.
+            item_id = self.ids.item.parse(str(key.values.get("item_id")), "item id")
+            self.forget_similar([ItemId(item_id)])
             return
+        knew_nothing = self._seen is None
+        try:
+            self.look()
+        except StorageError:
+            knew_nothing = True
         for kind, job in MADE_BY.items():
-            if job == key.job and self.cache is not None:
+            if job == key.job and knew_nothing and self.cache is not None:
                 self.cache.mark(kind.value)
         self._tell(Change(kind=ChangeKind.RUN, job=key.job))
 
-    def rewritten(self, item_ids: Sequence[ItemId]) -> None:
-        """Take note that the similar items of these were made out of turn; tell the others."""
-        self.forget_similar(item_ids)
-        self._tell(Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=tuple(item_ids)))
+    def rewritten(self, item_id: ItemId, entered: Sequence[ItemId]) -> None:
+        """Take note that an item's list was made out of turn, and whose it *entered*.
+
+        Its own is read here by whoever had it made: behind an answer that shows the old one.
+        """
+        self.forget_similar(entered)
+        change = Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=(item_id, *entered))
+        self._tell(change)
 
     def forget_similar(self, item_ids: Iterable[ItemId]) -> None:
         """Have the similar items of these be read anew."""

@@ -267,7 +267,7 @@ def with_similar(kept: StoredList, line: StoredLine) -> StoredList:
     The list itself comes back where that changes nothing: it is no better than what is
     there, or somebody edited the list by hand.
     """
-    if kept.edited:
+    if kept.edited or line in kept.lines:
         return kept
     others = [one for one in kept.lines if one.item_id != line.item_id]
     place = next((place for place, one in enumerate(others) if one.score < line.score), len(others))
