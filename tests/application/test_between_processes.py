@@ -1,0 +1,535 @@
+"""What happens in one process is so in all of them, at once where it matters."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from angle_reco import AuctionStatus, Freshness, Recommender, Settings
+from angle_reco.domain import Change, ChangeKind, ItemId, ListKind, RunState, UserId
+from tests.application.memories import (
+    ASK,
+    MINUTE,
+    SIMILAR_JOB,
+    Remembering,
+    comes_true,
+    settle,
+    shop,
+    warm,
+)
+from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of, lot
+
+SECOND = timedelta(seconds=1)
+FRESH, STALE = Freshness.FRESH, Freshness.STALE
+
+Two = tuple[Remembering, Recommender]
+
+
+@pytest.fixture(params=["by calls", "by a thread"])
+def two(request: pytest.FixtureRequest) -> Iterator[Two]:
+    """Return a process that has answers in memory, and another; each follows in a way."""
+    one = shop()
+    other = one.another()
+    if request.param == "by a thread":
+        for reco in (one.reco, other):
+            reco.start(scheduler=None)
+            assert comes_true(lambda reco=reco: cursor_of(reco) is not None)
+    for _ in range(2):
+        warm(one)
+        for surface in ASK:
+            ASK[surface](other)
+        settle(other)
+    yield one, other
+    for reco in (one.reco, other):
+        reco.close()
+
+
+def following_of(reco: Recommender) -> Any:
+    following = reco._use_cases.following
+    assert following is not None
+    return following
+
+
+def cursor_of(reco: Recommender) -> object:
+    return following_of(reco)._cursor
+
+
+def heard(one: Remembering, *recommenders: Recommender) -> None:
+    """Have all that was told be heard."""
+    one.passes(SECOND)
+    for reco in recommenders:
+        following = following_of(reco)
+        if following._stop is None:
+            reco.anonymous.popular_items(1)
+        else:
+            end = one.stores["changes"].port.now()  # type: ignore[attr-defined]  # a feed
+            assert comes_true(lambda following=following: following._cursor == end)
+            with following._lock:
+                pass
+        settle(reco)
+
+
+def shown(reco: Recommender) -> set[object]:
+    """Return every item in any answer to ann."""
+    return {item for surface in ASK for item in ids_of(ASK[surface](reco))}
+
+
+class TestItems:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"is_published": False},
+            {"status": AuctionStatus.SOLD},
+            {"ends_at": NOW - TICK},
+        ],
+    )
+    def test_one_that_is_gone_is_gone_here_at_once_and_elsewhere_when_that_is_heard(
+        self, two: Two, change: dict[str, Any]
+    ) -> None:
+        one, other = two
+        gone = ids_of(one.reco.as_user("ann").homepage())[0]
+        assert gone in shown(other)
+        one.change(str(gone), **change)
+
+        assert one.reco.items_changed([gone])
+
+        assert gone not in shown(one.reco)
+        heard(one, one.reco, other)
+        assert gone not in shown(one.reco)
+        assert gone not in shown(other)
+
+    def test_it_is_so_before_the_host_has_committed_it(self, two: Two) -> None:
+        one, _ = two
+        gone = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.reco.items_changed([gone])
+        assert gone in shown(one.reco)
+
+        one.change(str(gone), is_published=False)
+
+        assert gone not in shown(one.reco)
+
+    def test_what_is_never_committed_costs_reading_it_for_a_minute(self) -> None:
+        one = shop()
+        warm(one)
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        following_of(one.reco).told([first])
+        one.calls()
+
+        one.reco.as_user("ann").homepage()
+        assert one.calls()["catalog.cards"] == 1
+        one.passes(MINUTE)
+        one.reco.as_user("ann").homepage()
+        settle(one.reco)
+        one.calls()
+        one.reco.as_user("ann").homepage()
+
+        assert one.calls()["catalog.cards"] == 0
+
+    def test_a_moved_end_counts_at_once(self, two: Two) -> None:
+        one, other = two
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.change(str(first), ends_at=NOW + MINUTE)
+        one.reco.items_changed([first])
+        heard(one, one.reco, other)
+        assert first in shown(one.reco) & shown(other)
+
+        one.passes(MINUTE - SECOND)
+
+        assert first not in shown(one.reco) | shown(other)
+
+    def test_one_that_comes_back_is_shown_again(self, two: Two) -> None:
+        one, other = two
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        for is_published in (False, True):
+            one.change(str(first), is_published=is_published)
+            one.reco.items_changed([first])
+            heard(one, one.reco, other)
+            assert (first in shown(one.reco), first in shown(other)) == (is_published,) * 2
+
+    def test_the_open_items_that_are_read_later_take_the_place_of_what_was_told(self) -> None:
+        one = shop()
+        warm(one)
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.reco.items_changed([first])
+        heard(one, one.reco)
+        changed = following_of(one.reco).changed
+        assert len(changed) == 1
+
+        for _ in range(3):
+            one.passes(MINUTE + TICK)
+            one.reco.anonymous.popular_items()
+            settle(one.reco)
+
+        assert len(changed) == 0
+
+    def test_very_many_have_all_open_ones_be_read_anew(self) -> None:
+        one = shop()
+        warm(one)
+        many = [f"item-{number}" for number in range(30_000)]
+
+        assert one.reco.items_changed([*many, "art-01"])
+
+        following = following_of(one.reco)
+        assert following.live.known() is None
+        assert len(following.changed) == 0
+        heard(one, one.reco)
+        assert len(following.changed) <= 20_000
+        assert "art-02" in shown(one.reco)
+
+    def test_where_they_cannot_be_read_those_told_of_are_left_out_and_it_says_so(self) -> None:
+        one = shop()
+        warm(one)
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.reco.items_changed([first])
+        one.fails(ConnectionLost())
+
+        page = one.reco.as_user("ann").homepage()
+
+        assert first not in page.ids
+        assert "items" in page.degraded_by
+        assert len(page) > 0
+
+
+class ConnectionLost(Exception):
+    """Made into what stores raise."""
+
+    def __new__(cls) -> Any:
+        from angle_reco import StorageUnavailableError
+
+        return StorageUnavailableError()
+
+
+class TestNewItems:
+    def test_one_gets_its_similar_items_and_enters_the_lists_of_these(self, two: Two) -> None:
+        one, other = two
+        for reco in (one.reco, other):
+            reco.system.run_job(SIMILAR_JOB)
+        heard(one, one.reco, other)
+        warm(one)
+        one.market.add_item(lot("new", listed=0))
+
+        one.reco.items_changed(["new"])
+        heard(one, one.reco, other)
+        run_requests(one.reco)
+        heard(one, one.reco, other)
+
+        stored = one.reco.system.find_similar_items("new")
+        assert stored is not None
+        nearest = [line.item_id for line in stored.lines]
+        assert "liked" in nearest
+        for reco in (one.reco, other):
+            lists = [reco.system.find_similar_items(item) for item in nearest]
+            assert all(kept and "new" in [line.item_id for line in kept.lines] for kept in lists)
+            assert "new" in ids_of(reco.anonymous.similar_items("liked", 20))
+            assert "liked" in ids_of(reco.anonymous.similar_items("new", 20))
+
+    @pytest.mark.parametrize(
+        ("change", "is_recomputed"),
+        [
+            ({"title": "another"}, True),
+            ({"category_id": "books"}, True),
+            ({"starting_price": 7}, True),
+            ({"ends_at": NOW + DAY}, False),
+            ({}, False),
+        ],
+    )
+    def test_one_is_compared_with_what_was_known(
+        self, change: dict[str, Any], is_recomputed: bool
+    ) -> None:
+        one = shop()
+        warm(one)
+        values = {**change}
+        if "starting_price" in values:
+            from decimal import Decimal
+
+            values["starting_price"] = Decimal(7)
+        one.change("art-05", **values)
+        one.reco.items_changed(["art-05"])
+
+        heard(one, one.reco)
+
+        assert (requested(one.reco) == ["art-05"]) is is_recomputed
+
+    def test_bids_recompute_nothing(self) -> None:
+        one = shop()
+        warm(one)
+        one.plain().bid_placed("eve", "art-05", amount=__import__("decimal").Decimal(500))
+        one.reco.items_changed(["art-05"])
+
+        heard(one, one.reco)
+
+        assert requested(one.reco) == []
+
+    def test_of_very_many_all_are_made_at_once(self) -> None:
+        one = shop()
+        warm(one)
+        new = [lot(f"new-{number:03}", listed=0) for number in range(60)]
+        for item in new:
+            one.market.add_item(item)
+        one.reco.items_changed([item.item_id for item in new])
+
+        heard(one, one.reco)
+
+        assert requested(one.reco) == [None]
+
+    def test_where_the_ledger_does_not_answer_it_is_tried_again(self) -> None:
+        one = shop()
+        warm(one)
+        one.market.add_item(lot("new", listed=0))
+        one.reco.items_changed(["new"])
+        one.stores["ledger"].error = ConnectionLost()
+        heard(one, one.reco)
+        one.stores["ledger"].error = None
+        assert requested(one.reco) == []
+
+        heard(one, one.reco)
+
+        assert requested(one.reco) == ["new"]
+
+
+def requested(reco: Recommender) -> list[object]:
+    """Return for which items runs wait, None for all of them."""
+    known = reco.ports.ledger.open([SIMILAR_JOB], back=DAY)
+    return [run.key.values.get("item_id") for run in known.runs if run.state is RunState.DUE]
+
+
+def run_requests(reco: Recommender) -> None:
+    """Do what waits, as whoever works does."""
+    runs = reco._use_cases.runs
+    from threading import Event
+
+    for wish in runs.due():
+        if wish.key.arguments:
+            assert runs.begin(wish, stop=Event())
+
+
+class TestEngagement:
+    @pytest.mark.parametrize("event", ["bid_placed", "watched"])
+    def test_what_a_user_engages_with_leaves_their_homepage_at_once_everywhere(
+        self, two: Two, event: str
+    ) -> None:
+        one, other = two
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+
+        # As a host tells of it whose transaction is not committed yet.
+        mapped = told_only(one)
+        assert getattr(mapped, event)("ann", first)
+
+        assert first not in ids_of(mapped.as_user("ann").homepage())
+        heard(one, other)
+        assert first not in ids_of(other.as_user("ann").homepage())
+        assert first in ids_of(other.as_user("eve").homepage(limit=40))
+        mapped.close()
+
+    def test_when_it_is_not_stored_within_a_minute_it_comes_back(self) -> None:
+        one = shop()
+        mapped = told_only(one)
+        first = ids_of(mapped.as_user("ann").homepage())[0]
+        mapped.bid_placed("ann", first)
+        assert first not in ids_of(mapped.as_user("ann").homepage())
+
+        one.passes(MINUTE)
+        mapped.anonymous.popular_items()
+        settle(mapped)
+
+        assert first in ids_of(mapped.as_user("ann").homepage())
+        assert following_of(mapped).unconfirmed == 1
+        assert len(following_of(mapped).overlays) == 0
+
+    def test_one_that_is_stored_is_confirmed(self) -> None:
+        one = shop()
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.reco.bid_placed("ann", first)
+
+        one.passes(MINUTE)
+        one.reco.anonymous.popular_items()
+        settle(one.reco)
+
+        assert following_of(one.reco).unconfirmed == 0
+        assert first not in ids_of(one.reco.as_user("ann").homepage())
+
+    def test_the_end_of_a_watch_lets_an_item_back(self, two: Two) -> None:
+        one, other = two
+        first = ids_of(one.reco.as_user("eve").homepage())[0]
+        one.reco.watched("eve", first)
+        heard(one, other)
+        assert first not in ids_of(other.as_user("eve").homepage())
+
+        assert one.reco.unwatched("eve", first)
+
+        assert first in ids_of(one.reco.as_user("eve").homepage())
+        one.passes(MINUTE)
+        heard(one, other)
+        assert first in ids_of(other.as_user("eve").homepage())
+
+    def test_after_a_bid_it_counts_before_it_is_committed_and_not_twice_then(self) -> None:
+        one = shop()
+        mapped = told_only(one)
+        before = mapped.as_user("eve").after_bid("books-02", suppose=True)
+
+        mapped.bid_placed("eve", "books-02")
+        told = mapped.as_user("eve").after_bid("books-02")
+        one.plain().bid_placed("eve", "books-02", at=NOW)
+        stored = mapped.as_user("eve").after_bid("books-02")
+
+        assert told == stored == before
+        assert told[0].contributions["interest"] > 0
+
+    def test_one_of_long_ago_or_from_the_future_is_taken(self) -> None:
+        one = shop()
+        for at in (NOW - 36_500 * DAY, NOW + 36_500 * DAY):
+            assert one.reco.bid_placed("eve", "art-07", at=at)
+            assert "art-07" not in one.reco.as_user("eve").homepage().ids
+            assert len(one.reco.as_user("eve").after_bid("art-07")) > 0
+
+    def test_of_unknown_users_and_items_nothing_comes(self) -> None:
+        one = shop()
+        warm(one)
+        for user, item in (("nobody", "art-01"), ("ann", "nothing"), ("nobody", "nothing")):
+            assert not one.reco.bid_placed(user, item)
+            assert not one.reco.watched(user, item)
+            assert not one.reco.unwatched(user, item)
+        assert one.reco.items_changed(["nothing"])
+        heard(one, one.reco)
+
+        assert len(one.reco.as_user("ann").homepage()) > 0
+        assert requested(one.reco) == []
+
+
+def told_only(one: Remembering) -> Recommender:
+    """Return another process, of a host that stores bids and watches itself, later."""
+    return Recommender(attrs.evolve(one.ports, recorder=None), one.settings)
+
+
+class TestGaps:
+    def test_after_one_everything_counts_as_stale(self) -> None:
+        one = shop()
+        warm(one)
+        one.passes(SECOND)
+        one.reco.anonymous.popular_items()
+        told = one.another()
+        told.items_changed(["art-01"])
+        one.stores["changes"].port.prune(older_than=timedelta())  # type: ignore[attr-defined]  # a feed
+        one.passes(SECOND)
+
+        shown = [ASK[surface](one.reco).freshness for surface in ("popular_items", "similar_items")]
+
+        assert shown == [STALE, STALE]
+        settle(one.reco)
+        assert ASK["similar_items"](one.reco).freshness is FRESH
+
+    def test_what_was_read_before_the_first_look_succeeded_counts_as_stale(self) -> None:
+        one = shop()
+        one.stores["changes"].error = ConnectionLost()
+        warm(one)
+        assert cursor_of(one.reco) is None
+        one.stores["changes"].error = None
+        one.passes(SECOND)
+
+        assert ASK["similar_items"](one.reco).freshness is STALE
+        settle(one.reco)
+        assert cursor_of(one.reco) is not None
+
+
+class TestErasure:
+    def test_a_user_is_forgotten_in_every_memory(self, two: Two) -> None:
+        one, other = two
+        for reco in (one.reco, other):
+            reco.watched("ann", "art-03")
+        heard(one, one.reco, other)
+        for reco in (one.reco, other):
+            reco.as_user("ann").homepage()
+
+        one.reco.system.erase_user("ann")
+        heard(one, one.reco, other)
+
+        for reco in (one.reco, other):
+            following = following_of(reco)
+            assert following.lists.get((ListKind.PERSONAL.value, "ann")) is None
+            assert following.overlays.hidden_from(UserId("ann")) == frozenset()
+
+    def test_within_a_minute_the_feed_has_forgotten_them_too(self) -> None:
+        one = shop()
+        warm(one)
+        start = one.stores["changes"].port.now()  # type: ignore[attr-defined]  # a feed
+        one.reco.bid_placed("ann", "art-03")
+        one.reco.system.erase_user("ann")
+        for _ in range(40):
+            heard(one, one.reco)
+
+        feed = one.stores["changes"].port.since(start)  # type: ignore[attr-defined]  # a feed
+
+        assert [change for change in feed.changes if change.user_id is not None] == []
+
+
+class TestFollowing:
+    def test_a_process_is_asked_at_most_once_a_second(self) -> None:
+        one = shop()
+        warm(one)
+        for _ in range(50):
+            ASK["homepage"](one.reco)
+        assert one.calls() == {}
+        one.passes(SECOND)
+        for _ in range(50):
+            ASK["homepage"](one.reco)
+
+        assert one.calls() == {"changes.since": 1}
+
+    def test_a_defect_is_logged_and_following_goes_on(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one = shop()
+        one.reco.start(scheduler=None)
+        assert comes_true(lambda: cursor_of(one.reco) is not None)
+        one.stores["changes"].error = ValueError("ours")
+        one.another()._use_cases.events.changes.port.publish(  # type: ignore[attr-defined]
+            [Change(kind=ChangeKind.FORGET)]
+        )
+        assert comes_true(lambda: "changes not followed: error=ValueError" in caplog.text)
+        one.stores["changes"].error = None
+        warm(one)
+        first = ids_of(one.reco.as_user("ann").homepage())[0]
+        one.change(str(first), is_published=False)
+
+        one.another().items_changed([ItemId(first)])
+
+        assert comes_true(lambda: first not in ids_of(one.reco.as_user("ann").homepage()))
+        one.reco.close()
+
+    def test_one_that_nobody_needs_any_more_ends(self) -> None:
+        one = shop(Settings())
+        reco = one.another()
+        reco.start(scheduler=None)
+        following = following_of(reco)
+        stop = following._stop
+        assert comes_true(lambda: cursor_of(reco) is not None)
+        del reco, following
+
+        import gc
+
+        assert comes_true(lambda: (gc.collect(), stop.is_set())[1])
+
+    def test_it_begins_once_and_ends_with_stop(self) -> None:
+        one = shop()
+        for _ in range(3):
+            one.reco.start(scheduler=None)
+        stop = following_of(one.reco)._stop
+        assert stop is not None
+        one.reco.stop()
+
+        assert stop.is_set()
+        assert following_of(one.reco)._stop is None
+
+    def test_hours_later_it_has_forgotten_what_it_told(self) -> None:
+        one = shop()
+        warm(one)
+        start = one.stores["changes"].port.now()  # type: ignore[attr-defined]  # a feed
+        one.reco.items_changed(["art-01"])
+        for _ in range(3):
+            one.passes(HOUR)
+            one.reco.anonymous.popular_items()
+            settle(one.reco)
+
+        assert one.stores["changes"].port.since(start).has_gap  # type: ignore[attr-defined]  # a feed
