@@ -31,6 +31,7 @@ from angle_reco.simulation import MarketplaceShape, simulate
 from tests.postgres import new_database, shared_server
 
 CALLS = 10_000
+BIDS = 2_000
 OFFERED = 1_000
 THREADS = 4
 SECONDS = 10.0
@@ -123,6 +124,7 @@ def measured(url: str) -> list[Row]:
             rows.append(
                 row(f"{what}, from memory", taken, statements() - before, "dict + tuple", limit)
             )
+        rows.append(bidding(reco, users, items, statements, limit))
         taken = under_load(calls["a homepage of 20"])
         rows.append(
             row(
@@ -135,6 +137,25 @@ def measured(url: str) -> list[Row]:
         )
         rows += uncached(url, users, items)
     return rows
+
+
+def bidding(
+    reco: Recommender,
+    users: Sequence[str],
+    items: Sequence[str],
+    statements: Callable[[], int],
+    limit: Sequence[float],
+) -> Row:
+    """Return what a bid takes with what is shown after it, as in the request that placed it."""
+    taken, before = list[float](), statements()
+    for n in range(BIDS):
+        user, item = users[n % len(users)], random.choice(items)
+        began = time.perf_counter()
+        reco.bid_placed(user, item)
+        reco.as_user(user).after_bid(item, 8)
+        taken.append(time.perf_counter() - began)
+    what = f"a bid and 8 items after it; 95th percentile {shown(at(taken, 95))}"
+    return row(what, taken, statements() - before, "dict + tuple", limit)
 
 
 def uncached(url: str, users: Sequence[str], items: Sequence[str]) -> list[Row]:

@@ -548,6 +548,8 @@ class TestListening:
         changes.publish([FORGET])
         assert changes.wait(5.0) is True
         let_go(changes)
+        if not is_ours:
+            engine.dispose()
 
     def test_nothing_is_left_open_when_nobody_needs_it_any_more(
         self, postgres: Storage, engine: sa.Engine
@@ -614,6 +616,21 @@ class TestAHostsConnection:
             connection_to(storage.database.engine, way) as connection,
         ):
             changes.publish([FORGET], connection=connection)
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_what_the_database_refuses_takes_nothing_of_the_hosts_with_it(
+        self, feed: SqlChanges, postgres: Storage, way: str
+    ) -> None:
+        tables = storage_on(postgres.database.engine, prefix="missing_").tables
+        missing, reader = SqlChanges(postgres.database, tables), Reader(feed)
+
+        with connection_to(postgres.database.engine, way) as connection:
+            feed.publish([run("before")], connection=connection)
+            with pytest.raises(StorageError, match="missing_changes"):
+                missing.publish([FORGET], connection=connection)
+            feed.publish([run("after")], connection=connection)
+
+        assert reader.read() == ["before", "after"]
 
     def test_a_connection_that_was_lost_is_an_error_of_ours(
         self, feed: SqlChanges, german_engine: sa.Engine

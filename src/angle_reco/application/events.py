@@ -53,6 +53,11 @@ class Events:
     as_of: datetime | None = None
     failed: int = attrs.field(default=0, init=False)
 
+    @property
+    def unconfirmed(self) -> int:
+        """Return how many bids were told of that the activity did not show in time."""
+        return 0 if self.following is None else self.following.unconfirmed
+
     def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
         """Count a sign-in; whether it was."""
         return self._taken(

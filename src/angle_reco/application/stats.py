@@ -61,7 +61,8 @@ class JobStats:
 class Stats:
     """Counts of the marketplace and of what is kept about it, jobs, and failures of events.
 
-    *memory* and *statements* are of this process since it started, None where there is no
+    *events_unconfirmed* are bids that were told of and not seen in the activity within a
+    minute. *memory* and *statements* are of this process since it started, None where there is no
     memory or no database; *statements* leaves out bulk copies of PostgreSQL.
     """
 
@@ -73,6 +74,7 @@ class Stats:
     lists: dict[ListKind, StoreTotals]
     jobs: dict[str, JobStats]
     events_failed: int
+    events_unconfirmed: int
     memory: MemoryStats | None
     statements: int | None
 
@@ -87,6 +89,7 @@ class Stats:
             "lists": {kind.value: _totals_json(totals) for kind, totals in self.lists.items()},
             "jobs": {name: one.to_json() for name, one in self.jobs.items()},
             "events_failed": self.events_failed,
+            "events_unconfirmed": self.events_unconfirmed,
             "memory": None if self.memory is None else self.memory.to_json(),
             "statements": self.statements,
         }
@@ -126,6 +129,7 @@ class TakeStock:
             lists={kind: self.lists.totals(kind) for kind in ListKind},
             jobs=self._jobs(),
             events_failed=self.events.failed,
+            events_unconfirmed=self.events.unconfirmed,
             memory=None if self.memory is None else self.memory.stats(),
             statements=self.statements(),
         )

@@ -2,7 +2,8 @@
 
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def execute_in(
 ) -> None:
     """Execute a statement in the transaction of a host's connection, and leave that as it is.
 
-    It may be a connection or a session of SQLAlchemy, or one of the driver.
+    It may be a connection or a session of SQLAlchemy, or one of the driver. A statement that
+    fails takes nothing of the host's with it.
 
     Raises:
         InvalidValueError: It is none of these, closed, or one of another database.
@@ -37,7 +39,8 @@ def execute_in(
     if isinstance(opened, sa.Connection) and not opened.closed:
         _require(_is_on(opened, database), database)
         try:
-            opened.execute(statement, values, execution_options=_AS_WRITTEN).close()
+            with _savepoint(opened.connection.dbapi_connection):
+                opened.execute(statement, values, execution_options=_AS_WRITTEN).close()
         except DBAPIError as error:
             raise translated(error) from error
     elif not database.is_postgres and _is_open_file(opened):
@@ -119,11 +122,42 @@ def _execute(
     connection: Any, compiled: sa.Compiled, values: Mapping[str, Any], errors: type[Exception]
 ) -> None:
     try:
-        connection.execute(str(compiled), compiled.construct_params(dict(values))).close()
+        with _savepoint(connection):
+            connection.execute(str(compiled), compiled.construct_params(dict(values))).close()
+    except DBAPIError as error:
+        raise translated(error) from error
     except errors as error:
-        # As SQLAlchemy would say it, without the values.
-        wrapped = DBAPIError.instance(str(compiled), None, error, errors)
-        raise translated(wrapped) from error  # type: ignore[arg-type]  # it is one for errors of the driver
+        raise translated(_wrapped(str(compiled), error, errors)) from error
+
+
+def _wrapped(statement: str, error: Exception, errors: type[Exception]) -> Any:
+    """Return an error of the driver as SQLAlchemy would say it, without the values."""
+    return DBAPIError.instance(statement, None, error, errors)
+
+
+@contextmanager
+def _savepoint(raw: Any) -> Iterator[None]:
+    """Keep a host's transaction, which PostgreSQL gives up after any statement that fails."""
+    if not _is_of_psycopg(raw) or raw.autocommit:
+        yield
+        return
+    _say(raw, "SAVEPOINT angle_reco")
+    try:
+        yield
+    except BaseException:
+        if not raw.closed:
+            _say(raw, "ROLLBACK TO SAVEPOINT angle_reco")
+        raise
+    _say(raw, "RELEASE SAVEPOINT angle_reco")
+
+
+def _say(raw: Any, statement: str) -> None:
+    import psycopg
+
+    try:
+        raw.execute(statement).close()
+    except psycopg.Error as error:
+        raise _wrapped(statement, error, psycopg.Error) from error
 
 
 def _require(is_same: bool, database: Database) -> None:

@@ -1,0 +1,149 @@
+"""What users were just told to have done: for a minute, bounded, and of nobody else."""
+
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+
+from angle_reco.application import ChangedItems, Overlays
+from angle_reco.domain import ItemCard, ItemId, StorageUnavailableError, UserId
+from angle_reco.testing import ManualClock
+from tests.application.shop import NOW, TICK, lot, opened
+
+ANN, BOB = UserId("ann"), UserId("bob")
+VASE, JAR = ItemId("vase"), ItemId("jar")
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def overlays(clock: ManualClock) -> Overlays:
+    return Overlays(clock, most=4)
+
+
+class TestOverlays:
+    def test_a_bid_hides_its_item_from_the_bidder_alone(self, overlays: Overlays) -> None:
+        overlays.bid(ANN, VASE, NOW)
+
+        assert overlays.hidden_from(ANN) == {VASE}
+        assert overlays.hidden_from(BOB) == overlays.hidden_from(None) == frozenset()
+        [bid] = overlays.bids_of(ANN)
+        assert (bid.user_id, bid.item_id, bid.placed_at) == (ANN, VASE, NOW)
+        assert list(overlays.bids_of(BOB)) == []
+
+    def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, overlays: Overlays) -> None:
+        overlays.watch(ANN, VASE)
+        overlays.watch(ANN, JAR)
+        overlays.bid(ANN, JAR, NOW)
+        for item in (VASE, JAR):
+            overlays.watch(ANN, item, ends=True)
+
+        assert overlays.hidden_from(ANN) == {JAR}
+
+    def test_what_is_heard_counts_less_than_what_was_told_here(self, overlays: Overlays) -> None:
+        overlays.watch(ANN, VASE, ends=True)
+        overlays.heard(ANN, [VASE, JAR])
+
+        assert overlays.hidden_from(ANN) == {JAR}
+
+    def test_after_a_minute_it_is_over_once(self, overlays: Overlays, clock: ManualClock) -> None:
+        overlays.bid(ANN, VASE, NOW)
+        clock.advance(MINUTE - TICK)
+        assert list(overlays.over()) == []
+        overlays.bid(ANN, VASE, NOW)
+        clock.advance(TICK)
+        # The later one stands.
+        assert list(overlays.over()) == []
+        assert len(overlays) == 1
+        clock.advance(MINUTE)
+
+        [over] = overlays.over()
+
+        assert (over.user_id, over.item_id, over.at) == (ANN, VASE, NOW)
+        assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
+        assert list(overlays.over()) == []
+
+    def test_of_too_many_the_oldest_are_over_early(self, overlays: Overlays) -> None:
+        for place in range(6):
+            overlays.bid(UserId(f"user-{place}"), VASE, NOW)
+
+        assert [one.user_id for one in overlays.over()] == ["user-0", "user-1"]
+        assert len(overlays) == 4
+
+    def test_one_user_takes_no_more_than_a_thousand(self, clock: ManualClock) -> None:
+        overlays = Overlays(clock)
+        for place in range(1_500):
+            overlays.bid(ANN, ItemId(f"item-{place}"), NOW)
+
+        assert len(overlays) == len(overlays.hidden_from(ANN)) == 1_000
+
+    def test_the_same_again_and_again_takes_no_more_room(self, overlays: Overlays) -> None:
+        for _ in range(1_000):
+            overlays.bid(ANN, VASE, NOW)
+
+        assert len(overlays) == 1
+        assert len(overlays._in_order) <= 9
+
+    def test_a_forgotten_user_is_in_nothing(self, overlays: Overlays) -> None:
+        overlays.bid(ANN, VASE, NOW)
+        overlays.bid(BOB, VASE, NOW)
+        overlays.forget(ANN)
+        overlays.forget(ANN)
+
+        assert overlays.hidden_from(ANN) == frozenset()
+        assert (len(overlays), overlays.hidden_from(BOB)) == (1, {VASE})
+        assert [one.user_id for one in overlays._in_order] == [BOB]
+
+    def test_threads_lose_nothing(self, clock: ManualClock) -> None:
+        overlays = Overlays(clock)
+
+        def tell(first: int) -> None:
+            for place in range(first, first + 200):
+                overlays.watch(ANN, ItemId(f"item-{place}"))
+
+        threads = [Thread(target=tell, args=[200 * number]) for number in range(4)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+
+        assert len(overlays.hidden_from(ANN)) == len(overlays) == 800
+
+
+class TestChangedItems:
+    def test_what_cannot_be_read_is_left_out(self, clock: ManualClock) -> None:
+        changed = ChangedItems(clock)
+        cards = opened_cards("vase", "jar")
+        changed.told([VASE], cards)
+
+        def fail(_: object) -> dict[ItemId, ItemCard]:
+            raise StorageUnavailableError
+
+        shown, is_complete = changed.applied(
+            cards,
+            [VASE, JAR],
+            live_since=0.0,
+            read=fail,
+        )
+
+        assert (list(shown), is_complete) == ([JAR], False)
+
+    def test_what_was_read_counts_until_the_open_items_are_newer(self, clock: ManualClock) -> None:
+        changed, cards = ChangedItems(clock), opened_cards("vase")
+        changed.read({VASE: None}, at=10.0)
+
+        for since, card in ((9.0, None), (10.0, None), (11.0, cards[VASE])):
+            assert changed.card(VASE, cards[VASE], since) == card
+            changed.forget_what_is_over(since)
+        assert len(changed) == 0
+
+
+def opened_cards(*items: str) -> dict[ItemId, ItemCard]:
+    from angle_reco import MemoryMarketplace
+
+    reco = opened(MemoryMarketplace(items=[lot(one) for one in items]))
+    return dict(reco.ports.catalog.cards([ItemId(one) for one in items], at=NOW))
