@@ -139,6 +139,45 @@ class TestItems:
 
         assert gone not in shown(one.reco)
 
+    def test_an_earlier_change_that_is_heard_says_nothing_of_a_later_one(self) -> None:
+        one = shop()
+        warm(one)
+        gone = first_of(one.reco, "ann")
+        one.reco.items_changed([gone])
+        following_of(one.reco).told([gone])
+        heard(one, one.reco)
+
+        one.change(str(gone), is_published=False)
+
+        assert gone not in shown(one.reco)
+
+    def test_nor_do_cards_that_were_read_before_it(self) -> None:
+        one = shop()
+        warm(one)
+        gone = first_of(one.reco, "ann")
+        one.another().items_changed([gone])
+        catalog: Any = one.stores["catalog"].port
+
+        class Meanwhile:
+            """The catalogue, while which is read the item is withdrawn."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(catalog, name)
+
+            def cards(self, *args: Any, **named: Any) -> Any:
+                one.stores["catalog"].port = catalog
+                found = catalog.cards(*args, **named)
+                one.passes(TICK)
+                one.change(str(gone), is_published=False)
+                one.reco.items_changed([gone])
+                return found
+
+        one.stores["catalog"].port = Meanwhile()
+        one.passes(SECOND)
+        following_of(one.reco).look()
+
+        assert gone not in shown(one.reco)
+
     def test_what_is_never_committed_costs_reading_it_for_a_minute(self) -> None:
         one = shop()
         warm(one)
@@ -484,6 +523,19 @@ class TestErasure:
         feed = feed_of(one).since(start)
 
         assert [change for change in feed.changes if change.user_id is not None] == []
+
+    def test_so_it_has_of_those_who_were_erased_one_soon_after_the_other(self) -> None:
+        one = shop()
+        warm(one)
+        start = feed_of(one).now()
+        for user in ("ann", "eve"):
+            one.reco.system.erase_user(user)
+            for _ in range(25):
+                heard(one, one.reco)
+        for _ in range(35):
+            heard(one, one.reco)
+
+        assert [one for one in feed_of(one).since(start).changes if one.user_id is not None] == []
 
 
 class TestFollowing:

@@ -71,7 +71,7 @@ class TestOverlays:
         for place in range(6):
             overlays.bid(UserId(f"user-{place}"), VASE, NOW)
 
-        assert [one.user_id for one in overlays.over()] == ["user-0", "user-1"]
+        assert [one.user_id for one in overlays.over()] == [UserId("user-0"), UserId("user-1")]
         assert len(overlays) == 4
 
     def test_one_user_takes_no_more_than_a_thousand(self, clock: ManualClock) -> None:
@@ -95,7 +95,7 @@ class TestOverlays:
         overlays.forget(ANN)
 
         assert overlays.hidden_from(ANN) == frozenset()
-        assert (len(overlays), overlays.hidden_from(BOB)) == (1, {VASE})
+        assert (len(overlays), set(overlays.hidden_from(BOB))) == (1, {VASE})
         assert [one.user_id for one in overlays._in_order] == [BOB]
 
     def test_threads_lose_nothing(self, clock: ManualClock) -> None:

@@ -277,6 +277,7 @@ def names_and_columns() -> set[tuple[str, ...]]:
         return set(
             database.execute(
                 "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+                " WHERE m.name != 'sqlite_sequence'"
             )
         )
 

@@ -61,7 +61,7 @@ def test_a_line_that_is_there_stays_and_another_of_its_item_moves() -> None:
 
     assert with_similar(kept, kept.lines[1]) is kept
     moved = with_similar(kept, line("old-1", 7))
-    assert [one.item_id for one in moved.lines] == ["old-0", "old-1", "old-2", "old-3"]
+    assert [str(one.item_id) for one in moved.lines] == ["old-0", "old-1", "old-2", "old-3"]
     assert [one.score for one in moved.lines] == [9, 7, 5, 1]
 
 

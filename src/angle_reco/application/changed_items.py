@@ -17,6 +17,14 @@ class _Read(NamedTuple):
     at: float
 
 
+class _Unread(NamedTuple):
+    """How often this process was told of an item that was not heard since, and when last."""
+
+    times: int
+    told_at: float
+    until: float
+
+
 class Before(NamedTuple):
     """The card in memory of an item when it was told to change: None if it was not open.
 
@@ -38,7 +46,7 @@ class ChangedItems:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._unread: dict[ItemId, float] = {}
+        self._unread: dict[ItemId, _Unread] = {}
         self._read: dict[ItemId, _Read] = {}
         self._before: dict[ItemId, Before] = {}
 
@@ -52,17 +60,30 @@ class ChangedItems:
 
     def told(self, item_ids: Iterable[ItemId], known: Mapping[ItemId, ItemCard] | None) -> None:
         """Note that items change; *known* are the cards in memory, None if none are."""
-        until = self._clock.monotonic() + _SECONDS
+        now = self._clock.monotonic()
+        until = now + _SECONDS
         for one in item_ids:
-            self._unread[one] = until
+            known_since = self._unread.get(one)
+            times = 1 if known_since is None else known_since.times + 1
+            self._unread[one] = _Unread(times, now, until)
             card = None if known is None else known.get(one)
             self._before.setdefault(one, Before(card, known is not None, until))
 
     def read(self, cards: Mapping[ItemId, ItemCard | None], *, at: float) -> None:
-        """Note what items are like now: cards whose reading began at that moment."""
+        """Note what items are like now: cards whose reading began at that moment.
+
+        One that was told of several times is not what it will be until all is heard; nor is
+        one that was told of after that moment.
+        """
         for one, card in cards.items():
             self._read[one] = _Read(card, at)
-            self._unread.pop(one, None)
+            told = self._unread.get(one)
+            if told is None or told.told_at > at:
+                continue
+            if told.times == 1:
+                self._unread.pop(one, None)
+            else:
+                self._unread[one] = told._replace(times=told.times - 1)
 
     def before(self, item_ids: Iterable[ItemId]) -> dict[ItemId, Before]:
         """Return what was in memory of those that this process was told of."""
@@ -79,8 +100,8 @@ class ChangedItems:
         for one, read in list(self._read.items()):
             if live_since is None or read.at < live_since:
                 self._read.pop(one, None)
-        for one, until in list(self._unread.items()):
-            if until <= now:
+        for one, told in list(self._unread.items()):
+            if told.until <= now:
                 self._unread.pop(one, None)
         for one, before in list(self._before.items()):
             if before.until <= now:

@@ -75,6 +75,7 @@ class Following:
     _cursor: Cursor | None = attrs.field(default=None, init=False)
     _looks_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_at: float = attrs.field(default=float("-inf"), init=False)
+    _erased_at: float = attrs.field(default=float("inf"), init=False)
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
     _stop: Event | None = attrs.field(default=None, init=False)
@@ -152,13 +153,14 @@ class Following:
             # What is in memory already may have changed since it was read.
             self._cursor = self.changes.now()
             self._mark_everything()
-            self._prunes_at = self.clock.monotonic()
+            self._prunes_at = self._erased_at = self.clock.monotonic()
         else:
             feed = self.changes.since(self._cursor)
             if feed.has_gap:
                 self._mark_everything()
                 # Some of them may be of users who were erased meanwhile.
                 gone = self.lists.forget_all(ListKind.PERSONAL.value)
+                self._erased_at = self.clock.monotonic()
                 _log.warning("changes missed: dropped=%d", gone.entries)
             else:
                 self._apply(feed.changes)
@@ -169,8 +171,19 @@ class Following:
         """Let go of what is over by now."""
         self._settle_overlays()
         self.changed.forget_what_is_over(self._live_since)
-        if self.clock.monotonic() >= self._prunes_at:
-            self._prunes_at = self.clock.monotonic() + _RETENTION.total_seconds()
+        self._prune()
+
+    def _prune(self) -> None:
+        """Forget what was told long ago, and once more when the newest erasure is old enough.
+
+        One may have been told just before this process began to read, or within a gap.
+        """
+        now = self.clock.monotonic()
+        after_erasure = self._erased_at + _SECONDS_TO_PRUNE
+        if now >= self._prunes_at or now >= after_erasure:
+            self._prunes_at = now + _RETENTION.total_seconds()
+            if now >= after_erasure:
+                self._erased_at = float("inf")
             self.changes.prune(older_than=_RETENTION)
 
     @property
@@ -208,8 +221,7 @@ class Following:
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)
-                    in_time = self.clock.monotonic() + _SECONDS_TO_PRUNE
-                    self._prunes_at = min(self._prunes_at, in_time)
+                    self._erased_at = self.clock.monotonic()
                 case ChangeKind.RUN:
                     self.newer.forget_similar(change.item_ids)
                 case _:

@@ -73,9 +73,10 @@ class Newer:
     def done(self, key: RunKey) -> None:
         """Take note that a run has succeeded in this process, and tell the others."""
         if key.arguments:
-            # The others were told when it was made.
-            item_id = self.ids.item.parse(str(key.values.get("item_id")), "item id")
-            self.forget_similar([ItemId(item_id)])
+            # Of one item, which the others were told of, or as of the past.
+            item_id = key.values.get("item_id")
+            if item_id is not None:
+                self.forget_similar([ItemId(self.ids.item.parse(str(item_id), "item id"))])
             return
         knew_nothing = self._seen is None
         try:
