@@ -559,6 +559,11 @@ class TestListening:
         assert listeners(engine) == 1
         del changes
 
+        # The server sees it a moment later.
+        for _ in range(100):
+            if listeners(engine) == 0:
+                break
+            time.sleep(0.05)
         assert listeners(engine) == 0
 
 
