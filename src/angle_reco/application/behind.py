@@ -59,6 +59,9 @@ class Behind:
                 work()
             except BaseException as error:  # noqa: BLE001 — there is nobody to raise it to
                 _log.error("work failed: thread=%s error=%s", self._name, type(error).__name__)
+            finally:
+                # What it held may go while there is nothing to do.
+                del work
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:

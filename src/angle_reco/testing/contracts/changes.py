@@ -19,7 +19,7 @@ from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, TICK, EveryId
 
 MINUTE = timedelta(minutes=1)
 WRITERS = 8
-_TURNS = 25
+_TURNS = 12
 
 FORGET = Change(kind=ChangeKind.FORGET)
 
