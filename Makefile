@@ -5,6 +5,9 @@ PYTHON ?= python3
 UV_SYSTEM_CERTS ?= true
 export UV_SYSTEM_CERTS
 
+# Tests begin many processes: each module is compiled once, not by every one of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 

@@ -36,7 +36,7 @@ from angle_reco.testing.contracts.catalog import category_of, open_items, seller
 from angle_reco.testing.contracts.samples import NOW, TICK
 from tests.adapters.databases import fill, ports_on, storage_on
 
-SAMPLE = Sample(KINDS[3])
+SAMPLE = Sample(KINDS[-1])
 
 users = st.sampled_from(SAMPLE.users[:5])
 items = st.sampled_from(SAMPLE.items[:5])

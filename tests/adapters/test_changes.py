@@ -68,7 +68,7 @@ def postgres(postgres_storages: dict[IdKinds, Storage], sample: Sample) -> Stora
 @pytest.fixture
 def sample() -> Sample:
     """Return what is in a feed, where that does not matter."""
-    return Sample(KINDS[-1])
+    return Sample(KINDS[1])
 
 
 class TestSqliteChanges(ChangesContract):

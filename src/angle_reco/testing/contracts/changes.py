@@ -192,6 +192,7 @@ class ChangesContract(EveryIdKind):
     ) -> None:
         nothing = timed.changes.now()
         timed.changes.publish([run("old"), run("old, too")])
+        timed.quieten()
         knows_all = timed.changes.since(nothing).cursor
         for _ in range(3):
             timed.changes.prune(older_than=timedelta())
@@ -213,6 +214,7 @@ class ChangesContract(EveryIdKind):
         timed.changes.publish([engaged(sample, user), engaged(sample, other), erased(user)])
         # Begun before they were erased, perhaps, and committed afterwards.
         timed.changes.publish([engaged(sample, user)])
+        timed.quieten()
         late = timed.changes.since(early).cursor
         timed.advance(MINUTE / 2 - TICK)
 
@@ -232,6 +234,7 @@ class ChangesContract(EveryIdKind):
         user, other = sample.users[0], sample.users[1]
         early = timed.changes.now()
         timed.changes.publish([engaged(sample, user), erased(user)])
+        timed.quieten()
         late = timed.changes.since(early).cursor
         timed.changes.publish([engaged(sample, other), run("stays")])
 

@@ -111,11 +111,10 @@ _UNKNOWN: dict[IdKind, object] = {
 
 KINDS = (
     IdKinds(user=IdKind.TEXT, item=IdKind.TEXT, category=IdKind.TEXT),
-    IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT),
-    IdKinds(user=IdKind.UUID, item=IdKind.UUID, category=IdKind.UUID),
-    IdKinds(user=IdKind.INT, item=IdKind.UUID, category=IdKind.TEXT),
+    IdKinds(user=IdKind.INT, item=IdKind.UUID, category=IdKind.INT),
+    IdKinds(user=IdKind.UUID, item=IdKind.INT, category=IdKind.UUID),
 )
-"""The choices of id kinds that each promise is tried with."""
+"""The choices of id kinds that each promise is tried with: every kind in every place."""
 
 
 OwnedLines: TypeAlias = tuple[object, Sequence[StoredLine]]
