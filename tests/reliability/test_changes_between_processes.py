@@ -28,7 +28,7 @@ from tests.application.shop import watch
 from tests.postgres import new_database
 from tests.reliability.test_erasure import rows_that_name
 from tests.reliability.traffic import KNOWN, SEEN, fill_todays_market
-from tests.reliability.trials import meanwhile, seeded, sized
+from tests.reliability.trials import GRACE, IS_FULL, meanwhile, seeded, sized
 from tests.reliability.workers import doing, now
 
 
@@ -77,8 +77,8 @@ def following_along(url: str, settings: Settings | None = None) -> Iterator[Reco
 
 _READERS = 3
 _SECONDS_BETWEEN_ANSWERS = 0.002
-_MOST_SECONDS, _MOST_OF_HALF = 2.0, 1.0
-_SECONDS_WITHDRAWN = 3.0
+_MOST_SECONDS, _MOST_OF_HALF = (2.0, 1.0) if IS_FULL else (2.0 + GRACE, 1.0 + GRACE)
+_SECONDS_WITHDRAWN = _MOST_SECONDS + 1
 """After so long an item comes back: what is seen of it in between, is seen too late."""
 
 
@@ -445,5 +445,6 @@ def test_a_process_that_nobody_asks_anything_follows_at_next_to_no_cost(
     for dialect, (statements, of_a_core) in costs.items():
         print(f"{dialect}: {statements:.2f} statements a second, {of_a_core:.2%} of a core")
     for statements, of_a_core in costs.values():
-        assert statements <= _MOST_STATEMENTS
-        assert of_a_core < _MOST_OF_A_CORE
+        # One more may fall into the time.
+        assert statements <= _MOST_STATEMENTS + 1 / seconds
+        assert of_a_core < _MOST_OF_A_CORE or not IS_FULL
