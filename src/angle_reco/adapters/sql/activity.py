@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.bulk import read_columns
+from angle_reco.adapters.sql.bulk import read_columns, read_few
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
@@ -65,7 +65,14 @@ class SqlActivity:
             happened(Activity.WATCH, watches, watched_at),
         ]
         wires = [Wire.of_ids(ids.user), Wire.of_ids(ids.item), Wire.SMALL, Wire.MOMENT]
-        for user_ids, item_ids, kinds, moments in read_columns(self.database, queries, wires):
+        # One user did not do more than fits into memory; many did.
+        is_little = users is not None and len(users) == 1
+        batches = (
+            [read_few(self.database, queries, wires)]
+            if is_little
+            else read_columns(self.database, queries, wires)
+        )
+        for user_ids, item_ids, kinds, moments in batches:
             yield Interactions(
                 users=IdColumn(ids.user, user_ids),
                 items=IdColumn(ids.item, item_ids),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.column_types import Moment
-from angle_reco.adapters.sql.copying import Wire, copy_columns
+from angle_reco.adapters.sql.copying import Wire, as_rows, columns_of_rows, copy_columns
 from angle_reco.adapters.sql.database import Database
 from angle_reco.domain import UNKNOWN_MOMENT, IdKind, to_micros
 
@@ -54,6 +54,20 @@ def read_within(
     ]
 
 
+def read_few(
+    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]
+) -> list[npt.NDArray[Any]]:
+    """Return the rows of all *queries* as columns, where they are few: in one trip.
+
+    A statement that was sent before is not written anew, as one for COPY is.
+    """
+    if database.is_postgres:
+        rows = database.rows(as_rows(queries, wires))
+        return columns_of_rows(rows, wires) if rows else list(map(_nothing, wires))
+    rows = database.rows(_as_one(queries, wires))
+    return _columns(rows, wires) if rows else list(map(_nothing, wires))
+
+
 def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
     """Return an id, or in place of null one that means nothing by itself."""
     zeros = {IdKind.INT: "0", IdKind.TEXT: "''", IdKind.UUID: f"'{'0' * 32}'"}
@@ -75,12 +89,20 @@ def _batches(
 def _from_rows(
     connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    sent = [_sent(query, wires) for query in queries]
-    query = sent[0] if len(sent) == 1 else sa.union_all(*sent)
+    query = _as_one(queries, wires)
     result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
     for batch in result.partitions():
-        columns = zip(*batch, strict=True)
-        yield [_arrived(column, wire) for column, wire in zip(columns, wires, strict=True)]
+        yield _columns(batch, wires)
+
+
+def _columns(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    columns = zip(*rows, strict=True)
+    return [_arrived(column, wire) for column, wire in zip(columns, wires, strict=True)]
+
+
+def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]) -> sa.Executable:
+    sent = [_sent(query, wires) for query in queries]
+    return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
 def _sent(query: sa.Select[Any], wires: Sequence[Wire]) -> sa.Select[Any]:

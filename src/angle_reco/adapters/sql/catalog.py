@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.bulk import or_zero, read_at_once
+from angle_reco.adapters.sql.bulk import or_zero, read_at_once, read_few
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
@@ -41,6 +41,9 @@ from angle_reco.domain import (
     status_at,
     to_micros,
 )
+
+_FEW = 1_000
+"""So many rows are read as others are, without COPY."""
 
 
 @attrs.frozen
@@ -116,7 +119,11 @@ class SqlCatalog:
             listed.category_id.is_not(None),
         )
         wires = [Wire.of_ids(kinds.item), Wire.of_ids(kinds.category)]
-        item_ids, category_ids = read_at_once(self.database, query, wires)
+        item_ids, category_ids = (
+            read_few(self.database, [query], wires)
+            if len(distinct) <= _FEW
+            else read_at_once(self.database, query, wires)
+        )
         found = IdColumn(kinds.category, category_ids)
         categories = IdIndex.of(kinds.category, found)
         of_item = np.full(len(distinct), NONE, np.int32)

@@ -100,6 +100,20 @@ def copy_columns(
             yield parse(rows, wires)
 
 
+def as_rows(queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]) -> sa.Executable:
+    """Return one statement for *queries*, whose rows `columns_of_rows` understands."""
+    sent = [_sent(query, wires, is_text=True) for query in queries]
+    return sent[0] if len(sent) == 1 else sa.union_all(*sent)
+
+
+def columns_of_rows(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    """Return rows that did not come by COPY as columns."""
+    columns = list(zip(*rows, strict=True))
+    if all(wire.is_text for wire in wires):
+        return _columns_of_fields("", columns, wires)
+    return _columns_of_fields("".join(columns[0]), columns[1:], wires)
+
+
 def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes]) -> None:
     """Copy rows, each in the binary format, into a table."""
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
@@ -231,21 +245,28 @@ def _columns_of_text(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray
     text = rows.decode()
     fields = text.replace("\n", "\t").split("\t")
     fields.pop()
+    texts = sum(wire.is_text for wire in wires)
+    before = texts < len(wires)
+    count = texts + before
+    columns = [fields[place::count] for place in range(before, count)]
+    if "\\" in text:
+        columns = [[_ESCAPED.sub(_unescaped, one) for one in column] for column in columns]
+    return _columns_of_fields("".join(fields[::count]) if before else "", columns, wires)
+
+
+def _columns_of_fields(
+    together: str, texts: Iterable[Sequence[str]], wires: Sequence[Wire]
+) -> list[npt.NDArray[Any]]:
+    """Return columns, of which those of one width came together, as digits."""
     widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]
-    count = len(wires) - len(widths) + bool(widths)
-    together = "".join(fields[::count]) if widths else ""
     read = np.frombuffer(bytes.fromhex(together), np.dtype(widths or [("nothing", np.dtype("u1"))]))
-    texts = iter(range(bool(widths), count))
-    columns: list[npt.NDArray[Any]] = []
-    for place, wire in enumerate(wires):
-        if wire.is_text:
-            column = fields[next(texts) :: count]
-            if "\\" in text:
-                column = [_ESCAPED.sub(_unescaped, one) for one in column]
-            columns.append(np.array(column, np.dtypes.StringDType()))
-        else:
-            columns.append(_arrived(read[f"field{place}"], wire))
-    return columns
+    left = iter(texts)
+    return [
+        np.array(next(left), np.dtypes.StringDType())
+        if wire.is_text
+        else _arrived(read[f"field{place}"], wire)
+        for place, wire in enumerate(wires)
+    ]
 
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
