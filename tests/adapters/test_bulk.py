@@ -1,0 +1,66 @@
+"""Few rows are read in one trip, many by COPY: what arrives is the same."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.bulk import read_at_once, read_columns, read_few
+from angle_reco.adapters.sql.copying import Wire
+from angle_reco.adapters.sql.database import Database
+
+ODD = {
+    Wire.TEXT: ["''", r"E'\t\\N\n'", "'NULL'", "'ä😀'", r"E'\\'"],
+    Wire.UUID: [f"'{digit * 32}'::uuid" for digit in "09abf"],
+    Wire.INT: ["0", "-1", "9223372036854775807", "-9223372036854775808", "7"],
+    Wire.SMALL: ["0", "-1", "32767", "-32768", "7"],
+    Wire.MOMENT: [
+        "NULL::timestamptz",
+        "'infinity'::timestamptz",
+        "'-infinity'::timestamptz",
+        "'1969-12-31 23:59:59.999999+00'::timestamptz",
+        "'20000-01-01 00:00+00'::timestamptz",
+    ],
+}
+
+WIRES = [
+    [Wire.TEXT],
+    [Wire.TEXT, Wire.TEXT],
+    [Wire.INT, Wire.UUID, Wire.SMALL, Wire.MOMENT],
+    [Wire.MOMENT, Wire.TEXT, Wire.UUID, Wire.TEXT, Wire.INT],
+]
+
+
+def rows(wires: Sequence[Wire], first: int, last: int) -> sa.Select[Any]:
+    """Return a query of odd values, in an order of their own."""
+    columns = [f"column{place + 1}" for place in range(len(wires))]
+    values = ", ".join(
+        f"({number}, {', '.join(ODD[wire][number] for wire in wires)})"
+        for number in range(first, last)
+    )
+    source = sa.text(f"(VALUES {values}) AS odd (number, {', '.join(columns)})")  # noqa: S608 — ours
+    return (
+        sa.select(*(sa.literal_column(column) for column in columns))
+        .select_from(source)
+        .where(sa.literal_column("number") >= 0)
+    )
+
+
+@pytest.mark.parametrize("wires", WIRES, ids=lambda wires: "-".join(one.name for one in wires))
+def test_odd_values_arrive_as_by_copy(postgres_url: str, wires: list[Wire]) -> None:
+    engine = sa.create_engine(postgres_url)
+    database = Database(engine)
+    try:
+        for queries in ([rows(wires, 0, 5)], [rows(wires, 0, 2), rows(wires, 2, 5)]):
+            few = read_few(database, queries, wires)
+            [many] = read_columns(database, queries, wires)
+
+            assert [one.tolist() for one in few] == [one.tolist() for one in many]
+            assert [one.dtype for one in few] == [one.dtype for one in many]
+        nothing = rows(wires, 0, 1).where(sa.false())
+        none, at_once = read_few(database, [nothing], wires), read_at_once(database, nothing, wires)
+        assert [one.tolist() for one in none] == [[]] * len(wires)
+        assert [one.dtype for one in none] == [one.dtype for one in at_once]
+    finally:
+        engine.dispose()
