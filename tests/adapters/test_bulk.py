@@ -39,7 +39,7 @@ def rows(wires: Sequence[Wire], first: int, last: int) -> sa.Select[Any]:
         f"({number}, {', '.join(ODD[wire][number] for wire in wires)})"
         for number in range(first, last)
     )
-    source = sa.text(f"(VALUES {values}) AS odd (number, {', '.join(columns)})")  # noqa: S608 — ours
+    source = sa.text(f"(VALUES {values}) AS odd (number, {', '.join(columns)})")
     return (
         sa.select(*(sa.literal_column(column) for column in columns))
         .select_from(source)
