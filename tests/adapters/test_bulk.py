@@ -40,11 +40,9 @@ def rows(wires: Sequence[Wire], first: int, last: int) -> sa.Select[Any]:
         for number in range(first, last)
     )
     source = sa.text(f"(VALUES {values}) AS odd (number, {', '.join(columns)})")
-    return (
-        sa.select(*(sa.literal_column(column) for column in columns))
-        .select_from(source)
-        .where(sa.literal_column("number") >= 0)
-    )
+    chosen: list[Any] = [sa.literal_column(column) for column in columns]
+    query: sa.Select[Any] = sa.select(*chosen)
+    return query.select_from(source).where(sa.literal_column("number") >= 0)
 
 
 @pytest.mark.parametrize("wires", WIRES, ids=lambda wires: "-".join(one.name for one in wires))
