@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -39,6 +39,7 @@ ITEMS = [f"item-{number:02}" for number in range(24)]
 CATEGORIES = ("art", "toy")
 SURFACES = ("homepage", "similar_items", "after_bid", "popular_items")
 PROCESSES, STEPS = 3, 60
+_LONG_AGO = timedelta(seconds=20)
 CACHE_BYTES = 12_000
 """So little that not everything fits."""
 
@@ -133,7 +134,7 @@ class Process:
     laters: list[Later] = attrs.field(factory=list)
     reco: Recommender = attrs.field(init=False)
     knows: dict[str, Item] = attrs.field(factory=dict)
-    engaged: set[tuple[str, str]] = attrs.field(factory=set)
+    engaged: dict[tuple[str, str], datetime] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         ports = self.world.ports
@@ -163,6 +164,7 @@ class World:
     is_faulty: bool = True
     told: list[str] = attrs.field(factory=list)
     counts: Counter[str] = attrs.field(factory=Counter)
+    recent: str = USERS[0]
 
     def __attrs_post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -251,8 +253,11 @@ class World:
         for shown in map(str, shelf.ids):
             known = process.knows.get(shown)
             assert known is None or not why_not(known, user, now), f"{shown} to {user}: {known}"
-            if surface in ("homepage", "after_bid"):
-                assert (user, shown) not in process.engaged, f"{shown} to {user}, who bid on it"
+            bid_at = process.engaged.get((user, shown))
+            if surface in ("homepage", "after_bid") and bid_at is not None:
+                # Of what was long ago the database tells, unless it fails, which is flagged.
+                assert shelf.degraded_by, f"{shown} to {user}, who bid on it"
+                assert bid_at <= now - _LONG_AGO, f"{shown} to {user}, who has just bid on it"
         if not self.is_faulty:
             for shown in map(str, shelf.ids):
                 assert not why_not(self.market.items[ItemId(shown)], user, now), shown
@@ -284,14 +289,22 @@ class World:
             if process.reco.items_changed([name]):
                 process.knows[name] = item
         self.same_if_dead(process)
+        self.look_at_once(process, "popular_items", self.chance.choice(USERS))
 
     def bid(self, process: Process) -> None:
         """Have somebody bid, now and then told twice."""
         pair = self.chance.choice(USERS), self.chance.choice(ITEMS)
+        self.recent = pair[0]
         for _ in range(self.chance.choice([1, 1, 2])):
             if process.reco.bid_placed(*pair, at=self.clock.now()):
-                process.engaged.add(pair)
+                process.engaged[pair] = self.clock.now()
         self.same_if_dead(process)
+        self.look_at_once(process, "homepage", pair[0])
+
+    def look_at_once(self, process: Process, surface: str, user: str) -> None:
+        """Look, as who has just done something does, at what has come of it."""
+        shelf = self.asked(process, surface, user, ITEMS[0])
+        self.check(process, surface, user, ITEMS[0], shelf)
 
     def same_if_dead(self, process: Process) -> None:
         """Die, if an event did not let that through, as it lets no error through."""
@@ -326,6 +339,9 @@ class World:
             case 1:
                 process.reco.system.forget_cached()
             case _:
+                for one in self.processes:
+                    # Nobody remembers it then but the database.
+                    one.engaged |= {pair: NOW for pair in one.engaged if pair[0] == user}
                 process.reco.system.erase_user(user)
 
     # When all is well again.
@@ -361,6 +377,12 @@ class World:
                 assert not shelf.degraded_by
                 for later in process.laters:
                     later.settle(0)
+            # What one does the others hear of.
+            self.chance.choice([self.change, self.bid])(process)
+            self.clock.advance(timedelta(seconds=2))
+            for other in self.processes:
+                self.look_at_once(other, "popular_items", USERS[1])
+                self.look_at_once(other, "homepage", self.recent)
             homepage = process.reco.as_user(USERS[0]).homepage()
             assert homepage.freshness in (Freshness.FRESH, Freshness.COMPUTED)
             cache = process.reco._use_cases.answering.keeping.cache  # type: ignore[union-attr]  # there is one
