@@ -83,6 +83,10 @@ class Twins(RuleBasedStateMachine):
     def get(self, key: CacheKey) -> None:
         self.both(lambda cache: cache.get(key))
 
+    @rule(key=_keys)
+    def held(self, key: CacheKey) -> None:
+        self.both(lambda cache: cache.held(key))
+
     @rule(key=_keys, kept=st.fixed_dictionaries(_values))
     def put(self, key: CacheKey, kept: dict[str, Any]) -> None:
         self.both(lambda cache: cache.put(key, **kept))

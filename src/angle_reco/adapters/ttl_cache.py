@@ -67,6 +67,13 @@ class TtlCache:
                 return None
         return Cached(entry.value, freshness)
 
+    def held(self, key: CacheKey) -> Any:
+        with self._lock:
+            entry = self._entries.look_at(key)
+        if entry is None or self._clock.monotonic() >= entry.kept_until:
+            return None
+        return entry.value
+
     def put(
         self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:

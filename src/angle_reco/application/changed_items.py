@@ -95,13 +95,18 @@ class ChangedItems:
             self._before.pop(one, None)
 
     def forget_what_is_over(self, live_since: float | None) -> None:
-        """Forget what is older than the open items in memory, and what was never committed."""
+        """Forget what is older than the open items in memory, and what was never committed.
+
+        Where there are none in memory they may be being read, for no longer than a minute.
+        """
         now = self._clock.monotonic()
+        known_at = now - _SECONDS if live_since is None else live_since
         for one, read in list(self._read.items()):
-            if live_since is None or read.at < live_since:
+            if read.at < known_at:
                 self._read.pop(one, None)
         for one, told in list(self._unread.items()):
-            if told.until <= now:
+            # What is in memory of an item may be of before, for as long as reading fails.
+            if told.until <= (now if live_since is None else live_since):
                 self._unread.pop(one, None)
         for one, before in list(self._before.items()):
             if before.until <= now:

@@ -188,7 +188,7 @@ class Following:
 
     @property
     def _live_since(self) -> float | None:
-        live = self.live.known()
+        live = self.live.held()
         return None if live is None else live.since
 
     def _mark_everything(self) -> None:
@@ -200,12 +200,16 @@ class Following:
 
     def told(self, item_ids: Sequence[ItemId]) -> None:
         """Note that items change: what is in memory of them does not count any more."""
-        live = self.live.known()
+        live = self.live.held()
         self.changed.told(item_ids, None if live is None else live.cards)
+        self._bound()
+        self.newer.forget_similar(item_ids)
+
+    def _bound(self) -> None:
+        """Have the open items read anew where too many of them changed to be kept apart."""
         if self.changed.are_too_many:
             self.live.keeping.cache.forget(LIVE)
             self.changed.clear()
-        self.newer.forget_similar(item_ids)
 
     def _apply(self, changes: Sequence[Change]) -> None:
         items = dict.fromkeys(
@@ -244,13 +248,8 @@ class Following:
         found = self.catalog.cards(item_ids, at=now)
         cards = {one: found.get(one) for one in item_ids}
         self.newer.forget_similar(item_ids)
-        if self.live.known() is None:
-            self.changed.clear()
-        else:
-            self.changed.read(cards, at=at)
-            if self.changed.are_too_many:
-                self.live.keeping.cache.forget(LIVE)
-                self.changed.clear()
+        self.changed.read(cards, at=at)
+        self._bound()
         before = self.changed.before(item_ids)
         anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
         unsold = self._without_bids(

@@ -99,6 +99,11 @@ class LiveItems:
         cached = self.keeping.cache.get(LIVE)
         return None if cached is None else cached.value
 
+    def held(self) -> LiveMarket | None:
+        """Return the open items in memory, also those that are shown only on error."""
+        held: LiveMarket | None = self.keeping.cache.held(LIVE)
+        return held
+
     def at_once(self) -> Current[LiveMarket] | None:
         """Return the open items as far as they are known, without waiting for anything."""
         return self.keeping.at_once(LIVE, self._read)

@@ -49,7 +49,7 @@ class Memory:
 
     def stats(self) -> "MemoryStats":
         """Return how it did, and what it holds."""
-        live = self.live.known()
+        live = self.live.held()
         return MemoryStats(
             lists=self.lists.cache.stats(),
             live_items=0 if live is None else len(live.cards),

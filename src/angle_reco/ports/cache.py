@@ -68,6 +68,13 @@ class Cache(Protocol):
         """Return what is kept of a key, None when that is missing or too old."""
         ...
 
+    def held(self, key: CacheKey) -> Any:
+        """Return what may yet be shown of a key, if only on error; None when there is nothing.
+
+        That is no use of it, and not counted.
+        """
+        ...
+
     def put(
         self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:

@@ -51,6 +51,13 @@ class MemoryCache:
             return None
         return Cached(entry.value, freshness)
 
+    def held(self, key: CacheKey) -> Any:
+        with self._lock:
+            entry = self._entries.get(key)
+        if entry is None or self._age(entry) > entry.limits.kept_for:
+            return None
+        return entry.value
+
     def put(
         self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:

@@ -521,6 +521,39 @@ class CacheContract:
         assert cache.stats().entries == 2
         assert (cache.stats().expired, cache.stats().evictions) == (1, 0)
 
+    def test_what_is_held_is_there_until_it_may_not_even_be_shown_on_error(
+        self, cache: Cache, clock: ManualClock
+    ) -> None:
+        put(cache, KEY, "old")
+
+        clock.advance(LIMITS.kept_for - TICK)
+
+        assert cache.get(KEY) is None
+        assert cache.held(KEY) == "old"
+        assert cache.held(OTHER) is None
+        clock.advance(2 * TICK)
+        assert cache.held(KEY) is None
+
+    def test_what_is_forgotten_is_not_held(self, cache: Cache) -> None:
+        for forget in (lambda: cache.forget(KEY), cache.forget_all):
+            put(cache, KEY)
+            assert cache.held(KEY) is not None
+
+            forget()
+
+            assert cache.held(KEY) is None
+
+    def test_looking_at_what_is_held_is_no_use_of_it(self, cache: Cache) -> None:
+        for key in (KEY, OTHER, THIRD, ELSEWHERE):
+            put(cache, key, size=A_QUARTER)
+
+        cache.held(KEY)
+        put(cache, ("personal", "kim"), size=A_QUARTER)
+
+        assert cache.held(KEY) is None
+        assert cache.held(OTHER) is not None
+        assert (cache.stats().hits, cache.stats().misses) == (0, 0)
+
     # How it did.
 
     def test_answers_are_counted(self, cache: Cache, clock: ManualClock) -> None:
