@@ -101,6 +101,10 @@ class Machine:
     def ask(self, key: CacheKey) -> Shelf:
         """Return an answer, having looked whether it may be as fresh as it says."""
         now = self.one.clock.monotonic()
+        # A run that has ended elsewhere makes a list stale; the answer looks no second time.
+        following = self.reco._use_cases.answering.following
+        assert following is not None
+        following.look()
         before = self.in_memory().get(key)
         usable = self.is_usable(key)
         shelf = ASKED[key](self.reco)
