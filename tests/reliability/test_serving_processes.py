@@ -99,9 +99,9 @@ def in_child():
         assert len(read(user)) == len(expected[user])
     if how == "idle":
         assert {read(user).ids for user in users} == set(expected.values())
-        # What has changed it looks itself now, once a second.
-        looks = 1 + (time.monotonic() - began)
-        assert statements.count - before <= looks, "not from memory"
+        # Once a second it looks itself now what has changed, and at the ledger for runs.
+        most = 2 * (1 + (time.monotonic() - began))
+        assert statements.count - before <= most, "not from memory"
         before = statements.count
         reco.system.forget_cached(user_id=users[0])
         assert read(users[0]).ids == expected[users[0]]
