@@ -94,14 +94,14 @@ def look(place):
 def in_child():
     # Whoever hangs is killed, and seen.
     signal.alarm(60)
-    before, began = statements.count, time.monotonic()
     for user in users:
-        assert len(read(user)) == len(expected[user])
+        shelf = read(user)
+        assert len(shelf) == len(expected[user])
+        if how == "idle":
+            # Of the very objects that the parent had, though it looks itself now what is new.
+            assert [id(one.card) for one in shelf] == cards[user], "not from memory"
+            assert shelf.freshness in (Freshness.FRESH, Freshness.STALE)
     if how == "idle":
-        assert {read(user).ids for user in users} == set(expected.values())
-        # Once a second it looks itself now what has changed, and at the ledger for runs.
-        most = 2 * (1 + (time.monotonic() - began))
-        assert statements.count - before <= most, "not from memory"
         before = statements.count
         reco.system.forget_cached(user_id=users[0])
         assert read(users[0]).ids == expected[users[0]]
@@ -113,7 +113,8 @@ def in_child():
         wait(lambda: read(users[0]).freshness is Freshness.FRESH)
         assert statements.count > before, "not read anew"
     names = [one.name for one in threading.enumerate()]
-    assert any("memory" in one for one in names) == (how == "busy"), names
+    if how == "busy" or not begins:  # Else a job may have made lists stale.
+        assert any("memory" in one for one in names) == (how == "busy"), names
     if begins:
         reco.start()
         assert reco.system.health().jobs == "running"
@@ -129,6 +130,7 @@ for one in looking:
 sys.setswitchinterval(1e-4)
 for _ in range(forks):
     time.sleep(0.01)
+    cards = {user: [id(one.card) for one in read(user)] for user in users}
     child = os.fork()
     if child == 0:
         status = 1
