@@ -447,6 +447,28 @@ class TestEngagement:
         assert following_of(mapped).unconfirmed == 1
         assert len(following_of(mapped).overlays) == 0
 
+    @pytest.mark.parametrize("cache_enabled", [True, False])
+    def test_where_nobody_asks_for_anything_they_are_let_go_of_too(
+        self, cache_enabled: bool
+    ) -> None:
+        one = shop(Settings(cache_enabled=cache_enabled))
+        overlays = one.reco._use_cases.answering.overlays
+        for number in range(5):
+            one.reco.bid_placed("ann", f"art-{number:02}")
+            one.passes(MINUTE)
+
+        assert len(overlays) == 1
+
+    def test_without_a_cache_it_comes_back_too(self) -> None:
+        one = shop(Settings(cache_enabled=False))
+        first = first_of(one.reco, "eve")
+        one.reco._use_cases.answering.overlays.watch(UserId("eve"), first)
+        assert first not in ids_of(one.reco.as_user("eve").homepage())
+
+        one.passes(MINUTE)
+
+        assert first in ids_of(one.reco.as_user("eve").homepage())
+
     def test_one_that_is_stored_is_confirmed(self) -> None:
         one = shop()
         first = first_of(one.reco, "ann")

@@ -67,12 +67,13 @@ class TestOverlays:
         assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
         assert list(overlays.over()) == []
 
-    def test_of_too_many_the_oldest_are_over_early(self, overlays: Overlays) -> None:
-        for place in range(6):
-            overlays.bid(UserId(f"user-{place}"), VASE, NOW)
+    def test_of_too_many_the_oldest_go(self, overlays: Overlays) -> None:
+        users = [UserId(f"user-{place}") for place in range(6)]
+        for user in users:
+            overlays.bid(user, VASE, NOW)
 
-        assert [one.user_id for one in overlays.over()] == [UserId("user-0"), UserId("user-1")]
-        assert len(overlays) == 4
+        assert [user for user in users if overlays.hidden_from(user)] == users[2:]
+        assert len(overlays) == len(overlays._in_order) == 4
 
     def test_one_user_takes_no_more_than_a_thousand(self, clock: ManualClock) -> None:
         overlays = Overlays(clock)

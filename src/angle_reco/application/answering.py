@@ -242,7 +242,9 @@ class Answering:
         Raises:
             StorageUnavailableError: It does not, and nothing is to stand in for it.
         """
-        if self.following is not None:
+        if self.following is None:
+            self.overlays.over()
+        else:
             self.following.look()
         try:
             return answer()

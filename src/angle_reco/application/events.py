@@ -163,6 +163,13 @@ class Events:
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
+    def _let_go(self) -> None:
+        """Let go of what was told long ago, also where nobody asks for an answer."""
+        if self.following is None:
+            self.overlays.over()
+        else:
+            self.following.look()
+
     def _moment(self, at: datetime | None) -> datetime:
         return self.clock.now() if at is None else check_moment(at, "at")
 
@@ -172,6 +179,7 @@ class Events:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             with deadline(self.settings.deadline.total_seconds()):
                 stored = take()
+                self._let_go()
         except InvalidValueError as error:
             self.failed += 1
             # What is wrong, but not the value: it may be the user's.

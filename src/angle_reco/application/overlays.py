@@ -106,10 +106,10 @@ class Overlays:
                 self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
 
     def over(self) -> Sequence[Told]:
-        """Return what is over, or one too many, and forget it."""
+        """Return what is over, and forget it."""
         now, over = self._clock.monotonic(), list[Told]()
         with self._lock:
-            while self._in_order and (self._in_order[0].until <= now or self._size > self._most):
+            while self._in_order and self._in_order[0].until <= now:
                 one = self._in_order.popleft()
                 if self._drop(one):
                     over.append(one)
@@ -133,6 +133,8 @@ class Overlays:
                 self._size += 1
                 self._of[one.user_id] = _of_user(entries)
                 self._in_order.append(one)
+            while self._size > self._most:
+                self._drop(self._in_order.popleft())
             # What was replaced since is still in the order: that must not grow without end.
             if len(self._in_order) > 2 * self._most:
                 self._in_order = deque(one for one in self._in_order if self._is_kept(one))
