@@ -154,7 +154,7 @@ def bidding(
         reco.bid_placed(user, item)
         reco.as_user(user).after_bid(item, 8)
         taken.append(time.perf_counter() - began)
-    what = f"a bid, with 8 items after it (p95 {shown(at(taken, 95))})"
+    what = f"a bid told, stored, and 8 items after it (p95 {shown(at(taken, 95))})"
     return row(what, taken, statements() - before, "dict + tuple", limit)
 
 
