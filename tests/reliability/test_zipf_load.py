@@ -305,6 +305,9 @@ def fill_market(url: str, now: datetime, seed: int) -> None:
                 for user, some in zip(users, chosen, strict=True)
             ],
         )
+        with engine.begin() as connection:
+            # As it has grown, and not been filled a moment ago: of that nothing is known yet.
+            connection.exec_driver_sql("ANALYZE")
         with Recommender(attrs.evolve(ports, clock=ManualClock(now)), settings) as reco:
             for job in JOB_NAMES:
                 reco.system.run_job(job)
