@@ -129,6 +129,7 @@ class UseCases:
         runs = Runs(
             access=access,
             ledger=ports.ledger,
+            changes=ports.changes,
             performed=performing,
             rules=rules,
             clock=ports.clock,

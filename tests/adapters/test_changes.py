@@ -592,6 +592,24 @@ class TestAHostsConnection:
 
             assert reader.read() == ["told"]
 
+    def test_what_is_to_be_prepared_first_is_told_without_a_notification(
+        self, feed: SqlChanges, german_engine: sa.Engine
+    ) -> None:
+        reader = Reader(feed)
+        feed.wait(0.0)
+        with german_engine.connect() as connection, connection.begin_twophase():
+            feed.publish([run("told")], connection=connection)
+
+        assert feed.wait(0.2) is False
+        assert reader.read() == ["told"]
+
+    def test_its_encoding_does_not_matter(self, feed: SqlChanges, german_engine: sa.Engine) -> None:
+        reader = Reader(feed)
+        with driver_connection(german_engine.url, client_encoding="latin1") as connection:
+            feed.publish([run("é, ł, \N{ROCKET}")], connection=connection)
+
+        assert reader.read() == ["é, ł, \N{ROCKET}"]
+
     def test_a_session_without_an_engine_is_refused(self, feed: SqlChanges) -> None:
         with orm.Session() as session, pytest.raises(InvalidValueError, match="Session"):
             feed.publish([FORGET], connection=session)

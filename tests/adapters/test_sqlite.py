@@ -953,3 +953,22 @@ class TestStatements:
             counts[size] = len(statements)
 
         assert counts[20] == counts[200]
+
+
+def test_who_was_erased_is_not_counted_by_a_key_of_before_either(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    with Recommender.connect(url, migrate=True) as one, Recommender.connect(url) as other:
+        assert one.storage is not None
+        tables, engine = one.storage.tables, one.storage.database.engine
+        fill(one.storage, users=[User(user_id=UserId(name)) for name in ("ann", "bob")])
+        one.system.erase_user("ann")
+        assert not other.signed_in("ann")
+        # As after a backup was restored.
+        with engine.begin() as connection:
+            connection.execute(sa.delete(tables.erasures))
+            connection.execute(sa.delete(tables.keys))
+
+        one.system.erase_user("ann")
+
+        assert not other.signed_in("ann")
+        assert other.signed_in("bob")

@@ -284,6 +284,39 @@ class TestItems:
 
         assert gone not in shown(one.reco)
 
+    def test_that_reading_failed_once_says_nothing_hours_later(self) -> None:
+        one = shop()
+        warm(one)
+        gone, other = first_of(one.reco, "ann"), one.another()
+        one.passes(MINUTE + SECOND)
+        one.stores["catalog"].error = StorageUnavailableError()
+        one.reco.as_user("ann").homepage()
+        settle(one.reco)
+        one.stores["catalog"].error = None
+        one.passes(4 * HOUR)
+        one.change(str(gone), is_published=False)
+        other.items_changed([gone])
+        one.passes(2 * HOUR)
+        feed_of(one).prune(older_than=HOUR)
+
+        page = one.reco.as_user("ann").homepage()
+
+        assert gone not in ids_of(page)
+        assert page.degraded_by == ()
+
+    def test_one_told_of_again_and_again_is_read_once_more(self) -> None:
+        one = shop()
+        warm(one)
+        first = first_of(one.reco, "ann")
+        for _ in range(3):
+            one.reco.items_changed([first])
+        heard(one, one.reco)
+        one.calls()
+
+        one.reco.as_user("ann").homepage()
+
+        assert one.calls()["catalog.cards"] == 0
+
     def test_very_many_have_all_open_ones_be_read_anew(self) -> None:
         one = shop()
         warm(one)
@@ -362,6 +395,15 @@ class TestNewItems:
         heard(one, one.reco)
 
         assert (requested(one.reco) == ["art-05"]) is is_recomputed
+
+    def test_what_a_process_tells_first_of_all_it_hears_itself(self) -> None:
+        one = shop()
+        one.market.add_item(lot("new"))
+        one.reco.items_changed(["new"])
+
+        heard(one, one.reco)
+
+        assert requested(one.reco) == ["new"]
 
     def test_bids_recompute_nothing(self) -> None:
         one = shop()
@@ -519,6 +561,27 @@ class TestEngagement:
             assert "art-07" not in ids_of(one.reco.as_user("eve").homepage())
             assert len(one.reco.as_user("eve").after_bid("art-07")) > 0
 
+    def test_while_the_database_fails_a_bidder_keeps_their_page_without_it(self) -> None:
+        one = shop()
+        with one.reco:
+            one.reco.start(scheduler=None)
+            assert comes_true(partial(is_following, one.reco))
+            warm(one)
+            first = first_of(one.reco, "ann")
+            one.reco.watched("ann", first)
+            heard(one, one.reco)
+            warm(one)
+            following = following_of(one.reco)
+            one.fails(StorageUnavailableError())
+            following.step()
+            one.passes(2 * MINUTE)
+            following.step(is_heard=False)
+
+            page = one.reco.as_user("ann").homepage()
+
+            assert first not in ids_of(page)
+            assert "list" not in page.degraded_by
+
     def test_of_unknown_users_and_items_nothing_comes(self) -> None:
         one = shop()
         warm(one)
@@ -597,6 +660,37 @@ class TestErasure:
         feed = feed_of(one).since(start)
 
         assert [change for change in feed.changes if change.user_id is not None] == []
+
+    def test_what_could_not_be_forgotten_is_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = shop()
+        warm(one)
+        feed, tries = feed_of(one), list[float]()
+        prune = feed.prune
+
+        def fail_once(**named: Any) -> int:
+            tries.append(one.clock.monotonic())
+            if len(tries) == 1:
+                raise StorageUnavailableError
+            return int(prune(**named))
+
+        one.reco.system.erase_user("ann")
+        heard(one, one.reco)
+        monkeypatch.setattr(feed, "prune", fail_once)
+        for _ in range(50):
+            heard(one, one.reco)
+
+        assert len(tries) == 2
+        assert tries[1] - tries[0] == 5.0
+        assert "ann" not in str(feed._told)
+
+    def test_without_memory_it_goes_with_the_runs(self) -> None:
+        one = shop(Settings(cache_enabled=False))
+        one.reco.items_changed(["art-01"])
+        one.passes(2 * HOUR)
+
+        one.reco.system.run_job(PERSONAL_JOB, scheduled=True)
+
+        assert "art-01" not in str(feed_of(one)._told)
 
     def test_so_it_has_of_those_who_were_erased_one_soon_after_the_other(self) -> None:
         one = shop()

@@ -222,13 +222,15 @@ class Broken:
     def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
         raise self.error
 
-    def record_bid(self, bid: Bid) -> bool:
+    def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         raise self.error
 
-    def record_watch(self, watch: Watch) -> bool:
+    def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         raise self.error
 
-    def remove_watch(self, user_id: UserId, item_id: object) -> bool:
+    def remove_watch(
+        self, user_id: UserId, item_id: object, *, connection: object | None = None
+    ) -> bool:
         raise self.error
 
 

@@ -158,7 +158,7 @@ ROWS: dict[
             "homepage": Reply("list", STALE, ITEMS),
             "similar_items": Reply("list", STALE, ITEMS),
             "after_bid": Reply("list", STALE, (*INTERESTS, *ITEMS)),
-            "popular_items": Reply("list", ON_ERROR, ITEMS),
+            "popular_items": Reply("list", ON_ERROR, ("list", *ITEMS)),
         },
     ),
     "refresh fails, beyond that": (
@@ -168,7 +168,7 @@ ROWS: dict[
             "homepage": Reply("list", ON_ERROR, ("list", *ITEMS)),
             "similar_items": Reply("list", ON_ERROR, ("list", *ITEMS)),
             "after_bid": Reply("list", ON_ERROR, ("list", *INTERESTS, *ITEMS)),
-            "popular_items": Reply("list", ON_ERROR, ITEMS),
+            "popular_items": Reply("list", ON_ERROR, ("list", *ITEMS)),
         },
     ),
     "refresh fails, beyond all": (

@@ -11,7 +11,7 @@ from weakref import WeakSet
 import attrs
 import cachetools
 
-from angle_reco.domain import Freshness, FreshnessLimits
+from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits
 from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight
 
 BYTES_PER_ENTRY = 1_024
@@ -59,7 +59,7 @@ class TtlCache:
             elif now < entry.shown_until:
                 freshness = _STALE
                 self._stale += 1
-            elif entry.has_failed and now < entry.kept_until:
+            elif now < entry.failed_until and now < entry.kept_until:
                 freshness = _ON_ERROR
                 self._stale += 1
             else:
@@ -113,7 +113,8 @@ class TtlCache:
     def fail(self, flight: Flight, error: BaseException) -> None:
         with self._lock:
             if self._ends(flight) and (entry := self._entries.look_at(flight.key)) is not None:
-                entry.has_failed = True
+                failed_at = self._clock.monotonic() + _HALF_A_TICK
+                entry.failed_until = failed_at + FAILED_FOR.total_seconds()
         with suppress(InvalidStateError):  # It was over already.
             flight.future.set_exception(error)
 
@@ -235,7 +236,7 @@ class _Entry:
     shown_until: float
     kept_until: float
     generation: int = 0
-    has_failed: bool = False
+    failed_until: float = float("-inf")
 
 
 class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):

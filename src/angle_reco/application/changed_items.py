@@ -26,13 +26,12 @@ class _Unread(NamedTuple):
 
 
 class Before(NamedTuple):
-    """The card in memory of an item when it was told to change: None if it was not open.
+    """The card in memory of an item when it was told to change.
 
-    Where no open items were in memory, that is not known either.
+    None if it was not open, or no open items were in memory.
     """
 
     card: ItemCard | None
-    is_known: bool
     until: float
 
 
@@ -67,23 +66,31 @@ class ChangedItems:
             times = 1 if known_since is None else known_since.times + 1
             self._unread[one] = _Unread(times, now, until)
             card = None if known is None else known.get(one)
-            self._before.setdefault(one, Before(card, known is not None, until))
+            self._before.setdefault(one, Before(card, until))
 
-    def read(self, cards: Mapping[ItemId, ItemCard | None], *, at: float) -> None:
+    def read(
+        self,
+        cards: Mapping[ItemId, ItemCard | None],
+        *,
+        at: float,
+        times: Mapping[ItemId, int] | None = None,
+    ) -> None:
         """Note what items are like now: cards whose reading began at that moment.
 
-        One that was told of several times is not what it will be until all is heard; nor is
-        one that was told of after that moment.
+        That each changed was heard so many *times*, by default once. One that was told of more
+        often is not what it will be until all is heard; nor is one that was told of after that
+        moment.
         """
         for one, card in cards.items():
             self._read[one] = _Read(card, at)
             told = self._unread.get(one)
             if told is None or told.told_at > at:
                 continue
-            if told.times == 1:
+            heard = 1 if times is None else times[one]
+            if told.times <= heard:
                 self._unread.pop(one, None)
             else:
-                self._unread[one] = told._replace(times=told.times - 1)
+                self._unread[one] = told._replace(times=told.times - heard)
 
     def before(self, item_ids: Iterable[ItemId]) -> dict[ItemId, Before]:
         """Return what was in memory of those that this process was told of."""

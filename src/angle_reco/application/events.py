@@ -87,7 +87,7 @@ class Events:
             # One from the future counts as of now until it is stored.
             self.overlays.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
             self._engaged(bid.user_id, bid.item_id, connection)
-            return self.recorder is None or self.recorder.record_bid(bid)
+            return self.recorder is None or self.recorder.record_bid(bid, connection=connection)
 
         return self._taken("bid_placed", take)
 
@@ -109,7 +109,7 @@ class Events:
             )
             self.overlays.watch(watch.user_id, watch.item_id)
             self._engaged(watch.user_id, watch.item_id, connection)
-            return self.recorder is None or self.recorder.record_watch(watch)
+            return self.recorder is None or self.recorder.record_watch(watch, connection=connection)
 
         return self._taken("watched", take)
 
@@ -121,7 +121,9 @@ class Events:
             item = self.settings.ids.item_id(item_id)
             self.overlays.watch(user, item, ends=True)
             self._engaged(user, item, connection)
-            return self.recorder is None or self.recorder.remove_watch(user, item)
+            return self.recorder is None or self.recorder.remove_watch(
+                user, item, connection=connection
+            )
 
         return self._taken("unwatched", take)
 
@@ -163,8 +165,8 @@ class Events:
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
-    def _let_go(self) -> None:
-        """Let go of what was told long ago, also where nobody asks for an answer."""
+    def _look(self) -> None:
+        """Look what has changed, and let go of what was told long ago, as an answer does."""
         if self.following is None:
             self.overlays.over()
         else:
@@ -178,8 +180,9 @@ class Events:
             if self.as_of is not None:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             with deadline(self.settings.deadline.total_seconds()):
+                # First: who has not looked yet would not hear what it tells.
+                self._look()
                 stored = take()
-                self._let_go()
         except InvalidValueError as error:
             self.failed += 1
             # What is wrong, but not the value: it may be the user's.

@@ -3,7 +3,8 @@
 import logging
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -21,6 +22,7 @@ from angle_reco.application.newer import Newer
 from angle_reco.application.overlays import Overlays, Told
 from angle_reco.domain import (
     CONFIRMS_FROM,
+    TOLD_FOR,
     Activity,
     Bid,
     Change,
@@ -46,8 +48,8 @@ _SECONDS_UNHEARD = 10.0
 _SECONDS_TO_PRUNE = 35.0
 """After an erasure, what told of it goes: within a minute nothing may be left."""
 
+_SECONDS_BETWEEN_PRUNINGS = 5.0
 _SHARE_OF_A_CALL = 4
-_RETENTION = timedelta(hours=1)
 
 _followers: "WeakSet[Following]" = WeakSet()
 
@@ -75,6 +77,7 @@ class Following:
     _cursor: Cursor | None = attrs.field(default=None, init=False)
     _looks_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_at: float = attrs.field(default=float("-inf"), init=False)
+    _prunes_again_at: float = attrs.field(default=float("-inf"), init=False)
     _erased_at: float = attrs.field(default=float("inf"), init=False)
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
@@ -138,7 +141,8 @@ class Following:
         with self._lock:
             try:
                 with deadline(self.deadline.total_seconds()):
-                    self._step() if is_heard else self._settle()
+                    # What failed is tried again; until then nothing is let go of.
+                    self._step() if is_heard or self._fails else self._settle()
                 self._fails = False
             except StorageError as error:
                 self._say(error)
@@ -151,8 +155,11 @@ class Following:
     def _step(self) -> None:
         if self._cursor is None:
             # What is in memory already may have changed since it was read.
-            self._cursor = self.changes.now()
+            cursor = self.changes.now()
+            self.newer.look()
             self._mark_everything()
+            self.lists.forget_all(ListKind.PERSONAL.value)
+            self._cursor = cursor
             self._prunes_at = self._erased_at = self.clock.monotonic()
         else:
             feed = self.changes.since(self._cursor)
@@ -176,15 +183,25 @@ class Following:
     def _prune(self) -> None:
         """Forget what was told long ago, and once more when the newest erasure is old enough.
 
-        One may have been told just before this process began to read, or within a gap.
+        One may have been told just before this process began to read, or within a gap. It is
+        done behind: a call may be within a transaction of its host's that keeps writers waiting.
         """
         now = self.clock.monotonic()
-        after_erasure = self._erased_at + _SECONDS_TO_PRUNE
-        if now >= self._prunes_at or now >= after_erasure:
-            self._prunes_at = now + _RETENTION.total_seconds()
-            if now >= after_erasure:
+        due = min(self._prunes_at, self._erased_at + _SECONDS_TO_PRUNE)
+        if now < max(due, self._prunes_again_at):
+            return
+        # If it fails, or takes that long.
+        self._prunes_again_at = now + _SECONDS_BETWEEN_PRUNINGS
+
+        def prune() -> None:
+            with deadline(self.deadline.total_seconds()):
+                self.changes.prune(older_than=TOLD_FOR)
+            self._prunes_at = now + TOLD_FOR.total_seconds()
+            if self._erased_at + _SECONDS_TO_PRUNE <= now:
                 self._erased_at = float("inf")
-            self.changes.prune(older_than=_RETENTION)
+
+        with suppress(RuntimeError):  # No thread can be begun any more.
+            self.live.keeping.behind.submit(prune)
 
     @property
     def _live_since(self) -> float | None:
@@ -212,11 +229,11 @@ class Following:
             self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        items = dict.fromkeys(
+        items = Counter(
             one for change in changes if change.kind is ChangeKind.ITEMS for one in change.item_ids
         )
         if items:
-            self._items_changed(list(items))
+            self._items_changed(items)
         kinds = {change.kind for change in changes}
         for change in changes:
             match change.kind:
@@ -242,13 +259,17 @@ class Following:
     def _forget(self, kind: ListKind, owner: object) -> None:
         self.lists.forget(key_of(kind, owner))
 
-    def _items_changed(self, item_ids: Sequence[ItemId]) -> None:
-        """Read the cards of items that changed, and have made anew what follows from them."""
+    def _items_changed(self, times: Mapping[ItemId, int]) -> None:
+        """Read the cards of items that changed, and have made anew what follows from them.
+
+        That was told of each so many *times*.
+        """
+        item_ids = list(times)
         at, now = self.clock.monotonic(), self.clock.now()
         found = self.catalog.cards(item_ids, at=now)
         cards = {one: found.get(one) for one in item_ids}
         self.newer.forget_similar(item_ids)
-        self.changed.read(cards, at=at)
+        self.changed.read(cards, at=at, times=times)
         self._bound()
         before = self.changed.before(item_ids)
         anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]

@@ -18,6 +18,7 @@ from angle_reco.application.performing import JobOutcome, Performing
 from angle_reco.application.work import Progress, RunStoppedError, Work, no_progress
 from angle_reco.domain import (
     SYSTEM,
+    TOLD_FOR,
     Action,
     Actor,
     Answer,
@@ -41,7 +42,7 @@ from angle_reco.domain import (
     window_of,
     wish_of,
 )
-from angle_reco.ports import Clock, RunLedger
+from angle_reco.ports import Changes, Clock, RunLedger
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Runs:
 
     access: Access
     ledger: RunLedger
+    changes: Changes
     performed: Performing
     rules: Mapping[str, JobRule]
     clock: Clock
@@ -176,9 +178,13 @@ class Runs:
         return due_wishes(known.runs, rules, known.now)
 
     def prune(self) -> None:
-        """Forget what was over long ago; where that fails, the next time does it."""
+        """Forget what was over long ago; where that fails, the next time does it.
+
+        Changes too: where no process keeps answers in memory, nobody else does.
+        """
         try:
             self.ledger.prune(retention=self.settings.runs.retention)
+            self.changes.prune(older_than=TOLD_FOR)
         except StorageError as error:
             _log.warning("runs not pruned: error=%s", type(error).__name__)
 

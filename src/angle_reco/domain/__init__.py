@@ -35,7 +35,7 @@ from angle_reco.domain.by_hand import (
     with_line,
     without_line,
 )
-from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
+from angle_reco.domain.changes import MOST_ITEMS, TOLD_FOR, Change, ChangeKind
 from angle_reco.domain.columns import (
     NONE,
     IdColumn,
@@ -78,6 +78,7 @@ from angle_reco.domain.fingerprints import (
     digests_of_users,
 )
 from angle_reco.domain.freshness import (
+    FAILED_FOR,
     SKEW,
     FreshnessLimits,
     age_of,
@@ -286,6 +287,7 @@ __all__ = [
     "DAY",
     "ENDING_SOON",
     "EVERYTHING",
+    "FAILED_FOR",
     "FAVOURITE_ABOVE",
     "HOUR",
     "INSPECT_USERS",
@@ -312,6 +314,7 @@ __all__ = [
     "SKEW",
     "SOURCES",
     "SYSTEM",
+    "TOLD_FOR",
     "TRENDING_ABOVE",
     "UNKNOWN_MOMENT",
     "UNKNOWN_PRICE",

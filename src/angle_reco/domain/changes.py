@@ -1,5 +1,6 @@
 """What one process tells the others: that something they may have in memory is different now."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 import attrs
@@ -20,6 +21,10 @@ class ChangeKind(StrEnum):
     ERASED = "erased"  # a user is forgotten
     RUN = "run"  # a run of a job has ended: a complete one, or one for the items that are named
     FORGET = "forget"  # everything in memory is to be dropped
+
+
+TOLD_FOR = timedelta(hours=1)
+"""So long are changes told; whoever did not look meanwhile finds a gap."""
 
 
 @attrs.frozen(kw_only=True)

@@ -11,6 +11,9 @@ from angle_reco.domain.validators import exactly
 SKEW = timedelta(minutes=10)
 """By how much the clocks of two machines may differ unnoticed."""
 
+FAILED_FOR = timedelta(minutes=1)
+"""So long does a failure count: after that nothing is known of whether it would fail again."""
+
 _NOW = timedelta(0)
 
 

@@ -67,20 +67,23 @@ class ActivityRecorder(Protocol):
     """Where events become bids and watches: the reference schema and memory.
 
     A host's own tables are written by the host, so there is no recorder for those. Each
-    method says whether anything changed; an unknown user or item changes nothing.
+    method says whether anything changed; an unknown user or item changes nothing. It does so
+    in the transaction of a host's *connection*, if that is given and the store has such.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
     """
 
-    def record_bid(self, bid: Bid) -> bool:
+    def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         """Store a bid; one that is there already (user, item, amount, moment) stays one."""
         ...
 
-    def record_watch(self, watch: Watch) -> bool:
+    def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         """Store a watch; of several of one user and item the earliest stays."""
         ...
 
-    def remove_watch(self, user_id: UserId, item_id: ItemId) -> bool:
+    def remove_watch(
+        self, user_id: UserId, item_id: ItemId, *, connection: object | None = None
+    ) -> bool:
         """Forget that a user watches an item."""
         ...

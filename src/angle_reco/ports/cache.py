@@ -103,9 +103,10 @@ class Cache(Protocol):
         ...
 
     def fail(self, flight: Flight, error: BaseException) -> None:
-        """End a flight: all who wait get *error*, and the entry is known not to be renewed.
+        """End a flight: all who wait get *error*.
 
-        The next `join` takes off again. A later `land` or `put` makes up for the failure.
+        For a minute (`FAILED_FOR`) the entry is known not to be renewed. The next `join` takes
+        off again. A later `land` or `put` makes up for the failure.
         """
         ...
 

@@ -85,7 +85,7 @@ class MemoryActivity:
         bids = sum(isinstance(one, Bid) for one in happened)
         return bids, len(happened) - bids
 
-    def record_bid(self, bid: Bid) -> bool:
+    def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         if bid.amount is not None:
             self.market.prices.to_units(bid.amount, "amount")
         with self.market.lock:
@@ -97,11 +97,13 @@ class MemoryActivity:
             bids.append(bid)
             return True
 
-    def record_watch(self, watch: Watch) -> bool:
+    def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         with self.market.lock:
             return self.market.knows(watch.user_id, watch.item_id) and self.market.add_watch(watch)
 
-    def remove_watch(self, user_id: UserId, item_id: ItemId) -> bool:
+    def remove_watch(
+        self, user_id: UserId, item_id: ItemId, *, connection: object | None = None
+    ) -> bool:
         with self.market.lock:
             return self.market.watches.pop((user_id, item_id), None) is not None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from angle_reco.domain import Freshness, FreshnessLimits, freshness_at
+from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits, freshness_at
 from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight
 
 
@@ -44,7 +44,7 @@ class MemoryCache:
                     self._age(entry),
                     entry.limits,
                     is_marked=entry.is_marked,
-                    has_failed=entry.has_failed,
+                    has_failed=self._has_failed(entry),
                 )
             self._answers[freshness] += 1
         if entry is None or freshness is None:
@@ -90,7 +90,7 @@ class MemoryCache:
     def fail(self, flight: Flight, error: BaseException) -> None:
         with self._lock:
             if self._ends(flight) and flight.key in self._entries:
-                self._entries[flight.key].has_failed = True
+                self._entries[flight.key].failed_at = self._clock.monotonic()
         with suppress(InvalidStateError):  # It was over already.
             flight.future.set_exception(error)
 
@@ -190,6 +190,11 @@ class MemoryCache:
     def _bytes(self) -> int:
         return sum(entry.size for entry in self._entries.values())
 
+    def _has_failed(self, entry: "_Entry") -> bool:
+        if entry.failed_at is None:
+            return False
+        return timedelta(seconds=self._clock.monotonic() - entry.failed_at) <= FAILED_FOR
+
     def _age(self, entry: "_Entry") -> timedelta:
         return entry.age + timedelta(seconds=self._clock.monotonic() - entry.at)
 
@@ -202,4 +207,4 @@ class _Entry:
     at: float
     limits: FreshnessLimits
     is_marked: bool = False
-    has_failed: bool = False
+    failed_at: float | None = None

@@ -12,6 +12,7 @@ from angle_reco.adapters.sql.bulk import read_columns, read_few
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
+from angle_reco.adapters.sql.joining import execute_in
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -188,10 +189,11 @@ class SqlRecorder:
     tables: Tables
     prices: PriceScale
 
-    def record_bid(self, bid: Bid) -> bool:
+    def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         amount = UNKNOWN_PRICE if bid.amount is None else self.prices.to_units(bid.amount, "amount")
         return self._insert_if_known(
             self.tables.bids,
+            connection,
             user_id=bid.user_id,
             item_id=bid.item_id,
             amount=amount,
@@ -199,20 +201,25 @@ class SqlRecorder:
             number=0,
         )
 
-    def record_watch(self, watch: Watch) -> bool:
+    def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         return self._insert_if_known(
             self.tables.watches,
+            connection,
             user_id=watch.user_id,
             item_id=watch.item_id,
             watched_at=watch.watched_at,
         )
 
-    def remove_watch(self, user_id: UserId, item_id: ItemId) -> bool:
+    def remove_watch(
+        self, user_id: UserId, item_id: ItemId, *, connection: object | None = None
+    ) -> bool:
         watches = self.tables.watches
         gone = sa.delete(watches).where(watches.c.user_id == user_id, watches.c.item_id == item_id)
-        return self.database.write(lambda connection: connection.execute(gone).rowcount > 0)
+        return self._changes(gone, connection)
 
-    def _insert_if_known(self, table: sa.Table, **values: object) -> bool:
+    def _insert_if_known(
+        self, table: sa.Table, connection: object | None, **values: object
+    ) -> bool:
         users, items = self.tables.users.c, self.tables.items.c
         row = sa.select(
             *(
@@ -233,7 +240,12 @@ class SqlRecorder:
             )
         else:
             insert = insert.on_conflict_do_nothing()
-        return self.database.write(lambda connection: connection.execute(insert).rowcount > 0)
+        return self._changes(insert, connection)
+
+    def _changes(self, statement: sa.Insert | sa.Delete, connection: object | None) -> bool:
+        if connection is not None:
+            return execute_in(connection, self.database, statement, {}) > 0
+        return self.database.write(lambda ours: ours.execute(statement).rowcount > 0)
 
 
 def _within(

@@ -18,7 +18,7 @@ from angle_reco.adapters.sql.clocks import clock_of_server
 from angle_reco.adapters.sql.column_types import id_type
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
-from angle_reco.adapters.sql.joining import execute_in
+from angle_reco.adapters.sql.joining import execute_in, is_two_phase
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
@@ -58,9 +58,12 @@ class SqlChanges:
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
         values = {"changes": self._written(changes)}
         if connection is not None:
-            execute_in(connection, self.database, self._insert, values)
+            # PostgreSQL prepares no transaction that has told others something: they look.
+            insert = self._insert if is_two_phase(connection) else self._insert_and_notify
+            execute_in(connection, self.database, insert, values)
         elif changes:
-            self.database.write(lambda ours: ours.execute(self._insert, values).close())
+            insert = self._insert_and_notify
+            self.database.write(lambda ours: ours.execute(insert, values).close())
 
     def now(self) -> Cursor:
         # Nobody was told a row of this number.
@@ -159,12 +162,15 @@ class SqlChanges:
             order = new.c.key
         values["told_at"] = self.clock
         select = sa.select(*values.values()).select_from(new).order_by(order)
-        insert = sa.insert(table).from_select(list(values), select)
+        return sa.insert(table).from_select(list(values), select)
+
+    @cached_property
+    def _insert_and_notify(self) -> Any:
+        """Return the statement that writes changes, and says so to those who listen."""
         if not self.database.is_postgres:
-            return insert
+            return self._insert
         # Sent when the transaction is committed, once however many rows there are.
-        told = sa.func.pg_notify(self._channel, "", type_=sa.Text)
-        return insert.returning(told)
+        return self._insert.returning(sa.func.pg_notify(self._channel, "", type_=sa.Text))
 
     @cached_property
     def _news(self) -> sa.Select[Any]:
@@ -245,7 +251,8 @@ class SqlChanges:
             }
             for place, change in enumerate(changes)
         ]
-        return _json(rows)
+        # Nothing but ASCII: a host's connection may be of any encoding.
+        return json.dumps(rows, separators=(",", ":"))
 
     def _change(self, row: sa.Row[Any]) -> Change:
         ids, items = self.tables.ids, json.loads(row._mapping["items"] or "[]")

@@ -98,24 +98,27 @@ class ErasedUsers:
     def is_erased(self, user_id: UserId) -> sa.ColumnElement[bool]:
         """Return the condition that a user was erased.
 
-        As long as no key is known here, it is that anybody was.
+        As long as no key is known here, it is that anybody was; so it is where the database
+        has another one by now, as after a backup was restored.
         """
-        erasures = self.tables.erasures
+        erasures, keys = self.tables.erasures, self.tables.keys.c
         if self._key is None:
             return sa.exists().select_from(erasures)
         [digest] = digests_of_users(self._key, [user_id])
-        return sa.exists().where(erasures.c.user_digest == digest)
+        is_key = sa.and_(keys.name == _KEY, keys.value == self._key.hex())
+        return sa.or_(
+            sa.exists().where(erasures.c.user_digest == digest), ~sa.exists().where(is_key)
+        )
 
     @property
-    def is_key_known(self) -> bool:
-        """Return whether conditions are about single users by now."""
-        return self._key is not None
+    def key(self) -> bytes | None:
+        """Return the key that conditions go by, None as long as none is known."""
+        return self._key
 
-    def learn(self, connection: sa.Connection) -> bool:
-        """Look the key up where none is known; return whether one is now."""
-        if self._key is None:
-            self._key = key_of_erasures(connection, self.tables)
-        return self.is_key_known
+    def learn(self, connection: sa.Connection) -> bytes | None:
+        """Look the key up, and return it."""
+        self._key = key_of_erasures(connection, self.tables)
+        return self._key
 
 
 def key_of_erasures(connection: sa.Connection, tables: Tables) -> bytes | None:

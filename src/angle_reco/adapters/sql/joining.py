@@ -1,5 +1,6 @@
 """Statements of ours in transactions of the host's."""
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,17 +20,21 @@ _AS_WRITTEN: Mapping[str, Any] = {
     "schema_translate_map": {},
     "stream_results": False,
     "yield_per": None,
+    "preserve_rowcount": True,
 }
 """Whatever the host has set on its connection, for queries of its own."""
 
 
 def execute_in(
-    connection: object, database: Database, statement: sa.Insert, values: Mapping[str, Any]
-) -> None:
+    connection: object,
+    database: Database,
+    statement: sa.Insert | sa.Delete,
+    values: Mapping[str, Any],
+) -> int:
     """Execute a statement in the transaction of a host's connection, and leave that as it is.
 
-    It may be a connection or a session of SQLAlchemy, or one of the driver. A statement that
-    fails takes nothing of the host's with it.
+    Return how many rows it changed. The connection may be a connection or a session of
+    SQLAlchemy, or one of the driver. A statement that fails takes nothing of the host's with it.
 
     Raises:
         InvalidValueError: It is none of these, closed, or one of another database.
@@ -40,23 +45,34 @@ def execute_in(
         _require(_is_on(opened, database), database)
         try:
             with _savepoint(opened.connection.dbapi_connection):
-                opened.execute(statement, values, execution_options=_AS_WRITTEN).close()
+                done = opened.execute(statement, values, execution_options=_AS_WRITTEN)
+                rows = done.rowcount
+                done.close()
+                return rows
         except DBAPIError as error:
             raise translated(error) from error
     elif not database.is_postgres and _is_open_file(opened):
         _require(_file_of(opened) == _file(database.engine.url.database), database)
         # Of its own drivers SQLAlchemy names parameters otherwise than this one takes them.
         named = sqlite.dialect(paramstyle="named")
-        _execute(opened, statement.compile(dialect=named), values, sqlite3.Error)
+        return _execute(opened.cursor(), opened, statement, named, values, sqlite3.Error)
     elif database.is_postgres and _is_of_psycopg(opened) and not opened.closed:
         import psycopg
 
         _require(_is_same_name(opened.info.dbname, database), database)
-        ours = database.engine.dialect
-        _execute(opened, statement.compile(dialect=ours), values, psycopg.Error)
-    else:
-        # Not the connection: that may show a password.
-        raise InvalidValueError("connection", type(opened).__name__, _expected(database))
+        # Not by the connection's own kind of cursor, which may take other parameters.
+        cursor, dialect = psycopg.Cursor(opened), database.engine.dialect
+        return _execute(cursor, opened, statement, dialect, values, psycopg.Error)
+    # Not the connection: that may show a password.
+    raise InvalidValueError("connection", type(opened).__name__, _expected(database))
+
+
+def is_two_phase(connection: object) -> bool:
+    """Return whether a transaction of SQLAlchemy's is to be prepared before it is committed."""
+    opened = _of_session(connection)
+    return isinstance(opened, sa.Connection) and isinstance(
+        opened.get_transaction(), sa.TwoPhaseTransaction
+    )
 
 
 def _of_session(connection: object) -> Any:
@@ -106,7 +122,13 @@ def _is_same_name(name: str | None, database: Database) -> bool:
 
 
 def _file_of(connection: sqlite3.Connection) -> Path | None:
-    names = {name: file for _, name, file in connection.execute("PRAGMA database_list")}
+    cursor = connection.cursor()
+    # Whatever the host makes of rows and texts.
+    cursor.row_factory = None
+    names = {
+        os.fsdecode(name): os.fsdecode(file or "")
+        for _, name, file in cursor.execute("PRAGMA database_list")
+    }
     return _file(names["main"])
 
 
@@ -119,15 +141,34 @@ def _file(name: str | None) -> Path | None:
 
 
 def _execute(
-    connection: Any, compiled: sa.Compiled, values: Mapping[str, Any], errors: type[Exception]
-) -> None:
+    cursor: Any,
+    raw: Any,
+    statement: sa.Insert | sa.Delete,
+    dialect: sa.Dialect,
+    values: Mapping[str, Any],
+    errors: type[Exception],
+) -> int:
+    compiled = statement.compile(dialect=dialect)
     try:
-        with _savepoint(connection):
-            connection.execute(str(compiled), compiled.construct_params(dict(values))).close()
+        with _savepoint(raw):
+            cursor.execute(str(compiled), _as_sent(compiled, values))
+            rows: int = cursor.rowcount
+            cursor.close()
     except DBAPIError as error:
         raise translated(error) from error
     except errors as error:
         raise translated(_wrapped(str(compiled), error, errors)) from error
+    return rows
+
+
+def _as_sent(compiled: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as SQLAlchemy hands them to the driver, by their types."""
+    sent = dict[str, Any](compiled.construct_params(dict(values)))
+    for name, value in sent.items():
+        type_ = compiled.binds[name].type.dialect_impl(compiled.dialect)
+        process = type_.bind_processor(compiled.dialect)
+        sent[name] = value if process is None else process(value)
+    return sent
 
 
 def _wrapped(statement: str, error: Exception, errors: type[Exception]) -> Any:
@@ -138,7 +179,7 @@ def _wrapped(statement: str, error: Exception, errors: type[Exception]) -> Any:
 @contextmanager
 def _savepoint(raw: Any) -> Iterator[None]:
     """Keep a host's transaction, which PostgreSQL gives up after any statement that fails."""
-    if not _is_of_psycopg(raw) or raw.autocommit:
+    if not _is_of_psycopg(raw) or (raw.autocommit and _is_idle(raw)):
         yield
         return
     _say(raw, "SAVEPOINT angle_reco")
@@ -151,11 +192,19 @@ def _savepoint(raw: Any) -> Iterator[None]:
     _say(raw, "RELEASE SAVEPOINT angle_reco")
 
 
+def _is_idle(raw: Any) -> bool:
+    from psycopg.pq import TransactionStatus
+
+    # In autocommit there may be a transaction all the same, which somebody has begun.
+    return bool(raw.info.transaction_status == TransactionStatus.IDLE)
+
+
 def _say(raw: Any, statement: str) -> None:
     import psycopg
 
     try:
-        raw.execute(statement).close()
+        # Not by the connection's own kind of cursor, which may take other parameters.
+        psycopg.Cursor(raw).execute(statement).close()
     except psycopg.Error as error:
         raise _wrapped(statement, error, psycopg.Error) from error
 

@@ -47,12 +47,12 @@ class SqlUsers:
 
         def unit(connection: sa.Connection) -> bool:
             # Asked first: another thread may learn the key meanwhile.
-            was_about_them = self.erased.is_key_known
+            key = self.erased.key
             counting = count(user_id, at, self.erased.is_erased(user_id))
             if connection.execute(counting).rowcount > 0:
                 return True
-            # Nobody, or somebody erased; before the first erasure known here, ask about that.
-            if was_about_them or not self.erased.learn(connection):
+            # Nobody, or somebody erased, or erased by another key than was known here.
+            if self.erased.learn(connection) == key:
                 return False
             counting = count(user_id, at, self.erased.is_erased(user_id))
             return connection.execute(counting).rowcount > 0

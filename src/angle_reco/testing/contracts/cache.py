@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import Freshness, FreshnessLimits, freshness_at
+from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits, freshness_at
 from angle_reco.ports import Cache, Cached, CacheKey, Clock, Evicted, Flight
 from angle_reco.testing.clock import ManualClock
 from angle_reco.testing.contracts.samples import DAY, HOUR, TICK
@@ -92,7 +92,8 @@ class CacheContract:
             bound=st.sampled_from(["fresh_for", "shown_for", "kept_for"]),
             beyond=st.sampled_from([-TICK, NO_TIME, TICK]) | _spans,
             is_marked=st.booleans(),
-            has_failed=st.booleans(),
+            failed_ago=st.none()
+            | st.sampled_from([NO_TIME, FAILED_FOR - TICK, FAILED_FOR, FAILED_FOR + TICK]),
         )
         def as_the_rule_says(
             limits: FreshnessLimits,
@@ -101,7 +102,7 @@ class CacheContract:
             bound: str,
             beyond: timedelta,
             is_marked: bool,
-            has_failed: bool,
+            failed_ago: timedelta | None,
         ) -> None:
             clock = ManualClock()
             clock.advance(began)
@@ -109,10 +110,13 @@ class CacheContract:
             put(cache, KEY, age=age, limits=limits)
             if is_marked:
                 cache.mark("personal")
-            if has_failed:
-                cache.fail(takes_off(cache), ValueError())
             waiting = max(getattr(limits, bound) - age + beyond, NO_TIME)
-            clock.advance(waiting)
+            since = min(failed_ago or NO_TIME, waiting)
+            clock.advance(waiting - since)
+            if failed_ago is not None:
+                cache.fail(takes_off(cache), ValueError())
+            clock.advance(since)
+            has_failed = failed_ago is not None and since <= FAILED_FOR
 
             kept = cache.get(KEY)
 
@@ -286,12 +290,17 @@ class CacheContract:
         before = cache.get(KEY)
         clock.advance(TICK)
         after = cache.get(KEY)
-        clock.advance(LIMITS.on_error_for - TICK)
+        clock.advance(FAILED_FOR)
+        later = cache.get(KEY)
+        clock.advance(LIMITS.on_error_for - FAILED_FOR - TICK)
+        cache.fail(takes_off(cache), ValueError())
         last = cache.get(KEY)
         clock.advance(TICK)
 
         assert before == Cached("value", STALE)
         assert after == last == Cached("value", ON_ERROR)
+        # That it failed once says nothing of now.
+        assert later is None
         assert cache.get(KEY) is None
         assert cache.get(OTHER) is None
 

@@ -1,0 +1,210 @@
+"""Bids and watches that are stored in the transaction of a host's connection."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from angle_reco import Recommender, User, UserId
+from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.changes import SqlChanges
+from angle_reco.domain import Change, ChangeKind, IdKinds, StorageError
+from angle_reco.testing.contracts.activity import seen
+from angle_reco.testing.contracts.recorder import RecordedActivity
+from angle_reco.testing.contracts.samples import KINDS, NOW, Sample
+from tests.adapters.databases import (
+    WAYS,
+    connection_to,
+    driver_connection,
+    emptied,
+    fill,
+    recorded_on,
+    storage_on,
+)
+from tests.application.shop import lot
+
+FORGET = Change(kind=ChangeKind.FORGET)
+
+
+class RolledBackError(Exception):
+    """What a host's request fails with."""
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def sample(request: pytest.FixtureRequest) -> Sample:
+    """Return a marketplace of each choice of ids."""
+    return Sample(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    sample: Sample,
+    postgres_storages: dict[IdKinds, Storage],
+) -> Iterator[Storage]:
+    """Return the reference schema with all users and items of the sample."""
+    if request.param == "postgres":
+        found = emptied(postgres_storages[sample.ids])
+        fill(found, users=sample.everyone, items=sample.everything)
+        yield found
+        return
+    found = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), sample.ids)
+    found.migrate_up()
+    fill(found, users=sample.everyone, items=sample.everything)
+    yield found
+    found.database.engine.dispose()
+
+
+@pytest.fixture
+def activity(storage: Storage) -> RecordedActivity:
+    """Return the recorder, and what reads again."""
+    return recorded_on(storage)
+
+
+def happened(activity: RecordedActivity) -> list[Any]:
+    return list(seen(activity.queries.interactions()))
+
+
+@pytest.mark.parametrize("way", WAYS)
+class TestInATransaction:
+    def test_they_are_there_when_it_is_committed(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample, way: str
+    ) -> None:
+        recorder, plain = activity.recorder, sample.bid(0, 0, NOW, "2.50")
+        with connection_to(storage.database.engine, way) as connection:
+            assert recorder.record_bid(plain, connection=connection)
+            assert not recorder.record_bid(plain, connection=connection)
+            assert recorder.record_watch(sample.watch(1, 1, NOW), connection=connection)
+            assert recorder.record_watch(sample.watch(2, 1, NOW), connection=connection)
+            assert recorder.remove_watch(sample.users[2], sample.items[1], connection=connection)
+        within = happened(activity)
+
+        recorder.remove_watch(sample.users[1], sample.items[1])
+        assert len(within) == 2
+        assert len(happened(activity)) == 1
+        # As one that was stored without: it is the same one.
+        assert not recorder.record_bid(plain)
+
+    def test_nothing_is_there_when_it_is_rolled_back(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample, way: str
+    ) -> None:
+        def request() -> None:
+            with connection_to(storage.database.engine, way) as connection:
+                assert activity.recorder.record_bid(sample.bid(0, 0), connection=connection)
+                assert activity.recorder.record_watch(sample.watch(1, 1), connection=connection)
+                raise RolledBackError
+
+        with pytest.raises(RolledBackError):
+            request()
+
+        assert happened(activity) == []
+
+    def test_what_is_unknown_changes_nothing(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample, way: str
+    ) -> None:
+        unknown, items = sample.unknown_user, sample.items
+        with connection_to(storage.database.engine, way) as connection:
+            assert not activity.recorder.remove_watch(unknown, items[0], connection=connection)
+            assert not activity.recorder.remove_watch(
+                sample.users[0], sample.unknown_item, connection=connection
+            )
+
+        assert happened(activity) == []
+
+
+def test_an_event_waits_for_no_lock_that_its_own_host_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    with (
+        Recommender.connect(url, migrate=True) as reco,
+        sqlite3.connect(tmp_path / "shop.db") as connection,
+    ):
+        assert reco.storage is not None
+        fill(reco.storage, users=[User(user_id=UserId("ann"))], items=[lot("new")])
+        connection.execute("UPDATE items SET title = 'A new one'")
+        assert reco.items_changed(["new"], connection=connection)
+        assert reco.bid_placed("ann", "new", connection=connection)
+        assert reco.watched("ann", "new", connection=connection)
+        assert reco.unwatched("ann", "new", connection=connection)
+        connection.commit()
+
+        assert reco.system.stats().bids == 1
+        assert reco.system.stats().events_failed == 0
+    connection.close()
+
+
+class TestWhateverItIsSetTo:
+    """Connections of drivers, as hosts like them."""
+
+    @pytest.fixture
+    def sample(self) -> Sample:
+        """Return one choice of ids, which do not matter here."""
+        return Sample(KINDS[1])
+
+    def test_rows_of_sqlite_may_be_anything(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        if storage.database.is_postgres:
+            return
+        for place, (name, value) in enumerate(
+            [
+                ("row_factory", lambda _, row: {"first": row[0]}),
+                ("row_factory", lambda _, row: row[0]),
+                ("row_factory", sqlite3.Row),
+                ("text_factory", bytes),
+            ]
+        ):
+            connection = driver_connection(storage.database.engine.url)
+            setattr(connection, name, value)
+            bid = sample.bid(place % 3, place // 3)
+            assert activity.recorder.record_bid(bid, connection=connection)
+            connection.commit()
+            connection.close()
+
+        assert len(happened(activity)) == 4
+
+    def test_so_may_cursors_of_psycopg(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        if not storage.database.is_postgres:
+            return
+        kinds: list[dict[str, Any]] = [
+            {"cursor_factory": psycopg.RawCursor},
+            {"cursor_factory": psycopg.ClientCursor},
+            {"row_factory": psycopg.rows.scalar_row},
+        ]
+        for place, options in enumerate(kinds):
+            with driver_connection(storage.database.engine.url, **options) as connection:
+                bid = sample.bid(place, 0)
+                assert activity.recorder.record_bid(bid, connection=connection)
+
+        assert len(happened(activity)) == 3
+
+    def test_what_fails_takes_nothing_with_it_in_a_transaction_begun_by_hand(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        if not storage.database.is_postgres:
+            return
+        engine = storage.database.engine
+        missing = storage_on(engine, prefix="missing_").tables
+        changes = SqlChanges(storage.database, missing)
+        with (
+            driver_connection(engine.url, autocommit=True) as connection,
+            connection.transaction(),
+        ):
+            activity.recorder.record_bid(sample.bid(0, 0), connection=connection)
+            with pytest.raises(StorageError, match="missing_changes"):
+                changes.publish([FORGET], connection=connection)
+            activity.recorder.record_bid(sample.bid(1, 0), connection=connection)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as theirs:
+            theirs.execute(sa.text("BEGIN"))
+            with pytest.raises(StorageError, match="missing_changes"):
+                changes.publish([FORGET], connection=theirs)
+            activity.recorder.record_bid(sample.bid(2, 0), connection=theirs)
+            theirs.execute(sa.text("COMMIT"))
+
+        assert len(happened(activity)) == 3
