@@ -145,11 +145,10 @@ class TestWhateverItIsSetTo:
         """Return one choice of ids, which do not matter here."""
         return Sample(KINDS[1])
 
+    @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
     def test_rows_of_sqlite_may_be_anything(
         self, storage: Storage, activity: RecordedActivity, sample: Sample
     ) -> None:
-        if storage.database.is_postgres:
-            return
         for place, (name, value) in enumerate(
             [
                 ("row_factory", lambda _, row: {"first": row[0]}),
@@ -167,11 +166,10 @@ class TestWhateverItIsSetTo:
 
         assert len(happened(activity)) == 4
 
+    @pytest.mark.parametrize("storage", ["postgres"], indirect=True)
     def test_so_may_cursors_of_psycopg(
         self, storage: Storage, activity: RecordedActivity, sample: Sample
     ) -> None:
-        if not storage.database.is_postgres:
-            return
         kinds: list[dict[str, Any]] = [
             {"cursor_factory": psycopg.RawCursor},
             {"cursor_factory": psycopg.ClientCursor},
@@ -184,11 +182,10 @@ class TestWhateverItIsSetTo:
 
         assert len(happened(activity)) == 3
 
+    @pytest.mark.parametrize("storage", ["postgres"], indirect=True)
     def test_what_fails_takes_nothing_with_it_in_a_transaction_begun_by_hand(
         self, storage: Storage, activity: RecordedActivity, sample: Sample
     ) -> None:
-        if not storage.database.is_postgres:
-            return
         engine = storage.database.engine
         missing = storage_on(engine, prefix="missing_").tables
         changes = SqlChanges(storage.database, missing)
