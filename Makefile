@@ -95,15 +95,19 @@ else
 	@$(PYTHON) -m venv --clear .venv
 endif
 
+# The lock has every package with its hash: nothing is resolved, so nothing newer in the registry
+# can break the set-up. `pip check` then finds a requirement that the lock does not answer.
 $(installed): .venv/pyvenv.cfg requirements-dev.txt pyproject.toml
 ifdef uv
 	@echo "installing into .venv with uv ..."
-	@uv pip install --quiet --python $(bin)/python --require-hashes --requirement requirements-dev.txt
+	@uv pip install --quiet --python $(bin)/python --no-deps --require-hashes --requirement requirements-dev.txt
 	@uv pip install --quiet --python $(bin)/python --no-deps --no-build-isolation --editable .
+	@uv pip check --quiet --python $(bin)/python
 else
 	@echo "installing into .venv with pip (a minute or so) ..."
 	@$(bin)/python -m pip --version >/dev/null 2>&1 || $(bin)/python -m ensurepip >/dev/null
-	@$(bin)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@$(bin)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
 	@$(bin)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(bin)/python -m pip check --disable-pip-version-check
 endif
 	@touch $@
