@@ -62,6 +62,14 @@ types: $(installed) ## Check the types with mypy
 .PHONY: check
 check: lint format-check types test test-reliability demo ## Run everything that must pass
 
+.PHONY: package
+package: $(installed) ## Build the sdist, the wheel from it, and run the command of the wheel
+	@PYTHON=$(PYTHON) tools/package.sh
+
+.PHONY: release-check
+release-check: package ## Say what is missing before a release
+	@$(bin)/python tools/release_check.py
+
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
