@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from threading import Event
 from time import sleep
 from typing import Any
 
@@ -24,7 +23,6 @@ from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.bootstrap import Ports, memory_ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
-from angle_reco.ports import Changes
 from angle_reco.testing.contracts import (
     ErasableStores,
     RecordedActivity,
@@ -117,8 +115,6 @@ def timed_changes_on(storage: Storage) -> Iterator[TimedChanges]:
             erasure=ports_on(storage).erasure,
             quieten=partial(quieten, storage.database.engine),
         )
-        for one in (changes, beside):
-            let_go(one)
 
 
 def quieten(engine: sa.Engine) -> None:
@@ -132,13 +128,6 @@ def quieten(engine: sa.Engine) -> None:
             if connection.exec_driver_sql(query.format("xmin")).scalar_one() >= end:
                 return
             sleep(0.01)
-
-
-def let_go(changes: Changes) -> None:
-    """Close what waiting has opened."""
-    stopped = Event()
-    stopped.set()
-    changes.wait(0.0, stop=stopped)
 
 
 def driver_connection(url: sa.URL, **options: Any) -> Any:

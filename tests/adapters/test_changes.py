@@ -1,16 +1,10 @@
 """The feed of changes on both databases, and what is each one's own."""
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
-import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -18,7 +12,6 @@ from sqlalchemy import orm
 
 from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.listening import CannotListenError, Listener
 from angle_reco.domain import (
     IdKinds,
     InvalidValueError,
@@ -41,11 +34,9 @@ from tests.adapters.databases import (
     connection_to,
     driver_connection,
     emptied,
-    let_go,
     storage_on,
     timed_changes_on,
 )
-from tests.log_lines import listening
 
 HOUR = timedelta(hours=1)
 
@@ -86,8 +77,6 @@ class TestPostgresChanges(ChangesContract):
 
 
 class TestSqliteChangesInTransactions(ChangesInTransactionsContract):
-    wakes = False
-
     @pytest.fixture
     def timed(self, sqlite: Storage) -> Iterator[TimedChanges]:
         with timed_changes_on(sqlite) as timed:
@@ -156,23 +145,10 @@ class TestPostgresChangesOfAHostsEngine(ChangesAtOnceContract):
         engine.dispose()
 
 
-class TestPostgresChangesWithoutListening(ChangesAtOnceContract):
-    wakes = False
-
-    @pytest.fixture
-    def timed(self, postgres: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[TimedChanges]:
-        # As it is behind a pooler, which has no process that answers under its own number.
-        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 0)
-        with timed_changes_on(postgres) as timed:
-            yield timed
-
-
 @pytest.fixture
-def feed(postgres: Storage) -> Iterator[SqlChanges]:
+def feed(postgres: Storage) -> SqlChanges:
     """Return a feed on PostgreSQL."""
-    changes = SqlChanges(postgres.database, postgres.tables)
-    yield changes
-    let_go(changes)
+    return SqlChanges(postgres.database, postgres.tables)
 
 
 @pytest.fixture
@@ -442,133 +418,6 @@ class TestAFeedOfMore:
         assert jobs(feed.since(cursor)) == ["new"]
 
 
-class TestListening:
-    def test_it_holds_none_of_the_pools_connections(
-        self, postgres: Storage, german_engine: sa.Engine
-    ) -> None:
-        engine = sa.create_engine(german_engine.url, pool_size=1, max_overflow=0, pool_timeout=0.5)
-        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
-        waiting = Thread(target=lambda: [changes.wait(0.0), changes.wait(1.0)])
-        waiting.start()
-        time.sleep(0.3)
-
-        changes.publish([FORGET])
-
-        waiting.join()
-        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # of this kind of pools
-        let_go(changes)
-        engine.dispose()
-
-    def test_a_connection_that_was_lost_is_told_and_made_anew(
-        self, feed: SqlChanges, engine: sa.Engine
-    ) -> None:
-        feed.wait(0.0)
-        assert feed.wait(0.1) is False
-        terminate_listeners(engine)
-
-        after = [feed.wait(0.2), feed.wait(0.2), feed.wait(0.1)]
-
-        # Something may have been said meanwhile, and before the new one was there.
-        assert after == [True, True, False]
-        feed.publish([FORGET])
-        assert feed.wait(5.0) is True
-
-    def test_a_server_that_is_silent_is_noticed(
-        self, feed: SqlChanges, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        feed.wait(0.0)
-        heard_at = feed._listener._news.heard_at
-        monkeypatch.setattr("angle_reco.adapters.sql.listening._BETWEEN_CHECKS", 0.0)
-
-        assert feed.wait(0.0) is False
-
-        assert feed._listener._news.heard_at > heard_at
-
-    def test_where_it_cannot_be_it_is_said_once_and_tried_again_later(
-        self, feed: SqlChanges, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        lines, tries, can = list[str](), list[float](), False
-        listening_to = Listener._listening
-
-        def try_it(listener: Listener) -> Any:
-            tries.append(time.monotonic())
-            if not can:
-                raise CannotListenError
-            return listening_to(listener)
-
-        monkeypatch.setattr(Listener, "_listening", try_it)
-        with listening(lambda record: lines.append(record.getMessage())):
-            assert [feed.wait(0.01) for _ in range(5)] == [True] * 5
-            assert len(tries) == 1
-            monkeypatch.setattr("angle_reco.adapters.sql.listening._BETWEEN_TRIES", 0.0)
-            feed._listener._next_try = 0.0
-            assert [feed.wait(0.01) for _ in range(5)] == [True] * 5
-            assert len(tries) == 6
-            can = True
-            assert [feed.wait(0.01) for _ in range(3)] == [True, False, False]
-
-        assert lines == ["not listening for changes: error=CannotListenError"]
-
-    def test_a_connection_that_a_host_hands_to_everybody_is_left_alone(
-        self, postgres: Storage, german_engine: sa.Engine
-    ) -> None:
-        engine = sa.create_engine(german_engine.url, poolclass=sa.StaticPool)
-        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
-        with engine.begin() as connection:
-            changes.publish([run("told")], connection=connection)
-            assert changes.wait(0.05) is True
-            assert changes.wait(0.05) is True
-            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
-        engine.dispose()
-
-    @pytest.mark.parametrize("is_ours", [True, False])
-    def test_a_process_that_forks_off_has_one_of_its_own(
-        self, postgres: Storage, german_engine: sa.Engine, is_ours: bool
-    ) -> None:
-        engine = german_engine if is_ours else sa.create_engine(german_engine.url)
-        changes = SqlChanges(attrs.evolve(postgres.database, engine=engine), postgres.tables)
-        changes.wait(0.0)
-        assert changes.wait(0.0) is False
-
-        child = os.fork()
-        if child == 0:
-            # Nothing of the tests goes on here.
-            try:
-                engine.dispose(close=False)
-                first, second = changes.wait(1.0), changes.wait(5.0)
-                let_go(changes)
-                engine.dispose()
-                os._exit(0 if (first, second) == (True, True) else 1)
-            finally:
-                os._exit(2)
-        time.sleep(1.5)
-        changes.publish([FORGET])
-
-        assert changes.wait(5.0) is True
-        assert changes.wait(0.1) is False
-        assert ended(child) == 0
-        changes.publish([FORGET])
-        assert changes.wait(5.0) is True
-        let_go(changes)
-        if not is_ours:
-            engine.dispose()
-
-    def test_nothing_is_left_open_when_nobody_needs_it_any_more(
-        self, postgres: Storage, engine: sa.Engine
-    ) -> None:
-        changes = SqlChanges(postgres.database, postgres.tables)
-        changes.wait(0.0)
-        assert listeners(engine) == 1
-        del changes
-
-        # The server sees it a moment later.
-        for _ in range(100):
-            if listeners(engine) == 0:
-                break
-            time.sleep(0.05)
-        assert listeners(engine) == 0
-
-
 class TestAHostsConnection:
     def test_what_it_is_set_to_for_the_hosts_own_queries_does_not_count(
         self, feed: SqlChanges, german_engine: sa.Engine
@@ -592,15 +441,13 @@ class TestAHostsConnection:
 
             assert reader.read() == ["told"]
 
-    def test_what_is_to_be_prepared_first_is_told_without_a_notification(
+    def test_what_is_to_be_prepared_first_is_told(
         self, feed: SqlChanges, german_engine: sa.Engine
     ) -> None:
         reader = Reader(feed)
-        feed.wait(0.0)
         with german_engine.connect() as connection, connection.begin_twophase():
             feed.publish([run("told")], connection=connection)
 
-        assert feed.wait(0.2) is False
         assert reader.read() == ["told"]
 
     def test_its_encoding_does_not_matter(self, feed: SqlChanges, german_engine: sa.Engine) -> None:
@@ -665,36 +512,3 @@ class TestAHostsConnection:
                 other.execute(sa.select(sa.func.pg_terminate_backend(connection.info.backend_pid)))
             with pytest.raises(StorageUnavailableError):
                 feed.publish([FORGET], connection=connection)
-
-
-def listeners(engine: sa.Engine) -> int:
-    """Return how many connections have asked to be told, and nothing since."""
-    with engine.connect() as connection:
-        return int(
-            connection.exec_driver_sql(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND query IN ('SELECT pg_backend_pid()', 'SELECT 1') AND state = 'idle'"
-            ).scalar_one()
-        )
-
-
-def terminate_listeners(engine: sa.Engine) -> None:
-    """End them, as an administrator would."""
-    with engine.connect() as connection:
-        connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND query = 'SELECT pg_backend_pid()'"
-        )
-    time.sleep(0.1)
-
-
-def ended(child: int) -> int:
-    """Return how a process ended, which is killed if it does not."""
-    for _ in range(200):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -1

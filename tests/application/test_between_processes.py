@@ -1,6 +1,7 @@
 """What happens in one process is so in all of them, at once where it matters."""
 
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
 from datetime import timedelta
@@ -575,7 +576,7 @@ class TestEngagement:
             one.fails(StorageUnavailableError())
             following.step()
             one.passes(2 * MINUTE)
-            following.step(is_heard=False)
+            following.step()
 
             page = one.reco.as_user("ann").homepage()
 
@@ -743,14 +744,14 @@ class TestFollowing:
         reco = one.another()
         reco.start(scheduler=None)
         following = following_of(reco)
-        stop = following._stop
+        threads = [one for one in threading.enumerate() if one.name == "angle-reco-changes"]
         assert comes_true(partial(is_following, reco))
         ended = weakref.ref(reco)
         del reco, following
 
         def is_over() -> bool:
             gc.collect()
-            return ended() is None and stop.is_set()
+            return ended() is None and not any(one.is_alive() for one in threads)
 
         assert comes_true(is_over)
 

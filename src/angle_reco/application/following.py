@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event, Lock, Thread
-from time import monotonic
 from weakref import WeakSet
 
 import attrs
@@ -42,9 +41,6 @@ from angle_reco.ports import Cache, CatalogQueries, Changes, Clock, Cursor, dead
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_UNHEARD = 10.0
-"""After so long it is looked also where nothing was heard, in case that was lost."""
-
 _SECONDS_TO_PRUNE = 35.0
 """After an erasure, what told of it goes: within a minute nothing may be left."""
 
@@ -58,9 +54,8 @@ _followers: "WeakSet[Following]" = WeakSet()
 class Following:
     """Looks what has changed, and has memory follow.
 
-    After `begin` a thread of its own does so, at once where the store can tell that there is
-    something new, else every second. Without it a call does, once a second at most: what
-    nobody asks for needs not be true.
+    After `begin` a thread does so every second. Without it a call does, once a second at
+    most: a process that is asked nothing reads nothing.
     """
 
     changes: Changes
@@ -98,7 +93,7 @@ class Following:
         if self._stop is not None:
             return
         self._stop = Event()
-        args = (weakref.ref(self), self.changes, self._stop)
+        args = (weakref.ref(self), self._stop)
         Thread(target=_follow, args=args, name="angle-reco-changes", daemon=True).start()
 
     def end(self) -> None:
@@ -136,13 +131,12 @@ class Following:
         finally:
             self._lock.release()
 
-    def step(self, *, is_heard: bool = True) -> None:
-        """Look what has changed, where something was heard; what goes wrong is tried again."""
+    def step(self) -> None:
+        """Look what has changed; what goes wrong is tried again."""
         with self._lock:
             try:
                 with deadline(self.deadline.total_seconds()):
-                    # What failed is tried again; until then nothing is let go of.
-                    self._step() if is_heard or self._fails else self._settle()
+                    self._step()
                 self._fails = False
             except StorageError as error:
                 self._say(error)
@@ -342,24 +336,18 @@ def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
     )
 
 
-def _follow(of: "weakref.ref[Following]", changes: Changes, stop: Event) -> None:
-    """Follow until told to stop, or until nobody needs it any more."""
-    has_come, looked_at = True, monotonic()
+def _follow(of: "weakref.ref[Following]", stop: Event) -> None:
+    """Look once a second until *stop* is set or the follower is collected."""
     while not stop.is_set():
         following = of()
         if following is None:
-            break
-        is_heard = has_come or monotonic() - looked_at >= _SECONDS_UNHEARD
-        looked_at = monotonic() if is_heard else looked_at
+            return
         try:
-            following.step(is_heard=is_heard)
+            following.step()
         except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
             _log.error("changes not followed: error=%s", type(error).__name__)
         del following
-        has_come = changes.wait(_SECONDS_BETWEEN_LOOKS, stop=stop)
-    # It lets go of what it held.
-    stop.set()
-    changes.wait(0.0, stop=stop)
+        stop.wait(_SECONDS_BETWEEN_LOOKS)
 
 
 def _forget_threads() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from threading import Event
 from typing import Protocol
 
 import attrs
@@ -37,7 +36,7 @@ class Changes(Protocol):
     as it goes on from the cursor it was given last.
 
     Raises:
-        StorageUnavailableError: (every method but `wait`) The feed did not answer.
+        StorageUnavailableError: (every method) The feed did not answer.
     """
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
@@ -61,15 +60,6 @@ class Changes(Protocol):
 
         There is a gap when something may have been forgotten that the reader was not told,
         when there is more than fits into memory, and when the cursor is none of this feed's.
-        """
-        ...
-
-    def wait(self, seconds: float, *, stop: Event | None = None) -> bool:
-        """Wait until there may be something new, so long at most; False if there is not.
-
-        What came since this thread last waited counts as new. Where nothing can be known,
-        it waits for all of the time and returns True. It holds no connection that others
-        need; once *stop* is set it returns soon, and has let go of what it held.
         """
         ...
 

@@ -4,8 +4,7 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from threading import Condition, Event, local
-from time import monotonic
+from threading import Lock
 
 import attrs
 
@@ -16,8 +15,6 @@ _MOST = 100_000
 """Ids in all, a change without items counting as one of them."""
 
 _ERASED_FOR = timedelta(seconds=30)
-_BETWEEN_LOOKS = 0.25
-"""Seconds until somebody who waits looks whether they shall stop."""
 
 
 @attrs.define
@@ -34,32 +31,30 @@ class MemoryChanges:
         self._clock = clock
         self._most = most
         self._name = secrets.token_hex(8)
-        self._came = Condition()
+        self._lock = Lock()
         self._told = deque[_Told]()
         self._size = self._newest = self._forgotten = 0
-        self._mine = local()
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
         if connection is not None:
             # Not the connection: that may show a password.
             given = type(connection).__name__
             raise InvalidValueError("connection", given, "None: changes are told in memory")
-        with self._came:
+        with self._lock:
             for change in changes:
                 self._newest += 1
                 self._told.append(_Told(self._newest, self._clock.now(), change))
                 self._size += _size(change)
             while self._size > self._most:
                 self._forget_oldest()
-            self._came.notify_all()
 
     def now(self) -> Cursor:
-        with self._came:
+        with self._lock:
             return self._cursor()
 
     def since(self, cursor: Cursor) -> Feed:
         name, _, number = cursor.text.partition(" ")
-        with self._came:
+        with self._lock:
             here = self._cursor()
             if name != self._name or not number.isdecimal() or int(number) > self._newest:
                 return Feed(changes=(), cursor=here, has_gap=True)
@@ -72,20 +67,8 @@ class MemoryChanges:
                 return Feed(changes=(), cursor=here, has_gap=True)
             return Feed(changes=tuple(one for one in new if one is not None), cursor=here)
 
-    def wait(self, seconds: float, *, stop: Event | None = None) -> bool:
-        ends_at = monotonic() + seconds
-        with self._came:
-            seen: int = getattr(self._mine, "seen", 0)
-            while self._newest == seen and not (stop is not None and stop.is_set()):
-                left = ends_at - monotonic()
-                if left <= 0:
-                    break
-                self._came.wait(min(left, _BETWEEN_LOOKS))
-            self._mine.seen = self._newest
-            return self._newest > seen
-
     def prune(self, *, older_than: timedelta) -> int:
-        with self._came:
+        with self._lock:
             now = self._clock.now()
             # Also what was told of them later.
             erased = {
@@ -109,7 +92,7 @@ class MemoryChanges:
 
     def forget_user(self, user_id: UserId) -> None:
         """Forget what was told of a user; who has not read it yet finds a gap."""
-        with self._came:
+        with self._lock:
             for one in self._told:
                 if one.change is not None and one.change.user_id == user_id:
                     self._empty(one)

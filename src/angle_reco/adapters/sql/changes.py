@@ -4,10 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from hashlib import blake2b
-from threading import Event
-from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -18,15 +15,12 @@ from angle_reco.adapters.sql.clocks import clock_of_server
 from angle_reco.adapters.sql.column_types import id_type
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
-from angle_reco.adapters.sql.joining import execute_in, is_two_phase
+from angle_reco.adapters.sql.joining import execute_in
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import Change, ChangeKind, IdKind, ItemId, UserId, to_micros
 from angle_reco.ports import Cursor, Feed
-
-if TYPE_CHECKING:
-    from angle_reco.adapters.sql.listening import Listener
 
 MOST_BYTES = 8_000_000
 """Of one answer, about: a reader for whom there is more finds a gap."""
@@ -39,8 +33,6 @@ _FORGOTTEN = "changes"
 
 _GONE = "gone"
 """The kind of a row of which nothing is left but that it was there."""
-
-_LONGEST_CHANNEL = 63
 
 
 @attrs.define(eq=False)
@@ -58,12 +50,9 @@ class SqlChanges:
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
         values = {"changes": self._written(changes)}
         if connection is not None:
-            # PostgreSQL prepares no transaction that has told others something: they look.
-            insert = self._insert if is_two_phase(connection) else self._insert_and_notify
-            execute_in(connection, self.database, insert, values)
+            execute_in(connection, self.database, self._insert, values)
         elif changes:
-            insert = self._insert_and_notify
-            self.database.write(lambda ours: ours.execute(insert, values).close())
+            self.database.write(lambda ours: ours.execute(self._insert, values).close())
 
     def now(self) -> Cursor:
         # Nobody was told a row of this number.
@@ -91,15 +80,6 @@ class SqlChanges:
             has_gap=has_gap,
         )
 
-    def wait(self, seconds: float, *, stop: Event | None = None) -> bool:
-        if self.database.is_postgres:
-            return self._listener.wait(seconds, stop or Event())
-        if stop is None:
-            sleep(seconds)
-        else:
-            stop.wait(seconds)
-        return True
-
     def prune(self, *, older_than: timedelta) -> int:
         changes = self.tables.changes.c
 
@@ -118,18 +98,6 @@ class SqlChanges:
             )
 
         return self.database.write(unit)
-
-    @cached_property
-    def _listener(self) -> "Listener":
-        from angle_reco.adapters.sql.listening import Listener
-
-        return Listener(self.database.engine, self._channel)
-
-    @property
-    def _channel(self) -> str:
-        name = f"{self.tables.schema or ''}.{self.tables.changes.name}"
-        is_short = len(name.encode()) <= _LONGEST_CHANNEL
-        return name if is_short else blake2b(name.encode(), digest_size=16).hexdigest()
 
     @cached_property
     def _insert(self) -> sa.Insert:
@@ -163,14 +131,6 @@ class SqlChanges:
         values["told_at"] = self.clock
         select = sa.select(*values.values()).select_from(new).order_by(order)
         return sa.insert(table).from_select(list(values), select)
-
-    @cached_property
-    def _insert_and_notify(self) -> Any:
-        """Return the statement that writes changes, and says so to those who listen."""
-        if not self.database.is_postgres:
-            return self._insert
-        # Sent when the transaction is committed, once however many rows there are.
-        return self._insert.returning(sa.func.pg_notify(self._channel, "", type_=sa.Text))
 
     @cached_property
     def _news(self) -> sa.Select[Any]:

@@ -67,14 +67,6 @@ def execute_in(
     raise InvalidValueError("connection", type(opened).__name__, _expected(database))
 
 
-def is_two_phase(connection: object) -> bool:
-    """Return whether a transaction of SQLAlchemy's is to be prepared before it is committed."""
-    opened = _of_session(connection)
-    return isinstance(opened, sa.Connection) and isinstance(
-        opened.get_transaction(), sa.TwoPhaseTransaction
-    )
-
-
 def _of_session(connection: object) -> Any:
     # Whoever has a session has imported it: we need not.
     orm = sys.modules.get("sqlalchemy.orm")

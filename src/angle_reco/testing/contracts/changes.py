@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
-from threading import Event, Thread, Timer
+from threading import Event
 from typing import Any
 
 import attrs
@@ -258,10 +258,7 @@ class ChangesContract(EveryIdKind):
 
 
 class ChangesAtOnceContract:
-    """What it promises to many at once and to those who wait, whatever the ids are."""
-
-    wakes = True
-    """Whether waiting ends when something is published."""
+    """What it promises to many readers and writers at once, whatever the ids are."""
 
     @pytest.fixture
     def sample(self) -> Sample:
@@ -288,69 +285,6 @@ class ChangesAtOnceContract:
             return [text for name in names for text in (name, f"{name} too")]
 
         check_readers(timed, write)
-
-    def test_waiting_ends_in_time(self, changes: Changes) -> None:
-        changes.wait(0.0)
-        began = time.monotonic()
-
-        may_be_new = changes.wait(0.3)
-
-        assert 0.25 <= time.monotonic() - began < 2.0
-        assert may_be_new is not self.wakes
-
-    def test_what_was_published_before_need_not_be_waited_for(self, changes: Changes) -> None:
-        changes.wait(0.0)
-        changes.publish([FORGET])
-        began = time.monotonic()
-
-        assert changes.wait(5.0 if self.wakes else 0.2) is True
-        assert time.monotonic() - began < 0.5
-
-    def test_who_waits_is_woken(self, timed: TimedChanges) -> None:
-        timed.beside.wait(0.0)
-        told_at = list[float]()
-
-        def publish() -> None:
-            timed.changes.publish([FORGET])
-            told_at.append(time.monotonic())
-
-        later = Timer(0.3, publish)
-        later.start()
-        may_be_new = timed.beside.wait(5.0 if self.wakes else 0.4)
-        woken_at = time.monotonic()
-        later.join()
-
-        assert may_be_new is True
-        assert woken_at - told_at[0] < 0.5
-
-    def test_each_thread_that_waits_is_told(self, changes: Changes) -> None:
-        def wait(_: int) -> list[bool]:
-            return [changes.wait(0.0), changes.wait(0.6)]
-
-        with ThreadPoolExecutor(3) as pool:
-            waiting = pool.map(wait, range(3))
-            time.sleep(0.3)
-            changes.publish([FORGET])
-
-            assert [one[1] for one in waiting] == [True] * 3
-
-    def test_who_waits_can_be_stopped(self, changes: Changes) -> None:
-        stop = Event()
-
-        def wait() -> None:
-            while not stop.is_set():
-                changes.wait(60.0, stop=stop)
-
-        waiting = Thread(target=wait)
-        waiting.start()
-        time.sleep(0.3)
-        stop.set()
-        began = time.monotonic()
-        waiting.join(5.0)
-
-        assert not waiting.is_alive()
-        assert time.monotonic() - began < 0.5
-        changes.wait(0.0)
 
 
 class ChangesInTransactionsContract(ChangesAtOnceContract):
@@ -386,20 +320,6 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         changes.publish([run("later")])
 
         assert reader.read() == ["later"]
-
-    def test_who_waits_is_woken_by_the_commit(self, timed: TimedChanges, begin: Begin) -> None:
-        reader = Reader(timed.beside)
-        timed.beside.wait(0.0)
-
-        with begin() as connection:
-            timed.changes.publish([run("told")], connection=connection)
-            before = timed.beside.wait(0.2)
-        began = time.monotonic()
-        after = timed.beside.wait(5.0 if self.wakes else 0.2)
-
-        assert (before, after) == (not self.wakes, True)
-        assert time.monotonic() - began < 0.5
-        assert reader.read() == ["told"]
 
     def test_a_connection_of_another_database_is_refused(
         self, changes: Changes, elsewhere: object
