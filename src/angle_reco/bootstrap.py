@@ -93,10 +93,10 @@ def sql_storage(
     schema: str | None = None,
     prefix: str | None = None,
 ) -> "Storage":
-    """Return the storage on an engine, which stays the caller's; nothing is asked of it yet.
+    """Return the storage on an engine of ours; nothing is asked of the database yet.
 
     Raises:
-        InvalidValueError: The engine is of no supported database, or a name cannot be.
+        InvalidValueError: A name cannot be one of a schema or table.
     """
     from angle_reco.adapters.sql import DEFAULT_PREFIX, Storage
 
@@ -122,23 +122,50 @@ def sql_ports(
     migrate: bool = False,
     check: bool = True,
 ) -> Ports:
-    """Return ports on a database, to be evolved; what `Recommender.from_engine` uses.
+    """Return ports on the database of a host's engine, to be evolved.
 
-    While `angle-reco migrate` loads an application, nothing is migrated or checked.
+    `Recommender.from_engine` uses it. Ours are connections of their own, in a small pool;
+    none is open when this returns, so that the process may fork.
 
     Raises:
-        InvalidValueError: The engine is of no supported database, or a name cannot be.
+        InvalidValueError: The engine cannot be served, or a name cannot be.
+        SchemaError: The tables or the host's selects are not as they should be.
+        StorageUnavailableError: The database did not answer.
+    """
+    from angle_reco.adapters.sql import engine_beside
+
+    ours = engine_beside(engine, settings.deadline)
+    storage = sql_storage(ours, settings, host=host, schema=schema, prefix=prefix)
+    return ready_ports(storage, permissions, migrate=migrate, check=check)
+
+
+def ready_ports(
+    storage: "Storage",
+    permissions: Callable[[UserId, str], bool] | None = None,
+    *,
+    migrate: bool = False,
+    check: bool = True,
+) -> Ports:
+    """Return ports on a storage that is migrated and checked, if asked for.
+
+    While `angle-reco migrate` loads an application, nothing is migrated or checked. No
+    connection is left open.
+
+    Raises:
         SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
     migrate, check = flag(migrate, "migrate"), flag(check, "check")
-    storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
     _refuse_both(storage, permissions)
-    if migrate and not _leaves_unchecked.get():
-        storage.check_host()
-        storage.migrate_up()
-    if check and not _leaves_unchecked.get():
-        storage.check()
+    try:
+        if migrate and not _leaves_unchecked.get():
+            storage.check_host()
+            storage.migrate_up()
+        if check and not _leaves_unchecked.get():
+            storage.check()
+    finally:
+        # A process that forks now would share them.
+        storage.close()
     return ports_on(storage, permissions)
 
 

@@ -13,7 +13,9 @@ from angle_reco.bootstrap import (
     Ports,
     memory_ports,
     own_scheduler,
+    ready_ports,
     sql_ports,
+    sql_storage,
 )
 from angle_reco.domain import (
     ANONYMOUS,
@@ -90,7 +92,6 @@ class Recommender:
         self.as_of = as_of
         self._on_event = on_event
         self._use_cases = UseCases.of(ports, self.settings, as_of=as_of, on_event=on_event)
-        self._engine: sa.Engine | None = None
 
     @classmethod
     def connect(
@@ -123,26 +124,9 @@ class Recommender:
 
         settings = _settings(settings)
         engine = open_engine(url, settings.deadline)
-        try:
-            recommender = cls.from_engine(
-                engine,
-                settings=settings,
-                host=host,
-                schema=schema,
-                prefix=prefix,
-                permissions=permissions,
-                migrate=migrate,
-                check=check,
-                as_of=as_of,
-                on_event=on_event,
-            )
-        except BaseException:
-            engine.dispose()
-            raise
-        # No connection is left open: a process that forks now would share it.
-        engine.dispose()
-        recommender._engine = engine
-        return recommender
+        storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
+        ports = ready_ports(storage, permissions, migrate=migrate, check=check)
+        return cls(ports, settings, as_of=as_of, on_event=on_event)
 
     @classmethod
     def from_engine(
@@ -159,11 +143,14 @@ class Recommender:
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:
-        """Return a recommender on an engine of the host's, which stays the host's to close.
+        """Return a recommender on the database of an engine of the host's.
 
-        All else is as with `connect`.
+        Connections of ours are made as the engine makes its own, and are in a small pool
+        apart: a request that holds a connection of the host's pool never waits for a second
+        one. All else is as with `connect`.
 
         Raises:
+            InvalidValueError: The engine cannot be served: the text says what to use.
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
@@ -270,14 +257,14 @@ class Recommender:
         return is_over
 
     def close(self) -> None:
-        """Stop the jobs, and let go of the connections that `connect` opened.
+        """Stop the jobs, and close the connections of ours.
 
         What is being read behind answers is waited for, as long as a call may take.
         """
         self.stop()
         self._use_cases.settle()
-        if self._engine is not None:
-            self._engine.dispose()
+        if self.ports.storage is not None:
+            self.ports.storage.close()
 
     def __enter__(self) -> Self:
         return self

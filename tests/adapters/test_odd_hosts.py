@@ -683,7 +683,9 @@ def test_the_usual_indexes_of_sqlite_serve_ids_that_are_texts(lite: sa.Engine) -
     host = attrs.evolve(theirs.host, sign_ins=in_columns)
     ports = Recommender.from_engine(lite, host=host, settings=PATIENT, migrate=True).ports
     asked: list[tuple[str, Any]] = []
-    sa.event.listen(lite, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+    assert ports.storage is not None
+    ours = ports.storage.database.engine
+    sa.event.listen(ours, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
     who, vase = UserId("ann"), ItemId("vase")
 
     ports.activity.user_bids(who)
@@ -976,7 +978,7 @@ def test_evolved_ports_know_their_storage(engine: sa.Engine) -> None:
 
     reco = Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), PATIENT)
 
-    assert storage_of(reco).database.engine.pool is engine.pool
+    assert storage_of(reco) is ports.storage
     assert [str(one) for one in reco.check()] == [
         "bids.user_id: null, which leaves the row out in 1 rows"
     ]
@@ -991,7 +993,7 @@ def test_ports_of_a_database_know_their_storage_at_another_moment(engine: sa.Eng
 
     reco = Recommender(ports, PATIENT).as_of_moment(NOW)
 
-    assert storage_of(reco).database.engine.pool is engine.pool
+    assert storage_of(reco) is ports.storage
     assert reco.check() == ()
 
 

@@ -838,8 +838,9 @@ class TestFromEngine:
 
     def test_connecting_leaves_no_connection_open(self, database: Database) -> None:
         with Recommender.connect(f"sqlite:///{database.file}") as recommender:
-            assert recommender._engine is not None
-            assert recommender._engine.pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
+            assert recommender.storage is not None
+            pool = recommender.storage.database.engine.pool
+            assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
 
     def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
         recommender = Recommender.from_engine(new_engine, migrate=True)

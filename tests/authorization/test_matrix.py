@@ -90,7 +90,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     ports |= {"permissions": empty.permissions, "new_cache": empty.new_cache}
     engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('sealed') / 'shop.db'}")
     on_sqlite = Recommender.from_engine(engine, permissions=ask, migrate=True)
-    sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    assert on_sqlite.storage is not None
+    ours = on_sqlite.storage.database.engine
+    sa.event.listen(ours, "before_cursor_execute", lambda *args: statements.append(args[2]))
     yield Sealed(Recommender(Ports(**ports)), on_sqlite, asked, statements)
     engine.dispose()
 

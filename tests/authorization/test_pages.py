@@ -143,9 +143,11 @@ class TestCosts:
         for state, file in shops.items():
             shutil.copy(file, tmp_path / file.name)
             engine, statements = open_engine(f"sqlite:///{tmp_path / file.name}"), list[str]()
-            view = shop_on(engine).system
+            shop = shop_on(engine)
+            view, storage = shop.system, shop.storage
+            assert storage is not None
             sa.event.listen(
-                engine,
+                storage.database.engine,
                 "before_cursor_execute",
                 lambda *given, to=statements: to.append(given[2]),
             )

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from angle_reco import Recommender, RunRules, Settings
-from angle_reco.adapters.sql import open_engine
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.ledger import SqlRunLedger
@@ -390,14 +389,15 @@ def keep_busy() -> None:
 def idle(pipe: Connection, url: str, seconds: float) -> None:
     """Do nothing with the jobs started, and send what that costs: CPU seconds, statements."""
     make_jobs_quick()
-    engine, statements = open_engine(url), 0
+    statements = 0
 
-    @sa.event.listens_for(engine, "before_cursor_execute")
     def count(*_: object) -> None:
         nonlocal statements
         statements += 1
 
-    with Recommender.from_engine(engine) as reco:
+    with Recommender.connect(url) as reco:
+        assert reco.storage is not None
+        sa.event.listen(reco.storage.database.engine, "before_cursor_execute", count)
         reco.start()
         sleep(2)  # what is due at first
         at_first, began = statements, process_time()

@@ -3,8 +3,9 @@
 from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
 from angle_reco.adapters.sql.checking import Finding
 from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.engine import check_engine, file_of, open_engine
+from angle_reco.adapters.sql.engine import file_of, open_engine
 from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
+from angle_reco.adapters.sql.host_engine import check_engine, engine_beside
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.migrations import include_object
 from angle_reco.adapters.sql.permissions import add_permissions, drop_permissions
@@ -27,6 +28,7 @@ __all__ = [
     "check_engine",
     "drop_permissions",
     "drop_sign_in_columns",
+    "engine_beside",
     "file_of",
     "import_directory",
     "include_object",

@@ -118,7 +118,7 @@ class Database:
 
     def _rows(self, query: sa.Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
         with self.connected() as connection:
-            if time_left() is not None and self._is_ours(connection):
+            if time_left() is not None and self._limits_statements(connection):
                 # One trip instead of three: a statement alone needs no transaction.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             self._limit(connection)
@@ -138,12 +138,7 @@ class Database:
         with ExitStack() as until_closed:
             connection = until_closed.enter_context(self.engine.connect())
             if self.is_postgres:
-                from angle_reco.adapters.sql.postgres import (
-                    closed_if_unfinished,
-                    seeing_what_is_committed,
-                )
-
-                until_closed.enter_context(seeing_what_is_committed(connection))
+                from angle_reco.adapters.sql.postgres import closed_if_unfinished
             elif time_left() is not None:
                 until_closed.enter_context(_waiting_less(connection))
             if begins:
@@ -152,13 +147,12 @@ class Database:
                 until_closed.enter_context(closed_if_unfinished(connection))
             yield connection
 
-    def _is_ours(self, connection: sa.Connection) -> bool:
-        """Return whether a connection watches its time by itself."""
+    def _limits_statements(self, connection: sa.Connection) -> bool:
         if not self.is_postgres:
             return False
-        from angle_reco.adapters.sql.postgres import BoundedConnection
+        from angle_reco.adapters.sql.postgres import limits_statements
 
-        return isinstance(connection.connection.dbapi_connection, BoundedConnection)
+        return limits_statements(connection)
 
     def _again_if_lost(
         self, unit: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True

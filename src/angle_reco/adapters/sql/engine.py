@@ -1,4 +1,4 @@
-"""Engines: those of our own, and which of a host's can be served."""
+"""Engines of our own, made from a URL."""
 
 import logging
 import os
@@ -9,10 +9,9 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import SingletonThreadPool
 
 from angle_reco.adapters.sql.pool import FairPool
-from angle_reco.domain import InvalidValueError, instance, is_a, plain
+from angle_reco.domain import InvalidValueError, is_a, plain
 from angle_reco.ports import time_left
 
 BUSY_SECONDS = 30
@@ -58,28 +57,6 @@ def open_engine(url: str, deadline: timedelta = timedelta(seconds=2)) -> sa.Engi
     raise InvalidValueError("database", _without_secrets(parsed), _EXPECTED)
 
 
-def check_engine(engine: sa.Engine) -> None:
-    """Refuse an engine that cannot be served.
-
-    Raises:
-        InvalidValueError: It is of another database or driver, gives each thread a
-            database of its own, or translates schemas.
-    """
-    dialect = instance(engine, "engine", sa.Engine).dialect
-    if (dialect.name, dialect.driver) not in {("sqlite", "pysqlite"), ("postgresql", "psycopg")}:
-        expected = "one of PostgreSQL with psycopg, or of SQLite"
-        raise InvalidValueError("engine", f"{dialect.name}+{dialect.driver}", expected)
-    if engine.get_execution_options().get("schema_translate_map"):
-        # Bulk reads do not go through it, and would read from another schema.
-        raise InvalidValueError(
-            "engine", "one with a schema_translate_map", "one without: name schemas in the selects"
-        )
-    if isinstance(engine.pool, SingletonThreadPool):
-        raise InvalidValueError(
-            "engine", "a database in memory", "one of a file, or with a StaticPool"
-        )
-
-
 def file_of(engine: sa.Engine) -> Path:
     """Return the file that an engine of SQLite keeps its data in."""
     return Path(engine.url.database or "")
@@ -98,33 +75,36 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
     from angle_reco.adapters.sql.postgres import BoundedConnection, connect_options
 
-    seconds = deadline.total_seconds()
     if isinstance(password := url.query.get("password"), str):
         # Where it is hidden when the engine is shown.
         url = url.set(password=password).difference_update_query(["password"])
+    options = connect_options(url, deadline.total_seconds())
+    engine = pooled_postgres(url, deadline, connect_args=options)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(_: object, __: object, args: list[Any], options: dict[str, Any]) -> Any:
+        return BoundedConnection.connect_within(seconds_to_connect(deadline), *args, **options)
+
+    return engine
+
+
+def pooled_postgres(url: sa.URL, deadline: timedelta, **options: Any) -> sa.Engine:
+    """Return an engine with a small pool, in which a call waits no longer than it has time."""
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
-        # Nobody's ids in the texts of errors and in log lines.
+        # Ids of users stay out of the texts of errors and out of log lines.
         hide_parameters=True,
         poolclass=FairPool,
         pool_size=_POOL_SIZE,
         max_overflow=0,
-        pool_timeout=seconds / 2,
+        pool_timeout=deadline.total_seconds() / 2,
         pool_use_lifo=True,
-        connect_args=connect_options(url, seconds),
+        **options,
     )
 
-    @sa.event.listens_for(engine, "do_connect")
-    def connect(_: object, __: object, args: list[Any], options: dict[str, Any]) -> Any:
-        # How SQLAlchemy would have JSON and addresses read: we have neither.
-        options.pop("context", None)
-        left = time_left()
-        most = seconds * _TO_CONNECT if left is None else min(seconds / 2, left)
-        return BoundedConnection.connect_within(most, *args, **options)
-
     @sa.event.listens_for(engine, "checkout")
-    def take(raw: BoundedConnection, *_: object) -> None:
+    def take(raw: Any, *_: object) -> None:
         raw.ends_at = None
 
     @sa.event.listens_for(engine, "handle_error")
@@ -136,6 +116,12 @@ def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
 
     _engines.add(engine)
     return engine
+
+
+def seconds_to_connect(deadline: timedelta) -> float:
+    """Return how long making a connection may take: within a call half of the deadline."""
+    left, seconds = time_left(), deadline.total_seconds()
+    return seconds * _TO_CONNECT if left is None else min(seconds / 2, left)
 
 
 _engines: WeakSet[sa.Engine] = WeakSet()

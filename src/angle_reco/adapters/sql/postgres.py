@@ -1,7 +1,8 @@
 """Connections to PostgreSQL that do not wait longer than they are told to."""
 
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
@@ -11,9 +12,12 @@ from weakref import WeakSet
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import tuple_row
 from sqlalchemy.exc import DBAPIError
+
+from angle_reco.domain import InvalidValueError
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -50,15 +54,22 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     ends_at: float | None = None
 
+    limits_statements = False
+    """Whether it was made with a timeout of the server's for each statement."""
+
     _open: ClassVar["WeakSet[BoundedConnection]"] = WeakSet()
 
     @classmethod
     def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
-        """Return a new connection.
+        """Return a new connection, with options as `psycopg.connect` takes them.
 
-        psycopg's own timeout for this counts in whole seconds, two at least.
+        psycopg's own timeout for this counts in whole seconds, two at least. How its rows
+        and cursors are made is not an option here.
         """
         ends_at = monotonic() + seconds
+        threshold = options.pop("prepare_threshold", 5)
+        for name in ("autocommit", "context", "row_factory", "cursor_factory"):
+            options.pop(name, None)
         pgconn = pq.PGconn.connect_start(make_conninfo(conninfo, **options).encode())
         while True:
             match (
@@ -84,6 +95,8 @@ class BoundedConnection(psycopg.Connection[Any]):
         connection = cls(pgconn)
         # Also for what SQLAlchemy asks of the first one.
         connection.ends_at = ends_at
+        connection.prepare_threshold = threshold
+        connection.limits_statements = "statement_timeout=" in str(options.get("options", ""))
         cls._open.add(connection)
         return connection
 
@@ -154,31 +167,6 @@ def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
 
 
 @contextmanager
-def seeing_what_is_committed(connection: sa.Connection) -> Iterator[None]:
-    """Have transactions of a host's engine see all that is committed, as ours do.
-
-    Those that wait for each other have to see, then, what the others wrote. Afterwards the
-    connection is as the host had it.
-    """
-    raw = connection.connection.dbapi_connection
-    if not isinstance(raw, psycopg.Connection) or isinstance(raw, BoundedConnection):
-        yield
-        return
-    if raw.info.transaction_status != pq.TransactionStatus.IDLE:
-        # A listener of the host's began it: it stays as it was begun.
-        yield
-        return
-    before = raw.autocommit, raw.isolation_level
-    raw.autocommit, raw.isolation_level = False, psycopg.IsolationLevel.READ_COMMITTED
-    try:
-        yield
-    finally:
-        if not raw.closed:
-            connection.rollback()
-            raw.autocommit, raw.isolation_level = before
-
-
-@contextmanager
 def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
     """Let go of a connection that is left in the middle of a statement.
 
@@ -196,19 +184,67 @@ def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
+def prepare(raw: Any) -> None:
+    """Have a connection that a host's engine made work as one of `open_engine` does.
+
+    What a listener of the host's has begun is committed: it has set something to stay.
+
+    Raises:
+        InvalidValueError: It is none of psycopg 3.
+    """
+    if not isinstance(raw, psycopg.Connection):
+        kind = f"{type(raw).__module__}.{type(raw).__name__}"
+        raise InvalidValueError("engine", f"one that connects with {kind}", "one of psycopg 3")
+    raw.rollback() if raw.info.transaction_status == pq.TransactionStatus.INERROR else raw.commit()
+    raw.row_factory, raw.cursor_factory = tuple_row, psycopg.Cursor
+    raw.read_only = raw.deferrable = None
+    raw.autocommit = True
+    for name, is_right, value in _SESSION:
+        reported = raw.info.parameter_status(name)
+        if reported is not None and not is_right(reported):
+            raw.execute(sql.SQL("SELECT set_config({}, {}, false)").format(name, value))
+    # SQLAlchemy sets the isolation level next, which ends this.
+    raw.autocommit = False
+    if not isinstance(raw, BoundedConnection):
+        _watch_network(raw)
+
+
+_SESSION: tuple[tuple[str, Callable[[str], bool], str], ...] = (
+    ("client_encoding", lambda value: value == "UTF8", "UTF8"),
+    ("DateStyle", lambda value: value.startswith("ISO"), "ISO"),
+    ("TimeZone", lambda value: value in ("UTC", "Etc/UTC"), "UTC"),
+    ("default_transaction_read_only", lambda value: value == "off", "off"),
+)
+"""What the server reports by itself, so that asking costs nothing, and what it should be."""
+
+
+def _watch_network(raw: "psycopg.Connection[Any]") -> None:
+    """Have the operating system give up on a server that acknowledges nothing any more."""
+    with socket.socket(fileno=os.dup(raw.fileno())) as opened:
+        if opened.family in (socket.AF_INET, socket.AF_INET6) and hasattr(
+            socket, "TCP_USER_TIMEOUT"
+        ):
+            milliseconds = _KEEPALIVES["tcp_user_timeout"]
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
 def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> None:
     """Have what runs on a connection end within *seconds*, until it goes back to the pool.
 
-    A call on a connection of our own is in time already as far as the server goes. On one
-    of the host's the server watches alone.
+    On a connection that has a timeout of the server's since it was made, a call is in time
+    without asking for one.
     """
     raw = connection.connection.dbapi_connection
-    is_ours = isinstance(raw, BoundedConnection)
     if isinstance(raw, BoundedConnection):
         raw.ends_at = monotonic() + seconds
-    if not (is_ours and is_call):
+    if not (is_call and limits_statements(connection)):
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
         connection.exec_driver_sql(
             f"SET LOCAL statement_timeout = {milliseconds};"
             f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
         )
+
+
+def limits_statements(connection: sa.Connection) -> bool:
+    """Return whether the server limits the statements of a connection since it was made."""
+    return getattr(connection.connection.dbapi_connection, "limits_statements", False)

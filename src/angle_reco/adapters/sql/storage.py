@@ -1,5 +1,6 @@
 """A database with all that says how it is used: whose tables, named how, in how much time."""
 
+import weakref
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,6 @@ from angle_reco.adapters.sql.checking import (
     require_version,
 )
 from angle_reco.adapters.sql.database import Database, Statements
-from angle_reco.adapters.sql.engine import check_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
@@ -67,19 +67,21 @@ class Storage:
         schema: str | None = None,
         prefix: str = DEFAULT_PREFIX,
     ) -> "Storage":
-        """Return the storage on an engine; nothing is asked of the database yet.
+        """Return the storage on an engine of ours; nothing is asked of the database yet.
 
         Raises:
-            InvalidValueError: The engine is of no supported database, or a name cannot be.
+            InvalidValueError: A name cannot be one of a schema or table.
         """
-        check_engine(engine)
         if schema is not None and engine.dialect.name == "sqlite":
             raise InvalidValueError("schema of tables", schema, "None: SQLite has no schemas")
         if host is not None and not is_a(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
         mine, statements = Statements.of(engine)
+        database = Database(mine, deadline)
+        # A recommender that is dropped without close() leaves no connection open.
+        weakref.finalize(database, mine.dispose)
         return cls(
-            database=Database(mine, deadline),
+            database=database,
             statements=statements,
             tables=Tables.of(ids, schema=schema, prefix=prefix),
             prices=prices,
@@ -169,6 +171,10 @@ class Storage:
     def migration_sql(self, *, is_up: bool) -> str:
         """Return the statements of a migration, to be run by somebody else."""
         return migration_sql(self.database.dialect, self.tables, self.host, is_up=is_up)
+
+    def close(self) -> None:
+        """Close the connections that nothing uses; new ones are made on demand."""
+        self.database.engine.dispose()
 
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision that the database is at, and the one that it should be at."""
