@@ -1,6 +1,7 @@
 """The same answers for code on an event loop, which never waits for them itself."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -138,9 +139,15 @@ class AsyncRecommender:
         """Return what the host's own code may read, which is everything."""
         return AsyncView(self._recommender.system, self._elsewhere)
 
-    async def signed_in(self, user_id: UserRef, at: datetime | None = None) -> bool:
-        """Count a sign-in; False when it could not be. Never raises into the request."""
-        return await run_in(self._elsewhere, lambda: self._recommender.signed_in(user_id, at))
+    async def signed_in(
+        self, user_id: UserRef, at: datetime | None = None, *, connection: object | None = None
+    ) -> bool:
+        """Count a sign-in; False when it was not counted. Never raises into the request."""
+        return await self._taken(
+            "signed_in",
+            lambda given: self._recommender.signed_in(user_id, at, connection=given),
+            connection,
+        )
 
     async def bid_placed(
         self,
@@ -149,28 +156,78 @@ class AsyncRecommender:
         *,
         amount: Decimal | None = None,
         at: datetime | None = None,
+        connection: object | None = None,
     ) -> bool:
-        """Tell of a bid; False when nothing came of it. Never raises into the request."""
-        return await run_in(
-            self._elsewhere,
-            lambda: self._recommender.bid_placed(user_id, item_id, amount=amount, at=at),
+        """Take a bid; False when nothing came of it. Never raises into the request.
+
+        The events take the host's own *connection*, an `AsyncConnection` or `AsyncSession`
+        of SQLAlchemy on any driver: they are then part of its transaction.
+        """
+        return await self._taken(
+            "bid_placed",
+            lambda given: self._recommender.bid_placed(
+                user_id, item_id, amount=amount, at=at, connection=given
+            ),
+            connection,
         )
 
     async def watched(
-        self, user_id: UserRef, item_id: ItemRef, *, at: datetime | None = None
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        at: datetime | None = None,
+        connection: object | None = None,
     ) -> bool:
-        """Tell of a watch; False when nothing came of it. Never raises into the request."""
-        return await run_in(
-            self._elsewhere, lambda: self._recommender.watched(user_id, item_id, at=at)
+        """Take a watch; False when nothing came of it. Never raises into the request."""
+        return await self._taken(
+            "watched",
+            lambda given: self._recommender.watched(user_id, item_id, at=at, connection=given),
+            connection,
         )
 
-    async def unwatched(self, user_id: UserRef, item_id: ItemRef) -> bool:
-        """Tell that a watch ended; False when nothing came of it. Never raises."""
-        return await run_in(self._elsewhere, lambda: self._recommender.unwatched(user_id, item_id))
+    async def unwatched(
+        self, user_id: UserRef, item_id: ItemRef, *, connection: object | None = None
+    ) -> bool:
+        """Take the end of a watch; False when nothing came of it. Never raises."""
+        return await self._taken(
+            "unwatched",
+            lambda given: self._recommender.unwatched(user_id, item_id, connection=given),
+            connection,
+        )
 
-    async def items_changed(self, item_ids: Iterable[ItemRef]) -> bool:
-        """Tell that items changed; False when nothing came of it. Never raises."""
-        return await run_in(self._elsewhere, lambda: self._recommender.items_changed(item_ids))
+    async def items_changed(
+        self, item_ids: Iterable[ItemRef], *, connection: object | None = None
+    ) -> bool:
+        """Take changes of items; False when nothing came of it. Never raises."""
+        return await self._taken(
+            "items_changed",
+            lambda given: self._recommender.items_changed(item_ids, connection=given),
+            connection,
+        )
+
+    async def _taken(
+        self, event: str, take: Callable[[object | None], bool], connection: object | None
+    ) -> bool:
+        if connection is None:
+            return await run_in(self._elsewhere, lambda: take(None))
+        events = self._recommender._use_cases.events
+        if not inspect.iscoroutinefunction(getattr(connection, "run_sync", None)):
+            return events.refused(event, connection)
+        # What reads the database does so elsewhere, on a connection of ours.
+        await run_in(self._elsewhere, events.look)
+        from sqlalchemy.exc import SQLAlchemyError
+
+        def take_here(given: object) -> bool:
+            # On the host's loop, which waits for nothing but the host's connection.
+            with from_memory_alone({}):
+                return take(given)
+
+        try:
+            return bool(await connection.run_sync(take_here))  # type: ignore[attr-defined]  # as looked up
+        except SQLAlchemyError:
+            # It is closed, or was never started.
+            return events.refused(event, connection)
 
 
 async def run_in(threads: Behind, work: Callable[[], _T]) -> _T:

@@ -297,9 +297,19 @@ class Recommender:
         """Return the view of the host's own code, which may do everything."""
         return View(self._use_cases, SYSTEM)
 
-    def signed_in(self, user_id: UserRef, at: datetime | None = None) -> bool:
-        """Count a sign-in; False when it could not be. Never raises into the request."""
-        return self._use_cases.events.signed_in(user_id, at)
+    def signed_in(
+        self,
+        user_id: UserRef,
+        at: datetime | None = None,
+        *,
+        connection: object | None = None,
+    ) -> bool:
+        """Count a sign-in; False when it was not counted, which `stats()` counts.
+
+        With the host's own *connection* it is part of that transaction: give it where the
+        request has written to the user's row, which the sign-in would wait for otherwise.
+        """
+        return self._use_cases.events.signed_in(user_id, at, connection)
 
     def bid_placed(
         self,

@@ -612,7 +612,7 @@ class TestErrors:
             def is_erased(self, user_id: UserId) -> sa.ColumnElement[bool]:
                 condition = super().is_erased(user_id)
                 with database.engine.connect() as connection:
-                    assert self.learn(connection)
+                    assert self.learn(connection.scalar)
                 return condition
 
         users = ports_on(storage).users

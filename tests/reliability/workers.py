@@ -403,7 +403,6 @@ def idle(pipe: Connection, url: str, seconds: float) -> None:
         at_first, began = statements, process_time()
         sleep(seconds)
         pipe.send((process_time() - began, statements - at_first))
-    engine.dispose()
 
 
 def now() -> datetime:

@@ -15,6 +15,7 @@ from angle_reco.domain import (
     Bid,
     Change,
     ChangeKind,
+    HostTransactionLostError,
     InvalidValueError,
     ItemId,
     ListKind,
@@ -52,18 +53,28 @@ class Events:
     settings: Settings
     as_of: datetime | None = None
     failed: int = attrs.field(default=0, init=False)
+    sign_ins_not_counted: int = attrs.field(default=0, init=False)
 
     @property
     def unconfirmed(self) -> int:
         """Return how many bids were told of that the activity did not show in time."""
         return 0 if self.following is None else self.following.unconfirmed
 
-    def signed_in(self, user_id: object, at: datetime | None = None) -> bool:
+    def signed_in(
+        self, user_id: object, at: datetime | None = None, connection: object | None = None
+    ) -> bool:
         """Count a sign-in; whether it was."""
-        return self._taken(
-            "signed_in",
-            lambda: self.users.record_sign_in(self.settings.ids.user_id(user_id), self._moment(at)),
-        )
+
+        def take() -> bool:
+            user = self.settings.ids.user_id(user_id)
+            return self.users.record_sign_in(user, self._moment(at), connection=connection)
+
+        is_counted = False
+        try:
+            is_counted = self._taken("signed_in", take)
+        finally:
+            self.sign_ins_not_counted += not is_counted
+        return is_counted
 
     def bid_placed(
         self,
@@ -165,8 +176,17 @@ class Events:
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
-    def _look(self) -> None:
-        """Look what has changed, and let go of what was told long ago, as an answer does."""
+    def refused(self, event: str, connection: object) -> bool:
+        """Count and log that an event was not taken because of its connection; return False."""
+        expected = "an open AsyncConnection or AsyncSession of SQLAlchemy"
+
+        def refuse() -> bool:
+            raise InvalidValueError("connection", type(connection).__name__, expected)
+
+        return self._taken(event, refuse)
+
+    def look(self) -> None:
+        """Read the change feed if that is due, and drop pending events that are over."""
         if self.following is None:
             self.overlays.over()
         else:
@@ -181,8 +201,12 @@ class Events:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             with deadline(self.settings.deadline.total_seconds()):
                 # First: who has not looked yet would not hear what it tells.
-                self._look()
+                self.look()
                 stored = take()
+        except HostTransactionLostError:
+            self.failed += 1
+            _log.error("host transaction lost: event=%s", event)
+            raise
         except InvalidValueError as error:
             self.failed += 1
             # What is wrong, but not the value: it may be the user's.

@@ -74,6 +74,7 @@ class Stats:
     lists: dict[ListKind, StoreTotals]
     jobs: dict[str, JobStats]
     events_failed: int
+    sign_ins_not_counted: int
     events_unconfirmed: int
     memory: MemoryStats | None
     statements: int | None
@@ -89,6 +90,7 @@ class Stats:
             "lists": {kind.value: _totals_json(totals) for kind, totals in self.lists.items()},
             "jobs": {name: one.to_json() for name, one in self.jobs.items()},
             "events_failed": self.events_failed,
+            "sign_ins_not_counted": self.sign_ins_not_counted,
             "events_unconfirmed": self.events_unconfirmed,
             "memory": None if self.memory is None else self.memory.to_json(),
             "statements": self.statements,
@@ -129,6 +131,7 @@ class TakeStock:
             lists={kind: self.lists.totals(kind) for kind in ListKind},
             jobs=self._jobs(),
             events_failed=self.events.failed,
+            sign_ins_not_counted=self.events.sign_ins_not_counted,
             events_unconfirmed=self.events.unconfirmed,
             memory=None if self.memory is None else self.memory.stats(),
             statements=self.statements(),

@@ -130,6 +130,21 @@ class StorageFullError(StorageError):
         return "the database's disk is full; nothing of the last change was kept"
 
 
+class HostTransactionLostError(StorageError):
+    """SQLite rolled back the whole transaction of the host's that an event was part of.
+
+    It does so where the disk is full, where reading or writing fails, and where memory runs
+    out. Events raise nothing else into a request: here the host's own rows are gone, and a
+    commit would not say so.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "SQLite rolled the transaction back (full disk, failed input or output, or no memory):"
+            " nothing of it is stored, so begin it again"
+        )
+
+
 class SchemaError(StorageError):
     """The database holds no tables of angle_reco, or tables that are not its own."""
 

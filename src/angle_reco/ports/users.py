@@ -24,8 +24,12 @@ class UserQueries(Protocol):
         """
         ...
 
-    def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
+    def record_sign_in(
+        self, user_id: UserId, at: datetime, *, connection: object | None = None
+    ) -> bool:
         """Count a sign-in, in one atomic step; False when there is no such user.
+
+        In the transaction of a host's *connection*, if that is given and the store has such.
 
         The moment of the last one never goes back, the count always goes up. Those of an
         erased user (`Erasure`) are not counted either.

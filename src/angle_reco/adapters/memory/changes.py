@@ -8,7 +8,8 @@ from threading import Lock
 
 import attrs
 
-from angle_reco.domain import Change, ChangeKind, InvalidValueError, UserId
+from angle_reco.adapters.memory.marketplace import refuse_connection
+from angle_reco.domain import Change, ChangeKind, UserId
 from angle_reco.ports import Clock, Cursor, Feed
 
 _MOST = 100_000
@@ -36,10 +37,7 @@ class MemoryChanges:
         self._size = self._newest = self._forgotten = 0
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
-        if connection is not None:
-            # Not the connection: that may show a password.
-            given = type(connection).__name__
-            raise InvalidValueError("connection", given, "None: changes are told in memory")
+        refuse_connection(connection)
         with self._lock:
             for change in changes:
                 self._newest += 1

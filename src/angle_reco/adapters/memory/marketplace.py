@@ -165,3 +165,15 @@ def _permission(name: object) -> str:
 def exists_by(moment: datetime | None, until: datetime | None) -> bool:
     """Return whether what came into being at *moment* does as of *until*."""
     return until is None or moment is None or moment <= until
+
+
+def refuse_connection(connection: object | None) -> None:
+    """Refuse a connection of a host's: what is in memory is part of no transaction.
+
+    Raises:
+        InvalidValueError: One is given.
+    """
+    if connection is not None:
+        # Not the connection: that may show a password.
+        given = type(connection).__name__
+        raise InvalidValueError("connection", given, "None: the marketplace is in memory")

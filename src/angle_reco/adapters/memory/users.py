@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import attrs
 
 from angle_reco.adapters.memory.erasure import MemoryErasures
-from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, refuse_connection
 from angle_reco.domain import IdColumn, SignIns, User, UserId
 
 
@@ -25,7 +25,10 @@ class MemoryUsers:
             ]
         return IdColumn.of(self.market.ids.user, sorted(active))  # type: ignore[type-var]  # ids of one kind compare
 
-    def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
+    def record_sign_in(
+        self, user_id: UserId, at: datetime, *, connection: object | None = None
+    ) -> bool:
+        refuse_connection(connection)
         with self.market.lock:
             user = self.market.users.get(user_id)
             if user is None or self.erasures.has(user_id):

@@ -12,7 +12,7 @@ from angle_reco.adapters.sql.bulk import read_columns, read_few
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
-from angle_reco.adapters.sql.joining import execute_in
+from angle_reco.adapters.sql.host_connection import execute_in
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -223,7 +223,10 @@ class SqlRecorder:
         users, items = self.tables.users.c, self.tables.items.c
         row = sa.select(
             *(
-                sa.bindparam(None, value, table.c[name].type).label(name)
+                # Cast: not every driver of a host's says of which type a value is.
+                sa.cast(sa.bindparam(None, value, table.c[name].type), table.c[name].type).label(
+                    name
+                )
                 for name, value in values.items()
             )
         ).where(

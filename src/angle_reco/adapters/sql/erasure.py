@@ -1,7 +1,9 @@
 """Erased users: taken out of our tables, and kept out of them."""
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import attrs
 import numpy as np
@@ -115,16 +117,19 @@ class ErasedUsers:
         """Return the key that conditions go by, None as long as none is known."""
         return self._key
 
-    def learn(self, connection: sa.Connection) -> bytes | None:
-        """Look the key up, and return it."""
-        self._key = key_of_erasures(connection, self.tables)
+    def learn(self, ask: Callable[[sa.Select[Any]], Any]) -> bytes | None:
+        """Look the key up by what returns the first field of a query, and return it."""
+        self._key = _key_by(ask, self.tables)
         return self._key
 
 
 def key_of_erasures(connection: sa.Connection, tables: Tables) -> bytes | None:
     """Return the key of the hashes, None before the first erasure."""
-    query = sa.select(tables.keys.c.value).where(tables.keys.c.name == _KEY)
-    value = connection.scalar(query)
+    return _key_by(connection.scalar, tables)
+
+
+def _key_by(ask: Callable[[sa.Select[Any]], Any], tables: Tables) -> bytes | None:
+    value = ask(sa.select(tables.keys.c.value).where(tables.keys.c.name == _KEY))
     return None if value is None else bytes.fromhex(value)
 
 

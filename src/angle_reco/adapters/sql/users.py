@@ -1,5 +1,6 @@
 """The host's users, and their sign-ins."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.erasure import ErasedUsers
+from angle_reco.adapters.sql.host_connection import execute_in
 from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId
@@ -41,24 +43,42 @@ class SqlUsers:
             raise SchemaError("the select of users yields a user_id twice: each should come once")
         return active
 
-    def record_sign_in(self, user_id: UserId, at: datetime) -> bool:
+    def record_sign_in(
+        self, user_id: UserId, at: datetime, *, connection: object | None = None
+    ) -> bool:
+        if connection is not None:
+            return self._counted(
+                user_id,
+                at,
+                lambda counting: execute_in(connection, self.database, counting, {}),
+                self.database.scalar,
+            )
+
+        def unit(ours: sa.Connection) -> bool:
+            return self._counted(
+                user_id, at, lambda counting: ours.execute(counting).rowcount, ours.scalar
+            )
+
+        # Where a connection is lost while committing, it may have been counted.
+        return self.database.write(unit, is_repeatable=False)
+
+    def _counted(
+        self,
+        user_id: UserId,
+        at: datetime,
+        execute: Callable[[sa.Insert | sa.Update], int],
+        ask: Callable[[sa.Select[Any]], Any],
+    ) -> bool:
         is_side_table = self.market.sign_ins.is_side_table
         count = self._count_beside if is_side_table else self._count_in_columns
-
-        def unit(connection: sa.Connection) -> bool:
-            # Asked first: another thread may learn the key meanwhile.
-            key = self.erased.key
-            counting = count(user_id, at, self.erased.is_erased(user_id))
-            if connection.execute(counting).rowcount > 0:
-                return True
-            # Nobody, or somebody erased, or erased by another key than was known here.
-            if self.erased.learn(connection) == key:
-                return False
-            counting = count(user_id, at, self.erased.is_erased(user_id))
-            return connection.execute(counting).rowcount > 0
-
-        # Where a connection is lost while committing, nobody knows whether it was counted.
-        return self.database.write(unit, is_repeatable=False)
+        # Asked first: another thread may learn the key in between.
+        key = self.erased.key
+        if execute(count(user_id, at, self.erased.is_erased(user_id))) > 0:
+            return True
+        # Unknown, or erased, or erased by another key than was known here.
+        if self.erased.learn(ask) == key:
+            return False
+        return execute(count(user_id, at, self.erased.is_erased(user_id))) > 0
 
     def sign_ins(self, user_id: UserId, *, until: datetime | None = None) -> SignIns | None:
         query = (
