@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory import MemoryMarketplace
-    from angle_reco.adapters.sql import HostSchema, ImportOutcome, Storage
+    from angle_reco.adapters.sql import Borrowed, HostSchema, ImportOutcome, Storage
 
 JOB_NAMES = tuple(JOBS)
 """Every job, in the order in which they are best run by hand."""
@@ -92,6 +92,7 @@ def sql_storage(
     host: "HostSchema | None" = None,
     schema: str | None = None,
     prefix: str | None = None,
+    borrowed: "Borrowed | None" = None,
 ) -> "Storage":
     """Return the storage on an engine of ours; nothing is asked of the database yet.
 
@@ -108,6 +109,7 @@ def sql_storage(
         host=host,
         schema=schema,
         prefix=DEFAULT_PREFIX if prefix is None else prefix,
+        borrowed=borrowed,
     )
 
 
@@ -132,10 +134,14 @@ def sql_ports(
         SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
-    from angle_reco.adapters.sql import engine_beside
+    from angle_reco.adapters.sql import borrow_static, check_engine, engine_beside, is_in_memory
 
-    ours = engine_beside(engine, settings.deadline)
-    storage = sql_storage(ours, settings, host=host, schema=schema, prefix=prefix)
+    check_engine(engine)
+    borrowed = borrow_static(engine) if is_in_memory(engine) else None
+    ours = engine_beside(engine, settings.deadline) if borrowed is None else borrowed.engine
+    storage = sql_storage(
+        ours, settings, host=host, schema=schema, prefix=prefix, borrowed=borrowed
+    )
     return ready_ports(storage, permissions, migrate=migrate, check=check)
 
 
@@ -158,11 +164,13 @@ def ready_ports(
     migrate, check = flag(migrate, "migrate"), flag(check, "check")
     _refuse_both(storage, permissions)
     try:
-        if migrate and not _leaves_unchecked.get():
-            storage.check_host()
-            storage.migrate_up()
-        if check and not _leaves_unchecked.get():
-            storage.check()
+        if (migrate or check) and not _leaves_unchecked.get():
+            storage = storage.qualified()
+            if migrate:
+                storage.check_host()
+                storage.migrate_up()
+            if check:
+                storage.check()
     finally:
         # A process that forks now would share them.
         storage.close()

@@ -1,5 +1,6 @@
 """The object a host holds."""
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from angle_reco.aio import AsyncRecommender
 
 
+_log = logging.getLogger(__name__)
+
+_DAY = timedelta(days=1)
+
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """Of the moments that can be looked back at: a hundred years before is still in the calendar."""
 
@@ -79,6 +84,11 @@ class Recommender:
             InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
         """
         self.settings = _settings(settings)
+        if ports.storage is not None and ports.storage.is_borrowed:
+            # Nothing outlives the host's transaction, and no thread uses its connection: a
+            # run that never beats keeps its lease for a day.
+            runs = attrs.evolve(self.settings.runs, lease=_DAY, beat=_DAY / 4)
+            self.settings = attrs.evolve(self.settings, cache_enabled=False, runs=runs)
         self._given = instance(ports, "ports", Ports)
         if on_event is not None:
             function(on_event, "on_event")
@@ -168,6 +178,46 @@ class Recommender:
         return cls(ports, settings, as_of=as_of, on_event=on_event)
 
     @classmethod
+    def from_connection(
+        cls,
+        connection: object,
+        *,
+        settings: Settings | None = None,
+        host: "HostSchema | None" = None,
+        schema: str | None = None,
+        prefix: str | None = None,
+        permissions: Permitted | None = None,
+        migrate: bool = False,
+        check: bool = True,
+        as_of: datetime | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Self:
+        """Return a recommender that works on one connection of the host's, for test suites.
+
+        Everything it reads and writes is part of the host's transaction, and is gone when
+        that is rolled back. It works in the thread that calls, caches nothing and starts no
+        jobs; `run_job` runs one. *connection* is a `Connection` or `Session` of SQLAlchemy
+        on psycopg 3 or sqlite3, a connection of these drivers, or Django's. All else is as
+        with `connect`.
+
+        Raises:
+            InvalidValueError: The connection is none of these.
+        """
+        from angle_reco.adapters.sql import borrow
+
+        settings, borrowed = _settings(settings), borrow(connection)
+        storage = sql_storage(
+            borrowed.engine,
+            settings,
+            host=host,
+            schema=schema,
+            prefix=prefix,
+            borrowed=borrowed,
+        )
+        ports = ready_ports(storage, permissions, migrate=migrate, check=check)
+        return cls(ports, settings, as_of=as_of, on_event=on_event)
+
+    @classmethod
     def in_memory(
         cls,
         market: "MemoryMarketplace | None" = None,
@@ -240,6 +290,9 @@ class Recommender:
             InvalidValueError: This is a recommender as of a moment, or that is no scheduler.
         """
         new_scheduler = _scheduler(scheduler)
+        if self.ports.storage is not None and self.ports.storage.is_borrowed:
+            _log.warning("jobs not started on a borrowed connection")
+            return
         if new_scheduler is not None:
             self._use_cases.background.start(new_scheduler)
         if self._use_cases.following is not None:

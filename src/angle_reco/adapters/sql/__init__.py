@@ -1,11 +1,12 @@
 """SQL through SQLAlchemy Core, on PostgreSQL and SQLite."""
 
 from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
+from angle_reco.adapters.sql.borrowing import Borrowed, borrow, borrow_static
 from angle_reco.adapters.sql.checking import Finding
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import file_of, open_engine
 from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
-from angle_reco.adapters.sql.host_engine import check_engine, engine_beside
+from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_in_memory
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.migrations import include_object
 from angle_reco.adapters.sql.permissions import add_permissions, drop_permissions
@@ -14,6 +15,7 @@ from angle_reco.adapters.sql.storage import Storage
 
 __all__ = [
     "DEFAULT_PREFIX",
+    "Borrowed",
     "Database",
     "Finding",
     "HostSchema",
@@ -25,6 +27,8 @@ __all__ = [
     "Tables",
     "add_permissions",
     "add_sign_in_columns",
+    "borrow",
+    "borrow_static",
     "check_engine",
     "drop_permissions",
     "drop_sign_in_columns",
@@ -32,5 +36,6 @@ __all__ = [
     "file_of",
     "import_directory",
     "include_object",
+    "is_in_memory",
     "open_engine",
 ]

@@ -19,7 +19,15 @@ from angle_reco.adapters.sql.host_connection import execute_in
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import Change, ChangeKind, IdKind, ItemId, UserId, to_micros
+from angle_reco.domain import (
+    Change,
+    ChangeKind,
+    IdKind,
+    InvalidValueError,
+    ItemId,
+    UserId,
+    to_micros,
+)
 from angle_reco.ports import Cursor, Feed
 
 MOST_BYTES = 8_000_000
@@ -50,7 +58,14 @@ class SqlChanges:
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
         values = {"changes": self._written(changes)}
         if connection is not None:
-            execute_in(connection, self.database, self._insert, values)
+            rows = execute_in(connection, self.database, self._insert, values)
+            if 0 <= rows < len(changes):
+                # Of another tenant, perhaps: its ids would mean something else to us.
+                raise InvalidValueError(
+                    "connection",
+                    "one whose current_schema() is another",
+                    f"one whose current_schema() is {self.database.home}",
+                )
         elif changes:
             self.database.write(lambda ours: ours.execute(self._insert, values).close())
 
@@ -130,6 +145,7 @@ class SqlChanges:
             order = new.c.key
         values["told_at"] = self.clock
         select = sa.select(*values.values()).select_from(new).order_by(order)
+        select = select.where(self.database.is_at_home)
         return sa.insert(table).from_select(list(values), select)
 
     @cached_property

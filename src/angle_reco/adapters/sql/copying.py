@@ -9,6 +9,7 @@ PostgreSQL's manual.
 import re
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import reduce
 from typing import Any
@@ -112,6 +113,14 @@ def columns_of_rows(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDAr
     if all(wire.is_text for wire in wires):
         return _columns_of_fields("", columns, wires)
     return _columns_of_fields("".join(columns[0]), columns[1:], wires)
+
+
+@contextmanager
+def staged(connection: sa.Connection, stage: sa.Table) -> Iterator[None]:
+    """Have a temporary table until the block ends: the transaction may go on with another."""
+    stage.create(connection, checkfirst=False)
+    yield
+    stage.drop(connection, checkfirst=False)
 
 
 def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes]) -> None:

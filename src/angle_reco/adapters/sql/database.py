@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import attrs
@@ -17,6 +17,9 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from angle_reco.adapters.sql.errors import ran_out_of_time, translated
 from angle_reco.adapters.sql.pool import PATIENCE
 from angle_reco.ports import time_left
+
+if TYPE_CHECKING:
+    from angle_reco.adapters.sql.borrowing import Borrowed
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -62,11 +65,15 @@ class Database:
     """An engine, and how long units of work on it may take.
 
     Within a call (`angle_reco.ports.deadline`) that is what the call has left; elsewhere
-    work is patient. A unit that met a lost connection runs once more on a new one.
+    work is patient. A unit that met a lost connection runs once more on a new one. *home* is
+    the schema that names without one mean on connections of ours, if it is known. With a
+    *borrowed* connection of the host's, units run within its transaction, and without limits.
     """
 
     engine: sa.Engine
     deadline: timedelta = timedelta(seconds=2)
+    home: str | None = None
+    borrowed: "Borrowed | None" = None
 
     @property
     def dialect(self) -> str:
@@ -77,6 +84,13 @@ class Database:
     def is_postgres(self) -> bool:
         """Return whether this is PostgreSQL, and not SQLite."""
         return self.dialect == "postgresql"
+
+    @property
+    def is_at_home(self) -> sa.ColumnElement[bool]:
+        """Return the condition that names without a schema mean what they mean to us."""
+        if self.home is None:
+            return sa.true()
+        return sa.func.current_schema() == sa.literal(self.home, sa.Text)
 
     def rows(self, query: sa.Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Return all rows of one statement."""
@@ -136,6 +150,8 @@ class Database:
     def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
         """Open a connection, and a transaction if it *begins* one."""
         with ExitStack() as until_closed:
+            if self.borrowed is not None:
+                until_closed.enter_context(self.borrowed.unit(writes=begins))
             connection = until_closed.enter_context(self.engine.connect())
             if self.is_postgres:
                 from angle_reco.adapters.sql.postgres import closed_if_unfinished
@@ -171,7 +187,7 @@ class Database:
 
     def _limit(self, connection: sa.Connection, *, may_trust: bool = True) -> None:
         """Have what runs on a connection end when it should."""
-        if not self.is_postgres:
+        if not self.is_postgres or self.borrowed is not None:
             return
         from angle_reco.adapters.sql.postgres import limit_time
 

@@ -46,7 +46,8 @@ def _of_sqlite(error: sqlite3.Error) -> StorageError:
 
 
 def _of_postgres(error: DBAPIError) -> StorageError:
-    state = getattr(error.orig, "sqlstate", None) or ""
+    # psycopg2 calls it otherwise.
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
     # The details of a message may quote rows; its first line does so for data alone.
     said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     said = said or " ".join(str(error.orig).split())

@@ -89,7 +89,7 @@ def open_connection(connection: object, database: Database) -> HostConnection:
     Raises:
         InvalidValueError: It cannot.
     """
-    opened = _opened(connection)
+    opened = opened_connection(connection)
     if opened is None or not _is_on(opened, database):
         what = type(connection).__name__ if opened is None else "one of another database"
         # Not the connection: that may show a password.
@@ -105,7 +105,8 @@ def is_of(module: str, name: str, value: object) -> bool:
     return found is not None and isinstance(value, found)
 
 
-def _opened(connection: object) -> HostConnection | None:
+def opened_connection(connection: object) -> HostConnection | None:
+    """Return what a host's connection is, None where it is none or closed."""
     if is_of("sqlalchemy.orm", "Session", connection) or is_of(
         "sqlalchemy.orm", "scoped_session", connection
     ):

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of
+from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of, staged
 from angle_reco.adapters.sql.dialect import among
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
@@ -95,7 +95,6 @@ def _merge(
         prefixes=["TEMPORARY"],
         postgresql_on_commit="DROP",
     )
-    stage.create(connection, checkfirst=False)
     of_users = np.flatnonzero(IdIndex.of(users.kind, users).codes(interests.users.ids) != NONE)
     mine = np.flatnonzero(np.isin(interests.user, of_users))
     columns: list[Any] = [
@@ -105,18 +104,16 @@ def _merge(
         (Wire.INT, interests.counts[mine]),
         (Wire.MOMENT, interests.last_at[mine]),
     ]
-    copy_rows(connection, stage, rows_of(columns))
     is_fresh = sa.exists().where(*(stage.c[name] == table.c[name] for name in _KEY))
     gone = sa.delete(table).where(
         among(table.c.user_id, users, users.kind, "postgresql"), ~is_fresh
     )
-    removed = connection.execute(gone).rowcount
-    staged = sa.select(
+    fresh = sa.select(
         *stage.c,
         sa.literal(interests.recipe, sa.Text),
         sa.literal(computed_at, table.c.computed_at.type),
     ).order_by(*(stage.c[name] for name in _KEY))
-    insert = postgresql.insert(table).from_select([*_KEY, *_VALUES, *_MARKS], staged)
+    insert = postgresql.insert(table).from_select([*_KEY, *_VALUES, *_MARKS], fresh)
     new, old = insert.excluded, table.c
     merge = insert.on_conflict_do_update(
         index_elements=[old[name] for name in _KEY],
@@ -131,7 +128,10 @@ def _merge(
             sa.func.abs(old.strength - new.strength) > SCORE_TOLERANCE,
         ),
     )
-    written = connection.execute(merge).rowcount
+    with staged(connection, stage):
+        copy_rows(connection, stage, rows_of(columns))
+        removed = connection.execute(gone).rowcount
+        written = connection.execute(merge).rowcount
     return written + removed, len(mine) - written
 
 

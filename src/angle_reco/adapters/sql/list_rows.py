@@ -20,6 +20,7 @@ from angle_reco.adapters.sql.copying import (
     array_head,
     copy_rows,
     elements,
+    staged,
     with_sizes,
 )
 from angle_reco.adapters.sql.dialect import among, json_ids, upsert_into
@@ -112,10 +113,10 @@ def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fres
 def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
     """Copy the lists beside the table, and merge what changed by one statement."""
     stage, merge = _merging(table)
-    stage.create(connection, checkfirst=False)
-    copy_rows(connection, stage, _binary_rows(lists, fresh))
     marks = {"with_recipe": lists.recipe.to_text(), "as_of": lists.computed_at}
-    return connection.execute(merge, marks).rowcount
+    with staged(connection, stage):
+        copy_rows(connection, stage, _binary_rows(lists, fresh))
+        return connection.execute(merge, marks).rowcount
 
 
 @lru_cache
@@ -129,13 +130,13 @@ def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
         prefixes=["TEMPORARY"],
         postgresql_on_commit="DROP",
     )
-    staged = sa.select(
+    rows = sa.select(
         *(stage.c[name] for name in names),
         sa.bindparam("with_recipe", type_=sa.Text),
         sa.bindparam("as_of", type_=table.c.computed_at.type),
     )
     columns = [*names, "recipe", "computed_at"]
-    insert = postgresql.insert(table).from_select(columns, staged)
+    insert = postgresql.insert(table).from_select(columns, rows)
     new, old = insert.excluded, table.c
     score = sa.func.unnest(old.scores, new.scores).table_valued("before", "after").render_derived()
     has_moved = sa.exists().where(sa.func.abs(score.c.before - score.c.after) > SCORE_TOLERANCE)

@@ -106,7 +106,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
             lambda connection: create_schema(_locking_shortly(connection), tables, host)
         )
     )
-    if not database.is_postgres and host is None:
+    if not database.is_postgres and host is None and database.borrowed is None:
         let_readers_in(database)
     if host is None or (host.sign_ins is None and host.permissions is None):
         return is_new
@@ -237,7 +237,11 @@ def _alone(connection: sa.Connection, tables: Tables) -> None:
     On SQLite whoever writes is alone anyway.
     """
     if connection.dialect.name == "postgresql":
-        name = f"{tables.schema or ''}.{tables.prefix}"
+        # A process may name the schema or leave it to the search path: the lock is one.
+        is_bare = sa.func.current_schema() == sa.literal(tables.schema, sa.Text)
+        name = sa.case(
+            (is_bare, f".{tables.prefix}"), else_=f"{tables.schema or ''}.{tables.prefix}"
+        )
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
 
 

@@ -59,6 +59,12 @@ def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:
     for each other's rows. Readers wait for nobody. On SQLite there is one writer anyway.
     """
     if connection.dialect.name == "postgresql":
-        digest = hashlib.blake2s(table.fullname.encode(), digest_size=8).digest()
-        key = int.from_bytes(digest, signed=True)
+        # A process may name the schema or leave it to the search path: the lock is one.
+        bare, full = (_lock_key(name) for name in (table.name, table.fullname))
+        is_bare = sa.func.current_schema() == sa.literal(table.schema, sa.Text)
+        key = sa.case((is_bare, sa.literal(bare, sa.BigInteger)), else_=full)
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+
+
+def _lock_key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2s(name.encode(), digest_size=8).digest(), signed=True)

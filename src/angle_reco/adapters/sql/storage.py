@@ -9,6 +9,7 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
+from angle_reco.adapters.sql.borrowing import Borrowed
 from angle_reco.adapters.sql.catalog import SqlCatalog
 from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.checking import (
@@ -36,7 +37,7 @@ from angle_reco.adapters.sql.permissions import SqlPermissions
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
-from angle_reco.domain import IdKinds, InvalidValueError, PriceScale, is_a
+from angle_reco.domain import IdKinds, InvalidValueError, PriceScale, SchemaError, is_a
 from angle_reco.ports import deadline
 
 _CALLS_A_CHECK = 5
@@ -66,6 +67,7 @@ class Storage:
         host: HostSchema | None = None,
         schema: str | None = None,
         prefix: str = DEFAULT_PREFIX,
+        borrowed: Borrowed | None = None,
     ) -> "Storage":
         """Return the storage on an engine of ours; nothing is asked of the database yet.
 
@@ -77,16 +79,35 @@ class Storage:
         if host is not None and not is_a(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
         mine, statements = Statements.of(engine)
-        database = Database(mine, deadline)
-        # A recommender that is dropped without close() leaves no connection open.
-        weakref.finalize(database, mine.dispose)
         return cls(
-            database=database,
+            database=_closed_when_dropped(Database(mine, deadline, borrowed=borrowed)),
             statements=statements,
             tables=Tables.of(ids, schema=schema, prefix=prefix),
             prices=prices,
             host=host,
         )
+
+    def qualified(self) -> "Storage":
+        """Return the storage with its tables named with their schema, whatever the search path.
+
+        Raises:
+            SchemaError: No schema is named, and none of the search path exists.
+            StorageUnavailableError: The database did not answer.
+        """
+        if not self.database.is_postgres:
+            return self
+        home = self.database.scalar(sa.select(sa.func.current_schema()))
+        schema = self.tables.schema or home
+        if schema is None:
+            raise SchemaError("no schema of the search_path exists: name one with schema=")
+        tables = Tables.of(self.tables.ids, schema=schema, prefix=self.tables.prefix)
+        database = _closed_when_dropped(attrs.evolve(self.database, home=home))
+        return attrs.evolve(self, database=database, tables=tables)
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Return whether everything runs on one connection of the host's."""
+        return self.database.borrowed is not None
 
     @cached_property
     def market(self) -> Market:
@@ -179,3 +200,9 @@ class Storage:
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision that the database is at, and the one that it should be at."""
         return schema_version(self.database, self.tables, self.host), HEAD
+
+
+def _closed_when_dropped(database: Database) -> Database:
+    """Return a database whose connections are closed where a recommender never is."""
+    weakref.finalize(database, database.engine.dispose)
+    return database

@@ -104,7 +104,7 @@ class SqlUsers:
         last = sa.case((is_later, into.stored_last), else_=into.to_store(at, self.database.dialect))
         return (
             sa.update(into.table)
-            .where(into.user_id == user_id, ~is_erased)
+            .where(into.user_id == user_id, ~is_erased, self.database.is_at_home)
             .values(
                 {
                     into.count.key: sa.func.coalesce(into.count, 0) + 1,
@@ -119,7 +119,7 @@ class SqlUsers:
         side, moment = self.tables.sign_ins, sa.bindparam(None, at, Moment)
         known = (
             sa.select(self.market.users.c.user_id, moment, sa.literal(1))
-            .where(self.market.users.c.user_id == user_id, ~is_erased)
+            .where(self.market.users.c.user_id == user_id, ~is_erased, self.database.is_at_home)
             .limit(1)
         )
         insert = upsert_into(side, self.database.dialect).from_select(
