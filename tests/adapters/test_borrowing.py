@@ -73,8 +73,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
 
 def count(engine: sa.Engine, table: str) -> int:
     with engine.connect() as connection:
-        found: int = connection.scalar(sa.select(sa.func.count()).select_from(sa.text(table)))
-    return found
+        found = connection.scalar(sa.select(sa.func.count()).select_from(sa.text(table)))
+    return int(found or 0)
 
 
 def shown(shelf: Shelf) -> list[object]:
