@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from packaging.version import Version
 
 from angle_reco import (
     HostSchema,
@@ -42,6 +43,9 @@ REFERRING = [
     "ON DELETE SET NULL",
 ]
 """What a foreign key of the host's may say about a row that goes away."""
+
+# SQLAlchemy before 2.0.55 takes it for a parameter, on SQLite.
+PLACEHOLDER = "%(x)s" if Version(sa.__version__) >= Version("2.0.55") else "%"
 
 Use: TypeAlias = Callable[[Storage], None]
 
@@ -297,7 +301,7 @@ class TablePromises:
     def test_a_new_row_has_what_columns_are_filled_with(
         self, engine: sa.Engine, up: Use, down: Use
     ) -> None:
-        odd = "It's 100% :odd \\ $$ %(x)s"
+        odd = f"It's 100% :odd \\ $$ {PLACEHOLDER}"
         club = Club(
             sa.Column("uid", sa.Uuid, nullable=False, default=uuid4, unique=True),
             sa.Column("number", sa.Integer, nullable=False, default=3),
@@ -324,7 +328,7 @@ class TablePromises:
         assert rows(engine) == []
 
     def test_names_may_need_quotes(self, engine: sa.Engine, up: Use, down: Use) -> None:
-        odd = """It's 100% "Our" :table; x\\y %(x)s"""
+        odd = f"""It's 100% "Our" :table; x\\y {PLACEHOLDER}"""
         metadata = sa.MetaData()
         table = sa.Table(odd, metadata, sa.Column(f"{odd}!", sa.Text, key="code"))
         metadata.create_all(engine)

@@ -118,8 +118,8 @@ class Tables:
                 sa.Column("last_sign_in_at", Moment, nullable=False),
                 sa.Column("sign_in_count", sa.BigInteger, nullable=False),
                 sqlite_with_rowid=False,
-                # Room on each page, so that counting on does not touch the index.
-                postgresql_with={"fillfactor": 70},
+                # On PostgreSQL its fillfactor is 70: room on each page, so that counting on does
+                # not touch the index.
             ),
             interests=sa.Table(
                 f"{prefix}user_interests",
@@ -184,6 +184,16 @@ class Tables:
                 return self.ids.user
             case ListKind.POPULAR:
                 return IdKind.TEXT
+
+
+def quoted_name(tables: Tables, name: str) -> str:
+    """Return the name of a table or view of ours as statements have it, with its schema."""
+    # The prefix is checked to make names that need no quotes.
+    full = name if name.startswith(tables.prefix) else f"{tables.prefix}{name}"
+    if tables.schema is None:
+        return full
+    schema = tables.schema.replace('"', '""')
+    return f'"{schema}".{full}'
 
 
 def _lists(

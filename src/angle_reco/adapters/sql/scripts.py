@@ -51,8 +51,10 @@ def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_u
             if columns is not None:
                 written.write(_as_script(removal_statements(dialect, tables, columns)))
             command.downgrade(config, f"{HEAD}:base", sql=True)
-            name = sa.schema.DropTable(tables.version).compile(dialect=dialect_named(dialect))
-            written.write(_as_script([str(name).strip()]))
+            # Alembic before 1.19 has written this already.
+            drop = sa.schema.DropTable(tables.version, if_exists=True)
+            statement = drop.compile(dialect=dialect_named(dialect))
+            written.write(_as_script([str(statement).strip()]))
     written.write("COMMIT;\n")
     return written.getvalue()
 

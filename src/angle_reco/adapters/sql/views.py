@@ -1,6 +1,6 @@
 """Views that show a row a suggestion, for people and reports."""
 
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.schema import Tables, quoted_name
 from angle_reco.domain import REASONS, SOURCES, IdKind, ListKind, Reason, Source
 
 _VIEWS = {
@@ -12,14 +12,14 @@ _VIEWS = {
 
 def view_names(tables: Tables) -> list[str]:
     """Return the names of the views, with their schema, quoted."""
-    return [_quoted(tables, name) for name, _, _ in _VIEWS.values()]
+    return [quoted_name(tables, name) for name, _, _ in _VIEWS.values()]
 
 
 def view_statements(tables: Tables, dialect: str) -> list[str]:
     """Return the statements that create the views; names are ours, or checked and quoted."""
     as_rows = _of_sqlite if dialect == "sqlite" else _of_postgres
     return [
-        f"CREATE VIEW {_quoted(tables, name)} AS\n{as_rows(tables, kind, owner, item)}"
+        f"CREATE VIEW {quoted_name(tables, name)} AS\n{as_rows(tables, kind, owner, item)}"
         for kind, (name, owner, item) in _VIEWS.items()
     ]
 
@@ -37,7 +37,7 @@ def _of_postgres(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
        {_spelled_out("line.source", SOURCES)} AS source,
        coalesce(lists.by_hand[line.rank], false) AS by_hand,
        lists.computed_at
-  FROM {_quoted(tables, tables.lists[kind].name)} AS lists,
+  FROM {quoted_name(tables, tables.lists[kind].name)} AS lists,
        unnest(lists.items, lists.scores, lists.reasons, lists.sources)
        WITH ORDINALITY AS line(item, score, reason, source, rank)"""  # noqa: S608 — see above
 
@@ -58,18 +58,9 @@ def _of_sqlite(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
        {_spelled_out(at("sources"), SOURCES)} AS source,
        coalesce({at("by_hand")}, 0) AS by_hand,
        strftime('%Y-%m-%dT%H:%M:%fZ', lists.computed_at / 1000000.0, 'unixepoch') AS computed_at
-  FROM {_quoted(tables, tables.lists[kind].name)} AS lists, json_each(lists.items) AS line"""  # noqa: S608 — see above
+  FROM {quoted_name(tables, tables.lists[kind].name)} AS lists, json_each(lists.items) AS line"""  # noqa: S608 — see above
 
 
 def _spelled_out(code: str, names: tuple[Reason, ...] | tuple[Source, ...]) -> str:
     cases = " ".join(f"WHEN {name.code} THEN '{name.value}'" for name in names)
     return f"CASE {code} {cases} END"
-
-
-def _quoted(tables: Tables, name: str) -> str:
-    # The prefix is checked to make names that need no quotes.
-    full = name if name.startswith(tables.prefix) else f"{tables.prefix}{name}"
-    if tables.schema is None:
-        return full
-    schema = tables.schema.replace('"', '""')
-    return f'"{schema}".{full}'

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.schema import Tables, quoted_name
 from angle_reco.adapters.sql.views import view_names, view_statements
 from angle_reco.domain import IdKind
 
@@ -48,8 +48,11 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
         sa.Column("sign_in_count", sa.BigInteger, nullable=False),
         schema=schema,
         sqlite_with_rowid=False,
-        postgresql_with={"fillfactor": 70},
     )
+    if op.get_context().dialect.name == "postgresql":
+        # SQLAlchemy 2.0 has no argument of create_table for this.
+        sign_ins = quoted_name(tables, "sign_ins")
+        op.execute(_literally(f"ALTER TABLE {sign_ins} SET (fillfactor = 70)"))
     op.create_table(
         f"{prefix}user_interests",
         sa.Column("user_id", user_id(), primary_key=True, autoincrement=False),
