@@ -1,4 +1,4 @@
-# Every target makes .venv first: with uv when it is on PATH, else with venv and pip.
+# Every target makes its environment first: with uv when it is on PATH, else with venv and pip.
 PYTHON ?= python3
 
 # Trust what the system trusts, so that uv works behind a proxy as pip does.
@@ -15,6 +15,9 @@ bin := .venv/bin
 installed := .venv/.installed
 uv := $(shell command -v uv 2>/dev/null)
 
+pytest := pytest --numprocesses auto --maxprocesses 8
+unit_tests := $(pytest) --ignore=tests/reliability
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,17 +28,20 @@ demo: $(installed) ## Show recommendations for a small auction site
 
 .PHONY: test
 test: $(installed) ## Run the tests; with COVERAGE=yes report what they cover, too
-	@$(bin)/pytest --numprocesses auto --maxprocesses 8 --ignore=tests/reliability \
-	    $(if $(COVERAGE),--cov)
+	@$(bin)/$(unit_tests) $(if $(COVERAGE),--cov)
+
+.PHONY: test-oldest
+test-oldest: .venv-oldest/.installed ## Run the tests on the oldest releases of what we depend on
+	@.venv-oldest/bin/$(unit_tests)
 
 .PHONY: test-reliability
 test-reliability: $(installed) ## Run what takes luck to fail, each a few times
-	@$(bin)/pytest --numprocesses auto --maxprocesses 8 tests/reliability
+	@$(bin)/$(pytest) tests/reliability
 
 .PHONY: test-postgres
 test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version that the system has
 	@ANGLE_RECO_TEST_DATABASE_URL= ANGLE_RECO_TEST_POSTGRES=system \
-	    $(bin)/pytest --numprocesses auto --maxprocesses 8 -m postgres --ignore=tests/reliability
+	    $(bin)/$(unit_tests) -m postgres
 
 .PHONY: reliability
 reliability: $(installed) ## Run what takes luck to fail at full size (long)
@@ -58,6 +64,16 @@ format: $(installed) ## Format the code, and mend what ruff can mend
 .PHONY: types
 types: $(installed) ## Check the types with mypy
 	@$(bin)/mypy
+
+.PHONY: lock
+lock: ## Bring both lock files up to pyproject.toml (needs uv); with UPGRADE=yes to newer releases, too
+	@$(call resolve,requirements-dev.txt)
+	@$(call resolve,requirements-oldest.txt) --resolution lowest-direct
+
+# For all platforms, from the oldest Python that we support.
+resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate --generate-hashes \
+    --universal --python-version 3.11 --all-extras --group dev --no-emit-package angle-reco \
+    $(if $(UPGRADE),--upgrade) --output-file $(1) pyproject.toml -
 
 .PHONY: check
 check: lint format-check types test test-reliability demo ## Run everything that must pass
@@ -87,35 +103,41 @@ picture: $(installed) ## Draw the picture of the demo anew
 	@$(bin)/angle-reco demo --database sqlite:///angle_reco_demo.db --picture docs/demo.svg
 
 .PHONY: clean
-clean: ## Remove .venv and what the tools left behind
-	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
+clean: ## Remove the environments and what the tools left behind
+	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
-# Made anew only if it is missing: installing again into the same one is quick.
-.venv/pyvenv.cfg:
+# The lock file that an environment is installed from.
+requirements := requirements-dev.txt
+.venv-oldest/.installed: requirements := requirements-oldest.txt
+
+# Recreated only if it is missing: installing again into the same one is quick.
+.PRECIOUS: %/pyvenv.cfg
+%/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "angle-reco needs Python 3.11 or newer, which '$(PYTHON)' is not: try make PYTHON=python3.12" >&2; \
 	    exit 1; \
 	}
 ifdef uv
-	@uv venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	@uv venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(@D)
 else
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv --clear $(@D)
 endif
 
 # The lock has every package with its hash: nothing is resolved, so nothing newer in the registry
 # can break the set-up. `pip check` then finds a requirement that the lock does not answer.
-$(installed): .venv/pyvenv.cfg requirements-dev.txt pyproject.toml
+.SECONDEXPANSION:
+%/.installed: %/pyvenv.cfg $$(requirements) pyproject.toml
 ifdef uv
-	@echo "installing into .venv with uv ..."
-	@uv pip install --quiet --python $(bin)/python --no-deps --require-hashes --requirement requirements-dev.txt
-	@uv pip install --quiet --python $(bin)/python --no-deps --no-build-isolation --editable .
-	@uv pip check --quiet --python $(bin)/python
+	@echo "installing into $(@D) with uv ..."
+	@uv pip install --quiet --python $(@D)/bin/python --no-deps --require-hashes --requirement $(requirements)
+	@uv pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
+	@uv pip check --quiet --python $(@D)/bin/python
 else
-	@echo "installing into .venv with pip (a minute or so) ..."
-	@$(bin)/python -m pip --version >/dev/null 2>&1 || $(bin)/python -m ensurepip >/dev/null
-	@$(bin)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
-	@$(bin)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(bin)/python -m pip check --disable-pip-version-check
+	@echo "installing into $(@D) with pip (a minute or so) ..."
+	@$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(@D)/bin/python -m ensurepip >/dev/null
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --requirement $(requirements)
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(@D)/bin/python -m pip check --disable-pip-version-check
 endif
 	@touch $@

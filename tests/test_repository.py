@@ -3,14 +3,19 @@
 import re
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
+
+OLDEST = "requirements-oldest.txt"
+LOCKS = ["requirements-dev.txt", OLDEST]
 
 # Put together from pieces, so that this file holds none of what it looks for.
 REGISTRY_HOSTS = [
@@ -86,8 +91,9 @@ def test_other_paths_are_of_no_machine(text: str) -> None:
     assert not MACHINE_PATH.search(text)
 
 
-def test_every_pinned_requirement_has_a_hash() -> None:
-    pinned = requirements_in((ROOT / "requirements-dev.txt").read_text("utf-8"))
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pinned_requirement_has_a_hash(lock: str) -> None:
+    pinned = requirements_in((ROOT / lock).read_text("utf-8"))
 
     assert pinned
     assert unhashed(pinned) == []
@@ -99,11 +105,26 @@ def test_a_requirement_without_a_hash_is_found() -> None:
     assert unhashed(pinned) == ["b==2 ; sys_platform == 'win32'"]
 
 
-def test_the_pinned_requirements_are_those_of_the_project() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_pinned_requirements_are_those_of_the_project(lock: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    pinned = requirements_in((ROOT / "requirements-dev.txt").read_text("utf-8"))
+    pinned = requirements_in((ROOT / lock).read_text("utf-8"))
 
     assert not_met(needs_of(project), pinned) == []
+
+
+def test_the_oldest_requirements_are_the_lower_bounds_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    pinned = requirements_in((ROOT / OLDEST).read_text("utf-8"))
+
+    assert not_oldest(needs_of(project), pinned) == []
+
+
+def test_what_is_pinned_above_its_lower_bound_is_found() -> None:
+    needs = [Requirement(text) for text in ("a>=1.2,<3", "b>=2", "c==3", "d<4", "e>=5")]
+    pinned = requirements_in("a==1.2.0\nb==2.1\nc==3\nd==3\n")
+
+    assert not_oldest(needs, pinned) == ["b>=2", "d<4", "e>=5"]
 
 
 def test_what_is_pinned_wrongly_or_not_at_all_is_found() -> None:
@@ -117,7 +138,7 @@ def test_what_is_pinned_wrongly_or_not_at_all_is_found() -> None:
     }
     pinned = requirements_in("a-b==1 --hash=sha256:0f\nd==2 --hash=sha256:0f\n")
 
-    assert not_met(needs_of(project), pinned) == ["A_b>=2", "c"]
+    assert not_met(needs_of(project), pinned) == ["A_b>=2", "c", "e"]
 
 
 def find_in_files(pattern: re.Pattern[str]) -> list[str]:
@@ -149,29 +170,43 @@ def unhashed(pinned: list[str]) -> list[str]:
 
 
 def needs_of(project: dict[str, Any]) -> list[Requirement]:
-    """Return what the project and its development need, its own extras resolved."""
+    """Return what the project, its extras and its development need from others."""
     own = project["project"]
-    needs = [Requirement(text) for text in own["dependencies"]]
-    for group_line in project["dependency-groups"]["dev"]:
-        need = Requirement(group_line)
-        if canonicalize_name(need.name) == own["name"]:
-            for extra in need.extras:
-                needs += map(Requirement, own["optional-dependencies"][extra])
-        else:
-            needs.append(need)
-    return needs
+    texts = [
+        *own["dependencies"],
+        *chain.from_iterable(own["optional-dependencies"].values()),
+        *project["dependency-groups"]["dev"],
+    ]
+    needs = map(Requirement, texts)
+    return [need for need in needs if canonicalize_name(need.name) != own["name"]]
 
 
 def not_met(needs: list[Requirement], pinned: list[str]) -> list[str]:
     """Return the needs that no pin satisfies, or that one of their pins does not."""
-    pins = [Requirement(line.split("--hash")[0]) for line in pinned]
-    versions: dict[str, list[str]] = {}
-    for pin in pins:
-        [exact] = pin.specifier
-        versions.setdefault(canonicalize_name(pin.name), []).append(exact.version)
+    versions = versions_in(pinned)
     return [
         str(need)
         for need in needs
         if not (found := versions.get(canonicalize_name(need.name)))
         or not all(need.specifier.contains(version, prereleases=True) for version in found)
     ]
+
+
+def not_oldest(needs: list[Requirement], pinned: list[str]) -> list[str]:
+    """Return the needs that are pinned to another version than their lower bound."""
+    versions = versions_in(pinned)
+    return [
+        str(need)
+        for need in needs
+        if {Version(one.version) for one in need.specifier if one.operator in {">=", "=="}}
+        != set(map(Version, versions.get(canonicalize_name(need.name), [])))
+    ]
+
+
+def versions_in(pinned: list[str]) -> dict[str, list[str]]:
+    """Return the versions that are pinned, by the name of the package."""
+    versions: dict[str, list[str]] = {}
+    for pin in (Requirement(line.split("--hash")[0]) for line in pinned):
+        [exact] = pin.specifier
+        versions.setdefault(canonicalize_name(pin.name), []).append(exact.version)
+    return versions
