@@ -75,6 +75,10 @@ resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate
     --universal --python-version 3.11 --all-extras --group dev --no-emit-package angle-reco \
     $(if $(UPGRADE),--upgrade) --output-file $(1) pyproject.toml -
 
+.PHONY: lock-check
+lock-check: ## Prove that the lock files are all that the set-up needs
+	@$(PYTHON) tools/lock_check.py requirements-dev.txt requirements-oldest.txt
+
 .PHONY: check
 check: lint format-check types test test-reliability demo ## Run everything that must pass
 
