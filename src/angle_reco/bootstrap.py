@@ -235,13 +235,13 @@ def storage_at(
     Raises:
         InvalidValueError: The URL is none of a supported database, or a name cannot be.
     """
-    from angle_reco.adapters.sql import open_engine
+    from angle_reco.adapters.sql import close_engine, open_engine
 
     engine = open_engine(url, settings.deadline)
     try:
         yield sql_storage(engine, settings, schema=schema, prefix=prefix)
     finally:
-        engine.dispose()
+        close_engine(engine)
 
 
 def import_marketplace(

@@ -1,18 +1,16 @@
 """A cache over cachetools: the least recently used goes for want of room, the oldest by age."""
 
-import os
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from datetime import timedelta
 from threading import Lock
 from typing import Any
-from weakref import WeakSet
 
 import attrs
 import cachetools
 
 from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits
-from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight
+from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight, starts_over
 
 BYTES_PER_ENTRY = 1_024
 """What an entry takes beside its value and what its key names, as resident memory shows it.
@@ -42,7 +40,7 @@ class TtlCache:
         self._flights: dict[CacheKey, Flight] = {}
         self._generations: dict[str, int] = {}
         self._hits = self._stale = self._misses = self._evictions = self._expired = 0
-        _caches.add(self)
+        starts_over(self)
 
     def get(self, key: CacheKey) -> Cached | None:
         with self._lock:
@@ -176,7 +174,7 @@ class TtlCache:
                 expired=self._expired,
             )
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Go on in a process that forked off, where no other thread is."""
         if self._lock.locked():
             # A thread of the parent was at it: the books may be wrong, and nothing was lost.
@@ -295,15 +293,3 @@ def _end_of(_: CacheKey, entry: _Entry, __: float) -> float:
 
 def _size_of(entry: _Entry) -> int:
     return entry.size
-
-
-_caches = WeakSet[TtlCache]()
-
-
-def _start_over_in_child() -> None:
-    for cache in _caches:
-        cache._start_over()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over_in_child)

@@ -7,14 +7,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event, Lock, RLock
+from threading import Event, RLock
 from time import monotonic
 
 import attrs
 
 from angle_reco.application.running import Runs
 from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish, window_of
-from angle_reco.ports import JobScheduler, deadline
+from angle_reco.ports import JobScheduler, deadline, starts_over
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -22,20 +22,8 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_PRUNINGS = 3_600.0
 _GRACE_AT_EXIT = timedelta(seconds=10)
 
-_starting = Lock()
 
-
-def _forget_the_lock() -> None:
-    """Make a new lock in a process that forked off: nobody in it would release the old one."""
-    global _starting  # noqa: PLW0603 — a lock cannot be renewed in place
-    _starting = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_lock)
-
-
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class Background:
     """Runs jobs in this process from `start` to `stop`.
 
@@ -59,6 +47,13 @@ class Background:
     _own_slots: dict[str, datetime] = attrs.field(factory=dict, init=False)
     _pruned_at: float = attrs.field(default=float("-inf"), init=False)
 
+    def __attrs_post_init__(self) -> None:
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = RLock()
+
     @property
     def state(self) -> str:
         """Return "running", "not started", or that it failed and why."""
@@ -79,11 +74,10 @@ class Background:
         """
         if self.runs.as_of is not None:
             raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
-        with _starting:
+        with self._lock:
             if self.is_running:
                 return
-            # In a process that forked off the parent's lock may be held, its threads are not here.
-            self._lock, self._pid = RLock(), os.getpid()
+            self._pid = os.getpid()
             self._stop, self._in_hand = Event(), set()
             self._own_slots = self._slots_of_own()
             self._scheduler = new_scheduler()

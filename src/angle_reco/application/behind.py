@@ -2,13 +2,14 @@
 
 import atexit
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Condition, Thread
 from time import monotonic
 from weakref import WeakSet
+
+from angle_reco.ports import starts_over
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ class Behind:
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._forget()
+        self.start_over()
         _all.add(self)
+        starts_over(self)
 
     def submit(self, work: Callable[[], object]) -> None:
         """Have *work* done soon; what it raises is logged."""
@@ -88,18 +90,14 @@ class Behind:
         with self._changed:
             self._waiting.clear()
 
-    def _forget(self) -> None:
+    def start_over(self) -> None:
+        """Forget the threads, which are the parent's, and what waits for them."""
         self._changed = Condition()
         self._waiting = deque[Callable[[], object]]()
         self._threads = self._idle = 0
 
 
 _all: WeakSet[Behind] = WeakSet()
-
-
-def _forget_threads() -> None:
-    for one in list(_all):
-        one._forget()
 
 
 def _settle_at_exit() -> None:
@@ -111,5 +109,3 @@ def _settle_at_exit() -> None:
 
 
 atexit.register(_settle_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)

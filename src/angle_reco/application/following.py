@@ -1,14 +1,12 @@
 """What this process hears of changes, by all processes: its memory is kept honest by it."""
 
 import logging
-import os
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event, Lock, Thread
-from weakref import WeakSet
 
 import attrs
 
@@ -36,7 +34,15 @@ from angle_reco.domain import (
     is_open,
     unconfirmed,
 )
-from angle_reco.ports import Cache, CatalogQueries, Changes, Clock, Cursor, deadline
+from angle_reco.ports import (
+    Cache,
+    CatalogQueries,
+    Changes,
+    Clock,
+    Cursor,
+    deadline,
+    starts_over,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +52,6 @@ _SECONDS_TO_PRUNE = 35.0
 
 _SECONDS_BETWEEN_PRUNINGS = 5.0
 _SHARE_OF_A_CALL = 4
-
-_followers: "WeakSet[Following]" = WeakSet()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -79,7 +83,11 @@ class Following:
     _stop: Event | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        _followers.add(self)
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Forget the thread, which is the parent's, and the lock that it may hold."""
+        self._lock, self._stop = Lock(), None
 
     @property
     def changed(self) -> ChangedItems:
@@ -348,13 +356,3 @@ def _follow(of: "weakref.ref[Following]", stop: Event) -> None:
             _log.error("changes not followed: error=%s", type(error).__name__)
         del following
         stop.wait(_SECONDS_BETWEEN_LOOKS)
-
-
-def _forget_threads() -> None:
-    # In a process that forked off there is no thread, and nobody to release a lock.
-    for one in list(_followers):
-        one._lock, one._stop = Lock(), None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)

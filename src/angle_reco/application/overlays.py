@@ -1,16 +1,14 @@
 """What users just bid on or began to watch, of which what is in memory knows nothing yet."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from threading import Lock
-from weakref import WeakSet
 
 import attrs
 
 from angle_reco.domain import Bid, ItemId, UserId
-from angle_reco.ports import Clock
+from angle_reco.ports import Clock, starts_over
 
 SECONDS = 60.0
 """So long does what was told stand for what is not seen in the activity yet."""
@@ -58,7 +56,11 @@ class Overlays:
         self._in_order = deque[Told]()
         self._size = 0
         self._lock = Lock()
-        _all.add(self)
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return self._size
@@ -159,16 +161,3 @@ class Overlays:
 def _of_user(entries: dict[tuple[ItemId, bool], Told]) -> _OfUser:
     hidden = frozenset(one.item_id for one in entries.values() if one.hides)
     return _OfUser(entries, hidden, tuple(one for one in entries.values() if one.at is not None))
-
-
-_all: WeakSet[Overlays] = WeakSet()
-
-
-def _new_locks() -> None:
-    # In a process that forked off nobody would release the old ones.
-    for one in list(_all):
-        one._lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_locks)

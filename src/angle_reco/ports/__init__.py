@@ -7,6 +7,7 @@ from angle_reco.ports.changes import Changes, Cursor, Feed
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.erasure import Erasure
+from angle_reco.ports.forks import StartsOver, at_fork, starts_over
 from angle_reco.ports.kernels import Kernels
 from angle_reco.ports.ledger import MOST_OPEN, OpenRuns, RunLedger
 from angle_reco.ports.permissions import Permissions
@@ -43,10 +44,13 @@ __all__ = [
     "OpenRuns",
     "Permissions",
     "RunLedger",
+    "StartsOver",
     "StoreTotals",
     "StoredInterests",
     "UserQueries",
     "Written",
+    "at_fork",
     "deadline",
+    "starts_over",
     "time_left",
 ]

@@ -1,22 +1,21 @@
 """Units of work on a database: in time, all or nothing, with errors of our own."""
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from angle_reco.adapters.sql.errors import ran_out_of_time, translated
+from angle_reco.adapters.sql.gate import GATE, begin_immediate, repeated_after_forks
 from angle_reco.adapters.sql.pool import PATIENCE
-from angle_reco.ports import time_left
+from angle_reco.ports import starts_over, time_left
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.borrowing import Borrowed
@@ -33,7 +32,11 @@ class Statements:
     _lock: Lock = attrs.field(factory=Lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        _counts.add(self)
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
 
     @classmethod
     def of(cls, engine: sa.Engine) -> "tuple[sa.Engine, Statements]":
@@ -45,19 +48,6 @@ class Statements:
     def _note(self, *_: object) -> None:
         with self._lock:
             self.count += 1
-
-
-_counts = WeakSet[Statements]()
-
-
-def _renew_locks() -> None:
-    """Make new locks in a process that forked off: nobody in it would release the old ones."""
-    for one in list(_counts):
-        one._lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @attrs.frozen
@@ -152,7 +142,10 @@ class Database:
         with ExitStack() as until_closed:
             if self.borrowed is not None:
                 until_closed.enter_context(self.borrowed.unit(writes=begins))
+            visit = None if self.is_postgres else until_closed.enter_context(GATE.entered())
             connection = until_closed.enter_context(self.engine.connect())
+            if visit is not None:
+                visit.on(connection)
             if self.is_postgres:
                 from angle_reco.adapters.sql.postgres import closed_if_unfinished
             elif time_left() is not None:
@@ -173,6 +166,9 @@ class Database:
     def _again_if_lost(
         self, unit: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True
     ) -> _T:
+        return repeated_after_forks(lambda: self._once_more_if_lost(unit, may_repeat))
+
+    def _once_more_if_lost(self, unit: Callable[[], _T], may_repeat: Callable[[], bool]) -> _T:
         try:
             try:
                 return unit()
@@ -222,4 +218,4 @@ def begin_writing(connection: sa.Connection) -> None:
     connection.execution_options(preserve_rowcount=True)
     raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        begin_immediate(connection, raw)

@@ -1,7 +1,6 @@
 """Engines of our own, made from a URL."""
 
 import logging
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +9,10 @@ from weakref import WeakSet
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
+from angle_reco.adapters.sql.gate import GATE, close_at_fork
 from angle_reco.adapters.sql.pool import FairPool
 from angle_reco.domain import InvalidValueError, is_a, plain
-from angle_reco.ports import time_left
+from angle_reco.ports import at_fork, time_left
 
 BUSY_SECONDS = 30
 """How long a statement waits for another process that is writing to SQLite."""
@@ -57,6 +57,12 @@ def open_engine(url: str, deadline: timedelta = timedelta(seconds=2)) -> sa.Engi
     raise InvalidValueError("database", _without_secrets(parsed), _EXPECTED)
 
 
+def close_engine(engine: sa.Engine) -> None:
+    """Close the connections of an engine that nothing uses; it makes new ones on demand."""
+    with GATE.entered():
+        engine.dispose()
+
+
 def file_of(engine: sa.Engine) -> Path:
     """Return the file that an engine of SQLite keeps its data in."""
     return Path(engine.url.database or "")
@@ -69,7 +75,9 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             _without_secrets(url),
             "a database URL such as sqlite:///shop.db: a file of SQLite, without a host or options",
         )
-    return sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    close_at_fork(engine)
+    return engine
 
 
 def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
@@ -138,8 +146,7 @@ def _leave_to_parent() -> None:
         engine.dispose(close=False)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+at_fork(in_child=_leave_to_parent)
 
 
 def _without_secrets(url: sa.URL) -> str:

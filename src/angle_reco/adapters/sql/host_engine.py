@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from angle_reco.adapters.sql.engine import BUSY_SECONDS, pooled_postgres, seconds_to_connect
+from angle_reco.adapters.sql.gate import close_at_fork
 from angle_reco.domain import InvalidValueError
 
 _SERVED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
@@ -110,6 +111,7 @@ def _engine_beside(host: sa.Engine, deadline: timedelta) -> sa.Engine:
         engine = pooled_postgres(host.url.set(query={}), deadline, creator=connect)
     else:
         engine = sa.create_engine(host.url, creator=connect, hide_parameters=True)
+        close_at_fork(engine)
 
     def set_up(raw: Any, record: ConnectionPoolEntry) -> None:
         # Listeners of all engines run for our pool anyway.

@@ -20,6 +20,7 @@ from angle_reco.adapters.sql.checking import (
     require_version,
 )
 from angle_reco.adapters.sql.database import Database, Statements
+from angle_reco.adapters.sql.engine import close_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.interests import SqlInterestStore
@@ -195,7 +196,7 @@ class Storage:
 
     def close(self) -> None:
         """Close the connections that nothing uses; new ones are made on demand."""
-        self.database.engine.dispose()
+        close_engine(self.database.engine)
 
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision that the database is at, and the one that it should be at."""
@@ -204,5 +205,5 @@ class Storage:
 
 def _closed_when_dropped(database: Database) -> Database:
     """Return a database whose connections are closed where a recommender never is."""
-    weakref.finalize(database, database.engine.dispose)
+    weakref.finalize(database, close_engine, database.engine)
     return database

@@ -1,0 +1,59 @@
+"""What happens when this process forks: one hook, with which other modules register."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+from weakref import WeakSet
+
+_log = logging.getLogger(__name__)
+
+_Act: TypeAlias = Callable[[], object]
+
+
+class StartsOver(Protocol):
+    """An object that a forked child goes on using."""
+
+    def start_over(self) -> None:
+        """Replace locks and drop what belongs to threads: in the child there is one thread."""
+        ...
+
+
+def starts_over(one: StartsOver) -> None:
+    """Have *one* start over in every child, for as long as it exists."""
+    _objects.add(one)
+
+
+def at_fork(
+    *, before: _Act | None = None, in_parent: _Act | None = None, in_child: _Act | None = None
+) -> None:
+    """Have functions called at every fork from now on, in the order in which they came.
+
+    *before* is called by the thread that forks, while the others run; *in_parent* after
+    the fork, also where it failed; *in_child* before objects start over.
+    """
+    for acts, act in ((_before, before), (_in_parent, in_parent), (_in_child, in_child)):
+        if act is not None:
+            acts.append(act)
+
+
+_objects: WeakSet[StartsOver] = WeakSet()
+_before: list[_Act] = []
+_in_parent: list[_Act] = []
+_in_child: list[_Act] = []
+
+
+def _call(acts: Iterable[_Act]) -> None:
+    for act in acts:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 — the fork happens, and the others are due
+            _log.error("fork hook failed: error=%s", type(error).__name__)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _call(_before),
+        after_in_parent=lambda: _call(_in_parent),
+        after_in_child=lambda: _call([*_in_child, *(one.start_over for one in list(_objects))]),
+    )
