@@ -85,6 +85,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
             "seconds",
             "sign_ins",
             "suggestions",
+            "threads",
             "unchanged",
         ),
         _is_number,

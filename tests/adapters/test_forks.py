@@ -21,7 +21,7 @@ from angle_reco.ports import at_fork, deadline, starts_over
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
-SLACK = 0.6
+SLACK = 2.0
 """Seconds that a busy machine may add."""
 
 COUNT = sa.text("SELECT count(*) FROM t")
@@ -217,7 +217,7 @@ def test_a_writer_that_waits_for_another_process_does_so_after_the_fork(
     child = forked(lambda: database.scalar(COUNT))
     took = monotonic() - began
 
-    assert took < SECONDS_UNTIL_INTERRUPTED
+    assert took < MOST_SECONDS
     assert ended(child) == 0
     other.execute("COMMIT")
     other.close()
@@ -262,7 +262,7 @@ def test_a_thread_that_forks_amid_its_own_unit_of_work_waits_for_nothing(
         assert connection.execute(COUNT).scalar_one() == 0
         assert database.scalar(COUNT) == 0
 
-    assert took < MOST_SECONDS / 2
+    assert took < MOST_SECONDS
     assert ended(child) == 0
 
 
@@ -282,7 +282,7 @@ def test_a_thread_that_is_inside_may_enter_again_while_another_one_forks(
     began = monotonic()
     child = forked(lambda: None)
 
-    assert monotonic() - began < SECONDS_UNTIL_INTERRUPTED
+    assert monotonic() - began < MOST_SECONDS
     assert ended(child) == 0
     busy.join()
     assert busy.result == 0

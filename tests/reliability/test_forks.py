@@ -20,7 +20,7 @@ from datetime import timedelta
 from angle_reco import Recommender, Settings
 
 url, forks = sys.argv[1], int(sys.argv[2])
-settings = Settings(live_for=timedelta(seconds=1), deadline=timedelta(seconds=20))
+settings = Settings(live_for=timedelta(seconds=1), deadline=timedelta(seconds=10))
 reco = Recommender.connect(url, settings=settings)
 outcomes = []
 for number in range(forks):
@@ -40,7 +40,7 @@ for number in range(forks):
         os.write(writing, outcome.encode())
         os._exit(0)
     os.close(writing)
-    has_answered, _, _ = select.select([reading], [], [], 30)
+    has_answered, _, _ = select.select([reading], [], [], 20)
     outcomes.append(os.read(reading, 1000).decode() if has_answered else "hung")
     if not has_answered:
         os.kill(child, signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_every_child_of_a_warm_process_answers(url: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60 * forks,
+        timeout=30 * forks,
         check=False,
     )
 

@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from angle_reco.domain import Run, RunRules, StorageError
+from angle_reco.domain import Run, RunRules, StorageError, StorageLockedError
 from angle_reco.ports import RunLedger, deadline
 
 _log = logging.getLogger(__name__)
@@ -17,16 +17,18 @@ _SECONDS_AFTER_A_FAILURE = 1.0
 
 @attrs.define
 class Heartbeat:
-    """Prolongs the lease of a run, in a thread of its own, until the block ends.
+    """Prolongs the lease of a run, in a thread, until the block ends.
 
-    *lost* is set when the run is somebody else's, and when the ledger has not answered for
-    as long as the lease lasts: then it may be.
+    *lost* is set when a later run has taken over (*is_taken_over*), and when the ledger has
+    not answered for as long as the lease lasts: then one may have. A ledger that is locked
+    by another transaction is no such case: no process can claim a run either.
     """
 
     ledger: RunLedger
     run: Run
     rules: RunRules
     lost: Event
+    is_taken_over: bool = attrs.field(default=False, init=False)
     _is_over: Event = attrs.field(factory=Event, init=False)
     _thread: Thread | None = attrs.field(default=None, init=False)
 
@@ -50,6 +52,10 @@ class Heartbeat:
                 # One that takes longer is followed by the next.
                 with deadline(beat):
                     is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
+            except StorageLockedError:
+                _log.info("heartbeat waits for a writer: job=%s", self.run.key.job)
+                ends_at += monotonic() - asked_at
+                pause, is_mine = min(beat, _SECONDS_AFTER_A_FAILURE), True
             except StorageError as error:
                 _log.warning(
                     "heartbeat failed: job=%s error=%s", self.run.key.job, type(error).__name__
@@ -58,6 +64,7 @@ class Heartbeat:
                 pause = min(beat, _SECONDS_AFTER_A_FAILURE)
             else:
                 ends_at, pause = asked_at + lease, beat
+                self.is_taken_over = not is_mine
             if not is_mine:
                 if not self._is_over.is_set():
                     _log.warning("run lost while it ran: job=%s", self.run.key.job)

@@ -4,6 +4,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import attrs
@@ -13,6 +14,7 @@ from angle_reco.application.jobs import JOBS, Done, Jobs
 from angle_reco.application.work import RunStoppedError, Work
 from angle_reco.domain import (
     Event,
+    FencedOffError,
     InvalidValueError,
     ItemId,
     ItemNotFoundError,
@@ -21,6 +23,7 @@ from angle_reco.domain import (
     RunFailed,
     RunKey,
     StorageError,
+    StorageUnavailableError,
     retry_delay,
     wish_of,
 )
@@ -79,9 +82,13 @@ class Performing:
         work.fence = run.fence
         started_at, started = self.clock.now(), self.clock.monotonic()
         # It beats until the ledger knows: what is done is not to be begun again meanwhile.
-        with Heartbeat(self.ledger, run, self.settings.runs, work.lost):
+        with Heartbeat(self.ledger, run, self.settings.runs, work.lost) as heartbeat:
             try:
                 done = self._done(run.key, work)
+            except RunStoppedError as stopped:
+                error = self._loss(run, heartbeat) if work.lost.is_set() else stopped
+                self._end(run, error, work)
+                raise error from None
             except BaseException as error:
                 self._end(run, error, work)
                 raise
@@ -108,6 +115,21 @@ class Performing:
             outcome.seconds,
         )
         return outcome
+
+    def _loss(self, run: Run, heartbeat: Heartbeat) -> FencedOffError | StorageUnavailableError:
+        """Return why a run that stopped was lost."""
+        if not heartbeat.is_taken_over:
+            lease = self.settings.runs.lease
+            return StorageUnavailableError(
+                f"the run of {run.key.job} was stopped: the database did not answer for {lease},"
+                " as long as its lease lasts"
+            )
+        later: list[int] = []
+        with suppress(StorageError):
+            known = self.ledger.open([], back=timedelta(0)).runs
+            later = [one.number for one in known if one.key == run.key]
+        number = max(later, default=0)
+        return FencedOffError(run.key.job, number if number > run.number else None)
 
     def _done(self, key: RunKey, work: Work) -> Done:
         item_id = key.values.get("item_id")

@@ -15,7 +15,7 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.jobs import JOBS, OF_ONE_ITEM
 from angle_reco.application.performing import JobOutcome, Performing
-from angle_reco.application.work import Progress, RunStoppedError, Work, no_progress
+from angle_reco.application.work import Progress, Work, no_progress
 from angle_reco.domain import (
     SYSTEM,
     TOLD_FOR,
@@ -23,7 +23,6 @@ from angle_reco.domain import (
     Actor,
     Answer,
     Claim,
-    FencedOffError,
     InvalidValueError,
     ItemId,
     JobRule,
@@ -65,6 +64,7 @@ class Runs:
     settings: Settings
     as_of: datetime | None = None
     done: Callable[[RunKey], None] = lambda key: None
+    _ahead: set[tuple[RunKey, datetime]] = attrs.field(factory=set, init=False)
 
     def by_hand(
         self,
@@ -82,7 +82,8 @@ class Runs:
             AccessDeniedError: The actor may not run jobs.
             InvalidValueError: There is no such job, or it is not for one item.
             ItemNotFoundError: There is no such item.
-            FencedOffError: This process slept, and another run of its like has begun.
+            FencedOffError: This process slept, and a later run of the job has taken over.
+            StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         key, progress = self._key(name, item_id), function(progress, "progress")
@@ -175,7 +176,12 @@ class Runs:
         rules = {name: rule for name, rule in self.rules.items() if name in JOBS}
         back = max(rule.schedule.every + rule.window for rule in rules.values())
         known = self.ledger.open(list(rules), back=back)
-        return due_wishes(known.runs, rules, known.now)
+        ahead = {(run.key, run.slot) for run in known.runs if run.is_ahead(known.now)}
+        for key, _ in ahead - self._ahead:
+            _log.warning("run ignored, the clock was ahead: job=%s", key.job)
+        self._ahead.clear()
+        self._ahead.update(ahead)
+        return due_wishes(known.runs, rules, known.now, lease=self.settings.runs.lease)
 
     def prune(self) -> None:
         """Forget what was over long ago; where that fails, the next time does it.
@@ -206,18 +212,17 @@ class Runs:
         """Return what a run did to the one who called for it.
 
         Raises:
-            FencedOffError: The run is somebody else's by now.
+            FencedOffError: A later run has taken over.
             Exception: Whatever else stopped it.
         """
-        try:
-            outcome = self.performed(run, work)
-        except RunStoppedError:
-            raise FencedOffError(run.key.job) from None
+        outcome = self.performed(run, work)
         self.done(run.key)
         return outcome
 
     def _claim(self, wish: Wish) -> Claim:
         claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
+        if claim.is_lease_cut:
+            _log.warning("lease cut, the clock was ahead: job=%s", claim.run.key.job)
         if claim.answer is Answer.DISCARDED:
             _log.warning(
                 "run given up, whoever ran it is gone: job=%s attempt=%d",

@@ -123,6 +123,13 @@ class StorageUnavailableError(StorageError):
         return super().__str__() or "the database does not answer"
 
 
+class StorageLockedError(StorageUnavailableError):
+    """Another transaction kept the database locked: until it ends, no process can write."""
+
+    def __str__(self) -> str:
+        return "the database is being written to by another transaction, and stayed so"
+
+
 class StorageFullError(StorageError):
     """There is no room left on the database's disk; nothing of the last change was kept."""
 
@@ -150,14 +157,19 @@ class SchemaError(StorageError):
 
 
 class FencedOffError(AngleRecoError):
-    """A newer run of the job has written already: this one lost its place, and wrote nothing."""
+    """A newer run of the job has taken over: what this one had still to store was refused.
 
-    def __init__(self, job: str) -> None:
-        super().__init__(job)
+    *number* is the fencing number of the newer run, None where it is not known.
+    """
+
+    def __init__(self, job: str, number: int | None = None) -> None:
+        super().__init__(job, number)
         self.job = job
+        self.number = number
 
     def __str__(self) -> str:
-        return f"a newer run of {self.job} has written already; nothing was stored"
+        number = "" if self.number is None else f", number {self.number},"
+        return f"a newer run of {self.job}{number} has taken over; nothing more was stored"
 
 
 def one_of(names: Collection[str]) -> str:

@@ -108,6 +108,19 @@ class Run:
             and self.lease_until >= now
         )
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Return whether it stands for a window of the schedule that has not begun yet."""
+        return self.trigger is Trigger.SCHEDULE and self.slot > now
+
+    def waits(self, now: datetime, window: timedelta) -> bool:
+        """Return whether it is due later, unless the clock was ahead when that was set.
+
+        Then its attempt failed later than now, or it waits for more than the next window.
+        """
+        failed_at = self.finished_at or now
+        was_ahead = failed_at > now or self.slot > now + window
+        return self.state is RunState.DUE and self.due_at > now and not was_ahead
+
     @property
     def fence(self) -> Fence:
         """Return what its holder shows when writing."""
@@ -142,10 +155,14 @@ class Answer(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """The answer to a wish, with the run as it is kept from now on."""
+    """The answer to a wish, with the run as it is kept from now on.
+
+    With *is_lease_cut* the run is held by a lease that a clock ahead had set, shortened now.
+    """
 
     answer: Answer
     run: Run
+    is_lease_cut: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -185,18 +202,25 @@ def claimed(
     another one of the key is held, none is. What is claimed has *number*, larger than any
     before. *holder* names this wish alone: asking again, as after a lost answer, is to be
     told the same.
+
+    No lease reaches further than *lease* from now, unless the clock was ahead when it was
+    set. It is shortened to that, so that a holder that is alive can still prolong it.
     """
     if not wish.begins:
         return _waiting(runs, wish, now)
     slot = _slot_of_its_own(runs, wish, now) if wish.slot is None else wish.slot
     busy = next((one for one in runs if one.is_held(now)), None)
     if busy is not None:
-        is_mine = busy.holder == holder
-        return Claim(answer=Answer.CLAIMED if is_mine else Answer.BUSY, run=busy)
+        if busy.holder == holder:
+            return Claim(answer=Answer.CLAIMED, run=busy)
+        if busy.is_held(now + lease + MICROSECOND):
+            cut = attrs.evolve(busy, lease_until=now + lease)
+            return Claim(answer=Answer.BUSY, run=cut, is_lease_cut=True)
+        return Claim(answer=Answer.BUSY, run=busy)
     run = next((one for one in runs if one.slot == slot), None) or _new(wish, slot, due_at=now)
     if run.state.is_final:
         return Claim(answer=Answer.DONE, run=run)
-    if run.state is RunState.DUE and run.due_at > now:
+    if run.waits(now, wish.window):
         return Claim(answer=Answer.LATER, run=run)
     if run.attempt >= wish.attempts:
         gone = finished(run, now, error="whoever ran it is gone")
@@ -254,12 +278,20 @@ def _slot_of_its_own(runs: Collection[Run], wish: Wish, now: datetime) -> dateti
     return slot
 
 
-def due_wishes(runs: Collection[Run], rules: Mapping[str, JobRule], now: datetime) -> list[Wish]:
+def due_wishes(
+    runs: Collection[Run],
+    rules: Mapping[str, JobRule],
+    now: datetime,
+    *,
+    lease: timedelta = RunRules().lease,
+) -> list[Wish]:
     """Return what should be begun now: what the schedule says, and what waits or was left.
 
     After an outage there is one run of a job, that of the last moment it was due: one of
     an earlier moment, which nobody ended, is passed over. *runs* are those that are not
-    over, and all of the schedule since their last slots.
+    over, and all of the schedule since their last slots. Those of slots to come are by a
+    clock that was ahead: they count for nothing, and a lease longer than *lease* is claimed,
+    to be cut.
     """
     wishes, newest = [], dict[RunKey, datetime]()
     for job, rule in rules.items():
@@ -269,15 +301,23 @@ def due_wishes(runs: Collection[Run], rules: Mapping[str, JobRule], now: datetim
         key = RunKey(job)
         newest[key] = slot
         if not any(
-            run.key == key and run.trigger is Trigger.SCHEDULE and run.slot >= slot for run in runs
+            run.key == key and run.trigger is Trigger.SCHEDULE and slot <= run.slot <= now
+            for run in runs
         ):
             wishes.append(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
     for run in runs:
-        is_waiting = run.state is RunState.DUE and run.due_at <= now
-        is_left = run.state is RunState.RUNNING and not run.is_held(now)
-        is_passed = run.trigger is Trigger.SCHEDULE and run.slot < newest.get(run.key, run.slot)
-        if (is_waiting or is_left) and not is_passed and run.key.job in rules:
-            wishes.append(wish_of(run.key, run.trigger, rules[run.key.job], slot=run.slot))
+        if run.state.is_final or run.key.job not in rules:
+            continue
+        wish = wish_of(run.key, run.trigger, rules[run.key.job], slot=run.slot)
+        is_waiting = run.state is RunState.DUE and not run.waits(now, wish.window)
+        is_left = run.state is RunState.RUNNING and (
+            not run.is_held(now) or run.is_held(now + lease + MICROSECOND)
+        )
+        is_passed = run.trigger is Trigger.SCHEDULE and not (
+            newest.get(run.key, run.slot) <= run.slot <= now
+        )
+        if (is_waiting or is_left) and not is_passed:
+            wishes.append(wish)
     return wishes
 
 

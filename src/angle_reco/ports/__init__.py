@@ -9,7 +9,7 @@ from angle_reco.ports.deadlines import deadline, time_left
 from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.forks import StartsOver, at_fork, starts_over
 from angle_reco.ports.kernels import Kernels
-from angle_reco.ports.ledger import MOST_OPEN, OpenRuns, RunLedger
+from angle_reco.ports.ledger import AHEAD, MOST_OPEN, OpenRuns, RunLedger
 from angle_reco.ports.permissions import Permissions
 from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.ports.stores import (
@@ -22,6 +22,7 @@ from angle_reco.ports.stores import (
 from angle_reco.ports.users import UserQueries
 
 __all__ = [
+    "AHEAD",
     "MOST_OPEN",
     "ActivityQueries",
     "ActivityRecorder",

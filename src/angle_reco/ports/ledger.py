@@ -10,6 +10,9 @@ from angle_reco.domain import Claim, Run, Wish
 
 MOST_OPEN = 1_000
 
+AHEAD = timedelta(minutes=1)
+"""What ended later than so long from now, ended by a clock that was ahead."""
+
 
 @attrs.frozen(kw_only=True)
 class OpenRuns:
@@ -34,7 +37,7 @@ class RunLedger(Protocol):
         """Answer a wish for a run (`angle_reco.domain.claimed`), and keep what becomes of it.
 
         Of many who ask at once, one has it. Once a run is claimed, whoever held an earlier
-        one of its key cannot write any more (`Fence`).
+        one of its key cannot write any more (`Fence`). A lease that is cut is kept so.
         """
         ...
 
@@ -75,5 +78,8 @@ class RunLedger(Protocol):
         ...
 
     def prune(self, *, retention: timedelta) -> int:
-        """Forget runs that were over, or left to nobody, so long ago; return how many."""
+        """Forget runs that were over, or left to nobody, so long ago; return how many.
+
+        Also those that ended later than `AHEAD` from now: their slots are still to come.
+        """
         ...

@@ -8,7 +8,7 @@ import attrs
 
 from angle_reco.adapters.memory.stores import MemoryFences
 from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Trigger, Wish, claimed, finished
-from angle_reco.ports import MOST_OPEN, Clock, OpenRuns
+from angle_reco.ports import AHEAD, MOST_OPEN, Clock, OpenRuns
 
 
 class MemoryRunLedger:
@@ -104,12 +104,14 @@ class MemoryRunLedger:
 
     def prune(self, *, retention: timedelta) -> int:
         with self._lock:
-            before = self.now() - retention
+            now = self.now()
+            before, ahead = now - retention, now + AHEAD
             gone = [
                 run
                 for runs in self._runs.values()
                 for run in runs.values()
                 if (run.lease_until or run.finished_at or run.due_at) < before
+                or (run.state.is_final and (run.finished_at or now) > ahead)
             ]
             for run in gone:
                 del self._runs[run.key][run.slot]

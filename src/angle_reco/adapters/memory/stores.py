@@ -51,8 +51,9 @@ class MemoryFences:
         if fence is None:
             return
         with self._lock:
-            if self._newest.get(fence.job, 0) > fence.number:
-                raise FencedOffError(fence.job)
+            newest = self._newest.get(fence.job, 0)
+            if newest > fence.number:
+                raise FencedOffError(fence.job, newest)
             self._newest[fence.job] = fence.number
 
     def newest(self, job: str) -> int:

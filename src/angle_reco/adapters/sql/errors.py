@@ -8,6 +8,7 @@ from angle_reco.domain import (
     SchemaError,
     StorageError,
     StorageFullError,
+    StorageLockedError,
     StorageUnavailableError,
 )
 
@@ -35,9 +36,7 @@ def _of_sqlite(error: sqlite3.Error) -> StorageError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return StorageError(f"the database cannot be written to ({error})")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StorageUnavailableError(
-                "the database is being written to by another process, and stayed so"
-            )
+            return StorageLockedError()
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR:
             return StorageUnavailableError(f"the database cannot be opened ({error})")
         case _:

@@ -35,6 +35,7 @@ _MOST_MILLISECONDS_BUSY = 100
 
 _MOST_REPEATS = 20
 _IS_OURS = "angle_reco_is_ours"
+_LOCKED_AT = "angle_reco_locked_at"
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -193,6 +194,13 @@ def begin_immediate(connection: sa.Connection, raw: sqlite3.Connection) -> None:
                 raise LeftForForkError
     finally:
         raw.execute(f"PRAGMA busy_timeout = {usual}")
+    connection.info[_LOCKED_AT] = monotonic()
+
+
+def seconds_locked(connection: sa.Connection) -> float:
+    """Return for how long the transaction on *connection* has kept SQLite locked."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return monotonic() - connection.info.get(_LOCKED_AT, monotonic()) if is_sqlite else 0.0
 
 
 def _has_begun(connection: sa.Connection, ends_at: float) -> bool:

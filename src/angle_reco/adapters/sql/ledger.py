@@ -22,7 +22,7 @@ from angle_reco.domain import (
     claimed,
     to_micros,
 )
-from angle_reco.ports import MOST_OPEN, OpenRuns
+from angle_reco.ports import AHEAD, MOST_OPEN, OpenRuns
 
 _OPEN = [state.value for state in RunState if not state.is_final]
 
@@ -58,7 +58,7 @@ class SqlRunLedger:
             )
             if claim.answer is Answer.CLAIMED:
                 self._advance(connection, claim.run)
-            if claim.answer in _WRITES:
+            if claim.answer in _WRITES or claim.is_lease_cut:
                 self._keep(connection, claim.run)
             return claim
 
@@ -135,7 +135,9 @@ class SqlRunLedger:
     def prune(self, *, retention: timedelta) -> int:
         runs = self.tables.runs
         last = sa.func.coalesce(runs.c.lease_until, runs.c.finished_at, runs.c.due_at)
-        over = sa.delete(runs).where(last < self._from_now(-retention))
+        is_old = last < self._from_now(-retention)
+        is_ahead = runs.c.finished_at > self._from_now(AHEAD)
+        over = sa.delete(runs).where(sa.or_(is_old, runs.c.state.not_in(_OPEN) & is_ahead))
 
         def unit(connection: sa.Connection) -> int:
             return connection.execute(over).rowcount

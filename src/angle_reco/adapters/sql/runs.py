@@ -1,14 +1,19 @@
 """What runs of jobs leave beside their results: how far the last complete one reached."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.clocks import clock_of_server, moved
 from angle_reco.adapters.sql.dialect import upsert_into
+from angle_reco.adapters.sql.gate import seconds_locked
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import Fence, FencedOffError
+from angle_reco.domain import Fence, FencedOffError, RunState
+
+_SECONDS_THAT_COUNT = 1.0
+"""A transaction that was shorter keeps no heartbeat from being in time."""
 
 
 def covered_at(tables: Tables, kind: str) -> sa.Label[Any]:
@@ -49,7 +54,26 @@ def pass_fence(connection: sa.Connection, tables: Tables, fence: Fence | None) -
         where=tables.fences.c.number <= fence.number,
     )
     if connection.execute(passing).rowcount == 0:
-        raise FencedOffError(fence.job)
+        newest = sa.select(tables.fences.c.number).where(tables.fences.c.job == fence.job)
+        raise FencedOffError(fence.job, connection.execute(newest).scalar_one())
+    _add_to_leases(connection, tables, seconds_locked(connection))
+
+
+def _add_to_leases(connection: sa.Connection, tables: Tables, seconds: float) -> None:
+    """Prolong all leases by the time for which this transaction kept SQLite locked.
+
+    Until it ends no process can prolong its own, and after it others could come first.
+    """
+    if seconds < _SECONDS_THAT_COUNT:
+        return
+    dialect, locked = connection.dialect.name, timedelta(seconds=seconds)
+    runs, until = tables.runs, tables.runs.c.lease_until
+    began_at = moved(clock_of_server(dialect), -locked, dialect)
+    connection.execute(
+        sa.update(runs)
+        .where(runs.c.state == RunState.RUNNING.value, until >= began_at)
+        .values(lease_until=moved(until, locked, dialect))
+    )
 
 
 def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:

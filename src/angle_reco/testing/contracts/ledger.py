@@ -20,7 +20,7 @@ from angle_reco.domain import (
     Trigger,
     Wish,
 )
-from angle_reco.ports import MOST_OPEN, InterestStore, RunLedger
+from angle_reco.ports import AHEAD, MOST_OPEN, InterestStore, RunLedger
 from angle_reco.testing.contracts.samples import DAY, HOUR, KINDS, NOW, TICK, Sample
 
 _T = TypeVar("_T")
@@ -248,6 +248,73 @@ class RunLedgerContract:
         assert after == Claim(answer=Answer.DONE, run=last.run)
         assert runs_in(timed.ledger) == []
 
+    def test_a_lease_that_a_clock_ahead_has_set_is_cut(self, timed: TimedLedger) -> None:
+        held = timed.ledger.claim(wish(), holder="ann", lease=DAY).run
+
+        busy = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
+
+        cut = attrs.evolve(held, lease_until=NOW + LEASE)
+        assert busy == Claim(answer=Answer.BUSY, run=cut, is_lease_cut=True)
+        assert runs_in(timed.ledger) == [cut]
+        again = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        assert again == Claim(answer=Answer.BUSY, run=cut)
+        timed.advance(LEASE)
+        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        timed.advance(TICK)
+        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.CLAIMED
+
+    def test_a_holder_that_is_alive_when_the_clock_goes_back_keeps_its_run(
+        self, timed: TimedLedger
+    ) -> None:
+        timed.advance(HOUR)
+        held = claimed(timed.ledger)
+        timed.advance(-HOUR)
+
+        busy = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        timed.advance(LEASE)
+        assert timed.ledger.beat(held, lease=LEASE) is True
+        timed.advance(LEASE)
+
+        assert busy.is_lease_cut
+        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        write(timed.store, held)
+        assert timed.ledger.finish(held) is True
+
+    def test_what_waits_by_a_clock_that_was_ahead_can_begin_once_it_goes_back(
+        self, timed: TimedLedger
+    ) -> None:
+        ledger, item = timed.ledger, RunKey.of(JOB, {"item_id": 7})
+        timed.advance(DAY)
+        failed = claimed(ledger)
+        ledger.finish(failed, error="E", retry_after=MINUTE)
+        begins_at = (NOW + DAY).replace(second=0, microsecond=0)
+        waiting = ledger.claim(request(key=item, slot=begins_at), holder="ann", lease=LEASE).run
+        timed.advance(-DAY)
+
+        again = ledger.claim(wish(), holder="bob", lease=LEASE)
+        begins = attrs.evolve(request(key=item, slot=waiting.slot), begins=True)
+        begun = ledger.claim(begins, holder="bob", lease=LEASE)
+
+        assert (again.answer, again.run.attempt) == (Answer.CLAIMED, 2)
+        assert again.run.number > failed.number
+        assert (begun.answer, begun.run.slot) == (Answer.CLAIMED, waiting.slot)
+
+    def test_what_ended_by_a_clock_that_was_ahead_is_forgotten(self, timed: TimedLedger) -> None:
+        ledger = timed.ledger
+        timed.advance(HOUR)
+        ahead = over(ledger, wish(slot=SLOT + HOUR))
+        waiting = ledger.claim(request(), holder="ann", lease=LEASE).run
+        timed.advance(AHEAD - HOUR)
+        over(ledger, wish())
+        timed.advance(-AHEAD)
+
+        assert ledger.prune(retention=DAY) == 1
+
+        assert ledger.prune(retention=DAY) == 0
+        assert runs_in(ledger) == [waiting]
+        again = claimed(ledger, slot=SLOT + HOUR)
+        assert (again.attempt, again.number > ahead.number) == (1, True)
+
     def test_a_request_leaves_one_run_that_waits(self, timed: TimedLedger) -> None:
         ledger, begin = timed.ledger, MINUTE - timedelta(seconds=15, microseconds=123_456)
 
@@ -420,8 +487,9 @@ class RunLedgerContract:
         timed.advance(LEASE + TICK)
         later = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE).run
 
-        with pytest.raises(FencedOffError, match=JOB):
+        with pytest.raises(FencedOffError, match=JOB) as caught:
             write(timed.store, earlier)
+        assert caught.value.number == later.number
         write(timed.store, later)
         timed.ledger.finish(later)
         with pytest.raises(FencedOffError, match=JOB):
