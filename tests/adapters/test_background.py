@@ -154,6 +154,27 @@ class TestQueues:
         assert scheduler.stop(GRACE) is True
         assert type(error).__name__ in caplog.text
 
+    def test_lines_name_the_work_by_its_name(
+        self, scheduler: ApsScheduler, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @attrs.define
+        class Task:
+            name: str
+            is_done: Event
+
+            def __call__(self) -> None:
+                self.is_done.set()
+
+        task = Task("tidy_up", Event())
+        with caplog.at_level(logging.INFO, "apscheduler"):
+            scheduler.start(nothing, every=SELDOM, workers=WORKERS)
+            scheduler.submit(Queue.RECOMMENDATIONS, task)
+            assert task.is_done.wait(PATIENCE)
+            assert scheduler.stop(GRACE) is True
+
+        assert 'Added job "tidy_up"' in caplog.text
+        assert 'Running job "tidy_up ' in caplog.text
+
     def test_a_queue_has_no_more_threads_than_it_needs(
         self, scheduler: ApsScheduler, gate: Gate
     ) -> None:
@@ -183,6 +204,18 @@ class TestWakeUps:
         assert times[0] - started < 10
         # A tenth earlier at most.
         assert times[3] - times[0] >= 3 * 0.17
+
+    def test_it_says_nothing_at_info_while_there_is_nothing_to_do(
+        self, scheduler: ApsScheduler, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        woken = list[float]()
+        with caplog.at_level(logging.INFO):
+            scheduler.start(lambda: woken.append(monotonic()), every=OFTEN, workers=WORKERS)
+            assert wait_for(lambda: len(woken) > 2)
+            caplog.clear()
+            assert wait_for(lambda: len(woken) > 9)
+
+        assert [record.getMessage() for record in caplog.records] == []
 
     def test_seldom_is_once(self, scheduler: ApsScheduler) -> None:
         times = list[float]()

@@ -107,7 +107,7 @@ class TestMemoryRunLedger(RunLedgerContract):
         clock, fences = ManualClock(NOW), MemoryFences()
         return TimedLedger(
             ledger=MemoryRunLedger(clock, fences),
-            advance=clock.advance,
+            advance=lambda by: clock.set(clock.now() + by),
             store=MemoryInterestStore(fences),
         )
 

@@ -38,6 +38,7 @@ from angle_reco.domain import (
     RunRules,
     RunState,
     Schedule,
+    StorageLockedError,
     Trigger,
     retry_delay,
     wish_of,
@@ -247,7 +248,11 @@ class TestAttempts:
         assert run is not None
         assert (run.state, run.attempt) == (RunState.DUE, 1)
         assert run.due_at > NOW
-        assert [getattr(event, "error", None) for event in shop.events] == ["RunStoppedError"]
+        [error] = [str(getattr(event, "error", None)) for event in shop.events]
+        assert error == (
+            f"StorageUnavailableError: the run of {JOB} was stopped: the database did not answer"
+            " for 0:00:00.040000, as long as its lease lasts"
+        )
 
     def test_a_request_does_not_wait_for_a_run_that_was_stopped_and_is_passed_over(self) -> None:
         shop = Shop.of()
@@ -451,6 +456,7 @@ class Beats:
 
     answers: list[bool | Exception]
     asked: int = 0
+    locked_for: float = 0.0
     is_asked: Event = attrs.field(factory=Event)
 
     def beat(self, run: Run, *, lease: timedelta) -> bool:
@@ -459,6 +465,8 @@ class Beats:
         self.asked += 1
         if self.asked >= len(self.answers):
             self.is_asked.set()
+        if isinstance(answer, StorageLockedError):
+            sleep(self.locked_for)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -498,6 +506,33 @@ class TestHeartbeat:
         with heartbeat:
             assert beats.is_asked.wait(20)
             assert not lost.is_set()
+
+    def test_a_ledger_that_is_locked_for_longer_than_a_lease_has_lost_no_run(self) -> None:
+        locked = [StorageLockedError()] * 5
+        heartbeat, beats, lost = self.beating([True, *locked, StorageUnavailableError(), True])
+        heartbeat.rules = RunRules(
+            beat=timedelta(milliseconds=10), lease=timedelta(milliseconds=20)
+        )
+
+        class Slow(Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                del timeout
+                return super().wait(0.001)
+
+        heartbeat._is_over = Slow()
+        beats.locked_for = 0.02
+        with heartbeat:
+            assert beats.is_asked.wait(20)
+
+        assert not lost.is_set()
+
+    def test_a_run_that_is_taken_over_is_told_from_a_ledger_that_does_not_answer(self) -> None:
+        for answer, is_taken_over in ((False, True), (StorageUnavailableError(), False)):
+            heartbeat, _, lost = self.beating([True, answer])
+            with heartbeat:
+                assert lost.wait(20)
+
+            assert heartbeat.is_taken_over is is_taken_over
 
     def test_a_ledger_that_does_not_answer_for_a_lease_has_lost_the_run(self) -> None:
         heartbeat, beats, lost = self.beating([True, StorageUnavailableError()])
@@ -553,6 +588,37 @@ class Deaf:
         if self.beaten < self._beats and self.asked < 300:
             raise StorageUnavailableError
         return self._ledger.finish(*args, **named)  # type: ignore[attr-defined,no-any-return]  # it is one
+
+
+class TestWhyARunIsLost:
+    RULES = RunRules(beat=timedelta(milliseconds=20), lease=timedelta(milliseconds=400))
+
+    def test_the_error_names_the_run_that_took_over(self) -> None:
+        shop = Shop.of(settings=Settings(runs=self.RULES, pace=1.0), users=Sleepy)
+        numbers = list[int]()
+
+        def take_over(*_: object) -> None:
+            if not numbers:
+                shop.clock.advance(HOUR)
+                wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
+                claim = shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+                numbers.append(claim.run.number)
+
+        with pytest.raises(FencedOffError) as caught:
+            shop.reco.system.run_job(JOB, progress=take_over)
+
+        assert caught.value.number == numbers[0]
+        assert f"number {numbers[0]}" in str(caught.value)
+
+    def test_the_error_says_that_the_database_did_not_answer(self) -> None:
+        shop = Shop.of(
+            settings=Settings(runs=attrs.evolve(self.RULES, lease=timedelta(milliseconds=40))),
+            users=Sleepy,
+            ledger=lambda ledger: Failing(ledger, "beat", repeat(StorageUnavailableError())),
+        )
+
+        with pytest.raises(StorageUnavailableError, match="as long as its lease lasts"):
+            shop.reco.system.run_job(JOB)
 
 
 class TestALedgerThatDoesNotHearTheEnd:

@@ -40,7 +40,7 @@ class ApsScheduler:
         self, wake: Callable[[], None], *, every: timedelta, workers: Mapping[Queue, int]
     ) -> None:
         self._executors = {name.value: WorkerThreads(most) for name, most in workers.items()}
-        self._executors[_WAKING] = WorkerThreads(1)
+        self._executors[_WAKING] = _WakingThread(1)
         self._scheduler = _Scheduler(
             timezone=UTC,
             executors=dict(self._executors),
@@ -54,6 +54,7 @@ class ApsScheduler:
                 seconds=seconds * (1 - _JITTER), jitter=seconds * _JITTER, timezone=UTC
             ),
             executor=_WAKING,
+            name="look for due jobs",
             next_run_time=datetime.now(UTC),
         )
         self._scheduler.start()
@@ -61,7 +62,8 @@ class ApsScheduler:
     def submit(self, queue: Queue, work: Callable[[], None]) -> None:
         scheduler = self._scheduler  # which another thread may be about to stop
         if scheduler is not None and scheduler.running:
-            scheduler.add_job(work, executor=queue.value)
+            name = getattr(work, "name", queue.value)
+            scheduler.add_job(work, executor=queue.value, name=name)
 
     def stop(self, grace: timedelta) -> bool:
         if self._scheduler is None:
@@ -119,7 +121,7 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         def work() -> None:
             try:
-                events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+                events = self._run(job, run_times)
             except BaseException as error:  # noqa: BLE001 — handed to APScheduler, which logs it
                 self._run_job_error(job.id, error, error.__traceback__)
             else:
@@ -134,6 +136,11 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
                 thread.start()
         self._waiting.put(work)
 
+    def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
+        """Return the events of running a job, which APScheduler logs at INFO."""
+        events: list[Any] = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+        return events
+
     def _work(self) -> None:
         while True:
             work = self._waiting.get()
@@ -142,6 +149,15 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
             work()
             with self._changing:
                 self._unfinished -= 1
+
+
+class _WakingThread(WorkerThreads):
+    """An executor whose runs are not logged: there is one every few seconds."""
+
+    def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
+        del run_times
+        job.func()
+        return []
 
 
 def _nothing() -> None:

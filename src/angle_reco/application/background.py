@@ -23,6 +23,17 @@ _SECONDS_BETWEEN_PRUNINGS = 3_600.0
 _GRACE_AT_EXIT = timedelta(seconds=10)
 
 
+@attrs.frozen
+class _Task:
+    """Work for a scheduler, with the name of its job."""
+
+    name: str
+    act: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.act()
+
+
 @attrs.define(kw_only=True, eq=False)
 class Background:
     """Runs jobs in this process from `start` to `stop`.
@@ -124,7 +135,8 @@ class Background:
         before, self._own_slots = self._own_slots, self._slots_of_own()
         for job, slot in self._own_slots.items():
             if slot != before.get(job) and (scheduler := self._scheduler) is not None:
-                scheduler.submit(self.runs.rules[job].queue, partial(self._do_own, job))
+                task = _Task(job, partial(self._do_own, job))
+                scheduler.submit(self.runs.rules[job].queue, task)
 
     def _slots_of_own(self) -> dict[str, datetime]:
         # By this process's clock: nobody else is concerned.
@@ -143,8 +155,8 @@ class Background:
             if scheduler is None or one in self._in_hand:
                 return
             self._in_hand.add(one)
-        queue = self.runs.rules[wish.key.job].queue
-        scheduler.submit(queue, partial(self._do, wish))
+        job = wish.key.job
+        scheduler.submit(self.runs.rules[job].queue, _Task(job, partial(self._do, wish)))
 
     def _do(self, wish: Wish) -> None:
         try:

@@ -127,7 +127,7 @@ class StorageLockedError(StorageUnavailableError):
     """Another transaction kept the database locked: until it ends, no process can write."""
 
     def __str__(self) -> str:
-        return "the database is being written to by another transaction, and stayed so"
+        return "the database is being written to by another process or thread, and stayed so"
 
 
 class StorageFullError(StorageError):

@@ -22,7 +22,7 @@ class JobScheduler(Protocol):
     def submit(self, queue: Queue, work: Callable[[], None]) -> None:
         """Have *work* done by a worker of a queue, when there is one with time.
 
-        After the stop it is dropped.
+        Log lines call it by its *name*, if it has one. After the stop it is dropped.
         """
         ...
 

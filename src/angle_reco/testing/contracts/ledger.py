@@ -46,7 +46,10 @@ ODD_TEXTS = (
 
 @attrs.frozen(kw_only=True)
 class TimedLedger:
-    """A ledger, a way to move its clock, which stands at NOW, and a store beside it."""
+    """A ledger, a way to move its clock, which stands at NOW, and a store beside it.
+
+    Its clock is also moved back, as when one that was ahead is corrected.
+    """
 
     ledger: RunLedger
     advance: Callable[[timedelta], None]
