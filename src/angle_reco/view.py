@@ -219,7 +219,8 @@ class View(Editing):
             AccessDeniedError: The actor may not run jobs.
             InvalidValueError: There is no such job, or it is not for one item.
             ItemNotFoundError: There is no such item.
-            FencedOffError: This process slept, and another run of its like has begun.
+            FencedOffError: This process slept, and a later run of the job has taken over.
+            StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         item = None if item_id is None else ItemId(item_id)
         if flag(scheduled, "scheduled"):

@@ -171,15 +171,15 @@ def test_a_unit_of_work_that_takes_long_is_interrupted_and_repeated(
 
 def test_a_call_that_is_interrupted_answers_within_its_deadline(database: Database) -> None:
     statement = sa.text(long_statement(SECONDS_UNTIL_INTERRUPTED + 0.6))
-    has_begun = threading.Event()
+    has_started = threading.Event()
 
     def call() -> object:
         with deadline(20):
-            has_begun.set()
+            has_started.set()
             return len(database.rows(statement))
 
     busy = InThread(call)
-    has_begun.wait()
+    has_started.wait()
     sleep(0.05)
     child = forked(lambda: database.scalar(COUNT))
 
@@ -189,15 +189,15 @@ def test_a_call_that_is_interrupted_answers_within_its_deadline(database: Databa
 
 
 def test_a_stream_of_rows_that_is_interrupted_is_an_error_of_ours(database: Database) -> None:
-    has_begun, statement = threading.Event(), sa.text(long_statement(3.0))
+    has_started, statement = threading.Event(), sa.text(long_statement(3.0))
 
     def stream() -> None:
         with database.reading() as connection:
-            has_begun.set()
+            has_started.set()
             connection.execute(statement).all()
 
     busy = InThread(stream)
-    has_begun.wait()
+    has_started.wait()
     sleep(0.1)
     child = forked(lambda: database.scalar(COUNT))
 
@@ -228,15 +228,15 @@ def test_a_writer_that_waits_for_another_process_does_so_after_the_fork(
 def test_a_fork_waits_no_longer_than_a_second(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    has_begun, goes_on = threading.Event(), threading.Event()
+    has_started, goes_on = threading.Event(), threading.Event()
 
     def stay() -> None:
         with database.reading():
-            has_begun.set()
+            has_started.set()
             goes_on.wait(20)
 
     busy = InThread(stay)
-    has_begun.wait()
+    has_started.wait()
     began = monotonic()
     with caplog.at_level(logging.WARNING, "angle_reco"):
         child = forked(lambda: None)
@@ -269,16 +269,16 @@ def test_a_thread_that_forks_amid_its_own_unit_of_work_waits_for_nothing(
 def test_a_thread_that_is_inside_may_enter_again_while_another_one_forks(
     database: Database,
 ) -> None:
-    has_begun = threading.Event()
+    has_started = threading.Event()
 
     def nest() -> object:
         with database.reading() as connection:
-            has_begun.set()
+            has_started.set()
             sleep(0.2)
             return connection.execute(COUNT).scalar_one() + database.scalar(COUNT)
 
     busy = InThread(nest)
-    has_begun.wait()
+    has_started.wait()
     began = monotonic()
     child = forked(lambda: None)
 

@@ -128,16 +128,16 @@ def test_a_lease_that_was_over_before_stays_so(storage: Storage) -> None:
 
 def test_a_beat_on_a_locked_database_says_so(storage: Storage) -> None:
     run = claim(storage, JOB).run
-    has_begun, goes_on = Event(), Event()
+    has_started, goes_on = Event(), Event()
 
     def unit(connection: sa.Connection) -> None:
         connection.execute(sa.select(1))
-        has_begun.set()
+        has_started.set()
         goes_on.wait(20)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(storage.database.write, unit)
-        has_begun.wait(20)
+        has_started.wait(20)
         ledger = SqlRunLedger(storage.database, storage.tables)
         with deadline(0.2):
             if storage.database.is_postgres:  # It locks rows alone.

@@ -137,6 +137,34 @@ class TestWork:
 
         assert shop.last(JOB) is None
 
+    def test_a_clock_that_was_ahead_leaves_no_job_silent_and_says_so_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        shop.clock.set(NOW + 30 * HOUR)
+        hands.wake()
+        hands.work()
+        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
+        shop.ports.ledger.claim(wish, holder="gone", lease=30 * HOUR)
+        shop.clock.set(NOW)
+
+        for _ in range(3):
+            hands.wake()
+            hands.work()
+        shop.clock.advance(MINUTE)
+        hands.wake()
+        hands.work()
+
+        known = shop.ports.ledger.open(JOB_NAMES, back=24 * HOUR)
+        of_today = [run for run in known.runs if run.slot <= known.now]
+        assert {run.key.job for run in of_today} == set(JOB_NAMES)
+        assert {run.state for run in of_today} == {RunState.SUCCEEDED}
+        lines = [record.getMessage() for record in caplog.records]
+        for job in JOB_NAMES:
+            assert lines.count(f"run ignored, the clock was ahead: job={job}") == 1
+        assert lines.count(f"lease cut, the clock was ahead: job={JOB}") == 1
+
     def test_a_database_that_does_not_answer_is_asked_again_at_the_next_wake_up(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -78,7 +78,7 @@ class Notes:
             lease=LEASE,
         )
         self.number = max(self.number, claim.run.number)
-        if claim.answer not in (Answer.BUSY, Answer.DONE, Answer.LATER):
+        if claim.answer not in (Answer.BUSY, Answer.DONE, Answer.LATER) or claim.is_lease_cut:
             self.runs[claim.run.slot] = claim.run
         return claim
 
@@ -529,6 +529,59 @@ class TestDueWishes:
         ]
 
         assert due_wishes(others, RULES, NOW) == [Notes().scheduled()]
+
+    def test_slots_that_are_still_to_come_do_not_count(self, notes: Notes) -> None:
+        notes.now += DAY
+        for _ in range(3):
+            notes.end(notes.claim(notes.scheduled()).run)
+            notes.now += HOUR
+        notes.end(notes.claim(notes.scheduled()).run, error="E", retry_after=SECOND)
+        notes.now = NOW
+
+        assert notes.due() == [notes.scheduled()]
+        notes.end(notes.claim(notes.scheduled()).run)
+        assert notes.due() == []
+
+    def test_a_clock_that_goes_back_over_a_window_repeats_no_run(self, notes: Notes) -> None:
+        notes.end(notes.claim(notes.scheduled()).run)
+        notes.now = window_of(NOW, HOUR) + HOUR
+        notes.end(notes.claim(notes.scheduled()).run)
+        notes.now -= SECOND
+
+        assert notes.due() == []
+        notes.now += SECOND
+        assert notes.due() == []
+
+    def test_a_lease_that_reaches_too_far_is_claimed_and_cut(self, notes: Notes) -> None:
+        notes.now += DAY
+        left = notes.claim(notes.requested()).run
+        begins = wish_of(KEY, Trigger.REQUEST, RULE, slot=left.slot)
+        assert notes.claim(begins).answer is Answer.CLAIMED
+        notes.now = NOW
+
+        wishes = notes.due()
+        busy = notes.claim(begins)
+
+        assert wishes == [notes.scheduled(), begins]
+        assert (busy.answer, busy.is_lease_cut) == (Answer.BUSY, True)
+        assert busy.run.lease_until == NOW + LEASE
+        assert notes.due() == [notes.scheduled()]
+        notes.now += LEASE + TICK
+        assert notes.due() == [notes.scheduled(), begins]
+
+    def test_a_lease_as_long_as_a_claim_allows_is_left_alone(self, notes: Notes) -> None:
+        notes.claim(notes.scheduled())
+
+        assert notes.due() == []
+        assert not notes.claim(notes.by_hand()).is_lease_cut
+
+    def test_a_request_that_was_left_by_a_clock_ahead_is_due(self, notes: Notes) -> None:
+        notes.now += DAY
+        left = notes.claim(notes.requested()).run
+        notes.now = NOW
+
+        assert wish_of(KEY, Trigger.REQUEST, RULE, slot=left.slot) in notes.due()
+        assert notes.claim(notes.requested()).run == left
 
     def test_what_waits_for_a_job_nobody_knows_is_left(self) -> None:
         notes = Notes()

@@ -189,7 +189,7 @@ def begin_immediate(connection: sa.Connection, raw: sqlite3.Connection) -> None:
     ends_at = monotonic() + usual / 1_000
     raw.execute(f"PRAGMA busy_timeout = {min(usual, _MOST_MILLISECONDS_BUSY)}")
     try:
-        while not _has_begun(connection, ends_at):
+        while not _is_writer(connection, ends_at):
             if GATE.is_closed:
                 raise LeftForForkError
     finally:
@@ -203,7 +203,7 @@ def seconds_locked(connection: sa.Connection) -> float:
     return monotonic() - connection.info.get(_LOCKED_AT, monotonic()) if is_sqlite else 0.0
 
 
-def _has_begun(connection: sa.Connection, ends_at: float) -> bool:
+def _is_writer(connection: sa.Connection, ends_at: float) -> bool:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except DBAPIError as error:
