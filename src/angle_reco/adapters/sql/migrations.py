@@ -1,12 +1,11 @@
 """Bringing the tables to where this release expects them, and telling where they are."""
 
 import random
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -31,9 +30,6 @@ from angle_reco.domain import (
     StorageUnavailableError,
 )
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
 HEAD = "0004"
 """The revision that this release works with."""
 
@@ -42,9 +38,6 @@ _TRIES = 300
 """Somebody who reads for minutes is waited for: locks are asked for shortly, and often."""
 
 _REVISIONS = Path(__file__).parent / "revisions"
-
-# Alembic has one context for all threads of a process.
-one_migration = threading.Lock()
 
 _T = TypeVar("_T")
 
@@ -138,7 +131,7 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
         added = [] if columns is None else added_columns(connection, tables, columns)
         if host is not None and host.permissions is not None:
             delete_what_was_inserted(connection, tables, host.permissions)
-        _run("base", connection, tables, host)
+        run_revisions("base", tables, host, connection=connection)
         tables.version.drop(connection)
         if columns is not None:
             # Last, so that those who write to the host's table wait for nothing else.
@@ -163,7 +156,7 @@ def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | 
         if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
             connection.execute(sa.schema.CreateSchema(tables.schema))
     if version != HEAD:
-        _run("head", connection, tables, host)
+        run_revisions("head", tables, host, connection=connection)
     return version != HEAD
 
 
@@ -195,24 +188,50 @@ def let_readers_in(database: Database) -> None:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
-def _run(revision: str, connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
-    from alembic import command
+def run_revisions(
+    to: str,
+    tables: Tables,
+    host: HostSchema | None,
+    *,
+    connection: sa.Connection | None = None,
+    dialect: str | None = None,
+    script: TextIO | None = None,
+) -> None:
+    """Run our revisions up or down *to* one, on a *connection* or into a *script*.
 
-    config = alembic_config(tables, host, connection.dialect.name)
-    config.attributes["connection"] = connection
-    with one_migration:
-        (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+    Alembic's `context` and `op` stand for one migration of a process: an `env.py` of the
+    host's may be using them now, in this thread or another. So neither is used here.
+    """
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from alembic.script import ScriptDirectory
 
+    revisions = ScriptDirectory(str(_REVISIONS))
 
-def alembic_config(tables: Tables, host: HostSchema | None, dialect: str) -> "Config":
-    """Return what Alembic has to know to run our revisions."""
-    from alembic.config import Config
+    def steps(current: Any, _: object) -> Iterable[RevisionStep]:
+        plan = revisions._downgrade_revs if to == "base" else revisions._upgrade_revs
+        return cast("Iterable[RevisionStep]", plan(to, current))
 
-    config = Config()
-    config.set_main_option("script_location", str(_REVISIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes.update(tables=tables, dialect=dialect, with_reference=host is None)
-    return config
+    context = MigrationContext.configure(
+        connection,
+        dialect_name=dialect,
+        # Scripts have no parameters: a % in a name stands for itself.
+        dialect_opts={"paramstyle": "named"},
+        opts={
+            "fn": steps,
+            "script": revisions,
+            "version_table": tables.version.name,
+            "version_table_schema": tables.schema,
+            # The caller has opened a transaction, and writes one into scripts.
+            "transactional_ddl": False,
+            "as_sql": script is not None,
+            "literal_binds": script is not None,
+            "output_buffer": script,
+            "starting_rev": HEAD if script is not None and to == "base" else None,
+        },
+    )
+    with context.begin_transaction():
+        context.run_migrations(op=Operations(context), tables=tables, with_reference=host is None)
 
 
 def _patiently(unit: Callable[[], _T]) -> _T:

@@ -11,7 +11,7 @@ from angle_reco.adapters.sql.additions import (
     removal_statements,
 )
 from angle_reco.adapters.sql.host import HostSchema
-from angle_reco.adapters.sql.migrations import HEAD, alembic_config, one_migration
+from angle_reco.adapters.sql.migrations import run_revisions
 from angle_reco.adapters.sql.permissions import permission_removals, permission_statements
 from angle_reco.adapters.sql.schema import Tables
 
@@ -24,37 +24,32 @@ _LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
 
 def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
     """Return the statements of `migrate_up` or `migrate_down`, to be run by somebody else."""
-    from alembic import command
-
     written = io.StringIO()
-    config = alembic_config(tables, host, dialect)
-    config.output_buffer = written
     columns, permissions = (None, None) if host is None else (host.sign_ins, host.permissions)
     if dialect == "postgresql":
         ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
         written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
         written.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
-    with one_migration:
-        if is_up:
-            written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
-            command.upgrade(config, "head", sql=True)
-            if permissions is not None:
-                written.write(_as_script(permission_statements(dialect, tables, permissions)))
-            if columns is not None:
-                # Apart, so that the host's table is locked for no longer than that takes.
-                added = addition_statements(dialect, tables, columns)
-                written.write(_as_script(["COMMIT", "BEGIN", *added]))
-        else:
-            written.write(_as_script(["BEGIN"]))
-            if permissions is not None:
-                written.write(_as_script(permission_removals(dialect, tables, permissions)))
-            if columns is not None:
-                written.write(_as_script(removal_statements(dialect, tables, columns)))
-            command.downgrade(config, f"{HEAD}:base", sql=True)
-            # Alembic before 1.19 has written this already.
-            drop = sa.schema.DropTable(tables.version, if_exists=True)
-            statement = drop.compile(dialect=dialect_named(dialect))
-            written.write(_as_script([str(statement).strip()]))
+    if is_up:
+        written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
+        run_revisions("head", tables, host, dialect=dialect, script=written)
+        if permissions is not None:
+            written.write(_as_script(permission_statements(dialect, tables, permissions)))
+        if columns is not None:
+            # Apart, so that the host's table is locked for no longer than that takes.
+            added = addition_statements(dialect, tables, columns)
+            written.write(_as_script(["COMMIT", "BEGIN", *added]))
+    else:
+        written.write(_as_script(["BEGIN"]))
+        if permissions is not None:
+            written.write(_as_script(permission_removals(dialect, tables, permissions)))
+        if columns is not None:
+            written.write(_as_script(removal_statements(dialect, tables, columns)))
+        run_revisions("base", tables, host, dialect=dialect, script=written)
+        # Alembic before 1.19 has written this already.
+        drop = sa.schema.DropTable(tables.version, if_exists=True)
+        statement = drop.compile(dialect=dialect_named(dialect))
+        written.write(_as_script([str(statement).strip()]))
     written.write("COMMIT;\n")
     return written.getvalue()
 

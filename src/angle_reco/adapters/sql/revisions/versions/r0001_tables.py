@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from angle_reco.adapters.sql.schema import Tables, quoted_name
@@ -32,7 +32,7 @@ _IDS: dict[IdKind, _Type] = {
 _LISTS = ("similar_lists", "personal_lists", "popular_lists")
 
 
-def upgrade(tables: Tables, with_reference: bool) -> None:
+def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Create our own tables and views, and the reference schema where there is no host's."""
     user_id, item_id, category_id = (
         _IDS[kind] for kind in (tables.ids.user, tables.ids.item, tables.ids.category)
@@ -97,12 +97,12 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
     for statement in view_statements(tables, op.get_context().dialect.name):
         op.execute(_literally(statement))
     if with_reference:
-        _create_reference(schema, user_id, item_id, category_id)
+        _create_reference(op, schema, user_id, item_id, category_id)
         additions = sa.table(f"{prefix}additions", sa.column("name", sa.Text), schema=schema)
         op.bulk_insert(additions, [{"name": "reference schema"}])
 
 
-def downgrade(tables: Tables, with_reference: bool) -> None:
+def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Drop all of it."""
     for view in view_names(tables):
         op.execute(_literally(f"DROP VIEW {view}"))
@@ -115,7 +115,7 @@ def downgrade(tables: Tables, with_reference: bool) -> None:
 
 
 def _create_reference(
-    schema: str | None, user_id: _Type, item_id: _Type, category_id: _Type
+    op: Operations, schema: str | None, user_id: _Type, item_id: _Type, category_id: _Type
 ) -> None:
     op.create_table(
         "users",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdKind
@@ -20,7 +20,7 @@ _IDS: dict[IdKind, sa.types.TypeEngine[Any]] = {
 _MARKS = ("by_hand", "removed")
 
 
-def upgrade(tables: Tables, with_reference: bool) -> None:
+def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Add the marks, the erasures with their key, and permissions where there is no host's."""
     schema, prefix = tables.schema, tables.prefix
     for name in _MARKS:
@@ -59,7 +59,7 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
     op.bulk_insert(permissions, [{"name": "manage_recommendations"}, {"name": "inspect_users"}])
 
 
-def downgrade(tables: Tables, with_reference: bool) -> None:
+def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Take all of it out again."""
     schema, prefix = tables.schema, tables.prefix
     if with_reference:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 
 from angle_reco.adapters.sql.schema import Tables
 
@@ -11,7 +11,7 @@ revision = "0003"
 down_revision = "0002"
 
 
-def upgrade(tables: Tables, with_reference: bool) -> None:
+def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Create the table of runs."""
     name = f"{tables.prefix}runs"
     op.create_table(
@@ -43,7 +43,7 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
     )
 
 
-def downgrade(tables: Tables, with_reference: bool) -> None:
+def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Drop it."""
     op.drop_table(f"{tables.prefix}runs", schema=tables.schema)
 

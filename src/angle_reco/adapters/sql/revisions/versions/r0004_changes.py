@@ -3,7 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic.operations import Operations
 
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdKind
@@ -18,7 +18,7 @@ _IDS: dict[IdKind, sa.types.TypeEngine[Any]] = {
 }
 
 
-def upgrade(tables: Tables, with_reference: bool) -> None:
+def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Create the table of changes."""
     name = f"{tables.prefix}changes"
     op.create_table(
@@ -54,7 +54,7 @@ def upgrade(tables: Tables, with_reference: bool) -> None:
         )
 
 
-def downgrade(tables: Tables, with_reference: bool) -> None:
+def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Drop it, with how far it was pruned."""
     schema, prefix = tables.schema, tables.prefix
     op.drop_table(f"{prefix}changes", schema=schema)
