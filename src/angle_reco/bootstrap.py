@@ -84,6 +84,14 @@ class Ports:
     storage: "Storage | None" = None
     new_cache: Callable[[Clock, int], Cache] = own_cache
 
+    def __repr__(self) -> str:
+        ports = attrs.asdict(self, recurse=False, filter=lambda _, port: port is not None)
+        return f"Ports({', '.join(f'{name}={_name(port)}' for name, port in ports.items())})"
+
+
+def _name(port: object) -> str:
+    return str(getattr(port, "__name__", type(port).__name__))
+
 
 def sql_storage(
     engine: "sa.Engine",

@@ -28,12 +28,17 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Bound:
     """Use cases with the actor who asks them."""
 
     _use_cases: UseCases
     actor: Actor
+
+    def __repr__(self) -> str:
+        # Without the user's id: a repr ends up in logs and error reports.
+        actor = "signed in" if isinstance(self.actor, SignedIn) else self.actor.name
+        return f"{type(self).__name__}({actor})"
 
     def _asked(
         self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -56,7 +61,7 @@ class Bound:
         return self.actor.user_id if type(self.actor) is SignedIn else None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Editing(Bound):
     """Single results written by hand: the next answer has them, the next job replaces them."""
 

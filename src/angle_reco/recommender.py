@@ -103,6 +103,11 @@ class Recommender:
         self._on_event = on_event
         self._use_cases = UseCases.of(ports, self.settings, as_of=as_of, on_event=on_event)
 
+    def __repr__(self) -> str:
+        storage = self.ports.storage
+        where = "in memory" if storage is None else f"on {storage.database.dialect}"
+        return f"<{type(self).__name__} {where}>"
+
     @classmethod
     def connect(
         cls,

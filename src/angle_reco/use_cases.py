@@ -49,7 +49,7 @@ from angle_reco.ports import Cache
 from angle_reco.settings import Settings
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class UseCases:
     """Every use case of one recommender, wired."""
 

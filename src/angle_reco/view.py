@@ -32,7 +32,7 @@ from angle_reco.domain import (
 from angle_reco.editing import Editing
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class View(Editing):
     """What one actor may read and do; who may do what is one table of the policy.
 

@@ -60,7 +60,7 @@ class Database:
     *borrowed* connection of the host's, units run within its transaction, and without limits.
     """
 
-    engine: sa.Engine
+    engine: sa.Engine = attrs.field(repr=lambda engine: engine.dialect.name)
     deadline: timedelta = timedelta(seconds=2)
     home: str | None = None
     borrowed: "Borrowed | None" = None

@@ -95,7 +95,7 @@ class ErasedUsers:
     """Who was erased, as a condition of one statement; the key of the hashes is remembered."""
 
     tables: Tables
-    _key: bytes | None = None
+    _key: bytes | None = attrs.field(default=None, repr=False)
 
     def is_erased(self, user_id: UserId) -> sa.ColumnElement[bool]:
         """Return the condition that a user was erased.

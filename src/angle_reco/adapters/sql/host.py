@@ -181,7 +181,7 @@ def _check_labels(name: str, query: Query, known: Mapping[str, Label]) -> None:
         )
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class HostSchema:
     """Where the host keeps its marketplace, as selects with labelled columns, for reading.
 

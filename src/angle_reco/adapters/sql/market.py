@@ -49,7 +49,7 @@ class SignInSource:
         return sa.func.timezone("UTC", sa.bindparam(None, at, Moment))
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Market:
     """Users, items, bids and watches, each with all the columns that queries ask for."""
 

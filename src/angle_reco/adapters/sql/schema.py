@@ -76,6 +76,9 @@ class Tables:
     runs: sa.Table
     changes: sa.Table
 
+    def __repr__(self) -> str:
+        return f"Tables(schema={self.schema!r}, prefix={self.prefix!r})"
+
     @classmethod
     def of(
         cls, ids: IdKinds, *, schema: str | None = None, prefix: str = DEFAULT_PREFIX
