@@ -241,7 +241,7 @@ class UseCases:
             check_health=CheckHealth(
                 access=access,
                 memory=memory,
-                ledger=ports.ledger,
+                require_ready=ports.ledger.now if storage is None else storage.require_ready,
                 jobs=lambda: background.state,
                 now=ports.clock.now,
             ),

@@ -259,17 +259,25 @@ class View(Editing):
         )
 
     def health(self) -> Health:
-        """Return whether this process does what it should; asks the database one thing.
+        """Return whether this process does what it should, and why if it does not.
+
+        The database is asked whether tables are there and may be written; nothing is.
 
         Raises:
             AccessDeniedError: The actor may not know.
         """
         return self._asked(self._use_cases.check_health)
 
-    def stats(self) -> Stats:
+    def stats(self, *, patient: bool = False) -> Stats:
         """Return how much there is and how old it is.
+
+        Rows are counted, which on large tables may take longer than a call should: when
+        *patient*, it waits as a job does.
 
         Raises:
             AccessDeniedError: The actor may not know.
+            StorageUnavailableError: The database did not answer in time.
         """
-        return self._use_cases.take_stock(self.actor)
+        if flag(patient, "patient"):
+            return self._use_cases.take_stock(self.actor)
+        return self._asked(self._use_cases.take_stock)

@@ -127,7 +127,7 @@ class Promises:
             def at(here: str) -> None:
                 if here != "after configure":
                     return
-                migrating = other.submit(lambda: [connect(url) for _ in range(3)])
+                migrating = other.submit(connect, url)
                 while not migrating.done():
                     seen.add(proxies())
                 migrating.result()

@@ -465,7 +465,9 @@ class TestMigrations:
         with database.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE bids")
 
-        with pytest.raises(StorageError, match=r"^the database refused .*no such table: bids\)$"):
+        with pytest.raises(
+            StorageError, match=r"^the database is not as it should be \(no such table: bids\)$"
+        ):
             database.ports.activity.totals()
 
     def test_no_item_has_a_status_nobody_knows(self, database: Database) -> None:

@@ -80,6 +80,7 @@ class TestHealth:
         health = one.reco.system.health()
 
         assert (health.is_ok, health.database, health.jobs) == (True, "ok", "not started")
+        assert health.reason is None
         assert (health.live_items, health.at) == (FRESH, NOW)
         assert health.to_json()["live_items"] == "fresh"
 
@@ -96,6 +97,8 @@ class TestHealth:
 
         assert [one.live_items for one in shown] == [STALE, Freshness.STALE_ON_ERROR]
         assert {(one.is_ok, one.database) for one in shown} == {(False, "StorageUnavailableError")}
+        assert {one.reason for one in shown} == {str(StorageUnavailableError())}
+        assert shown[0].to_json()["reason"] == str(StorageUnavailableError())
 
     def test_looking_changes_nothing(self) -> None:
         one = shop()

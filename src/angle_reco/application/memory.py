@@ -116,13 +116,14 @@ class ForgetCached:
 class Health:
     """Whether a process does what it should, and what is the matter if not.
 
-    *database* is "ok" or the kind of error that it answered with; *jobs* is "running",
-    "not started", or why they could not be; *live_items* how fresh the open items in
-    memory are, None where none are known or nothing is kept.
+    *database* is "ok" or the kind of error that it answered with, and *reason* the text of
+    that error; *jobs* is "running", "not started", or why they could not be; *live_items* how
+    fresh the open items in memory are, None where none are known or nothing is kept.
     """
 
     is_ok: bool
     database: str
+    reason: str | None
     jobs: str
     live_items: Freshness | None
     at: datetime
@@ -132,6 +133,7 @@ class Health:
         return {
             "is_ok": self.is_ok,
             "database": self.database,
+            "reason": self.reason,
             "jobs": self.jobs,
             "live_items": None if self.live_items is None else self.live_items.value,
             "at": self.at.isoformat(),
@@ -140,11 +142,11 @@ class Health:
 
 @attrs.frozen(kw_only=True)
 class CheckHealth:
-    """Asks the database for the time, and looks at what this process has."""
+    """Asks whether the database can be worked on, and looks at what this process has."""
 
     access: Access
     memory: Memory | None
-    ledger: RunLedger
+    require_ready: Callable[[], object]
     jobs: Callable[[], str]
     now: Callable[[], datetime]
 
@@ -155,16 +157,23 @@ class CheckHealth:
             AccessDeniedError: The actor may not know.
         """
         self.access.require(actor, Action.READ, Resource.HEALTH)
-        database, jobs, live = "ok", self.jobs(), None
+        database, reason, jobs, live = "ok", None, self.jobs(), None
         try:
-            self.ledger.now()
+            self.require_ready()
         except StorageError as error:
-            database = type(error).__name__
+            database, reason = type(error).__name__, str(error)
         if self.memory is not None:
             cached = self.memory.live.keeping.cache.get(LIVE)
             live = None if cached is None else cached.freshness
         is_ok = database == "ok" and not jobs.startswith("failed")
-        return Health(is_ok=is_ok, database=database, jobs=jobs, live_items=live, at=self.now())
+        return Health(
+            is_ok=is_ok,
+            database=database,
+            reason=reason,
+            jobs=jobs,
+            live_items=live,
+            at=self.now(),
+        )
 
 
 @attrs.frozen(kw_only=True)

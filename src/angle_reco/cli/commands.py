@@ -334,7 +334,7 @@ def forget(target: Target) -> None:
 def stats(target: Target) -> None:
     """Show how much there is, and how old what jobs have stored is."""
     with target.recommender() as recommender:
-        taken = recommender.system.stats()
+        taken = recommender.system.stats(patient=True)
     if target.as_json:
         print_json(taken.to_json())
         return

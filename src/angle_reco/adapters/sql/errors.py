@@ -27,6 +27,13 @@ def ran_out_of_time(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "57014"
 
 
+def is_busy(error: StorageError) -> bool:
+    """Return whether another connection was writing to a file of SQLite."""
+    cause = getattr(error.__cause__, "orig", None)
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _of_sqlite(error: sqlite3.Error) -> StorageError:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
@@ -39,9 +46,14 @@ def _of_sqlite(error: sqlite3.Error) -> StorageError:
             return StorageLockedError()
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR:
             return StorageUnavailableError(f"the database cannot be opened ({error})")
+        case sqlite3.SQLITE_ERROR if str(error).startswith(_MISSING):
+            return SchemaError(f"the database is not as it should be ({error})")
         case _:
             # The statement and its values stay out of the text: they may be personal.
             return StorageError(f"the database refused a statement ({error})")
+
+
+_MISSING = ("no such table", "no such column", "no such view")
 
 
 def _of_postgres(error: DBAPIError) -> StorageError:

@@ -57,6 +57,17 @@ def schema_version(
         return _version(connection, tables, host)
 
 
+def require_revision(connection: sa.Connection, tables: Tables) -> None:
+    """Make sure that our tables are not those of an earlier release.
+
+    Raises:
+        SchemaError: They are.
+    """
+    version = connection.scalar(sa.select(tables.version.c.version_num))
+    if version in _KNOWN and version != HEAD:
+        raise SchemaError(_is_old(version, connection.engine.url.database))
+
+
 def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
     """Make sure that the database is where this release expects it.
 
@@ -71,10 +82,7 @@ def require_schema(database: Database, tables: Tables, host: HostSchema | None) 
                 require_columns(connection, host.sign_ins)
         return
     if version is not None:
-        raise SchemaError(
-            f"the tables in {where} are at revision {version}, this release needs {HEAD}: run"
-            " `angle-reco migrate up`"
-        )
+        raise SchemaError(_is_old(version, where))
     if host is not None:
         raise SchemaError(
             f"{where} has no table {tables.version.fullname}: create our tables with"
@@ -84,6 +92,13 @@ def require_schema(database: Database, tables: Tables, host: HostSchema | None) 
         f"{where} holds no marketplace: bring one in with `angle-reco import"
         " DIRECTORY`, or create the tables with `angle-reco migrate up`"
         " (in Python: connect with migrate=True)"
+    )
+
+
+def _is_old(version: str, where: str | None) -> str:
+    return (
+        f"the tables in {where} are at revision {version}, this release needs {HEAD}: run"
+        " `angle-reco migrate up`"
     )
 
 

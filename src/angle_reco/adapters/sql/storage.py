@@ -35,6 +35,7 @@ from angle_reco.adapters.sql.migrations import (
     schema_version,
 )
 from angle_reco.adapters.sql.permissions import SqlPermissions
+from angle_reco.adapters.sql.readiness import require_ready
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
@@ -174,6 +175,16 @@ class Storage:
                 check_selects(self.database, self.host, self.tables.ids)
                 if self.host.sign_ins is not None:
                     check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
+
+    def require_ready(self) -> None:
+        """Make sure that jobs and events can do their work: it is asked, and no row written.
+
+        Raises:
+            SchemaError: A table is missing, ours or the host's.
+            StorageError: This user of the database may not do what they do.
+            StorageUnavailableError: The database did not answer, or takes no writes now.
+        """
+        require_ready(self.database, self.tables, self.host)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is odd about the host's rows; on the reference schema nothing is."""
