@@ -16,7 +16,7 @@ installed := .venv/.installed
 uv := $(shell command -v uv 2>/dev/null)
 
 pytest := pytest --numprocesses auto --maxprocesses 8
-unit_tests := $(pytest) --ignore=tests/reliability
+unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
 .PHONY: help
 help: ## List the targets
@@ -37,6 +37,11 @@ test-oldest: .venv-oldest/.installed ## Run the tests on the oldest releases of 
 .PHONY: test-reliability
 test-reliability: $(installed) ## Run what takes luck to fail, each a few times
 	@$(bin)/$(pytest) tests/reliability
+
+.PHONY: test-hosts
+test-hosts: .venv-hosts/.installed ## Run the tests with real servers, drivers and poolers
+	@tests/hosts/install.sh pgbouncer
+	@.venv-hosts/bin/pytest --numprocesses 2 --dist loadfile tests/hosts
 
 .PHONY: test-postgres
 test-postgres: $(installed) ## Run the tests on PostgreSQL again, on the version that the system has

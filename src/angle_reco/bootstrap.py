@@ -131,6 +131,7 @@ def sql_ports(
     permissions: Callable[[UserId, str], bool] | None = None,
     migrate: bool = False,
     check: bool = True,
+    pooler: bool = False,
 ) -> Ports:
     """Return ports on the database of a host's engine, to be evolved.
 
@@ -145,8 +146,13 @@ def sql_ports(
     from angle_reco.adapters.sql import borrow_static, check_engine, engine_beside, is_in_memory
 
     check_engine(engine)
+    pooler = flag(pooler, "pooler")
     borrowed = borrow_static(engine) if is_in_memory(engine) else None
-    ours = engine_beside(engine, settings.deadline) if borrowed is None else borrowed.engine
+    ours = (
+        engine_beside(engine, settings.deadline, pooler=pooler)
+        if borrowed is None
+        else borrowed.engine
+    )
     storage = sql_storage(
         ours, settings, host=host, schema=schema, prefix=prefix, borrowed=borrowed
     )
@@ -236,7 +242,12 @@ def memory_ports(
 
 @contextmanager
 def storage_at(
-    url: str, settings: Settings, *, schema: str | None = None, prefix: str | None = None
+    url: str,
+    settings: Settings,
+    *,
+    schema: str | None = None,
+    prefix: str | None = None,
+    pooler: bool = False,
 ) -> Iterator["Storage"]:
     """Open the storage at a URL, with the reference schema, until the end of the block.
 
@@ -245,7 +256,7 @@ def storage_at(
     """
     from angle_reco.adapters.sql import close_engine, open_engine
 
-    engine = open_engine(url, settings.deadline)
+    engine = open_engine(url, settings.deadline, pooler=pooler)
     try:
         yield sql_storage(engine, settings, schema=schema, prefix=prefix)
     finally:

@@ -29,6 +29,7 @@ from angle_reco.domain import (
     UserRef,
     check_moment,
     exactly,
+    flag,
     function,
     instance,
 )
@@ -120,6 +121,7 @@ class Recommender:
         permissions: Permitted | None = None,
         migrate: bool = False,
         check: bool = True,
+        pooler: bool = False,
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:
@@ -128,7 +130,8 @@ class Recommender:
         *host* maps the host's own tables; without it the marketplace is in the reference
         schema. Our tables are in *schema*, and begin with *prefix* (`angle_reco_`).
         With *migrate* they are created where they are missing. Without *check* nothing is
-        asked of the database yet. `close()` lets go of the connections.
+        asked of the database yet. Behind a *pooler* of transactions, such as PgBouncer,
+        nothing is kept in a session. `close()` lets go of the connections.
 
         Raises:
             InvalidValueError: The URL is none of a supported database.
@@ -138,7 +141,7 @@ class Recommender:
         from angle_reco.adapters.sql import open_engine
 
         settings = _settings(settings)
-        engine = open_engine(url, settings.deadline)
+        engine = open_engine(url, settings.deadline, pooler=flag(pooler, "pooler"))
         storage = sql_storage(engine, settings, host=host, schema=schema, prefix=prefix)
         ports = ready_ports(storage, permissions, migrate=migrate, check=check)
         return cls(ports, settings, as_of=as_of, on_event=on_event)
@@ -155,6 +158,7 @@ class Recommender:
         permissions: Permitted | None = None,
         migrate: bool = False,
         check: bool = True,
+        pooler: bool = False,
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:
@@ -179,6 +183,7 @@ class Recommender:
             permissions=permissions,
             migrate=migrate,
             check=check,
+            pooler=pooler,
         )
         return cls(ports, settings, as_of=as_of, on_event=on_event)
 

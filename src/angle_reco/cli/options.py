@@ -82,6 +82,7 @@ class Target:
 
     database: str
     app: str | None = None
+    pooler: bool = False
     as_of: datetime | None = None
     ranker: str | None = None
     as_json: bool = False
@@ -97,14 +98,16 @@ class Target:
         settings = Settings(
             cache_enabled=False, ranker=CLASSIC.name if self.ranker is None else self.ranker
         )
-        with Recommender.connect(self.database, settings=settings, as_of=self.as_of) as recommender:
+        with Recommender.connect(
+            self.database, settings=settings, pooler=self.pooler, as_of=self.as_of
+        ) as recommender:
             yield recommender
 
     @contextmanager
     def storage(self) -> Iterator["Storage"]:
         """Open the database behind it, ready or not."""
         if self.app is None:
-            with storage_at(self.database, Settings()) as storage:
+            with storage_at(self.database, Settings(), pooler=self.pooler) as storage:
                 yield storage
             return
         with leaving_unchecked():
@@ -185,6 +188,13 @@ def on_database(*, reads: bool) -> _Decorator:
             metavar="URL",
             help="Without --app: the database to work on, with the reference schema.",
         ),
+        click.option(
+            "--pooler",
+            is_flag=True,
+            envvar="ANGLE_RECO_POOLER",
+            show_envvar=True,
+            help="Without --app: the database is behind a pooler of transactions, as PgBouncer.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
     ]
     if reads:
@@ -205,13 +215,19 @@ def on_database(*, reads: bool) -> _Decorator:
         def with_target(
             app: str | None,
             database: str,
+            pooler: bool,
             as_json: bool,
             as_of: datetime | None = None,
             ranker: str | None = None,
             **others: Any,
         ) -> Any:
             target = Target(
-                app=_chosen(app), database=database, as_of=as_of, ranker=ranker, as_json=as_json
+                app=_chosen(app),
+                database=database,
+                pooler=pooler,
+                as_of=as_of,
+                ranker=ranker,
+                as_json=as_json,
             )
             return command(target, **others)
 

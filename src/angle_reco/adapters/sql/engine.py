@@ -31,14 +31,18 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-def open_engine(url: str, deadline: timedelta = timedelta(seconds=2)) -> sa.Engine:
+def open_engine(
+    url: str, deadline: timedelta = timedelta(seconds=2), *, pooler: bool = False
+) -> sa.Engine:
     """Return an engine for a database URL such as `sqlite:///shop.db`; nothing connects yet.
 
     On PostgreSQL it has a small pool. Half of *deadline* is the most to wait for one of
-    its connections, and for making one; a statement takes at most all of it.
+    its connections, and for making one; a statement takes at most all of it. Behind a
+    *pooler* of transactions its connections keep nothing in their sessions.
 
     Raises:
-        InvalidValueError: It is no URL of a database that is supported.
+        InvalidValueError: It is no URL of a database that is supported, or has an option
+            that would have no effect.
     """
     if not is_a(url, str, sa.URL) or (is_a(url, str) and str.__len__(url) > _LONGEST_URL):
         raise InvalidValueError("database", "no URL", _EXPECTED)
@@ -48,12 +52,19 @@ def open_engine(url: str, deadline: timedelta = timedelta(seconds=2)) -> sa.Engi
         # The text may hold a password, so the error does not repeat it.
         raise InvalidValueError("database", "no URL", _EXPECTED) from None
     if parsed.drivername in _SQLITE:
+        refuse_pooler(pooler)
         return _sqlite_engine(parsed)
     if parsed.drivername in _POSTGRES and "@" in (parsed.host or ""):
         # What stands before it is part of a password that is not quoted.
         raise InvalidValueError("database", "no URL: the password is not quoted", _EXPECTED)
     if parsed.drivername in _POSTGRES:
-        return _postgres_engine(parsed.set(drivername="postgresql+psycopg"), deadline)
+        from angle_reco.adapters.sql.url_options import check_options, with_empty_options
+
+        if is_a(url, str):
+            parsed = with_empty_options(parsed, plain(url))
+        check_options(parsed, pooler=pooler)
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return _postgres_engine(parsed, deadline, pooler=pooler)
     raise InvalidValueError("database", _without_secrets(parsed), _EXPECTED)
 
 
@@ -61,6 +72,16 @@ def close_engine(engine: sa.Engine) -> None:
     """Close the connections of an engine that nothing uses; it makes new ones on demand."""
     with GATE.entered():
         engine.dispose()
+
+
+def refuse_pooler(pooler: bool) -> None:
+    """Refuse a pooler in front of SQLite.
+
+    Raises:
+        InvalidValueError: There is to be one.
+    """
+    if pooler:
+        raise InvalidValueError("pooler", True, "False: SQLite has none")
 
 
 def file_of(engine: sa.Engine) -> Path:
@@ -80,13 +101,13 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _postgres_engine(url: sa.URL, deadline: timedelta) -> sa.Engine:
+def _postgres_engine(url: sa.URL, deadline: timedelta, *, pooler: bool) -> sa.Engine:
     from angle_reco.adapters.sql.postgres import BoundedConnection, connect_options
 
     if isinstance(password := url.query.get("password"), str):
         # Where it is hidden when the engine is shown.
         url = url.set(password=password).difference_update_query(["password"])
-    options = connect_options(url, deadline.total_seconds())
+    options = connect_options(url, deadline.total_seconds(), pooler=pooler)
     engine = pooled_postgres(url, deadline, connect_args=options)
 
     @sa.event.listens_for(engine, "do_connect")

@@ -14,7 +14,12 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
-from angle_reco.adapters.sql.engine import BUSY_SECONDS, pooled_postgres, seconds_to_connect
+from angle_reco.adapters.sql.engine import (
+    BUSY_SECONDS,
+    pooled_postgres,
+    refuse_pooler,
+    seconds_to_connect,
+)
 from angle_reco.adapters.sql.gate import close_at_fork
 from angle_reco.domain import InvalidValueError
 
@@ -32,28 +37,30 @@ _IN_MEMORY = (
 _connecting: ContextVar[float | None] = ContextVar("connecting", default=None)
 """The seconds that a connection of ours may take; None while the host makes one of its own."""
 
-_engines: "WeakValueDictionary[tuple[int, timedelta], sa.Engine]" = WeakValueDictionary()
+_engines: "WeakValueDictionary[tuple[int, timedelta, bool], sa.Engine]" = WeakValueDictionary()
 _lock = Lock()
 
 
-def engine_beside(host: sa.Engine, deadline: timedelta) -> sa.Engine:
+def engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool = False) -> sa.Engine:
     """Return the engine of ours beside an engine of the host's; nothing connects yet.
 
     Its connections are made by the host's creator, URL, options and `do_connect` listeners,
     and the host's `connect` listeners see them. Checkout listeners do not: what they set
     (a `search_path`, a role) belongs to one request of the host's. All recommenders on one
-    engine share one pool.
+    engine share one pool. Behind a *pooler* of transactions nothing is kept in a session.
 
     Raises:
         InvalidValueError: The engine cannot be served.
     """
     check_engine(host)
+    if host.dialect.name == "sqlite":
+        refuse_pooler(pooler)
     with _lock:
         # An engine of ours holds the host's, so that its number stays taken.
-        key = id(host), deadline
+        key = id(host), deadline, pooler
         engine = _engines.get(key)
         if engine is None:
-            engine = _engines[key] = _engine_beside(host, deadline)
+            engine = _engines[key] = _engine_beside(host, deadline, pooler=pooler)
         return engine
 
 
@@ -94,7 +101,7 @@ def _name(engine: sa.Engine) -> str:
     return f"{engine.dialect.name}+{engine.dialect.driver}"
 
 
-def _engine_beside(host: sa.Engine, deadline: timedelta) -> sa.Engine:
+def _engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool) -> sa.Engine:
     if not sa.event.contains(host, "do_connect", _connect):
         sa.event.listen(host, "do_connect", _connect)
 
@@ -119,7 +126,10 @@ def _engine_beside(host: sa.Engine, deadline: timedelta) -> sa.Engine:
         for listener in host.pool.dispatch.connect:
             if id(listener) not in of_all:
                 listener(raw, record)
-        (_prepare_postgres if host.dialect.name == "postgresql" else _prepare_sqlite)(raw)
+        if host.dialect.name == "postgresql":
+            _prepare_postgres(raw, pooler=pooler)
+        else:
+            _prepare_sqlite(raw)
 
     # Before SQLAlchemy asks the first connection what the server is like.
     sa.event.listen(engine, "connect", set_up, insert=True)
@@ -139,10 +149,10 @@ def _connect(dialect: sa.Dialect, _: object, args: list[Any], options: dict[str,
     return BoundedConnection.connect_within(seconds, *args, **options)
 
 
-def _prepare_postgres(raw: Any) -> None:
+def _prepare_postgres(raw: Any, *, pooler: bool) -> None:
     from angle_reco.adapters.sql.postgres import prepare
 
-    prepare(raw)
+    prepare(raw, pooler=pooler)
 
 
 def _prepare_sqlite(raw: sqlite3.Connection) -> None:

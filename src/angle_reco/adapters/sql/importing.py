@@ -98,15 +98,18 @@ def _import(
 
     try:
         with database.connected() as connection:
-            # Not back to the pool: the temporary tables go with the connection.
-            connection.detach()
             if database.is_postgres:
-                connection.exec_driver_sql("SET statement_timeout = 0")
+                # All in one transaction: a pooler may give the next one another session.
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            else:
+                # Not back to the pool: the temporary tables go with the connection.
+                connection.detach()
             staged = {
                 name: stage(connection, targets[name], file, path, found_bad, progress)
                 for name, (file, path) in files.items()
             }
-            connection.commit()
+            if not database.is_postgres:
+                connection.commit()
             begin_writing(connection)
             create_schema(connection, tables, None)
             one_at_a_time(connection, tables.users)

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from time import monotonic
@@ -17,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 from sqlalchemy.exc import DBAPIError
 
+from angle_reco.adapters.sql.url_options import prepare_threshold
 from angle_reco.domain import InvalidValueError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         psycopg's own timeout for this counts in whole seconds, two at least. How its rows
         and cursors are made is not an option here.
         """
-        ends_at = monotonic() + seconds
+        ends_at = monotonic() + min(seconds, _seconds_given(options.pop("connect_timeout", None)))
         threshold = options.pop("prepare_threshold", 5)
         for name in ("autocommit", "context", "row_factory", "cursor_factory"):
             options.pop(name, None)
@@ -130,18 +132,37 @@ class BoundedConnection(psycopg.Connection[Any]):
             return result
 
 
-def connect_options(url: sa.URL, seconds: float) -> dict[str, Any]:
-    """Return options for connections whose statements take at most so many seconds."""
-    options: dict[str, Any] = {"application_name": "angle_reco", "client_encoding": "utf8"}
-    options |= _KEEPALIVES
-    if "options" not in url.query:
+def _seconds_given(connect_timeout: object) -> float:
+    """Return how long making a connection may take by an option of libpq: 0 is no limit."""
+    text = str(connect_timeout or 0)
+    return int(text) or inf if text.isascii() and text.isdecimal() else inf
+
+
+def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dict[str, Any]:
+    """Return options for connections whose statements take at most so many seconds.
+
+    Start-up options of a URL come after ours, so that they count where both set the same.
+    Behind a *pooler*, and where a URL has `options=`, there are none at all: then each
+    transaction sets what it needs.
+    """
+    usual: dict[str, Any] = {"application_name": "angle_reco", "client_encoding": "utf8"}
+    usual |= _KEEPALIVES
+    options = {name: value for name, value in usual.items() if name not in url.query}
+    of_url = url.query.get("options")
+    if pooler or of_url == "":
+        # Empty, or libpq would look into PGOPTIONS.
+        options["options"] = ""
+    else:
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
         # A process that is stopped in the middle of a transaction holds its locks so long.
-        options["options"] = (
+        ours = (
             f"-c statement_timeout={milliseconds} -c timezone=UTC"
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
         )
-    return {name: value for name, value in options.items() if name not in url.query}
+        options["options"] = f"{ours} {of_url or ''}".rstrip()
+    if pooler or "prepare_threshold" in url.query:
+        options["prepare_threshold"] = prepare_threshold(url)
+    return options
 
 
 @contextmanager
@@ -184,10 +205,11 @@ def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
-def prepare(raw: Any) -> None:
+def prepare(raw: Any, *, pooler: bool = False) -> None:
     """Have a connection that a host's engine made work as one of `open_engine` does.
 
     What a listener of the host's has begun is committed: it has set something to stay.
+    Behind a *pooler* nothing stays, so that each transaction sets what it needs.
 
     Raises:
         InvalidValueError: It is none of psycopg 3.
@@ -199,7 +221,10 @@ def prepare(raw: Any) -> None:
     raw.row_factory, raw.cursor_factory = tuple_row, psycopg.Cursor
     raw.read_only = raw.deferrable = None
     raw.autocommit = True
-    for name, is_right, value in _SESSION:
+    if pooler:
+        raw.prepare_threshold = None
+        raw.limits_statements = False  # type: ignore[attr-defined]  # a mark of ours
+    for name, is_right, value in () if pooler else _SESSION:
         reported = raw.info.parameter_status(name)
         if reported is not None and not is_right(reported):
             raw.execute(sql.SQL("SELECT set_config({}, {}, false)").format(name, value))
@@ -239,9 +264,12 @@ def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> N
         raw.ends_at = monotonic() + seconds
     if not (is_call and limits_statements(connection)):
         milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
+        # As SET LOCAL, of which several in one statement could not be prepared.
         connection.exec_driver_sql(
-            f"SET LOCAL statement_timeout = {milliseconds};"
-            f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_SECONDS * 1000}"
+            "SELECT set_config('statement_timeout', %s, true),"
+            " set_config('idle_in_transaction_session_timeout', %s, true),"
+            " set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)",
+            (str(milliseconds), str(_IDLE_SECONDS * 1000)),
         )
 
 

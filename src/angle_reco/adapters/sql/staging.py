@@ -96,7 +96,13 @@ class _CopiedRows:
             )
             for column in table.c
         ]
-        of_numbers = sa.Table(table.name, sa.MetaData(), *columns, prefixes=["TEMPORARY"])
+        of_numbers = sa.Table(
+            table.name,
+            sa.MetaData(),
+            *columns,
+            prefixes=["TEMPORARY"],
+            postgresql_on_commit="DROP",
+        )
         of_numbers.create(connection)
         self._columns = [column for column in columns if column.name != "file"]
 
