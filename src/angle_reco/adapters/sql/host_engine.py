@@ -5,6 +5,7 @@ within that request, freezes the site as soon as as many requests run as the poo
 """
 
 import sqlite3
+import sys
 from contextvars import ContextVar
 from datetime import timedelta
 from threading import Lock
@@ -158,6 +159,8 @@ def _prepare_postgres(raw: Any, *, pooler: bool) -> None:
 def _prepare_sqlite(raw: sqlite3.Connection) -> None:
     """Have a connection work as those of `open_engine` do, whatever a listener has set."""
     raw.row_factory, raw.text_factory, raw.isolation_level = None, str, "DEFERRED"
+    if sys.version_info >= (3, 12):
+        raw.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
     files = {name: file for _, name, file in raw.execute("PRAGMA database_list")}
     if not files["main"]:
         raw.close()
