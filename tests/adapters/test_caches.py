@@ -121,10 +121,10 @@ class Twins(RuleBasedStateMachine):
     def forget(self, key: CacheKey) -> None:
         self.both(lambda cache: cache.forget(key))
 
-    @rule(chance=st.integers(0, 9))
-    def forget_all(self, chance: int) -> None:
+    @rule(chance=st.integers(0, 9), kind=st.sampled_from([None, "personal", "similar"]))
+    def forget_all(self, chance: int, kind: str | None) -> None:
         if chance == 0:
-            self.both(lambda cache: cache.forget_all())
+            self.both(lambda cache: cache.forget_all(kind))
 
     @rule(key=_keys)
     def mark(self, key: CacheKey) -> None:
@@ -413,6 +413,7 @@ class Lingering:
         lambda cache: cache.land(cache.join(KEY)[0], 0, size=9, age=NO_TIME, limits=LIMITS),
         lambda cache: cache.forget(KEY),
         lambda cache: cache.forget_all(),
+        lambda cache: cache.forget_all(KEY[0]),
         lambda cache: cache.reserve(99_999),
     ],
 )

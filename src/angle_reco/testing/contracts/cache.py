@@ -1,5 +1,6 @@
 """What every `Cache` promises."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
 from threading import Thread
@@ -497,6 +498,36 @@ class CacheContract:
         assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
         assert put(cache, KEY, size=3 * A_QUARTER)
 
+    def test_every_entry_of_one_kind_can_be_forgotten(
+        self, cache: Cache, clock: ManualClock
+    ) -> None:
+        put(cache, THIRD)
+        clock.advance(LIMITS.kept_for + TICK)
+        for key in (KEY, OTHER):
+            put(cache, key, size=500)
+        of_the_kind = cache.stats().bytes
+        put(cache, ELSEWHERE, size=700)
+        before = cache.stats().bytes
+
+        # THIRD has expired by then.
+        assert cache.forget_all("personal") == Evicted(2, of_the_kind)
+        assert cache.forget_all("personal") == cache.forget_all("unknown") == Evicted(0, 0)
+        assert keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE) == [ELSEWHERE]
+        assert (cache.stats().entries, cache.stats().bytes) == (1, before - of_the_kind)
+        assert (cache.stats().expired, cache.stats().evictions) == (1, 0)
+
+    def test_forgetting_one_kind_leaves_flights_of_others(self, cache: Cache) -> None:
+        lost, stays = takes_off(cache), takes_off(cache, ELSEWHERE)
+
+        cache.forget_all("personal")
+
+        assert not land(cache, lost, "read before")
+        assert lost.future.result(timeout=0) == "read before"
+        assert cache.get(KEY) is None
+        assert cache.join(ELSEWHERE) == (stays, False)
+        assert land(cache, stays, "new")
+        assert cache.get(ELSEWHERE) == Cached("new", FRESH)
+
     def test_what_may_not_be_shown_any_more_can_be_dropped(
         self, cache: Cache, clock: ManualClock
     ) -> None:
@@ -544,7 +575,12 @@ class CacheContract:
         assert cache.held(KEY) is None
 
     def test_what_is_forgotten_is_not_held(self, cache: Cache) -> None:
-        for forget in (lambda: cache.forget(KEY), cache.forget_all):
+        forgets: list[Callable[[], object]] = [
+            lambda: cache.forget(KEY),
+            cache.forget_all,
+            lambda: cache.forget_all(KEY[0]),
+        ]
+        for forget in forgets:
             put(cache, KEY)
             assert cache.held(KEY) is not None
 
