@@ -67,6 +67,41 @@ class TestOverlays:
         assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
         assert list(overlays.over()) == []
 
+    def test_of_several_the_one_that_is_over_goes_and_the_rest_stay(
+        self, overlays: Overlays, clock: ManualClock
+    ) -> None:
+        overlays.bid(ANN, VASE, NOW)
+        clock.advance(MINUTE / 2)
+        overlays.bid(ANN, JAR, NOW + TICK)
+        overlays.watch(ANN, VASE)
+        overlays.bid(BOB, VASE, NOW)
+        clock.advance(MINUTE / 2)
+
+        over = overlays.over()
+
+        # The bid is over; the watch of the same item still hides it.
+        assert [(one.user_id, one.item_id, one.at) for one in over] == [(ANN, VASE, NOW)]
+        assert overlays.hidden_from(ANN) == {VASE, JAR}
+        assert [(one.item_id, one.placed_at) for one in overlays.bids_of(ANN)] == [
+            (JAR, NOW + TICK)
+        ]
+        assert overlays.hidden_from(BOB) == {VASE}
+        assert len(overlays) == 3
+        clock.advance(MINUTE / 2)
+        assert len(overlays.over()) == 3
+        assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
+
+    def test_of_too_many_of_one_user_the_oldest_goes_and_the_rest_stay(
+        self, overlays: Overlays
+    ) -> None:
+        items = [ItemId(f"item-{place}") for place in range(5)]
+        for item in items:
+            overlays.bid(ANN, item, NOW)
+
+        assert overlays.hidden_from(ANN) == set(items[1:])
+        assert [one.item_id for one in overlays.bids_of(ANN)] == items[1:]
+        assert len(overlays) == 4
+
     def test_of_too_many_the_oldest_go(self, overlays: Overlays) -> None:
         users = [UserId(f"user-{place}") for place in range(6)]
         for user in users:
