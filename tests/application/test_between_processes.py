@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from threading import Event
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -18,8 +18,10 @@ from angle_reco import (
     Freshness,
     Recommender,
     Settings,
+    Shelf,
     StorageUnavailableError,
 )
+from angle_reco.application import from_memory_alone
 from angle_reco.domain import Change, ChangeKind, ItemId, ListKind, RunState, UserId
 from tests.application.memories import (
     ASK,
@@ -93,6 +95,12 @@ def knows_of_all(following: Any, one: Remembering) -> bool:
 
 def feed_of(one: Remembering) -> Any:
     return one.stores["changes"].port
+
+
+def users_in_feed(one: Remembering) -> list[object]:
+    """Return the users that the feed still names, whether or not a reader would be told."""
+    changes = [told.change for told in feed_of(one)._told]
+    return [change.user_id for change in changes if change is not None and change.user_id]
 
 
 def shown(reco: Recommender) -> set[object]:
@@ -619,6 +627,41 @@ class TestGaps:
         settle(one.reco)
         assert ASK["similar_items"](one.reco).freshness is FRESH
 
+    def test_after_one_pages_of_users_are_dropped_and_other_lists_stay(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one = shop()
+        warm(one)
+        heard(one, one.reco)
+        cache, of_ann = following_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
+        of_item = (ListKind.SIMILAR.value, "liked")
+        assert cache.held(of_ann) is not None
+        one.another().items_changed(["art-01"])
+        feed_of(one).prune(older_than=timedelta())
+        one.passes(SECOND)
+
+        following_of(one.reco).look()
+
+        # Of users who were erased meanwhile nothing may be shown.
+        assert cache.held(of_ann) is None
+        assert cache.held(of_item) is not None
+        assert "changes missed: dropped=1" in caplog.messages
+
+    def test_after_the_first_look_pages_of_users_are_dropped_and_other_lists_stay(self) -> None:
+        one = shop()
+        one.stores["changes"].error = StorageUnavailableError()
+        warm(one)
+        cache, of_ann = following_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
+        of_item = (ListKind.SIMILAR.value, "liked")
+        assert cache.held(of_ann) is not None
+        one.stores["changes"].error = None
+        one.passes(SECOND)
+
+        following_of(one.reco).look()
+
+        assert cache.held(of_ann) is None
+        assert cache.held(of_item) is not None
+
     def test_what_was_read_before_the_first_look_succeeded_counts_as_stale(self) -> None:
         one = shop()
         one.stores["changes"].error = StorageUnavailableError()
@@ -652,15 +695,47 @@ class TestErasure:
     def test_within_a_minute_the_feed_has_forgotten_them_too(self) -> None:
         one = shop()
         warm(one)
-        start = feed_of(one).now()
         one.reco.bid_placed("ann", "art-03")
+        one.reco.bid_placed("eve", "art-03")
         one.reco.system.erase_user("ann")
+        heard(one, one.reco)
+        before = users_in_feed(one)
         for _ in range(40):
             heard(one, one.reco)
 
-        feed = feed_of(one).since(start)
+        # The erasure itself names the user, until every process has read it.
+        assert before == ["eve", "ann"]
+        assert users_in_feed(one) == ["eve"]
 
-        assert [change for change in feed.changes if change.user_id is not None] == []
+    def test_so_it_has_if_they_were_erased_before_the_first_look(self) -> None:
+        one = shop(Settings(cache_enabled=False))
+        one.reco.system.erase_user("ann")
+        other = Recommender(one.ports, Settings())
+        heard(one, other)
+        before = users_in_feed(one)
+        for _ in range(40):
+            heard(one, other)
+
+        assert before == ["ann"]
+        assert users_in_feed(one) == []
+
+    def test_so_it_has_if_the_erasure_is_within_a_gap(self) -> None:
+        one = shop()
+        warm(one)
+        heard(one, one.reco)
+        # A while later, as the first look has a pruning of its own.
+        for _ in range(40):
+            heard(one, one.reco)
+        one.another().items_changed(["art-01"])
+        feed_of(one).prune(older_than=timedelta())
+        one.plain().system.erase_user("ann")
+        heard(one, one.reco)
+        before = users_in_feed(one)
+        for _ in range(40):
+            heard(one, one.reco)
+
+        assert before == ["ann"]
+        assert users_in_feed(one) == []
 
     def test_what_could_not_be_forgotten_is_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         one = shop()
@@ -696,15 +771,16 @@ class TestErasure:
     def test_so_it_has_of_those_who_were_erased_one_soon_after_the_other(self) -> None:
         one = shop()
         warm(one)
-        start = feed_of(one).now()
         for user in ("ann", "eve"):
             one.reco.system.erase_user(user)
             for _ in range(25):
                 heard(one, one.reco)
+        before = users_in_feed(one)
         for _ in range(35):
             heard(one, one.reco)
 
-        assert [one for one in feed_of(one).since(start).changes if one.user_id is not None] == []
+        assert before == ["ann", "eve"]
+        assert users_in_feed(one) == []
 
 
 class TestFollowing:
@@ -765,6 +841,47 @@ class TestFollowing:
 
         assert stop.is_set()
         assert following_of(one.reco)._stop is None
+
+    @pytest.mark.parametrize("is_on_a_loop", [True, False])
+    def test_without_a_thread_answers_come_from_memory_and_later_ones_know(
+        self, is_on_a_loop: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = shop()
+        warm(one)
+        first = first_of(one.reco, "ann")
+        one.change(str(first), is_published=False)
+        one.another().items_changed([first])
+        one.reco.system.erase_user("eve")
+
+        def homepage() -> Shelf:
+            if is_on_a_loop:
+                with from_memory_alone({}):
+                    return one.reco.as_user("ann").homepage()
+            return one.reco.as_user("ann").homepage()
+
+        def refuse(work: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as without_threads:
+            without_threads.setattr(following_of(one.reco).live.keeping.behind, "submit", refuse)
+            for _ in range(40):
+                one.passes(SECOND)
+                page = homepage()
+        # A loop waits for nothing; a call looks itself, and only pruning is left to a thread.
+        assert len(page) > 0
+        assert (first in ids_of(page)) is is_on_a_loop
+        assert users_in_feed(one) == ["eve"]
+        for _ in range(7):
+            one.passes(SECOND)
+            homepage()
+            settle(one.reco)
+        assert first not in ids_of(homepage())
+        # The look that found the erasure comes 35 seconds before it is pruned.
+        for _ in range(36):
+            one.passes(SECOND)
+            homepage()
+            settle(one.reco)
+        assert users_in_feed(one) == []
 
     def test_hours_later_it_has_forgotten_what_it_told(self) -> None:
         one = shop()
