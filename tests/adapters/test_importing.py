@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -246,6 +247,78 @@ class TestImport:
         shop.write(bids=ROWS["bids"][0] + "\n")
         assert shop.import_it().files["bids"] == Imported(new=1, updated=0, unchanged=3, bad=0)
         assert shop.counts["bids"] == 4
+
+    @pytest.mark.parametrize("is_first", [True, False], ids=["event first", "import first"])
+    def test_a_bid_that_an_event_recorded_too_counts_once(self, shop: Shop, is_first: bool) -> None:
+        bids = [
+            Bid(
+                user_id=UserId(user),
+                item_id=ItemId("lamp"),
+                amount=amount,
+                placed_at=datetime(2026, 2, 2, 0, 0, 0, micros, UTC),
+            )
+            for user, amount, micros in (("ann", Decimal("12.5"), 0), ("bob", None, 1))
+        ]
+        files = HEADERS["bids"] + "\n" if is_first else None
+        if files is not None:
+            shop.write_file("bids.csv", files)
+        shop.import_it()
+        with shop.ports() as ports:
+            assert ports.recorder is not None
+            recorded = [ports.recorder.record_bid(bid) for bid in bids]
+        shop.write()
+
+        again = shop.import_it()
+
+        assert recorded == [is_first] * 2
+        assert again.files["bids"] == Imported(new=0, updated=0, unchanged=2, bad=0)
+        assert shop.counts["bids"] == 2
+
+    def test_of_equal_bids_in_a_file_an_event_recorded_one(self, shop: Shop) -> None:
+        shop.import_it()
+        shop.rows["bids"] = ["bob,lamp,7,2026-02-04T00:00:00Z"] * 3
+        bid = Bid(
+            user_id=UserId("bob"),
+            item_id=ItemId("lamp"),
+            amount=Decimal(7),
+            placed_at=datetime(2026, 2, 4, tzinfo=UTC),
+        )
+        with shop.ports() as ports:
+            assert ports.recorder is not None
+            assert ports.recorder.record_bid(bid)
+        shop.write()
+
+        assert shop.import_it().files["bids"] == Imported(new=2, updated=0, unchanged=1, bad=0)
+        with shop.ports() as ports:
+            assert ports.recorder is not None
+            assert not ports.recorder.record_bid(bid)
+        assert shop.counts["bids"] == 5
+
+    @pytest.mark.parametrize(("seconds", "updated", "stays"), [(-1, 0, -1), (0, 0, 0), (1, 1, 0)])
+    def test_of_a_watch_that_an_event_recorded_too_the_earlier_stays(
+        self, shop: Shop, seconds: int, updated: int, stays: int
+    ) -> None:
+        imported = datetime(2026, 2, 3, tzinfo=UTC)
+        watch = Watch(
+            user_id=UserId("ann"),
+            item_id=ItemId("vase"),
+            watched_at=imported + timedelta(seconds=seconds),
+        )
+        shop.write_file("watches.csv", HEADERS["watches"] + "\n")
+        shop.import_it()
+        with shop.ports() as ports:
+            assert ports.recorder is not None
+            assert ports.recorder.record_watch(watch)
+        shop.write()
+
+        again = shop.import_it()
+
+        assert again.files["watches"] == Imported(
+            new=0, updated=updated, unchanged=1 - updated, bad=0
+        )
+        with shop.ports() as ports:
+            [kept] = ports.activity.user_watchlist(watch.user_id)
+        assert kept.watched_at == imported + timedelta(seconds=stays)
 
     def test_equal_amounts_and_moments_are_equal_however_they_are_written(self, shop: Shop) -> None:
         shop.import_it()
