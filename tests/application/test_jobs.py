@@ -1,5 +1,7 @@
 """The jobs: what each stores, and that a second run finds nothing to change."""
 
+import json
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +33,7 @@ from tests.application.shop import (
     opened,
     watch,
 )
+from tests.application.workers import Shop
 
 
 def shop() -> Recommender:
@@ -267,6 +270,83 @@ def test_progress_never_goes_back_and_ends_with_all_done(name: str, make: Any) -
     assert all(0 <= done <= total for _, done, total in told)
     for before, after in pairwise(told):
         assert before[0] != after[0] or (before[1] <= after[1] and before[2] == after[2])
+
+
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_the_seconds_of_an_outcome_are_those_of_the_clock(is_scheduled: bool) -> None:
+    one, took = Shop.of(), timedelta(seconds=7, milliseconds=250)
+    one.clock.advance(HOUR)
+    began = one.clock.now()
+
+    def progress(what: str, done: int, total: int) -> None:
+        if (done, total) == (0, 3):
+            one.clock.advance(took)
+            # Somebody sets the clock on the wall.
+            one.clock.set(one.clock.now() - 3 * DAY)
+
+    outcome = one.reco.system.run_job(
+        "refresh_user_interests", scheduled=is_scheduled, progress=progress
+    )
+
+    assert outcome is not None
+    assert (outcome.started_at, outcome.seconds) == (began, 7.25)
+    run = one.last("refresh_user_interests")
+    assert run is not None
+    assert json.loads(run.outcome or "{}") == outcome.to_json()
+
+
+PROGRESS: dict[str, list[tuple[str, int, int]]] = {
+    "refresh_user_interests": [
+        ("interests of users", 0, 7),
+        ("interests of users", 3, 7),
+        ("interests of users", 6, 7),
+        ("interests of users", 7, 7),
+    ],
+    "generate_recommendations": [
+        ("open items", 0, 1),
+        ("homepages of users", 0, 7),
+        ("homepages of users", 3, 7),
+        ("homepages of users", 6, 7),
+        ("homepages of users", 7, 7),
+    ],
+    "generate_popular_items": [("popular items", 0, 1), ("popular items", 1, 1)],
+    "compute_item_similarities": [
+        ("open items", 0, 1),
+        ("similar items", 0, 5),
+        ("similar items", 2, 5),
+        ("similar items", 4, 5),
+        ("similar items", 5, 5),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", JOB_NAMES)
+def test_progress_is_reported_batch_by_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("angle_reco.application.jobs._USERS_AT_ONCE", 3)
+    monkeypatch.setattr("angle_reco.application.jobs._ITEMS_AT_ONCE", 2)
+    one = opened(filled(lots("art", 5), users=[f"user-{place}" for place in range(7)]))
+    told: list[tuple[str, int, int]] = []
+
+    one.system.run_job(name, progress=lambda *step: told.append(step))
+
+    assert told == PROGRESS[name]
+
+
+def test_progress_for_one_item_names_each_list_that_it_may_enter() -> None:
+    one = opened(filled(lots("art", 4)))
+    one.system.run_job("compute_item_similarities")
+    told: list[tuple[str, int, int]] = []
+
+    one.system.run_job(
+        "compute_item_similarities",
+        item_id="art-01",
+        progress=lambda *step: told.append(step),
+    )
+
+    assert told == [
+        ("open items", 0, 1),
+        *(("lists of similar items", place, 3) for place in range(3)),
+    ]
 
 
 def test_an_outcome_says_when_and_how_long_and_goes_into_json(reco: Recommender) -> None:

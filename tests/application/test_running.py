@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import repeat
@@ -22,7 +23,7 @@ from angle_reco import (
 from angle_reco.application import schedule_of
 from angle_reco.application.heartbeat import Heartbeat
 from angle_reco.application.schedule import SCHEDULE
-from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work
+from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work, no_progress
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import (
     Answer,
@@ -422,6 +423,36 @@ class TestALostLease:
         after = shop.reco.system.stats()
         assert (after.interests, after.lists) == (before.interests, before.lists)
 
+    @pytest.mark.parametrize("ends", ["at a step", "by an error", "by a success"])
+    def test_it_is_logged_by_job_and_attempt(
+        self, ends: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def steal(*_: object) -> None:
+            shop.clock.advance(HOUR)
+            for run in shop.open_runs():
+                wish = wish_of(run.key, Trigger.SCHEDULE, SCHEDULE[JOB], slot=run.slot)
+                shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+
+        def ledger_of(ledger: object) -> Any:
+            # By then nothing is written any more that could be refused.
+            return ledger if ends == "at a step" else Telling(ledger, "finish", steal)
+
+        shop = Shop.of(
+            users=failing_users([DEFECT] if ends == "by an error" else []), ledger=ledger_of
+        )
+        progress = steal if ends == "at a step" else no_progress
+        with caplog.at_level("INFO", "angle_reco"), suppress(Exception):
+            shop.reco.system.run_job(JOB, scheduled=True, progress=progress)
+
+        told = {
+            "at a step": f"run lost: job={JOB} attempt=1",
+            "by an error": f"run lost: job={JOB} attempt=1",
+            "by a success": f"run lost at its end: job={JOB} attempt=1",
+        }
+        lines = [one for one in caplog.messages if one.startswith("run ")]
+        assert lines == [told[ends]]
+        assert shop.events == []
+
     def test_it_stops_at_its_next_step(self) -> None:
         told = list[object]()
         work = Work(progress=lambda *one: told.append(one))
@@ -499,6 +530,24 @@ class TestHeartbeat:
 
         with heartbeat:
             assert lost.wait(20)
+
+    def test_a_lost_run_is_logged_once_unless_it_is_over(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for is_over in (True, False):
+            heartbeat, _, lost = self.beating([False])
+
+            class Over(Event):
+                def wait(self, timeout: float | None = None) -> bool:
+                    return False
+
+            heartbeat._is_over = Over()
+            if is_over:
+                heartbeat._is_over.set()
+            heartbeat._beat()
+
+            assert lost.is_set() is not is_over
+        assert caplog.messages == [f"run lost while it ran: job={JOB}"]
 
     def test_a_ledger_that_fails_once_is_asked_again(self) -> None:
         heartbeat, beats, lost = self.beating([StorageUnavailableError(), True, True])
