@@ -60,7 +60,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.clock, self.behind, self.told = ManualClock(), Hand(), list[Event]()
-        self.cache = TtlCache(self.clock, most_bytes=10_000_000)
+        self.cache = TtlCache(self.clock, most_bytes=1_000_000)
         self.keeping = Keeping(
             cache=self.cache,
             behind=self.behind,
@@ -129,10 +129,10 @@ class TestBytes:
         held = []
         for owner in ("a", "a" * 512):
             kept.cache.forget_all()
-            for number in range(20_000):
-                kept.keeping.current(("personal", f"{number:05}{owner}"), kept.make)
+            for number in range(1_500):
+                kept.keeping.current(("personal", f"{number:04}{owner}"), kept.make)
             held.append(kept.cache.stats().entries)
-            assert kept.cache.stats().bytes <= 10_000_000
+            assert kept.cache.stats().bytes <= 1_000_000
 
         assert held[1] < 0.75 * held[0]
 
