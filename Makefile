@@ -53,6 +53,10 @@ reliability: $(installed) ## Run what takes luck to fail at full size (long)
 	@ANGLE_RECO_TEST_SIZE=full $(bin)/pytest tests/reliability \
 	    tests/adapters/test_migrations.py tests/adapters/test_stateful.py
 
+.PHONY: mutants
+mutants: $(installed) ## Change the code in NUMBER=200 places (SEED=1), and see that a test fails
+	@$(bin)/python -m tools.mutants --number $(or $(NUMBER),200) --seed $(or $(SEED),1)
+
 .PHONY: lint
 lint: $(installed) ## Look for mistakes with ruff
 	@$(bin)/ruff check
@@ -113,7 +117,7 @@ picture: $(installed) ## Draw the picture of the demo anew
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools left behind
-	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
+	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .mutants build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The lock file that an environment is installed from.

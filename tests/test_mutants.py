@@ -1,0 +1,187 @@
+"""The tool that mutates the code: what it changes, what it leaves alone, and its data file."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import mutants
+from tools.mutants import Fate, Finder, Group, Table, all_mutants, report, sample
+
+SOURCE = '''
+"""A module."""
+
+from typing import Protocol
+
+LIMIT: int = 3
+Alias: TypeAlias = int | str
+
+
+class Port(Protocol):
+    def ask(self, most: int = 1) -> int: ...
+
+
+class Rule:
+    kept = LIMIT * 2
+
+    @property
+    def is_full(self) -> bool:
+        """Return something else."""
+        return self.é < self.kept and not self.over
+
+    def put(self, one: int | None, strict: bool = True) -> None:
+        if one is None:
+            raise ValueError(f"no {1 + 1}")
+        self.total += one
+        self.last = zip(one, [7], strict=True)
+        self.log("put" + "it")
+'''.encode()
+
+CHANGES = [
+    "rules: 3 -> 4",
+    "rules.Rule: LIMIT * 2 -> (LIMIT // 2)",
+    "rules.Rule: 2 -> 3",
+    "rules.Rule.is_full: self.é < self.kept and not self.over"
+    " -> (self.é < self.kept or not self.over)",
+    "rules.Rule.is_full: self.é < self.kept -> (self.é <= self.kept)",
+    "rules.Rule.is_full: not self.over -> (self.over)",
+    "rules.Rule.put: True -> False",
+    "rules.Rule.put: one is None -> (one is not None)",
+    'rules.Rule.put: raise ValueError(f"no {1 + 1}") -> pass',
+    "rules.Rule.put: self.total += one -> pass",
+    "rules.Rule.put: self.last = zip(one, [7], strict=True) -> pass",
+    "rules.Rule.put: 7 -> 8",
+    'rules.Rule.put: self.log("put" + "it") -> pass',
+]
+
+
+def found() -> list[mutants.Mutant]:
+    finder = Finder("domain/rules.py", SOURCE)
+    finder.visit(ast.parse(SOURCE))
+    return finder.found
+
+
+def test_every_kind_of_change_is_found_and_types_and_texts_are_left_alone() -> None:
+    assert [f"{one.where}: {one.change}" for one in found()] == CHANGES
+
+
+@pytest.mark.parametrize("place", range(len(CHANGES)))
+def test_a_mutant_is_a_module_that_differs_in_one_place(place: int) -> None:
+    mutant = found()[place]
+    mutated = mutant.applied(SOURCE)
+
+    compile(mutated, "rules.py", "exec")
+    assert mutated[: mutant.start] == SOURCE[: mutant.start]
+    assert mutated[mutant.start :].startswith(mutant.after.encode())
+    assert mutated.endswith(SOURCE[mutant.end :])
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return Table.read(Path(mutants.__file__).with_suffix(".toml"))
+
+
+@pytest.fixture(scope="module")
+def everything(table: Table) -> list[mutants.Mutant]:
+    return all_mutants(table)
+
+
+def test_the_data_file_has_an_area_for_every_module(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    areas = {table.place_of(one.path)[1] for one in everything}
+
+    assert areas == {area for group in table.groups for area in group.areas}
+
+
+def test_every_mutant_that_is_left_out_is_there_and_has_a_reason(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    known = {(one.where, one.change) for one in everything}
+
+    assert table.equivalent.keys() <= known
+    assert all(len(why) > 20 for why in table.equivalent.values())
+
+
+def test_a_seed_names_the_same_mutants_half_of_each_group(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    first, again, other = (sample(table, everything, 21, seed) for seed in (1, 1, 2))
+
+    assert first == again != other
+    assert len(set(first)) == 21
+    groups = [table.place_of(one.path)[0] for one in first]
+    assert [groups.count(group) for group in table.groups] == [11, 10]
+
+
+@pytest.mark.parametrize(
+    ("killed", "is_enough"), [((10, 10), True), ((10, 9), False), ((9, 10), True), ((8, 10), False)]
+)
+def test_too_many_survivors_of_one_group_are_too_many(
+    killed: tuple[int, int], is_enough: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Table(
+        skipped=[],
+        groups=[
+            Group(name="one", at_least=90, areas={"a": ["a/*"]}),
+            Group(name="two", at_least=100, areas={"b": ["b/*"]}),
+        ],
+        equivalent={},
+    )
+    fates = [
+        Fate(
+            mutant=mutants.Mutant(
+                path=f"{area}/x.py",
+                where=f"x.{place}",
+                line=place,
+                last_line=place,
+                start=0,
+                end=1,
+                before="1",
+                after="2",
+            ),
+            by="a test" if place < count else None,
+            tests=3,
+        )
+        for area, count in zip("ab", killed, strict=True)
+        for place in range(10)
+    ]
+
+    assert report(table, fates) is is_enough
+    shown = capsys.readouterr().out
+    assert shown.count("survived: ") == 20 - sum(killed)
+    assert f"{killed[0]:4} of   10 killed" in shown
+
+
+def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "test_x.py").write_text(
+        "def test_a(): pass\ndef test_b(): assert False\ndef test_c(): pass\n", "utf-8"
+    )
+    names = [f"test_x.py::test_{one}" for one in "cb"]
+    files = {name: tmp_path / f"{name}.json" for name in ("chosen", "seconds", "failed")}
+    files["chosen"].write_text(json.dumps(names), "utf-8")
+
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-v", "-p", "tools.chosen_tests"),
+            *("-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)),
+        ],
+        env={
+            "PYTHONPATH": str(mutants.ROOT),
+            "CHOSEN_TESTS": str(files["chosen"]),
+            "TEST_SECONDS": str(files["seconds"]),
+            "FAILED_TESTS": str(files["failed"]),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout.index("test_c") < ran.stdout.index("test_b")
+    assert json.loads(files["failed"].read_text("utf-8")) == [names[1]]
+    assert list(json.loads(files["seconds"].read_text("utf-8"))) == [names[0]]
