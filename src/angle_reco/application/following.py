@@ -71,7 +71,7 @@ class Following:
     computing: Computing
     clock: Clock
     deadline: timedelta
-    wanted: Callable[[Sequence[ItemId]], None] = lambda item_ids: None
+    wanted: Callable[[Sequence[ItemId]], None]
     unconfirmed: int = attrs.field(default=0, init=False)
     _cursor: Cursor | None = attrs.field(default=None, init=False)
     _looks_at: float = attrs.field(default=float("-inf"), init=False)

@@ -57,8 +57,8 @@ class Jobs:
     clock: Clock
     settings: Settings
     fingerprints: Fingerprints
+    rewritten: Callable[[ItemId, Sequence[ItemId]], None]
     as_of: datetime | None = None
-    rewritten: Callable[[ItemId, Sequence[ItemId]], None] = lambda item_id, entered: None
 
     def refresh_interests(self, work: Work) -> Done:
         """Recompute and store the interests of active users."""

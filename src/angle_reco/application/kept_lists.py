@@ -75,9 +75,9 @@ class KeptLists:
     settings: Settings
     keeping: Keeping | None
     live: LiveItems | None
+    renewed_by_run: Callable[[ItemId], None]
+    is_run_under_way: Callable[[ListKind], bool]
     as_of: datetime | None = None
-    renewed_by_run: Callable[[ItemId], None] = lambda item_id: None
-    is_run_under_way: Callable[[ListKind], bool] = lambda kind: False
 
     def of(
         self, kind: ListKind, owner: object, *, viewer: UserId | None = None

@@ -62,8 +62,8 @@ class Runs:
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
+    done: Callable[[RunKey], None]
     as_of: datetime | None = None
-    done: Callable[[RunKey], None] = lambda key: None
     _ahead: set[tuple[RunKey, datetime]] = attrs.field(factory=set, init=False)
 
     def by_hand(
