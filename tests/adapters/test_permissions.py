@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -25,6 +26,7 @@ from angle_reco.domain import (
 from angle_reco.ports import Permissions, deadline
 from angle_reco.testing.contracts import KINDS, Grants, PermissionsContract, Sample
 from tests.adapters.databases import emptied, storage_on
+from tests.application.memories import comes_true
 
 ANN = UserId("ann")
 MANAGE = "manage_recommendations"
@@ -65,6 +67,48 @@ class TestCallablePermissions(PermissionsContract):
 
         with pytest.raises(ConnectionError):
             CallablePermissions(ask).holds(ANN, MANAGE)
+
+    def test_a_function_that_hangs_is_asked_by_sixteen_threads_at_most(self) -> None:
+        hangs, asked = Event(), list[str]()
+
+        def ask(user_id: UserId, name: str) -> bool:
+            asked.append(name)
+            return hangs.wait(20)
+
+        permissions = CallablePermissions(ask)
+        for _ in range(16):
+            with deadline(0.01), pytest.raises(TimeoutError):
+                permissions.holds(ANN, MANAGE)
+        with pytest.raises(TimeoutError, match="earlier questions are still without an answer"):
+            permissions.holds(ANN, MANAGE)
+        while_it_hangs = len(asked)
+        hangs.set()
+
+        assert while_it_hangs == 16
+        assert comes_true(lambda: holds_or_times_out(permissions))
+
+    def test_a_thread_that_cannot_be_started_takes_no_room(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Unable(Thread):
+            def start(self) -> NoReturn:
+                raise RuntimeError("can't start new thread")
+
+        permissions = CallablePermissions(lambda user_id, name: True)
+        with monkeypatch.context() as without_threads:
+            without_threads.setattr("angle_reco.adapters.permissions.threading.Thread", Unable)
+            for _ in range(17):
+                with pytest.raises(RuntimeError, match="can't start"):
+                    permissions.holds(ANN, MANAGE)
+
+        assert permissions.holds(ANN, MANAGE) is True
+
+
+def holds_or_times_out(permissions: CallablePermissions) -> bool:
+    try:
+        return permissions.holds(ANN, MANAGE)
+    except TimeoutError:
+        return False
 
 
 def test_where_the_host_says_nothing_nobody_holds_anything() -> None:

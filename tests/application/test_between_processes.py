@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import Any, NoReturn
 
 import attrs
@@ -795,6 +795,21 @@ class TestFollowing:
             ASK["homepage"](one.reco)
 
         assert one.calls() == {"changes.since": 1}
+
+    def test_a_call_does_not_wait_while_another_one_looks(self) -> None:
+        one = shop()
+        warm(one)
+        one.passes(SECOND)
+        following = following_of(one.reco)
+        looking = Thread(target=following.look, daemon=True)
+
+        with following._lock:
+            looking.start()
+            looking.join(20)
+            is_waiting = looking.is_alive()
+
+        assert not is_waiting
+        assert one.calls() == {}
 
     def test_a_defect_is_logged_and_following_goes_on(
         self, caplog: pytest.LogCaptureFixture

@@ -17,6 +17,7 @@ from angle_reco import (
     UserId,
     Verify,
 )
+from angle_reco.application.live_items import LiveMarket
 from angle_reco.bootstrap import JOB_NAMES
 from tests.application.memories import (
     ASK,
@@ -85,6 +86,13 @@ class TestWithoutAsking:
                 plain = one.plain().anonymous.popular_items(limit, category=category)
                 assert ids_of(ask) == ids_of(plain)
                 assert ask.freshness is FRESH
+
+    def test_without_columns_there_is_nothing_to_count_with(self) -> None:
+        computing = shop().reco._use_cases.answering.computing
+        live = LiveMarket(market=None, cards={}, is_complete=False, since=0.0)
+
+        with pytest.raises(ValueError, match="no columns"):
+            live.popular(computing, None, keep=50)
 
     def test_a_page_fills_although_the_first_fifty_are_ones_own(self) -> None:
         own = [attrs.evolve(one, seller_id=UserId("ann")) for one in lots("art", 70)]

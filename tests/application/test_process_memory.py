@@ -66,6 +66,13 @@ class TestStats:
         assert memory.to_json()["live_items"] == 34
         assert one.reco.system.stats().to_json()["memory"] == memory.to_json()
 
+    def test_before_the_first_answer_nothing_is_held(self) -> None:
+        memory = shop().reco.system.stats().memory
+
+        assert memory is not None
+        assert (memory.live_items, memory.live_bytes) == (0, 0)
+        assert (memory.lists.entries, memory.lists.bytes) == (0, 0)
+
     def test_without_memory_there_is_nothing_to_tell(self) -> None:
         assert shop().plain().system.stats().memory is None
         assert shop().plain().system.health().live_items is None
