@@ -231,6 +231,23 @@ def never(_: bool) -> NoReturn:
     raise AssertionError("made although it is kept")
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_ends_the_flight_for_all_who_wait(
+    kept: Kept, error: type[BaseException]
+) -> None:
+    waiting = list[Future[Any]]()
+
+    def interrupted(_: bool) -> NoReturn:
+        waiting.append(kept.cache.join(KEY)[0].future)
+        raise error
+
+    with pytest.raises(error):
+        kept.keeping.current(KEY, interrupted)
+
+    assert type(waiting[0].exception(timeout=0)) is error
+    assert kept.cache.join(KEY)[1]
+
+
 def test_what_is_fresh_is_not_made_again(kept: Kept) -> None:
     kept.keeping.current(KEY, kept.make)
     kept.clock.advance(HOUR)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from threading import Event as Flag
+from typing import Any
 
 import attrs
 import pytest
@@ -17,7 +18,7 @@ from angle_reco import (
     UserId,
     Verify,
 )
-from angle_reco.application.live_items import LiveMarket
+from angle_reco.application.live_items import LIVE, LiveMarket
 from angle_reco.bootstrap import JOB_NAMES
 from tests.application.memories import (
     ASK,
@@ -230,6 +231,44 @@ class TestReadingAnew:
         # Lists that name it still are not a reason to look it up.
         assert "art-01" not in shown(one.reco)
         assert items_read(one) == 0
+
+    @pytest.mark.parametrize(
+        ("took", "fresh_for"),
+        [(timedelta(seconds=25), timedelta(seconds=35)), (-HOUR, MINUTE)],
+        ids=["slowly", "while the clock is set back"],
+    )
+    def test_the_time_that_reading_took_makes_them_older(
+        self, took: timedelta, fresh_for: timedelta
+    ) -> None:
+        one = shop()
+        catalog: Any = one.stores["catalog"].port
+
+        class Slow:
+            """The catalogue, of which reading the open items takes its time."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(catalog, name)
+
+            def open_cards(self, *args: Any, **named: Any) -> Any:
+                one.stores["catalog"].port = catalog
+                found = catalog.open_cards(*args, **named)
+                if took > timedelta(0):
+                    one.clock.advance(took)
+                else:
+                    one.clock.set(one.clock.now() + took)
+                return found
+
+        one.stores["catalog"].port = Slow()
+        warm(one, "popular_items")
+        known = one.reco._use_cases.answering.live
+        assert known is not None
+        shown = []
+        for passes in (fresh_for, TICK):
+            one.passes(passes)
+            cached = known.keeping.cache.get(LIVE)
+            shown.append(cached and cached.freshness)
+
+        assert shown == [FRESH, STALE]
 
     def test_live_for_says_after_how_long(self) -> None:
         one = shop(Settings(live_for=5 * MINUTE))

@@ -1,5 +1,7 @@
 """What users were just told to have done: for a minute, bounded, and of nobody else."""
 
+import subprocess
+import sys
 from datetime import timedelta
 from threading import Thread
 
@@ -148,6 +150,29 @@ class TestOverlays:
             one.join()
 
         assert len(overlays.hidden_from(ANN)) == len(overlays) == 800
+
+    def test_a_process_that_forks_off_has_a_lock_of_its_own(self) -> None:
+        program = (
+            "import os, signal, sys\n"
+            "from angle_reco.application import Overlays\n"
+            "from angle_reco.testing import ManualClock\n"
+            "one = Overlays(ManualClock())\n"
+            "one.watch('ann', 'vase')\n"
+            # As if another thread held it at that moment.
+            "one._lock.acquire()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(20)\n"
+            "    one.watch('ann', 'jar')\n"
+            "    os._exit(0 if one.hidden_from('ann') == {'vase', 'jar'} else 1)\n"
+            "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        )
+
+        said = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+        )
+
+        assert (said.returncode, said.stderr) == (0, "")
 
 
 class TestChangedItems:

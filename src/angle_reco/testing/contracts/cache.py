@@ -305,6 +305,16 @@ class CacheContract:
         assert cache.get(KEY) is None
         assert cache.get(OTHER) is None
 
+    def test_a_failure_counts_for_a_minute(self, cache: Cache, clock: ManualClock) -> None:
+        put(cache, KEY, age=LIMITS.shown_for + TICK)
+        cache.fail(takes_off(cache), ValueError())
+        shown = []
+        for passes in (NO_TIME, timedelta(seconds=60), TICK):
+            clock.advance(passes)
+            shown.append(cache.get(KEY))
+
+        assert shown == [Cached("value", ON_ERROR), Cached("value", ON_ERROR), None]
+
     def test_what_is_missing_by_now_comes_back_on_error(
         self, cache: Cache, clock: ManualClock
     ) -> None:
