@@ -75,9 +75,10 @@ types: $(installed) ## Check the types with mypy
 	@$(bin)/mypy
 
 .PHONY: lock
-lock: ## Bring both lock files up to pyproject.toml (needs uv); with UPGRADE=yes to newer releases, too
+lock: ## Bring the lock files up to pyproject.toml (needs uv); with UPGRADE=yes to newer releases, too
 	@$(call resolve,requirements-dev.txt)
 	@$(call resolve,requirements-oldest.txt) --resolution lowest-direct
+	@$(call resolve,requirements-hosts.txt) --group hosts --constraint requirements-dev.txt
 
 # For all platforms, from the oldest Python that we support.
 resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate --generate-hashes \
@@ -86,7 +87,7 @@ resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate
 
 .PHONY: lock-check
 lock-check: ## Prove that the lock files are all that the set-up needs
-	@$(PYTHON) tools/lock_check.py requirements-dev.txt requirements-oldest.txt
+	@$(PYTHON) tools/lock_check.py requirements-dev.txt requirements-oldest.txt requirements-hosts.txt
 
 .PHONY: check
 check: lint format-check types test test-reliability demo ## Run everything that must pass
@@ -123,6 +124,7 @@ clean: ## Remove the environments and what the tools left behind
 # The lock file that an environment is installed from.
 requirements := requirements-dev.txt
 .venv-oldest/.installed: requirements := requirements-oldest.txt
+.venv-hosts/.installed: requirements := requirements-hosts.txt
 
 # Recreated only if it is missing: installing again into the same one is quick.
 .PRECIOUS: %/pyvenv.cfg

@@ -151,20 +151,6 @@ class TestChanges:
         once = ["changes not read: error=StorageUnavailableError"]
         assert said == [[], once, [], [], once, []]
 
-    def test_a_failed_look_is_repeated_although_nothing_was_heard(self) -> None:
-        one = shop()
-        following = one.reco._use_cases.following
-        assert following is not None
-        following.step()
-        asked = []
-        for error in (DOWN(), None, None):
-            one.stores["changes"].error = error
-            one.calls()
-            following.step(is_heard=error is not None)
-            asked.append(one.calls()["changes.since"])
-
-        assert asked == [1, 1, 0]
-
     def test_bids_that_are_not_seen(self, lines: Lines) -> None:
         one = shop()
         reco = Recommender(attrs.evolve(one.ports, recorder=None), one.settings)

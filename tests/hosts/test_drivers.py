@@ -173,7 +173,7 @@ async def of_psycopg2(url: sa.URL, kind: str, commits: bool) -> AsyncIterator[Op
 
 @asynccontextmanager
 async def of_sqlite3(url: sa.URL, kind: str, commits: bool) -> AsyncIterator[Opened]:
-    raw = sqlite3.connect(url.database or "", isolation_level=None if commits else "")
+    raw = sqlite3.connect(url.database or "", isolation_level=None if commits else "DEFERRED")
     if kind == "odd":
         raw.row_factory, raw.text_factory = sqlite3.Row, bytes
     yield Opened(raw, raw.execute, raw.commit, raw.rollback)
