@@ -1,6 +1,9 @@
 # Every target makes its environment first: with uv when it is on PATH, else with venv and pip.
 PYTHON ?= python3
 
+# What `make test-pythons` looks for.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+
 # Trust what the system trusts, so that uv works behind a proxy as pip does.
 UV_SYSTEM_CERTS ?= true
 export UV_SYSTEM_CERTS
@@ -18,6 +21,10 @@ uv := $(shell command -v uv 2>/dev/null)
 pytest := pytest --numprocesses auto --maxprocesses 8
 unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
+# What differs between Pythons shows in these, on SQLite, on PostgreSQL and in memory.
+tests_on_pythons := src tests/domain tests/application tests/cli/test_app.py \
+    $(addprefix tests/adapters/test_,bulk.py caches.py memory.py numpy_kernels.py sqlite.py)
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +40,28 @@ test: $(installed) ## Run the tests; with COVERAGE=yes report what they cover, t
 .PHONY: test-oldest
 test-oldest: .venv-oldest/.installed ## Run the tests on the oldest releases of what we depend on
 	@.venv-oldest/bin/$(unit_tests)
+
+# $TESTED_PYTHON may be part of the name of a report. A python3.x that is there may not run.
+.PHONY: test-pythons
+test-pythons: ## Run a part of the tests on each other Python that this machine has
+	@usual=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit; \
+	ran= failed= missing=; \
+	for version in $(PYTHONS); do \
+	    test "$$version" != "$$usual" || continue; \
+	    export TESTED_PYTHON=$$version; \
+	    found=; \
+	    for candidate in "python$$version" "$$(pyenv root 2>/dev/null)/versions/$$version".*/bin/python; do \
+	        if "$$candidate" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null; \
+	        then found=$$candidate; break; fi; \
+	    done; \
+	    if test -z "$$found"; then missing="$$missing $$version"; continue; fi; \
+	    echo "Python $$version: $$found"; \
+	    ran="$$ran $$version"; \
+	    { $(MAKE) --silent --no-print-directory PYTHON="$$found" ".venv-$$version/.installed" \
+	        && ".venv-$$version/bin/"$(pytest) --quiet $(tests_on_pythons); } || failed="$$failed $$version"; \
+	done; \
+	echo "Pythons besides $$usual: ran on$${ran:- none}; not found:$${missing:- none}; failed:$${failed:- none}"; \
+	test -z "$$failed"
 
 .PHONY: test-reliability
 test-reliability: $(installed) ## Run what takes luck to fail, each a few times
