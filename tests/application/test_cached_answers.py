@@ -50,6 +50,27 @@ surfaces_with_bounds = pytest.mark.parametrize(("surface", "fresh", "stale", "ke
 
 
 @surfaces_with_bounds
+class TestStored:
+    def test_a_stale_one_is_answered_as_it_is_stored_and_computed_behind(
+        self, surface: str, fresh: timedelta, stale: timedelta, kept: timedelta
+    ) -> None:
+        one = shop()
+        for job in (PERSONAL_JOB, SIMILAR_JOB):
+            one.reco.system.run_job(job)
+        one.passes(fresh + TICK)
+        other = one.another()
+
+        first = ASK[surface](other).freshness
+        for _ in range(2):
+            settle(other)
+            ASK[surface](other)
+        settle(other)
+
+        assert first is STALE
+        assert ASK[surface](other).freshness is FRESH
+
+
+@surfaces_with_bounds
 class TestHowLong:
     def test_it_is_fresh_and_then_stale_and_then_missing(
         self, surface: str, fresh: timedelta, stale: timedelta, kept: timedelta
