@@ -34,7 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -47,6 +47,9 @@ SECONDS_NEAR, SECONDS_IN_ALL = 8.0, 60.0
 
 SECONDS_A_FILE = 0.5
 """What it costs, about, to collect a test file."""
+
+Key: TypeAlias = tuple[str, str, str]
+"""What names a mutant: where it is, the text of its line, and what is changed."""
 
 # What is mutated.
 
@@ -82,10 +85,14 @@ NOT_BEHAVIOUR = frozenset({"kw_only", "init", "repr", "slots", "weakref_slot", "
 
 @attrs.frozen(kw_only=True)
 class Mutant:
-    """One place of a module, in bytes, and what stands there instead."""
+    """One place of a module, in bytes, and what stands there instead.
+
+    Its line has this *text*; whether that line moves makes no other mutant of it.
+    """
 
     path: str
     where: str
+    text: str
     line: int
     last_line: int
     start: int
@@ -100,6 +107,11 @@ class Mutant:
         before, after = (" ".join(one.split()) for one in (self.before, self.after))
         return f"{before} -> {after}"
 
+    @property
+    def key(self) -> "Key":
+        """Return what names this mutant in the data file."""
+        return (self.where, self.text, self.change)
+
     def applied(self, source: bytes) -> bytes:
         """Return the module with this change."""
         return source[: self.start] + self.after.encode() + source[self.end :]
@@ -113,6 +125,7 @@ class Finder(ast.NodeVisitor):
         self._path = path
         self._source = source
         self._starts = [0, *(at.end() for at in re.finditer(rb"\n", source))]
+        self._lines = [one.strip() for one in source.decode().split("\n")]
         self._names: list[str] = []
         self._constant: str | None = None
 
@@ -128,6 +141,7 @@ class Finder(ast.NodeVisitor):
             Mutant(
                 path=self._path,
                 where=".".join([Path(self._path).stem, *self._names]),
+                text=self._lines[node.lineno - 1],
                 line=node.lineno,
                 last_line=node.end_lineno,
                 start=start,
@@ -343,7 +357,7 @@ class Table:
 
     skipped: Sequence[str]
     groups: Sequence[Group]
-    equivalent: Mapping[tuple[str, str], str]
+    equivalent: Mapping[Key, str]
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -353,7 +367,8 @@ class Table:
             skipped=data["skipped"],
             groups=[Group(**one) for one in data["groups"]],
             equivalent={
-                (one["where"], one["change"]): one["why"] for one in data.get("equivalent", [])
+                (one["where"], one["line"], one["change"]): one["why"]
+                for one in data.get("equivalent", [])
             },
         )
 
@@ -703,7 +718,9 @@ def report(table: Table, fates: Collection[Fate]) -> bool:
         if not fate.is_killed:
             one, note = fate.mutant, f"{fate.tests} tests"
             note += f", {fate.left_out} left out" if fate.left_out else ""
-            print(f"survived: {one.path}:{one.line} {one.where}: {one.change} ({note})")
+            print(f"survived: {one.path}:{one.line} ({note})")
+            for name, text in zip(("where", "line", "change"), one.key, strict=True):
+                print(f"    {name} = {json.dumps(text, ensure_ascii=False)}")
     is_enough = True
     for group in table.groups:
         total, killed = Counter[str](), Counter[str]()
@@ -745,14 +762,12 @@ def main() -> int:
     given = parser.parse_args()
     table = Table.read(Path(__file__).with_suffix(".toml"))
     mutants = all_mutants(table)
-    known = {(one.where, one.change) for one in mutants}
-    if unknown := table.equivalent.keys() - known:
+    if unknown := table.equivalent.keys() - {one.key for one in mutants}:
         sys.exit(f"no mutant is like these of mutants.toml: {sorted(unknown)}")
     mutants = [
         one
         for one in mutants
-        if (one.where, one.change) not in table.equivalent
-        and fnmatch.fnmatchcase(one.path, given.only)
+        if one.key not in table.equivalent and fnmatch.fnmatchcase(one.path, given.only)
     ]
     began = time.monotonic()
     digest = STATE / "digest"
