@@ -86,10 +86,10 @@ def every_log_line() -> Iterator[None]:
 
 def _settle() -> None:
     """Wait for what is made behind answers, before a fixture takes away what that needs."""
-    from angle_reco.application import behind
+    from angle_reco.ports import threads
 
-    for one in list(behind._all):
-        if not one._name.startswith("test"):
+    for one in list(threads._lanes):
+        if not one.name.startswith("test"):
             one.settle(2)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from angle_reco.application import (
-    Behind,
     CardLoader,
     NotInMemoryError,
     from_memory_alone,
@@ -26,7 +25,7 @@ from angle_reco.domain import (
     UserInterest,
     UserRef,
 )
-from angle_reco.ports import CacheKey, deadline
+from angle_reco.ports import CacheKey, Lane, deadline
 from angle_reco.view import View
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class AsyncView:
     """
 
     _view: View
-    _elsewhere: Behind
+    _elsewhere: Lane
 
     async def homepage(
         self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
@@ -119,7 +118,7 @@ class AsyncRecommender:
     """A recommender for code on an event loop; it belongs to the one it is of."""
 
     _recommender: "Recommender"
-    _elsewhere: Behind = attrs.field(factory=lambda: Behind("aio", _THREADS))
+    _elsewhere: Lane = attrs.field(factory=lambda: Lane("aio", _THREADS))
 
     def as_user(self, user_id: UserRef) -> AsyncView:
         """Return what a signed-in user may read; their own, and what is public.
@@ -230,7 +229,7 @@ class AsyncRecommender:
             return events.refused(event, connection)
 
 
-async def run_in(threads: Behind, work: Callable[[], _T]) -> _T:
+async def run_in(threads: Lane, work: Callable[[], _T]) -> _T:
     """Return what *work* does in another thread; who is cancelled before it began, began it not."""
     future, context = Future[_T](), copy_context()
 

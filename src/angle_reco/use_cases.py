@@ -11,7 +11,6 @@ from angle_reco.application import (
     AfterBid,
     Answering,
     Background,
-    Behind,
     ChangedItems,
     CheckHealth,
     Computing,
@@ -45,7 +44,7 @@ from angle_reco.domain import (
     Event,
     IdKinds,
 )
-from angle_reco.ports import Cache
+from angle_reco.ports import Cache, Lane
 from angle_reco.settings import Settings
 
 
@@ -295,7 +294,7 @@ def _memory(
     """Return what a process keeps, wired to those who fill it."""
     outage = Outage(clock=ports.clock)
 
-    def keeping(cache: Cache, behind: Behind) -> Keeping:
+    def keeping(cache: Cache, behind: Lane) -> Keeping:
         return Keeping(
             cache=cache,
             behind=behind,
@@ -306,7 +305,7 @@ def _memory(
         )
 
     # Lists that are made anew wait for open items, which need a thread that no list takes.
-    of_lists, of_live = Behind("memory", _THREADS_BEHIND), Behind("open-items", 1)
+    of_lists, of_live = Lane("memory", _THREADS_BEHIND), Lane("open-items", 1)
 
     def before_reading() -> None:
         lists.evict()

@@ -150,7 +150,7 @@ class TestQueues:
             scheduler.submit(Queue.RECOMMENDATIONS_SLOW, work)
 
         assert is_done.wait(PATIENCE)
-        assert threads == {"angle-reco-recommendations_slow-1"}
+        assert threads == {"angle-reco-recommendations_slow"}
         assert scheduler.stop(GRACE) is True
         assert type(error).__name__ in caplog.text
 
@@ -185,7 +185,7 @@ class TestQueues:
 
         assert wait_for(lambda: gate.at_once[Queue.DEFAULT] == 2)
         names = [thread.name for thread in enumerate_threads()]
-        assert sum(name.startswith("angle-reco-default-") for name in names) == 2
+        assert names.count("angle-reco-default") == 2
 
 
 class TestWakeUps:

@@ -28,9 +28,8 @@ from angle_reco.adapters.memory import (
     MemoryListStore,
     MemoryRunLedger,
 )
-from angle_reco.application import Behind
 from angle_reco.domain import Event, Run, RunKey, Trigger, wish_of
-from angle_reco.ports import time_left
+from angle_reco.ports import Lane, time_left
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW, bid, filled, lot, lots
 from tests.application.workers import ports_at
@@ -195,15 +194,14 @@ def settle(*recommenders: Recommender) -> None:
         assert live is not None
         threads = (keeping.behind, live.keeping.behind)
 
-        def is_idle(threads: tuple[Behind, ...] = threads) -> bool:
+        def is_idle(threads: tuple[Lane, ...] = threads) -> bool:
             return all(map(_is_idle, threads))
 
         assert comes_true(is_idle)
 
 
-def _is_idle(threads: Behind) -> bool:
-    with threads._changed:
-        return not threads._waiting and threads._idle == threads._threads
+def _is_idle(threads: Lane) -> bool:
+    return threads.settle(0)
 
 
 def shop(settings: Settings | None = None) -> Remembering:

@@ -1,13 +1,13 @@
 """What happens in one process is so in all of them, at once where it matters."""
 
 import gc
-import threading
 import weakref
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from threading import Event, Thread
+from time import sleep
 from typing import Any, NoReturn
 
 import attrs
@@ -76,7 +76,7 @@ def heard(one: Remembering, *recommenders: Recommender) -> None:
     one.passes(SECOND)
     for reco in recommenders:
         following = following_of(reco)
-        if following._stop is None:
+        if not following.has_begun:
             reco.anonymous.popular_items(1)
         else:
             assert comes_true(partial(knows_of_all, following, one))
@@ -835,14 +835,13 @@ class TestFollowing:
         reco = one.another()
         reco.start(scheduler=None)
         following = following_of(reco)
-        threads = [one for one in threading.enumerate() if one.name == "angle-reco-changes"]
         assert comes_true(partial(is_following, reco))
         ended = weakref.ref(reco)
         del reco, following
 
         def is_over() -> bool:
             gc.collect()
-            return ended() is None and not any(one.is_alive() for one in threads)
+            return ended() is None
 
         assert comes_true(is_over)
 
@@ -850,12 +849,15 @@ class TestFollowing:
         one = shop()
         for _ in range(3):
             one.reco.start(scheduler=None)
-        stop = following_of(one.reco)._stop
-        assert stop is not None
+        following = following_of(one.reco)
+        assert following.has_begun
         one.reco.stop()
+        assert comes_true(lambda: not following._lane.is_busy)
+        one.calls()
+        sleep(1.5)
 
-        assert stop.is_set()
-        assert following_of(one.reco)._stop is None
+        assert not following.has_begun
+        assert one.calls()["changes.since"] == 0
 
     @pytest.mark.parametrize("is_on_a_loop", [True, False])
     def test_without_a_thread_answers_come_from_memory_and_later_ones_know(

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
-from angle_reco.application import Behind, Reports
+from angle_reco.application import Reports
 from angle_reco.application.keeping import (
     Keeping,
     Made,
@@ -25,7 +25,7 @@ from angle_reco.domain import (
     RefreshFailed,
     StorageUnavailableError,
 )
-from angle_reco.ports import CacheKey
+from angle_reco.ports import CacheKey, Lane
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, TICK
 
@@ -41,18 +41,18 @@ class Value:
     made_as: Freshness = Freshness.FRESH
 
 
-class Hand(Behind):
+class Hand(Lane):
     """Work that is done when the test says so, or cannot be handed over at all."""
 
     def __init__(self) -> None:
         super().__init__("test-hand", 1)
-        self.work: list[Callable[[], object]] = []
+        self.handed: list[Callable[[], object]] = []
         self.has_threads = True
 
     def submit(self, work: Callable[[], object]) -> None:
         if not self.has_threads:
             raise RuntimeError("can't start new thread")
-        self.work.append(work)
+        self.handed.append(work)
 
 
 class Kept:
@@ -77,9 +77,9 @@ class Kept:
 
     def renewed(self, key: CacheKey = KEY) -> bool:
         """Return whether a value would be made behind an answer, which it is."""
-        before, self.behind.work = self.made, []
+        before, self.behind.handed = self.made, []
         self.keeping.renew(key, self.make)
-        for work in self.behind.work:
+        for work in self.behind.handed:
             work()
         return self.made > before
 
@@ -196,7 +196,7 @@ class TestOnAnEventLoop:
                 kept.keeping.current(KEY, kept.make)
             assert missing.value.future is not None
             futures.append(missing.value.future)
-        [work] = kept.behind.work
+        [work] = kept.behind.handed
         work()
 
         assert futures[0] is futures[1]
@@ -254,4 +254,4 @@ def test_what_is_fresh_is_not_made_again(kept: Kept) -> None:
 
     assert kept.keeping.current(KEY, never).freshness is Freshness.FRESH
     assert kept.keeping.at_once(KEY, never) == (Value(), Freshness.FRESH)
-    assert kept.behind.work == []
+    assert kept.behind.handed == []

@@ -403,7 +403,7 @@ class TestClaimed:
 
 
 class TestDueWishes:
-    @pytest.mark.parametrize("names", [list(SCHEDULE), list(reversed(SCHEDULE))])
+    @pytest.mark.parametrize("names", [list(SCHEDULE), list(SCHEDULE)[::-1]])
     def test_nothing_is_due_that_runs_in_every_process(self, names: list[str]) -> None:
         rules = {name: SCHEDULE[name] for name in names}
 

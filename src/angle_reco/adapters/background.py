@@ -1,8 +1,6 @@
 """Wake-ups and queues by APScheduler 3, in memory: what is due, the ledger knows."""
 
 import logging
-import queue
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,6 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from angle_reco.domain import Queue
+from angle_reco.ports import Lane
 
 # Where a host has configured no logging, what it remarks on is not printed.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())
@@ -26,7 +25,7 @@ began together do not all ask together."""
 
 
 class ApsScheduler:
-    """`JobScheduler` by APScheduler: each queue an executor with threads of its own.
+    """`JobScheduler` by APScheduler: each queue an executor with a cap of its own.
 
     No job store is shared and nothing is kept: with one, two processes would do the same
     twice. What waited for a thread is never too late (`misfire_grace_time`).
@@ -39,8 +38,10 @@ class ApsScheduler:
     def start(
         self, wake: Callable[[], None], *, every: timedelta, workers: Mapping[Queue, int]
     ) -> None:
-        self._executors = {name.value: WorkerThreads(most) for name, most in workers.items()}
-        self._executors[_WAKING] = _WakingThread(1)
+        self._executors = {
+            name.value: WorkerThreads(name.value, most) for name, most in workers.items()
+        }
+        self._executors[_WAKING] = _WakingThread(_WAKING, 1)
         self._scheduler = _Scheduler(
             timezone=UTC,
             executors=dict(self._executors),
@@ -86,40 +87,30 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is n
 
 
 class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not typed
-    """An executor with so many threads, which are begun as they are needed.
+    """An executor with at most so many of the threads that the process shares.
 
-    They are daemons. Those of `concurrent.futures` are waited for when the interpreter
-    exits, and refuse work from then on, which APScheduler prints.
+    Those of `concurrent.futures` are waited for when the interpreter exits, and refuse work
+    from then on, which APScheduler prints.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, name: str, most: int) -> None:
         super().__init__()
-        self._most = most
-        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._unfinished = 0
-        self._changing = threading.Lock()
+        self._lane = Lane(name, most)
         self._is_over = False
 
     def shutdown(self, wait: bool = True) -> None:
-        """Let the threads end, each when it has done what it is at; the rest is dropped."""
+        """Drop what waits; what is being done goes on."""
         self._is_over = True
-        for _ in self._threads:
-            self._waiting.put(_nothing)
+        self._lane.drop()
 
     def join(self, until: float) -> bool:
-        """Wait for the threads to end; False if one is still at work then."""
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(max(until - monotonic(), 0))
-        return not any(
-            thread.is_alive()
-            for thread in self._threads
-            if thread is not threading.current_thread()
-        )
+        """Wait for what is being done; False if it is not by then."""
+        return self._lane.settle(until - monotonic())
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         def work() -> None:
+            if self._is_over:
+                return
             try:
                 events = self._run(job, run_times)
             except BaseException as error:  # noqa: BLE001 — handed to APScheduler, which logs it
@@ -127,28 +118,12 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
             else:
                 self._run_job_success(job.id, events)
 
-        with self._changing:
-            self._unfinished += 1
-            if self._unfinished > len(self._threads) < self._most:
-                name = f"angle-reco-{job.executor}-{len(self._threads) + 1}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
-        self._waiting.put(work)
+        self._lane.submit(work)
 
     def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
         """Return the events of running a job, which APScheduler logs at INFO."""
         events: list[Any] = run_job(job, job._jobstore_alias, run_times, self._logger.name)
         return events
-
-    def _work(self) -> None:
-        while True:
-            work = self._waiting.get()
-            if self._is_over:
-                return
-            work()
-            with self._changing:
-                self._unfinished -= 1
 
 
 class _WakingThread(WorkerThreads):
@@ -158,7 +133,3 @@ class _WakingThread(WorkerThreads):
         del run_times
         job.func()
         return []
-
-
-def _nothing() -> None:
-    """Wake a thread up."""

@@ -3,7 +3,6 @@
 from angle_reco.application.access import Access
 from angle_reco.application.answering import Answering, CardLoader
 from angle_reco.application.background import Background
-from angle_reco.application.behind import Behind
 from angle_reco.application.changed_items import ChangedItems
 from angle_reco.application.computing import Computing
 from angle_reco.application.events import Events
@@ -51,7 +50,6 @@ __all__ = [
     "AfterBid",
     "Answering",
     "Background",
-    "Behind",
     "CardLoader",
     "ChangedItems",
     "CheckHealth",

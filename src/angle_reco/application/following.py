@@ -1,12 +1,13 @@
 """What this process hears of changes, by all processes: its memory is kept honest by it."""
 
 import logging
-import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
+from time import sleep
+from weakref import WeakSet
 
 import attrs
 
@@ -40,6 +41,7 @@ from angle_reco.ports import (
     Changes,
     Clock,
     Cursor,
+    Lane,
     deadline,
     starts_over,
 )
@@ -80,14 +82,15 @@ class Following:
     _erased_at: float = attrs.field(default=float("inf"), init=False)
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
-    _stop: Event | None = attrs.field(default=None, init=False)
+    has_begun: bool = attrs.field(default=False, init=False)
+    _lane: Lane = attrs.field(factory=lambda: Lane("changes", 1), init=False)
 
     def __attrs_post_init__(self) -> None:
         starts_over(self)
 
     def start_over(self) -> None:
         """Forget the thread, which is the parent's, and the lock that it may hold."""
-        self._lock, self._stop = Lock(), None
+        self._lock, self.has_begun = Lock(), False
 
     @property
     def changed(self) -> ChangedItems:
@@ -97,18 +100,25 @@ class Following:
     # By a thread, or by calls.
 
     def begin(self) -> None:
-        """Have a thread look from now on; nothing happens when that is so."""
-        if self._stop is not None:
-            return
-        self._stop = Event()
-        args = (weakref.ref(self), self._stop)
-        Thread(target=_follow, args=args, name="angle-reco-changes", daemon=True).start()
+        """Have a thread look once a second from now on; nothing happens when that is so."""
+        self.has_begun = True
+        _ticker.add(self)
 
     def end(self) -> None:
-        """Have the thread end, soon."""
-        stop, self._stop = self._stop, None
-        if stop is not None:
-            stop.set()
+        """Have no thread look any more."""
+        self.has_begun = False
+        _ticker.discard(self)
+
+    def tick(self) -> None:
+        """Have a thread look, unless the last look goes on still."""
+        if not self._lane.is_busy:
+            self._lane.submit(self._step_safely)
+
+    def _step_safely(self) -> None:
+        try:
+            self.step()
+        except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
+            _log.error("changes not followed: error=%s", type(error).__name__)
 
     def look(self) -> None:
         """Look what has changed, if that is up to calls and was not done this second.
@@ -116,7 +126,7 @@ class Following:
         Who looks waits for a statement, no longer than for a share of the time of a call.
         """
         now = self.clock.monotonic()
-        if self._stop is not None or now < self._looks_at:
+        if self.has_begun or now < self._looks_at:
             return
         self._looks_at = now + _SECONDS_BETWEEN_LOOKS
         if may_wait():
@@ -344,15 +354,47 @@ def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
     )
 
 
-def _follow(of: "weakref.ref[Following]", stop: Event) -> None:
-    """Look once a second until *stop* is set or the follower is collected."""
-    while not stop.is_set():
-        following = of()
-        if following is None:
-            return
+class _Ticker:
+    """One thread of the process that has each follower look once a second."""
+
+    def __init__(self) -> None:
+        self.start_over()
+        starts_over(self)
+
+    def start_over(self) -> None:
+        self._followers, self._lock = WeakSet[Following](), Lock()
+        self._is_alive = False
+
+    def add(self, follower: Following) -> None:
+        with self._lock:
+            self._followers.add(follower)
+            if self._is_alive:
+                return
+            self._is_alive = True
         try:
-            following.step()
-        except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
-            _log.error("changes not followed: error=%s", type(error).__name__)
-        del following
-        stop.wait(_SECONDS_BETWEEN_LOOKS)
+            Thread(target=self._run, name="angle-reco-ticker", daemon=True).start()
+        except RuntimeError:
+            self._is_alive = False
+            raise
+
+    def discard(self, follower: Following) -> None:
+        with self._lock:
+            self._followers.discard(follower)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                followers = list(self._followers)
+                if not followers:
+                    self._is_alive = False
+                    return
+            for follower in followers:
+                with suppress(RuntimeError):  # No thread can be started any more.
+                    follower.tick()
+            del followers
+            # It is the last reference in a frame that lives as long as the process.
+            follower = None  # type: ignore[assignment]  # dropped
+            sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+_ticker = _Ticker()

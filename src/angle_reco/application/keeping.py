@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from angle_reco.application.behind import Behind
 from angle_reco.application.outage import Outage
 from angle_reco.application.reports import Reports
 from angle_reco.domain import (
@@ -26,7 +25,7 @@ from angle_reco.domain import (
     RefreshFailed,
     StorageUnavailableError,
 )
-from angle_reco.ports import Cache, CacheKey, Clock, Flight, deadline, time_left
+from angle_reco.ports import Cache, CacheKey, Clock, Flight, Lane, deadline, time_left
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class Keeping:
     """A cache, and those who fill it: in the call that misses something, or behind it."""
 
     cache: Cache
-    behind: Behind
+    behind: Lane
     outage: Outage
     reports: Reports
     clock: Clock

@@ -19,6 +19,7 @@ from angle_reco.ports.stores import (
     StoreTotals,
     Written,
 )
+from angle_reco.ports.threads import Lane
 from angle_reco.ports.users import UserQueries
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "InterestStore",
     "JobScheduler",
     "Kernels",
+    "Lane",
     "ListStore",
     "OpenRuns",
     "Permissions",

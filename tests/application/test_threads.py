@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from angle_reco.application import Behind, behind
+from angle_reco.ports import Lane, threads
 
 _SECONDS = 20.0
 """So long a shared machine may take for what is done at once."""
@@ -40,6 +40,12 @@ class Busy:
             self.done += 1
 
 
+@pytest.fixture(autouse=True)
+def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread that other tests have left idle do anything here."""
+    monkeypatch.setattr(threads, "_threads", threads._Threads())
+
+
 @pytest.fixture
 def busy() -> Iterator[Busy]:
     """Return work that ends with the test at the latest."""
@@ -51,7 +57,7 @@ def busy() -> Iterator[Busy]:
 @pytest.fixture
 def idles_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads end at once when there is nothing to do."""
-    monkeypatch.setattr(behind, "_SECONDS_IDLE", 0.01)
+    monkeypatch.setattr(threads, "_SECONDS_IDLE", 0.01)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -71,13 +77,13 @@ class TestThreads:
     def test_there_are_none_before_there_is_work(self) -> None:
         name = next(_names)
 
-        Behind(name, 4)
+        Lane(name, 4)
 
         assert threads_of(name) == []
 
     @pytest.mark.parametrize("most", [1, 2, 5])
     def test_there_are_never_more_than_that_and_all_is_done(self, busy: Busy, most: int) -> None:
-        one = Behind(name := next(_names), most)
+        one = Lane(name := next(_names), most)
 
         for _ in range(20):
             one.submit(busy)
@@ -89,7 +95,7 @@ class TestThreads:
         assert (alive, busy.most, len(busy.by)) == (most, most, most)
 
     def test_there_are_as_many_as_there_is_work(self, busy: Busy) -> None:
-        one = Behind(name := next(_names), 5)
+        one = Lane(name := next(_names), 5)
 
         for wanted in (1, 2, 3):
             one.submit(busy)
@@ -100,23 +106,23 @@ class TestThreads:
     def test_one_that_is_idle_does_the_next_at_once(
         self, busy: Busy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(behind, "_SECONDS_IDLE", 10 * _SECONDS)
-        one = Behind(next(_names), 5)
+        monkeypatch.setattr(threads, "_SECONDS_IDLE", 10 * _SECONDS)
+        one = Lane(next(_names), 5)
         busy.let_go.set()
 
         for wanted in (1, 2, 3):
             one.submit(busy)
             wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
             # It is done a moment before the thread is idle.
-            wait_until(lambda: one._idle == 1)
+            wait_until(lambda: threads._threads.idle == 1)
 
         assert len(busy.by) == 1
 
     def test_an_idle_one_is_not_counted_on_twice(self, busy: Busy) -> None:
-        one, quick = Behind(next(_names), 5), threading.Event()
+        one, quick = Lane(next(_names), 5), threading.Event()
         one.submit(quick.set)
         assert quick.wait(_SECONDS)
-        wait_until(lambda: one._idle == 1)
+        wait_until(lambda: threads._threads.idle == 1)
 
         one.submit(busy)
         one.submit(busy)
@@ -124,7 +130,7 @@ class TestThreads:
         wait_until(lambda: busy.running == 2)
 
     def test_a_single_one_works_in_order(self) -> None:
-        one, done = Behind(next(_names), 1), list[int]()
+        one, done = Lane(next(_names), 1), list[int]()
 
         for number in range(50):
             one.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # a default binds it
@@ -134,22 +140,22 @@ class TestThreads:
 
     @pytest.mark.usefixtures("idles_briefly")
     def test_they_end_when_there_is_nothing_to_do_and_begin_again(self, busy: Busy) -> None:
-        one = Behind(name := next(_names), 3)
+        one = Lane(name := next(_names), 3)
         busy.let_go.set()
 
         for wanted in (3, 6):
             for _ in range(3):
                 one.submit(busy)
             wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
-            wait_until(lambda: threads_of(name) == [])
+            wait_until(lambda: threads_of(name) == [] and threads._threads.idle == 0)
 
-        assert one._threads == one._idle == 0
+        assert not one.is_busy
 
     def test_nothing_is_lost_where_threads_end_all_the_time(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(behind, "_SECONDS_IDLE", 0.0)
-        one, done = Behind(next(_names), 3), list[int]()
+        monkeypatch.setattr(threads, "_SECONDS_IDLE", 0.0)
+        one, done = Lane(next(_names), 3), list[int]()
 
         def hand_over(first: int) -> None:
             for number in range(first, first + 200):
@@ -165,12 +171,38 @@ class TestThreads:
         wait_until(lambda: len(done) == 800)
 
         assert len(set(done)) == 800
-        assert one._threads <= 3
+        wait_until(lambda: not one.is_busy)
 
     def test_they_are_daemons(self, busy: Busy) -> None:
-        Behind(name := next(_names), 1).submit(busy)
+        Lane(name := next(_names), 1).submit(busy)
 
         assert [one.daemon for one in threads_of(name)] == [True]
+
+    def test_lanes_share_threads_and_each_has_its_cap(self, busy: Busy) -> None:
+        lanes, others = [Lane(next(_names), 1) for _ in range(3)], Busy()
+        busy.let_go.set()
+        for lane in lanes:
+            lane.submit(busy)
+            wait_until(lambda lane=lane: not lane.is_busy)  # type: ignore[misc]  # a default binds it
+            wait_until(lambda: threads._threads.idle == 1)
+        for lane in lanes:
+            for _ in range(5):
+                lane.submit(others)
+        wait_until(lambda: others.running == 3)
+        others.let_go.set()
+        wait_until(lambda: others.done == 15)
+
+        assert len(busy.by) == 1
+        assert others.most == 3
+
+    def test_a_full_lane_keeps_no_other_waiting(self, busy: Busy) -> None:
+        full, other, done = Lane(next(_names), 1), Lane(next(_names), 1), threading.Event()
+        for _ in range(10):
+            full.submit(busy)
+
+        other.submit(done.set)
+
+        assert done.wait(_SECONDS)
 
 
 class TestErrors:
@@ -178,7 +210,7 @@ class TestErrors:
     def test_what_fails_is_logged_without_what_it_says_and_the_thread_goes_on(
         self, error: type[BaseException], caplog: pytest.LogCaptureFixture
     ) -> None:
-        one, by = Behind("memory", 1), list[int]()
+        one, by = Lane("memory", 1), list[int]()
 
         def fail() -> NoReturn:
             by.append(threading.get_ident())
@@ -196,25 +228,25 @@ class TestErrors:
     def test_without_any_thread_it_is_the_caller_s_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        one, done = Behind(next(_names), 1), list[str]()
+        one, done = Lane(next(_names), 1), list[str]()
         with monkeypatch.context() as patch:
-            patch.setattr(behind, "Thread", _Unable)
+            patch.setattr(threads, "Thread", _Unable)
             with pytest.raises(RuntimeError, match="can't start new thread"):
                 one.submit(lambda: done.append("never"))
 
         one.submit(lambda: done.append("later"))
-        wait_until(lambda: one._idle == 1)
+        wait_until(lambda: threads._threads.idle == 1)
 
         assert done == ["later"]
 
     def test_where_there_can_be_no_further_one_those_there_are_do_it(
         self, busy: Busy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        one = Behind(name := next(_names), 2)
+        one = Lane(name := next(_names), 2)
         one.submit(busy)
         wait_until(lambda: busy.running == 1)
         with monkeypatch.context() as patch:
-            patch.setattr(behind, "Thread", _Unable)
+            patch.setattr(threads, "Thread", _Unable)
             one.submit(busy)
         alive = len(threads_of(name))
 
@@ -226,7 +258,7 @@ class TestErrors:
 
 class TestSettling:
     def test_it_waits_until_everything_is_done(self) -> None:
-        one, done = Behind(next(_names), 1), list[int]()
+        one, done = Lane(next(_names), 1), list[int]()
 
         def work(number: int) -> None:
             time.sleep(0.02)
@@ -239,7 +271,7 @@ class TestSettling:
         assert done == [0, 1, 2]
 
     def test_it_waits_no_longer_than_it_may(self) -> None:
-        one, go = Behind(next(_names), 1), threading.Event()
+        one, go = Lane(next(_names), 1), threading.Event()
         one.submit(go.wait)
 
         assert not one.settle(0.05)
@@ -247,7 +279,7 @@ class TestSettling:
         assert one.settle(_SECONDS)
 
     def test_where_nothing_was_done_there_is_nothing_to_wait_for(self) -> None:
-        assert Behind(next(_names), 1).settle(0)
+        assert Lane(next(_names), 1).settle(0)
 
 
 class _Unable(threading.Thread):
@@ -270,10 +302,10 @@ class TestProcesses:
     def test_work_that_hangs_does_not_hold_up_the_exit(self) -> None:
         said = run(
             "import threading\n"
-            "from angle_reco.application import Behind\n"
+            "from angle_reco.ports import Lane, threads\n"
             "begun = threading.Event()\n"
             "def hang(): begun.set(); threading.Event().wait()\n"
-            "one = Behind('memory', 1)\n"
+            "one = Lane('memory', 1)\n"
             "one.submit(hang); one.submit(hang)\n"
             "begun.wait(); print('bye')\n"
         )
@@ -283,21 +315,21 @@ class TestProcesses:
     def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
         said = run(
             "import os, sys, threading\n"
-            "from angle_reco.application import Behind\n"
+            "from angle_reco.ports import Lane, threads\n"
             "begun, go = threading.Event(), threading.Event()\n"
             "def hang(): begun.set(); go.wait()\n"
             "def say(what): os.write(1, what.encode())\n"
-            "one = Behind('memory', 1)\n"
+            "one = Lane('memory', 1)\n"
             "one.submit(hang); one.submit(lambda: say('parent\\n'))\n"
             "begun.wait()\n"
             # As if another thread held it at that moment.
-            "one._changed.acquire()\n"
+            "threads._threads.changed.acquire()\n"
             "child = os.fork()\n"
             "if child == 0:\n"
             "    done = threading.Event()\n"
             "    one.submit(lambda: (say('child\\n'), done.set()))\n"
             "    os._exit(0 if done.wait(10) else 1)\n"
-            "one._changed.release()\n"
+            "threads._threads.changed.release()\n"
             "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
             "done = threading.Event()\n"
             "go.set(); one.submit(done.set); done.wait(10)\n"
