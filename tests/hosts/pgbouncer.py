@@ -59,7 +59,7 @@ class Pooler:
         )
         with ExitStack() as opened:
             # A transaction that is open keeps its session.
-            yield [_begun(opened.enter_context(engine.connect())) for _ in range(POOL)]
+            yield [_in_transaction(opened.enter_context(engine.connect())) for _ in range(POOL)]
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def start_pooler(server_url: str) -> Iterator[Pooler]:
                 process.terminate()
 
 
-def _begun(connection: sa.Connection) -> sa.Connection:
+def _in_transaction(connection: sa.Connection) -> sa.Connection:
     connection.exec_driver_sql("SELECT 1")
     return connection
 
@@ -107,10 +107,10 @@ def _as_another_user(folder: Path) -> dict[str, Any]:
     """Return as whom PgBouncer runs: it refuses to be root."""
     if os.geteuid() != 0:
         return {}
-    nobody = pwd.getpwnam("nobody")
+    another = pwd.getpwnam("nobody")
     for path in [folder, *folder.iterdir()]:
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        os.chown(path, another.pw_uid, another.pw_gid)
+    return {"user": another.pw_uid, "group": another.pw_gid, "extra_groups": []}
 
 
 def _listens(port: int) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -36,11 +37,24 @@ PATIENT = timedelta(seconds=20)
 @pytest.fixture(scope="module")
 def url(postgres_url: str) -> Iterator[str]:
     """Give the URL of a database with a market, not by way of the pooler."""
-    with new_database(postgres_url) as url:
+    with database_with_limits(postgres_url) as url:
         with Recommender.connect(url, migrate=True) as reco:
             fill_market_of_today(storage_of(reco))
             for name in JOB_NAMES:
                 reco.system.run_job(name)
+        yield url
+
+
+@contextmanager
+def database_with_limits(postgres_url: str) -> Iterator[str]:
+    """Give a new database whose sessions have limits, so that one of ours shows in them."""
+    with new_database(postgres_url) as url:
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                connection.exec_driver_sql(
+                    f"ALTER DATABASE {engine.url.database} SET {name} = '10min'"
+                )
         yield url
 
 
@@ -153,10 +167,30 @@ def test_no_call_fails_on_an_engine_of_the_host(pooler: Pooler, url: str) -> Non
     assert left_in_sessions(pooler, url) == set()
 
 
+@pytest.mark.parametrize("is_host", [False, True])
+def test_a_statement_that_is_repeated_is_not_prepared(
+    pooler: Pooler, url: str, is_host: bool
+) -> None:
+    engine = sa.create_engine(pooler.url(url))
+    settings = Settings(deadline=PATIENT)
+    reco = (
+        Recommender.from_engine(engine, settings=settings, pooler=True)
+        if is_host
+        else Recommender.connect(pooler.url(url), settings=settings, pooler=True)
+    )
+    # A read ends in a rollback, after which the driver counts from the beginning.
+    with reco, ThreadPoolExecutor(THREADS) as threads:
+        counted = list(threads.map(reco.signed_in, USERS * 10))
+    engine.dispose()
+
+    assert counted == [True] * len(counted)
+    assert left_in_sessions(pooler, url) == set()
+
+
 def test_jobs_and_all_else_that_writes(pooler: Pooler, postgres_url: str) -> None:
     settings = Settings(deadline=PATIENT)
     with (
-        new_database(postgres_url) as url,
+        database_with_limits(postgres_url) as url,
         Recommender.connect(pooler.url(url), settings=settings, migrate=True, pooler=True) as reco,
     ):
         fill_market_of_today(storage_of(reco))
@@ -235,7 +269,7 @@ def test_it_can_be_filled_by_an_import(pooler: Pooler, postgres_url: str, tmp_pa
         "auction_status,starts_at,end_time,inserted_at\n"
     )
     (tmp_path / "bids.csv").write_text("user_id,item_id,amount,placed_at\n")
-    with new_database(postgres_url) as url:
+    with database_with_limits(postgres_url) as url:
         for _ in range(2):
             done = command(pooler.url(url), "import", str(tmp_path))
             assert done.returncode == 0, done.stderr
