@@ -141,6 +141,10 @@ benchmark-serving: $(installed) ## Measure answers from memory, each beside a ba
 benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure beside a bare COPY
 	@$(bin)/python benchmarks/postgres.py
 
+.PHONY: benchmark-hosts
+benchmark-hosts: .venv-hosts/.installed ## Measure what a host's requests and commits pay for ours
+	@.venv-hosts/bin/python benchmarks/hosts.py
+
 .PHONY: picture
 picture: $(installed) ## Draw the picture of the demo anew
 	@$(bin)/angle-reco demo --database sqlite:///angle_reco_demo.db --picture docs/demo.svg

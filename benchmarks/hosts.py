@@ -1,0 +1,153 @@
+"""What the library costs a host's own requests and transactions, beside the same without it.
+
+    python benchmarks/hosts.py [--seconds N] [--json]
+
+Requests: a FastAPI application on uvicorn, SQLAlchemy's default pool, 60 clients, each request
+in a transaction that inserts a bid; with ours it also asks for a homepage and takes the event.
+Commits: 16 writers whose transactions insert a row; with ours each takes an event as well. The
+limit inserts one row more, which is what an event does at least. All on PostgreSQL.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.hosts.servers import get_all, serving
+from tests.hosts.shop import USERS, fill, offers, recommender
+from tests.postgres import new_database, shared_server
+
+CLIENTS, REQUESTS = 60, 3_000
+PROCESSES, THREADS = 4, 4
+ROUNDS = 3
+UVICORN = (
+    *("uvicorn", "--factory", "--port", "PORT", "--log-level", "warning"),
+    "tests.hosts.shop:fastapi_application",
+)
+
+
+def main() -> None:
+    """Measure, and print a table or JSON."""
+    asked = argparse.ArgumentParser(description="Measure what a host's requests pay.")
+    asked.add_argument("--seconds", type=float, default=5.0, help="of each round of commits")
+    asked.add_argument("--json", action="store_true")
+    options = asked.parse_args()
+    with shared_server() as server, new_database(server) as url:
+        fill(url)
+        found = {**requests(url), **commits(url, options.seconds)}
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        print(f"{name:48} {value:10.3f}")
+
+
+def requests(url: str) -> dict[str, float]:
+    """Return the 99th percentiles of requests with and without ours, in turn, and the errors."""
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    errors = 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(UVICORN, Path(folder) / "log", SHOP_DATABASE=url) as port,
+    ):
+        for turn in range(2 * ROUNDS + 2):
+            kind = ("without", "with")[turn % 2]
+            paths = [f"/{kind}/{1 + n % USERS}/{1_000 + n % 100}" for n in range(REQUESTS)]
+            answers = get_all(port, paths, clients=CLIENTS)
+            if turn < 2:
+                continue  # Pools and caches fill.
+            errors += sum(answer.status != 200 for answer in answers)
+            seconds[kind].append(percentile([answer.seconds for answer in answers]))
+    with_ours, without = (statistics.median(seconds[kind]) for kind in ("with", "without"))
+    return {
+        "requests: p99 without ours, ms": without * 1_000,
+        "requests: p99 with ours, ms": with_ours * 1_000,
+        "requests: ratio (bar 1.5)": with_ours / without,
+        "requests: errors": float(errors),
+    }
+
+
+def commits(url: str, seconds: float) -> dict[str, float]:
+    """Return the commits a second without ours, with one more insert, and with an event."""
+    counted: dict[str, list[float]] = {"bare": [], "one more insert": [], "event": []}
+    for _ in range(ROUNDS):
+        for kind, rounds in counted.items():
+            rounds.append(commits_by_all(url, kind, seconds))
+    bare, more, event = (statistics.median(rounds) for rounds in counted.values())
+    return {
+        "commits/s: one insert": bare,
+        "commits/s: one more insert": more,
+        "commits/s: with an event": event,
+        "commits: event / one more insert (bar 0.85)": event / more,
+        "commits: event / one insert": event / bare,
+    }
+
+
+def commits_by_all(url: str, kind: str, seconds: float) -> float:
+    """Return how many transactions a second all writers commit together."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(PROCESSES) as pool:
+        return sum(pool.starmap(write, [(url, kind, seconds)] * PROCESSES)) / seconds
+
+
+def write(url: str, kind: str, seconds: float) -> int:
+    """Commit by some threads for a while; return how often."""
+    engine = sa.create_engine(url, pool_size=THREADS)
+    reco = recommender(engine)
+    insert = sa.insert(offers).values(who=1, what=1_001)
+    counts = [0] * THREADS
+    ready = threading.Barrier(THREADS)
+
+    def bare(connection: sa.Connection) -> None:
+        connection.execute(insert)
+
+    def more(connection: sa.Connection) -> None:
+        connection.execute(insert)
+        connection.execute(insert)
+
+    def event(connection: sa.Connection) -> None:
+        connection.execute(insert)
+        reco.items_changed([1_001], connection=connection)
+
+    act: Callable[[sa.Connection], None] = {
+        "bare": bare,
+        "one more insert": more,
+        "event": event,
+    }[kind]
+
+    def run(place: int) -> None:
+        with engine.connect() as connection:
+            ready.wait()
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                with connection.begin():
+                    act(connection)
+                counts[place] += 1
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reco.close()
+    engine.dispose()
+    return sum(counts)
+
+
+def percentile(seconds: Sequence[float]) -> float:
+    """Return the 99th percentile."""
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+if __name__ == "__main__":
+    main()
