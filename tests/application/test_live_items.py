@@ -88,6 +88,23 @@ class TestWithoutAsking:
                 assert ids_of(ask) == ids_of(plain)
                 assert ask.freshness is FRESH
 
+    def test_of_many_categories_so_many_lists_are_remembered(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("angle_reco.application.live_items._MOST_POPULAR", 3)
+        categories = [f"c{place}" for place in range(5)]
+        one = Remembering.of(filled([lot(f"in-{name}", name) for name in categories]))
+        warm(one, "popular_items")
+        live = one.reco._use_cases.answering.live
+        assert live is not None
+        market = live.current().value
+
+        for name in ["unknown", *categories] * 2:
+            shelf = one.reco.anonymous.popular_items(category=name)
+            assert ids_of(shelf) == ([] if name == "unknown" else [f"in-{name}"])
+
+        assert [str(one) for one in market._popular] == ["c0", "c1", "c2"]
+
     def test_without_columns_there_is_nothing_to_count_with(self) -> None:
         computing = shop().reco._use_cases.answering.computing
         live = LiveMarket(market=None, cards={}, is_complete=False, since=0.0)
