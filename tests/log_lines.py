@@ -28,6 +28,7 @@ _EXPECTED = re.compile(
     " goes to the events of reco\\.aio\\)"
     "|an open AsyncConnection or AsyncSession of SQLAlchemy"
     "|one that takes a statement now"
+    "|None: the marketplace is in memory"
     "|one whose current_schema\\(\\) is .*"
     "|a UUID"
     "|a text of 1 to 512 printable characters"

@@ -137,7 +137,7 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled"}
+NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled", "patient"}
 OF_RECOMMENDER = (
     *("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
     *("as_of_moment", "as_user"),

@@ -211,7 +211,7 @@ class AsyncRecommender:
         if connection is None:
             return await run_in(self._elsewhere, lambda: take(None))
         events = self._recommender._use_cases.events
-        if not inspect.iscoroutinefunction(getattr(connection, "run_sync", None)):
+        if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
             return events.refused(event, connection)
         # What reads the database does so elsewhere, on a connection of ours.
         await run_in(self._elsewhere, events.look)

@@ -85,12 +85,12 @@ class Recommender:
             InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
         """
         self.settings = _settings(settings)
+        self._given = instance(ports, "ports", Ports)
         if ports.storage is not None and ports.storage.is_borrowed:
             # Nothing outlives the host's transaction, and no thread uses its connection: a
             # run that never beats keeps its lease for a day.
             runs = attrs.evolve(self.settings.runs, lease=_DAY, beat=_DAY / 4)
             self.settings = attrs.evolve(self.settings, cache_enabled=False, runs=runs)
-        self._given = instance(ports, "ports", Ports)
         if on_event is not None:
             function(on_event, "on_event")
         if as_of is not None:

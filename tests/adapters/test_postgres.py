@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Database, Storage
+from angle_reco.adapters.sql import Database, Storage, engine_beside
 from angle_reco.adapters.sql.pool import FairPool
 from angle_reco.domain import IdKinds
 from angle_reco.ports import (
@@ -205,13 +205,12 @@ class TestAHostsEngine:
     ) -> Iterator[sa.Engine]:
         """Return one of one connection, which may halt for seven seconds and work for eight."""
         idle, statement = self.NAMES
-        engine = sa.create_engine(
+        host = sa.create_engine(
             german_engine.url,
             connect_args={"options": f"-c {idle}=7s -c {statement}=8s"},
-            pool_size=1,
-            max_overflow=0,
             **request.param,
         )
+        engine = engine_beside(host, timedelta(seconds=1))
         yield engine
         engine.dispose()
 

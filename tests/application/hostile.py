@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import sqlite3
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -343,6 +344,8 @@ KNOWN: dict[str, Any] = {
     "prefix": "angle_reco_",
     "migrate": False,
     "check": False,
+    "pooler": False,
+    "patient": False,
 }
 """Of each argument, one that is taken."""
 
@@ -370,6 +373,8 @@ def known_of(name: str, call: Callable[..., object], **others: Any) -> dict[str,
     known = {**KNOWN, **others}
     if name.endswith("recommendation"):
         known["reason"] = "for_you"
+    if name == "Recommender.from_connection":
+        known["connection"] = sqlite3.connect("shop.db")
     return {one: known[one] for one in parameters(call)}
 
 
@@ -676,6 +681,8 @@ TAKEN: dict[str, frozenset[str]] = {
     "scheduled": _YES_OR_NO,
     "migrate": _YES_OR_NO,
     "check": _YES_OR_NO,
+    "pooler": frozenset({"False"}),
+    "patient": _YES_OR_NO,
     "older_than": _NONE | {"a day", "no time"},
     "score": _SCORES,
     "interaction_count": frozenset({"0", "5", "10**9"}),

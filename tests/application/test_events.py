@@ -257,6 +257,7 @@ class TestStats:
             "interests": nothing,
             "lists": dict.fromkeys(("similar", "personal", "popular"), nothing),
             "events_failed": 0,
+            "sign_ins_not_counted": 0,
             "events_unconfirmed": 0,
             "memory": None,
             "statements": None,

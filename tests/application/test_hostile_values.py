@@ -48,6 +48,7 @@ MB = 1_000_000
 
 WIRING = {
     *("Recommender", "Recommender.connect", "Recommender.from_engine", "Recommender.in_memory"),
+    "Recommender.from_connection",
     *("Recommender.as_of_moment", "Recommender.start", "Recommender.stop"),
 }
 """What makes recommenders, or starts one: asked once, on whatever shop."""

@@ -185,7 +185,7 @@ def _evict(hands: Hands) -> None:
     """Wake a process up, and do of its jobs what is its own."""
     hands.wake()
     for _, work in hands.submitted:
-        if getattr(work, "args", ()) == ("evict_stale_cache",):
+        if getattr(work, "name", "") == "evict_stale_cache":
             work()
     hands.submitted.clear()
 

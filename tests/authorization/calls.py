@@ -4,6 +4,7 @@ import copy
 import csv
 import inspect
 import pickle
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,9 @@ TRUSTED_CALLS: dict[str, Callable[..., object]] = {
     "Recommender.connect": lambda reco: reco.connect("sqlite:///shop.db", check=False),
     "Recommender.from_engine": lambda reco: reco.from_engine(
         sa.create_engine("sqlite://", poolclass=sa.StaticPool), check=False
+    ),
+    "Recommender.from_connection": lambda reco: reco.from_connection(
+        sqlite3.connect(":memory:"), check=False
     ),
     "Recommender.in_memory": lambda reco: reco.in_memory(),
     "Recommender.items_changed": lambda reco, item: reco.items_changed([item]),

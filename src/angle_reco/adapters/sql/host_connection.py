@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.errors import translated
-from angle_reco.domain import HostTransactionLostError, InvalidValueError
+from angle_reco.domain import HostTransactionLostError, InvalidValueError, is_a
 from angle_reco.ports import time_left
 
 _AS_WRITTEN: Mapping[str, Any] = {
@@ -102,7 +102,8 @@ def open_connection(connection: object, database: Database) -> HostConnection:
 def is_of(module: str, name: str, value: object) -> bool:
     """Return whether a value is of a class, without importing what the host has not."""
     found = getattr(sys.modules.get(module), name, None)
-    return found is not None and isinstance(value, found)
+    # By the class, and not as `isinstance` asks: a proxy's answer may do anything.
+    return found is not None and issubclass(type(value), found)
 
 
 def opened_connection(connection: object) -> HostConnection | None:
@@ -114,7 +115,7 @@ def opened_connection(connection: object) -> HostConnection | None:
             connection = connection.connection()  # type: ignore[attr-defined]  # of a session
         except SQLAlchemyError:
             return None
-    if isinstance(connection, sa.Connection):
+    if is_a(connection, sa.Connection):
         if connection.closed or connection.invalidated:
             return None
         return HostConnection(connection, connection.connection.dbapi_connection)
@@ -127,7 +128,7 @@ def opened_connection(connection: object) -> HostConnection | None:
 
 
 def _is_open(raw: object) -> bool:
-    if isinstance(raw, sqlite3.Connection):
+    if is_a(raw, sqlite3.Connection):
         try:
             raw.total_changes  # noqa: B018 — it fails where nothing else would work
         except sqlite3.ProgrammingError:

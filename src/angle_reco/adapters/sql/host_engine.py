@@ -22,7 +22,7 @@ from angle_reco.adapters.sql.engine import (
     seconds_to_connect,
 )
 from angle_reco.adapters.sql.gate import close_at_fork
-from angle_reco.domain import InvalidValueError
+from angle_reco.domain import InvalidValueError, is_a
 
 _SERVED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 _EXPECTED = (
@@ -72,10 +72,10 @@ def check_engine(engine: object) -> None:
         InvalidValueError: It is asynchronous, of another database or driver, in memory
             without being one shared connection, or translates schemas.
     """
-    if not isinstance(engine, sa.Engine):
-        # An AsyncEngine has one of these; nothing of SQLAlchemy's asyncio need be imported.
-        inner = getattr(engine, "sync_engine", None)
-        what = f"an AsyncEngine of {_name(inner)}" if isinstance(inner, sa.Engine) else engine
+    if not is_a(engine, sa.Engine):
+        # Nothing of SQLAlchemy's asyncio need be imported to know one.
+        is_async = type(engine).__name__ == "AsyncEngine"
+        what = f"an AsyncEngine of {_name(engine.sync_engine)}" if is_async else engine  # type: ignore[attr-defined]  # of an AsyncEngine
         raise InvalidValueError("engine", what, _EXPECTED)
     if engine.dialect.is_async or (engine.dialect.name, engine.dialect.driver) not in _SERVED:
         raise InvalidValueError("engine", _name(engine), _EXPECTED)

@@ -221,9 +221,10 @@ def prepare(raw: Any, *, pooler: bool = False) -> None:
     raw.row_factory, raw.cursor_factory = tuple_row, psycopg.Cursor
     raw.read_only = raw.deferrable = None
     raw.autocommit = True
+    # A timeout that the host's options set is not ours.
+    raw.limits_statements = False  # type: ignore[attr-defined]  # a mark of ours
     if pooler:
         raw.prepare_threshold = None
-        raw.limits_statements = False  # type: ignore[attr-defined]  # a mark of ours
     for name, is_right, value in () if pooler else _SESSION:
         reported = raw.info.parameter_status(name)
         if reported is not None and not is_right(reported):
