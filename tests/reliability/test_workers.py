@@ -481,7 +481,8 @@ def test_a_process_without_anything_to_do_costs_next_to_nothing(url: str) -> Non
         used, statements = pipe.recv()
 
     print(f"{used / seconds:.2%} of a processor, {statements / seconds:.2f} statements a second")
-    assert statements / seconds <= 0.2
+    # The change feed is read once a second, and due runs are looked for every ten.
+    assert statements / seconds <= 1.5
     if IS_FULL:
         assert used / seconds < 0.01
 
