@@ -2,7 +2,7 @@
 
 A test suite that rolls each test back, and a database in memory, have no second connection
 that would see the same rows. A unit of work of ours is then a part of the host's transaction,
-and a transaction of its own only where none has begun.
+and a transaction of its own only where none has started.
 """
 
 import sqlite3
@@ -82,7 +82,7 @@ def borrow(connection: object) -> Borrowed:
 
 def borrow_static(engine: sa.Engine) -> Borrowed:
     """Return the one connection of an engine with a StaticPool, as for a database in memory."""
-    # Never given back: the pool would roll back what the host has begun on it.
+    # Never given back: the pool would roll back what the host has started on it.
     checked_out = engine.pool.connect()
     raw = checked_out.dbapi_connection
     return Borrowed(_engine_on(raw), HostConnection(None, raw), False, checked_out)

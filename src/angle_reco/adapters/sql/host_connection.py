@@ -1,8 +1,8 @@
 """Statements of ours on connections of the host's: within its transaction, and leaving it whole.
 
-The state of a transaction is the driver's. Where one has begun, ours is one statement between
+The state of a transaction is the driver's. Where one has started, ours is one statement between
 savepoints; where none has, the driver begins it as for any statement of the host's; where each
-statement commits, ours does too. Nothing here commits or rolls back what it has not begun.
+statement commits, ours does too. Nothing here commits or rolls back what it has not started.
 """
 
 import os
@@ -186,7 +186,7 @@ def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
             if was_begun and not raw.in_transaction:
                 raise HostTransactionLostError from error
             if not was_begun and raw.in_transaction:
-                raw.rollback()  # What the driver has begun for our statement alone.
+                raw.rollback()  # What the driver has started for our statement alone.
             raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
 
 
@@ -257,7 +257,7 @@ def _taken_back(raw: Any, say: Callable[[str], object], errors: type[Exception])
         # A connection that is lost has taken everything back.
         with suppress(errors, DBAPIError):
             if was_idle and not is_bare:
-                raw.rollback()  # What the driver has begun for our statement alone.
+                raw.rollback()  # What the driver has started for our statement alone.
             elif not is_bare:
                 say(_TAKE_BACK)
                 say(_RELEASE)

@@ -208,7 +208,7 @@ def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
 def prepare(raw: Any, *, pooler: bool = False) -> None:
     """Have a connection that a host's engine made work as one of `open_engine` does.
 
-    What a listener of the host's has begun is committed: it has set something to stay.
+    What a listener of the host's has started is committed: it has set something to stay.
     Behind a *pooler* nothing stays, so that each transaction sets what it needs.
 
     Raises:
