@@ -104,7 +104,6 @@ def fastapi_application() -> Any:
         session.execute(sa.insert(offers).values(who=user, what=lot))
         return int(session.scalar(sa.select(sa.func.count()).where(offers.c.what == lot)) or 0)
 
-    @app.get("/with/{user}/{lot}")
     def with_ours(user: int, lot: int) -> dict[str, Any]:
         with sessions.begin() as session:
             bids = bid(session, user, lot)
@@ -112,10 +111,11 @@ def fastapi_application() -> Any:
             reco.bid_placed(user, lot, connection=session)
         return {"bids": bids, "shown": len(shelf)}
 
-    @app.get("/without/{user}/{lot}")
     def without_ours(user: int, lot: int) -> dict[str, Any]:
         with sessions.begin() as session:
             bids = bid(session, user, lot)
         return {"bids": bids}
 
+    app.get("/with/{user}/{lot}")(with_ours)
+    app.get("/without/{user}/{lot}")(without_ours)
     return app
