@@ -8,6 +8,7 @@ from threading import Timer
 from time import monotonic
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -200,17 +201,21 @@ class TestAHostsEngine:
     @pytest.fixture(
         params=[{}, {"isolation_level": "AUTOCOMMIT"}, {"isolation_level": "SERIALIZABLE"}]
     )
-    def engine(
-        self, request: pytest.FixtureRequest, german_engine: sa.Engine
-    ) -> Iterator[sa.Engine]:
-        """Return one of one connection, which may halt for seven seconds and work for eight."""
+    def host(self, request: pytest.FixtureRequest, german_engine: sa.Engine) -> Iterator[sa.Engine]:
+        """Return one whose connections may halt for seven seconds and work for eight."""
         idle, statement = self.NAMES
         host = sa.create_engine(
             german_engine.url,
             connect_args={"options": f"-c {idle}=7s -c {statement}=8s"},
             **request.param,
         )
-        engine = engine_beside(host, timedelta(seconds=1))
+        yield host
+        host.dispose()
+
+    @pytest.fixture(params=["sessions", "pooler"])
+    def engine(self, request: pytest.FixtureRequest, host: sa.Engine) -> Iterator[sa.Engine]:
+        """Return the engine beside the host's."""
+        engine = engine_beside(host, timedelta(seconds=1), pooler=request.param == "pooler")
         yield engine
         engine.dispose()
 
@@ -220,27 +225,58 @@ class TestAHostsEngine:
 
     @pytest.mark.parametrize("seconds", [None, 2])
     def test_a_unit_may_halt_for_a_minute_and_the_hosts_own_work_as_long_as_before(
-        self, engine: sa.Engine, seconds: float | None
+        self, engine: sa.Engine, host: sa.Engine, seconds: float | None
     ) -> None:
         database = Database(engine, timedelta(seconds=1))
 
         with nullcontext() if seconds is None else deadline(seconds):
             within = database.write(self.shown)
-        with engine.connect() as connection:
-            after = self.shown(connection)
+        with host.connect() as connection:
+            of_the_host = self.shown(connection)
 
         assert within[0] == "1min"
         assert within[1] != "8s"
-        assert after == ("7s", "8s")
+        assert of_the_host == ("7s", "8s")
 
-    def test_so_it_is_after_a_unit_that_failed(self, engine: sa.Engine) -> None:
+    @pytest.mark.parametrize(
+        ("pooler", "later"), [(False, ("1min", "900ms")), (True, ("7s", "8s"))]
+    )
+    def test_it_lasts_for_our_session_and_behind_a_pooler_for_the_transaction(
+        self, host: sa.Engine, pooler: bool, later: tuple[str, str]
+    ) -> None:
+        engine = engine_beside(host, timedelta(seconds=1), pooler=pooler)
+
         def fail(connection: sa.Connection) -> None:
             raise ValueError(self.shown(connection)[0])
 
         with pytest.raises(ValueError, match="1min"):
             Database(engine, timedelta(seconds=1)).write(fail)
         with engine.connect() as connection:
+            assert self.shown(connection) == later
+        engine.dispose()
+
+    def test_a_pooler_that_was_not_named_is_known_by_its_process(
+        self, host: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A pooler makes up the process that it names when a client connects.
+        monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", 1)
+        engine = engine_beside(host, timedelta(seconds=1))
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert isinstance(raw, psycopg.Connection)
+            assert raw.prepare_threshold is None
             assert self.shown(connection) == ("7s", "8s")
+        engine.dispose()
+
+    def test_a_call_reads_in_one_trip(self, host: sa.Engine) -> None:
+        engine = engine_beside(host, timedelta(seconds=1))
+        database, sent = Database(engine, timedelta(seconds=1)), list[str]()
+        database.scalar(sa.select(1))
+        sa.event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+        with deadline(1):
+            assert database.scalar(sa.select(1)) == 1
+        assert sent == ["SELECT 1"]
+        engine.dispose()
 
 
 class TestAPoolThatIsEmpty:

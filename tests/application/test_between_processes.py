@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -22,6 +23,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.application import from_memory_alone
+from angle_reco.application.keeping import NotInMemoryError
 from angle_reco.domain import Change, ChangeKind, ItemId, ListKind, RunState, UserId
 from tests.application.memories import (
     ASK,
@@ -890,9 +892,10 @@ class TestFollowing:
         assert users_in_feed(one) == ["eve"]
         for _ in range(7):
             one.passes(SECOND)
-            homepage()
+            with suppress(NotInMemoryError):  # Where what is read behind was faster.
+                homepage()
             settle(one.reco)
-        assert first not in ids_of(homepage())
+        assert first not in ids_of(one.reco.as_user("ann").homepage())
         # The look that found the erasure comes 35 seconds before it is pruned.
         for _ in range(36):
             one.passes(SECOND)

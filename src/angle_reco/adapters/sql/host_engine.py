@@ -128,7 +128,7 @@ def _engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool) -> sa.
             if id(listener) not in of_all:
                 listener(raw, record)
         if host.dialect.name == "postgresql":
-            _prepare_postgres(raw, pooler=pooler)
+            _prepare_postgres(raw, deadline, pooler=pooler)
         else:
             _prepare_sqlite(raw)
 
@@ -150,10 +150,10 @@ def _connect(dialect: sa.Dialect, _: object, args: list[Any], options: dict[str,
     return BoundedConnection.connect_within(seconds, *args, **options)
 
 
-def _prepare_postgres(raw: Any, *, pooler: bool) -> None:
+def _prepare_postgres(raw: Any, deadline: timedelta, *, pooler: bool) -> None:
     from angle_reco.adapters.sql.postgres import prepare
 
-    prepare(raw, pooler=pooler)
+    prepare(raw, deadline.total_seconds(), pooler=pooler)
 
 
 def _prepare_sqlite(raw: sqlite3.Connection) -> None:

@@ -153,7 +153,7 @@ def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dic
         # Empty, or libpq would look into PGOPTIONS.
         options["options"] = ""
     else:
-        milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
+        milliseconds = _milliseconds(seconds)
         # A process that is stopped in the middle of a transaction holds its locks so long.
         ours = (
             f"-c statement_timeout={milliseconds} -c timezone=UTC"
@@ -205,7 +205,7 @@ def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
         raise
 
 
-def prepare(raw: Any, *, pooler: bool = False) -> None:
+def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
     """Have a connection that a host's engine made work as one of `open_engine` does.
 
     What a listener of the host's has started is committed: it has set something to stay.
@@ -221,27 +221,45 @@ def prepare(raw: Any, *, pooler: bool = False) -> None:
     raw.row_factory, raw.cursor_factory = tuple_row, psycopg.Cursor
     raw.read_only = raw.deferrable = None
     raw.autocommit = True
-    # A timeout that the host's options set is not ours.
-    raw.limits_statements = False  # type: ignore[attr-defined]  # a mark of ours
-    if pooler:
+    is_session = not pooler and _set_for_session(raw, seconds)
+    # Otherwise a timeout that the host's options set is not ours.
+    raw.limits_statements = is_session  # type: ignore[attr-defined]  # a mark of ours
+    if not is_session:
         raw.prepare_threshold = None
-    for name, is_right, value in () if pooler else _SESSION:
-        reported = raw.info.parameter_status(name)
-        if reported is not None and not is_right(reported):
-            raw.execute(sql.SQL("SELECT set_config({}, {}, false)").format(name, value))
     # SQLAlchemy sets the isolation level next, which ends this.
     raw.autocommit = False
     if not isinstance(raw, BoundedConnection):
         _watch_network(raw)
 
 
-_SESSION: tuple[tuple[str, Callable[[str], bool], str], ...] = (
-    ("client_encoding", lambda value: value == "UTF8", "UTF8"),
-    ("DateStyle", lambda value: value.startswith("ISO"), "ISO"),
-    ("TimeZone", lambda value: value in ("UTC", "Etc/UTC"), "UTC"),
-    ("default_transaction_read_only", lambda value: value == "off", "off"),
-)
-"""What the server reports by itself, so that asking costs nothing, and what it should be."""
+def _set_for_session(raw: "psycopg.Connection[Any]", seconds: float) -> bool:
+    """Set what statements of ours need for a whole session; return False behind a pooler.
+
+    Its clients are told of another process than the one that serves them, and what stays
+    in a session would meet the next of them.
+    """
+    settings = _SESSION | {"statement_timeout": str(_milliseconds(seconds))}
+    values = sql.SQL(", ").join(
+        sql.SQL("({}, {})").format(name, value) for name, value in settings.items()
+    )
+    query = sql.SQL(
+        "SELECT set_config(name, value, false) FROM (VALUES {}) AS ours (name, value)"
+        " WHERE pg_backend_pid() = {}"
+    ).format(values, raw.info.backend_pid)
+    return bool(psycopg.ClientCursor(raw).execute(query).fetchall())
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(int(seconds * _SERVERS_SHARE * 1000), 1)
+
+
+_SESSION = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+    "default_transaction_read_only": "off",
+    "idle_in_transaction_session_timeout": str(_IDLE_SECONDS * 1000),
+}
 
 
 def _watch_network(raw: "psycopg.Connection[Any]") -> None:
@@ -264,13 +282,12 @@ def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> N
     if isinstance(raw, BoundedConnection):
         raw.ends_at = monotonic() + seconds
     if not (is_call and limits_statements(connection)):
-        milliseconds = max(int(seconds * _SERVERS_SHARE * 1000), 1)
         # As SET LOCAL, of which several in one statement could not be prepared.
         connection.exec_driver_sql(
             "SELECT set_config('statement_timeout', %s, true),"
             " set_config('idle_in_transaction_session_timeout', %s, true),"
             " set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)",
-            (str(milliseconds), str(_IDLE_SECONDS * 1000)),
+            (str(_milliseconds(seconds)), str(_IDLE_SECONDS * 1000)),
         )
 
 
