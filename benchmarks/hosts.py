@@ -5,7 +5,8 @@
 Requests: a FastAPI application on uvicorn, SQLAlchemy's default pool, 60 clients, each request
 in a transaction that inserts a bid; with ours it also asks for a homepage and takes the event.
 Commits: 16 writers whose transactions insert a row; with ours each takes an event as well. The
-limit inserts one row more, which is what an event does at least. All on PostgreSQL.
+limit inserts one row more, which is what an event does at least. All on PostgreSQL, whose
+commits wait for the disk.
 """
 
 import argparse
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.hosts.servers import get_all, serving
 from tests.hosts.shop import USERS, fill, offers, recommender
-from tests.postgres import new_database, shared_server
+from tests.postgres import new_database, start_server
 
 CLIENTS, REQUESTS = 60, 3_000
 PROCESSES, THREADS = 4, 4
@@ -42,7 +43,7 @@ def main() -> None:
     asked.add_argument("--seconds", type=float, default=5.0, help="of each round of commits")
     asked.add_argument("--json", action="store_true")
     options = asked.parse_args()
-    with shared_server() as server, new_database(server) as url:
+    with start_server(durable=True) as server, new_database(server.url()) as url:
         fill(url)
         found = {**requests(url), **commits(url, options.seconds)}
     if options.json:

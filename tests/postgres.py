@@ -148,8 +148,11 @@ def new_database(server_url: str) -> Iterator[str]:
 
 
 @contextmanager
-def start_server() -> Iterator[Server]:
-    """Give a server of one's own, which may be killed, and leave nothing of it."""
+def start_server(*, durable: bool = False) -> Iterator[Server]:
+    """Give a server of one's own, which may be killed, and leave nothing of it.
+
+    Commits of a *durable* one wait for the disk, as they do where data matters.
+    """
     programs = find_programs()
     # Not where TMPDIR says: all users can reach it, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="angle-reco-postgres-", dir="/tmp"))
@@ -178,7 +181,7 @@ def start_server() -> Iterator[Server]:
                 *("-k", str(data)),
                 *("-c", "max_connections=300"),
                 # Only a machine that crashes loses what was not flushed.
-                *("-c", "fsync=off"),
+                *("-c", f"fsync={'on' if durable else 'off'}"),
             ],
             data=data,
             cleaner=cleaner,

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -101,9 +102,14 @@ def open_connection(connection: object, database: Database) -> HostConnection:
 
 def is_of(module: str, name: str, value: object) -> bool:
     """Return whether a value is of a class, without importing what the host has not."""
-    found = getattr(sys.modules.get(module), name, None)
     # By the class, and not as `isinstance` asks: a proxy's answer may do anything.
-    return found is not None and issubclass(type(value), found)
+    return _is_subclass(module, name, type(value))
+
+
+@lru_cache(256)  # Hosts have few classes of connections; each event asks several times.
+def _is_subclass(module: str, name: str, one: type) -> bool:
+    found = getattr(sys.modules.get(module), name, None)
+    return found is not None and issubclass(one, found)
 
 
 def opened_connection(connection: object) -> HostConnection | None:
@@ -159,6 +165,8 @@ _IDLE, _ACTIVE, _BEGUN, _FAILED = range(4)
 
 def _status(raw: Any) -> int:
     """Return the state of a transaction on PostgreSQL, -1 where the driver does not say."""
+    if is_of("psycopg", "Connection", raw):
+        return int(raw.pgconn.transaction_status)
     driver = getattr(raw, "driver_connection", raw)  # behind SQLAlchemy's asyncio
     if is_of("asyncpg", "Connection", driver):
         return _BEGUN if driver.is_in_transaction() else _IDLE
@@ -193,16 +201,19 @@ def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
 def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
     import psycopg
 
+    from angle_reco.adapters.sql.postgres import results_of
+
     written, is_bare = _Written.of(statement, _PSYCOPG), _is_bare(raw)
     # Parameters are written into the text, so that all of it goes in one trip; the
     # connection's own kind of cursor may take other parameters.
     cursor = psycopg.ClientCursor(raw)
     with _taken_back(raw, cursor.execute, psycopg.Error):
-        text = written.text if is_bare else f"{_SAVEPOINT}; {written.text}; {_RELEASE}"
-        cursor.execute(text, written.sent(values), prepare=False)
-        if not is_bare:
-            cursor.nextset()
-        return cursor.rowcount
+        if not is_bare and _status(raw) == _IDLE:
+            cursor.execute("")  # The driver begins a transaction in its own way.
+        text = cursor.mogrify(written.text, written.sent(values))
+        if is_bare:
+            return results_of(raw, text)[0].command_tuples or 0
+        return results_of(raw, f"{_SAVEPOINT}; {text}; {_RELEASE}")[1].command_tuples or 0
 
 
 def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:

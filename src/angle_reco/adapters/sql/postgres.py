@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import pq, sql
+from psycopg import generators, pq, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 from sqlalchemy.exc import DBAPIError
@@ -185,6 +185,24 @@ def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
             "COPY", None, error, psycopg.Error, connection_invalidated=raw.closed
         )
         raise wrapped from error
+
+
+def results_of(raw: "psycopg.Connection[Any]", text: str) -> "list[pq.abc.PGresult]":
+    """Send statements in one text without parameters; return what each of them came to.
+
+    A cursor of psycopg takes longer over a small statement than the server does. It also
+    begins a transaction where none has started, which this does not.
+
+    Raises:
+        psycopg.Error: A statement failed; those behind it were not executed.
+    """
+    with raw.lock:
+        raw.pgconn.send_query(text.encode(raw.info.encoding))
+        results: list[pq.abc.PGresult] = raw.wait(generators.execute(raw.pgconn))
+    for result in results:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result, raw.info.encoding)
+    return results
 
 
 @contextmanager
