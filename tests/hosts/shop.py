@@ -104,6 +104,17 @@ def fastapi_application() -> Any:
         session.execute(sa.insert(offers).values(who=user, what=lot))
         return int(session.scalar(sa.select(sa.func.count()).where(offers.c.what == lot)) or 0)
 
+    def without_ours(user: int, lot: int) -> dict[str, Any]:
+        with sessions.begin() as session:
+            bids = bid(session, user, lot)
+        return {"bids": bids}
+
+    def with_a_page(user: int, lot: int) -> dict[str, Any]:
+        with sessions.begin() as session:
+            bids = bid(session, user, lot)
+            shelf = reco.as_user(user).homepage()
+        return {"bids": bids, "shown": len(shelf)}
+
     def with_ours(user: int, lot: int) -> dict[str, Any]:
         with sessions.begin() as session:
             bids = bid(session, user, lot)
@@ -111,11 +122,7 @@ def fastapi_application() -> Any:
             reco.bid_placed(user, lot, connection=session)
         return {"bids": bids, "shown": len(shelf)}
 
-    def without_ours(user: int, lot: int) -> dict[str, Any]:
-        with sessions.begin() as session:
-            bids = bid(session, user, lot)
-        return {"bids": bids}
-
-    app.get("/with/{user}/{lot}")(with_ours)
     app.get("/without/{user}/{lot}")(without_ours)
+    app.get("/page/{user}/{lot}")(with_a_page)
+    app.get("/with/{user}/{lot}")(with_ours)
     return app

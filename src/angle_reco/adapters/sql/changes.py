@@ -243,7 +243,7 @@ class SqlChanges:
             }
             for change in changes
         ]
-        if len(rows) == 1 and f"{rows[0]['user_id']}{rows[0]['items']}".isascii():
+        if len(rows) == 1 and "".join(map(str, rows[0].values())).isascii():
             return self._insert_one, rows[0]
         for place, row in enumerate(rows):
             row |= {"place": place, "user_id": _plain(row["user_id"])}

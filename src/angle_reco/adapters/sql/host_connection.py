@@ -103,7 +103,7 @@ def open_connection(connection: object, database: Database) -> HostConnection:
 def is_of(module: str, name: str, value: object) -> bool:
     """Return whether a value is of a class, without importing what the host has not."""
     # By the class, and not as `isinstance` asks: a proxy's answer may do anything.
-    return _is_subclass(module, name, type(value))
+    return _is_subclass(module, name, type(value))  # type: ignore[arg-type]  # classes have hashes
 
 
 @lru_cache(256)  # Hosts have few classes of connections; each event asks several times.
