@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import mutants
-from tools.mutants import Fate, Finder, Group, Table, all_mutants, report, sample
+from tools.mutants import Copy, Fate, Finder, Group, Table, all_mutants, report, sample
 
 SOURCE = '''
 """A module."""
@@ -184,3 +184,8 @@ def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) 
     assert ran.stdout.index("test_c") < ran.stdout.index("test_b")
     assert json.loads(files["failed"].read_text("utf-8")) == [names[1]]
     assert list(json.loads(files["seconds"].read_text("utf-8"))) == [names[0]]
+
+
+def test_tests_that_could_not_be_run_kill_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="could not be run"):
+        Copy(tmp_path).fails(["tests/test_that_is_not_there.py::test_it"], 1)

@@ -442,8 +442,8 @@ def record(workers: int) -> None:
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "tools.chosen_tests"),
             *("-p", "no:cacheprovider", "--numprocesses", str(workers)),
-            *("--ignore=tests/reliability", "--cov", f"--cov-config={config}"),
-            *("--cov-context=test", "--cov-report="),
+            *("--ignore=tests/reliability", "--ignore=tests/hosts"),
+            *("--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report="),
         ],
         cwd=ROOT,
         env={
@@ -629,10 +629,16 @@ class Copy:
                 _kill_group(process)
         if status == 0:
             return None
-        if -status in (signal.SIGXCPU, signal.SIGKILL):
+        if -status == signal.SIGXCPU:
             return "time out"
         names = json.loads(failed.read_text("utf-8")) if failed.exists() else []
-        return names[0] if names else f"exit status {status}"
+        if names:
+            return names[0]
+        said = (self._scratch / "output").read_text("utf-8", "replace")
+        if -status in _FROM_OUTSIDE or (status in _NOT_RUN and "ImportError" not in said):
+            # That says nothing about the mutant.
+            raise RuntimeError(f"the tests could not be run, status {status}:\n{said[-3_000:]}")
+        return f"exit status {status}"
 
     def fate_of(self, mutant: Mutant, covering: Covering, without: Collection[str] = ()) -> Fate:
         """Return whether a test fails on a mutant."""
@@ -652,6 +658,11 @@ class Copy:
             file.write_bytes(source)
             os.utime(file, (times.st_atime, times.st_mtime))
         return Fate(mutant=mutant, by=None, tests=ran, left_out=left_out)
+
+
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_NOT_RUN = (4, 5)
+"""How pytest ends where it is used wrongly, or a conftest fails, and where it finds no tests."""
 
 
 def _kill_group(process: "subprocess.Popen[Any]") -> None:

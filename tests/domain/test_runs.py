@@ -533,6 +533,15 @@ class TestDueWishes:
 
         assert due_wishes(others, RULES, NOW) == [Notes().scheduled()]
 
+    def test_one_that_a_person_ran_since_does_not_count_as_the_schedules(
+        self, notes: Notes
+    ) -> None:
+        by_hand = notes.claim(notes.by_hand()).run
+        assert window_of(NOW, HOUR) <= by_hand.slot
+        notes.end(by_hand)
+
+        assert notes.due() == [notes.scheduled()]
+
     def test_slots_that_are_still_to_come_do_not_count(self, notes: Notes) -> None:
         notes.now += DAY
         for _ in range(3):

@@ -19,6 +19,7 @@ from angle_reco.domain import (
     prices_near,
     similarity_parts,
     similarity_reasons,
+    similarity_scores,
 )
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import lot, similarity_rules
@@ -107,6 +108,8 @@ def test_parts_are_those_of_the_plain_rule(
         for is_same, is_near, shared_users in pairs
     ]
     assert (found.sum(axis=1) <= ONE).all()
+    scores = similarity_scores(same.astype(np.bool_), near.astype(np.bool_), shared, rule)
+    assert scores.tolist() == found.sum(axis=1).tolist()
 
 
 @pytest.mark.parametrize(
