@@ -226,7 +226,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "zone of a number": lambda: _moment(zone=OddZone(lambda: 5)),
     "zone of 25 hours": lambda: _moment(zone=OddZone(lambda: 25 * HOUR)),
     "date": lambda: date(2026, 6, 1),
-    "NaT": lambda: np.datetime64("NaT"),
+    "NaT": lambda: np.datetime64("NaT", "s"),
     "a day": lambda: DAY,
     "no time": lambda: timedelta(0),
     "less than no time": lambda: timedelta(-1),
