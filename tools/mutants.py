@@ -631,7 +631,7 @@ class Copy:
             return None
         if -status == signal.SIGXCPU:
             return "time out"
-        names = json.loads(failed.read_text("utf-8")) if failed.exists() else []
+        names: list[str] = json.loads(failed.read_text("utf-8")) if failed.exists() else []
         if names:
             return names[0]
         said = (self._scratch / "output").read_text("utf-8", "replace")

@@ -19,6 +19,7 @@ from angle_reco.application import (
 )
 from angle_reco.domain import (
     CategoryRef,
+    InvalidValueError,
     ItemRef,
     Shelf,
     StorageUnavailableError,
@@ -208,13 +209,21 @@ class AsyncRecommender:
     async def _taken(
         self, event: str, take: Callable[[object | None], bool], connection: object | None
     ) -> bool:
-        if connection is None:
-            return await run_in(self._elsewhere, lambda: take(None))
         events = self._recommender._use_cases.events
-        if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
-            return events.refused(event, connection)
-        # What reads the database does so elsewhere, on a connection of ours.
-        await run_in(self._elsewhere, events.look)
+
+        def not_taken(error: Exception) -> bool:
+            with from_memory_alone({}):
+                return events.not_taken(event, error)
+
+        try:
+            if connection is None:
+                return await run_in(self._elsewhere, lambda: take(None))
+            if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
+                return not_taken(_no_connection(connection))
+            # What reads the database does so elsewhere, on a connection of ours.
+            await run_in(self._elsewhere, events.look)
+        except StorageUnavailableError as error:
+            return not_taken(error)
         from sqlalchemy.exc import SQLAlchemyError
 
         def take_here(given: object) -> bool:
@@ -226,11 +235,20 @@ class AsyncRecommender:
             return bool(await connection.run_sync(take_here))  # type: ignore[attr-defined]  # as looked up
         except SQLAlchemyError:
             # It is closed, or was never started.
-            return events.refused(event, connection)
+            return not_taken(_no_connection(connection))
+
+
+def _no_connection(given: object) -> InvalidValueError:
+    expected = "an open AsyncConnection or AsyncSession of SQLAlchemy"
+    return InvalidValueError("connection", type(given).__name__, expected)
 
 
 async def run_in(threads: Lane, work: Callable[[], _T]) -> _T:
-    """Return what *work* does in another thread; who is cancelled before it began, began it not."""
+    """Return what *work* does in another thread, which who is cancelled before does not begin.
+
+    Raises:
+        StorageUnavailableError: No thread can be started.
+    """
     future, context = Future[_T](), copy_context()
 
     def run() -> None:
@@ -246,7 +264,10 @@ async def run_in(threads: Lane, work: Callable[[], _T]) -> _T:
         except BaseException as error:  # noqa: BLE001 — it is raised where the answer is awaited
             future.set_exception(error)
 
-    threads.submit(run)
+    try:
+        threads.submit(run)
+    except RuntimeError as error:
+        raise StorageUnavailableError("no thread can be started") from error
     return await asyncio.wrap_future(future)
 
 

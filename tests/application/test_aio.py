@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Event as Flag
 from threading import get_ident
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import pytest
@@ -25,6 +25,7 @@ from angle_reco import (
     Verify,
 )
 from angle_reco.aio import AsyncView
+from angle_reco.ports import Lane
 from tests.application.markets import UNKNOWN, USERS, marketplaces
 from tests.application.memories import (
     ASK,
@@ -348,6 +349,23 @@ class TestFailing:
 
         assert (shelf.freshness, shelf.degraded_by) == (ON_ERROR, ("list", "items"))
         assert len(shelf) > 0
+
+    def test_where_no_thread_can_be_started_that_is_an_error_of_ours(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = shop()
+
+        def refuse(*_: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+        async def ask() -> bool:
+            with pytest.raises(StorageUnavailableError, match="no thread can be started"):
+                await one.reco.aio.as_user("ann").interests()
+            return await one.reco.aio.bid_placed("ann", "liked")
+
+        monkeypatch.setattr(Lane, "submit", refuse)
+        assert not asyncio.run(ask())
+        assert one.reco.system.stats().events_failed == 1
 
     def test_errors_are_errors(self) -> None:
         one = shop()

@@ -176,14 +176,13 @@ class Events:
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
-    def refused(self, event: str, connection: object) -> bool:
-        """Count and log that an event was not taken because of its connection; return False."""
-        expected = "an open AsyncConnection or AsyncSession of SQLAlchemy"
+    def not_taken(self, event: str, error: Exception) -> bool:
+        """Count and log that an event could not even be tried; return False."""
 
-        def refuse() -> bool:
-            raise InvalidValueError("connection", type(connection).__name__, expected)
+        def fail() -> bool:
+            raise error
 
-        return self._taken(event, refuse)
+        return self._taken(event, fail)
 
     def look(self) -> None:
         """Read the change feed if that is due, and drop pending events that are over."""
