@@ -155,10 +155,11 @@ def test_no_call_of_many_fails(pooler: Pooler, url: str, is_cached: bool, calls:
     assert left_in_sessions(pooler, url) == set()
 
 
-def test_no_call_fails_on_an_engine_of_the_host(pooler: Pooler, url: str) -> None:
+@pytest.mark.parametrize("is_named", [True, False])
+def test_no_call_fails_on_an_engine_of_the_host(pooler: Pooler, url: str, is_named: bool) -> None:
     engine = sa.create_engine(pooler.url(url))
     settings = Settings(cache_enabled=False, deadline=PATIENT)
-    with Recommender.from_engine(engine, settings=settings, pooler=True) as reco:
+    with Recommender.from_engine(engine, settings=settings, pooler=is_named) as reco:
         errors = errors_of(reco, 500)
         failed = reco.system.stats().events_failed
     engine.dispose()
