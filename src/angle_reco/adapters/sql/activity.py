@@ -12,7 +12,7 @@ from angle_reco.adapters.sql.bulk import read_columns, read_few
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
-from angle_reco.adapters.sql.host_connection import execute_in
+from angle_reco.adapters.sql.host_statements import execute_in
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (

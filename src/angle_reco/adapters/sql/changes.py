@@ -15,7 +15,7 @@ from angle_reco.adapters.sql.clocks import clock_of_server
 from angle_reco.adapters.sql.column_types import id_type
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
-from angle_reco.adapters.sql.host_connection import execute_in
+from angle_reco.adapters.sql.host_statements import execute_in
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables

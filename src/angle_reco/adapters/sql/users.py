@@ -13,7 +13,7 @@ from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.erasure import ErasedUsers
-from angle_reco.adapters.sql.host_connection import execute_in
+from angle_reco.adapters.sql.host_statements import execute_in
 from angle_reco.adapters.sql.market import Market, in_calendar
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId

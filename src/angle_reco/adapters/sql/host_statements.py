@@ -1,0 +1,231 @@
+"""Statements of ours on connections of the host's: within its transaction, and leaving it whole.
+
+The state of a transaction is the driver's. Where one has started, ours is one statement between
+savepoints; where none has, the driver begins it as for any statement of the host's; where each
+statement commits, ours does too. Nothing here commits or rolls back what it has not started.
+"""
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.exc import DBAPIError
+
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.errors import translated
+from angle_reco.adapters.sql.host_connection import (
+    IDLE,
+    is_bare_now,
+    is_of,
+    open_connection,
+    transaction_status,
+)
+from angle_reco.domain import HostTransactionLostError
+from angle_reco.ports import time_left
+
+_AS_WRITTEN: Mapping[str, Any] = {
+    "schema_translate_map": {},
+    "stream_results": False,
+    "yield_per": None,
+    "preserve_rowcount": True,
+}
+"""Whatever the host has set on its connection, for queries of its own."""
+
+_SAVEPOINT = "SAVEPOINT angle_reco"
+_RELEASE = "RELEASE SAVEPOINT angle_reco"
+_TAKE_BACK = "ROLLBACK TO SAVEPOINT angle_reco"
+
+Statement = sa.Insert | sa.Update | sa.Delete
+
+
+def execute_in(
+    connection: object, database: Database, statement: Statement, values: Mapping[str, Any]
+) -> int:
+    """Execute a statement in the transaction of a host's connection; return how many rows it met.
+
+    The connection may be a `Connection`, `Session` or `scoped_session` of SQLAlchemy on any
+    driver, a connection of psycopg 3, psycopg2 or sqlite3, or Django's. What fails leaves the
+    transaction as it was.
+
+    Raises:
+        InvalidValueError: It is none of these, closed, of another database, or in a state in
+            which it takes no statement; nothing was sent on it.
+        HostTransactionLostError: SQLite rolled the whole transaction back.
+        StorageError: The database refused the statement.
+    """
+    opened = open_connection(connection, database)
+    opened.begin()
+    try:
+        if isinstance(opened.raw, sqlite3.Connection):
+            return _on_sqlite3(opened.raw, statement, values)
+        if is_of("psycopg", "Connection", opened.raw):
+            return _on_psycopg(opened.raw, statement, values)
+        if opened.alchemy is None or is_of("psycopg2.extensions", "connection", opened.raw):
+            return _on_psycopg2(opened.raw, statement, values)
+        return _on_alchemy(opened.alchemy, statement, values)
+    except DBAPIError as error:
+        raise translated(error) from error
+
+
+def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+    # One statement is whole or nothing by itself: SQLite takes back what failed of it.
+    written, was_begun = _Written.of(statement, _SQLITE3), raw.in_transaction
+    cursor = raw.cursor(sqlite3.Cursor)
+    cursor.row_factory = None
+    with _waiting_no_longer(cursor):
+        try:
+            cursor.execute(written.text, written.sent(values))
+            return int(cursor.rowcount)
+        except sqlite3.Error as error:
+            if was_begun and not raw.in_transaction:
+                raise HostTransactionLostError from error
+            if not was_begun and raw.in_transaction:
+                raw.rollback()  # What the driver has started for our statement alone.
+            raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
+
+
+def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+    import psycopg
+
+    from angle_reco.adapters.sql.postgres import results_of
+
+    written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
+    # Parameters are written into the text, so that all of it goes in one trip; the
+    # connection's own kind of cursor may take other parameters.
+    cursor = psycopg.ClientCursor(raw)
+    with _taken_back(raw, cursor.execute, psycopg.Error):
+        if not is_bare and transaction_status(raw) == IDLE:
+            cursor.execute("")  # The driver begins a transaction in its own way.
+        text = cursor.mogrify(written.text, written.sent(values))
+        if is_bare:
+            return results_of(raw, text)[0].command_tuples or 0
+        return results_of(raw, f"{_SAVEPOINT}; {text}; {_RELEASE}")[1].command_tuples or 0
+
+
+def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+    driver = sys.modules["psycopg2"]
+    written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
+    sent = {name: _plain(value) for name, value in written.sent(values).items()}
+    cursor = driver.extensions.cursor(raw)
+    with _taken_back(raw, cursor.execute, driver.Error):
+        # It tells how many rows the last statement of a text met.
+        cursor.execute(written.text if is_bare else f"{_SAVEPOINT}; {written.text}", sent)
+        rows = cursor.rowcount
+        if not is_bare:
+            cursor.execute(_RELEASE)
+        return int(rows)
+
+
+def _on_alchemy(connection: sa.Connection, statement: Statement, values: Mapping[str, Any]) -> int:
+    """Execute a statement on a driver that SQLAlchemy's asyncio hides."""
+    raw = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.driver_connection
+        was_begun = bool(getattr(driver, "in_transaction", False))
+        try:
+            return _executed(connection, statement, values)
+        except DBAPIError as error:
+            if was_begun and not getattr(driver, "in_transaction", True):
+                raise HostTransactionLostError from error
+            raise
+    if is_bare_now(raw):
+        return _executed(connection, statement, values)
+    with _taken_back(raw, connection.exec_driver_sql, DBAPIError):
+        connection.exec_driver_sql(_SAVEPOINT)
+        rows = _executed(connection, statement, values)
+        connection.exec_driver_sql(_RELEASE)
+        return rows
+
+
+def _executed(connection: sa.Connection, statement: Statement, values: Mapping[str, Any]) -> int:
+    done = connection.execute(statement, values, execution_options=_AS_WRITTEN)
+    rows = done.rowcount
+    done.close()
+    return rows
+
+
+@contextmanager
+def _taken_back(raw: Any, say: Callable[[str], object], errors: type[Exception]) -> Iterator[None]:
+    """Take back what failed on PostgreSQL, which refuses all further statements otherwise."""
+    was_idle, is_bare = transaction_status(raw) == IDLE, is_bare_now(raw)
+    try:
+        yield
+    except BaseException as error:
+        # A connection that is lost has taken everything back.
+        with suppress(errors, DBAPIError):
+            if was_idle and not is_bare:
+                raw.rollback()  # What the driver has started for our statement alone.
+            elif not is_bare:
+                say(_TAKE_BACK)
+                say(_RELEASE)
+        if isinstance(error, errors) and not isinstance(error, DBAPIError):
+            # Without the statement's values: they may be personal.
+            raise DBAPIError.instance(_SAVEPOINT, None, error, errors) from error
+        raise
+
+
+@contextmanager
+def _waiting_no_longer(cursor: sqlite3.Cursor) -> Iterator[None]:
+    """Wait for another writer to SQLite no longer than the call has time."""
+    left = time_left()
+    if left is None:
+        yield
+        return
+    [(usual,)] = cursor.execute("PRAGMA busy_timeout").fetchall()
+    cursor.execute(f"PRAGMA busy_timeout = {min(int(left * 1_000), usual)}")
+    try:
+        yield
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {usual}")
+        cursor.close()
+
+
+@attrs.frozen
+class _Written:
+    """A statement as a driver takes it: its text, its parameters, and how they are converted."""
+
+    text: str
+    values: Mapping[str, Any]
+    processes: Mapping[str, Callable[[Any], Any] | None]
+
+    @classmethod
+    def of(cls, statement: Statement, dialect: sa.Dialect) -> "_Written":
+        """Return a statement for a driver; a statement that is kept is written once."""
+        known = _written.setdefault(statement, {})
+        if (found := known.get(dialect.driver)) is None:
+            compiled: Any = statement.compile(dialect=dialect)
+            processes = {
+                name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+                for name, bind in compiled.binds.items()
+            }
+            found = cls(str(compiled), compiled.params, processes)
+            known[dialect.driver] = found
+        return found
+
+    def sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters as SQLAlchemy hands them to the driver, by their types."""
+        return {
+            name: value if (process := self.processes[name]) is None else process(value)
+            for name, value in {**self.values, **values}.items()
+        }
+
+
+_written: "WeakKeyDictionary[Statement, dict[str, _Written]]" = WeakKeyDictionary()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as psycopg2 takes it, which knows of UUIDs only when asked to."""
+    return str(value) if isinstance(value, UUID) else value
+
+
+_SQLITE3 = sqlite.dialect(paramstyle="named")
+# Without casts behind its parameters: `-1::bigint` is `-(1::bigint)` where they are in the text.
+_PSYCOPG = psycopg2.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
