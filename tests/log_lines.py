@@ -27,7 +27,7 @@ _EXPECTED = re.compile(
     " or Django, of the database that the recommender is on \\(an AsyncConnection or AsyncSession"
     " goes to the events of reco\\.aio\\)"
     "|an open AsyncConnection or AsyncSession of SQLAlchemy"
-    "|one that takes a statement now"
+    "|one that takes a statement now|one that is not|one that was rolled back since"
     "|None: the marketplace is in memory"
     "|one whose current_schema\\(\\) is .*"
     "|a UUID"

@@ -135,12 +135,12 @@ def shared_server() -> Iterator[str]:
 
 
 @contextmanager
-def new_database(server_url: str) -> Iterator[str]:
+def new_database(server_url: str, options: str = "ENCODING 'UTF8'") -> Iterator[str]:
     """Give the URL of a new database, and drop it afterwards."""
     from sqlalchemy import make_url
 
     name = f"angle_reco_{uuid.uuid4().hex}"
-    _execute(server_url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+    _execute(server_url, f"CREATE DATABASE {name} {options} TEMPLATE template0")
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -21,6 +21,7 @@ from angle_reco import (
     Settings,
     Shelf,
     StorageError,
+    StorageUnavailableError,
 )
 from angle_reco.bootstrap import JOB_NAMES
 from tests.adapters.databases import driver_connection
@@ -115,6 +116,56 @@ class TestATransaction:
 
         assert count(engine, "lots") == 2
         assert count(engine, "angle_reco_runs") == len(JOB_NAMES)
+
+    def test_events_take_the_same_connection_and_no_other(self, engine: sa.Engine) -> None:
+        with engine.begin() as connection, engine.connect() as other:
+            reco = Recommender.from_connection(connection, host=HOST, settings=SETTINGS)
+            mine = [connection, orm.Session(connection), connection.connection.dbapi_connection]
+            for one in mine:
+                assert reco.items_changed([11], connection=one)
+            assert not reco.items_changed([11], connection=other)
+        assert count(engine, "angle_reco_changes") == len(mine)
+
+    def test_a_bid_that_is_rolled_back_was_never_there(self, engine: sa.Engine) -> None:
+        with engine.begin() as connection:
+            fill(connection)
+            reco = Recommender.from_connection(connection, host=HOST, settings=SETTINGS)
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("SAVEPOINT bidding")
+            else:
+                bidding = connection.begin_nested()
+            connection.execute(sa.insert(offers).values(who=1, what=12))
+            assert reco.bid_placed(1, 12)
+            assert shown(reco.as_user(1).homepage()) == []
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("ROLLBACK TO bidding")
+            else:
+                bidding.rollback()
+            assert shown(reco.as_user(1).homepage()) == [12]
+            connection.rollback()
+
+    def test_a_transaction_that_has_failed_is_an_error_of_ours(self, engine: sa.Engine) -> None:
+        if engine.dialect.name == "sqlite":
+            return  # There a failed statement leaves the transaction as it was.
+        with engine.connect() as connection:
+            reco = Recommender.from_connection(connection, host=HOST, settings=SETTINGS)
+            with pytest.raises(sa.exc.DBAPIError):
+                connection.exec_driver_sql("SELECT 1 / 0")
+            with pytest.raises(StorageError):
+                reco.as_user(1).homepage()
+            with pytest.raises(StorageError):
+                reco.system.stats()
+            assert reco.system.health().database == "StorageError"
+            assert not reco.items_changed([11], connection=connection)
+
+    def test_a_connection_that_is_closed_is_an_error_of_ours(self, engine: sa.Engine) -> None:
+        with engine.connect() as connection:
+            reco = Recommender.from_connection(connection, host=HOST, settings=SETTINGS)
+        with pytest.raises(
+            StorageUnavailableError, match="the connection that was given is closed"
+        ):
+            reco.as_user(1).homepage()
+        assert not reco.system.health().is_ok
 
     def test_a_suite_that_joins_each_session_to_one_transaction(self, engine: sa.Engine) -> None:
         with engine.connect() as connection:

@@ -140,6 +140,16 @@ def test_an_event_on_a_connection_of_another_schema_is_refused(url: sa.URL) -> N
     engine.dispose()
 
 
+def test_a_schema_that_is_named_may_be_the_search_path_of_events(url: sa.URL) -> None:
+    engine = sa.create_engine(url)
+    with Recommender.from_engine(engine, settings=PATIENT, schema=SCHEMA, migrate=True) as reco:
+        for path, is_taken in [(SCHEMA, True), ("public", True), ("pg_temp", False)]:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"SET LOCAL search_path TO {path}")
+                assert reco.items_changed(["vase"], connection=connection) is is_taken
+    engine.dispose()
+
+
 def test_tables_are_found_whatever_the_search_path_is_later(url: sa.URL) -> None:
     engine = engine_on(url)
     path = [SCHEMA]

@@ -8,6 +8,7 @@ from threading import Condition, Event, Thread, current_thread
 from time import monotonic
 from weakref import WeakSet
 
+from angle_reco.domain import StorageError
 from angle_reco.ports.forks import starts_over
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,9 @@ class Lane:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 — no caller is left to raise it to
-                _log.error("work failed: thread=%s error=%s", self.name, type(error).__name__)
+                level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
+                name = type(error).__name__
+                _log.log(level, "work failed: thread=%s error=%s", self.name, name)
             finally:
                 # What it held may go while there is nothing to do.
                 del work

@@ -15,8 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from angle_reco.adapters.sql.host_connection import HostConnection, is_of, opened_connection
-from angle_reco.domain import InvalidValueError
+from angle_reco.adapters.sql.host_connection import (
+    HostConnection,
+    is_of,
+    opened_connection,
+    reason_to_refuse,
+)
+from angle_reco.domain import InvalidValueError, StorageError, StorageUnavailableError
 
 _EXPECTED = (
     "an open Connection or Session of SQLAlchemy on psycopg 3 or sqlite3, a connection of these"
@@ -41,10 +46,19 @@ class Borrowed:
     _begins_by_itself: bool
     _kept: object = None
 
+    @property
+    def raw(self) -> Any:
+        """Return the connection of the driver."""
+        return self._host.raw
+
     @contextmanager
     def unit(self, *, writes: bool) -> Iterator[None]:
         """Run a unit of work: all or nothing of it is part of the host's transaction."""
-        raw = self._host.raw
+        if self._host.is_closed:
+            raise StorageUnavailableError("the connection that was given is closed")
+        raw = self.raw
+        if (reason := reason_to_refuse(raw)) is not None:
+            raise StorageError(f"the connection that was given is {reason[0]}")
         if isinstance(raw, sqlite3.Connection) and not writes:
             # A read that fails leaves SQLite as it was.
             yield
@@ -117,7 +131,10 @@ def _twin(raw: Any) -> Any:
         def __del__(self, *_: Any) -> None:
             """Leave it open: it is the host's to close."""
 
+    handlers = raw.pgconn.notice_handler, raw.pgconn.notify_handler
     twin = Twin(raw.pgconn)
+    # Notices and notifications stay the host's.
+    raw.pgconn.notice_handler, raw.pgconn.notify_handler = handlers
     # Names of prepared statements would be the same as those of the host's.
     twin.prepare_threshold = None
     return twin
@@ -143,7 +160,7 @@ def _within_savepoint(raw: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(sqlite3.Error, DBAPIError):
+        with suppress(DBAPIError):
             _say(raw, _TAKE_BACK)
             _say(raw, _RELEASE)
         raise
@@ -156,12 +173,18 @@ def _within_savepoint(raw: Any) -> Iterator[None]:
 def _say(raw: Any, statement: str) -> Any:
     """Execute a statement by a cursor whose rows are tuples; return its first field, if any."""
     if isinstance(raw, sqlite3.Connection):
-        raw.cursor(sqlite3.Cursor).execute(statement).close()
+        try:
+            raw.cursor(sqlite3.Cursor).execute(statement).close()
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
         return None
-    from psycopg import Cursor
+    from psycopg import Cursor, Error
     from psycopg.rows import tuple_row
 
-    with Cursor(raw, row_factory=tuple_row) as cursor:
-        cursor.execute(statement)
-        row = cursor.fetchone() if cursor.description else None
+    try:
+        with Cursor(raw, row_factory=tuple_row) as cursor:
+            cursor.execute(statement)
+            row = cursor.fetchone() if cursor.description else None
+    except Error as error:
+        raise DBAPIError.instance(statement, None, error, Error) from error
     return None if row is None else row[0]

@@ -63,7 +63,7 @@ class SqlChanges:
                 raise InvalidValueError(
                     "connection",
                     "one whose current_schema() is another",
-                    f"one whose current_schema() is {self.database.home}",
+                    f"one whose current_schema() is {' or '.join(self.database.homes)}",
                 )
         elif changes:
             self.database.write(lambda ours: ours.execute(insert, values).close())

@@ -55,14 +55,14 @@ class Database:
     """An engine, and how long units of work on it may take.
 
     Within a call (`angle_reco.ports.deadline`) that is what the call has left; elsewhere
-    work is patient. A unit that met a lost connection runs once more on a new one. *home* is
-    the schema that names without one mean on connections of ours, if it is known. With a
+    work is patient. A unit that met a lost connection runs once more on a new one. *homes*
+    are the schemas that names without one may mean on a connection, none if that is unknown. With a
     *borrowed* connection of the host's, units run within its transaction, and without limits.
     """
 
     engine: sa.Engine = attrs.field(repr=lambda engine: engine.dialect.name)
     deadline: timedelta = timedelta(seconds=2)
-    home: str | None = None
+    homes: tuple[str, ...] = ()
     borrowed: "Borrowed | None" = None
 
     @property
@@ -78,9 +78,9 @@ class Database:
     @property
     def is_at_home(self) -> sa.ColumnElement[bool]:
         """Return the condition that names without a schema mean what they mean to us."""
-        if self.home is None:
+        if not self.homes:
             return sa.true()
-        return sa.func.current_schema() == sa.literal(self.home, sa.Text)
+        return sa.func.current_schema().in_([sa.literal(one, sa.Text) for one in self.homes])
 
     def rows(self, query: sa.Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Return all rows of one statement."""

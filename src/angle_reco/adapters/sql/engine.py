@@ -65,6 +65,9 @@ def open_engine(
         check_options(parsed, pooler=pooler)
         parsed = parsed.set(drivername="postgresql+psycopg")
         return _postgres_engine(parsed, deadline, pooler=pooler)
+    if parsed.get_backend_name() in ("postgresql", "sqlite"):
+        expected = f"{parsed.get_backend_name()}://…, for which no other driver is needed"
+        raise InvalidValueError("database", _without_secrets(parsed), expected)
     raise InvalidValueError("database", _without_secrets(parsed), _EXPECTED)
 
 

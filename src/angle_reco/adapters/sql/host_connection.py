@@ -22,6 +22,13 @@ class HostConnection:
     alchemy: sa.Connection | None
     raw: Any
 
+    @property
+    def is_closed(self) -> bool:
+        """Return whether it was closed since; SQLAlchemy may have given it to others."""
+        alchemy = self.alchemy
+        was_given_back = alchemy is not None and (alchemy.closed or alchemy.invalidated)
+        return was_given_back or not _is_open(self.raw)
+
     def begin(self) -> None:
         """Begin what SQLAlchemy begins at any statement, so that the host's commit ends it."""
         if self.alchemy is not None and not self.alchemy.in_transaction():
@@ -39,8 +46,8 @@ def open_connection(connection: object, database: Database) -> HostConnection:
         what = type(connection).__name__ if opened is None else "one of another database"
         # Not the connection: that may show a password.
         raise InvalidValueError("connection", what, _expected(database))
-    if (reason := _reason_to_refuse(opened.raw)) is not None:
-        raise InvalidValueError("connection", reason, "one that takes a statement now")
+    if (reason := reason_to_refuse(opened.raw)) is not None:
+        raise InvalidValueError("connection", *reason)
     return opened
 
 
@@ -69,6 +76,8 @@ def opened_connection(connection: object) -> HostConnection | None:
         if connection.closed or connection.invalidated:
             return None
         return HostConnection(connection, connection.connection.dbapi_connection)
+    if is_a(connection, sa.PoolProxiedConnection):
+        connection = connection.dbapi_connection
     if is_of("django.db.backends.base.base", "BaseDatabaseWrapper", connection) or is_of(
         "django.utils.connection", "ConnectionProxy", connection
     ):
@@ -90,17 +99,23 @@ def _is_open(raw: object) -> bool:
     return is_served and not raw.closed  # type: ignore[attr-defined]  # of both
 
 
-def _reason_to_refuse(raw: Any) -> str | None:
-    """Return in which state a connection is where it takes no statement in a transaction."""
+def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
+    """Return in which state a connection takes no statement in a transaction, and what would."""
     if is_of("psycopg", "Connection", raw):
         from psycopg.pq import PipelineStatus
 
         if raw.pgconn.pipeline_status != PipelineStatus.OFF:
-            return "one in pipeline mode"
+            return "one in pipeline mode", "one that is not"
+        if (getattr(raw, "_tpc", None) or (None, False))[1]:
+            return "one whose two-phase transaction is prepared", "one that takes a statement now"
+    elif getattr(raw, "async_", 0):
+        return "an asynchronous one of psycopg2", "one that is not"
     status = transaction_status(raw)
     if status == ACTIVE:
-        return "one in the middle of a statement"
-    return "one whose transaction has failed" if status == FAILED else None
+        return "one in the middle of a statement", "one that takes a statement now"
+    if status == FAILED:
+        return "one whose transaction has failed", "one that was rolled back since"
+    return None
 
 
 IDLE, ACTIVE, BEGUN, FAILED = range(4)
@@ -126,20 +141,27 @@ def is_bare_now(raw: Any) -> bool:
 
 
 def _is_on(opened: HostConnection, database: Database) -> bool:
-    if opened.alchemy is None:
-        return _is_driver_on(opened.raw, database)
-    connection = opened.alchemy
-    ours, theirs = database.engine, connection.engine
-    if theirs.pool is ours.pool:
+    ours, theirs = database.engine, None if opened.alchemy is None else opened.alchemy.engine
+    if theirs is not None and theirs.pool is ours.pool:
         return True
+    if database.borrowed is not None:
+        return opened.raw is database.borrowed.raw
+    # What an engine's URL names need not be where its connections go.
+    if theirs is None or _is_known(opened.raw):
+        return _is_driver_on(opened.raw, database)
     if theirs.dialect.name != ours.dialect.name:
         return False
-    raw = connection.connection.dbapi_connection
-    if isinstance(raw, sqlite3.Connection):
-        return _file_of(raw) == _file(ours.url.database)
     if theirs.dialect.name == "sqlite":
         return _file(theirs.url.database) == _file(ours.url.database)
     return _is_same_name(theirs.url.database, database)
+
+
+def _is_known(raw: object) -> bool:
+    return (
+        isinstance(raw, sqlite3.Connection)
+        or is_of("psycopg", "Connection", raw)
+        or is_of("psycopg2.extensions", "connection", raw)
+    )
 
 
 def _is_driver_on(raw: Any, database: Database) -> bool:

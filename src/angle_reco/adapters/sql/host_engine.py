@@ -28,7 +28,7 @@ _SERVED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 _EXPECTED = (
     "an engine of psycopg 3 or of a SQLite file. Beside an engine of another driver or an"
     " AsyncEngine use Recommender.connect(url): its events take the connections and sessions of"
-    " yours, reco.aio those of an AsyncEngine"
+    " yours, reco.aio those of an AsyncEngine. A connection goes to Recommender.from_connection"
 )
 _IN_MEMORY = (
     "an engine of a file; for a database in memory, one with poolclass=StaticPool, or"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.errors import translated
 from angle_reco.adapters.sql.host_connection import (
+    FAILED,
     IDLE,
     is_bare_now,
     is_of,
@@ -39,9 +40,11 @@ _AS_WRITTEN: Mapping[str, Any] = {
 }
 """Whatever the host has set on its connection, for queries of its own."""
 
-_SAVEPOINT = "SAVEPOINT angle_reco"
-_RELEASE = "RELEASE SAVEPOINT angle_reco"
-_TAKE_BACK = "ROLLBACK TO SAVEPOINT angle_reco"
+# No savepoint of the host's has this name.
+_NAME = f"angle_reco_{uuid4().hex}"
+_SAVEPOINT = f"SAVEPOINT {_NAME}"
+_RELEASE = f"RELEASE SAVEPOINT {_NAME}"
+_TAKE_BACK = f"ROLLBACK TO SAVEPOINT {_NAME}"
 
 Statement = sa.Insert | sa.Update | sa.Delete
 
@@ -78,18 +81,18 @@ def execute_in(
 def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
     # One statement is whole or nothing by itself: SQLite takes back what failed of it.
     written, was_begun = _Written.of(statement, _SQLITE3), raw.in_transaction
-    cursor = raw.cursor(sqlite3.Cursor)
-    cursor.row_factory = None
-    with _waiting_no_longer(cursor):
-        try:
+    try:
+        cursor = raw.cursor(sqlite3.Cursor)
+        cursor.row_factory = None
+        with _waiting_no_longer(cursor):
             cursor.execute(written.text, written.sent(values))
             return int(cursor.rowcount)
-        except sqlite3.Error as error:
-            if was_begun and not raw.in_transaction:
-                raise HostTransactionLostError from error
-            if not was_begun and raw.in_transaction:
-                raw.rollback()  # What the driver has started for our statement alone.
-            raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
+    except sqlite3.Error as error:
+        if was_begun and not raw.in_transaction:
+            raise HostTransactionLostError from error
+        if not was_begun and raw.in_transaction:
+            raw.rollback()  # What the driver has started for our statement alone.
+        raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
 
 
 def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
@@ -99,14 +102,21 @@ def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
 
     written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
     # Parameters are written into the text, so that all of it goes in one trip; the
-    # connection's own kind of cursor may take other parameters.
+    # connection's own kind of cursor may take other parameters. What cannot be written
+    # fails here, where nothing has been sent.
     cursor = psycopg.ClientCursor(raw)
-    with _taken_back(raw, cursor.execute, psycopg.Error):
-        if not is_bare and transaction_status(raw) == IDLE:
-            cursor.execute("")  # The driver begins a transaction in its own way.
-        text = cursor.mogrify(written.text, written.sent(values))
+    text = cursor.mogrify(written.text, written.sent(values))
+    text.encode(raw.info.encoding)
+    with _taken_back(raw, cursor.execute, psycopg.Error) as savepoint:
         if is_bare:
             return results_of(raw, text)[0].command_tuples or 0
+        if transaction_status(raw) == IDLE:
+            cursor.execute("")  # The driver begins a transaction in its own way.
+        if not text.isascii():
+            # The server may refuse all of a text for one character that it does not have.
+            results_of(raw, _SAVEPOINT)
+            savepoint.is_set = True
+            return results_of(raw, f"{text}; {_RELEASE}")[0].command_tuples or 0
         return results_of(raw, f"{_SAVEPOINT}; {text}; {_RELEASE}")[1].command_tuples or 0
 
 
@@ -115,12 +125,16 @@ def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> i
     written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
     sent = {name: _plain(value) for name, value in written.sent(values).items()}
     cursor = driver.extensions.cursor(raw)
-    with _taken_back(raw, cursor.execute, driver.Error):
-        # It tells how many rows the last statement of a text met.
-        cursor.execute(written.text if is_bare else f"{_SAVEPOINT}; {written.text}", sent)
+    text = cursor.mogrify(written.text, sent)
+    with _taken_back(raw, cursor.execute, driver.Error) as savepoint:
+        if is_bare:
+            cursor.execute(text)
+            return int(cursor.rowcount)
+        cursor.execute(_SAVEPOINT)
+        savepoint.is_set = True
+        cursor.execute(text)
         rows = cursor.rowcount
-        if not is_bare:
-            cursor.execute(_RELEASE)
+        cursor.execute(_RELEASE)
         return int(rows)
 
 
@@ -138,8 +152,9 @@ def _on_alchemy(connection: sa.Connection, statement: Statement, values: Mapping
             raise
     if is_bare_now(raw):
         return _executed(connection, statement, values)
-    with _taken_back(raw, connection.exec_driver_sql, DBAPIError):
+    with _taken_back(raw, connection.exec_driver_sql, DBAPIError) as savepoint:
         connection.exec_driver_sql(_SAVEPOINT)
+        savepoint.is_set = True
         rows = _executed(connection, statement, values)
         connection.exec_driver_sql(_RELEASE)
         return rows
@@ -152,18 +167,28 @@ def _executed(connection: sa.Connection, statement: Statement, values: Mapping[s
     return rows
 
 
+@attrs.define
+class _Savepoint:
+    """Whether ours is there for sure; within one text with others that is not known."""
+
+    is_set: bool = False
+
+
 @contextmanager
-def _taken_back(raw: Any, say: Callable[[str], object], errors: type[Exception]) -> Iterator[None]:
+def _taken_back(
+    raw: Any, say: Callable[[str], object], errors: type[Exception]
+) -> Iterator[_Savepoint]:
     """Take back what failed on PostgreSQL, which refuses all further statements otherwise."""
     was_idle, is_bare = transaction_status(raw) == IDLE, is_bare_now(raw)
+    savepoint = _Savepoint()
     try:
-        yield
+        yield savepoint
     except BaseException as error:
         # A connection that is lost has taken everything back.
         with suppress(errors, DBAPIError):
             if was_idle and not is_bare:
                 raw.rollback()  # What the driver has started for our statement alone.
-            elif not is_bare:
+            elif not is_bare and (savepoint.is_set or transaction_status(raw) == FAILED):
                 say(_TAKE_BACK)
                 say(_RELEASE)
         if isinstance(error, errors) and not isinstance(error, DBAPIError):

@@ -351,7 +351,8 @@ def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None)
         ) from None
     if kinds != tables.ids:
         raise SchemaError(
-            f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}"
+            f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}:"
+            " name them by Settings(ids=IdKinds(user=…, item=…, category=…))"
         )
     _require_same_home(connection, tables, host)
     return str(versions[0])

@@ -103,7 +103,9 @@ class Storage:
         if schema is None:
             raise SchemaError("no schema of the search_path exists: name one with schema=")
         tables = Tables.of(self.tables.ids, schema=schema, prefix=self.tables.prefix)
-        database = _closed_when_dropped(attrs.evolve(self.database, home=home))
+        # A host that names the schema may set its search path to it, too.
+        homes = tuple(dict.fromkeys(one for one in (home, schema) if one is not None))
+        database = _closed_when_dropped(attrs.evolve(self.database, homes=homes))
         return attrs.evolve(self, database=database, tables=tables)
 
     @property

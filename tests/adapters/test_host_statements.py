@@ -1,0 +1,137 @@
+"""Connections of the host's in odd states: nothing of ours costs the host its transaction."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from angle_reco import Recommender
+from tests.adapters.databases import driver_connection
+from tests.postgres import new_database
+
+
+@pytest.fixture(scope="module")
+def url(postgres_url: str) -> Iterator[str]:
+    """Give the URL of a database with our tables, the reference schema and the host's table."""
+    with new_database(postgres_url) as url:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE mine (x integer)")
+        engine.dispose()
+        Recommender.connect(url, migrate=True).close()
+        yield url
+
+
+@pytest.fixture
+def reco(url: str) -> Iterator[Recommender]:
+    with Recommender.connect(url) as reco:
+        yield reco
+
+
+def connected(url: str, **options: Any) -> "psycopg.Connection[Any]":
+    raw: psycopg.Connection[Any] = driver_connection(sa.make_url(url), **options)
+    return raw
+
+
+def rows_of_the_host(raw: "psycopg.Connection[Any]") -> int:
+    [(count,)] = raw.execute("SELECT count(*) FROM mine").fetchall()
+    return int(count)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_what_the_encoding_cannot_write_is_refused_before_it_is_sent(
+    reco: Recommender, url: str, encoding: str
+) -> None:
+    with closing(connected(url, client_encoding=encoding)) as raw:
+        raw.execute("INSERT INTO mine VALUES (1)")
+        before = rows_of_the_host(raw)
+
+        for user in ("Łukasz", "木村"):
+            assert not reco.signed_in(user, connection=raw)
+            assert not reco.bid_placed(user, "vase", connection=raw)
+
+        assert rows_of_the_host(raw) == before
+        raw.commit()
+
+
+def test_what_the_server_cannot_convert_costs_nothing(postgres_url: str) -> None:
+    with (
+        new_database(postgres_url, "ENCODING 'LATIN1' LOCALE 'C'") as url,
+        Recommender.connect(url, migrate=True) as reco,
+        closing(connected(url, client_encoding="UTF8")) as raw,
+    ):
+        raw.execute("CREATE TABLE mine (x integer)")
+        raw.execute("INSERT INTO mine VALUES (1)")
+
+        assert not reco.signed_in("Łukasz", connection=raw)
+        assert reco.items_changed(["vase"], connection=raw)
+
+        assert rows_of_the_host(raw) == 1
+        raw.commit()
+
+
+def test_a_savepoint_of_the_host_is_not_taken_for_ours(reco: Recommender, url: str) -> None:
+    with closing(connected(url)) as raw:
+        before = rows_of_the_host(raw)
+        raw.execute("SAVEPOINT angle_reco")
+        raw.execute("INSERT INTO mine VALUES (1)")
+        with raw.transaction(force_rollback=True):
+            raw.execute("DROP TABLE angle_reco_changes CASCADE")
+            assert not reco.items_changed(["vase"], connection=raw)
+        assert rows_of_the_host(raw) == before + 1
+        raw.rollback()
+
+
+def test_a_prepared_two_phase_transaction_is_left_alone(reco: Recommender, url: str) -> None:
+    with closing(connected(url)) as raw:
+        [(most,)] = raw.execute("SHOW max_prepared_transactions").fetchall()
+        raw.rollback()
+        if int(most) == 0:
+            raw._tpc = (raw.xid(1, "a", "b"), True)  # as after tpc_prepare()
+            assert not reco.items_changed(["vase"], connection=raw)
+            assert raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+            raw._tpc = None
+            return
+        raw.tpc_begin(raw.xid(1, "a", "b"))
+        raw.execute("INSERT INTO mine VALUES (1)")
+        raw.tpc_prepare()
+        assert not reco.items_changed(["vase"], connection=raw)
+        raw.tpc_commit()
+
+
+def test_an_engine_that_connects_elsewhere_is_of_another_database(
+    reco: Recommender, postgres_url: str, url: str
+) -> None:
+    with new_database(postgres_url) as elsewhere:
+        engine = sa.create_engine(url, creator=lambda: connected(elsewhere))
+        with engine.begin() as connection:
+            assert not reco.items_changed(["vase"], connection=connection)
+            assert connection.connection.dbapi_connection.info.transaction_status == 0  # type: ignore[union-attr]  # of psycopg
+        engine.dispose()
+
+
+def test_a_host_hears_its_own_notices_and_notifications(url: str) -> None:
+    with closing(connected(url, autocommit=True)) as raw:
+        heard = list[str]()
+        raw.add_notify_handler(lambda one: heard.append(one.channel))
+        raw.add_notice_handler(lambda one: heard.append(str(one.message_primary)))
+        raw.execute("LISTEN auction")
+
+        reco = Recommender.from_connection(raw)
+        assert reco.items_changed(["vase"])
+        raw.execute("NOTIFY auction")
+        raw.execute("DO $$ BEGIN RAISE NOTICE 'sold'; END $$")
+
+        assert heard == ["auction", "sold"]
+
+
+def test_a_borrowed_connection_in_pipeline_mode_is_an_error(url: str) -> None:
+    with closing(connected(url)) as raw:
+        reco = Recommender.from_connection(raw)
+        with raw.pipeline():
+            assert not reco.items_changed(["vase"])
+            assert reco.system.health().database == "StorageError"
+        assert reco.items_changed(["vase"])
