@@ -35,6 +35,9 @@ from tests.adapters.foreign import empty
 from tests.application.shop import DAY, HOUR, NOW, again, ids_of
 from tests.postgres import PASSWORD, ROLE_WITH_PASSWORD, new_database
 
+# Shared machines are slow now and then.
+PATIENT = Settings(deadline=timedelta(seconds=20))
+
 THINGS = sa.Table(
     "things",
     sa.MetaData(),
@@ -280,7 +283,8 @@ def test_settings_of_other_ids_than_our_tables_have_are_refused(url: str) -> Non
 
     assert said == (
         "the ids there are text of users, text of items and text of categories, but the settings"
-        " say int of users, text of items and text of categories"
+        " say int of users, text of items and text of categories: name them by"
+        " Settings(ids=IdKinds(user=…, item=…, category=…))"
     )
 
 
@@ -317,14 +321,14 @@ class Utc(sa.types.TypeDecorator[datetime]):
 def test_any_column_of_moments_can_be_used_as_it_is(url: str, column: Any) -> None:
     labels = LABELS_OF_BIDS | {"placed_at": column}
 
-    with Recommender.connect(url, host=mapped(bids=things(**labels))) as reco:
+    with Recommender.connect(url, host=mapped(bids=things(**labels)), settings=PATIENT) as reco:
         assert reco.check() == ()
 
 
 def test_a_column_may_go_by_another_key(url: str) -> None:
     keyed = sa.Table("things", sa.MetaData(), sa.Column("words", sa.Text, key="user_id"))
 
-    with Recommender.connect(url, host=mapped(users=sa.select(keyed))) as reco:
+    with Recommender.connect(url, host=mapped(users=sa.select(keyed)), settings=PATIENT) as reco:
         assert reco.system.stats().users == 1
 
 
@@ -560,7 +564,7 @@ class Lax:
 
     def found(self) -> list[str]:
         """Return what a check finds, as it says it."""
-        with Recommender.connect(self.url, host=LAX) as reco:
+        with Recommender.connect(self.url, host=LAX, settings=PATIENT) as reco:
             return [str(one) for one in reco.check()]
 
     def price(self, item: str) -> object:
@@ -582,7 +586,7 @@ def lax(lax_url: str) -> Iterator[Lax]:
     with engine_of(lax_url) as engine:
         with engine.begin() as connection:
             empty(connection, Tables.of(IdKinds()), PEOPLE.metadata.sorted_tables)
-        with Recommender.connect(lax_url, host=LAX) as reco:
+        with Recommender.connect(lax_url, host=LAX, settings=PATIENT) as reco:
             moved = again(reco.ports, clock=ManualClock(NOW))
             yield Lax(lax_url, moved, engine)
 

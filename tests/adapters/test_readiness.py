@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import attrs
 import pytest
 import sqlalchemy as sa
 
@@ -260,7 +261,8 @@ class TestPostgres(Promises):
         revoked = "REVOKE UPDATE ON members FROM {role}"
         with a_role(url, RIGHTS_ON_ROWS, revoked, columns) as as_role:
             health = health_of(as_role, settings=SETTINGS, host=shop)
-            with Recommender.connect(as_role, settings=SETTINGS, host=shop) as reco:
+            patient = attrs.evolve(SETTINGS, deadline=timedelta(seconds=20))
+            with Recommender.connect(as_role, settings=patient, host=shop) as reco:
                 assert reco.signed_in(1)
 
         assert health.is_ok

@@ -871,6 +871,7 @@ class TestFollowing:
         one.change(str(first), is_published=False)
         one.another().items_changed([first])
         one.reco.system.erase_user("eve")
+        settle(one.reco)
 
         def homepage() -> Shelf:
             if is_on_a_loop:

@@ -560,7 +560,7 @@ class TestHeartbeat:
         locked = [StorageLockedError()] * 5
         heartbeat, beats, lost = self.beating([True, *locked, StorageUnavailableError(), True])
         heartbeat.rules = RunRules(
-            beat=timedelta(milliseconds=10), lease=timedelta(milliseconds=20)
+            beat=timedelta(milliseconds=10), lease=timedelta(milliseconds=300)
         )
 
         class Slow(Event):
@@ -569,7 +569,7 @@ class TestHeartbeat:
                 return super().wait(0.001)
 
         heartbeat._is_over = Slow()
-        beats.locked_for = 0.02
+        beats.locked_for = 0.3
         with heartbeat:
             assert beats.is_asked.wait(20)
 

@@ -11,7 +11,7 @@ from tests.cli.conftest import NOW, Angle
 
 def test_another_process_forgets_at_its_next_look(angle: Angle, database: Path) -> None:
     angle("run", "all", "--as-of", NOW)
-    settings = Settings(live_for=timedelta(seconds=1))
+    settings = Settings(live_for=timedelta(seconds=1), deadline=timedelta(seconds=20))
     with Recommender.connect(f"sqlite:///{database}", settings=settings) as reco:
 
         def entries() -> int:
