@@ -66,7 +66,7 @@ def open_engine(
         parsed = parsed.set(drivername="postgresql+psycopg")
         return _postgres_engine(parsed, deadline, pooler=pooler)
     if parsed.get_backend_name() in ("postgresql", "sqlite"):
-        expected = f"{parsed.get_backend_name()}://…, for which no other driver is needed"
+        expected = _EXPECTED.replace("database URL", "database URL that names no other driver,", 1)
         raise InvalidValueError("database", _without_secrets(parsed), expected)
     raise InvalidValueError("database", _without_secrets(parsed), _EXPECTED)
 
