@@ -540,6 +540,7 @@ class TestEngagement:
         one.reco.watched("eve", first)
         heard(one, other)
         assert first not in ids_of(other.as_user("eve").homepage())
+        settle(other)  # What it computed is stored behind, at the moment of the run below.
 
         assert one.reco.unwatched("eve", first)
 
