@@ -729,10 +729,14 @@ class TestErasure:
         # A while later, as the first look has a pruning of its own.
         for _ in range(40):
             heard(one, one.reco)
+        one.reco.bid_placed("ann", "art-03")
+        pending = one.reco._use_cases.events.overlays
+        assert pending.hidden_from(UserId("ann"))
         one.another().items_changed(["art-01"])
         feed_of(one).prune(older_than=timedelta())
         one.plain().system.erase_user("ann")
         heard(one, one.reco)
+        assert not pending.hidden_from(UserId("ann"))
         before = users_in_feed(one)
         for _ in range(40):
             heard(one, one.reco)

@@ -136,6 +136,18 @@ class TestOverlays:
         assert (len(overlays), set(overlays.hidden_from(BOB))) == (1, {VASE})
         assert [one.user_id for one in overlays._in_order] == [BOB]
 
+    def test_everybody_is_forgotten_at_once(self, overlays: Overlays) -> None:
+        overlays.bid(ANN, VASE, NOW)
+        overlays.watch(BOB, JAR)
+
+        overlays.clear()
+
+        assert len(overlays) == 0
+        assert overlays.hidden_from(ANN) == overlays.hidden_from(BOB) == frozenset()
+        overlays.bid(ANN, VASE, NOW)
+        assert len(overlays) == 1
+        assert overlays.hidden_from(ANN) == {VASE}
+
     def test_threads_lose_nothing(self, clock: ManualClock) -> None:
         overlays = Overlays(clock)
 

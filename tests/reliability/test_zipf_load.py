@@ -163,6 +163,10 @@ class Day:
         if self.at_first is None and self.passed >= _WARM_AFTER:
             self.at_first, self.requests, self.statements = self.lookups, 0, 0
             self.seconds_of_hits.clear()
+        # By the clock of visitors the thread that follows would have looked many times.
+        following = self.reco._use_cases.following
+        assert following is not None
+        following.step()
         before = self.counted
         for request in self.visitors.come(PER_STEP):
             self.answer(request)

@@ -179,6 +179,7 @@ class Following:
                 self._mark_everything()
                 # Some of them may be of users who were erased meanwhile.
                 gone = self.lists.forget_all(ListKind.PERSONAL.value)
+                self.overlays.clear()
                 self._erased_at = self.clock.monotonic()
                 _log.warning("changes missed: dropped=%d", gone.entries)
             else:

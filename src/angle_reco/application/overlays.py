@@ -107,6 +107,11 @@ class Overlays:
                 self._size -= len(gone.told)
                 self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
 
+    def clear(self) -> None:
+        """Forget everybody."""
+        with self._lock:
+            self._of, self._in_order, self._size = {}, deque[Told](), 0
+
     def over(self) -> Sequence[Told]:
         """Return what is over, and forget it."""
         now, over = self._clock.monotonic(), list[Told]()
