@@ -4,7 +4,7 @@
 
 Requests: a FastAPI application on uvicorn, SQLAlchemy's default pool, 60 clients, each request
 in a transaction that inserts a bid; with ours it also asks for a homepage, and then takes the
-event as well, after which that user's next homepage is read anew.
+event as well, after which that user's next homepage is read again.
 Commits: 16 writers whose transactions insert a row; with ours each takes an event as well. The
 limit inserts one row more, which is what an event does at least. All on PostgreSQL, whose
 commits wait for the disk.

@@ -101,7 +101,7 @@ class UseCases:
         memory = following = cache = None
         storage, overlays = ports.storage, Overlays(ports.clock)
         if storage is not None and storage.is_borrowed:
-            # The host's transaction shows at once what was told, and what was rolled back.
+            # The host's transaction shows at once what happened, and what was rolled back.
             overlays = Overlays(ports.clock, most=0)
         if settings.cache_enabled and as_of is None:
             cache = ports.new_cache(ports.clock, settings.cache_bytes)

@@ -272,7 +272,7 @@ class TestAHostsEngine:
         engine = engine_beside(host, timedelta(seconds=1))
         database, sent = Database(engine, timedelta(seconds=1)), list[str]()
         database.scalar(sa.select(1))
-        sa.event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+        sa.event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
         with deadline(1):
             assert database.scalar(sa.select(1)) == 1
         assert sent == ["SELECT 1"]

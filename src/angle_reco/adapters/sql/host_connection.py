@@ -93,10 +93,7 @@ def _is_open(raw: object) -> bool:
         except sqlite3.ProgrammingError:
             return False
         return True
-    is_served = is_of("psycopg", "Connection", raw) or is_of(
-        "psycopg2.extensions", "connection", raw
-    )
-    return is_served and not raw.closed  # type: ignore[attr-defined]  # of both
+    return _is_known(raw) and not raw.closed  # type: ignore[attr-defined]  # of both
 
 
 def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
@@ -158,7 +155,7 @@ def _is_on(opened: HostConnection, database: Database) -> bool:
 
 def _is_known(raw: object) -> bool:
     return (
-        isinstance(raw, sqlite3.Connection)
+        is_a(raw, sqlite3.Connection)
         or is_of("psycopg", "Connection", raw)
         or is_of("psycopg2.extensions", "connection", raw)
     )

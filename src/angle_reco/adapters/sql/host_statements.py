@@ -38,7 +38,7 @@ _AS_WRITTEN: Mapping[str, Any] = {
     "yield_per": None,
     "preserve_rowcount": True,
 }
-"""Whatever the host has set on its connection, for queries of its own."""
+"""Whatever the host has set on its connection for its queries."""
 
 # No savepoint of the host's has this name.
 _NAME = f"angle_reco_{uuid4().hex}"

@@ -253,8 +253,8 @@ def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
 def _set_for_session(raw: "psycopg.Connection[Any]", seconds: float) -> bool:
     """Set what statements of ours need for a whole session; return False behind a pooler.
 
-    Its clients are told of another process than the one that serves them, and what stays
-    in a session would meet the next of them.
+    A pooler names another process to its clients than the one that serves them, and what
+    stays in a session would meet the next of them.
     """
     settings = _SESSION | {"statement_timeout": str(_milliseconds(seconds))}
     values = sql.SQL(", ").join(
