@@ -65,8 +65,8 @@ class ChangedItems:
             known_since = self._unread.get(one)
             times = 1 if known_since is None else known_since.times + 1
             self._unread[one] = _Unread(times, now, until)
-            card = None if known is None else known.get(one)
-            self._before.setdefault(one, Before(card, until))
+            if one not in self._before:
+                self._before[one] = Before(None if known is None else known.get(one), until)
 
     def read(
         self,

@@ -242,13 +242,16 @@ class Following:
             self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        items = Counter(
-            one for change in changes if change.kind is ChangeKind.ITEMS for one in change.item_ids
-        )
-        if items:
-            self._items_changed(items)
-        kinds = {change.kind for change in changes}
+        items, others = list[ItemId](), list[Change]()
         for change in changes:
+            if change.kind is ChangeKind.ITEMS:
+                items += change.item_ids
+            else:
+                others.append(change)
+        if items:
+            self._items_changed(Counter(items))
+        kinds = {change.kind for change in others}
+        for change in others:
             match change.kind:
                 case ChangeKind.ENGAGED if change.user_id is not None:
                     self.overlays.heard(change.user_id, change.item_ids)

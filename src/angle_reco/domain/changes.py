@@ -37,10 +37,11 @@ class Change:
     job: str = ""
 
     def __attrs_post_init__(self) -> None:
-        instance(self.kind, "kind of a change", ChangeKind)
-        has_items = self.kind in (ChangeKind.ITEMS, ChangeKind.ENGAGED)
-        has_user = self.kind in (ChangeKind.ENGAGED, ChangeKind.ERASED)
-        may_have_items = has_items or self.kind is ChangeKind.RUN
+        kind = instance(self.kind, "kind of a change", ChangeKind)
+        is_engaged, is_run = kind is ChangeKind.ENGAGED, kind is ChangeKind.RUN
+        has_items = is_engaged or kind is ChangeKind.ITEMS
+        has_user = is_engaged or kind is ChangeKind.ERASED
+        may_have_items = has_items or is_run
         if (
             (has_items and not self.item_ids)
             or (self.item_ids and not may_have_items)
@@ -52,5 +53,5 @@ class Change:
             # Not the id: errors tell nothing personal.
             given = "no user" if self.user_id is None else "a user"
             raise InvalidValueError("user of a change", given, "a user" if has_user else "no user")
-        if (self.kind is ChangeKind.RUN) is not bool(self.job):
+        if is_run is not bool(self.job):
             raise InvalidValueError("job of a change", self.job, "its name, of a run alone")

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from angle_reco.adapters.sql.host_connection import (
+    Driver,
     HostConnection,
-    is_of,
+    driver_of,
     opened_connection,
     reason_to_refuse,
 )
@@ -105,7 +106,7 @@ def borrow_static(engine: sa.Engine) -> Borrowed:
 def _engine_on(raw: Any) -> sa.Engine:
     if isinstance(raw, sqlite3.Connection):
         url, ours = "sqlite://", raw
-    elif is_of("psycopg", "Connection", raw):
+    elif driver_of(raw) is Driver.PSYCOPG:
         url, ours = "postgresql+psycopg://", _twin(raw)
     else:
         kind = f"{type(raw).__module__}.{type(raw).__name__}"

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import sys
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from angle_reco.adapters.sql.database import Database
 from angle_reco.domain import InvalidValueError, is_a
+
+
+class Driver(Enum):
+    """The drivers whose connections are served as such: where the class of each is."""
+
+    SQLITE3 = ("sqlite3", "Connection")
+    PSYCOPG = ("psycopg", "Connection")
+    PSYCOPG2 = ("psycopg2.extensions", "connection")
+    ASYNCPG = ("asyncpg", "Connection")
 
 
 @attrs.frozen
@@ -51,23 +61,42 @@ def open_connection(connection: object, database: Database) -> HostConnection:
     return opened
 
 
-def is_of(module: str, name: str, value: object) -> bool:
-    """Return whether a value is of a class, without importing what the host has not."""
+@attrs.frozen
+class _Class:
+    """A class of a connection: of a driver, or what wraps one."""
+
+    driver: Driver | None
+    is_session: bool
+    is_of_django: bool
+
+
+@lru_cache(256)  # Hosts have few classes of connections; each event asks for it.
+def _class_of(one: type) -> _Class:
+    def is_any(*names: tuple[str, str]) -> bool:
+        # Without importing what the host has not.
+        found = [getattr(sys.modules.get(module), name, None) for module, name in names]
+        return any(other is not None and issubclass(one, other) for other in found)
+
+    return _Class(
+        driver=next((driver for driver in Driver if is_any(driver.value)), None),
+        is_session=is_any(("sqlalchemy.orm", "Session"), ("sqlalchemy.orm", "scoped_session")),
+        is_of_django=is_any(
+            ("django.db.backends.base.base", "BaseDatabaseWrapper"),
+            ("django.utils.connection", "ConnectionProxy"),
+        ),
+    )
+
+
+def driver_of(raw: object) -> Driver | None:
+    """Return of which driver a connection is, None where it is of none that is known."""
     # By the class, and not as `isinstance` asks: a proxy's answer may do anything.
-    return _is_subclass(module, name, type(value))  # type: ignore[arg-type]  # classes have hashes
-
-
-@lru_cache(256)  # Hosts have few classes of connections; each event asks several times.
-def _is_subclass(module: str, name: str, one: type) -> bool:
-    found = getattr(sys.modules.get(module), name, None)
-    return found is not None and issubclass(one, found)
+    return _class_of(type(raw)).driver  # type: ignore[arg-type]  # classes have hashes
 
 
 def opened_connection(connection: object) -> HostConnection | None:
     """Return what a host's connection is, None where it is none or closed."""
-    if is_of("sqlalchemy.orm", "Session", connection) or is_of(
-        "sqlalchemy.orm", "scoped_session", connection
-    ):
+    found = _class_of(type(connection))  # type: ignore[arg-type]  # classes have hashes
+    if found.is_session:
         try:
             connection = connection.connection()  # type: ignore[attr-defined]  # of a session
         except SQLAlchemyError:
@@ -78,9 +107,7 @@ def opened_connection(connection: object) -> HostConnection | None:
         return HostConnection(connection, connection.connection.dbapi_connection)
     if is_a(connection, sa.PoolProxiedConnection):
         connection = connection.dbapi_connection
-    if is_of("django.db.backends.base.base", "BaseDatabaseWrapper", connection) or is_of(
-        "django.utils.connection", "ConnectionProxy", connection
-    ):
+    if found.is_of_django:
         connection.ensure_connection()  # type: ignore[attr-defined]  # of Django
         connection = connection.connection  # type: ignore[attr-defined]  # of Django
     return HostConnection(None, connection) if _is_open(connection) else None
@@ -93,15 +120,13 @@ def _is_open(raw: object) -> bool:
         except sqlite3.ProgrammingError:
             return False
         return True
-    return _is_known(raw) and not raw.closed  # type: ignore[attr-defined]  # of both
+    return driver_of(raw) in _KNOWN and not raw.closed  # type: ignore[attr-defined]  # of both
 
 
 def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
     """Return in which state a connection takes no statement in a transaction, and what would."""
-    if is_of("psycopg", "Connection", raw):
-        from psycopg.pq import PipelineStatus
-
-        if raw.pgconn.pipeline_status != PipelineStatus.OFF:
+    if driver_of(raw) is Driver.PSYCOPG:
+        if raw.pgconn.pipeline_status != _PIPELINE_OFF:
             return "one in pipeline mode", "one that is not"
         if (getattr(raw, "_tpc", None) or (None, False))[1]:
             return "one whose two-phase transaction is prepared", "one that takes a statement now"
@@ -118,20 +143,24 @@ def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
 IDLE, ACTIVE, BEGUN, FAILED = range(4)
 """The states of a transaction, as libpq numbers them."""
 
+_PIPELINE_OFF = 0  # as libpq numbers it
+
+_KNOWN = frozenset({Driver.SQLITE3, Driver.PSYCOPG, Driver.PSYCOPG2})
+
 
 def transaction_status(raw: Any) -> int:
     """Return the state of a transaction on PostgreSQL, -1 where the driver does not say."""
-    if is_of("psycopg", "Connection", raw):
+    if driver_of(raw) is Driver.PSYCOPG:
         return int(raw.pgconn.transaction_status)
     driver = getattr(raw, "driver_connection", raw)  # behind SQLAlchemy's asyncio
-    if is_of("asyncpg", "Connection", driver):
+    if driver_of(driver) is Driver.ASYNCPG:
         return BEGUN if driver.is_in_transaction() else IDLE
     return int(getattr(getattr(driver, "info", None), "transaction_status", -1))
 
 
-def is_bare_now(raw: Any) -> bool:
-    """Return whether a statement on PostgreSQL commits by itself."""
-    return bool(getattr(raw, "autocommit", False)) and transaction_status(raw) == IDLE
+def is_bare(raw: Any, status: int) -> bool:
+    """Return whether a statement on PostgreSQL commits by itself, in that state."""
+    return status == IDLE and bool(getattr(raw, "autocommit", False))
 
 
 # Which database a connection is of.
@@ -144,21 +173,13 @@ def _is_on(opened: HostConnection, database: Database) -> bool:
     if database.borrowed is not None:
         return opened.raw is database.borrowed.raw
     # What an engine's URL names need not be where its connections go.
-    if theirs is None or _is_known(opened.raw):
+    if theirs is None or driver_of(opened.raw) in _KNOWN:
         return _is_driver_on(opened.raw, database)
     if theirs.dialect.name != ours.dialect.name:
         return False
     if theirs.dialect.name == "sqlite":
         return _file(theirs.url.database) == _file(ours.url.database)
     return _is_same_name(theirs.url.database, database)
-
-
-def _is_known(raw: object) -> bool:
-    return (
-        is_a(raw, sqlite3.Connection)
-        or is_of("psycopg", "Connection", raw)
-        or is_of("psycopg2.extensions", "connection", raw)
-    )
 
 
 def _is_driver_on(raw: Any, database: Database) -> bool:

@@ -24,8 +24,9 @@ from angle_reco.adapters.sql.errors import translated
 from angle_reco.adapters.sql.host_connection import (
     FAILED,
     IDLE,
-    is_bare_now,
-    is_of,
+    Driver,
+    driver_of,
+    is_bare,
     open_connection,
     transaction_status,
 )
@@ -45,6 +46,7 @@ _NAME = f"angle_reco_{uuid4().hex}"
 _SAVEPOINT = f"SAVEPOINT {_NAME}"
 _RELEASE = f"RELEASE SAVEPOINT {_NAME}"
 _TAKE_BACK = f"ROLLBACK TO SAVEPOINT {_NAME}"
+_AS_ONE = f"{_SAVEPOINT}; %b; {_RELEASE}".encode()
 
 Statement = sa.Insert | sa.Update | sa.Delete
 
@@ -67,11 +69,12 @@ def execute_in(
     opened = open_connection(connection, database)
     opened.begin()
     try:
-        if isinstance(opened.raw, sqlite3.Connection):
-            return _on_sqlite3(opened.raw, statement, values)
-        if is_of("psycopg", "Connection", opened.raw):
+        driver = driver_of(opened.raw)
+        if driver is Driver.PSYCOPG:
             return _on_psycopg(opened.raw, statement, values)
-        if opened.alchemy is None or is_of("psycopg2.extensions", "connection", opened.raw):
+        if driver is Driver.SQLITE3:
+            return _on_sqlite3(opened.raw, statement, values)
+        if opened.alchemy is None or driver is Driver.PSYCOPG2:
             return _on_psycopg2(opened.raw, statement, values)
         return _on_alchemy(opened.alchemy, statement, values)
     except DBAPIError as error:
@@ -100,34 +103,35 @@ def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
 
     from angle_reco.adapters.sql.postgres import results_of
 
-    written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
-    # Parameters are written into the text, so that all of it goes in one trip; the
-    # connection's own kind of cursor may take other parameters. What cannot be written
-    # fails here, where nothing has been sent.
-    cursor = psycopg.ClientCursor(raw)
-    text = cursor.mogrify(written.text, written.sent(values))
-    text.encode(raw.info.encoding)
-    with _taken_back(raw, cursor.execute, psycopg.Error) as savepoint:
-        if is_bare:
+    # Parameters are written into the text, so that all of it goes in one trip, and without a
+    # cursor: the connection's own kind may take other parameters, and each costs a tenth of a
+    # statement. What cannot be written fails here, where nothing has been sent.
+    text = _Written.of(statement, _PSYCOPG).with_literals(values, psycopg.adapt.Transformer(raw))
+
+    def say(text: str) -> object:
+        return results_of(raw, text.encode())
+
+    with _Savepoint.on(raw, say, psycopg.Error) as savepoint:
+        if savepoint.is_bare:
             return results_of(raw, text)[0].command_tuples or 0
-        if transaction_status(raw) == IDLE:
-            cursor.execute("")  # The driver begins a transaction in its own way.
+        if savepoint.was_idle:
+            psycopg.ClientCursor(raw).execute("")  # The driver begins a transaction in its own way.
         if not text.isascii():
             # The server may refuse all of a text for one character that it does not have.
-            results_of(raw, _SAVEPOINT)
+            say(_SAVEPOINT)
             savepoint.is_set = True
-            return results_of(raw, f"{text}; {_RELEASE}")[0].command_tuples or 0
-        return results_of(raw, f"{_SAVEPOINT}; {text}; {_RELEASE}")[1].command_tuples or 0
+            return results_of(raw, b"%b; %b" % (text, _RELEASE.encode()))[0].command_tuples or 0
+        return results_of(raw, _AS_ONE % text)[1].command_tuples or 0
 
 
 def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
     driver = sys.modules["psycopg2"]
-    written, is_bare = _Written.of(statement, _PSYCOPG), is_bare_now(raw)
+    written = _Written.of(statement, _PSYCOPG)
     sent = {name: _plain(value) for name, value in written.sent(values).items()}
     cursor = driver.extensions.cursor(raw)
     text = cursor.mogrify(written.text, sent)
-    with _taken_back(raw, cursor.execute, driver.Error) as savepoint:
-        if is_bare:
+    with _Savepoint.on(raw, cursor.execute, driver.Error) as savepoint:
+        if savepoint.is_bare:
             cursor.execute(text)
             return int(cursor.rowcount)
         cursor.execute(_SAVEPOINT)
@@ -150,9 +154,9 @@ def _on_alchemy(connection: sa.Connection, statement: Statement, values: Mapping
             if was_begun and not getattr(driver, "in_transaction", True):
                 raise HostTransactionLostError from error
             raise
-    if is_bare_now(raw):
-        return _executed(connection, statement, values)
-    with _taken_back(raw, connection.exec_driver_sql, DBAPIError) as savepoint:
+    with _Savepoint.on(raw, connection.exec_driver_sql, DBAPIError) as savepoint:
+        if savepoint.is_bare:
+            return _executed(connection, statement, values)
         connection.exec_driver_sql(_SAVEPOINT)
         savepoint.is_set = True
         rows = _executed(connection, statement, values)
@@ -169,32 +173,37 @@ def _executed(connection: sa.Connection, statement: Statement, values: Mapping[s
 
 @attrs.define
 class _Savepoint:
-    """Whether ours is there for sure; within one text with others that is not known."""
+    """Takes back what failed on PostgreSQL, which refuses all further statements otherwise."""
 
+    raw: Any
+    say: Callable[[str], object]
+    errors: type[Exception]
+    was_idle: bool
+    is_bare: bool
     is_set: bool = False
+    """Whether it is there for sure; within one text with others that is not known."""
 
+    @classmethod
+    def on(cls, raw: Any, say: Callable[[str], object], errors: type[Exception]) -> "_Savepoint":
+        status = transaction_status(raw)
+        return cls(raw, say, errors, status == IDLE, is_bare(raw, status))
 
-@contextmanager
-def _taken_back(
-    raw: Any, say: Callable[[str], object], errors: type[Exception]
-) -> Iterator[_Savepoint]:
-    """Take back what failed on PostgreSQL, which refuses all further statements otherwise."""
-    was_idle, is_bare = transaction_status(raw) == IDLE, is_bare_now(raw)
-    savepoint = _Savepoint()
-    try:
-        yield savepoint
-    except BaseException as error:
+    def __enter__(self) -> "_Savepoint":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         # A connection that is lost has taken everything back.
-        with suppress(errors, DBAPIError):
-            if was_idle and not is_bare:
-                raw.rollback()  # What the driver has started for our statement alone.
-            elif not is_bare and (savepoint.is_set or transaction_status(raw) == FAILED):
-                say(_TAKE_BACK)
-                say(_RELEASE)
-        if isinstance(error, errors) and not isinstance(error, DBAPIError):
+        with suppress(self.errors, DBAPIError):
+            if self.was_idle and not self.is_bare:
+                self.raw.rollback()  # What the driver has started for our statement alone.
+            elif not self.is_bare and (self.is_set or transaction_status(self.raw) == FAILED):
+                self.say(_TAKE_BACK)
+                self.say(_RELEASE)
+        if isinstance(error, self.errors) and not isinstance(error, DBAPIError):
             # Without the statement's values: they may be personal.
-            raise DBAPIError.instance(_SAVEPOINT, None, error, errors) from error
-        raise
+            raise DBAPIError.instance(_SAVEPOINT, None, error, self.errors) from error
 
 
 @contextmanager
@@ -219,7 +228,8 @@ class _Written:
 
     text: str
     values: Mapping[str, Any]
-    processes: Mapping[str, Callable[[Any], Any] | None]
+    processes: Mapping[str, tuple[str, Callable[[Any], Any] | None]]
+    """By the name of each parameter its name in the text, too."""
 
     @classmethod
     def of(cls, statement: Statement, dialect: sa.Dialect) -> "_Written":
@@ -227,8 +237,12 @@ class _Written:
         known = _written.setdefault(statement, {})
         if (found := known.get(dialect.driver)) is None:
             compiled: Any = statement.compile(dialect=dialect)
+            in_text = compiled.escaped_bind_names or {}
             processes = {
-                name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+                name: (
+                    in_text.get(name, name),
+                    bind.type.dialect_impl(dialect).bind_processor(dialect),
+                )
                 for name, bind in compiled.binds.items()
             }
             found = cls(str(compiled), compiled.params, processes)
@@ -237,10 +251,20 @@ class _Written:
 
     def sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameters as SQLAlchemy hands them to the driver, by their types."""
-        return {
-            name: value if (process := self.processes[name]) is None else process(value)
-            for name, value in {**self.values, **values}.items()
+        sent = {}
+        for name, value in {**self.values, **values}.items():
+            in_text, process = self.processes[name]
+            sent[in_text] = value if process is None else process(value)
+        return sent
+
+    def with_literals(self, values: Mapping[str, Any], transformer: Any) -> bytes:
+        """Return the text with parameters as psycopg writes them into it."""
+        encoding, literal = transformer.encoding, transformer.as_literal
+        sent = {
+            name: "NULL" if value is None else bytes(literal(value)).decode(encoding)
+            for name, value in self.sent(values).items()
         }
+        return (self.text % sent).encode(encoding)
 
 
 _written: "WeakKeyDictionary[Statement, dict[str, _Written]]" = WeakKeyDictionary()

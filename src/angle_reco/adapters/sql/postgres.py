@@ -187,7 +187,7 @@ def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
         raise wrapped from error
 
 
-def results_of(raw: "psycopg.Connection[Any]", text: str) -> "list[pq.abc.PGresult]":
+def results_of(raw: "psycopg.Connection[Any]", text: bytes) -> "list[pq.abc.PGresult]":
     """Send statements in one text without parameters; return what each of them came to.
 
     A cursor of psycopg takes longer over a small statement than the server does. It also
@@ -197,7 +197,7 @@ def results_of(raw: "psycopg.Connection[Any]", text: str) -> "list[pq.abc.PGresu
         psycopg.Error: A statement failed; those behind it were not executed.
     """
     with raw.lock:
-        raw.pgconn.send_query(text.encode(raw.info.encoding))
+        raw.pgconn.send_query(text)
         results: list[pq.abc.PGresult] = raw.wait(generators.execute(raw.pgconn))
     for result in results:
         if result.status == pq.ExecStatus.FATAL_ERROR:
