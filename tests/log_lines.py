@@ -67,6 +67,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "event": _is_among("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
+    "labels": _matches(re.compile("[a-z_]+\\.[a-z_]+(,[a-z_]+\\.[a-z_]+)*")),
     **dict.fromkeys(
         (
             "attempt",
@@ -82,6 +83,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
             "process",
             "removed",
             "room",
+            "rows",
             "scope",
             "seconds",
             "sign_ins",

@@ -185,6 +185,7 @@ def ready_ports(
                 storage.migrate_up()
             if check:
                 storage.check()
+                storage.point_out()
     finally:
         # A process that forks now would share them.
         storage.close()

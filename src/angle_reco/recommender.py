@@ -261,21 +261,22 @@ class Recommender:
         """Return the database behind it, to be migrated; None in memory."""
         return self.ports.storage
 
-    def check(self) -> "tuple[Finding, ...]":
-        """Look at the tables and at every row of the host's selects; return what is odd.
+    def check(self, *, everything: bool = False) -> "tuple[Finding, ...]":
+        """Look at the tables and at rows of the host's selects; return what is odd.
 
         What is found does no harm: such rows are left out, or a value of theirs counts as
-        `what` of the finding says. Only of an id that comes twice nobody can tell which row
-        is meant, so reading them is an error. In memory there is nothing to find.
+        `what` of the finding says. The first 10,000 rows of each select are looked at, as the
+        findings say, or all with *everything*. In memory there is nothing to find.
 
         Raises:
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
+        everything = flag(everything, "everything")
         if self.storage is None:
             return ()
         self.storage.check()
-        return self.storage.findings()
+        return self.storage.findings(everything=everything)
 
     def as_of_moment(self, as_of: datetime | None, *, ranker: str | None = None) -> "Recommender":
         """Return a recommender on the same data as of another moment, or with another ranker.

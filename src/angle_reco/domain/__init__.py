@@ -279,6 +279,7 @@ from angle_reco.domain.validators import (
     is_text,
     whole,
 )
+from angle_reco.domain.written_moments import in_zone, is_without_offset, read_moment
 
 __all__ = [
     "ANONYMOUS",
@@ -448,6 +449,7 @@ __all__ = [
     "has_changed",
     "homepage_reasons",
     "import_files",
+    "in_zone",
     "instance",
     "interest_has_changed",
     "interned",
@@ -461,6 +463,7 @@ __all__ = [
     "is_money",
     "is_open",
     "is_text",
+    "is_without_offset",
     "json_id",
     "line_by_hand",
     "may_be_shown",
@@ -476,6 +479,7 @@ __all__ = [
     "ragged_ranges",
     "rank_popular",
     "rank_popular_by_category",
+    "read_moment",
     "reordered_by_interest",
     "retry_delay",
     "scaled",

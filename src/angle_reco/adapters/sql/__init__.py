@@ -2,9 +2,9 @@
 
 from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
 from angle_reco.adapters.sql.borrowing import Borrowed, borrow, borrow_static
-from angle_reco.adapters.sql.checking import Finding
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import close_engine, file_of, open_engine
+from angle_reco.adapters.sql.findings import Finding
 from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
 from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_in_memory
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory

@@ -22,6 +22,7 @@ from angle_reco.adapters.sql.host_connection import (
     opened_connection,
     reason_to_refuse,
 )
+from angle_reco.adapters.sql.sqlite_functions import add_functions
 from angle_reco.domain import InvalidValueError, StorageError, StorageUnavailableError
 
 _EXPECTED = (
@@ -106,6 +107,7 @@ def borrow_static(engine: sa.Engine) -> Borrowed:
 def _engine_on(raw: Any) -> sa.Engine:
     if isinstance(raw, sqlite3.Connection):
         url, ours = "sqlite://", raw
+        add_functions(raw)
     elif driver_of(raw) is Driver.PSYCOPG:
         url, ours = "postgresql+psycopg://", _twin(raw)
     else:

@@ -1,5 +1,6 @@
 """The items of a marketplace in SQL."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +16,8 @@ from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among
-from angle_reco.adapters.sql.market import FIRST_MOMENT, LAST_MOMENT, Market, in_calendar
+from angle_reco.adapters.sql.host_columns import FIRST_MOMENT, LAST_MOMENT, in_calendar
+from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
     NEVER,
@@ -36,11 +38,12 @@ from angle_reco.domain import (
     ItemId,
     OpenCards,
     PriceScale,
-    SchemaError,
     UserId,
     status_at,
     to_micros,
 )
+
+_log = logging.getLogger(__name__)
 
 _FEW = 1_000
 """So many rows are read as others are, without COPY."""
@@ -100,15 +103,13 @@ class SqlCatalog:
             "angle_reco_until": until,
         }
         moment = to_micros(at)
-        cards = {}
+        cards, again = dict[ItemId, ItemCard](), set[ItemId]()
         for row in self.database.rows(query, values):
             card = self._card(row, moment)
             if card.item_id in cards:
-                raise SchemaError(
-                    "the select of items yields an item_id twice: each should come once"
-                )
+                again.add(card.item_id)
             cards[card.item_id] = card
-        return cards
+        return {one: card for one, card in cards.items() if one not in again}
 
     def categories(self, items: IdColumn) -> ItemCategories:
         kinds = self.tables.ids
@@ -192,10 +193,7 @@ class SqlCatalog:
             bids,
             watchers,
         ) = columns
-        items = IdIndex.of(ids.item, IdColumn(ids.item, item_ids))
-        if len(items) < len(item_ids):
-            raise SchemaError("the select of items yields an item_id twice: each should come once")
-        order = np.argsort(items.codes(IdColumn(ids.item, item_ids)))
+        items, order = self._once(IdColumn(ids.item, item_ids))
         categories, category = _codes(ids.category, category_ids, has_category)
         sellers, seller = _codes(ids.user, seller_ids, has_seller)
         ends = np.where(ends_at == UNKNOWN_MOMENT, NEVER, ends_at)
@@ -214,6 +212,18 @@ class SqlCatalog:
             watchers=watchers[order],
         )
         return catalogue, order
+
+    def _once(self, item_ids: IdColumn) -> tuple[IdIndex, npt.NDArray[np.intp]]:
+        """Return the items that are listed once, and where; of others no row is sure to be true."""
+        items = IdIndex.of(item_ids.kind, item_ids)
+        codes = items.codes(item_ids)
+        times = np.bincount(codes, minlength=len(items))
+        if len(item_ids) == len(items):
+            return items, np.argsort(codes)
+        rows = np.flatnonzero(times[codes] == 1)
+        _log.warning("items are listed twice: items=%d", int((times > 1).sum()))
+        once = IdIndex.of(item_ids.kind, item_ids.take(rows))
+        return once, rows[np.argsort(once.codes(item_ids.take(rows)))]
 
     def _open_wires(self) -> list[Wire]:
         """Return how the columns of `_open_items` travel."""

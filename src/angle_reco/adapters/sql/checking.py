@@ -1,26 +1,24 @@
-"""Telling a host early what is wrong with its selects: their shape, and what they yield."""
+"""Telling a host early what is wrong with its selects: whether they run, and the types in them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from angle_reco.adapters.sql.casts import working_cast
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
-from angle_reco.adapters.sql.market import (
-    FIRST_MOMENT,
-    LAST_MOMENT,
-    exact,
+from angle_reco.adapters.sql.host_columns import (
+    HostColumns,
     is_day,
+    is_number,
     is_without_zone,
     undecorated,
 )
 from angle_reco.domain import (
-    LARGEST_PRICE,
-    AuctionStatus,
     IdKind,
     IdKinds,
     PriceScale,
@@ -33,13 +31,14 @@ OLDEST_POSTGRES = 15
 """The oldest major version that is served, and tested with."""
 
 _INTEGERS = {20: "bigint", 21: "smallint", 23: "integer"}
+_NUMBERS = {1700: "numeric", **_INTEGERS, 701: "double precision", 700: "real"}
 _OIDS: dict[IdKind | Holds, dict[int, str]] = {
     IdKind.INT: _INTEGERS,
     IdKind.UUID: {2950: "uuid"},
     # Not char(n): with its blanks, equal ids are not always equal.
     IdKind.TEXT: {25: "text", 1043: "varchar"},
-    Holds.MOMENT: {1184: "timestamptz", 1114: "timestamp", 1082: "date"},
-    Holds.MONEY: {1700: "numeric", **_INTEGERS, 701: "double precision", 700: "real"},
+    Holds.MOMENT: {1184: "timestamptz", 1114: "timestamp", 1082: "date", **_NUMBERS},
+    Holds.MONEY: _NUMBERS,
     Holds.YES_OR_NO: {16: "boolean"},
     Holds.COUNT: _INTEGERS,
 }
@@ -49,25 +48,12 @@ _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
     IdKind.INT: (sa.Integer,),
     IdKind.UUID: (sa.Uuid,),
     IdKind.TEXT: (sa.String,),
-    Holds.MOMENT: (sa.DateTime, sa.Date, Moment),
+    Holds.MOMENT: (sa.DateTime, sa.Date, Moment, sa.Integer, sa.Numeric),
     Holds.MONEY: (sa.Numeric, sa.Integer),
     Holds.YES_OR_NO: (sa.Boolean, sa.Integer),
     Holds.COUNT: (sa.Integer,),
 }
 """The same by SQLAlchemy's types: SQLite itself lets any column hold anything."""
-
-
-@attrs.frozen(kw_only=True)
-class Finding:
-    """Rows of a host's select that are not used as they are, and what is done about them."""
-
-    select: str
-    label: str
-    rows: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.select}.{self.label}: {self.what} in {self.rows:,} rows"
 
 
 def require_version(database: Database) -> None:
@@ -126,10 +112,11 @@ def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> 
         columns.sign_in_count: sa.BigInteger(),
     }
     types = added | {column.name: column.type for column in columns.table.c}
-    if is_day(types[columns.last_sign_in_at]):
+    last = types[columns.last_sign_in_at]
+    if is_day(last) or is_number(last):
         raise SchemaError(
-            f"SignInColumns: last_sign_in_at ({columns.last_sign_in_at} of {name}) holds days,"
-            " which do not tell when somebody signed in: it should be a timestamp"
+            f"SignInColumns: last_sign_in_at ({columns.last_sign_in_at} of {name}) is of the type"
+            f" {type(undecorated(last)).__name__}: it should be a timestamp"
         )
     expected = {
         _Expected("SignInColumns", f"{label} ({column} of {name})", holds, ids, key=label): (
@@ -148,10 +135,18 @@ def _check_types(
     where = next(iter(columns)).where
     found = _columns_of(database, where, query)
     for expected, column in columns.items():
+        usable = (
+            found[expected.key] in _OIDS[expected.kind]
+            if database.is_postgres
+            else expected.is_usable(column.type)
+        )
+        if not usable:
+            name = _type_name(database, found, expected, column.type)
+            read = HostColumns(expected.ids, PriceScale(), database.dialect, "UTC")
+            cast = working_cast(database, query, expected.key, expected.holds, read)
+            raise expected.error(name, cast, is_postgres=database.is_postgres)
         if database.is_postgres:
-            expected.check_number(found[expected.key], column.type)
-        else:
-            expected.check_type(column.type)
+            expected.check_moment(found[expected.key], column.type)
     texts = [expected for expected in columns if expected.is_text]
     if database.is_postgres and texts:
         _check_collations(database, query, texts)
@@ -189,76 +184,6 @@ def _check_collations(database: Database, query: Query, texts: "Sequence[_Expect
             )
 
 
-def findings(database: Database, host: HostSchema, prices: PriceScale) -> Iterator[Finding]:
-    """Yield what is odd about the rows of the selects, by looking at all of them."""
-    for name, query in host.selects.items():
-        rows = query.subquery("rows")
-        odd = list(_odd(name, rows, prices, host, database.dialect))
-        counts = sa.select(*(sa.func.count(sa.case((is_so, 1))) for _, _, is_so in odd))
-        [counted] = database.rows(counts.select_from(rows))
-        for (label, what, _), count in zip(odd, counted, strict=True):
-            if count:
-                yield Finding(select=name, label=label, rows=count, what=what)
-        key = _KEYS.get(name)
-        if key is not None:
-            again = (
-                sa.select(sa.func.count().label("times"))
-                .select_from(rows)
-                .where(rows.c[key].is_not(None))
-                .group_by(exact(rows.c[key], database.dialect))
-                .having(sa.func.count() > 1)
-                .subquery()
-            )
-            count = database.scalar(sa.select(sa.func.coalesce(sa.func.sum(again.c.times), 0)))
-            if count:
-                yield Finding(select=name, label=key, rows=int(count), what=_TWICE)
-
-
-_TWICE = "an id that comes more than once, which is an error when it is read"
-
-_KEYS = {"users": "user_id", "items": "item_id"}
-
-
-def _odd(
-    name: str, rows: sa.Subquery, prices: PriceScale, host: HostSchema, dialect: str
-) -> Iterator[tuple[str, str, sa.ColumnElement[bool]]]:
-    for label, spec in LABELS[name].items():
-        column = rows.c.get(label)
-        if column is None:
-            continue
-        if spec.is_required:
-            yield label, "null, which leaves the row out", column.is_(None)
-        match spec.holds:
-            case Holds.MONEY:
-                number = sa.cast(column, sa.Numeric)
-                most = LARGEST_PRICE // prices.units
-                yield label, "no price, which counts as unknown", ~number.between(0, most)
-                rest = number * prices.units - sa.func.round(number * prices.units)
-                is_long = sa.and_(number.between(0, most), sa.func.abs(rest) > 1e-3)
-                yield label, "more digits than the price scale has, which is rounded", is_long
-            case Holds.WORDS if label == "status":
-                known = [status.value for status in AuctionStatus]
-                # As text: a type of the host's for its own states knows no others.
-                is_strange = sa.cast(column, sa.Text).not_in(known)
-                yield label, "no known status, which is not open", is_strange
-            case Holds.MOMENT if spec.is_required and dialect == "postgresql":
-                first, last = FIRST_MOMENT, LAST_MOMENT
-                is_beyond = (
-                    ~column.between(first.date(), last.date())
-                    if is_day(column.type)
-                    else ~sa.cast(column, sa.DateTime(timezone=True)).between(first, last)
-                )
-                yield label, "no moment of the calendar, which leaves the row out", is_beyond
-            case _:
-                pass
-    if name == "items" and host.categories is not None and "category_id" in rows.c:
-        known_ids = host.categories.subquery("known")
-        mine = exact(rows.c.category_id, dialect)
-        is_known = sa.exists().where(known_ids.c.category_id == mine)
-        is_lost = sa.and_(rows.c.category_id.is_not(None), ~is_known)
-        yield "category_id", "a category that is not among the categories, which is none", is_lost
-
-
 def _key(expected: "_Expected") -> str:
     return expected.label
 
@@ -273,50 +198,63 @@ class _Expected:
     ids: IdKinds
     key: str = attrs.field(default=attrs.Factory(_key, takes_self=True), kw_only=True)
 
-    def check_number(self, number: int, of: sa.types.TypeEngine[Any]) -> None:
-        """Refuse a column of PostgreSQL by the number of its type."""
-        usable = _OIDS[self._kind]
-        if number not in usable:
-            raise self._error(f"one of {', '.join(usable.values())}")
-        if self.holds is Holds.MOMENT and number != _number_of_moment(of):
+    def check_moment(self, number: int, of: sa.types.TypeEngine[Any]) -> None:
+        """Refuse moments of PostgreSQL that are something else to SQLAlchemy."""
+        if self.holds is Holds.MOMENT and not _means(of, number):
             raise SchemaError(
-                f"{self.where}: {self.label} is a {usable[number]} in the database, but not to"
-                f" SQLAlchemy: give it the type {_MOMENT_TYPES[number]}"
+                f"{self.where}: {self.label} is a {_OIDS[Holds.MOMENT][number]} in the database,"
+                f" but not to SQLAlchemy: give it the type {_MOMENT_TYPES.get(number, 'Numeric')}"
             )
 
-    def check_type(self, of: sa.types.TypeEngine[Any]) -> None:
-        """Refuse a column of SQLite by what the select says that it is."""
-        usable = _SQLITE_TYPES[self._kind]
-        if not isinstance(of, usable) and not isinstance(undecorated(of), usable):
-            names = ", ".join(one.__name__ for one in usable)
-            raise self._error(f"one of {names} (sa.type_coerce gives an expression its type)")
+    def is_usable(self, of: sa.types.TypeEngine[Any]) -> bool:
+        """Return whether a column of SQLite can be used, by what the select says that it is."""
+        return isinstance(of, _SQLITE_TYPES[self.kind]) or isinstance(
+            undecorated(of), _SQLITE_TYPES[self.kind]
+        )
+
+    def error(self, found: str, cast: str | None, *, is_postgres: bool) -> SchemaError:
+        """Return the error for a column of another type, and which cast makes it one."""
+        names = (
+            ", ".join(_OIDS[self.kind].values())
+            if is_postgres
+            else ", ".join(one.__name__ for one in _SQLITE_TYPES[self.kind])
+        )
+        kind = self.holds.kind(self.ids)
+        says = "" if kind is None else f" (the settings say that those are of the kind {kind})"
+        makes = "" if cast is None else f", which {cast} makes of it"
+        return SchemaError(
+            f"{self.where}: {self.label} is of the type {found}, which does not hold"
+            f" {self.holds.value}{says}; it should be one of {names}{makes}"
+        )
 
     @property
     def is_text(self) -> bool:
         """Return whether these are ids that are texts."""
-        return self._kind is IdKind.TEXT
+        return self.kind is IdKind.TEXT
 
     @property
-    def _kind(self) -> IdKind | Holds:
+    def kind(self) -> IdKind | Holds:
+        """Return of which kind ids are, or what else the column holds."""
         return self.holds.kind(self.ids) or self.holds
-
-    def _error(self, expected: str) -> SchemaError:
-        kind = self.holds.kind(self.ids)
-        says = "" if kind is None else f" (the settings say that those are of the kind {kind})"
-        return SchemaError(
-            f"{self.where}: the type of {self.label} does not hold"
-            f" {self.holds.value}{says}; it should be {expected}"
-        )
 
 
 _MOMENT_TYPES = {1184: "DateTime(timezone=True)", 1114: "DateTime(timezone=False)", 1082: "Date"}
 
 
-def _number_of_moment(of: sa.types.TypeEngine[Any]) -> int:
-    """Return the number of PostgreSQL's type that a type of SQLAlchemy for moments means."""
-    if is_day(of):
-        return 1082
-    return 1114 if is_without_zone(of) else 1184
+def _means(of: sa.types.TypeEngine[Any], number: int) -> bool:
+    """Return whether a type of SQLAlchemy for moments is PostgreSQL's of that number."""
+    if number in _NUMBERS:
+        return is_number(of)
+    usual = 1114 if is_without_zone(of) else 1184
+    return not is_number(of) and number == (1082 if is_day(of) else usual)
+
+
+def _type_name(database: Database, found: Mapping[str, int], expected: "_Expected", of: Any) -> str:
+    """Return how the database calls a column's type; on SQLite it is SQLAlchemy's."""
+    if not database.is_postgres:
+        return type(of).__name__
+    number = sa.cast(found[expected.key], sa.BigInteger)
+    return str(database.scalar(sa.select(sa.func.format_type(number, None))))
 
 
 def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
@@ -333,4 +271,11 @@ def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
         raise
     except (StorageError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or error
-        raise SchemaError(f"{where} cannot be run: {reason}") from error
+        raise SchemaError(f"{where} cannot be run: {reason}{_hint(str(reason))}") from error
+
+
+def _hint(reason: str) -> str:
+    """Return what to do about a comparison of a type of the host's own, such as an enum."""
+    if "operator does not exist" in reason or "invalid input value for enum" in reason:
+        return " (sa.cast(column, sa.Text) makes a text of an enum, also in sa.case)"
+    return ""

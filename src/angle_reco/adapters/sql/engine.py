@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from angle_reco.adapters.sql.gate import GATE, close_at_fork
 from angle_reco.adapters.sql.pool import FairPool
+from angle_reco.adapters.sql.sqlite_functions import add_functions
 from angle_reco.domain import InvalidValueError, is_a, plain
 from angle_reco.ports import at_fork, time_left
 
@@ -101,6 +102,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         )
     engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     close_at_fork(engine)
+    sa.event.listen(engine, "connect", lambda raw, _: add_functions(raw))
     return engine
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 import sqlalchemy as sa
@@ -195,10 +196,16 @@ class HostSchema:
     Those in bold there must be. A `status` is the text of an `AuctionStatus`; one that is
     null, or not labelled, follows from the times, any other text is not open. Amounts are
     in the currency, not in cents; `price` is the current one, and where it is null the
-    highest bid, before that the starting price. Moments without a time zone are in UTC.
+    highest bid, before that the starting price.
+
+    Moments without a time zone are in *time_zone*, such as `"Europe/Berlin"`; None is UTC,
+    which `Recommender.check` points out. Of an hour that comes twice, when clocks go back, it
+    is the later one; a time that is left out, when they go forward, is as far behind the change
+    as it says.
 
     Raises:
         SchemaError: A select lacks a label, or has one that means nothing.
+        InvalidValueError: The time zone is not known.
     """
 
     users: Query
@@ -208,6 +215,7 @@ class HostSchema:
     categories: Query | None = None
     sign_ins: SignInColumns | None = None
     permissions: PermissionTable | None = None
+    time_zone: str | None = None
 
     def __attrs_post_init__(self) -> None:
         for name, labels in LABELS.items():
@@ -218,12 +226,27 @@ class HostSchema:
             raise InvalidValueError("sign_ins", self.sign_ins, "SignInColumns, or None")
         if self.permissions is not None and not isinstance(self.permissions, PermissionTable):
             raise InvalidValueError("permissions", self.permissions, "a PermissionTable, or None")
+        if self.time_zone is not None:
+            _check_time_zone(self.time_zone)
 
     @property
     def selects(self) -> dict[str, Query]:
         """Return the selects that there are, by name."""
         named = {name: getattr(self, name) for name in LABELS}
         return {name: query for name, query in named.items() if query is not None}
+
+
+def _check_time_zone(name: object) -> None:
+    expected = (
+        "a name of the IANA time zone database such as Europe/Berlin, or None (where this"
+        " system has no such database, the package tzdata brings it)"
+    )
+    if type(name) is not str:
+        raise InvalidValueError("time_zone", name, expected)
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # no such name, or no name at all
+        raise InvalidValueError("time_zone", name, expected) from None
 
 
 def _names(names: Any) -> str:

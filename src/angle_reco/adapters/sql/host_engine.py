@@ -22,6 +22,7 @@ from angle_reco.adapters.sql.engine import (
     seconds_to_connect,
 )
 from angle_reco.adapters.sql.gate import close_at_fork
+from angle_reco.adapters.sql.sqlite_functions import add_functions
 from angle_reco.domain import InvalidValueError, is_a
 
 _SERVED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
@@ -167,3 +168,4 @@ def _prepare_sqlite(raw: sqlite3.Connection) -> None:
         raise InvalidValueError("engine", "a database in memory", _IN_MEMORY)
     [(milliseconds,)] = raw.execute("PRAGMA busy_timeout")
     raw.execute(f"PRAGMA busy_timeout = {max(milliseconds, BUSY_SECONDS * 1_000)}")
+    add_functions(raw)

@@ -1,5 +1,6 @@
 """A database with all that says how it is used: whose tables, named how, in how much time."""
 
+import logging
 import weakref
 from datetime import timedelta
 from functools import cached_property
@@ -12,17 +13,18 @@ from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.borrowing import Borrowed
 from angle_reco.adapters.sql.catalog import SqlCatalog
 from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.checking import (
-    Finding,
-    check_selects,
-    check_sign_ins,
-    findings,
-    require_version,
-)
+from angle_reco.adapters.sql.checking import check_selects, check_sign_ins, require_version
 from angle_reco.adapters.sql.database import Database, Statements
 from angle_reco.adapters.sql.engine import close_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
+from angle_reco.adapters.sql.findings import (
+    ROWS_LOOKED_AT,
+    Finding,
+    findings,
+    require_readable_ids,
+)
 from angle_reco.adapters.sql.host import HostSchema
+from angle_reco.adapters.sql.host_columns import HostColumns
 from angle_reco.adapters.sql.interests import SqlInterestStore
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.adapters.sql.lists import SqlListStore
@@ -39,10 +41,22 @@ from angle_reco.adapters.sql.readiness import require_ready
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
-from angle_reco.domain import IdKinds, InvalidValueError, PriceScale, SchemaError, is_a
+from angle_reco.domain import (
+    IdKinds,
+    InvalidValueError,
+    PriceScale,
+    SchemaError,
+    StorageError,
+    is_a,
+)
 from angle_reco.ports import deadline
 
 _CALLS_A_CHECK = 5
+
+_ROWS_POINTED_OUT, _SECONDS_TO_POINT_OUT = 1_000, 1.0
+"""Of each select when connecting, and for all of them together."""
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +132,7 @@ class Storage:
         """Return the marketplace as the queries see it."""
         if self.host is None:
             return Market.of_reference(self.tables)
-        return Market.of_host(self.host, self.tables, self.prices, self.database.dialect)
+        return Market.of_host(self.host, self.tables, self._columns)
 
     @property
     def permissions(self) -> SqlPermissions | None:
@@ -160,7 +174,11 @@ class Storage:
         """
         if self.host is not None:
             with deadline(self.database.deadline.total_seconds() * _CALLS_A_CHECK):
-                check_selects(self.database, self.host, self.tables.ids)
+                self._check_selects(self.host)
+
+    def _check_selects(self, host: HostSchema) -> None:
+        check_selects(self.database, host, self.tables.ids)
+        require_readable_ids(self.database, host, self._columns)
 
     def check(self) -> None:
         """Make sure that our tables are there, and that the host's selects can be used.
@@ -174,7 +192,7 @@ class Storage:
             require_version(self.database)
             require_schema(self.database, self.tables, self.host)
             if self.host is not None:
-                check_selects(self.database, self.host, self.tables.ids)
+                self._check_selects(self.host)
                 if self.host.sign_ins is not None:
                     check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
 
@@ -188,11 +206,35 @@ class Storage:
         """
         require_ready(self.database, self.tables, self.host)
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what is odd about the host's rows; on the reference schema nothing is."""
+    def findings(self, *, everything: bool = True) -> tuple[Finding, ...]:
+        """Return what is odd about the host's rows; on the reference schema nothing is.
+
+        Of *everything*, or of the first rows of each select.
+        """
         if self.host is None:
             return ()
-        return tuple(findings(self.database, self.host, self.prices))
+        most = None if everything else ROWS_LOOKED_AT
+        return tuple(findings(self.database, self.host, self._columns, most=most))
+
+    def point_out(self) -> None:
+        """Log what is odd among the first rows of the host's selects, where that is quick."""
+        if self.host is None:
+            return
+        most = _ROWS_POINTED_OUT
+        try:
+            with deadline(_SECONDS_TO_POINT_OUT):
+                found = list(findings(self.database, self.host, self._columns, most=most))
+        except StorageError as error:
+            _log.info("rows not looked at: error=%s", type(error).__name__)
+            return
+        if found:
+            labels = ",".join(dict.fromkeys(f"{one.select}.{one.label}" for one in found))
+            _log.warning("selects have odd rows: labels=%s rows=%d", labels, most)
+
+    @property
+    def _columns(self) -> HostColumns:
+        zone = self.host.time_zone if self.host is not None else None
+        return HostColumns(self.tables.ids, self.prices, self.database.dialect, zone or "UTC")
 
     def migrate_up(self) -> bool:
         """Bring the schema to where this release expects it; False when it was there."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
+import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.bulk import read_at_once
@@ -13,10 +14,11 @@ from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.erasure import ErasedUsers
+from angle_reco.adapters.sql.host_columns import in_calendar
 from angle_reco.adapters.sql.host_statements import execute_in
-from angle_reco.adapters.sql.market import Market, in_calendar
+from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import IdColumn, IdIndex, SchemaError, SignIns, UserId
+from angle_reco.domain import IdColumn, SignIns, UserId
 
 
 @attrs.frozen
@@ -38,10 +40,7 @@ class SqlUsers:
             .order_by(in_order(users.user_id, kind, self.database.dialect))
         )
         [ids] = read_at_once(self.database, query, [Wire.of_ids(kind)])
-        active = IdColumn(kind, ids)
-        if len(IdIndex.of(kind, active)) < len(active):
-            raise SchemaError("the select of users yields a user_id twice: each should come once")
-        return active
+        return _once(IdColumn(kind, ids))
 
     def record_sign_in(
         self, user_id: UserId, at: datetime, *, connection: object | None = None
@@ -100,8 +99,9 @@ class SqlUsers:
         self, user_id: UserId, at: datetime, is_erased: sa.ColumnElement[bool]
     ) -> sa.Update:
         into = self.market.sign_ins
-        is_later = into.last_at > sa.bindparam(None, at, Moment)
-        last = sa.case((is_later, into.stored_last), else_=into.to_store(at, self.database.dialect))
+        dialect = self.database.dialect
+        is_later = into.is_later_than(at, dialect)
+        last = sa.case((is_later, into.stored_last), else_=into.to_store(at, dialect))
         return (
             sa.update(into.table)
             .where(into.user_id == user_id, ~is_erased, self.database.is_at_home)
@@ -117,9 +117,10 @@ class SqlUsers:
         self, user_id: UserId, at: datetime, is_erased: sa.ColumnElement[bool]
     ) -> sa.Insert:
         side, moment = self.tables.sign_ins, sa.bindparam(None, at, Moment)
+        user = self.market.user_ids.c.user_id
         known = (
-            sa.select(self.market.users.c.user_id, moment, sa.literal(1))
-            .where(self.market.users.c.user_id == user_id, ~is_erased, self.database.is_at_home)
+            sa.select(user, moment, sa.literal(1))
+            .where(user == user_id, ~is_erased, self.database.is_at_home)
             .limit(1)
         )
         insert = upsert_into(side, self.database.dialect).from_select(
@@ -172,3 +173,12 @@ class SqlUsers:
 def _later(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return the later of two moments, of a moment and null the moment."""
     return sa.case((one.is_(None), other), (other.is_(None), one), (one > other, one), else_=other)
+
+
+def _once(users: IdColumn) -> IdColumn:
+    """Return users that come in order, each once: a join of the host's may list one twice."""
+    if len(users) < 2:
+        return users
+    is_new = np.ones(len(users), np.bool_)
+    is_new[1:] = users.values[1:] != users.values[:-1]
+    return users if is_new.all() else users.take(np.flatnonzero(is_new))

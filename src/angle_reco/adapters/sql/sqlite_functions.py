@@ -1,0 +1,33 @@
+"""Functions of ours in SQLite, which has none for moments as other writers write them."""
+
+import sqlite3
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from angle_reco.domain import is_without_offset, read_moment
+
+MOMENT, WITHOUT_OFFSET = "angle_reco_moment", "angle_reco_without_offset"
+
+
+def add_functions(raw: sqlite3.Connection) -> None:
+    """Add our functions to a connection; they are part of it, and of no file."""
+    raw.create_function(MOMENT, 2, _moment, deterministic=True)
+    raw.create_function(WITHOUT_OFFSET, 1, _without_offset, deterministic=True)
+
+
+# Hosts write the same few moments of a lot again and again, as with its bids in one query.
+@lru_cache(10_000)
+def _moment(value: object, zone: str) -> int | None:
+    return read_moment(_text(value), _zone(zone))
+
+
+def _without_offset(value: object) -> bool:
+    return is_without_offset(_text(value))
+
+
+def _text(value: object) -> object:
+    """Return what a query hands over: texts come as bytes, which are of any encoding."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+_zone = lru_cache(ZoneInfo)

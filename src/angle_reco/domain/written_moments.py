@@ -1,0 +1,116 @@
+"""Moments as databases without a type for them hold them: texts as in ISO 8601, and numbers.
+
+One rule reads what common writers produce; what it does not read is no moment.
+"""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from angle_reco.domain.kinds import is_a
+from angle_reco.domain.moments import MICROSECOND, to_micros
+
+_FORM = re.compile(
+    r"\s*(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"
+    r"(?:(?:[Tt]|\ +)(?P<hour>[0-9]{2})(?::?(?P<minute>[0-9]{2})"
+    r"(?::?(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?)?"
+    r"\s*(?P<zone>[Zz]|UTC|GMT"
+    r"|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2})(?::?(?P<seconds>[0-9]{2}))?)?)?"
+    r")?\s*"
+)
+
+_LONGEST = 64
+"""Characters of a text that is looked at."""
+
+_SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 10**11, 10**14, 10**17
+"""Numbers nearer to 0 than these are in that unit, since 1970: seconds reach to the year 5138."""
+
+
+def read_moment(value: object, zone: tzinfo = UTC) -> int | None:
+    """Return a moment in microseconds since 1970, None where *value* is none that can be read.
+
+    - A text as in ISO 8601, extended or basic: `2026-01-31`, `2026-01-31T12:00`,
+      `2026-01-31 12:00:00.5`, `20260131T120000Z`. Digits beyond microseconds are left out. An
+      offset is `Z`, `UTC`, `GMT`, `+05`, `+0530`, `+05:30`, and may stand behind a blank.
+      Without one it is in *zone*. `24:00:00` is the next midnight, a leap second (`:60`) the
+      second after it.
+    - A number: seconds, milliseconds or microseconds since 1970, by its size.
+
+    >>> read_moment("1970-01-02T00:00:00+01"), read_moment(86_400), read_moment("tomorrow")
+    (82800000000, 86400000000, None)
+    """
+    if is_a(value, str):
+        return _of_text(value, zone)
+    if is_a(value, int, float) and not is_a(value, bool):
+        return _of_number(value)
+    return None
+
+
+def is_without_offset(value: object) -> bool:
+    """Return whether a value is a moment as a text that does not say in which time zone."""
+    if not is_a(value, str) or read_moment(value) is None:
+        return False
+    found = _FORM.fullmatch(value)
+    return found is not None and found["zone"] is None
+
+
+def in_zone(local: datetime, zone: tzinfo) -> datetime:
+    """Return a naive local time in UTC.
+
+    Of an hour that comes twice it is the later one; a time in an hour that is left out is as
+    far behind the change as it says. PostgreSQL's `timezone` does the same.
+
+    Raises:
+        OverflowError: It is at an end of the calendar.
+    """
+    if zone is UTC:
+        return local.replace(tzinfo=UTC)
+    offsets = [zone.utcoffset(local.replace(fold=fold)) or timedelta() for fold in (0, 1)]
+    return (local - min(offsets)).replace(tzinfo=UTC)
+
+
+def _of_text(text: str, zone: tzinfo) -> int | None:
+    found = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None:
+        return None
+    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
+    more = timedelta(microseconds=int((found["fraction"] or "0")[:6].ljust(6, "0")))
+    if (hour, minute, second, more) == (24, 0, 0, timedelta()):
+        hour, more = 0, timedelta(days=1)
+    elif second == 60:
+        second, more = 59, timedelta(seconds=1)
+    try:
+        local = datetime(  # noqa: DTZ001 — its zone follows
+            int(found["year"]), int(found["month"]), int(found["day"]), hour, minute, second
+        )
+        if found["zone"] is None:
+            return to_micros(in_zone(local + more, zone))
+        offset = _offset(found)
+        return None if offset is None else to_micros((local + more - offset).replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # no day of the calendar, or at one of its ends
+        return None
+
+
+def _offset(found: re.Match[str]) -> timedelta | None:
+    if found["sign"] is None:
+        return timedelta()
+    hours, minutes, seconds = (int(found[name] or 0) for name in ("hours", "minutes", "seconds"))
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    return -offset if found["sign"] == "-" else offset
+
+
+def _of_number(number: float) -> int | None:
+    if not math.isfinite(number):
+        return None
+    size = abs(number)
+    if size < _SECONDS_BELOW:
+        micros = round(number * (timedelta(seconds=1) // MICROSECOND))
+    elif size < _MILLISECONDS_BELOW:
+        micros = round(number * (timedelta(milliseconds=1) // MICROSECOND))
+    elif size < _MICROSECONDS_BELOW:
+        micros = round(number)
+    else:
+        return None
+    return micros
