@@ -78,7 +78,7 @@ def _of_text(text: str, zone: tzinfo) -> int | None:
     if (hour, minute, second, more) == (24, 0, 0, timedelta()):
         hour, more = 0, timedelta(days=1)
     elif second == 60:
-        second, more = 59, timedelta(seconds=1)
+        second, more = 59, more + timedelta(seconds=1)
     try:
         local = datetime(  # noqa: DTZ001 — its zone follows
             int(found["year"]), int(found["month"]), int(found["day"]), hour, minute, second

@@ -48,8 +48,8 @@ _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
     IdKind.INT: (sa.Integer,),
     IdKind.UUID: (sa.Uuid,),
     IdKind.TEXT: (sa.String,),
-    Holds.MOMENT: (sa.DateTime, sa.Date, Moment, sa.Integer, sa.Numeric),
-    Holds.MONEY: (sa.Numeric, sa.Integer),
+    Holds.MOMENT: (sa.DateTime, sa.Date, Moment, sa.Integer, sa.Numeric, sa.Float),
+    Holds.MONEY: (sa.Numeric, sa.Float, sa.Integer),
     Holds.YES_OR_NO: (sa.Boolean, sa.Integer),
     Holds.COUNT: (sa.Integer,),
 }

@@ -1,6 +1,7 @@
 """What is odd about the rows of a host's selects, and what is done about it."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -221,7 +222,9 @@ def _is_long(column: sa.ColumnElement[Any], columns: HostColumns) -> sa.ColumnEl
     units, most = columns.prices.units, LARGEST_PRICE // columns.prices.units
     number = columns.number(column)
     rest = number * units - sa.func.round(number * units)
-    return sa.and_(number.between(0, most), sa.func.abs(rest) > 1e-3)
+    return sa.and_(
+        number.between(0, most), sa.func.abs(rest) > sa.literal(Decimal("0.001"), sa.Numeric)
+    )
 
 
 def _is_beyond(

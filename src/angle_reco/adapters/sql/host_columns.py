@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.column_types import Moment, id_type
 from angle_reco.adapters.sql.host import Holds
-from angle_reco.adapters.sql.sqlite_functions import MOMENT, WITHOUT_OFFSET
+from angle_reco.adapters.sql.sqlite_functions import MOMENT, WITHOUT_OFFSET, WORDS
 from angle_reco.domain import LARGEST_PRICE, IdKind, IdKinds, PriceScale
 
 FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
@@ -59,6 +59,8 @@ class HostColumns:
                 return ReadColumn(units, _is_lost(given, units))
             case Holds.YES_OR_NO:
                 return self._yes_or_no(given)
+            case _ if self.dialect == "sqlite":
+                return ReadColumn(getattr(sa.func, WORDS)(_handed_over(given), type_=sa.Text))
             case _:
                 return ReadColumn(sa.cast(given, sa.Text))
 
@@ -94,7 +96,8 @@ class HostColumns:
             return self._moment_on_sqlite(given)
         if is_number(given.type):
             micros = [
-                (sa.func.abs(given) < below, given * unit / 1_000_000.0) for below, unit in _EPOCHS
+                (given.between(-below, below), sa.cast(given, sa.Numeric) * unit / 1_000_000)
+                for below, unit in _EPOCHS
             ]
             return sa.func.to_timestamp(sa.case(*micros), type_=Moment)
         if is_day(given.type):
@@ -167,8 +170,8 @@ def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool
     )
     is_usual = sa.and_(
         sa.func.typeof(text) == "text",
-        # It reads days such as 31 February, too, as others.
-        sa.func.strftime("%Y-%m-%d %H:%M:%S", whole) == whole,
+        # It reads days such as 31 February, too; what is added makes another day of them.
+        sa.func.strftime("%Y-%m-%d %H:%M:%S", whole, "+0 seconds") == whole,
         sa.or_(rest == "", is_fraction),
     )
     digits = sa.func.substr(sa.func.substr(rest, 2, 6).op("||")("000000"), 1, 6)
@@ -205,7 +208,7 @@ def is_day(given: sa.types.TypeEngine[Any]) -> bool:
 
 def is_number(given: sa.types.TypeEngine[Any]) -> bool:
     """Return whether a type says that it holds numbers."""
-    return isinstance(undecorated(given), sa.Integer | sa.Numeric)
+    return isinstance(undecorated(given), sa.Integer | sa.Numeric | sa.Float)
 
 
 def is_without_zone(given: sa.types.TypeEngine[Any]) -> bool:

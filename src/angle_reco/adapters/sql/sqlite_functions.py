@@ -1,4 +1,4 @@
-"""Functions of ours in SQLite, which has none for moments as other writers write them."""
+"""Functions of ours in SQLite, which lets any column hold anything: what it is read as."""
 
 import sqlite3
 from functools import lru_cache
@@ -6,13 +6,16 @@ from zoneinfo import ZoneInfo
 
 from angle_reco.domain import is_without_offset, read_moment
 
-MOMENT, WITHOUT_OFFSET = "angle_reco_moment", "angle_reco_without_offset"
+MOMENT = "angle_reco_moment"
+WITHOUT_OFFSET = "angle_reco_without_offset"
+WORDS = "angle_reco_words"
 
 
 def add_functions(raw: sqlite3.Connection) -> None:
     """Add our functions to a connection; they are part of it, and of no file."""
     raw.create_function(MOMENT, 2, _moment, deterministic=True)
     raw.create_function(WITHOUT_OFFSET, 1, _without_offset, deterministic=True)
+    raw.create_function(WORDS, 1, _words, deterministic=True)
 
 
 # Hosts write the same few moments of a lot again and again, as with its bids in one query.
@@ -23,6 +26,10 @@ def _moment(value: object, zone: str) -> int | None:
 
 def _without_offset(value: object) -> bool:
     return is_without_offset(_text(value))
+
+
+def _words(value: object) -> str | None:
+    return None if value is None else str(_text(value))
 
 
 def _text(value: object) -> object:

@@ -1,0 +1,361 @@
+"""Rows of a host's that cannot be read: left out, found with an example, and never an error."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+import sqlalchemy as sa
+
+from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
+from angle_reco.domain import InvalidValueError, read_moment
+from tests.adapters.databases import quieten
+from tests.application.shop import NOW
+from tests.domain.test_written_moments import FORMS, OTHER_FORMS
+from tests.postgres import new_database
+
+PATIENT = Settings(deadline=timedelta(seconds=30), cache_enabled=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[sa.Engine]:
+    """Give an engine on an empty database."""
+    if request.param == "sqlite":
+        engine = sa.create_engine(f"sqlite:///{tmp_path / 'host.db'}")
+        yield engine
+        quieten(engine)
+        return
+    url = request.getfixturevalue("postgres_url")
+    with new_database(url) as own:
+        engine = sa.create_engine(own)
+        yield engine
+        engine.dispose()
+
+
+@attrs.frozen
+class Shop:
+    """Users, lots and bids whose columns have these types, on a database of one lot."""
+
+    engine: sa.Engine
+    lots: sa.Table
+    host: HostSchema
+
+    @classmethod
+    def of(
+        cls,
+        engine: sa.Engine,
+        id_: sa.types.TypeEngine[Any] | None = None,
+        ends_at: sa.types.TypeEngine[Any] | None = None,
+        **extra: Any,
+    ) -> "Shop":
+        metadata = sa.MetaData()
+        people = sa.Table("people", metadata, sa.Column("id", sa.Text))
+        lots = sa.Table(
+            "lots",
+            metadata,
+            sa.Column("id", id_ or sa.Text()),
+            sa.Column("price", sa.Numeric),
+            sa.Column("ends_at", ends_at or sa.DateTime(timezone=True)),
+        )
+        offers = sa.Table(
+            "offers",
+            metadata,
+            sa.Column("who", sa.Text),
+            sa.Column("what", id_ or sa.Text()),
+            sa.Column("at", ends_at or sa.DateTime(timezone=True)),
+        )
+        metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(sa.insert(people).values(id="ann"))
+        host = HostSchema(
+            users=sa.select(people.c.id.label("user_id")),
+            items=sa.select(lots.c.id.label("item_id"), lots.c.price, lots.c.ends_at),
+            bids=sa.select(
+                offers.c.who.label("user_id"),
+                offers.c.what.label("item_id"),
+                offers.c.at.label("placed_at"),
+            ),
+            **extra,
+        )
+        return cls(engine, lots, host)
+
+    def insert(self, table: str, **values: object) -> None:
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)  # noqa: S608 — of the tests
+
+    def open(self, **changes: Any) -> Recommender:
+        settings = attrs.evolve(PATIENT, **changes)
+        return Recommender.from_engine(self.engine, settings=settings, host=self.host, migrate=True)
+
+
+def shown(reco: Recommender) -> list[object]:
+    """Return the ids of what is shown, in order."""
+    return sorted(reco.anonymous.popular_items(limit=99).ids, key=str)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_sqlite_reads_moments_by_the_rule(engine: sa.Engine) -> None:
+    shop = Shop.of(engine, ends_at=sa.DateTime())
+    # SQLite has no larger integers.
+    others = [one for one in OTHER_FORMS if not (isinstance(one, int) and abs(one) > 2**63)]
+    written = [form for form, _ in FORMS] + others
+    raw = engine.raw_connection()
+    raw.driver_connection.executemany(  # type: ignore[union-attr]  # of sqlite3
+        "INSERT INTO lots (id, ends_at) VALUES (?, ?)",
+        [(f"{place:03}", one) for place, one in enumerate(written)],
+    )
+    raw.commit()
+    stored = raw.driver_connection.execute("SELECT id, ends_at FROM lots").fetchall()  # type: ignore[union-attr]  # of sqlite3
+    raw.close()
+
+    with shop.open() as reco:
+        cards = reco.ports.catalog.cards([one for one, _ in stored], at=NOW)
+        found = {one.label: one for one in reco.check()}
+
+    unread = 0
+    for item_id, value in stored:
+        expected = None if value is None else read_moment(value)
+        card = cards[item_id]
+        if value is not None and expected is None:
+            unread += 1
+            assert not card.is_published
+        elif value is not None:
+            assert card.ends_at is not None
+            assert read_moment(card.ends_at.isoformat()) == expected
+    assert unread > 30
+    assert found["ends_at"].what.startswith("a moment without a time zone")
+    with shop.open() as reco:
+        [lost] = [one for one in reco.check() if one.what.startswith("no moment")]
+    assert (lost.select, lost.label, lost.rows) == ("items", "ends_at", unread)
+    assert lost.example is not None
+
+
+def test_what_cannot_be_read_is_not_shown_and_not_counted(engine: sa.Engine) -> None:
+    shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
+    now = datetime.now(UTC)
+    later = (now + timedelta(days=30)).timestamp()
+    for item, end in (("now", None), ("later", later), ("odd", 1e30), ("past", 1_000)):
+        shop.insert("lots", id=item, ends_at=end)
+    shop.insert("lots", id="costly", price=-1)
+    for item, at in (("now", now.timestamp()), ("now", 1e30), ("later", now.timestamp() * 1_000)):
+        shop.insert("offers", who="ann", what=item, at=at)
+
+    with shop.open() as reco:
+        assert shown(reco) == ["later", "now"]
+        assert reco.system.stats().bids == 2
+        found = [(one.select, one.label, one.what, one.rows) for one in reco.check()]
+        examples = [one.example for one in reco.check()]
+    assert found == [
+        ("items", "price", "no price, which makes the item not open", 1),
+        ("items", "ends_at", "no moment that can be read, which makes the item not open", 1),
+        ("bids", "placed_at", "no moment that can be read, which leaves the row out", 1),
+    ]
+    assert "-1" in str(examples[0])
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Europe/Dublin")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_local_times_are_read_alike_on_both_sides_of_every_change(
+    engine: sa.Engine, zone: str
+) -> None:
+    from zoneinfo import ZoneInfo
+
+    shop = Shop.of(engine, ends_at=sa.DateTime(), time_zone=zone)
+    first = datetime(2026, 1, 1)  # noqa: DTZ001 — local, as hosts store it
+    hours = [first + timedelta(minutes=30 * half) for half in range(2 * 24 * 366)]
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(shop.lots), [{"id": one.isoformat(), "ends_at": one} for one in hours]
+        )
+
+    with shop.open() as reco:
+        ids = [one.isoformat() for one in hours]
+        cards = reco.ports.catalog.cards(ids, at=NOW)  # type: ignore[arg-type]  # texts are ids
+        found = reco.check()
+
+    expected = {one: read_moment(one, ZoneInfo(zone)) for one in ids}
+    assert {str(one): read_moment(str(card.ends_at)) for one, card in cards.items()} == expected
+    assert found == ()
+
+
+def test_local_times_without_a_zone_are_a_finding(engine: sa.Engine) -> None:
+    shop = Shop.of(engine, ends_at=sa.DateTime())
+    shop.insert("lots", id="vase", ends_at="2031-01-01 00:00:00")
+
+    with shop.open() as reco:
+        [found] = reco.check()
+
+    assert (found.select, found.label, found.rows) == ("items", "ends_at", 1)
+    assert "HostSchema(time_zone=...)" in found.what
+    assert found.example == "'2031-01-01 00:00:00'"
+
+
+@pytest.mark.parametrize("name", ["Berlin", "Europe", "", "../etc/passwd", 7, "Europe/Berlin\x00"])
+def test_a_time_zone_that_is_none_is_refused(name: Any) -> None:
+    users = sa.select(sa.column("user_id", sa.Text))
+    items = sa.select(sa.column("item_id", sa.Text))
+    bids = sa.select(
+        sa.column("user_id", sa.Text),
+        sa.column("item_id", sa.Text),
+        sa.column("placed_at", sa.Date),
+    )
+
+    with pytest.raises(InvalidValueError, match=r"time_zone is .*Europe/Berlin"):
+        HostSchema(users=users, items=items, bids=bids, time_zone=name)
+
+
+def test_sign_ins_are_counted_in_local_time(engine: sa.Engine) -> None:
+    from angle_reco import SignInColumns
+
+    metadata = sa.MetaData()
+    members = sa.Table(
+        "members",
+        metadata,
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("seen", sa.DateTime),
+        sa.Column("times", sa.Integer),
+    )
+    metadata.create_all(engine)
+    shop = Shop.of(engine)
+    host = attrs.evolve(
+        shop.host,
+        users=sa.select(members.c.id.label("user_id"), members.c.seen.label("last_sign_in_at")),
+        sign_ins=SignInColumns(table=members, last_sign_in_at="seen", sign_in_count="times"),
+        time_zone="Asia/Tokyo",
+    )
+    shop.insert("members", id="ann", seen="2026-06-01 20:00:00", times=3)
+
+    with (
+        Recommender.from_engine(engine, settings=PATIENT, host=host, migrate=True) as reco,
+        engine.begin() as connection,
+    ):
+        assert reco.signed_in("ann", at=NOW - timedelta(days=1), connection=connection)
+        [(kept,)] = connection.execute(sa.select(members.c.seen))
+        assert kept == datetime(2026, 6, 1, 20)  # noqa: DTZ001 — local, as hosts store it
+        assert reco.signed_in("ann", at=NOW, connection=connection)
+        [(seen, times)] = connection.execute(sa.select(members.c.seen, members.c.times))
+    assert (seen, times) == (datetime(2026, 6, 1, 21), 5)  # noqa: DTZ001 — local, as hosts store it
+
+
+# Ids of another form.
+
+DASHED = ["9283e27f-cec0-4856-8c6b-e092599880a9", "9283E27F-CEC0-4856-8C6B-E092599880AA"]
+IN_BYTES = "sa.type_coerce(sa.func.lower(sa.func.hex(column)), sa.Uuid)"
+REPLACED = 'sa.type_coerce(sa.func.lower(sa.func.replace(column, "-", "")), sa.Uuid)'
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("stored", "cast"),
+    [
+        (DASHED, REPLACED),
+        ([one.upper().replace("-", "") for one in DASHED], REPLACED),
+        ([UUID(one).bytes for one in DASHED], IN_BYTES),
+    ],
+)
+def test_uuids_in_another_form_are_refused_with_a_cast_that_works(
+    engine: sa.Engine, stored: list[Any], cast: str
+) -> None:
+    ids = IdKinds(item=IdKind.UUID)
+    shop = Shop.of(engine, id_=sa.Uuid())
+    with engine.begin() as connection:
+        for one in stored:
+            connection.exec_driver_sql("INSERT INTO lots (id) VALUES (?)", (one,))
+
+    with pytest.raises(SchemaError) as raised:
+        shop.open(ids=ids)
+
+    assert f"; {cast} in the select makes it one" in str(raised.value)
+    column = shop.lots.c.id
+    makes = eval(cast, {"sa": sa, "column": sa.type_coerce(column, sa.Text)})
+    host = attrs.evolve(shop.host, items=sa.select(makes.label("item_id")))
+    with attrs.evolve(shop, host=host).open(ids=ids) as reco:
+        assert shown(reco) == sorted(map(UUID, DASHED), key=str)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_some_ids_in_another_form_are_left_out(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop.of(engine, id_=sa.Uuid(), time_zone="UTC")
+    good = UUID(DASHED[0])
+    with engine.begin() as connection:
+        for one in (good.hex, DASHED[1], "", "vase", good.bytes):
+            connection.exec_driver_sql("INSERT INTO lots (id) VALUES (?)", (one,))
+
+    with shop.open(ids=IdKinds(item=IdKind.UUID)) as reco:
+        assert shown(reco) == [good]
+        assert caplog.messages == ["selects have odd rows: labels=items.item_id rows=1000"]
+        [found] = reco.check()
+    assert (found.rows, found.what) == (4, "an id of another form, which leaves the row out")
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("declared", "value", "type_", "cast"),
+    [
+        ("mood", "'sad'", "mood", "sa.cast(column, sa.Text)"),
+        ("character(9)", "'vase'", "character", "sa.cast(column, sa.Text)"),
+        ("text[]", "ARRAY['vase']", r"text\[\]", "sa.cast(column, sa.Text)"),
+        ("bigint", "7", "bigint", "sa.cast(column, sa.Text)"),
+        ("uuid", f"'{DASHED[0]}'", "uuid", "sa.cast(column, sa.Text)"),
+    ],
+)
+def test_types_of_postgres_are_named_with_a_cast_that_works(
+    engine: sa.Engine, declared: str, value: str, type_: str, cast: str
+) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+        connection.exec_driver_sql(f"CREATE TABLE odd (id {declared})")
+        connection.exec_driver_sql(f"INSERT INTO odd VALUES ({value})")  # noqa: S608 — of the tests
+    column = sa.table("odd", sa.column("id", sa.Text)).c.id
+    host = attrs.evolve(shop.host, items=sa.select(column.label("item_id")))
+
+    with pytest.raises(SchemaError, match=rf"is of the type {type_}, which does not") as raised:
+        attrs.evolve(shop, host=host).open()
+
+    assert str(raised.value).endswith(f", which {cast} makes of it")
+    makes = eval(cast, {"sa": sa, "column": column})
+    host = attrs.evolve(shop.host, items=sa.select(makes.label("item_id")))
+    with attrs.evolve(shop, host=host).open() as reco:
+        assert len(shown(reco)) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_an_enum_in_a_case_is_named(engine: sa.Engine) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TYPE state AS ENUM ('running', 'over')")
+        connection.exec_driver_sql("ALTER TABLE lots ADD state state")
+    state = sa.column("state", sa.Text)
+    status = sa.case({"running": "active"}, value=state, else_="ended").label("status")
+    host = attrs.evolve(
+        shop.host, items=sa.select(shop.lots.c.id.label("item_id"), status).select_from(shop.lots)
+    )
+
+    with pytest.raises(SchemaError, match=r"sa\.cast\(column, sa\.Text\) makes a text of an enum"):
+        attrs.evolve(shop, host=host).open()
+
+
+def test_a_check_looks_at_the_first_rows_or_at_all(engine: sa.Engine) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(shop.lots), [{"id": f"{n:06}", "price": 1} for n in range(10_001)]
+        )
+        connection.execute(sa.insert(shop.lots).values(id="last", price=-1))
+        connection.execute(sa.insert(shop.lots).values(id="first", price=-2))
+
+    with shop.open() as reco:
+        some, everything = reco.check(), reco.check(everything=True)
+
+    assert [one.rows for one in everything] == [2]
+    assert all(one.looked_at == 10_000 for one in some)
+    assert "of the first" not in str(everything[0])
