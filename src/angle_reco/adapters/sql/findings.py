@@ -222,9 +222,8 @@ def _is_long(column: sa.ColumnElement[Any], columns: HostColumns) -> sa.ColumnEl
     units, most = columns.prices.units, LARGEST_PRICE // columns.prices.units
     number = columns.number(column)
     rest = number * units - sa.func.round(number * units)
-    return sa.and_(
-        number.between(0, most), sa.func.abs(rest) > sa.literal(Decimal("0.001"), sa.Numeric)
-    )
+    few = sa.literal(Decimal("0.001"), sa.Numeric)
+    return sa.and_(number.between(0, most), sa.func.abs(rest) > few)
 
 
 def _is_beyond(
