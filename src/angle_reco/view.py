@@ -45,6 +45,8 @@ class View(Editing):
     ) -> Shelf:
         """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
 
+        A visitor gets popular items, as the `source` of each suggestion says.
+
         Raises:
             AccessDeniedError: It is not the actor's to see.
             InvalidValueError: The limit is no whole number of at least 1.
