@@ -33,7 +33,7 @@ _EXPECTED = re.compile(
     "|a UUID"
     "|a text of 1 to 512 printable characters"
     "|an integer of at most 64 bits"
-    "|an amount from 0 to [0-9,]+ with at most [0-9] decimals"
+    "|an amount from 0 to [0-9,]+ with at most [0-9] decimals(, as a Decimal or an int)?"
     "|a moment with a time zone, such as 2026-01-31T12:00:00\\+00:00"
 )
 

@@ -729,6 +729,7 @@ TAKEN: dict[str, frozenset[str]] = {
     "attempts": frozenset({"5"}),
     "in_every_process": _YES_OR_NO,
     "cache_enabled": _YES_OR_NO,
+    "strict_events": _YES_OR_NO,
     "cache_bytes": frozenset({"10**9"}),
     "pace": frozenset({"0.5"}),
     "log_key": _TEXTS | {"NUL", "line end", "10 MB", "10 MB of a class", "refusing 10 MB"},
