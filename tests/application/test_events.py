@@ -303,7 +303,7 @@ class TestOddParts:
     ) -> None:
         assert reco.bid_placed(SECRET, "art-01", amount=19.9, at=NAIVE) is True  # type: ignore[arg-type]  # dropped
 
-        assert market.bids == {"art-01": [bid(SECRET, "art-01", days=0)]}
+        assert list(market.bids.values()) == [[bid(SECRET, "art-01", days=0)]]
         assert [one.args[1] for one in caplog.records if isinstance(one.args, tuple)] == [
             "amount",
             "at",

@@ -20,6 +20,7 @@ from angle_reco import (
     Source,
     UserId,
 )
+from angle_reco.domain import ListKind
 from angle_reco.domain.freshness import SKEW
 from tests.application.shop import (
     DAY,
@@ -411,7 +412,7 @@ class TestOfAVisitor:
         shop.anonymous.homepage()
         shop._use_cases.settle()
 
-        assert shop.system.stats().lists["personal"].owners == 0
+        assert shop.system.stats().lists[ListKind.PERSONAL].owners == 0
 
     @pytest.mark.parametrize("of", ["a", "nobody", 5, ""])
     def test_of_a_user_they_are_denied_one(self, shop: Recommender, of: str) -> None:

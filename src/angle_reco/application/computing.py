@@ -1,6 +1,6 @@
 """Results computed from the host's data: what jobs store, and what calls fall back on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -32,6 +32,7 @@ from angle_reco.domain import (
     Recipes,
     UserId,
     fading_demand,
+    is_own_bid,
     open_rows,
     plain_demand,
     rank_popular,
@@ -108,9 +109,21 @@ class Computing:
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        more = Interactions.of(ids, [*supposed, *unconfirmed(told, happened)])
-        joined = Interactions.joined(ids, [happened, more])
+        more = self.counted([*supposed, *unconfirmed(told, happened)])
+        joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
+
+    def counted(self, bids: Sequence[Bid]) -> Sequence[Bid]:
+        """Return the bids without those of sellers on their own items, which do not count.
+
+        Of what is in the activity, that is done already.
+        """
+        if not bids:
+            return bids
+        items = dict.fromkeys(one.item_id for one in bids)
+        cards = self.catalog.cards(items, at=self.clock.now(), until=self.as_of)
+        sellers = {one.item_id: one.seller_id for one in cards.values()}
+        return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
         """Return what rankings need to know of *users*, by all that they did."""

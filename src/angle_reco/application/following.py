@@ -345,7 +345,8 @@ class Following:
         since = earliest - CONFIRMS_FROM if earliest.year > 1 else None
         users = IdColumn.of(ids.user, list(dict.fromkeys(one.user_id for one in bids)))
         happened = self.computing.activity.interactions(since=since, users=users)
-        return len(unconfirmed(bids, Interactions.joined(ids, happened)))
+        # A seller's own would not be seen there either way.
+        return len(self.computing.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
 
 
 def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:

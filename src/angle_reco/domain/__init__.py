@@ -6,6 +6,7 @@ from angle_reco.domain.activity import (
     Bid,
     Interactions,
     Watch,
+    is_own_bid,
     unconfirmed,
 )
 from angle_reco.domain.after_bid import (
@@ -460,6 +461,7 @@ __all__ = [
     "is_mapping",
     "is_money",
     "is_open",
+    "is_own_bid",
     "is_text",
     "json_id",
     "line_by_hand",

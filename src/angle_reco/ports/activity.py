@@ -14,6 +14,9 @@ class ActivityQueries(Protocol):
     borders; without *since* they reach back to the beginning, without *until* they have
     no end, the future included. A user nobody has heard of has done nothing.
 
+    A seller's bids on their own item, as the catalogue names its seller, count for nothing:
+    `interactions` and `engaged_users` leave them out. The rest has them as any others.
+
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
     """

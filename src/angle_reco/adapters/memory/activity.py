@@ -28,7 +28,7 @@ class MemoryActivity:
         with self.market.lock:
             happened = [
                 one
-                for one in self._happened()
+                for one in self._counted()
                 if _is_within(one, since, until)
                 and (of_users is None or one.user_id in of_users)
                 and (of_items is None or one.item_id in of_items)
@@ -66,7 +66,7 @@ class MemoryActivity:
         wanted = set(item_ids)
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in wanted}
         with self.market.lock:
-            for one in self._happened():
+            for one in self._counted():
                 if one.item_id in wanted and _is_within(one, None, until):
                     engaged[one.item_id].add(one.user_id)
         return {item_id: frozenset(users) for item_id, users in engaged.items()}
@@ -106,6 +106,10 @@ class MemoryActivity:
     ) -> bool:
         with self.market.lock:
             return self.market.watches.pop((user_id, item_id), None) is not None
+
+    def _counted(self) -> Iterator[Bid | Watch]:
+        yield from (bid for bid in self._bids() if not self.market.is_own(bid))
+        yield from self.market.watches.values()
 
     def _happened(self) -> Iterator[Bid | Watch]:
         yield from self._bids()

@@ -21,6 +21,7 @@ from angle_reco.domain import (
     check_moment,
     instance,
     is_a,
+    is_own_bid,
     plain,
 )
 
@@ -122,6 +123,11 @@ class MemoryMarketplace:
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
         """Return whether there are this user and this item."""
         return user_id in self.users and item_id in self.items
+
+    def is_own(self, bid: Bid) -> bool:
+        """Return whether a bid is that of a seller on their own item, which does not count."""
+        item = self.items.get(bid.item_id)
+        return item is not None and is_own_bid(bid, item.seller_id)
 
     def _check(self, happened: Bid | Watch) -> None:
         self.ids.user_id(happened.user_id)

@@ -51,20 +51,25 @@ class SignInSource:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Market:
-    """Users, items, bids and watches, each with all the columns that queries ask for."""
+    """Users, items, bids and watches, each with all the columns that queries ask for.
+
+    *counted* are the bids without those of sellers on their own items.
+    """
 
     users: sa.FromClause
     items: sa.FromClause
     bids: sa.FromClause
+    counted: sa.FromClause
     watches: sa.FromClause
     sign_ins: SignInSource
 
     @classmethod
-    def of_reference(cls, tables: Tables) -> "Market":
+    def of_reference(cls, tables: Tables, dialect: str) -> "Market":
         """Return the marketplace that the reference schema holds."""
         users, items = tables.users, tables.items.c
         return cls(
             users=users,
+            counted=_counted(tables.bids, tables.items, dialect),
             items=sa.select(
                 items.item_id,
                 items.category_id,
@@ -106,10 +111,17 @@ class Market:
                 for one in items.selected_columns
             ]
             items = items.with_only_columns(*columns)
+        listed, placed = (
+            items.subquery("listed"),
+            read.columns("bids", host.bids).subquery("placed"),
+        )
+        names_sellers = "seller_id" in host.items.selected_columns
         return cls(
             users=read.columns("users", host.users).subquery("people"),
-            items=items.subquery("listed"),
-            bids=read.columns("bids", host.bids).subquery("placed"),
+            items=listed,
+            bids=placed,
+            # Where no item has a seller, no statement looks for one.
+            counted=_counted(placed, listed, dialect) if names_sellers else placed,
             watches=read.first_watches(host.watches).subquery("watched"),
             sign_ins=read.sign_ins(host.sign_ins),
         )
@@ -217,6 +229,20 @@ class _Reading:
         is_price = number.between(0, LARGEST_PRICE // self.prices.units)
         units = sa.cast(sa.func.round(number * self.prices.units), sa.BigInteger)
         return sa.case((is_price, units))
+
+
+def is_own(bids: sa.FromClause, items: sa.FromClause, dialect: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a bid on an item is its seller's; null without a seller."""
+    seller: sa.ColumnElement[Any] = items.c.seller_id
+    if dialect == "postgresql" and isinstance(seller.type, sa.String):
+        # Columns of two tables of a host's may differ in their collations.
+        seller = seller.collate("C")
+    return seller == bids.c.user_id
+
+
+def _counted(bids: sa.FromClause, items: sa.FromClause, dialect: str) -> sa.FromClause:
+    own = sa.exists().where(items.c.item_id == bids.c.item_id, is_own(bids, items, dialect))
+    return sa.select(bids).where(~own.correlate(bids)).subquery("counted")
 
 
 def _micros_of_text(given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
