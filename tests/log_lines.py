@@ -64,7 +64,9 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "kind": _is_among("live", *(one.value for one in ListKind)),
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
     "thread": _is_among("memory", "open-items", "aio"),
-    "event": _is_among("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
+    "event": _is_among(
+        *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed")
+    ),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
     **dict.fromkeys(

@@ -392,6 +392,23 @@ class Recommender:
         """
         return self._use_cases.events.bid_placed(user_id, item_id, amount, at, connection)
 
+    def bid_withdrawn(
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        at: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Take the end of a user's bids on an item: they were withdrawn or rolled back.
+
+        The item may be shown to the user at once, in this process, and in the others when
+        they read the feed. With *at*, bids that were placed later stay. On the reference
+        schema and in memory the bids are removed: False where there were none.
+        Never raises into the request, unless the settings say `strict_events`.
+        """
+        return self._use_cases.events.bid_withdrawn(user_id, item_id, at, connection)
+
     def watched(
         self,
         user_id: UserRef,

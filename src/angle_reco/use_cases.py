@@ -165,6 +165,7 @@ class UseCases:
             as_of=as_of,
             renewed_by_run=runs.renew,
             is_run_under_way=lambda kind: runs.is_under_way(MADE_BY[kind]),
+            overlays=overlays,
         )
         answering = Answering(
             kept=kept,
@@ -238,6 +239,7 @@ class UseCases:
                 kept=kept,
                 ledger=ports.ledger,
                 changes=ports.changes,
+                overlays=overlays,
                 ids=settings.ids,
             ),
             check_health=CheckHealth(

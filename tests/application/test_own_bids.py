@@ -198,7 +198,7 @@ def test_two_sellers_who_bid_on_their_own_make_nothing_similar() -> None:
     shared = [bid(user, item) for user in ("bob", "zoe") for item in "ab"]
     reco = opened(filled([*mine, *theirs], *own, *shared))
 
-    scores = {one.item_id: one.score for one in reco.anonymous.similar_items("a")}
+    scores = {str(one.item_id): one.score for one in reco.anonymous.similar_items("a")}
 
     # Two users share both, of whom the seller is none.
     assert scores == {"b": 600_000, "c": 500_000}

@@ -1,7 +1,8 @@
 """Results computed from the host's data: what jobs store, and what calls fall back on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 import numpy as np
@@ -100,28 +101,38 @@ class Computing:
         return self._drained(since=since, users=users)
 
     def of_user(
-        self, user_id: UserId, *, supposed: Iterable[Bid] = (), told: Iterable[Bid] = ()
+        self,
+        user_id: UserId,
+        *,
+        supposed: Iterable[Bid] = (),
+        told: Iterable[Bid] = (),
+        known: Mapping[ItemId, ItemCard] = MappingProxyType({}),
     ) -> tuple[Interests, frozenset[ItemId]]:
         """Return a user's interests and what they engaged with.
 
         *supposed* bids count too, and those that were *told* unless they are there already.
+        What is not among the *known* cards is read for them.
         """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        more = self.counted([*supposed, *unconfirmed(told, happened)])
+        more = self.counted([*supposed, *unconfirmed(told, happened)], known)
         joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
 
-    def counted(self, bids: Sequence[Bid]) -> Sequence[Bid]:
+    def counted(
+        self, bids: Sequence[Bid], known: Mapping[ItemId, ItemCard] = MappingProxyType({})
+    ) -> Sequence[Bid]:
         """Return the bids without those of sellers on their own items, which do not count.
 
-        Of what is in the activity, that is done already.
+        What the activity yields is without them already. Items whose cards are not *known*
+        are read.
         """
-        if not bids:
-            return bids
         items = dict.fromkeys(one.item_id for one in bids)
-        cards = self.catalog.cards(items, at=self.clock.now(), until=self.as_of)
+        unknown = [one for one in items if one not in known]
+        cards = {one: known[one] for one in items if one in known}
+        if unknown:
+            cards |= self.catalog.cards(unknown, at=self.clock.now(), until=self.as_of)
         sellers = {one.item_id: one.seller_id for one in cards.values()}
         return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 

@@ -102,10 +102,41 @@ class Events:
             )
             # One from the future counts as of now until it is stored.
             self.overlays.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
-            self._engaged(bid.user_id, bid.item_id, connection)
-            return self.recorder is None or self.recorder.record_bid(bid, connection=connection)
+            # First: a process that reads the change reads the price, too.
+            is_stored = self.recorder is None or self.recorder.record_bid(
+                bid, connection=connection
+            )
+            amount_shown = bid.amount if is_stored else None
+            self._engaged(bid.user_id, bid.item_id, connection, amount=amount_shown)
+            return is_stored
 
         return self._taken("bid_placed", take)
+
+    def bid_withdrawn(
+        self,
+        user_id: object,
+        item_id: object,
+        at: datetime | None,
+        connection: object | None = None,
+    ) -> bool:
+        """Note that a user's bids on an item are withdrawn: those placed until *at*, or all."""
+
+        def take() -> bool:
+            user = self.settings.ids.user_id(user_id)
+            item = self.settings.ids.item_id(item_id)
+            until = None if at is None else self._moment("bid_withdrawn", at)
+            is_gone = self.recorder is None or self.recorder.remove_bids(
+                user, item, until=until, connection=connection
+            )
+            self.overlays.withdrawn(user, [item], until=until)
+            self.kept.forget(ListKind.PERSONAL, user)
+            if self.following is not None:
+                self.following.told([item])
+            change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
+            self.changes.publish([change], connection=connection)
+            return is_gone
+
+        return self._taken("bid_withdrawn", take)
 
     def watched(
         self,
@@ -172,12 +203,20 @@ class Events:
             items[self.settings.ids.item_id(one)] = None
         return list(items)
 
-    def _engaged(self, user_id: UserId, item_id: ItemId, connection: object | None) -> None:
-        """Have a user's list read anew, here and elsewhere.
+    def _engaged(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        connection: object | None,
+        *,
+        amount: Decimal | None = None,
+    ) -> None:
+        """Have a user's list read again, here and elsewhere, and the price of a bid shown.
 
         It is told first: who is told too early reads twice, who is told nothing never would.
         """
         self.kept.forget(ListKind.PERSONAL, user_id)
+        self.overlays.offers.note(user_id, item_id, amount)
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 

@@ -276,12 +276,14 @@ class AfterBid:
         now = answering.clock.now()
         bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
         told = answering.overlays.hidden_from(user_id)
+        live = None if answering.live is None else answering.live.known()
         try:
             with answering.asking():
                 interests, engaged = answering.computing.of_user(
                     user_id,
                     supposed=[bid] if suppose else [],
                     told=answering.overlays.bids_of(user_id),
+                    known={} if live is None else live.cards,
                 )
         except StorageUnavailableError as error:
             if answering.keeping is None:

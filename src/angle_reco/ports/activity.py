@@ -81,6 +81,17 @@ class ActivityRecorder(Protocol):
         """Store a bid; one that is there already (user, item, amount, moment) stays one."""
         ...
 
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Remove the bids of a user on an item: those placed *until* then, itself included."""
+        ...
+
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         """Store a watch; of several of one user and item the earliest stays."""
         ...

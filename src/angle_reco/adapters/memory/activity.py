@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.adapters.memory.marketplace import MemoryMarketplace, in_utc
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, in_utc
 from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
 
 
@@ -95,6 +95,24 @@ class MemoryActivity:
             if bid in bids:
                 return False
             bids.append(bid)
+            return True
+
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        with self.market.lock:
+            bids = self.market.bids.get(item_id, [])
+            left = [
+                bid for bid in bids if bid.user_id != user_id or not exists_by(bid.placed_at, until)
+            ]
+            if len(left) == len(bids):
+                return False
+            self.market.bids[item_id] = left
             return True
 
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:

@@ -209,6 +209,20 @@ class SqlRecorder:
             number=0,
         )
 
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        bids = self.tables.bids
+        gone = sa.delete(bids).where(bids.c.user_id == user_id, bids.c.item_id == item_id)
+        if until is not None:
+            gone = gone.where(bids.c.placed_at <= until)
+        return self._changes(gone, connection)
+
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         return self._insert_if_known(
             self.tables.watches,
