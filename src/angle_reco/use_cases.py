@@ -278,6 +278,8 @@ class UseCases:
         for keeping in (lists, None if live is None else live.keeping):
             if keeping is not None:
                 keeping.behind.settle(self.deadline.total_seconds())
+        if self.following is not None:
+            self.following.settle(self.deadline.total_seconds())
 
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; nobody waits for it."""

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from threading import Lock, Thread
-from time import sleep
+from threading import Event, Lock, Thread
 from weakref import WeakSet
 
 import attrs
@@ -108,6 +107,10 @@ class Following:
         """Have no thread look any more."""
         self.has_begun = False
         _ticker.discard(self)
+
+    def settle(self, seconds: float) -> None:
+        """Wait for a look that is being taken."""
+        self._lane.settle(seconds)
 
     def tick(self) -> None:
         """Have a thread look, unless the last look goes on still."""
@@ -379,11 +382,13 @@ class _Ticker:
 
     def start_over(self) -> None:
         self._followers, self._lock = WeakSet[Following](), Lock()
+        self._has_none = Event()
         self._is_alive = False
 
     def add(self, follower: Following) -> None:
         with self._lock:
             self._followers.add(follower)
+            self._has_none.clear()
             if self._is_alive:
                 return
             self._is_alive = True
@@ -396,6 +401,8 @@ class _Ticker:
     def discard(self, follower: Following) -> None:
         with self._lock:
             self._followers.discard(follower)
+            if not self._followers:
+                self._has_none.set()
 
     def _run(self) -> None:
         while True:
@@ -410,7 +417,7 @@ class _Ticker:
             del followers
             # It is the last reference in a frame that lives as long as the process.
             follower = None  # type: ignore[assignment]  # dropped
-            sleep(_SECONDS_BETWEEN_LOOKS)
+            self._has_none.wait(_SECONDS_BETWEEN_LOOKS)
 
 
 _ticker = _Ticker()
