@@ -33,7 +33,7 @@ _EXPECTED = re.compile(
     "|a UUID"
     "|a text of 1 to 512 printable characters"
     "|an integer of at most 64 bits"
-    "|an amount from 0 to [0-9,]+ with at most [0-9] decimals"
+    "|an amount from 0 to [0-9,]+ with at most [0-9] decimals(, as a Decimal or an int)?"
     "|a moment with a time zone, such as 2026-01-31T12:00:00\\+00:00"
 )
 
@@ -64,7 +64,9 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "kind": _is_among("live", *(one.value for one in ListKind)),
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
     "thread": _is_among("memory", "open-items", "aio"),
-    "event": _is_among("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
+    "event": _is_among(
+        *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed")
+    ),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
     "labels": _matches(re.compile("[a-z_]+\\.[a-z_]+(,[a-z_]+\\.[a-z_]+)*")),

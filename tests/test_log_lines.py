@@ -138,9 +138,9 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled", "patient"}
+NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled", "patient", "pending"}
 OF_RECOMMENDER = (
-    *("signed_in", "bid_placed", "watched", "unwatched", "items_changed"),
+    *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed"),
     *("as_of_moment", "as_user"),
 )
 

@@ -171,6 +171,23 @@ class AsyncRecommender:
             connection,
         )
 
+    async def bid_withdrawn(
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        at: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Take the end of a user's bids on an item; False when nothing came of it."""
+        return await self._taken(
+            "bid_withdrawn",
+            lambda given: self._recommender.bid_withdrawn(
+                user_id, item_id, at=at, connection=given
+            ),
+            connection,
+        )
+
     async def watched(
         self,
         user_id: UserRef,

@@ -205,6 +205,16 @@ def memory_ports(
     permissions: Callable[[UserId, str], bool] | None = None,
 ) -> Ports:
     """Return ports on a marketplace in memory, by default an empty one."""
+    return ports_in_memory(market, permissions)
+
+
+def ports_in_memory(
+    market: "MemoryMarketplace | None" = None,
+    permissions: Callable[[UserId, str], bool] | None = None,
+    *,
+    most_bytes: int | None = None,
+) -> Ports:
+    """Return the same; lists that calls store take so many bytes at most, about."""
     from angle_reco.adapters.clocks import SystemClock
     from angle_reco.adapters.memory import (
         MemoryActivity,
@@ -225,7 +235,8 @@ def memory_ports(
         MemoryMarketplace() if market is None else instance(market, "market", MemoryMarketplace)
     )
     activity, fences, erasures = MemoryActivity(market), MemoryFences(), MemoryErasures()
-    interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
+    interests = MemoryInterestStore(fences, erasures)
+    lists = MemoryListStore(fences, erasures, most_bytes=most_bytes)
     changes = MemoryChanges(SystemClock())
     return Ports(
         users=MemoryUsers(market, erasures),

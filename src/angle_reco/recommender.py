@@ -12,8 +12,8 @@ import attrs
 from angle_reco.adapters.clocks import FixedClock
 from angle_reco.bootstrap import (
     Ports,
-    memory_ports,
     own_scheduler,
+    ports_in_memory,
     ready_ports,
     sql_ports,
     sql_storage,
@@ -33,7 +33,7 @@ from angle_reco.domain import (
     function,
     instance,
 )
-from angle_reco.ports import JobScheduler
+from angle_reco.ports import JobScheduler, end_idle_threads
 from angle_reco.settings import Settings
 from angle_reco.use_cases import UseCases
 from angle_reco.view import View
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DAY = timedelta(days=1)
+_SECONDS_TO_END = 1.0
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """Of the moments that can be looked back at: a hundred years before is still in the calendar."""
@@ -239,7 +240,9 @@ class Recommender:
     ) -> Self:
         """Return a recommender on a marketplace in memory, by default an empty one.
 
-        Without *settings* nothing is kept besides: every answer is of that moment.
+        Without *settings* nothing is kept besides: every answer is of that moment. With them it
+        is bounded as on a database: answers in memory and the lists that calls store each take
+        `cache_bytes` at most, and a call waits for the marketplace no longer than `deadline`.
 
         Raises:
             InvalidValueError: The marketplace has other kinds of ids or prices than the
@@ -253,7 +256,7 @@ class Recommender:
             market = MemoryMarketplace(ids=settings.ids, prices=settings.prices)
         elif (instance(market, "market", MemoryMarketplace).ids, market.prices) != kinds:
             raise InvalidValueError("ids and prices of the settings", kinds, "the marketplace's")
-        ports = memory_ports(market, permissions=permissions)
+        ports = ports_in_memory(market, permissions, most_bytes=settings.cache_bytes)
         return cls(ports, settings, as_of=as_of, on_event=on_event)
 
     @property
@@ -321,14 +324,16 @@ class Recommender:
         return is_over
 
     def close(self) -> None:
-        """Stop the jobs, and close the connections of ours.
+        """Stop the jobs, close the connections of ours, and end the threads.
 
-        What is being read behind answers is waited for, as long as a call may take.
+        What is being read behind answers is waited for, as long as a call may take. Threads
+        that other recommenders of the process keep busy go on.
         """
         self.stop()
         self._use_cases.settle()
         if self.ports.storage is not None:
             self.ports.storage.close()
+        end_idle_threads(_SECONDS_TO_END)
 
     def __enter__(self) -> Self:
         return self
@@ -388,9 +393,27 @@ class Recommender:
 
         Other processes are told once it is: with the host's own *connection*, of SQLAlchemy
         or of the driver, exactly then; without, at once. False when nothing came of it.
-        Never raises into the request.
+        Never raises into the request, unless the settings say `strict_events`. An odd amount
+        or moment is logged and dropped, and the bid counts without it.
         """
         return self._use_cases.events.bid_placed(user_id, item_id, amount, at, connection)
+
+    def bid_withdrawn(
+        self,
+        user_id: UserRef,
+        item_id: ItemRef,
+        *,
+        at: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Take the end of a user's bids on an item: they were withdrawn or rolled back.
+
+        The item may be shown to the user at once, in this process, and in the others when
+        they read the feed. With *at*, bids that were placed later stay. On the reference
+        schema and in memory the bids are removed: False where there were none.
+        Never raises into the request, unless the settings say `strict_events`.
+        """
+        return self._use_cases.events.bid_withdrawn(user_id, item_id, at, connection)
 
     def watched(
         self,

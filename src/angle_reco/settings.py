@@ -27,6 +27,7 @@ from angle_reco.domain import (
     Recipes,
     RunRules,
     SimilarityRule,
+    flag,
     is_a,
     is_mapping,
     one_of,
@@ -80,6 +81,9 @@ class Settings:
     With *cache_enabled* a process keeps lists and open items in memory, in *cache_bytes*
     together, of which open items take half at most. These are read anew every *live_for*.
     With *verify* as `always` the items of every answer are looked up in the database, too.
+
+    *strict_events* is for development and test suites: an event raises `InvalidValueError`
+    for what it would log otherwise.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -103,6 +107,7 @@ class Settings:
     cache_bytes: int = 100_000_000
     live_for: timedelta = timedelta(seconds=60)
     verify: Verify = attrs.field(default=Verify.IN_MEMORY, converter=_verify)
+    strict_events: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, kind in _KINDS.items():
@@ -125,6 +130,7 @@ class Settings:
             raise InvalidValueError("deadline", self.deadline, "a span from 10 ms to an hour")
         self._check_jobs()
         self._check_cache()
+        flag(self.strict_events, "strict_events")
         if type(self.log_key) is not str or not self.log_key or _SURROGATE.search(self.log_key):
             # Not the value: it is a secret.
             raise InvalidValueError(

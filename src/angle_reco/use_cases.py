@@ -165,6 +165,7 @@ class UseCases:
             as_of=as_of,
             renewed_by_run=runs.renew,
             is_run_under_way=lambda kind: runs.is_under_way(MADE_BY[kind]),
+            overlays=overlays,
         )
         answering = Answering(
             kept=kept,
@@ -238,6 +239,7 @@ class UseCases:
                 kept=kept,
                 ledger=ports.ledger,
                 changes=ports.changes,
+                overlays=overlays,
                 ids=settings.ids,
             ),
             check_health=CheckHealth(
@@ -276,6 +278,8 @@ class UseCases:
         for keeping in (lists, None if live is None else live.keeping):
             if keeping is not None:
                 keeping.behind.settle(self.deadline.total_seconds())
+        if self.following is not None:
+            self.following.settle(self.deadline.total_seconds())
 
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; nobody waits for it."""

@@ -45,6 +45,8 @@ class View(Editing):
     ) -> Shelf:
         """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
 
+        A visitor gets popular items, as the `source` of each suggestion says.
+
         Raises:
             AccessDeniedError: It is not the actor's to see.
             InvalidValueError: The limit is no whole number of at least 1.
@@ -240,22 +242,31 @@ class View(Editing):
         return self._asked(self._use_cases.runs.request, name, item_id=item).due_at
 
     def forget_cached(
-        self, *, user_id: UserRef | None = None, item_id: ItemRef | None = None
+        self,
+        *,
+        user_id: UserRef | None = None,
+        item_id: ItemRef | None = None,
+        pending: bool = False,
     ) -> int:
         """Forget what is in memory of a user or an item, or everything; return how much it was.
 
         That counts entries of this process. Everything is forgotten in the others too, when
         they next read the open items: within a minute, if they answer at all.
 
+        With *pending*, events that this process has taken and that the tables do not show
+        yet are forgotten instead, of one user or of all, in this process: a test suite that
+        rolls its transactions back calls it after each test.
+
         Raises:
             AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is of another kind, or an item is named for *pending*.
             StorageUnavailableError: The database did not answer, to tell the others.
         """
         return self._asked(
             self._use_cases.forget_cached,
             user_id=None if user_id is None else UserId(user_id),
             item_id=None if item_id is None else ItemId(item_id),
+            pending=pending,
         )
 
     def health(self) -> Health:

@@ -102,7 +102,7 @@ def large() -> Large:
     return Large(
         plainly,
         market,
-        engagement_of(happened, INTS, users, market.catalogue.items),
+        engagement_of(plainly.counted, INTS, users, market.catalogue.items),
         users,
         profiles_of(plainly, INTS, users, InterestRule()),
     )

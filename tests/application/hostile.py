@@ -346,6 +346,7 @@ KNOWN: dict[str, Any] = {
     "check": False,
     "pooler": False,
     "patient": False,
+    "pending": False,
 }
 """Of each argument, one that is taken."""
 
@@ -354,7 +355,7 @@ READING = [
     *("get_interests", "get_top_interests", "get_recommendations", "find_similar_items"),
     *("find_stale_recommendations", "export_user", "health", "stats"),
 ]
-EVENTS = ("signed_in", "bid_placed", "watched", "unwatched", "items_changed")
+EVENTS = ("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed")
 NOT_ASKED = {
     # No arguments, and no answers that could be hostile: what is left of a recommender.
     *("Recommender.anonymous", "Recommender.system", "Recommender.aio", "Recommender.storage"),
@@ -683,6 +684,8 @@ TAKEN: dict[str, frozenset[str]] = {
     "check": _YES_OR_NO,
     "pooler": frozenset({"False"}),
     "patient": _YES_OR_NO,
+    # Pending events are of no item, and there is one that is asked about.
+    "pending": frozenset({"False"}),
     "older_than": _NONE | {"a day", "no time"},
     "score": _SCORES,
     "interaction_count": frozenset({"0", "5", "10**9"}),
@@ -729,6 +732,7 @@ TAKEN: dict[str, frozenset[str]] = {
     "attempts": frozenset({"5"}),
     "in_every_process": _YES_OR_NO,
     "cache_enabled": _YES_OR_NO,
+    "strict_events": _YES_OR_NO,
     "cache_bytes": frozenset({"10**9"}),
     "pace": frozenset({"0.5"}),
     "log_key": _TEXTS | {"NUL", "line end", "10 MB", "10 MB of a class", "refusing 10 MB"},

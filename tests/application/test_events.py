@@ -1,5 +1,6 @@
 """Events: what they store, and that none of them ever raises into the host's request."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timezone
@@ -9,7 +10,13 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import MemoryMarketplace, Recommender, StorageUnavailableError
+from angle_reco import (
+    InvalidValueError,
+    MemoryMarketplace,
+    Recommender,
+    Settings,
+    StorageUnavailableError,
+)
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import Bid, UserId, Watch
 from tests.application.shop import (
@@ -95,32 +102,16 @@ class TestWhatIsStored:
         assert (stats.bids, stats.watches, stats.events_failed) == (0, 0, 0)
 
 
-NAIVE = datetime(2026, 6, 1)  # noqa: DTZ001 — what is to be refused
+NAIVE = datetime(2026, 6, 1)  # noqa: DTZ001 — what is to be dropped
 
 FAILING: dict[str, Callable[[Recommender], object]] = {
     "sign-in of an id of another kind": lambda reco: reco.signed_in(4711),
     "sign-in of nobody": lambda reco: reco.signed_in(None),  # type: ignore[arg-type]  # refused
-    "sign-in at a naive moment": lambda reco: reco.signed_in(SECRET, at=NAIVE),
-    "sign-in at no moment": lambda reco: reco.signed_in(SECRET, at="now"),  # type: ignore[arg-type]  # refused
     "bid of an id of another kind": lambda reco: reco.bid_placed(4711, "art-01"),
     "bid on an id of another kind": lambda reco: reco.bid_placed(SECRET, 1),
     "bid of True": lambda reco: reco.bid_placed(True, "art-01"),
     "bid of a list": lambda reco: reco.bid_placed([SECRET], "art-01"),  # type: ignore[arg-type]  # refused
-    "bid at a naive moment": lambda reco: reco.bid_placed(SECRET, "art-01", at=NAIVE),
-    "bid before the calendar": lambda reco: reco.bid_placed(
-        SECRET, "art-01", at=datetime.min.replace(tzinfo=timezone(HOUR))
-    ),
-    **{
-        f"bid of {amount!r}": lambda reco, amount=amount: reco.bid_placed(  # type: ignore[misc]  # a default binds it
-            SECRET, "art-01", amount=amount
-        )
-        for amount in (
-            *(Decimal(text) for text in ("-1", "NaN", "sNaN", "Infinity", "0.00001", "1e999999")),
-            *(12.5, "12", True, [12]),
-        )
-    },
     "watch of an id of another kind": lambda reco: reco.watched(4711, "art-01"),
-    "watch at a naive moment": lambda reco: reco.watched(SECRET, "art-01", at=NAIVE),
     "end of a watch of an id of another kind": lambda reco: reco.unwatched(4711, "art-01"),
     "text that is no id": lambda reco: reco.watched(SECRET, "art\n01"),
     "text too long for an id": lambda reco: reco.watched(SECRET, "a" * 513),
@@ -147,9 +138,9 @@ class TestFailures:
     def test_what_would_be_right_is_logged(
         self, reco: Recommender, caplog: pytest.LogCaptureFixture
     ) -> None:
-        reco.watched(SECRET, "art-01", at=NAIVE)
+        reco.watched(SECRET, 4711)
 
-        assert "value=at expected=a moment with a time zone" in caplog.text
+        assert "value=item id expected=a text of 1 to 512 printable characters" in caplog.text
 
     def test_the_past_takes_no_events(self, market: MemoryMarketplace) -> None:
         back = Recommender.in_memory(market, as_of=NOW)
@@ -205,8 +196,8 @@ class TestFailures:
 
     def test_failures_add_up_by_recommender(self, reco: Recommender) -> None:
         other = again(reco.ports)
-        for amount in (-1, -2):
-            reco.bid_placed("ann", "art-01", amount=Decimal(amount))
+        for item in (1, 2):
+            reco.bid_placed("ann", item)
         reco.bid_placed("ann", "art-01")
 
         assert reco.system.stats().events_failed == 2
@@ -232,6 +223,167 @@ class Broken:
         self, user_id: UserId, item_id: object, *, connection: object | None = None
     ) -> bool:
         raise self.error
+
+
+ODD_AMOUNTS: list[Any] = [
+    *(Decimal(text) for text in ("-1", "NaN", "sNaN", "Infinity", "0.000123", "1e999999")),
+    *(19.9, float("nan"), -5, "19.90", "", b"19.90", True, [12]),
+]
+ODD_MOMENTS: list[Any] = [
+    NAIVE,
+    NAIVE.date(),
+    "now",
+    "2026-06-01T12:00:00+00:00",
+    1_780_000_000,
+    datetime.min.replace(tzinfo=timezone(HOUR)),
+]
+
+
+class TestOddParts:
+    """An event counts without an amount or a moment that cannot be used."""
+
+    @pytest.mark.parametrize("amount", ODD_AMOUNTS, ids=repr)
+    def test_a_bid_of_an_odd_amount_counts_as_one_of_an_unknown_amount(
+        self,
+        reco: Recommender,
+        market: MemoryMarketplace,
+        amount: Any,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        assert reco.bid_placed(SECRET, "art-01", amount=amount, at=AT) is True
+
+        [[stored]] = market.bids.values()
+        assert (stored.amount, stored.placed_at) == (None, AT)
+        assert reco.system.stats().events_failed == 0
+        [record] = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage().startswith(
+            "part of an event dropped: event=bid_placed value=amount expected=an amount from 0 to"
+        )
+        assert SECRET not in caplog.text
+        assert "19.9" not in caplog.text
+
+    def test_a_float_is_told_what_to_be_instead(
+        self, reco: Recommender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reco.bid_placed(SECRET, "art-01", amount=19.9)  # type: ignore[arg-type]  # dropped
+
+        assert caplog.messages[0].endswith("with at most 4 decimals, as a Decimal or an int")
+
+    @pytest.mark.parametrize("at", ODD_MOMENTS, ids=repr)
+    @pytest.mark.parametrize("event", ["signed_in", "bid_placed", "watched"])
+    def test_an_event_at_an_odd_moment_is_one_of_now(
+        self,
+        reco: Recommender,
+        market: MemoryMarketplace,
+        event: str,
+        at: Any,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        ids = (SECRET,) if event == "signed_in" else (SECRET, "art-01")
+
+        assert getattr(reco, event)(*ids, at=at) is True
+
+        sign_ins = reco.as_user(SECRET).sign_ins()
+        bids = [one.placed_at for bids in market.bids.values() for one in bids]
+        watches = [one.watched_at for one in market.watches.values()]
+        assert sign_ins is not None
+        assert {
+            "signed_in": [sign_ins.last_at] if sign_ins.count else [],
+            "bid_placed": bids,
+            "watched": watches,
+        }[event] == [NOW]
+        assert caplog.messages == [
+            f"part of an event dropped: event={event} value=at expected=a moment with a time"
+            " zone, such as 2026-01-31T12:00:00+00:00"
+        ]
+
+    def test_both_may_be_odd(
+        self, reco: Recommender, market: MemoryMarketplace, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert reco.bid_placed(SECRET, "art-01", amount=19.9, at=NAIVE) is True  # type: ignore[arg-type]  # dropped
+
+        assert list(market.bids.values()) == [[bid(SECRET, "art-01", days=0)]]
+        assert [one.args[1] for one in caplog.records if isinstance(one.args, tuple)] == [
+            "amount",
+            "at",
+        ]
+
+    def test_of_an_event_that_cannot_be_taken_nothing_is_dropped(
+        self, reco: Recommender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert reco.bid_placed(SECRET, 5, amount=19.9, at=NAIVE) is False  # type: ignore[arg-type]  # refused
+
+        assert [one.split(":")[0] for one in caplog.messages] == ["event not taken"]
+
+    def test_a_host_s_own_tables_need_neither(self, reco: Recommender) -> None:
+        mapped = again(reco.ports, recorder=None)
+
+        assert mapped.bid_placed("ann", "art-01", amount=19.9, at=NAIVE) is True  # type: ignore[arg-type]  # dropped
+
+        assert mapped.system.stats().events_failed == 0
+
+
+class TestStrictly:
+    """In development and test suites an event raises what it would log."""
+
+    @pytest.fixture
+    def strict(self, reco: Recommender) -> Recommender:
+        """Return a recommender whose events raise."""
+        return again(reco.ports, Settings(cache_enabled=False, strict_events=True))
+
+    @pytest.mark.parametrize("event", FAILING.values(), ids=FAILING)
+    def test_what_cannot_be_taken_is_an_error(
+        self,
+        strict: Recommender,
+        event: Callable[[Recommender], object],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with pytest.raises(InvalidValueError):
+            event(strict)
+
+        stats = strict.system.stats()
+        assert (stats.events_failed, stats.bids, stats.watches) == (1, 0, 0)
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize("more", [*({"amount": one} for one in ODD_AMOUNTS), {"at": NAIVE}])
+    def test_so_is_an_odd_part_and_nothing_is_stored(
+        self, strict: Recommender, market: MemoryMarketplace, more: dict[str, Any]
+    ) -> None:
+        [name] = more
+
+        with pytest.raises(InvalidValueError, match=f"^{name} is "):
+            strict.bid_placed("ann", "art-01", **more)
+
+        assert market.bids == {}
+        # Nor is anything pending of it.
+        assert ids_of(strict.as_user("ann").homepage()) == ["art-01", "art-02", "art-03"]
+
+    def test_events_that_are_as_they_should_be_are_taken(self, strict: Recommender) -> None:
+        assert strict.bid_placed("ann", "art-01", amount=Decimal("19.9"), at=AT) is True
+        assert strict.signed_in("ann", AT) is strict.watched("ann", "art-02", at=AT) is True
+
+    def test_a_store_that_fails_does_not_fail_the_request_all_the_same(
+        self, strict: Recommender
+    ) -> None:
+        broken = Broken(StorageUnavailableError())
+        unlucky = again(strict.ports, strict.settings, users=broken, recorder=broken)
+
+        assert unlucky.bid_placed("ann", "art-01") is unlucky.signed_in("ann") is False
+
+    def test_an_event_loop_gets_the_error(self, strict: Recommender) -> None:
+        async def tell() -> None:
+            with pytest.raises(InvalidValueError, match="amount"):
+                await strict.aio.bid_placed("ann", "art-01", amount=19.9)  # type: ignore[arg-type]  # refused
+            with pytest.raises(InvalidValueError, match="connection"):
+                await strict.aio.bid_placed("ann", "art-01", connection="none")
+
+        asyncio.run(tell())
+
+    @pytest.mark.parametrize("value", [1, None, "yes"])
+    def test_the_setting_is_yes_or_no(self, value: Any) -> None:
+        with pytest.raises(InvalidValueError, match="strict_events"):
+            Settings(strict_events=value)
 
 
 class TestStats:

@@ -1,5 +1,6 @@
 """The homepage: the stored list where there is a usable one, else computed, else popular."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,7 +8,9 @@ import attrs
 import pytest
 
 from angle_reco import (
+    AccessDeniedError,
     Freshness,
+    InvalidValueError,
     Item,
     ItemId,
     Ranker,
@@ -17,6 +20,7 @@ from angle_reco import (
     Source,
     UserId,
 )
+from angle_reco.domain import ListKind
 from angle_reco.domain.freshness import SKEW
 from tests.application.shop import (
     DAY,
@@ -377,3 +381,52 @@ class TestHowItIsFilled:
             "art",
         )
         assert (card.price, card.ends_at) == (Decimal(90), NOW + 3 * DAY)
+
+
+class TestOfAVisitor:
+    """A template asks for a homepage whoever is there."""
+
+    @pytest.fixture(params=[False, True], ids=["uncached", "cached"])
+    def shop(self, request: pytest.FixtureRequest) -> Recommender:
+        """Return a shop in which some lots are wanted more than others."""
+        items = [*lots("art", 30), lot("book", "books"), lot("ended", ends=-1)]
+        market = filled(items, *(bid(user, "art-07") for user in "abc"), bid("a", "book"))
+        return opened(market, Settings(cache_enabled=request.param))
+
+    @pytest.mark.parametrize("limit", [1, 20, 31, 1_000])
+    def test_it_has_popular_items_and_says_so(self, shop: Recommender, limit: int) -> None:
+        page = shop.anonymous.homepage(limit)
+
+        assert list(page) == list(shop.anonymous.popular_items(limit))
+        assert ids_of(page)[:1] == ["art-07"]
+        assert {one.source for one in page} == {Source.POPULAR}
+        assert len(page) == min(limit, 31)
+
+    def test_the_host_s_own_cards_are_on_it(self, shop: Recommender) -> None:
+        page = shop.anonymous.homepage(3, cards=lambda ids: {one: f"my {one}" for one in ids[1:]})
+
+        assert [one.card for one in page] == [f"my {one}" for one in page.ids]
+        assert len(page) == 2
+
+    def test_nothing_is_stored_for_them(self, shop: Recommender) -> None:
+        shop.anonymous.homepage()
+        shop._use_cases.settle()
+
+        assert shop.system.stats().lists[ListKind.PERSONAL].owners == 0
+
+    @pytest.mark.parametrize("of", ["a", "nobody", 5, ""])
+    def test_of_a_user_they_are_denied_one(self, shop: Recommender, of: str) -> None:
+        with pytest.raises(AccessDeniedError):
+            shop.anonymous.homepage(of=of)
+
+    @pytest.mark.parametrize("limit", [0, -1, True, "3", 2.0])
+    def test_a_limit_that_is_none_is_refused(self, shop: Recommender, limit: int) -> None:
+        with pytest.raises(InvalidValueError, match="limit"):
+            shop.anonymous.homepage(limit)
+
+    def test_an_event_loop_gets_the_same(self, shop: Recommender) -> None:
+        shop.anonymous.homepage()
+
+        page = asyncio.run(shop.aio.anonymous.homepage(5))
+
+        assert list(page) == list(shop.anonymous.homepage(5))

@@ -47,6 +47,9 @@ BUSY = filled(
     bid("ann", "lot-01", 1, 110),
     bid("ann", "lot-01", 1, 110),
     bid("bob", "lot-01", 0.5, 130),
+    # The seller of both.
+    bid("eve", "lot-01", 0.25, 140),
+    bid("ann", "lot-05", 2, 3),
     bid("bob", "lot-02", 8),
     bid("bob", "lot-04", 31, 200),
     bid("eve", "lot-07", 90, 5),

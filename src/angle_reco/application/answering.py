@@ -107,9 +107,17 @@ class Answering:
     def cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
         """Return the cards of those items that may be open: from memory as far as possible.
 
+        Their prices are at least the amounts of pending bids.
+
         Raises:
             StorageUnavailableError: They are not all in memory, and could not be read.
         """
+        known = self._cards(item_ids, viewer)
+        if self.live is None:
+            return known
+        return known._replace(by_id=self.overlays.offers.on(known.by_id, item_ids))
+
+    def _cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
         in_memory = None if self.settings.verify is Verify.ALWAYS else self.live
         live = None if in_memory is None else in_memory.at_once()
         if live is None:

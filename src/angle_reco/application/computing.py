@@ -1,7 +1,8 @@
 """Results computed from the host's data: what jobs store, and what calls fall back on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 import numpy as np
@@ -32,6 +33,7 @@ from angle_reco.domain import (
     Recipes,
     UserId,
     fading_demand,
+    is_own_bid,
     open_rows,
     plain_demand,
     rank_popular,
@@ -99,18 +101,40 @@ class Computing:
         return self._drained(since=since, users=users)
 
     def of_user(
-        self, user_id: UserId, *, supposed: Iterable[Bid] = (), told: Iterable[Bid] = ()
+        self,
+        user_id: UserId,
+        *,
+        supposed: Iterable[Bid] = (),
+        told: Iterable[Bid] = (),
+        known: Mapping[ItemId, ItemCard] = MappingProxyType({}),
     ) -> tuple[Interests, frozenset[ItemId]]:
         """Return a user's interests and what they engaged with.
 
         *supposed* bids count too, and those that were *told* unless they are there already.
+        What is not among the *known* cards is read for them.
         """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        more = Interactions.of(ids, [*supposed, *unconfirmed(told, happened)])
-        joined = Interactions.joined(ids, [happened, more])
+        more = self.counted([*supposed, *unconfirmed(told, happened)], known)
+        joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
+
+    def counted(
+        self, bids: Sequence[Bid], known: Mapping[ItemId, ItemCard] = MappingProxyType({})
+    ) -> Sequence[Bid]:
+        """Return the bids without those of sellers on their own items, which do not count.
+
+        What the activity yields is without them already. Items whose cards are not *known*
+        are read.
+        """
+        items = dict.fromkeys(one.item_id for one in bids)
+        unknown = [one for one in items if one not in known]
+        cards = {one: known[one] for one in items if one in known}
+        if unknown:
+            cards |= self.catalog.cards(unknown, at=self.clock.now(), until=self.as_of)
+        sellers = {one.item_id: one.seller_id for one in cards.values()}
+        return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
         """Return what rankings need to know of *users*, by all that they did."""

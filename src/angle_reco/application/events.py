@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 import attrs
 
@@ -28,6 +29,7 @@ from angle_reco.ports import ActivityRecorder, Changes, Clock, UserQueries, dead
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 MOST_AT_ONCE = 10 * MOST_ITEMS
 """Of the items that one call may tell of."""
@@ -36,6 +38,9 @@ MOST_AT_ONCE = 10 * MOST_ITEMS
 @attrs.define(kw_only=True)
 class Events:
     """Takes events in; one that cannot be taken is logged and counted in `failed`.
+
+    An amount or a moment that cannot be used is logged and dropped: the event counts without
+    it. Where the settings say `strict_events`, both are errors instead.
 
     What it is told is laid over the memory of this process at once, and told to the others
     through the feed of changes: where a host's *connection* is given, within its transaction.
@@ -67,7 +72,8 @@ class Events:
 
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
-            return self.users.record_sign_in(user, self._moment(at), connection=connection)
+            moment = self._moment("signed_in", at)
+            return self.users.record_sign_in(user, moment, connection=connection)
 
         is_counted = False
         try:
@@ -87,20 +93,50 @@ class Events:
         """Note a bid; the same one twice is one."""
 
         def take() -> bool:
-            ids, prices = self.settings.ids, self.settings.prices
-            money = None if amount is None else prices.to_money(prices.to_units(amount, "amount"))
+            ids = self.settings.ids
             bid = Bid(
                 user_id=ids.user_id(user_id),
                 item_id=ids.item_id(item_id),
-                amount=money,
-                placed_at=self._moment(at),
+                amount=self._money("bid_placed", amount),
+                placed_at=self._moment("bid_placed", at),
             )
             # One from the future counts as of now until it is stored.
             self.overlays.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
-            self._engaged(bid.user_id, bid.item_id, connection)
-            return self.recorder is None or self.recorder.record_bid(bid, connection=connection)
+            # First: a process that reads the change reads the price, too.
+            is_stored = self.recorder is None or self.recorder.record_bid(
+                bid, connection=connection
+            )
+            amount_shown = bid.amount if is_stored else None
+            self._engaged(bid.user_id, bid.item_id, connection, amount=amount_shown)
+            return is_stored
 
         return self._taken("bid_placed", take)
+
+    def bid_withdrawn(
+        self,
+        user_id: object,
+        item_id: object,
+        at: datetime | None,
+        connection: object | None = None,
+    ) -> bool:
+        """Note that a user's bids on an item are withdrawn: those placed until *at*, or all."""
+
+        def take() -> bool:
+            user = self.settings.ids.user_id(user_id)
+            item = self.settings.ids.item_id(item_id)
+            until = None if at is None else self._moment("bid_withdrawn", at)
+            is_gone = self.recorder is None or self.recorder.remove_bids(
+                user, item, until=until, connection=connection
+            )
+            self.overlays.withdrawn(user, [item], until=until)
+            self.kept.forget(ListKind.PERSONAL, user)
+            if self.following is not None:
+                self.following.told([item])
+            change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
+            self.changes.publish([change], connection=connection)
+            return is_gone
+
+        return self._taken("bid_withdrawn", take)
 
     def watched(
         self,
@@ -116,7 +152,7 @@ class Events:
             watch = Watch(
                 user_id=ids.user_id(user_id),
                 item_id=ids.item_id(item_id),
-                watched_at=self._moment(at),
+                watched_at=self._moment("watched", at),
             )
             self.overlays.watch(watch.user_id, watch.item_id)
             self._engaged(watch.user_id, watch.item_id, connection)
@@ -167,12 +203,20 @@ class Events:
             items[self.settings.ids.item_id(one)] = None
         return list(items)
 
-    def _engaged(self, user_id: UserId, item_id: ItemId, connection: object | None) -> None:
-        """Have a user's list read anew, here and elsewhere.
+    def _engaged(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        connection: object | None,
+        *,
+        amount: Decimal | None = None,
+    ) -> None:
+        """Have a user's list read again, here and elsewhere, and the price of a bid shown.
 
         It is told first: who is told too early reads twice, who is told nothing never would.
         """
         self.kept.forget(ListKind.PERSONAL, user_id)
+        self.overlays.offers.note(user_id, item_id, amount)
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
@@ -191,8 +235,31 @@ class Events:
         else:
             self.following.look()
 
-    def _moment(self, at: datetime | None) -> datetime:
-        return self.clock.now() if at is None else check_moment(at, "at")
+    def _money(self, event: str, amount: Decimal | None) -> Decimal | None:
+        prices = self.settings.prices
+        if amount is None:
+            return None
+        return self._or_dropped(event, lambda: prices.to_money(prices.to_units(amount, "amount")))
+
+    def _moment(self, event: str, at: datetime | None) -> datetime:
+        moment = None if at is None else self._or_dropped(event, lambda: check_moment(at, "at"))
+        return self.clock.now() if moment is None else moment
+
+    def _or_dropped(self, event: str, check: Callable[[], _T]) -> _T | None:
+        """Return a checked part of an event, None for one that the event counts without."""
+        try:
+            return check()
+        except InvalidValueError as error:
+            if self.settings.strict_events:
+                raise
+            # What is wrong, but not the value: it may be the user's.
+            _log.warning(
+                "part of an event dropped: event=%s value=%s expected=%s",
+                event,
+                error.what,
+                error.expected,
+            )
+            return None
 
     def _taken(self, event: str, take: Callable[[], bool]) -> bool:
         try:
@@ -208,6 +275,8 @@ class Events:
             raise
         except InvalidValueError as error:
             self.failed += 1
+            if self.settings.strict_events:
+                raise
             # What is wrong, but not the value: it may be the user's.
             _log.warning(
                 "event not taken: event=%s value=%s expected=%s", event, error.what, error.expected

@@ -2,11 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from threading import Lock, Thread
-from time import sleep
+from threading import Event, Lock, Thread
 from weakref import WeakSet
 
 import attrs
@@ -108,6 +107,10 @@ class Following:
         """Have no thread look any more."""
         self.has_begun = False
         _ticker.discard(self)
+
+    def settle(self, seconds: float) -> None:
+        """Wait for a look that is being taken."""
+        self._lane.settle(seconds)
 
     def tick(self) -> None:
         """Have a thread look, unless the last look goes on still."""
@@ -242,19 +245,24 @@ class Following:
             self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        items, others = list[ItemId](), list[Change]()
+        items, bid_on, others = list[ItemId](), dict[ItemId, None](), list[Change]()
         for change in changes:
-            if change.kind is ChangeKind.ITEMS:
+            if change.kind in (ChangeKind.ITEMS, ChangeKind.WITHDRAWN):
                 items += change.item_ids
-            else:
+            if change.kind is ChangeKind.ENGAGED:
+                bid_on.update(dict.fromkeys(change.item_ids))
+            if change.kind is not ChangeKind.ITEMS:
                 others.append(change)
-        if items:
-            self._items_changed(Counter(items))
+        if items or bid_on:
+            self._items_changed(Counter(items), bid_on)
         kinds = {change.kind for change in others}
         for change in others:
             match change.kind:
                 case ChangeKind.ENGAGED if change.user_id is not None:
                     self.overlays.heard(change.user_id, change.item_ids)
+                    self._forget(ListKind.PERSONAL, change.user_id)
+                case ChangeKind.WITHDRAWN if change.user_id is not None:
+                    self.overlays.withdrawn(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)
@@ -275,18 +283,24 @@ class Following:
     def _forget(self, kind: ListKind, owner: object) -> None:
         self.lists.forget(key_of(kind, owner))
 
-    def _items_changed(self, times: Mapping[ItemId, int]) -> None:
+    def _items_changed(self, times: Counter[ItemId], bid_on: Iterable[ItemId] = ()) -> None:
         """Read the cards of items that changed, and have made anew what follows from them.
 
-        That was told of each so many *times*.
+        The feed has shown each so many *times*. What was *bid_on* has another price at most.
         """
-        item_ids = list(times)
+        live, item_ids = self.live.held(), list(times)
+        # Of what is not open no price is shown.
+        priced = [one for one in bid_on if live is None or one in live.cards]
+        if not (item_ids or priced):
+            return
         at, now = self.clock.monotonic(), self.clock.now()
-        found = self.catalog.cards(item_ids, at=now)
+        found = self.catalog.cards(dict.fromkeys([*item_ids, *priced]), at=now)
+        self.changed.read({one: found.get(one) for one in (*item_ids, *priced)}, at=at, times=times)
+        self._bound()
+        if not item_ids:
+            return
         cards = {one: found.get(one) for one in item_ids}
         self.newer.forget_similar(item_ids)
-        self.changed.read(cards, at=at, times=times)
-        self._bound()
         before = self.changed.before(item_ids)
         anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
         unsold = self._without_bids(
@@ -345,7 +359,8 @@ class Following:
         since = earliest - CONFIRMS_FROM if earliest.year > 1 else None
         users = IdColumn.of(ids.user, list(dict.fromkeys(one.user_id for one in bids)))
         happened = self.computing.activity.interactions(since=since, users=users)
-        return len(unconfirmed(bids, Interactions.joined(ids, happened)))
+        # A seller's own would not be seen there either way.
+        return len(self.computing.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
 
 
 def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
@@ -367,11 +382,13 @@ class _Ticker:
 
     def start_over(self) -> None:
         self._followers, self._lock = WeakSet[Following](), Lock()
+        self._has_none = Event()
         self._is_alive = False
 
     def add(self, follower: Following) -> None:
         with self._lock:
             self._followers.add(follower)
+            self._has_none.clear()
             if self._is_alive:
                 return
             self._is_alive = True
@@ -384,6 +401,8 @@ class _Ticker:
     def discard(self, follower: Following) -> None:
         with self._lock:
             self._followers.discard(follower)
+            if not self._followers:
+                self._has_none.set()
 
     def _run(self) -> None:
         while True:
@@ -398,7 +417,7 @@ class _Ticker:
             del followers
             # It is the last reference in a frame that lives as long as the process.
             follower = None  # type: ignore[assignment]  # dropped
-            sleep(_SECONDS_BETWEEN_LOOKS)
+            self._has_none.wait(_SECONDS_BETWEEN_LOOKS)
 
 
 _ticker = _Ticker()

@@ -12,6 +12,7 @@ import attrs
 from angle_reco.application.computing import Computing, popular_owner
 from angle_reco.application.keeping import Current, Keeping, Made, about_to_wait
 from angle_reco.application.live_items import LiveItems
+from angle_reco.application.overlays import Overlays
 from angle_reco.application.storing import store_one
 from angle_reco.domain import (
     EVERYTHING,
@@ -77,6 +78,7 @@ class KeptLists:
     live: LiveItems | None
     renewed_by_run: Callable[[ItemId], None]
     is_run_under_way: Callable[[ListKind], bool]
+    overlays: Overlays
     as_of: datetime | None = None
 
     def of(
@@ -159,7 +161,7 @@ class KeptLists:
     ) -> Made[KeptList]:
         """Read what is stored; behind an answer that shows it, make it anew if it is stale."""
         read = self._read(kind, owner, viewer)
-        if read is None:
+        if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
             return self._make_anew(kind, owner, is_shown)
         if is_shown and read.value.made_as is Freshness.STALE and self.keeping is not None:
             if self.is_run_under_way(kind):
@@ -171,6 +173,14 @@ class KeptLists:
             else:
                 return self._make_anew(kind, owner, is_shown)
         return read
+
+    def _lacks_returned(self, owner: object, kept: KeptList) -> bool:
+        """Return whether a stored list may be without an item whose bid was just withdrawn.
+
+        One that was edited by hand stays what it is.
+        """
+        returned = self.overlays.returned_to(UserId(owner))
+        return not kept.packed.edited and not returned.issubset(kept.packed.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None

@@ -12,6 +12,7 @@ from angle_reco.application.keeping import Keeping
 from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.live_items import LIVE, LiveItems
 from angle_reco.application.newer import FORGETTING
+from angle_reco.application.overlays import Overlays
 from angle_reco.domain import (
     Action,
     Actor,
@@ -20,6 +21,7 @@ from angle_reco.domain import (
     ChangeKind,
     Freshness,
     IdKinds,
+    InvalidValueError,
     ItemId,
     ListKind,
     Resource,
@@ -28,6 +30,7 @@ from angle_reco.domain import (
     Trigger,
     UserId,
     Wish,
+    flag,
 )
 from angle_reco.ports import CacheStats, Changes, Evicted, RunLedger
 
@@ -66,24 +69,37 @@ class ForgetCached:
     kept: KeptLists
     ledger: RunLedger
     changes: Changes
+    overlays: Overlays
     ids: IdKinds
 
     def __call__(
-        self, actor: Actor, *, user_id: UserId | None = None, item_id: ItemId | None = None
+        self,
+        actor: Actor,
+        *,
+        user_id: UserId | None = None,
+        item_id: ItemId | None = None,
+        pending: bool = False,
     ) -> int:
         """Forget the list of a user, that of an item, or everything; return how many entries.
 
         That is in this process. Everything is forgotten in the others too, within a second or
-        two.
+        two. What is *pending* is of this process alone, of a user or of all.
 
         Raises:
             AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is of another kind, or pending events of an item are meant.
             StorageUnavailableError: The database did not answer, to tell the others.
         """
         self.access.require(actor, Action.CLEAR, Resource.CACHES)
         user_id = None if user_id is None else self.ids.user_id(user_id)
         item_id = None if item_id is None else self.ids.item_id(item_id)
+        if flag(pending, "pending"):
+            if item_id is not None:
+                expected = "None where events that are pending are forgotten: they are of users"
+                raise InvalidValueError("item_id", item_id, expected)
+            gone = self._forget_pending(user_id)
+            _log.info("pending events forgotten by hand: entries=%d", gone)
+            return gone
         gone = 0
         if user_id is not None:
             gone += self.kept.forget(ListKind.PERSONAL, user_id)
@@ -95,6 +111,15 @@ class ForgetCached:
                 self.memory.live.keeping.cache.forget(LIVE)
             self._tell_others()
         _log.info("memory cleared by hand: entries=%d", gone)
+        return gone
+
+    def _forget_pending(self, user_id: UserId | None) -> int:
+        """Forget events that the tables may not show, with the lists that were made of them."""
+        if user_id is not None:
+            return self.overlays.forget(user_id) + self.kept.forget(ListKind.PERSONAL, user_id)
+        gone = self.overlays.clear()
+        if self.memory is not None:
+            gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
         return gone
 
     def _tell_others(self) -> None:

@@ -1,12 +1,13 @@
 """What users just bid on or began to watch, of which what is in memory knows nothing yet."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from threading import Lock
 
 import attrs
 
+from angle_reco.application.offers import PendingOffers
 from angle_reco.domain import Bid, ItemId, UserId
 from angle_reco.ports import Clock, starts_over
 
@@ -25,6 +26,7 @@ class Told:
 
     *at* is the moment of a bid, None of all else. What *hides* the item from pages made for
     the user is anything but the end of a watch. It is over at *until*, of the monotonic clock.
+    What *is_heard* comes from the feed, which does not say whether it is a bid or a watch.
     """
 
     user_id: UserId
@@ -32,6 +34,7 @@ class Told:
     until: float
     at: datetime | None = None
     hides: bool = True
+    is_heard: bool = False
 
 
 @attrs.frozen
@@ -46,12 +49,15 @@ class _OfUser:
 class Overlays:
     """What was told, laid over what is in memory for a minute: bounded, the oldest goes first.
 
-    Reading takes no lock: what is kept of a user is replaced, never changed.
+    Reading takes no lock: what is kept of a user is replaced, never changed. *offers* are the
+    amounts of bids.
     """
 
     def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
         self._clock = clock
         self._most = most
+        self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
+        self._returned: dict[tuple[UserId, ItemId], float] = {}
         self._of: dict[UserId, _OfUser] = {}
         self._in_order = deque[Told]()
         self._size = 0
@@ -67,6 +73,7 @@ class Overlays:
 
     def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
         """Note a bid."""
+        self._returned.pop((user_id, item_id), None)
         self._note([Told(user_id=user_id, item_id=item_id, at=at, until=self._until)])
 
     def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
@@ -75,15 +82,44 @@ class Overlays:
 
     def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
         """Note that another process was told of something; what this one was told counts more."""
+        item_ids = list(item_ids)
+        self.offers.heard(user_id, item_ids)
         known = self._of.get(user_id)
         items = set() if known is None else {item_id for item_id, _ in known.told}
         self._note(
             [
-                Told(user_id=user_id, item_id=one, until=self._until)
+                Told(user_id=user_id, item_id=one, until=self._until, is_heard=True)
                 for one in item_ids
                 if one not in items
             ]
         )
+
+    def withdrawn(
+        self, user_id: UserId, item_ids: Collection[ItemId], *, until: datetime | None = None
+    ) -> None:
+        """Note that a user's bids on items are withdrawn: those placed *until* then, or all."""
+        with self._lock:
+            for item_id in item_ids:
+                known = self._of.get(user_id)
+                entries = {} if known is None else known.told
+                bid, other = entries.get((item_id, True)), entries.get((item_id, False))
+                if bid is not None and bid.at is not None and until is not None and bid.at > until:
+                    continue
+                for one in (bid, other):
+                    if one is not None and (one is bid or one.is_heard):
+                        self._drop(one)
+                self.offers.withdrawn(user_id, item_id)
+                self._returned.pop((user_id, item_id), None)
+                self._returned[user_id, item_id] = self._until
+            while len(self._returned) > self._most:
+                del self._returned[next(iter(self._returned))]
+
+    def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
+        """Return the items whose bids of a user were just withdrawn."""
+        if not self._returned:
+            return _NOTHING
+        with self._lock:
+            return frozenset(item_id for of, item_id in self._returned if of == user_id)
 
     def hidden_from(self, user_id: UserId | None) -> frozenset[ItemId]:
         """Return what a user engaged with, as far as that was just told."""
@@ -99,23 +135,33 @@ class Overlays:
             if one.at is not None
         ]
 
-    def forget(self, user_id: UserId) -> None:
-        """Forget a user."""
+    def forget(self, user_id: UserId) -> int:
+        """Forget a user; return how much that was."""
         with self._lock:
+            self.offers.forget(user_id)
+            self._returned = {one: at for one, at in self._returned.items() if one[0] != user_id}
             gone = self._of.pop(user_id, None)
-            if gone is not None:
-                self._size -= len(gone.told)
-                self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
+            if gone is None:
+                return 0
+            self._size -= len(gone.told)
+            self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
+            return len(gone.told)
 
-    def clear(self) -> None:
-        """Forget everybody."""
+    def clear(self) -> int:
+        """Forget everybody; return how much that was."""
         with self._lock:
+            self.offers.clear()
+            gone, self._returned = self._size, {}
             self._of, self._in_order, self._size = {}, deque[Told](), 0
+        return gone
 
     def over(self) -> Sequence[Told]:
         """Return what is over, and forget it."""
         now, over = self._clock.monotonic(), list[Told]()
+        self.offers.over()
         with self._lock:
+            while self._returned and self._returned[first := next(iter(self._returned))] <= now:
+                del self._returned[first]
             while self._in_order and self._in_order[0].until <= now:
                 one = self._in_order.popleft()
                 if self._drop(one):

@@ -18,6 +18,7 @@ from angle_reco.application.keeping import Current, about_to_wait
 from angle_reco.application.kept_lists import KeptList
 from angle_reco.application.limits import MOST_SIMILAR, checked_limit
 from angle_reco.domain import (
+    ANONYMOUS,
     Action,
     Actor,
     Bid,
@@ -50,10 +51,14 @@ class Homepage:
     ) -> Shelf:
         """Return at most *limit* suggestions for *owner*; an unknown user gets popular items.
 
+        So does a visitor, who has no homepage to ask for.
+
         Raises:
             AccessDeniedError: The actor may not see what is theirs.
             InvalidValueError: The limit is no whole number of at least 1.
         """
+        if actor is ANONYMOUS and owner is None:
+            return self._of_visitor(limit, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         answering, user_id = self.answering, self.answering.ids.user_id(owner)
         limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
@@ -65,6 +70,19 @@ class Homepage:
             viewing,
             limit=limit,
             without=answering.overlays.hidden_from(user_id),
+        )
+        return answering.shelf(answer, cards)
+
+    def _of_visitor(self, limit: int, cards: CardLoader | None) -> Shelf:
+        self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
+        answering, viewing = self.answering, Viewing(None, engaged_too=True)
+        limit, cards = checked_limit(limit), checked_loader(cards)
+        answer = answering.or_popular(
+            "homepage",
+            lambda: answering.popular(None, viewing, limit=limit),
+            None,
+            viewing,
+            limit=limit,
         )
         return answering.shelf(answer, cards)
 
@@ -258,12 +276,14 @@ class AfterBid:
         now = answering.clock.now()
         bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
         told = answering.overlays.hidden_from(user_id)
+        live = None if answering.live is None else answering.live.known()
         try:
             with answering.asking():
                 interests, engaged = answering.computing.of_user(
                     user_id,
                     supposed=[bid] if suppose else [],
                     told=answering.overlays.bids_of(user_id),
+                    known={} if live is None else live.cards,
                 )
         except StorageUnavailableError as error:
             if answering.keeping is None:

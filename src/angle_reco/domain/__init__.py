@@ -6,6 +6,7 @@ from angle_reco.domain.activity import (
     Bid,
     Interactions,
     Watch,
+    is_own_bid,
     unconfirmed,
 )
 from angle_reco.domain.after_bid import (
@@ -462,6 +463,7 @@ __all__ = [
     "is_mapping",
     "is_money",
     "is_open",
+    "is_own_bid",
     "is_text",
     "is_without_offset",
     "json_id",

@@ -36,6 +36,15 @@ class Bid:
     placed_at: datetime = attrs.field(validator=is_aware)
 
 
+def is_own_bid(bid: Bid, seller_id: UserId | None) -> bool:
+    """Return whether a bid is that of a seller on their own item.
+
+    It sets the price as any other, and counts for nothing else: neither as demand for the item
+    nor as an interest of the seller, and it makes no items similar.
+    """
+    return seller_id is not None and bid.user_id == seller_id
+
+
 @attrs.frozen(kw_only=True)
 class Watch:
     """A user has put an item on their watchlist."""

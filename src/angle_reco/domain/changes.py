@@ -18,6 +18,7 @@ class ChangeKind(StrEnum):
 
     ITEMS = "items"  # published, withdrawn, edited, sold
     ENGAGED = "engaged"  # a user bid on items, or watches them, or does so no longer
+    WITHDRAWN = "withdrawn"  # a user has bid on items no longer
     ERASED = "erased"  # a user is forgotten
     RUN = "run"  # a run of a job has ended: a complete one, or one for the items that are named
     FORGET = "forget"  # everything in memory is to be dropped
@@ -38,7 +39,8 @@ class Change:
 
     def __attrs_post_init__(self) -> None:
         kind = instance(self.kind, "kind of a change", ChangeKind)
-        is_engaged, is_run = kind is ChangeKind.ENGAGED, kind is ChangeKind.RUN
+        is_run = kind is ChangeKind.RUN
+        is_engaged = kind is ChangeKind.ENGAGED or kind is ChangeKind.WITHDRAWN
         has_items = is_engaged or kind is ChangeKind.ITEMS
         has_user = is_engaged or kind is ChangeKind.ERASED
         may_have_items = has_items or is_run

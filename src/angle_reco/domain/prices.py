@@ -37,7 +37,8 @@ class PriceScale:
         """
         number = None if is_a(amount, float) else exact_number(amount)
         if number is None:
-            raise InvalidValueError(what, amount, self._expected)
+            # A float such as 19.9 prints as an amount would, and is another number.
+            raise InvalidValueError(what, amount, f"{self._expected}, as a Decimal or an int")
         try:
             # The bounds come first: 1e999999 is never written out in digits.
             if 0 <= number <= LARGEST_PRICE // self.units:

@@ -19,7 +19,7 @@ from angle_reco.ports.stores import (
     StoreTotals,
     Written,
 )
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import Lane, end_idle_threads
 from angle_reco.ports.users import UserQueries
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Written",
     "at_fork",
     "deadline",
+    "end_idle_threads",
     "starts_over",
     "time_left",
 ]

@@ -14,6 +14,9 @@ class ActivityQueries(Protocol):
     borders; without *since* they reach back to the beginning, without *until* they have
     no end, the future included. A user nobody has heard of has done nothing.
 
+    A seller's bids on their own item, as the catalogue names its seller, count for nothing:
+    `interactions` and `engaged_users` leave them out. The rest has them as any others.
+
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
     """
@@ -76,6 +79,17 @@ class ActivityRecorder(Protocol):
 
     def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         """Store a bid; one that is there already (user, item, amount, moment) stays one."""
+        ...
+
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        """Remove the bids of a user on an item: those placed *until* then, itself included."""
         ...
 
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:

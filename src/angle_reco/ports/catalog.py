@@ -21,6 +21,7 @@ class CatalogQueries(Protocol):
 
     With *until* the answer is as of that moment, itself included: an item listed later
     does not exist yet, and prices and counts follow from the bids and watches until then.
+    A seller's bids on their own item are not counted; the price follows from them, too.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Event, Thread, current_thread
-from time import monotonic
+from time import monotonic, sleep
 from weakref import WeakSet
 
 from angle_reco.domain import StorageError
@@ -13,6 +13,7 @@ from angle_reco.ports.forks import starts_over
 
 _log = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN_LOOKS = 0.001
 _SECONDS_IDLE = 10.0
 """After so long without work a thread ends."""
 
@@ -118,6 +119,7 @@ class _Threads:
     def start_over(self) -> None:
         self.changed = Condition()
         self._idle: list[_Idle] = []
+        self._all: WeakSet[Thread] = WeakSet()
 
     @property
     def idle(self) -> int:
@@ -132,7 +134,24 @@ class _Threads:
             one.has_lane.set()
             return
         name = f"angle-reco-{lane.name}"
-        Thread(target=self._run, args=(lane,), name=name, daemon=True).start()
+        thread = Thread(target=self._run, args=(lane,), name=name, daemon=True)
+        thread.lane = lane  # type: ignore[attr-defined]  # ours
+        thread.start()
+        self._all.add(thread)
+
+    def end_idle(self, seconds: float) -> None:
+        """End the threads that have nothing to do; wait so long at most until they have ended."""
+        until = monotonic() + seconds
+        with self.changed:
+            ending = [one for one in self._all if _is_idle(one) and one is not current_thread()]
+        while ending and monotonic() < until:
+            with self.changed:
+                idle, self._idle = self._idle, []
+            for one in idle:
+                one.has_lane.set()
+            sleep(_SECONDS_BETWEEN_LOOKS)
+            # One that was about to be idle may be working again.
+            ending = [one for one in ending if one.is_alive() and _is_idle(one)]
 
     def serving(self, lane: Lane) -> int:
         """Return 1 if the thread that asks works for a lane, else 0."""
@@ -154,9 +173,19 @@ class _Threads:
             self._idle.append(one)
         one.has_lane.wait(_SECONDS_IDLE)
         with self.changed:
-            if one.lane is None:
+            if one.lane is None and one in self._idle:
                 self._idle.remove(one)
             return one.lane
+
+
+def _is_idle(thread: Thread) -> bool:
+    lane: Lane | None = getattr(thread, "lane", None)
+    return lane is None or not lane.is_busy
+
+
+def end_idle_threads(seconds: float) -> None:
+    """End the threads that have nothing to do; later work starts new ones."""
+    _threads.end_idle(seconds)
 
 
 _lanes: WeakSet[Lane] = WeakSet()

@@ -63,10 +63,20 @@ class PlainMarket:
         return {item.item_id: item.category_id for item in self.items}
 
     @cached_property
+    def counted(self) -> list[Bid | Watch]:
+        """Return what happened, without what sellers bid on their own items."""
+        sellers = {item.item_id: item.seller_id for item in self.items}
+        return [
+            one
+            for one in self.happened
+            if isinstance(one, Watch) or sellers.get(one.item_id) != one.user_id
+        ]
+
+    @cached_property
     def demand(self) -> dict[ItemId, tuple[Millionths, Millionths]]:
         """Return the bids and the watchers of each item, as the rule counts them."""
         happened = defaultdict(list)
-        for one in self.happened:
+        for one in self.counted:
             happened[one.item_id].append(one)
         return {
             item.item_id: demand_of(happened[item.item_id], now=self.now, rule=self.rule)
@@ -77,7 +87,7 @@ class PlainMarket:
     def engaged(self) -> dict[ItemId, set[UserId]]:
         """Return who bid on or watches each item."""
         engaged: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
-        for one in self.happened:
+        for one in self.counted:
             engaged.setdefault(one.item_id, set()).add(one.user_id)
         return engaged
 

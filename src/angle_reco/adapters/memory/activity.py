@@ -5,7 +5,7 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.adapters.memory.marketplace import MemoryMarketplace, in_utc
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, in_utc
 from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
 
 
@@ -28,7 +28,7 @@ class MemoryActivity:
         with self.market.lock:
             happened = [
                 one
-                for one in self._happened()
+                for one in self._counted()
                 if _is_within(one, since, until)
                 and (of_users is None or one.user_id in of_users)
                 and (of_items is None or one.item_id in of_items)
@@ -66,7 +66,7 @@ class MemoryActivity:
         wanted = set(item_ids)
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in wanted}
         with self.market.lock:
-            for one in self._happened():
+            for one in self._counted():
                 if one.item_id in wanted and _is_within(one, None, until):
                     engaged[one.item_id].add(one.user_id)
         return {item_id: frozenset(users) for item_id, users in engaged.items()}
@@ -97,6 +97,24 @@ class MemoryActivity:
             bids.append(bid)
             return True
 
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        with self.market.lock:
+            bids = self.market.bids.get(item_id, [])
+            left = [
+                bid for bid in bids if bid.user_id != user_id or not exists_by(bid.placed_at, until)
+            ]
+            if len(left) == len(bids):
+                return False
+            self.market.bids[item_id] = left
+            return True
+
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         with self.market.lock:
             return self.market.knows(watch.user_id, watch.item_id) and self.market.add_watch(watch)
@@ -106,6 +124,10 @@ class MemoryActivity:
     ) -> bool:
         with self.market.lock:
             return self.market.watches.pop((user_id, item_id), None) is not None
+
+    def _counted(self) -> Iterator[Bid | Watch]:
+        yield from (bid for bid in self._bids() if not self.market.is_own(bid))
+        yield from self.market.watches.values()
 
     def _happened(self) -> Iterator[Bid | Watch]:
         yield from self._bids()

@@ -23,6 +23,7 @@ from angle_reco.domain import (
     ItemId,
     OpenCards,
     UserId,
+    is_own_bid,
     status_at,
     to_micros,
 )
@@ -122,7 +123,9 @@ class MemoryCatalog:
 
     def _count(self, item: Item, until: datetime | None, counting: BidCounting) -> int:
         bids = [
-            bid for bid in self.market.bids.get(item.item_id, ()) if exists_by(bid.placed_at, until)
+            bid
+            for bid in self.market.bids.get(item.item_id, ())
+            if exists_by(bid.placed_at, until) and not is_own_bid(bid, item.seller_id)
         ]
         return len({bid.user_id for bid in bids}) if counting is BidCounting.BIDDERS else len(bids)
 

@@ -14,6 +14,7 @@ from angle_reco.domain import (
     Item,
     ItemId,
     PriceScale,
+    StorageUnavailableError,
     User,
     UserId,
     UserRef,
@@ -21,10 +22,32 @@ from angle_reco.domain import (
     check_moment,
     instance,
     is_a,
+    is_own_bid,
     plain,
 )
+from angle_reco.ports import starts_over, time_left
 
 _Row = TypeVar("_Row", User, Item, Bid, Watch)
+
+
+class MarketLock:
+    """The lock of a marketplace, for which a call waits no longer than its deadline."""
+
+    def __init__(self) -> None:
+        self.start_over()
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        left = time_left()
+        if not self._lock.acquire(timeout=-1 if left is None else left):
+            raise StorageUnavailableError("the marketplace in memory is locked")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class MemoryMarketplace:
@@ -54,7 +77,7 @@ class MemoryMarketplace:
         """
         self.ids = IdKinds() if ids is None else instance(ids, "ids", IdKinds)
         self.prices = PriceScale() if prices is None else instance(prices, "prices", PriceScale)
-        self.lock = RLock()
+        self.lock = MarketLock()
         self.users: dict[UserId, User] = {}
         self.items: dict[ItemId, Item] = {}
         self.bids: dict[ItemId, list[Bid]] = {}
@@ -122,6 +145,11 @@ class MemoryMarketplace:
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
         """Return whether there are this user and this item."""
         return user_id in self.users and item_id in self.items
+
+    def is_own(self, bid: Bid) -> bool:
+        """Return whether a bid is that of a seller on their own item, which does not count."""
+        item = self.items.get(bid.item_id)
+        return item is not None and is_own_bid(bid, item.seller_id)
 
     def _check(self, happened: Bid | Watch) -> None:
         self.ids.user_id(happened.user_id)

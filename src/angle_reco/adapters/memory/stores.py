@@ -180,12 +180,23 @@ class MemoryInterestStore:
 
 
 class MemoryListStore:
-    """`ListStore` in dictionaries, one a kind."""
+    """`ListStore` in dictionaries, one a kind.
+
+    Lists that calls store out of turn take *most_bytes* at most, about: those that were
+    written longest ago make room. What jobs store is bounded by the marketplace.
+    """
 
     def __init__(
-        self, fences: MemoryFences | None = None, erasures: MemoryErasures | None = None
+        self,
+        fences: MemoryFences | None = None,
+        erasures: MemoryErasures | None = None,
+        *,
+        most_bytes: int | None = None,
     ) -> None:
         self._lock = Lock()
+        self._most_lines = None if most_bytes is None else most_bytes // _BYTES_OF_LINE
+        self._singles: dict[tuple[ListKind, object], int] = {}
+        self._lines = 0
         self._erasures = erasures or MemoryErasures()
         self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
         self._covered_at: dict[ListKind, datetime] = {}
@@ -216,6 +227,10 @@ class MemoryListStore:
                 if old is None or has_changed(old, new):
                     self._lists[kind][owner] = new
                     changed += 1
+                if fence is None:
+                    self._note(kind, owner, len(new.lines))
+                else:
+                    self._unnote(kind, owner)
         return Written(changed, len(lists) - skipped - changed)
 
     def retain(
@@ -231,6 +246,7 @@ class MemoryListStore:
             gone = self._lists[kind].keys() - set(owners)
             for owner in gone:
                 del self._lists[kind][owner]
+                self._unnote(kind, owner)
             self._covered_at[kind] = started_at.astimezone(UTC)
         return len(gone)
 
@@ -249,11 +265,30 @@ class MemoryListStore:
             new = change(old)
             if new is not old:
                 self._lists[kind][owner] = attrs.evolve(new, covered_at=None)
+                if new.edited or any(line.by_hand for line in new.lines):
+                    self._unnote(kind, owner)
+
+    def _note(self, kind: ListKind, owner: object, lines: int) -> None:
+        """Note that a list was written out of turn, and remove the oldest such ones beyond room."""
+        if self._most_lines is None:
+            return
+        self._unnote(kind, owner)
+        # What a list takes besides is about as much as a line.
+        self._singles[kind, owner] = lines + 1
+        self._lines += lines + 1
+        while self._lines > self._most_lines:
+            oldest = next(iter(self._singles))
+            self._unnote(*oldest)
+            self._lists[oldest[0]].pop(oldest[1], None)
+
+    def _unnote(self, kind: ListKind, owner: object) -> None:
+        self._lines -= self._singles.pop((kind, owner), 0)
 
     def forget_personal(self, user_id: UserId) -> int | None:
         """Forget a user's list; return how many suggestions it held, None if there is none."""
         with self._lock:
             gone = self._lists[ListKind.PERSONAL].pop(user_id, None)
+            self._unnote(ListKind.PERSONAL, user_id)
         return None if gone is None else len(gone.lines)
 
     def coverage(self, kind: ListKind) -> datetime | None:
@@ -278,6 +313,10 @@ class MemoryListStore:
                 newest_at=max(moments, default=None),
                 covered_at=self._covered_at.get(kind),
             )
+
+
+_BYTES_OF_LINE = 400
+"""What a suggestion takes in a stored list, at most."""
 
 
 def _deleted(user_id: UserId, category_id: CategoryId, kept: StoredInterests) -> UserInterest:

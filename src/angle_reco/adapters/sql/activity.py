@@ -60,7 +60,7 @@ class SqlActivity:
                 query = query.where(self._among(table.c.item_id, items))
             return _within(query, moment, since, until)
 
-        (bids, placed_at), (watches, watched_at) = self._moments()
+        (bids, placed_at), (watches, watched_at) = self._counted
         queries = [
             happened(Activity.BID, bids, placed_at),
             happened(Activity.WATCH, watches, watched_at),
@@ -136,7 +136,7 @@ class SqlActivity:
                     None,
                     until,
                 )
-                for table, moment in self._moments()
+                for table, moment in self._counted
             )
         )
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in item_ids}
@@ -155,7 +155,7 @@ class SqlActivity:
                     None,
                     until,
                 )
-                for table, moment in self._moments()
+                for table, moment in self._all
             )
         )
         return frozenset(ItemId(item_id) for (item_id,) in self.database.rows(query))
@@ -165,14 +165,22 @@ class SqlActivity:
             _within(
                 sa.select(sa.func.count()).select_from(table), moment, None, until
             ).scalar_subquery()
-            for table, moment in self._moments()
+            for table, moment in self._all
         )
         [(bids, watches)] = self.database.rows(sa.select(*counts))
         return bids, watches
 
-    def _moments(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+    @property
+    def _all(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+        """Return where bids and watches are, and their moments."""
         bids, watches = self.market.bids, self.market.watches
         return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
+
+    @property
+    def _counted(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+        """Return the same without the bids of sellers on their own items."""
+        bids, (_, watches) = self.market.counted, self._all
+        return (bids, bids.c.placed_at), watches
 
     def _among(self, column: sa.ColumnElement[Any], ids: IdColumn) -> sa.ColumnElement[bool]:
         return among(column, ids, ids.kind, self.database.dialect)
@@ -200,6 +208,20 @@ class SqlRecorder:
             placed_at=bid.placed_at,
             number=0,
         )
+
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        bids = self.tables.bids
+        gone = sa.delete(bids).where(bids.c.user_id == user_id, bids.c.item_id == item_id)
+        if until is not None:
+            gone = gone.where(bids.c.placed_at <= until)
+        return self._changes(gone, connection)
 
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
         return self._insert_if_known(

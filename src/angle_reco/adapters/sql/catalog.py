@@ -17,7 +17,7 @@ from angle_reco.adapters.sql.copying import Wire
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import IdList, among
 from angle_reco.adapters.sql.host_columns import FIRST_MOMENT, LAST_MOMENT, in_calendar
-from angle_reco.adapters.sql.market import Market
+from angle_reco.adapters.sql.market import Market, is_own
 from angle_reco.adapters.sql.schema import Tables
 from angle_reco.domain import (
     NEVER,
@@ -244,18 +244,18 @@ class SqlCatalog:
             *_existing(items, until),
         )
         open_ids = sa.select(items.item_id).where(*is_open)
-        counted = (
-            sa.func.count()
-            if counting is BidCounting.BIDS
-            else sa.func.count(bids.user_id.distinct())
-        )
+        # A seller's bids on their own item set its price, and count for nothing else.
+        own = is_own(market.bids, market.items, self.database.dialect)
+        bidder = sa.case((own, sa.null()), else_=bids.user_id)
+        counted = bidder if counting is BidCounting.BIDS else bidder.distinct()
         of_bids = (
             sa.select(
                 bids.item_id,
-                counted.label("bids"),
+                sa.func.count(counted).label("bids"),
                 sa.func.max(bids.amount, type_=sa.BigInteger).label("highest"),
             )
-            .where(bids.item_id.in_(open_ids), *_by(bids.placed_at, until))
+            .join(market.items, items.item_id == bids.item_id)
+            .where(*is_open, *_by(bids.placed_at, until))
             .group_by(bids.item_id)
             .subquery()
         )

@@ -66,22 +66,27 @@ class SignInSource:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Market:
-    """Users, items, bids and watches, each with all the columns that queries ask for."""
+    """Users, items, bids and watches, each with all the columns that queries ask for.
+
+    *counted* are the bids without those of sellers on their own items.
+    """
 
     users: sa.FromClause
     user_ids: sa.FromClause
     items: sa.FromClause
     bids: sa.FromClause
+    counted: sa.FromClause
     watches: sa.FromClause
     sign_ins: SignInSource
 
     @classmethod
-    def of_reference(cls, tables: Tables) -> "Market":
+    def of_reference(cls, tables: Tables, dialect: str) -> "Market":
         """Return the marketplace that the reference schema holds."""
         users, items = tables.users, tables.items.c
         return cls(
             users=users,
             user_ids=users,
+            counted=_counted(tables.bids, tables.items, dialect),
             items=sa.select(
                 items.item_id,
                 items.category_id,
@@ -121,11 +126,18 @@ class Market:
                 for one in items.selected_columns
             ]
             items = items.with_only_columns(*chosen)
+        listed, placed = (
+            items.subquery("listed"),
+            read.columns("bids", host.bids).subquery("placed"),
+        )
+        names_sellers = "seller_id" in host.items.selected_columns
         return cls(
             users=read.columns("users", host.users).subquery("people"),
             user_ids=read.columns("users", host.users, only="user_id").subquery("known_people"),
-            items=items.subquery("listed"),
-            bids=read.columns("bids", host.bids).subquery("placed"),
+            items=listed,
+            bids=placed,
+            # Where no item has a seller, no statement looks for one.
+            counted=_counted(placed, listed, columns.dialect) if names_sellers else placed,
             watches=read.first_watches(host.watches).subquery("watched"),
             sign_ins=read.sign_ins(host.sign_ins),
         )
@@ -211,3 +223,17 @@ class _Reading:
             is_side_table=False,
             time_zone=self.host.time_zone,
         )
+
+
+def is_own(bids: sa.FromClause, items: sa.FromClause, dialect: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a bid on an item is its seller's; null without a seller."""
+    seller: sa.ColumnElement[Any] = items.c.seller_id
+    if dialect == "postgresql" and isinstance(seller.type, sa.String):
+        # Columns of two tables of a host's may differ in their collations.
+        seller = seller.collate("C")
+    return seller == bids.c.user_id
+
+
+def _counted(bids: sa.FromClause, items: sa.FromClause, dialect: str) -> sa.FromClause:
+    own = sa.exists().where(items.c.item_id == bids.c.item_id, is_own(bids, items, dialect))
+    return sa.select(bids).where(~own.correlate(bids)).subquery("counted")

@@ -131,7 +131,7 @@ class Storage:
     def market(self) -> Market:
         """Return the marketplace as the queries see it."""
         if self.host is None:
-            return Market.of_reference(self.tables)
+            return Market.of_reference(self.tables, self.database.dialect)
         return Market.of_host(self.host, self.tables, self._columns)
 
     @property

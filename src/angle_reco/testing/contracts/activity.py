@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
+import attrs
 import pytest
 
 from angle_reco.domain import (
@@ -383,6 +384,74 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert activity.touched_by(sample.users[0], until=NOW) == set(sample.items[:2])
         assert activity.touched_by(sample.users[0]) == set(sample.items[:4])
+
+    def test_a_seller_s_bids_on_their_own_item_count_for_nothing(
+        self, make: Make[ActivityQueries], sample: Sample
+    ) -> None:
+        own = [sample.bid(0, 0, NOW, "5"), sample.bid(0, 0, NOW + TICK), sample.bid(1, 1)]
+        counted: list[Bid | Watch] = [
+            sample.bid(0, 1),  # of one seller on the item of another
+            sample.bid(1, 0),
+            sample.bid(0, 2),  # an item without a seller
+            sample.bid(2, 3),  # one whose seller has bid on nothing of theirs
+            sample.watch(0, 0),
+        ]
+        activity = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(0), seller_id=sample.users[0]),
+                attrs.evolve(sample.item(1), seller_id=sample.users[1]),
+                sample.item(2),
+                attrs.evolve(sample.item(3), seller_id=sample.unknown_user),
+            ],
+            bids=[*own, *(one for one in counted if isinstance(one, Bid))],
+            watches=[one for one in counted if isinstance(one, Watch)],
+        )
+        users, items = sample.users, sample.items
+
+        assert seen(activity.interactions()) == expected(counted)
+        for user in users[:3]:
+            found = seen(activity.interactions(users=sample.user_column([user])))
+            assert found == expected(one for one in counted if one.user_id == user)
+        for item in items[:4]:
+            found = seen(activity.interactions(items=sample.item_column([item])))
+            assert found == expected(one for one in counted if one.item_id == item)
+        assert dict(activity.engaged_users(items[:4])) == {
+            items[0]: {users[0], users[1]},
+            items[1]: {users[0]},
+            items[2]: {users[0]},
+            items[3]: {users[2]},
+        }
+
+    def test_a_seller_s_bids_on_their_own_item_are_there_all_the_same(
+        self, make: Make[ActivityQueries], sample: Sample
+    ) -> None:
+        own = sample.bid(0, 0, NOW, "5")
+        activity = make(
+            users=sample.everyone,
+            items=[attrs.evolve(sample.item(0), seller_id=sample.users[0])],
+            bids=[own],
+        )
+
+        assert list(activity.user_bids(sample.users[0])) == [own]
+        assert activity.touched_by(sample.users[0]) == {sample.items[0]}
+        assert activity.totals() == (1, 0)
+        assert dict(activity.engaged_users(sample.items[:1])) == {sample.items[0]: frozenset()}
+
+    def test_every_id_of_a_seller_is_told_apart_from_those_of_bidders(
+        self, make: Make[ActivityQueries], sample: Sample
+    ) -> None:
+        places = range(min(len(sample.users), len(sample.items)))
+        others = [sample.bid(place, (place + 1) % len(places)) for place in places]
+        activity = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(place), seller_id=sample.users[place]) for place in places
+            ],
+            bids=[*others, *(sample.bid(place, place) for place in places)],
+        )
+
+        assert seen(activity.interactions()) == expected(others)
 
     def test_nothing_is_counted_where_nothing_happened(self, after: After) -> None:
         assert after().totals() == (0, 0)

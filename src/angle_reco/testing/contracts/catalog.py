@@ -281,6 +281,42 @@ class CatalogQueriesContract(EveryIdKind):
         assert counted.watchers.tolist()[:3] == [2, 0, 0]
         assert prices_of(counted)[0] == 5
 
+    @pytest.mark.parametrize(
+        ("counting", "bids"), [(BidCounting.BIDS, [3, 0, 1]), (BidCounting.BIDDERS, [2, 0, 1])]
+    )
+    def test_a_seller_s_bids_on_their_own_item_set_its_price_and_are_not_counted(
+        self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting, bids: list[int]
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(0), seller_id=sample.users[0]),
+                attrs.evolve(sample.item(1), seller_id=sample.users[0], starting_price=Decimal(1)),
+                sample.item(2),
+            ],
+            bids=[
+                *(sample.bid(0, 0, NOW + TICK * tick, "9") for tick in range(5)),
+                *[sample.bid(1, 0, NOW, "3")] * 2,
+                sample.bid(2, 0, NOW, "4"),
+                sample.bid(0, 1, NOW, "7"),
+                sample.bid(0, 2, NOW, "8"),
+            ],
+            watches=[sample.watch(0, 0), sample.watch(0, 1)],
+        )
+
+        now = open_items(catalog, NOW, counting=counting)
+        then = open_items(catalog, NOW, until=NOW, counting=counting)
+        shown = catalog.open_cards(NOW, counting=counting)
+
+        for counted in (now, then, shown.catalogue):
+            assert counted.bids.tolist() == bids
+            assert counted.watchers.tolist() == [1, 1, 0]
+            assert prices_of(counted) == [9, 7, 8]
+        cards = catalog.cards(sample.items[:3], at=NOW)
+        assert [cards[one].price for one in sample.items[:3]] == [9, 7, 8]
+        mine = catalog.cards(sample.items[:2], at=NOW, viewer=sample.users[0])
+        assert [card.engaged for card in mine.values()] == [True, True]
+
     @pytest.mark.parametrize("counting", list(BidCounting))
     def test_the_cards_of_everything_that_is_open_are_those_of_each(
         self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting

@@ -159,8 +159,8 @@ def similar(
     ranked = kernels.similar_items(
         market,
         originals_of(market, in_order),
-        of_originals=engagement_of(case.market.happened, case.ids, users, index),
-        of_candidates=engagement_of(case.market.happened, case.ids, users, market.catalogue.items),
+        of_originals=engagement_of(case.market.counted, case.ids, users, index),
+        of_candidates=engagement_of(case.market.counted, case.ids, users, market.catalogue.items),
         rule=rule,
         keep=case.keep,
     )

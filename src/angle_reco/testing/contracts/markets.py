@@ -311,7 +311,7 @@ def index_of_users(ids: IdKinds, count: int = _ASKING_USERS) -> IdIndex:
 def _demand(market: plain.PlainMarket, ids: IdKinds, catalogue: Catalogue) -> Demand:
     if market.rule.half_life is None:
         return plain_demand(catalogue)
-    happened = Interactions.of(ids, market.happened)
+    happened = Interactions.of(ids, market.counted)
     rows = catalogue.items.codes(happened.items)
     here = happened.where(rows != NONE)
     return fading_demand(

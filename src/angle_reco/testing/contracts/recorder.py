@@ -137,6 +137,68 @@ class ActivityRecorderContract(EveryIdKind):
         assert [activity.recorder.record_bid(bid) for bid in bids] == [False] * 3
         assert activity.queries.totals() == (0, 0)
 
+    def test_a_user_s_bids_on_an_item_can_be_removed(
+        self, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        users, items = sample.users, sample.items
+        gone = [sample.bid(0, 0, NOW, "1"), sample.bid(0, 0, NOW + DAY), sample.bid(0, 0, NOW)]
+        left: list[Bid | Watch] = [
+            sample.bid(0, 1, NOW, "1"),
+            sample.bid(1, 0, NOW, "1"),
+            sample.watch(0, 0),
+        ]
+        for one in (*gone, *left):
+            if isinstance(one, Bid):
+                assert activity.recorder.record_bid(one)
+            else:
+                assert activity.recorder.record_watch(one)
+
+        assert activity.recorder.remove_bids(users[0], items[0]) is True
+
+        assert activity.recorder.remove_bids(users[0], items[0]) is False
+        assert seen(activity.queries.interactions()) == expected(left)
+        assert list(activity.queries.user_bids(users[0])) == left[:1]
+
+    def test_bids_that_were_placed_later_may_stay(
+        self, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        bids = [sample.bid(0, 0, NOW + TICK * tick, "1") for tick in (-1, 0, 1)]
+        for one in bids:
+            activity.recorder.record_bid(one)
+        user, item = sample.users[0], sample.items[0]
+
+        removed = [
+            activity.recorder.remove_bids(user, item, until=until)
+            for until in (NOW - DAY, NOW.astimezone(ELSEWHERE), NOW)
+        ]
+
+        assert removed == [False, True, False]
+        assert list(activity.queries.user_bids(user)) == bids[2:]
+
+    def test_a_bid_that_was_removed_can_be_placed_again(
+        self, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        bid = sample.bid(0, 0, NOW, "1")
+        activity.recorder.record_bid(bid)
+        activity.recorder.remove_bids(sample.users[0], sample.items[0])
+
+        assert activity.recorder.record_bid(bid) is True
+        assert list(activity.queries.user_bids(sample.users[0])) == [bid]
+
+    def test_where_there_are_no_bids_none_are_removed(
+        self, activity: RecordedActivity, sample: Sample
+    ) -> None:
+        activity.recorder.record_watch(sample.watch(0, 0))
+
+        gone = [
+            activity.recorder.remove_bids(sample.users[0], sample.items[0]),
+            activity.recorder.remove_bids(sample.unknown_user, sample.items[0]),
+            activity.recorder.remove_bids(sample.users[0], sample.unknown_item),
+        ]
+
+        assert gone == [False] * 3
+        assert activity.queries.totals() == (0, 1)
+
     def test_a_watch_is_stored(self, activity: RecordedActivity, sample: Sample) -> None:
         watches = [sample.watch(0, 1, NOW + TICK), sample.watch(0, 0), sample.watch(0, 2)]
 

@@ -1,0 +1,129 @@
+"""What users just offered for items, of which the cards in memory may not know yet."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from threading import Lock
+from typing import NamedTuple
+
+import attrs
+
+from angle_reco.domain import ItemCard, ItemId, UserId
+from angle_reco.ports import Clock, starts_over
+
+
+class _Offer(NamedTuple):
+    """The highest amount of a user for an item, and how many of their events the feed owes."""
+
+    amount: Decimal | None
+    times: int
+    until: float
+
+
+class PendingOffers:
+    """The amounts of bids in this process's events that the feed has not confirmed yet.
+
+    An amount goes when the feed has shown as many events of its user on its item as this
+    process has taken, when the bid is withdrawn, and after *seconds*. Reading takes no lock.
+    """
+
+    def __init__(self, clock: Clock, *, seconds: float, most: int) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._most = most
+        self._offers: dict[ItemId, dict[UserId, _Offer]] = {}
+        self._in_order: dict[tuple[ItemId, UserId], None] = {}
+        self._highest: dict[ItemId, Decimal] = {}
+        self._lock = Lock()
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
+
+    def note(self, user_id: UserId, item_id: ItemId, amount: Decimal | None = None) -> None:
+        """Note an event of a user on an item: a bid of an *amount*, or any other."""
+        with self._lock:
+            known = self._offers.get(item_id, {}).get(user_id)
+            times = 1
+            if known is not None:
+                times += known.times
+                amounts = (one for one in (amount, known.amount) if one is not None)
+                amount = max(amounts, default=None)
+            self._drop(item_id, user_id)
+            until = self._clock.monotonic() + self._seconds
+            self._offers.setdefault(item_id, {})[user_id] = _Offer(amount, times, until)
+            self._in_order[item_id, user_id] = None
+            self._look(item_id)
+            while len(self._in_order) > self._most:
+                self._drop(*next(iter(self._in_order)))
+
+    def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+        """Note that the feed has shown one event of a user on each of these items."""
+        with self._lock:
+            for item_id in item_ids:
+                known = self._offers.get(item_id, {}).get(user_id)
+                if known is None:
+                    continue
+                if known.times > 1:
+                    self._offers[item_id][user_id] = known._replace(times=known.times - 1)
+                else:
+                    self._drop(item_id, user_id)
+
+    def withdrawn(self, user_id: UserId, item_id: ItemId) -> None:
+        """Forget what a user offered for an item."""
+        with self._lock:
+            self._drop(item_id, user_id)
+
+    def forget(self, user_id: UserId) -> None:
+        """Forget a user."""
+        with self._lock:
+            for item_id, of in list(self._in_order):
+                if of == user_id:
+                    self._drop(item_id, of)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._offers, self._in_order, self._highest = {}, {}, {}
+
+    def over(self) -> None:
+        """Forget what was noted too long ago."""
+        now = self._clock.monotonic()
+        with self._lock:
+            while self._in_order:
+                item_id, user_id = next(iter(self._in_order))
+                if self._offers[item_id][user_id].until > now:
+                    break
+                self._drop(item_id, user_id)
+
+    def on(
+        self, cards: Mapping[ItemId, ItemCard], item_ids: Iterable[ItemId]
+    ) -> Mapping[ItemId, ItemCard]:
+        """Return the cards of these items, with the amounts that are higher than their prices."""
+        highest = self._highest
+        if not highest:
+            return cards
+        return {one: _priced(cards[one], highest.get(one)) for one in item_ids if one in cards}
+
+    def _drop(self, item_id: ItemId, user_id: UserId) -> None:
+        offers = self._offers.get(item_id)
+        if offers is None or offers.pop(user_id, None) is None:
+            return
+        del self._in_order[item_id, user_id]
+        if not offers:
+            del self._offers[item_id]
+        self._look(item_id)
+
+    def _look(self, item_id: ItemId) -> None:
+        offers = self._offers.get(item_id, {})
+        amounts = [one.amount for one in offers.values() if one.amount is not None]
+        if amounts:
+            self._highest[item_id] = max(amounts)
+        else:
+            self._highest.pop(item_id, None)
+
+
+def _priced(card: ItemCard, amount: Decimal | None) -> ItemCard:
+    if amount is None or (card.price is not None and card.price >= amount):
+        return card
+    return attrs.evolve(card, price=amount)
