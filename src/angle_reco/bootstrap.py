@@ -273,7 +273,7 @@ def import_marketplace(
     """Import a directory of CSV files into a database with the reference schema.
 
     Raises:
-        BadInputError: A file or a row is not as it should be; nothing was stored.
+        BadInputError: Files or rows are not as they should be; nothing was stored.
         StorageError: The database cannot be used; nothing was stored.
     """
     from angle_reco.adapters.sql import import_directory

@@ -93,13 +93,35 @@ class TestBadRows:
         )
         return write_files(tmp_path / "files", bids=bids)
 
-    def test_the_first_one_stops_the_import(self, angle: Angle, files: Path) -> None:
+    def test_each_is_a_line_and_nothing_is_stored(self, angle: Angle, files: Path) -> None:
         said = angle("import", str(files), *WHERE)
 
-        *_, last = said.err.splitlines()
+        *_, first, second, last = said.err.splitlines()
         assert (said.status, said.out) == (2, "")
-        assert last.startswith("angle-reco: bids.csv, line 6, column amount: amount is ")
+        assert first.startswith("angle-reco: bids.csv, line 6, column amount: amount is ")
+        assert second.startswith("angle-reco: bids.csv, line 7, column item_id: item_id is ")
+        assert last == "angle-reco: 2 errors; nothing was stored"
         assert not Path("new.db").exists()
+
+    def test_a_single_one_is_the_only_line(self, angle: Angle, tmp_path: Path) -> None:
+        files = write_files(tmp_path / "one", watches="user_id,item_id,inserted_at\nann,wide,\n")
+
+        lines = angle("import", str(files), *WHERE).err.splitlines()
+
+        assert [line for line in lines if line.startswith("angle-reco: ")] == [
+            "angle-reco: watches.csv, line 2, column inserted_at: inserted_at is '', but should be"
+            " a moment as in ISO 8601, such as 2026-01-31T12:00:00Z"
+        ]
+
+    def test_of_many_the_rest_is_counted(self, angle: Angle, tmp_path: Path) -> None:
+        bids = FILES["bids.csv"] + "ann,vase,-1,2026-05-30T12:00:00Z\n" * 1_234
+        files = write_files(tmp_path / "many", bids=bids)
+
+        lines = angle("import", str(files), *WHERE).err.splitlines()
+
+        errors = [line for line in lines if line.startswith("angle-reco: ")]
+        assert len(errors) == 21
+        assert errors[-1] == "angle-reco: 1,214 more errors; nothing was stored"
 
     def test_skipped_ones_are_counted_and_told(self, angle: Angle, files: Path) -> None:
         said = angle("import", str(files), "--skip-bad-rows", "--json", *WHERE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import rich_click as click
 
-from angle_reco import AngleRecoError, Recommender, Shelf
+from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
 from angle_reco.application import MOST, MOST_SIMILAR, JobStats, checked_limit
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace
 from angle_reco.cli.demo import show_demo
@@ -43,6 +43,8 @@ def run(args: Sequence[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         return _failed(error.format_message())
+    except BadInputError as error:
+        return _failed(*_lines_of(error))
     except AngleRecoError as error:
         return _failed(str(error))
     except click.Abort:
@@ -59,10 +61,21 @@ def run(args: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _failed(reason: str) -> int:
-    line = plain(" ".join(reason.split()))
-    print(f"angle-reco: {line}", file=sys.stderr)
+def _failed(*reasons: str) -> int:
+    for reason in reasons:
+        line = plain(" ".join(reason.split()))
+        print(f"angle-reco: {line}", file=sys.stderr)
     return 2
+
+
+def _lines_of(error: BadInputError) -> tuple[str, ...]:
+    """Return what is wrong with files: a line for each error that is described, then the sum."""
+    if error.count == 1:
+        return (error.first,)
+    described = (error.first, *error.others)
+    more = error.count - len(described)
+    which = f"{more:,} more errors" if more else f"{error.count:,} errors"
+    return (*described, f"{which}; nothing was stored")
 
 
 @click.group(context_settings={"help_option_names": ["--help"], "max_content_width": 80})

@@ -14,8 +14,9 @@ from pathlib import Path
 import attrs
 from sqlalchemy.exc import DBAPIError
 
+from angle_reco.adapters.sql.bad_rows import BadRows
 from angle_reco.adapters.sql.checking import require_version
-from angle_reco.adapters.sql.csv_files import BadRow, find_files
+from angle_reco.adapters.sql.csv_files import find_files
 from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.engine import file_of
 from angle_reco.adapters.sql.errors import translated
@@ -24,7 +25,7 @@ from angle_reco.adapters.sql.migrations import create_schema, let_readers_in, re
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.staging import Progress, stage
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.domain import ImportFile, import_files
+from angle_reco.domain import BadInputError, ImportFile, import_files
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def import_directory(
     content is updated.
 
     Raises:
-        BadInputError: A file or, unless *skip_bad_rows*, a row is not as it should be.
+        BadInputError: Files or, unless *skip_bad_rows*, rows are not as they should be.
             Nothing was stored.
         StorageError: The database cannot be used. Nothing was stored.
     """
@@ -88,14 +89,8 @@ def _import(
     progress: Progress,
 ) -> ImportOutcome:
     database, tables = storage.database, storage.tables
-    bad_rows: list[BadRow] = []
     targets = {table.name: table for table in tables.reference.tables.values()}
-
-    def found_bad(row: BadRow) -> None:
-        if not skip_bad_rows:
-            raise row.error()
-        bad_rows.append(row)
-
+    bad = BadRows()
     try:
         with database.connected() as connection:
             if database.is_postgres:
@@ -104,16 +99,21 @@ def _import(
             else:
                 # Not back to the pool: the temporary tables go with the connection.
                 connection.detach()
-            staged = {
-                name: stage(connection, targets[name], file, path, found_bad, progress)
-                for name, (file, path) in files.items()
-            }
+            staged = {}
+            for name, (file, path) in files.items():
+                try:
+                    staged[name] = stage(connection, targets[name], file, path, bad.add, progress)
+                except BadInputError as error:
+                    bad.add_file(error)
+            # Not found with the rest: what refers to rows that are bad would be bad, too.
+            bad.refuse(skip_bad_rows=skip_bad_rows)
             if not database.is_postgres:
                 connection.commit()
             begin_writing(connection)
             create_schema(connection, tables, None)
             one_at_a_time(connection, tables.users)
-            merged = merge(connection, tables, staged, found_bad, progress)
+            merged = merge(connection, tables, staged, bad.add, progress)
+            bad.refuse(skip_bad_rows=skip_bad_rows)
             if database.is_postgres:
                 # Or the first job would be planned as if everything were empty.
                 quoted = connection.dialect.identifier_preparer.format_table
@@ -124,10 +124,9 @@ def _import(
         raise translated(error) from error
     return ImportOutcome(
         files={
-            name: _imported(one, sum(row.file == files[name][1].name for row in bad_rows))
-            for name, one in merged.items()
+            name: _imported(one, bad.counts[files[name][1].name]) for name, one in merged.items()
         },
-        bad_rows=tuple(str(row.error()) for row in bad_rows[:20]),
+        bad_rows=tuple(map(str, bad.described)),
     )
 
 

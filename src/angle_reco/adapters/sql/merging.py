@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.csv_files import BadRow
+from angle_reco.adapters.sql.bad_rows import BadRow
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.schema import Tables
 
