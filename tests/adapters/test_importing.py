@@ -38,6 +38,7 @@ from angle_reco.domain import (
     IdKinds,
     ItemId,
     PriceScale,
+    PublicationStatus,
     SchemaError,
     StorageFullError,
     StorageUnavailableError,
@@ -213,9 +214,12 @@ class TestImport:
 
     @pytest.mark.parametrize(
         ("published", "is_open"),
-        [("published", True), ("Published", False), ("", False), ("a draft, 'new'", False)],
+        [(one.value, one is PublicationStatus.PUBLISHED) for one in PublicationStatus]
+        + [("", False)],
     )
-    def test_published_is_that_word_alone(self, shop: Shop, published: str, is_open: bool) -> None:
+    def test_of_all_statuses_published_alone_is_open(
+        self, shop: Shop, published: str, is_open: bool
+    ) -> None:
         shop.rows["items"] = [f'lamp,,,,,,"{published}",,,', "vase,,,,,,,,,"]
         shop.write()
         shop.import_it()
@@ -621,7 +625,9 @@ BAD_ROWS = [
     ("items", "bed,,,a\x00b,,,published,,,", 4, "title", r"a text without NUL"),
     ("items", "bed,,," + "t" * 100_001 + ",,,published,,,", 4, "title", r"at most 100,000"),
     ("items", "bed,,," + "t" * 10_000_000 + ",,,published,,,", 4, "title", r"at most 100,000"),
-    ("items", f"bed,,,,,,{LONG},,,", 4, "publication_status", r"another of 100 characters"),
+    ("items", f"bed,,,,,,{LONG},,,", 4, "publication_status", r"one of archived, draft, "),
+    ("items", "bed,,,,,,Published,,,", 4, "publication_status", r"\(written 'published'\)"),
+    ("items", "bed,,,,,,live,,,", 4, "publication_status", r"\('published' is meant, perhaps\)"),
     ("items", "bed,,,,,,published,,soon,", 4, "end_time", r"'soon', but"),
     ("items", 'bed,,,"a\nb\n",,,published,,,\ntoy,,,,x,,,,,', 7, "starting_price", r"'x', but"),
     ("bids", "ann,lamp,NaN," + AT, 4, "amount", r"'NaN', but"),

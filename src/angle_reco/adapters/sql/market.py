@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.column_types import Moment, id_type
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query, SignInColumns
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import LARGEST_PRICE, IdKind, PriceScale
+from angle_reco.domain import LARGEST_PRICE, IdKind, PriceScale, PublicationStatus
 
-PUBLISHED = "published"
+PUBLISHED = PublicationStatus.PUBLISHED.value
 
 FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
