@@ -37,7 +37,7 @@ def test_progress_comes_as_lines_beside_the_answer(angle: Angle, files: Path) ->
     lines = said.err.splitlines()
     for name in FILES:
         assert f"reading {name}: 100 %" in lines
-    assert lines[-1] == "storing: 100 %"
+    assert [line for line in lines if not line.startswith("angle-reco: ")][-1] == "storing: 100 %"
     assert json.loads(said.out)["bad_rows"] == []
 
 
@@ -167,3 +167,76 @@ class TestBadFolders:
 
         assert (said.status, said.out) == (2, "")
         assert "users.csv, line 1, column inserted_at: is missing in the header" in said.err
+
+
+class TestOddities:
+    def test_they_are_warned_of_and_part_of_the_answer(self, angle: Angle, files: Path) -> None:
+        said = angle("import", str(files), "--json", *WHERE)
+
+        [warning] = json.loads(said.out)["warnings"]
+        assert warning.startswith("items.csv, column seller_id: 1 of 1 sellers ")
+        assert said.err.splitlines()[-1] == f"angle-reco: warning: {warning}"
+        assert said.status == 0
+
+
+class TestReplacing:
+    @pytest.fixture
+    def smaller(self, angle: Angle, files: Path, tmp_path: Path) -> Path:
+        """Return files that lack some of what was imported and computed."""
+        angle("import", str(files), *WHERE)
+        angle("run", "all", "--as-of", "2026-06-01T12:00:00Z", *WHERE)
+        lacking = {
+            name: "".join(
+                line
+                for line in FILES[f"{name}.csv"].splitlines(keepends=True)
+                if not line.startswith(("bob,", "bowl,"))
+            )
+            for name in ("users", "items", "bids")
+        }
+        return write_files(tmp_path / "smaller", **lacking)
+
+    def test_what_is_gone_is_told_before_and_after(self, angle: Angle, smaller: Path) -> None:
+        said = angle("import", str(smaller), "--replace", *WHERE)
+
+        lines = said.err.splitlines()
+        assert (
+            "angle-reco: in the database: users 5, items 8, bids 3, watches 1, interests 3, lists 9"
+            in lines
+        )
+        assert (
+            "angle-reco: not in the files, to be removed: users 1, items 1, bids 2, interests 1,"
+            " lists 2" in lines
+        )
+        assert lines.index("looking for what is gone") < lines.index("storing users")
+        assert [line.split() for line in said.out.splitlines()] == [
+            ["new", "updated", "unchanged", "bad", "rows", "removed"],
+            ["users", "0", "0", "4", "0", "1"],
+            ["items", "0", "0", "7", "0", "1"],
+            ["bids", "0", "0", "1", "0", "2"],
+            ["watches", "0", "0", "1", "0", "0"],
+            ["interests", "1"],
+            ["lists", "2"],
+        ]
+
+    def test_in_json_both_are_part_of_the_answer(self, angle: Angle, smaller: Path) -> None:
+        first, second = (
+            json.loads(angle("import", str(smaller), "--replace", "--json", *WHERE).out)["replaced"]
+            for _ in range(2)
+        )
+
+        assert (first["there"]["users"], first["removed"]["users"]) == (5, 1)
+        assert (second["there"]["users"], second["removed"]["users"]) == (4, 0)
+
+    def test_without_it_nothing_is_removed(self, angle: Angle, smaller: Path) -> None:
+        said = angle("import", str(smaller), "--json", *WHERE)
+
+        assert json.loads(said.out)["replaced"] is None
+        assert json.loads(angle("stats", "--json", *WHERE).out)["users"] == 5
+        assert "Without it nothing is removed." in " ".join(
+            angle("import", "--help").out.replace("│", " ").split()
+        )
+
+    def test_bad_rows_are_not_left_out_beside_it(self, refused: Any, files: Path) -> None:
+        line = refused("import", str(files), "--replace", "--skip-bad-rows", *WHERE)
+
+        assert line.startswith("--replace goes without --skip-bad-rows: ")

@@ -15,8 +15,9 @@ import rich_click as click
 
 from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
 from angle_reco.application import MOST, MOST_SIMILAR, JobStats, checked_limit
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace
+from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.cli.demo import show_demo
+from angle_reco.cli.importing import show_import
 from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
 from angle_reco.cli.output import (
     console,
@@ -118,28 +119,19 @@ def demo(database: str, seed: int, picture: Path | None) -> None:
 @angle_reco.command("import", cls=Command)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Remove what is there but not in the files, too. Without it nothing is removed.",
+)
 @on_database(reads=False)
-def import_(target: Target, directory: Path, skip_bad_rows: bool) -> None:
+def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool) -> None:
     """Import a marketplace from a DIRECTORY of CSV files.
 
     It holds users, items, bids and, if there are any, watches: each a .csv or .csv.gz
     with a header. All of it is stored or nothing, and importing it again changes nothing.
     """
-    with target.storage() as storage, progress() as report:
-        outcome = import_marketplace(
-            storage, directory, skip_bad_rows=skip_bad_rows, progress=report
-        )
-    for row in outcome.bad_rows:
-        remark(f"left out: {row}")
-    if target.as_json:
-        print_json(outcome.to_json())
-        return
-    rows = [
-        (name, f"{one.new:,}", f"{one.updated:,}", f"{one.unchanged:,}", f"{one.bad:,}")
-        for name, one in outcome.files.items()
-    ]
-    header = ("", "new", "updated", "unchanged", "bad rows")
-    console().print(facts_table(header, rows, right=range(1, 5)))
+    show_import(target, directory, skip_bad_rows=skip_bad_rows, replace=replace)
 
 
 @angle_reco.command(cls=Command)
