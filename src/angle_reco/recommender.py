@@ -261,7 +261,7 @@ class Recommender:
         """Return the database behind it, to be migrated; None in memory."""
         return self.ports.storage
 
-    def check(self) -> "tuple[Finding, ...]":
+    def check(self, *, everything: bool = False) -> "tuple[Finding, ...]":
         """Look at the tables and at every row of the host's selects; return what is odd.
 
         What is found does no harm: such rows are left out, or a value of theirs counts as
@@ -272,6 +272,7 @@ class Recommender:
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
+        flag(everything, "everything")
         if self.storage is None:
             return ()
         self.storage.check()
