@@ -267,8 +267,10 @@ class Recommender:
         What is found does no harm: such rows are left out, or a value of theirs counts as
         `what` of the finding says. Only of an id that comes twice nobody can tell which row
         is meant, so reading them is an error. In memory there is nothing to find.
+        With *everything* each row is read, however many there are.
 
         Raises:
+            InvalidValueError: *everything* is neither True nor False.
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """

@@ -72,7 +72,7 @@ def rows_of(storage: Storage, name: str) -> list[Any]:
 
 
 def run_jobs(storage: Storage) -> None:
-    """Have interests and lists stored for whoever there is."""
+    """Store interests and lists of all users and items."""
     reco = Recommender(ports_on(storage), Settings(cache_enabled=False), as_of=NOW)
     for name in JOB_NAMES:
         reco.system.run_job(name)
@@ -297,7 +297,7 @@ class TestWhatWasStored:
 
     @pytest.fixture
     def smaller(self, storage: Storage, shop: Shop) -> Shop:
-        """Return files without bob and the vase, of whom there are results in the database."""
+        """Return files without bob and the vase, which have results in the database."""
         imported(storage, shop)
         run_jobs(storage)
         for name, start in (("users", "bob"), ("items", "vase"), ("bids", "bob")):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from angle_reco.domain import AuctionStatus, PublicationStatus
 from tests.cli.conftest import FILES, Angle, write_files
 
 WHERE = ["--database", "sqlite:///new.db"]
@@ -240,3 +241,19 @@ class TestReplacing:
         line = refused("import", str(files), "--replace", "--skip-bad-rows", *WHERE)
 
         assert line.startswith("--replace goes without --skip-bad-rows: ")
+
+
+def test_the_page_has_every_status() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text("utf-8")
+
+    listed = [
+        (status, of)
+        for _, status, of, *_ in (line.split("|") for line in page.splitlines() if "|" in line)
+        if of.strip() in ("publication", "auction")
+    ]
+
+    assert sorted((status.strip(" `"), of.strip()) for status, of in listed) == sorted(
+        [(one.value, "publication") for one in PublicationStatus]
+        + [("empty", "publication")]
+        + [(one.value, "auction") for one in AuctionStatus]
+    )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from angle_reco import Finding
 
 NOTHING_FOUND, FOUND = 0, 1
-"""The exit statuses: that of all other commands that succeed, and one of its own."""
+"""The exit statuses; that of an error is the one of all commands."""
 
 
 def show_findings(target: Target, *, everything: bool) -> int:

@@ -70,7 +70,7 @@ class SqlChanges:
             self.database.write(lambda ours: ours.execute(insert, values).close())
 
     def publish_gap(self, connection: sa.Connection) -> None:
-        """Have every reader find a gap: more changes in this transaction than can be told."""
+        """Have every reader find a gap: this transaction changes more than the feed holds."""
         gap = {"kind": _GONE, "user_id": None, "items": None, "job": None}
         connection.execute(self._insert_one, gap).close()
 
