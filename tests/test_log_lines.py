@@ -135,6 +135,7 @@ IDS: dict[str, tuple[object, ...]] = {
     "last_interaction_at": (NOW, TITLE),
     "as_of": (NOW, TITLE),
     "ranker": ("classic", TITLE),
+    "everything": (True, TITLE),
 }
 """What each argument of a call can be, sensible or not."""
 

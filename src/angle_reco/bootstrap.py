@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory import MemoryMarketplace
-    from angle_reco.adapters.sql import Borrowed, HostSchema, ImportOutcome, Storage
+    from angle_reco.adapters.sql import Borrowed, HostSchema, ImportOutcome, Removal, Storage
 
 JOB_NAMES = tuple(JOBS)
 """Every job, in the order in which they are best run by hand."""
@@ -280,12 +280,18 @@ def import_marketplace(
     directory: Path,
     *,
     skip_bad_rows: bool = False,
+    replace: bool = False,
+    before_removal: "Callable[[Removal], None]" = lambda removal: None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> "ImportOutcome":
     """Import a directory of CSV files into a database with the reference schema.
 
+    With *replace*, rows that the files do not have are removed: *before_removal* is called
+    with their numbers while nothing is removed yet.
+
     Raises:
-        BadInputError: A file or a row is not as it should be; nothing was stored.
+        InvalidValueError: Bad rows are to be skipped while replacing.
+        BadInputError: Files or rows are not as they should be; nothing was stored.
         StorageError: The database cannot be used; nothing was stored.
     """
     from angle_reco.adapters.sql import import_directory
@@ -295,7 +301,14 @@ def import_marketplace(
             "the marketplace is in tables of the host's, which only the host fills: an import"
             " is for the reference schema"
         )
-    return import_directory(storage, directory, skip_bad_rows=skip_bad_rows, progress=progress)
+    return import_directory(
+        storage,
+        directory,
+        skip_bad_rows=skip_bad_rows,
+        replace=replace,
+        before_removal=before_removal,
+        progress=progress,
+    )
 
 
 def _refuse_both(storage: "Storage", permissions: Callable[[UserId, str], bool] | None) -> None:

@@ -272,6 +272,7 @@ class Recommender:
         findings say, or all with *everything*. In memory there is nothing to find.
 
         Raises:
+            InvalidValueError: *everything* is neither True nor False.
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """

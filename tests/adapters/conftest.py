@@ -1,14 +1,16 @@
 """A PostgreSQL database for the tests of adapters, with our tables for every kind of ids."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.schema import REFERENCE_SCHEMA
 from angle_reco.domain import IdKinds
 from angle_reco.testing.contracts import KINDS
-from tests.adapters.databases import storage_on
+from tests.adapters.databases import TEXTS, emptied, storage_on
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,19 @@ def postgres_storages(german_engine: sa.Engine) -> dict[IdKinds, Storage]:
     for storage in storages.values():
         storage.migrate_up()
     return storages
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def reference(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """Return a reference schema without rows, which files can be imported into."""
+    if request.param == "sqlite":
+        storage = storage_on(open_engine(f"sqlite:///{tmp_path / 'reference.db'}"))
+        storage.migrate_up()
+        yield storage
+        storage.close()
+        return
+    storages: dict[IdKinds, Storage] = request.getfixturevalue("postgres_storages")
+    storage = emptied(storages[TEXTS])
+    with storage.database.engine.begin() as connection:
+        connection.execute(sa.insert(storage.tables.additions).values(name=REFERENCE_SCHEMA))
+    yield storage

@@ -2,16 +2,20 @@
 
 import csv
 import gzip
+import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from uuid import UUID
 
 import pytest
@@ -19,12 +23,8 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql import (
     Imported,
-    ImportOutcome,
-    Storage,
     import_directory,
-    open_engine,
 )
-from angle_reco.bootstrap import Ports
 from angle_reco.domain import (
     AuctionStatus,
     BadInputError,
@@ -34,6 +34,7 @@ from angle_reco.domain import (
     IdKinds,
     ItemId,
     PriceScale,
+    PublicationStatus,
     SchemaError,
     StorageFullError,
     StorageUnavailableError,
@@ -42,101 +43,13 @@ from angle_reco.domain import (
     from_micros,
 )
 from tests.adapters.databases import (
-    PRICES,
-    TEXTS,
     engine_of_a_full_disk,
     everything_in,
-    ports_on,
-    storage_on,
 )
+from tests.adapters.shops import HEADERS, ROWS, Shop, new
 
-HEADERS = {
-    "users": "user_id,inserted_at,last_sign_in_at,sign_in_count",
-    "items": "item_id,category_id,seller_id,title,starting_price,current_price,"
-    "publication_status,starts_at,end_time,inserted_at",
-    "bids": "user_id,item_id,amount,placed_at",
-    "watches": "user_id,item_id,inserted_at",
-}
-ROWS = {
-    "users": [
-        "ann,2026-01-01T00:00:00Z,2026-02-01T12:30:00.123456+01:00,3",
-        "bob,,,",
-    ],
-    "items": [
-        'lamp,lamps,zoe,"A lamp, green",10,11.5,published,'
-        "2026-01-02T00:00:00Z,2027-01-02T00:00:00Z,2026-01-01T00:00:00Z",
-        "vase,,,,,,withdrawn,,,",
-    ],
-    "bids": [
-        "ann,lamp,12.5,2026-02-02T00:00:00Z",
-        "bob,lamp,,2026-02-02T00:00:00.000001Z",
-    ],
-    "watches": ["ann,vase,2026-02-03T00:00:00Z"],
-}
 LOT = UUID("0a000000-0000-4000-8000-000000000000")
 AT = "2026-02-02T00:00:00Z"
-
-
-class Shop:
-    """A directory to import from, and the database to import into."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory / "files"
-        self.directory.mkdir()
-        self.file = directory / "shop.db"
-        self.rows = {name: list(rows) for name, rows in ROWS.items()}
-        self.write()
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.file}"
-
-    def write(self, **rows: str) -> None:
-        """Write all files, with one more row where that is asked for."""
-        for name, header in HEADERS.items():
-            text = "".join(f"{row}\n" for row in (header, *self.rows[name]))
-            self.write_file(f"{name}.csv", text + rows.get(name, ""))
-
-    def write_file(self, name: str, text: str | bytes) -> None:
-        raw = text if isinstance(text, bytes) else text.encode()
-        (self.directory / name).write_bytes(raw)
-
-    def storage(self, engine: sa.Engine | None = None, **options: Any) -> Storage:
-        """Return the database as the library sees it."""
-        return storage_on(engine or open_engine(self.url), **options)
-
-    @contextmanager
-    def ports(self, ids: IdKinds = TEXTS) -> Iterator[Ports]:
-        """Give the adapters on it."""
-        storage = self.storage(ids=ids)
-        yield ports_on(storage)
-        storage.database.engine.dispose()
-
-    def import_it(
-        self,
-        engine: sa.Engine | None = None,
-        *,
-        ids: IdKinds = TEXTS,
-        prices: PriceScale = PRICES,
-        directory: Path | None = None,
-        **options: Any,
-    ) -> ImportOutcome:
-        storage = self.storage(engine, ids=ids, prices=prices)
-        try:
-            return import_directory(storage, directory or self.directory, **options)
-        finally:
-            storage.database.engine.dispose()
-
-    def refusal(self, **options: Any) -> BadInputError:
-        with pytest.raises(BadInputError) as refused:
-            self.import_it(**options)
-        return refused.value
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Return how many rows of the marketplace there are."""
-        everything = everything_in(self.file)
-        return {name: len(everything[name]) for name in HEADERS}
 
 
 @pytest.fixture
@@ -160,17 +73,12 @@ def before(request: pytest.FixtureRequest, shop: Shop) -> Iterator[None]:
         assert [path.name for path in shop.file.parent.iterdir()] == ["files"]
 
 
-def new(**counts: int) -> dict[str, Imported]:
-    return {
-        name: Imported(new=count, updated=0, unchanged=0, bad=0) for name, count in counts.items()
-    }
-
-
 class TestImport:
     def test_everything_is_there_and_counted(self, shop: Shop) -> None:
         outcome = shop.import_it()
 
-        assert outcome == ImportOutcome(files=new(users=2, items=2, bids=2, watches=1), bad_rows=())
+        assert outcome.files == new(users=2, items=2, bids=2, watches=1)
+        assert (outcome.bad_rows, outcome.replaced) == ((), None)
         assert shop.counts == {"users": 2, "items": 2, "bids": 2, "watches": 1}
 
     def test_what_is_stored_is_what_the_files_say(self, shop: Shop) -> None:
@@ -209,9 +117,12 @@ class TestImport:
 
     @pytest.mark.parametrize(
         ("published", "is_open"),
-        [("published", True), ("Published", False), ("", False), ("a draft, 'new'", False)],
+        [(one.value, one is PublicationStatus.PUBLISHED) for one in PublicationStatus]
+        + [("", False)],
     )
-    def test_published_is_that_word_alone(self, shop: Shop, published: str, is_open: bool) -> None:
+    def test_of_all_statuses_published_alone_is_open(
+        self, shop: Shop, published: str, is_open: bool
+    ) -> None:
         shop.rows["items"] = [f'lamp,,,,,,"{published}",,,', "vase,,,,,,,,,"]
         shop.write()
         shop.import_it()
@@ -617,7 +528,9 @@ BAD_ROWS = [
     ("items", "bed,,,a\x00b,,,published,,,", 4, "title", r"a text without NUL"),
     ("items", "bed,,," + "t" * 100_001 + ",,,published,,,", 4, "title", r"at most 100,000"),
     ("items", "bed,,," + "t" * 10_000_000 + ",,,published,,,", 4, "title", r"at most 100,000"),
-    ("items", f"bed,,,,,,{LONG},,,", 4, "publication_status", r"another of 100 characters"),
+    ("items", f"bed,,,,,,{LONG},,,", 4, "publication_status", r"one of archived, draft, "),
+    ("items", "bed,,,,,,Published,,,", 4, "publication_status", r"\(written 'published'\)"),
+    ("items", "bed,,,,,,live,,,", 4, "publication_status", r"\('published' is meant, perhaps\)"),
     ("items", "bed,,,,,,published,,soon,", 4, "end_time", r"'soon', but"),
     ("items", 'bed,,,"a\nb\n",,,published,,,\ntoy,,,,x,,,,,', 7, "starting_price", r"'x', but"),
     ("bids", "ann,lamp,NaN," + AT, 4, "amount", r"'NaN', but"),
@@ -640,6 +553,35 @@ BAD_ROWS = [
 
 
 class TestBadRows:
+    @pytest.mark.usefixtures("before")
+    def test_of_many_bad_rows_the_first_are_described_and_all_counted(self, shop: Shop) -> None:
+        shop.write(
+            users="cat,yesterday,,1\n", bids=f"ann,lamp,NaN,{AT}\n" * 50, watches="ann,lamp,\n"
+        )
+
+        refused = shop.refusal()
+
+        assert str(refused) == f"{refused.first} (the first of 52 errors)"
+        assert refused.first.startswith("users.csv, line 4, column inserted_at: ")
+        assert [one.split(":")[0] for one in refused.others] == [
+            f"bids.csv, line {4 + place}, column amount" for place in range(19)
+        ]
+
+    @pytest.mark.usefixtures("before")
+    def test_rows_that_refer_to_nothing_are_found_together(self, shop: Shop) -> None:
+        shop.write(
+            users="ann,,,9\n", bids=f"cat,bed,1,{AT}\ncat,lamp,1,{AT}\n", watches=f"bob,bed,{AT}\n"
+        )
+
+        refused = shop.refusal()
+
+        assert [one.split(":")[0] for one in (refused.first, *refused.others)] == [
+            "users.csv, line 4, column user_id",
+            "bids.csv, line 4, column user_id",
+            "bids.csv, line 5, column user_id",
+            "watches.csv, line 3, column item_id",
+        ]
+
     @pytest.mark.parametrize(
         ("name", "row", "line", "column", "reason"),
         BAD_ROWS,
@@ -749,16 +691,54 @@ class TestBadRows:
 
         assert outcome.files["items"] == Imported(new=2, updated=0, unchanged=0, bad=1)
 
-    def test_a_field_without_end_stops_the_import(
+    def test_a_row_without_end_stops_the_import(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.adapters.sql.csv_files._LONGEST_FIELD", 200_000)
+        monkeypatch.setattr("angle_reco.adapters.sql.csv_rows.LONGEST_ROW", 200_000)
         shop.write(items='bed,,,"' + "t" * 300_000 + "\nevil,,,Evil,,,published,,,\n")
 
         refused = shop.refusal(skip_bad_rows=True)
 
-        assert "line 4: is no CSV: field larger than field limit (200000)" in str(refused)
-        assert csv.field_size_limit() == 131_072
+        assert str(refused).startswith("items.csv, line 4: is longer than ")
+        assert "or a quote its other half" in str(refused)
+
+    @pytest.mark.parametrize("limit", [10, 131_072, 10**9])
+    def test_the_hosts_limit_for_fields_neither_counts_nor_changes(
+        self, shop: Shop, limit: int
+    ) -> None:
+        title, short = "t" * 99_999, "t" * 100
+        shop.write(items=f'bed,,,{title},,,published,,,\ntoy,,,"a ""b""\n{short}",,,,,,\n')
+        usual = csv.field_size_limit(limit)
+        try:
+            outcome = shop.import_it()
+            assert csv.field_size_limit() == limit
+        finally:
+            csv.field_size_limit(usual)
+
+        assert outcome.files["items"].new == 4
+        with closing(sqlite3.connect(shop.file)) as connection:
+            query = "SELECT title FROM items WHERE item_id IN ('bed', 'toy') ORDER BY item_id"
+            found = [one for (one,) in connection.execute(query)]
+        assert found == [title, f'a "b"\n{short}']
+
+    def test_imports_in_threads_leave_the_hosts_limit_alone(self, tmp_path: Path) -> None:
+        shops = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            shops.append(Shop(tmp_path / name))
+        before, seen = csv.field_size_limit(), set[int]()
+
+        with ThreadPoolExecutor(2) as pool:
+            list(
+                pool.map(
+                    lambda shop: shop.import_it(
+                        progress=lambda *_: seen.add(csv.field_size_limit())
+                    ),
+                    shops,
+                )
+            )
+
+        assert seen == {before} == {csv.field_size_limit()}
 
     def test_skipping_twice_changes_nothing(self, shop: Shop) -> None:
         shop.write(users="ann,,,9\n", bids="cat,lamp,1,2026-02-02T00:00:00Z\n")
@@ -811,7 +791,32 @@ class TestBadFiles:
         (shop.directory / "bids.csv").unlink()
         (shop.directory / "bids.csv").mkdir()
 
-        assert str(shop.refusal()) == "bids.csv: cannot be read: Is a directory"
+        assert str(shop.refusal()) == "bids.csv: is a directory, but should be a regular file"
+
+    @pytest.mark.parametrize("name", ["users.csv", "watches.csv.gz"])
+    @pytest.mark.usefixtures("before")
+    def test_a_named_pipe_is_refused_before_it_is_opened(self, shop: Shop, name: str) -> None:
+        (shop.directory / name.removesuffix(".gz")).unlink()
+        os.mkfifo(shop.directory / name)
+
+        assert str(shop.refusal()) == f"{name}: is a named pipe, but should be a regular file"
+
+    @pytest.mark.usefixtures("before")
+    def test_a_device_and_a_socket_are_refused(self, shop: Shop) -> None:
+        (shop.directory / "bids.csv").unlink()
+        (shop.directory / "bids.csv").symlink_to("/dev/zero")
+        assert str(shop.refusal()) == "bids.csv: is a device, but should be a regular file"
+        (shop.directory / "bids.csv").unlink()
+        with closing(socket.socket(socket.AF_UNIX)) as listening:
+            listening.bind(str(shop.directory / "bids.csv"))
+
+            assert str(shop.refusal()) == "bids.csv: is a socket, but should be a regular file"
+
+    def test_a_link_to_a_regular_file_is_read(self, shop: Shop) -> None:
+        (shop.directory / "bids.csv").rename(shop.directory / "elsewhere")
+        (shop.directory / "bids.csv").symlink_to("elsewhere")
+
+        assert shop.import_it().files["bids"].new == 2
 
     @pytest.mark.parametrize("text", ["", "\n", "\ufeff"])
     @pytest.mark.usefixtures("before")
@@ -827,7 +832,6 @@ class TestBadFiles:
         [
             ("user_id,item_id,placed_at", "amount"),
             ("user_id,item_id,Amount,placed_at", "amount"),
-            ("user_id;item_id;amount;placed_at", "user_id"),
             ("ann,lamp,12.5,2026-02-02T00:00:00Z", "user_id"),
         ],
     )
@@ -846,11 +850,108 @@ class TestBadFiles:
 
         assert str(shop.refusal()).startswith("bids.csv, line 1, column amount: is there twice")
 
+    @pytest.mark.parametrize(
+        ("header", "separators"),
+        [
+            ("user_id;item_id;amount;placed_at", "semicolons"),
+            ("user_id\titem_id\tamount\tplaced_at", "tabs"),
+            ('"user_id"|"item_id"|"amount"|"placed_at"', "vertical bars"),
+            ("note, or two;placed_at;amount;item_id;user_id", "semicolons"),
+        ],
+    )
     @pytest.mark.usefixtures("before")
-    def test_a_file_in_utf_16(self, shop: Shop) -> None:
-        shop.write_file("users.csv", "\n".join([HEADERS["users"], *ROWS["users"]]).encode("utf-16"))
+    def test_fields_that_are_separated_otherwise(
+        self, shop: Shop, header: str, separators: str
+    ) -> None:
+        shop.write_file("bids.csv", header + "\n")
 
-        assert str(shop.refusal()).startswith("users.csv, line 1, column user_id: is missing")
+        assert str(shop.refusal()) == (
+            f"bids.csv, line 1: is separated by {separators}, but should be by commas"
+        )
+
+    @pytest.mark.parametrize(
+        ("encoding", "found"),
+        [
+            *(("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16")),
+            *(("utf-32", "UTF-32"), ("utf-32-le", "UTF-32"), ("utf-32-be", "UTF-32")),
+        ],
+    )
+    @pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "packed"])
+    @pytest.mark.usefixtures("before")
+    def test_a_file_in_another_unicode_encoding(
+        self, shop: Shop, encoding: str, found: str, is_packed: bool
+    ) -> None:
+        raw = "\n".join([HEADERS["users"], *ROWS["users"]]).encode(encoding)
+        name = "users.csv.gz" if is_packed else "users.csv"
+        (shop.directory / "users.csv").unlink()
+        shop.write_file(name, gzip.compress(raw) if is_packed else raw)
+
+        for skip_bad_rows in (False, True):
+            refused = shop.refusal(skip_bad_rows=skip_bad_rows)
+
+            assert str(refused) == f"{name}: is in {found}, but should be in UTF-8"
+
+    @pytest.mark.usefixtures("before")
+    def test_a_file_in_latin_1_is_one_error_that_says_so(self, shop: Shop) -> None:
+        rows = "".join(f"b{place},,,K\xf6nig \x80,,,published,,,\n" for place in range(30))
+        path = shop.directory / "items.csv"
+        path.write_bytes(path.read_bytes() + rows.encode("latin-1"))
+
+        refused = shop.refusal()
+
+        assert refused.first == (
+            "items.csv, line 4, column title: title is no text in UTF-8, but probably in Latin-1"
+            " or Windows-1252, where it is 'König €': save the file as UTF-8"
+        )
+        assert (refused.others, refused.count) == ((), 30)
+
+    @pytest.mark.parametrize(
+        ("raw", "reason"),
+        [
+            (gzip.compress(b"user_id"), "is packed with gzip, but should be plain"),
+            (b"PK\x03\x04\x14\x00", "is a ZIP archive or a workbook, but should be CSV"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a workbook, but should be CSV"),
+        ],
+        ids=["gzip", "zip", "workbook"],
+    )
+    @pytest.mark.usefixtures("before")
+    def test_a_file_that_is_something_else(self, shop: Shop, raw: bytes, reason: str) -> None:
+        shop.write_file("users.csv", raw)
+
+        assert str(shop.refusal()).startswith(f"users.csv: {reason}")
+
+    @pytest.mark.usefixtures("before")
+    def test_every_file_that_cannot_be_read_is_named_at_once(self, shop: Shop) -> None:
+        for name in ("users", "bids"):
+            shop.write_file(f"{name}.csv", HEADERS[name].replace(",", ";"))
+        shop.write_file("items.csv", f"{HEADERS['items']}\nbed,,,,NaN,,,,,\n")
+
+        refused = shop.refusal()
+
+        assert str(refused) == (
+            "users.csv, line 1: is separated by semicolons, but should be by commas"
+            " (the first of 3 errors)"
+        )
+        assert [one.split(":")[0] for one in refused.others] == [
+            "bids.csv, line 1",
+            "items.csv, line 2, column starting_price",
+        ]
+
+    @pytest.mark.usefixtures("before")
+    def test_a_packed_file_of_one_enormous_line_takes_little_memory(self, shop: Shop) -> None:
+        (shop.directory / "users.csv").unlink()
+        with gzip.open(shop.directory / "users.csv.gz", "wb", 9) as packed:
+            packed.write(f"{HEADERS['users']}\n".encode())
+            for _ in range(256):
+                packed.write(b"a" * 2**20)
+
+        tracemalloc.start()
+        refused = shop.refusal()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert str(refused).startswith("users.csv.gz, line 2: is longer than 16,777,216 characters")
+        assert peak < 80 * 2**20
 
     @pytest.mark.parametrize("kept", [5, 30, -9, -3])
     @pytest.mark.usefixtures("before")

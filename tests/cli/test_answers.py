@@ -272,19 +272,31 @@ class TestIds:
     def test_a_user_who_has_done_something_is_not_remarked_on(self, angle: Angle) -> None:
         assert angle("homepage", "ann").err == ""
 
-    @pytest.mark.parametrize("user", [STRANGE, "-42", "nobody"])
+    @pytest.mark.parametrize(
+        ("user", "said_of"),
+        [(STRANGE, "is known, but"), ("-42", "is known, but"), ("nobody", "is unknown:")],
+    )
     def test_a_user_without_activity_is_remarked_on_and_gets_popular_items(
-        self, angle: Angle, user: str
+        self, angle: Angle, user: str, said_of: str
     ) -> None:
         said = angle("homepage", user, "--json")
 
         assert said.status == 0
         assert said.err == (
-            f"angle-reco: user {user!r} is unknown: there is no bid and no watch of theirs\n"
+            f"angle-reco: user {user!r} {said_of} there is no bid and no watch of theirs\n"
         )
         assert {one["source"] for one in json.loads(said.out)["suggestions"]} == {"popular"}
         assert angle("interests", "nobody").status == 0
         assert "user 'nobody' is unknown" in angle("after-bid", "nobody", "vase").err
+
+    def test_a_user_who_was_created_later_is_unknown(self, angle: Angle) -> None:
+        before, after = (
+            angle("homepage", "-42", "--as-of", moment).err
+            for moment in ("2025-12-31T00:00:00Z", "2026-01-01T00:00:00Z")
+        )
+
+        assert "'-42' is unknown" in before
+        assert "'-42' is known" in after
 
     def test_a_limit_is_checked_before_anything_is_said(self, refused: Any) -> None:
         assert refused("homepage", "nobody", "--limit", "0").startswith("limit is 0")

@@ -373,6 +373,50 @@ class TestNaming:
 
         assert line == "--app and --database say where the data is: name one of them"
 
+    def test_both_may_come_before_the_command(
+        self, angle: Angle, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = f"sqlite:///{database}"
+        monkeypatch.setenv("ANGLE_RECO_DATABASE", "sqlite:///missing.db")
+        monkeypatch.setenv("ANGLE_RECO_APP", "shop:memory")
+
+        def items(*args: str) -> int:
+            return int(json.loads(angle(*args, "stats", "--json").out)["items"])
+
+        assert items("--database", url) == items(f"--database={url}") == 8
+        assert items("--app", "shop:reco") == 8
+        assert items() == 0
+
+    @pytest.mark.parametrize(
+        ("before", "after", "line"),
+        [
+            ("app", "database", "--app and --database say where the data is: name one of them"),
+            ("database", "app", "--app and --database say where the data is: name one of them"),
+            ("app", "app", "--app is named before the command and after it: name it once"),
+            (
+                "database",
+                "database",
+                "--database is named before the command and after it: name it once",
+            ),
+        ],
+    )
+    def test_neither_is_named_twice(self, refused: Any, before: str, after: str, line: str) -> None:
+        named = {"app": "shop:reco", "database": "sqlite:///shop.db"}
+
+        assert refused(f"--{before}", named[before], "stats", f"--{after}", named[after]) == line
+
+    def test_without_a_command_they_are_none(self, refused: Any) -> None:
+        assert refused("--database", "sqlite:///shop.db") == "Missing command."
+        assert "requires an argument" in refused("--database")
+
+    def test_a_demo_takes_its_database_and_no_application(self, refused: Any) -> None:
+        url = "mysql://there/demo"
+        assert refused("--database", url, "demo") == refused("demo", "--database", url)
+        assert refused("--app", "shop:reco", "demo") == (
+            "this command works on no application: leave --app out"
+        )
+        assert "name it once" in refused("--database", url, "demo", "--database", url)
+
     @pytest.mark.parametrize("command", [["migrate", "up"], ["migrate", "status"], ["import", "."]])
     def test_what_needs_a_database_is_refused_in_memory(
         self, refused: Any, command: list[str]
@@ -426,3 +470,77 @@ class TestMomentsAndRankers:
         assert answers[0] == answers[1] == angle(*homepage)
         assert answers[0].status == 0
         assert refused(*homepage, "--ranker", "other").endswith("one of classic, mine")
+
+
+DJANGO = """
+from importlib import import_module
+import os
+
+ready = []
+
+
+def setup():
+    ready.append(import_module(os.environ["DJANGO_SETTINGS_MODULE"]).__name__)
+"""
+
+
+class TestDjango:
+    @pytest.fixture(autouse=True)
+    def _app(self, write_module: WriteModule) -> None:
+        write_module("django/__init__", DJANGO)
+        write_module(
+            "shop",
+            "import django",
+            "from angle_reco import Recommender",
+            "assert django.ready == ['settings'], 'models can be imported'",
+            "reco = Recommender.in_memory()",
+        )
+
+    def test_it_is_set_up_before_an_application_is_imported(
+        self, angle: Angle, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_module("settings")
+        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings")
+
+        assert angle("popular", "--app", "shop:reco").status == 0
+
+    @pytest.mark.parametrize("settings", ["setings", "nowhere.settings"])
+    def test_settings_that_are_not_there_are_told(
+        self, refused: Any, monkeypatch: pytest.MonkeyPatch, settings: str
+    ) -> None:
+        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", settings)
+
+        assert refused("popular", "--app", "shop:reco") == (
+            f"DJANGO_SETTINGS_MODULE is {settings!r}, but should be a module that can be imported"
+            f" from here: no module {settings.split('.', maxsplit=1)[0]!r}"
+        )
+
+    def test_a_module_that_the_settings_miss_is_shown_with_its_place(
+        self, angle: Angle, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_module("settings", "import a_package_that_is_missing")
+        monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings")
+
+        with pytest.raises(ModuleNotFoundError, match="a_package_that_is_missing"):
+            angle("popular", "--app", "shop:reco")
+
+    @pytest.mark.parametrize("settings", [None, ""])
+    def test_without_settings_it_is_left_alone(
+        self, angle: Angle, monkeypatch: pytest.MonkeyPatch, settings: str | None
+    ) -> None:
+        monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+        if settings is not None:
+            monkeypatch.setenv("DJANGO_SETTINGS_MODULE", settings)
+
+        with pytest.raises(AssertionError, match="models can be imported"):
+            angle("popular", "--app", "shop:reco")
+
+
+def test_where_django_is_missing_its_settings_mean_nothing(
+    angle: Angle, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "django", None)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings")
+    write_module("shop", "from angle_reco import Recommender", "reco = Recommender.in_memory()")
+
+    assert angle("popular", "--app", "shop:reco").status == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from angle_reco.domain import AuctionStatus, PublicationStatus
 from tests.cli.conftest import FILES, Angle, write_files
 
 WHERE = ["--database", "sqlite:///new.db"]
@@ -37,7 +38,7 @@ def test_progress_comes_as_lines_beside_the_answer(angle: Angle, files: Path) ->
     lines = said.err.splitlines()
     for name in FILES:
         assert f"reading {name}: 100 %" in lines
-    assert lines[-1] == "storing: 100 %"
+    assert [line for line in lines if not line.startswith("angle-reco: ")][-1] == "storing: 100 %"
     assert json.loads(said.out)["bad_rows"] == []
 
 
@@ -93,13 +94,35 @@ class TestBadRows:
         )
         return write_files(tmp_path / "files", bids=bids)
 
-    def test_the_first_one_stops_the_import(self, angle: Angle, files: Path) -> None:
+    def test_each_is_a_line_and_nothing_is_stored(self, angle: Angle, files: Path) -> None:
         said = angle("import", str(files), *WHERE)
 
-        *_, last = said.err.splitlines()
+        *_, first, second, last = said.err.splitlines()
         assert (said.status, said.out) == (2, "")
-        assert last.startswith("angle-reco: bids.csv, line 6, column amount: amount is ")
+        assert first.startswith("angle-reco: bids.csv, line 6, column amount: amount is ")
+        assert second.startswith("angle-reco: bids.csv, line 7, column item_id: item_id is ")
+        assert last == "angle-reco: 2 errors; nothing was stored"
         assert not Path("new.db").exists()
+
+    def test_a_single_one_is_the_only_line(self, angle: Angle, tmp_path: Path) -> None:
+        files = write_files(tmp_path / "one", watches="user_id,item_id,inserted_at\nann,wide,\n")
+
+        lines = angle("import", str(files), *WHERE).err.splitlines()
+
+        assert [line for line in lines if line.startswith("angle-reco: ")] == [
+            "angle-reco: watches.csv, line 2, column inserted_at: inserted_at is '', but should be"
+            " a moment as in ISO 8601, such as 2026-01-31T12:00:00Z"
+        ]
+
+    def test_of_many_the_rest_is_counted(self, angle: Angle, tmp_path: Path) -> None:
+        bids = FILES["bids.csv"] + "ann,vase,-1,2026-05-30T12:00:00Z\n" * 1_234
+        files = write_files(tmp_path / "many", bids=bids)
+
+        lines = angle("import", str(files), *WHERE).err.splitlines()
+
+        errors = [line for line in lines if line.startswith("angle-reco: ")]
+        assert len(errors) == 21
+        assert errors[-1] == "angle-reco: 1,214 more errors; nothing was stored"
 
     def test_skipped_ones_are_counted_and_told(self, angle: Angle, files: Path) -> None:
         said = angle("import", str(files), "--skip-bad-rows", "--json", *WHERE)
@@ -145,3 +168,92 @@ class TestBadFolders:
 
         assert (said.status, said.out) == (2, "")
         assert "users.csv, line 1, column inserted_at: is missing in the header" in said.err
+
+
+class TestOddities:
+    def test_they_are_warned_of_and_part_of_the_answer(self, angle: Angle, files: Path) -> None:
+        said = angle("import", str(files), "--json", *WHERE)
+
+        [warning] = json.loads(said.out)["warnings"]
+        assert warning.startswith("items.csv, column seller_id: 1 of 1 sellers ")
+        assert said.err.splitlines()[-1] == f"angle-reco: warning: {warning}"
+        assert said.status == 0
+
+
+class TestReplacing:
+    @pytest.fixture
+    def smaller(self, angle: Angle, files: Path, tmp_path: Path) -> Path:
+        """Return files that lack some of what was imported and computed."""
+        angle("import", str(files), *WHERE)
+        angle("run", "all", "--as-of", "2026-06-01T12:00:00Z", *WHERE)
+        lacking = {
+            name: "".join(
+                line
+                for line in FILES[f"{name}.csv"].splitlines(keepends=True)
+                if not line.startswith(("bob,", "bowl,"))
+            )
+            for name in ("users", "items", "bids")
+        }
+        return write_files(tmp_path / "smaller", **lacking)
+
+    def test_what_is_gone_is_told_before_and_after(self, angle: Angle, smaller: Path) -> None:
+        said = angle("import", str(smaller), "--replace", *WHERE)
+
+        lines = said.err.splitlines()
+        assert (
+            "angle-reco: in the database: users 5, items 8, bids 3, watches 1, interests 3, lists 9"
+            in lines
+        )
+        assert (
+            "angle-reco: not in the files, to be removed: users 1, items 1, bids 2, interests 1,"
+            " lists 2" in lines
+        )
+        assert lines.index("looking for what is gone") < lines.index("storing users")
+        assert [line.split() for line in said.out.splitlines()] == [
+            ["new", "updated", "unchanged", "bad", "rows", "removed"],
+            ["users", "0", "0", "4", "0", "1"],
+            ["items", "0", "0", "7", "0", "1"],
+            ["bids", "0", "0", "1", "0", "2"],
+            ["watches", "0", "0", "1", "0", "0"],
+            ["interests", "1"],
+            ["lists", "2"],
+        ]
+
+    def test_in_json_both_are_part_of_the_answer(self, angle: Angle, smaller: Path) -> None:
+        first, second = (
+            json.loads(angle("import", str(smaller), "--replace", "--json", *WHERE).out)["replaced"]
+            for _ in range(2)
+        )
+
+        assert (first["there"]["users"], first["removed"]["users"]) == (5, 1)
+        assert (second["there"]["users"], second["removed"]["users"]) == (4, 0)
+
+    def test_without_it_nothing_is_removed(self, angle: Angle, smaller: Path) -> None:
+        said = angle("import", str(smaller), "--json", *WHERE)
+
+        assert json.loads(said.out)["replaced"] is None
+        assert json.loads(angle("stats", "--json", *WHERE).out)["users"] == 5
+        assert "Without it nothing is removed." in " ".join(
+            angle("import", "--help").out.replace("│", " ").split()
+        )
+
+    def test_bad_rows_are_not_left_out_beside_it(self, refused: Any, files: Path) -> None:
+        line = refused("import", str(files), "--replace", "--skip-bad-rows", *WHERE)
+
+        assert line.startswith("--replace goes without --skip-bad-rows: ")
+
+
+def test_the_page_has_every_status() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text("utf-8")
+
+    listed = [
+        (status, of)
+        for _, status, of, *_ in (line.split("|") for line in page.splitlines() if "|" in line)
+        if of.strip() in ("publication", "auction")
+    ]
+
+    assert sorted((status.strip(" `"), of.strip()) for status, of in listed) == sorted(
+        [(one.value, "publication") for one in PublicationStatus]
+        + [("empty", "publication")]
+        + [(one.value, "auction") for one in AuctionStatus]
+    )

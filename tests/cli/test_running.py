@@ -192,7 +192,7 @@ class TestUsage:
         assert angle() == said
         for command in (
             *("demo", "import", "migrate", "run", "homepage", "similar", "after-bid"),
-            *("popular", "interests", "stats"),
+            *("popular", "interests", "stats", "check"),
         ):
             assert f" {command} " in said.out
             one = angle(command, "--help")

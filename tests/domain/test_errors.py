@@ -29,6 +29,10 @@ from angle_reco.domain import (
             BadInputError("bids.csv", "too late", line=3, column="placed_at"),
             "bids.csv, line 3, column placed_at: too late",
         ),
+        (
+            BadInputError("bids.csv", "too late", others=("items.csv: too late",), count=1_200),
+            "bids.csv: too late (the first of 1,200 errors)",
+        ),
         (StorageUnavailableError(), "the database does not answer"),
         (StorageUnavailableError("no route"), "no route"),
         (
@@ -51,7 +55,7 @@ def test_a_wrong_value_is_an_error_of_values() -> None:
         InvalidValueError("limit", 0, "more"),
         ItemNotFoundError(7),
         AccessDeniedError("run jobs"),
-        BadInputError("bids.csv", "too late", line=3, column="placed_at"),
+        BadInputError("bids.csv", "too late", line=3, column="placed_at", others=["x"], count=2),
         StorageUnavailableError(),
     ],
 )

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.domain import (
-    LONGEST_STATUS,
     LONGEST_TEXT_ID,
     LONGEST_TITLE,
     UNKNOWN_PRICE,
@@ -17,6 +16,7 @@ from angle_reco.domain import (
     ImportFile,
     InvalidValueError,
     PriceScale,
+    PublicationStatus,
     import_files,
     shown,
     to_micros,
@@ -187,15 +187,47 @@ def test_anything_else_is_no_count(text: str) -> None:
         field("users", "sign_in_count")(text)
 
 
-@pytest.mark.parametrize(
-    ("column", "longest"), [("title", LONGEST_TITLE), ("publication_status", LONGEST_STATUS)]
-)
-def test_texts_have_a_longest_length(column: str, longest: int) -> None:
-    read = field("items", column)
+def test_titles_have_a_longest_length() -> None:
+    read = field("items", "title")
 
-    assert read("é" * longest) == "é" * longest
-    with pytest.raises(InvalidValueError, match=f"^{column} is"):
-        read("é" * (longest + 1))
+    assert read("é" * LONGEST_TITLE) == "é" * LONGEST_TITLE
+    with pytest.raises(InvalidValueError, match=r"^title is"):
+        read("é" * (LONGEST_TITLE + 1))
+
+
+STATUSES = "archived, draft, pending, published, removed, withdrawn"
+
+
+@pytest.mark.parametrize("status", ["", *PublicationStatus])
+def test_a_status_is_one_of_a_list_or_unknown(status: str) -> None:
+    assert field("items", "publication_status")(str(status)) == status
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        *((one, " (written 'published')") for one in ("Published", "PUBLISHED", " published ")),
+        ("Draft\n", " (written 'draft')"),
+        *(
+            (one, " ('published' is meant, perhaps)")
+            for one in ("live", "LIVE", "True", "1", "publish", "publisched", "for_sale", "Open")
+        ),
+        *((one, " ('draft' is meant, perhaps)") for one in ("unpublished", "False", "0", "drafts")),
+        *((one, " ('removed' is meant, perhaps)") for one in ("deleted", "remove")),
+        ("expired", " ('archived' is meant, perhaps)"),
+        *(
+            (one, " ('published', if it is shown: how an auction stands follows from its times)")
+            for one in ("active", "Scheduled", "sold", "ended")
+        ),
+        *((one, "") for one in ("xyz", " ", "a draft, 'new'", "é" * 10_000)),
+    ],
+)
+def test_any_other_status_is_refused_with_what_is_right(text: str, suggestion: str) -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        field("items", "publication_status")(text)
+
+    assert refused.value.expected == f"one of {STATUSES}{suggestion}"
+    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("column", ["title", "publication_status"])

@@ -13,11 +13,21 @@ from typing import Any
 
 import rich_click as click
 
-from angle_reco import AngleRecoError, Recommender, Shelf
+from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
 from angle_reco.application import MOST, MOST_SIMILAR, JobStats, checked_limit
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace
+from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
-from angle_reco.cli.options import Command, Target, limit_option, on_database, parsed_id
+from angle_reco.cli.importing import show_import
+from angle_reco.cli.options import (
+    Command,
+    Target,
+    database_named_before,
+    limit_option,
+    named_before,
+    on_database,
+    parsed_id,
+)
 from angle_reco.cli.output import (
     console,
     day,
@@ -34,7 +44,10 @@ from angle_reco.cli.output import (
 
 
 def run(args: Sequence[str]) -> int:
-    """Run a command and return its exit status: 0, or 2 after a line that says why not."""
+    """Run a command and return its exit status: 0, or 2 after lines that say why not.
+
+    The command `check` also ends with 1, where it finds something.
+    """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
     words = list(args) or ["--help"]
@@ -43,6 +56,8 @@ def run(args: Sequence[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         return _failed(error.format_message())
+    except BadInputError as error:
+        return _failed(*_lines_of(error))
     except AngleRecoError as error:
         return _failed(str(error))
     except click.Abort:
@@ -59,14 +74,26 @@ def run(args: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _failed(reason: str) -> int:
-    line = plain(" ".join(reason.split()))
-    print(f"angle-reco: {line}", file=sys.stderr)
+def _failed(*reasons: str) -> int:
+    for reason in reasons:
+        line = plain(" ".join(reason.split()))
+        print(f"angle-reco: {line}", file=sys.stderr)
     return 2
+
+
+def _lines_of(error: BadInputError) -> tuple[str, ...]:
+    """Return what is wrong with files: a line for each error that is described, then the sum."""
+    if error.count == 1:
+        return (error.first,)
+    described = (error.first, *error.others)
+    more = error.count - len(described)
+    which = f"{more:,} more errors" if more else f"{error.count:,} errors"
+    return (*described, f"{which}; nothing was stored")
 
 
 @click.group(context_settings={"help_option_names": ["--help"], "max_content_width": 80})
 @click.version_option(package_name="angle-reco", message="angle-reco %(version)s")
+@named_before
 def angle_reco() -> None:
     """Recommendations for auction sites and marketplaces.
 
@@ -99,34 +126,36 @@ def angle_reco() -> None:
 )
 def demo(database: str, seed: int, picture: Path | None) -> None:
     """Make a small auction site up and show what it would recommend."""
-    show_demo(database, seed, picture)
+    show_demo(database_named_before() or database, seed, picture)
 
 
 @angle_reco.command("import", cls=Command)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--skip-bad-rows", is_flag=True, help="Leave bad rows out and count them.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Remove what is there but not in the files, too. Without it nothing is removed.",
+)
 @on_database(reads=False)
-def import_(target: Target, directory: Path, skip_bad_rows: bool) -> None:
+def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool) -> None:
     """Import a marketplace from a DIRECTORY of CSV files.
 
     It holds users, items, bids and, if there are any, watches: each a .csv or .csv.gz
     with a header. All of it is stored or nothing, and importing it again changes nothing.
     """
-    with target.storage() as storage, progress() as report:
-        outcome = import_marketplace(
-            storage, directory, skip_bad_rows=skip_bad_rows, progress=report
-        )
-    for row in outcome.bad_rows:
-        remark(f"left out: {row}")
-    if target.as_json:
-        print_json(outcome.to_json())
-        return
-    rows = [
-        (name, f"{one.new:,}", f"{one.updated:,}", f"{one.unchanged:,}", f"{one.bad:,}")
-        for name, one in outcome.files.items()
-    ]
-    header = ("", "new", "updated", "unchanged", "bad rows")
-    console().print(facts_table(header, rows, right=range(1, 5)))
+    show_import(target, directory, skip_bad_rows=skip_bad_rows, replace=replace)
+
+
+@angle_reco.command(cls=Command)
+@click.option("--all", "everything", is_flag=True, help="Read every row, however many there are.")
+@on_database(reads=False)
+def check(target: Target, everything: bool) -> int:
+    """Find what is odd in the data: rows and values that do not count as they are.
+
+    The exit status is 0 when nothing is found, 1 when something is, 2 after an error.
+    """
+    return show_findings(target, everything=everything)
 
 
 @angle_reco.command(cls=Command)
@@ -405,10 +434,13 @@ def work(target: Target, grace: float) -> None:
 
 
 def _known_user(recommender: Recommender, user: str) -> Any:
-    """Return a user's id; who has done nothing is unknown, and remarked on."""
+    """Return a user's id; that there is no such user, or no activity of theirs, is remarked on."""
     user_id = parsed_id(recommender.settings.ids.user, user, "user id")
-    if not recommender.ports.activity.touched_by(user_id, until=recommender.as_of):
-        remark(f"user {user!r} is unknown: there is no bid and no watch of theirs")
+    ports, until = recommender.ports, recommender.as_of
+    if not ports.activity.touched_by(user_id, until=until):
+        is_known = ports.users.sign_ins(user_id, until=until) is not None
+        said = "is known, but" if is_known else "is unknown:"
+        remark(f"user {user!r} {said} there is no bid and no watch of theirs")
     return user_id
 
 

@@ -1,13 +1,9 @@
 """What commands have in common: their options, how they are read, and the database behind."""
 
-import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -16,6 +12,7 @@ from click.core import ParameterSource
 
 from angle_reco import IdKind, InvalidValueError, Recommender, Settings
 from angle_reco.bootstrap import leaving_unchecked, storage_at
+from angle_reco.cli.apps import load_app
 from angle_reco.domain import CLASSIC, check_moment
 
 if TYPE_CHECKING:
@@ -118,54 +115,70 @@ class Target:
             yield application.storage
 
 
-def load_app(path: str) -> Recommender:
-    """Return the host's recommender, given as `module:name`.
+def named_before(group: Callable[[], None]) -> Callable[..., None]:
+    """Give the group of commands the options that say where the data is.
+
+    They count for the command as if they came after it.
+    """
+
+    @click.option("--app", metavar="MODULE:NAME", help="Your application, as after a command.")
+    @click.option("--database", metavar="URL", help="The database, as after a command.")
+    def with_options(app: str | None, database: str | None) -> None:
+        # A command looks for them in the context of the group.
+        del app, database
+        group()
+
+    with_options.__doc__ = group.__doc__
+    return with_options
+
+
+def database_named_before() -> str | None:
+    """Return the database that is named before a command that works on no other data.
 
     Raises:
-        InvalidValueError: There is no such thing, or it is no recommender.
+        click.UsageError: It is named again after it, or an application is.
     """
-    expected = "module:name of a Recommender, or of a function without arguments that returns one"
-    module_name, _, name = path.partition(":")
-    if not module_name or module_name.startswith(".") or not name:
-        raise InvalidValueError("app", path, expected)
-    # As with `python -m`: what is in the directory at hand can be imported.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the application itself misses
-        raise InvalidValueError("app", path, f"{expected}: no module {error.name!r}") from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InvalidValueError("app", path, f"{expected}: no {part!r} in it")
-        found = getattr(found, part)
-    if not isinstance(found, Recommender) and callable(found):
-        try:
-            inspect.signature(found).bind()
-        except (TypeError, ValueError):
-            raise InvalidValueError("app", path, f"{expected}: {name!r} is none") from None
-        found = found()
-    if not isinstance(found, Recommender):
-        raise InvalidValueError("app", path, f"{expected}, not a {type(found).__name__}")
-    return found
+    before, after = _named(click.get_current_context())
+    if "app" in before:
+        raise click.UsageError("this command works on no application: leave --app out")
+    _refuse_twice(before, after)
+    return before.get("database")
 
 
-def _chosen(app: str | None) -> str | None:
-    """Return the application to work on; a database named on the command line goes first.
+def _named(context: click.Context | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return where the data is by what is written before the command, and after it."""
+    return _written(None if context is None else context.parent), _written(context)
 
-    Raises:
-        click.UsageError: Both are named there.
-    """
-    context = click.get_current_context()
-    named = [
-        context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+def _written(context: click.Context | None) -> dict[str, str]:
+    if context is None:
+        return {}
+    return {
+        name: context.params[name]
         for name in ("app", "database")
-    ]
-    if all(named):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _refuse_twice(before: dict[str, str], after: dict[str, str]) -> None:
+    for name in before.keys() & after.keys():
+        raise click.UsageError(f"--{name} is named before the command and after it: name it once")
+
+
+def _chosen(app: str | None, database: str) -> tuple[str | None, str]:
+    """Return the application and the database of a command; what is written goes first.
+
+    Raises:
+        click.UsageError: Both are written, or one of them twice.
+    """
+    before, after = _named(click.get_current_context())
+    _refuse_twice(before, after)
+    written = before | after
+    if len(written) > 1:
         raise click.UsageError("--app and --database say where the data is: name one of them")
-    return None if named[1] else app
+    if "database" in written:
+        return None, written["database"]
+    return written.get("app", app), database
 
 
 def on_database(*, reads: bool) -> _Decorator:
@@ -221,8 +234,9 @@ def on_database(*, reads: bool) -> _Decorator:
             ranker: str | None = None,
             **others: Any,
         ) -> Any:
+            app, database = _chosen(app, database)
             target = Target(
-                app=_chosen(app),
+                app=app,
                 database=database,
                 pooler=pooler,
                 as_of=as_of,

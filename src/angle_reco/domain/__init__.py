@@ -107,7 +107,6 @@ from angle_reco.domain.ids import (
     plain_id,
 )
 from angle_reco.domain.import_format import (
-    LONGEST_STATUS,
     LONGEST_TITLE,
     Field,
     ImportFile,
@@ -210,6 +209,7 @@ from angle_reco.domain.prices import (
     UNKNOWN_PRICE,
     PriceScale,
 )
+from angle_reco.domain.publication import PublicationStatus
 from angle_reco.domain.ranking import (
     CLASSIC,
     FAVOURITE_ABOVE,
@@ -297,7 +297,6 @@ __all__ = [
     "INSPECT_USERS",
     "LARGEST_FACTOR",
     "LARGEST_PRICE",
-    "LONGEST_STATUS",
     "LONGEST_TEXT_ID",
     "LONGEST_TITLE",
     "MANAGE_RECOMMENDATIONS",
@@ -389,6 +388,7 @@ __all__ = [
     "PopularityRule",
     "PriceScale",
     "Profiles",
+    "PublicationStatus",
     "Queue",
     "Ranked",
     "Ranker",

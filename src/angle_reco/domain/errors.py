@@ -1,7 +1,7 @@
 """What can go wrong, one class for each thing that a caller can act on."""
 
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from angle_reco.domain.kinds import is_a
 
@@ -95,18 +95,37 @@ class UserErasedError(AngleRecoError):
 
 
 class BadInputError(AngleRecoError):
-    """A file to be imported is not as it should be; nothing of it was stored."""
+    """Files to be imported are not as they should be; nothing of them was stored.
+
+    The attributes and the text are about the first thing that is wrong. *others* describes
+    further ones, a bounded number of them, and *count* says how many there are in all.
+    """
 
     def __init__(
-        self, file: str, reason: str, *, line: int | None = None, column: str | None = None
+        self,
+        file: str,
+        reason: str,
+        *,
+        line: int | None = None,
+        column: str | None = None,
+        others: Sequence[str] = (),
+        count: int = 1,
     ) -> None:
         super().__init__(file, reason)
         self.file = file
         self.reason = reason
         self.line = line
         self.column = column
+        self.others = tuple(others)
+        self.count = count
 
     def __str__(self) -> str:
+        more = "" if self.count == 1 else f" (the first of {self.count:,} errors)"
+        return f"{self.first}{more}"
+
+    @property
+    def first(self) -> str:
+        """Return what is wrong first, as a sentence of one line."""
         line = "" if self.line is None else f", line {self.line}"
         column = "" if self.column is None else f", column {self.column}"
         return f"{self.file}{line}{column}: {self.reason}"

@@ -13,6 +13,7 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.moments import check_moment, to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.publication import publication_status
 from angle_reco.domain.validators import whole
 
 Field: TypeAlias = Callable[[str], object]
@@ -22,9 +23,6 @@ _AMOUNT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 
 LONGEST_TITLE = 100_000
 """Characters; nobody shows more."""
-
-LONGEST_STATUS = 100
-"""Characters of a publication status."""
 
 
 @attrs.frozen(kw_only=True)
@@ -156,11 +154,7 @@ def _title(text: str) -> str:
 
 
 def _status(text: str) -> str:
-    if len(text) > LONGEST_STATUS:
-        raise InvalidValueError(
-            "publication_status", text, f"'published', or another of {LONGEST_STATUS} characters"
-        )
-    return _plain("publication_status", text)
+    return publication_status(text, "publication_status")
 
 
 def _plain(what: str, text: str) -> str:

@@ -10,6 +10,7 @@ from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.migrations import include_object
 from angle_reco.adapters.sql.permissions import add_permissions, drop_permissions
+from angle_reco.adapters.sql.removing import Removal
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.storage import Storage
 
@@ -22,6 +23,7 @@ __all__ = [
     "ImportOutcome",
     "Imported",
     "PermissionTable",
+    "Removal",
     "SignInColumns",
     "Storage",
     "Tables",

@@ -69,6 +69,11 @@ class SqlChanges:
         elif changes:
             self.database.write(lambda ours: ours.execute(insert, values).close())
 
+    def publish_gap(self, connection: sa.Connection) -> None:
+        """Have every reader find a gap: this transaction changes more than the feed holds."""
+        gap = {"kind": _GONE, "user_id": None, "items": None, "job": None}
+        connection.execute(self._insert_one, gap).close()
+
     def now(self) -> Cursor:
         # Nobody was told a row of this number.
         [row] = self.database.rows(sa.select(*self._state(known=sa.literal(-1))))

@@ -1,8 +1,8 @@
 """Reading CSV files row by row, with the line of everything that is wrong."""
 
-import csv
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,26 +10,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
-import attrs
-
+from angle_reco.adapters.sql.bad_rows import BadRow
+from angle_reco.adapters.sql.csv_rows import LONGEST_ROW, CsvRows, NotCsvError, RowTooLongError
+from angle_reco.adapters.sql.file_forms import (
+    HEAD,
+    other_encoding,
+    other_form,
+    other_separator,
+)
 from angle_reco.domain import BadInputError, ImportFile, InvalidValueError
-
-_LONGEST_FIELD = 64 * 2**20
-"""Characters that are read of one field; what it may hold is checked afterwards."""
-
-
-@attrs.frozen(kw_only=True)
-class BadRow:
-    """A row that cannot be imported, and why."""
-
-    file: str
-    line: int
-    column: str | None = None
-    reason: str
-
-    def error(self) -> BadInputError:
-        """Return it as the error that stops an import."""
-        return BadInputError(self.file, self.reason, line=self.line, column=self.column)
 
 
 def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[ImportFile, Path]]:
@@ -55,37 +44,48 @@ def read_rows(
         BadInputError: The file cannot be read, or its header is not as it should be.
     """
     with _open(path) as (text, raw, total):
-        reader = csv.reader(text, strict=True)
+        rows, fields = CsvRows(text), list(file.fields.values())
         try:
-            header = next(reader, [])
-        except csv.Error as error:
-            raise BadInputError(path.name, f"is no CSV: {error}", line=1) from None
-        pick = itemgetter(*_places(file, path, header))
-        fields = list(file.fields.values())
-        while True:
-            line = reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                row_is_lost = BadRow(file=path.name, line=line, reason=f"is no CSV: {error}")
-                if "field larger" in str(error):
-                    # Where that row ends is not known: what follows may be its own text.
-                    raise row_is_lost.error() from None
-                found_bad(row_is_lost)
-                continue
-            if len(row) != len(header):
-                if row:  # an empty line is none
-                    reason = f"has {len(row)} fields where the header has {len(header)}"
-                    found_bad(BadRow(file=path.name, line=line, reason=reason))
-                continue
-            try:
-                values = [field(text) for field, text in zip(fields, pick(row), strict=True)]
-            except InvalidValueError as error:
-                found_bad(BadRow(file=path.name, line=line, column=error.what, reason=str(error)))
-                continue
-            yield line, values, raw.tell(), total
+            header = _header(file, path, rows)
+            pick = itemgetter(*_places(file, path, header))
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration:
+                    return
+                except NotCsvError as error:
+                    reason = f"is no CSV: {error}"
+                    found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
+                    continue
+                if len(row) != len(header):
+                    if row:  # an empty line is none
+                        reason = f"has {len(row)} fields where the header has {len(header)}"
+                        found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
+                    continue
+                try:
+                    values = [field(text) for field, text in zip(fields, pick(row), strict=True)]
+                except InvalidValueError as error:
+                    found_bad(_bad_value(path, rows.line, error))
+                    continue
+                yield rows.line, values, raw.tell(), total
+        except RowTooLongError:
+            reason = (
+                f"is longer than {LONGEST_ROW:,} characters, the most that is read of a row:"
+                " a line may lack its end, or a quote its other half"
+            )
+            raise BadInputError(path.name, reason, line=rows.line) from None
+
+
+def _bad_value(path: Path, line: int, error: InvalidValueError) -> BadRow:
+    """Return a row with a value that cannot be used, or that is in another encoding."""
+    encoding = other_encoding(error.what, error.value)
+    return BadRow(
+        file=path.name,
+        line=line,
+        column=error.what,
+        reason=encoding or str(error),
+        is_of_encoding=encoding is not None,
+    )
 
 
 def _found(
@@ -99,6 +99,8 @@ def _found(
             for path in (directory / f"{file.name}.csv", directory / f"{file.name}.csv.gz")
             if path.exists()
         ]
+        for path in paths:
+            _require_regular(path)
         if len(paths) > 1:
             raise BadInputError(str(paths[0]), f"is there as {paths[1].name} too: keep one of them")
         if paths:
@@ -107,6 +109,32 @@ def _found(
             raise BadInputError(
                 str(directory), f"holds neither {file.name}.csv nor {file.name}.csv.gz"
             )
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse what is no file of the disk: opening a named pipe would wait for a writer."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {
+            stat.S_IFDIR: "a directory",
+            stat.S_IFIFO: "a named pipe",
+            stat.S_IFSOCK: "a socket",
+        }
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise BadInputError(path.name, f"is {kind}, but should be a regular file")
+
+
+def _header(file: ImportFile, path: Path, rows: CsvRows) -> list[str]:
+    try:
+        header = next(rows, [])
+    except NotCsvError as error:
+        # As when names in quotes are followed by something else than a comma.
+        reason = other_separator([error.line], file.columns) or f"is no CSV: {error}"
+        raise BadInputError(path.name, reason, line=1) from None
+    separator = other_separator(header, file.columns)
+    if separator is not None:
+        raise BadInputError(path.name, separator, line=1)
+    return header
 
 
 def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:
@@ -133,20 +161,19 @@ def _open(path: Path) -> Iterator[tuple[IO[str], IO[bytes], int]]:
     Bytes that are not UTF-8 become lone surrogates, which no field may hold: so they are
     reported with the line and column where they stand.
     """
-    # Python's limit, which is one for the whole process, is less than a title may have.
-    limit = csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     try:
         with path.open("rb") as raw:
             total = path.stat().st_size
             packed = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            form = other_form(packed.peek(HEAD)[:HEAD])
+            if form is not None:
+                raise BadInputError(path.name, form)
             with packed as unpacked, _as_text(unpacked) as text:
                 yield text, raw, total
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BadInputError(path.name, f"cannot be unpacked: {error}") from None
     except OSError as error:
         raise BadInputError(path.name, f"cannot be read: {error.strerror or error}") from None
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _as_text(unpacked: gzip.GzipFile | IO[bytes]) -> IO[str]:

@@ -14,17 +14,21 @@ from pathlib import Path
 import attrs
 from sqlalchemy.exc import DBAPIError
 
+from angle_reco.adapters.sql.bad_rows import BadRows
+from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.checking import require_version
-from angle_reco.adapters.sql.csv_files import BadRow, find_files
+from angle_reco.adapters.sql.csv_files import find_files
 from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.engine import file_of
 from angle_reco.adapters.sql.errors import translated
 from angle_reco.adapters.sql.merging import Merged, merge
 from angle_reco.adapters.sql.migrations import create_schema, let_readers_in, require_schema
+from angle_reco.adapters.sql.oddities import oddities
+from angle_reco.adapters.sql.removing import BeforeRemoval, Removal, remove_gone
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.staging import Progress, stage
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.domain import ImportFile, import_files
+from angle_reco.domain import BadInputError, ImportFile, InvalidValueError, import_files
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +45,16 @@ class Imported:
 
 @attrs.frozen(kw_only=True)
 class ImportOutcome:
-    """What an import did, by file; the first bad rows are described."""
+    """What an import did, by file; the first bad rows are described.
+
+    *warnings* are about good rows that look like a mistake, each with an example. *replaced*
+    is what an import that replaces has removed.
+    """
 
     files: dict[str, Imported]
     bad_rows: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    replaced: Removal | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON has it."""
@@ -56,46 +66,58 @@ def import_directory(
     directory: Path,
     *,
     skip_bad_rows: bool = False,
+    replace: bool = False,
+    before_removal: BeforeRemoval = lambda removal: None,
     progress: Progress = lambda what, done, total: None,
 ) -> ImportOutcome:
     """Import a directory of CSV files; importing it again changes nothing.
 
     The tables are created where there are none. A user or item that is known with other
-    content is updated.
+    content is updated. With *replace*, rows that the files do not have are removed, in the
+    same transaction, after *before_removal* was called with their numbers.
 
     Raises:
-        BadInputError: A file or, unless *skip_bad_rows*, a row is not as it should be.
+        InvalidValueError: Bad rows are to be skipped while replacing.
+        BadInputError: Files or, unless *skip_bad_rows*, rows are not as they should be.
             Nothing was stored.
         StorageError: The database cannot be used. Nothing was stored.
     """
+    if replace and skip_bad_rows:
+        expected = "False while replacing: a row that is left out would count as gone"
+        raise InvalidValueError("skip_bad_rows", skip_bad_rows, expected)
     database, tables = storage.database, storage.tables
+    options = _Options(
+        skip_bad_rows=skip_bad_rows, before_removal=before_removal if replace else None
+    )
     files = find_files(directory, import_files(tables.ids, storage.prices))
     require_version(database)
     if database.is_postgres:
-        return _import(storage, files, skip_bad_rows, progress)
+        return _import(storage, files, options, progress)
     with _removed_unless_done(file_of(database.engine)):
-        outcome = _import(storage, files, skip_bad_rows, progress)
+        outcome = _import(storage, files, options, progress)
     # An import beside this one that failed may have removed the new file just before.
     require_schema(database, tables, None)
     let_readers_in(database)
     return outcome
 
 
+@attrs.frozen(kw_only=True)
+class _Options:
+    """How to import; it replaces where there is something to call before it removes."""
+
+    skip_bad_rows: bool
+    before_removal: BeforeRemoval | None
+
+
 def _import(
     storage: Storage,
     files: dict[str, tuple[ImportFile, Path]],
-    skip_bad_rows: bool,
+    options: _Options,
     progress: Progress,
 ) -> ImportOutcome:
     database, tables = storage.database, storage.tables
-    bad_rows: list[BadRow] = []
     targets = {table.name: table for table in tables.reference.tables.values()}
-
-    def found_bad(row: BadRow) -> None:
-        if not skip_bad_rows:
-            raise row.error()
-        bad_rows.append(row)
-
+    bad = BadRows()
     try:
         with database.connected() as connection:
             if database.is_postgres:
@@ -104,16 +126,32 @@ def _import(
             else:
                 # Not back to the pool: the temporary tables go with the connection.
                 connection.detach()
-            staged = {
-                name: stage(connection, targets[name], file, path, found_bad, progress)
-                for name, (file, path) in files.items()
-            }
+            staged = {}
+            for name, (file, path) in files.items():
+                try:
+                    staged[name] = stage(connection, targets[name], file, path, bad.add, progress)
+                except BadInputError as error:
+                    bad.add_file(error)
+            # Not found with the rest: what refers to rows that are bad would be bad, too.
+            bad.refuse(skip_bad_rows=options.skip_bad_rows)
             if not database.is_postgres:
                 connection.commit()
             begin_writing(connection)
             create_schema(connection, tables, None)
             one_at_a_time(connection, tables.users)
-            merged = merge(connection, tables, staged, found_bad, progress)
+            replaced = None
+            if options.before_removal is not None:
+                progress("looking for what is gone", 0, 1)
+                replaced = remove_gone(connection, tables, staged, options.before_removal)
+            merged = merge(connection, tables, staged, bad.add, progress)
+            bad.refuse(skip_bad_rows=options.skip_bad_rows)
+            names = {name: path.name for name, (_, path) in files.items()}
+            warnings = oddities(connection, tables, staged, names)
+            if replaced is not None and (
+                any(replaced.removed.values())
+                or any(one.new or one.updated for one in merged.values())
+            ):
+                SqlChanges(database, tables).publish_gap(connection)
             if database.is_postgres:
                 # Or the first job would be planned as if everything were empty.
                 quoted = connection.dialect.identifier_preparer.format_table
@@ -123,11 +161,10 @@ def _import(
     except DBAPIError as error:
         raise translated(error) from error
     return ImportOutcome(
-        files={
-            name: _imported(one, sum(row.file == files[name][1].name for row in bad_rows))
-            for name, one in merged.items()
-        },
-        bad_rows=tuple(str(row.error()) for row in bad_rows[:20]),
+        files={name: _imported(one, bad.counts[names[name]]) for name, one in merged.items()},
+        bad_rows=tuple(map(str, bad.described)),
+        warnings=warnings,
+        replaced=replaced,
     )
 
 

@@ -23,9 +23,9 @@ from angle_reco.adapters.sql.host_columns import (
     undecorated,
 )
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import IdKind
+from angle_reco.domain import IdKind, PublicationStatus
 
-PUBLISHED = "published"
+PUBLISHED = PublicationStatus.PUBLISHED.value
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -1,17 +1,19 @@
 """From the temporary tables of an import into the reference schema, checked by statements."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.csv_files import BadRow
+from angle_reco.adapters.sql.bad_rows import BadRow
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.schema import Tables
 
 FoundBad: TypeAlias = Callable[[BadRow], None]
 
+_DECIMAL = re.compile(r"(-?[0-9]{1,19})\.0+")
 
 # The files may be older than what was signed in since.
 _NEVER_GOES_BACK = frozenset({"last_sign_in_at", "sign_in_count"})
@@ -91,11 +93,17 @@ def _drop_unknown(
             file=file,
             line=line,
             column=key,
-            reason=f"{one!r} is unknown: {file_name} has no such row",
+            reason=f"{one!r} is unknown: {file_name} has no such row{_decimal_hint(one)}",
         )
         for line, file, one in connection.execute(query)
     ]
     _drop(connection, stage, bad, found_bad)
+
+
+def _decimal_hint(one: object) -> str:
+    """Return what to think of an id such as 12.0, which programs make of a whole number."""
+    found = _DECIMAL.fullmatch(one) if isinstance(one, str) else None
+    return "" if found is None else f" (an id {found[1]!r} may have been written as a decimal)"
 
 
 def _drop(

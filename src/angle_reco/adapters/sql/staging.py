@@ -7,8 +7,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.bad_rows import BadRow
 from angle_reco.adapters.sql.column_types import Moment
-from angle_reco.adapters.sql.csv_files import BadRow, read_rows
+from angle_reco.adapters.sql.csv_files import read_rows
 from angle_reco.adapters.sql.postgres import driver_of
 from angle_reco.domain import ImportFile
 

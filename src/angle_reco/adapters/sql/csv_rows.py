@@ -1,0 +1,111 @@
+"""The rows of a CSV text, each of bounded length.
+
+`csv.field_size_limit` is one for the whole process: it belongs to the host, and is neither
+changed nor relied upon. Rows that the csv module refuses are split here.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import IO
+
+LONGEST_ROW = 16 * 2**20
+"""Characters that are read of one row; what its fields may hold is checked afterwards."""
+
+_COST_OF_A_LINE = 64
+"""Characters that each line of a row counts besides: about what a short text takes in memory."""
+
+_END_OF_FIELD = re.compile(r"[,\r\n]|\Z")
+_ENDS_OF_ROW = ("", "\n", "\r", "\r\n")
+
+
+class NotCsvError(Exception):
+    """A row is no CSV, which its last *line* shows; reading goes on with the next one."""
+
+    def __init__(self, reason: str, line: str) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+class RowTooLongError(Exception):
+    """A row does not end within what is read of one; where the next one begins is unknown."""
+
+
+class CsvRows:
+    """Yields the fields of each row; *line* is where the row that came last begins.
+
+    Raises:
+        NotCsvError: (when iterated) That row is no CSV.
+        RowTooLongError: (when iterated) That row is longer than `LONGEST_ROW`.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
+        self.line = 0
+        self._lines_read = 0
+        self._row: list[str] = []
+        self._lines = self._bounded(text)
+        self._reader = csv.reader(self._lines, strict=True)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        self.line = self._lines_read + 1
+        self._row.clear()
+        try:
+            return next(self._reader)
+        except csv.Error:
+            # Also where a field is longer than the limit that the host has set.
+            return self._split()
+
+    def _bounded(self, text: IO[str]) -> Iterator[str]:
+        left = LONGEST_ROW
+        while line := text.readline(left + 1):
+            if len(line) > left:
+                raise RowTooLongError
+            self._lines_read += 1
+            self._row.append(line)
+            yield line
+            # The list is empty once the row has ended.
+            left = max(left - len(line) - _COST_OF_A_LINE, 0) if self._row else LONGEST_ROW
+
+    def _split(self) -> list[str]:
+        """Return the fields of the row whose first lines have been read."""
+        fields: list[str] = []
+        quoted: list[str] | None = None  # parts of the quoted field that has not ended
+        for line in chain(tuple(self._row), self._lines):
+            place = 0
+            while True:
+                if quoted is not None:
+                    end = line.find('"', place)
+                    if end < 0:
+                        quoted.append(line[place:])
+                        break
+                    quoted.append(line[place:end])
+                    place = end + 1
+                    if line.startswith('"', place):
+                        quoted.append('"')
+                        place += 1
+                        continue
+                    fields.append("".join(quoted))
+                    quoted = None
+                elif line.startswith('"', place):
+                    quoted = []
+                    place += 1
+                    continue
+                else:
+                    end = _end_of_field(line, place)
+                    fields.append(line[place:end])
+                    place = end
+                if not line.startswith(",", place):
+                    if line[place:] in _ENDS_OF_ROW:
+                        return fields
+                    raise NotCsvError("',' expected after '\"'", line)
+                place += 1
+        raise NotCsvError("unexpected end of data", "".join(self._row[-1:]))
+
+
+def _end_of_field(line: str, place: int) -> int:
+    found = _END_OF_FIELD.search(line, place)
+    return len(line) if found is None else found.start()

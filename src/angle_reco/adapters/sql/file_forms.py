@@ -1,0 +1,64 @@
+"""What a file is that should be CSV in UTF-8, as far as its beginning or a field tells."""
+
+from collections.abc import Sequence
+
+from angle_reco.domain import shown
+
+HEAD = 16
+"""Bytes that are looked at."""
+
+_BEGINNINGS = (
+    (b"\x1f\x8b", "is packed with gzip, but should be plain, or be named .csv.gz and packed once"),
+    (b"PK\x03\x04", "is a ZIP archive or a workbook, but should be CSV"),
+    (b"\xd0\xcf\x11\xe0", "is a workbook, but should be CSV"),
+    (b"\xff\xfe\x00\x00", "is in UTF-32, but should be in UTF-8"),
+    (b"\x00\x00\xfe\xff", "is in UTF-32, but should be in UTF-8"),
+    (b"\xff\xfe", "is in UTF-16, but should be in UTF-8"),
+    (b"\xfe\xff", "is in UTF-16, but should be in UTF-8"),
+)
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+def other_form(head: bytes) -> str | None:
+    """Return what a file is by its first bytes, and what it should be; None for a text."""
+    for beginning, reason in _BEGINNINGS:
+        if head.startswith(beginning):
+            return reason
+    # Without a byte-order mark: a header is ASCII, so every other byte of UTF-16 is null.
+    if b"\x00" in head[:2]:
+        width = 32 if head[:4].count(0) == 3 else 16
+        return f"is in UTF-{width}, but should be in UTF-8"
+    return None
+
+
+def other_separator(header: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Return what separates the names of a header, and what should; None where commas do."""
+    line = ",".join(header)
+    for separator, name in _SEPARATORS.items():
+        names = {one.strip(" \"'\r\n") for one in line.split(separator)}
+        if len(names & set(columns)) > 1:
+            return f"is separated by {name}, but should be by commas"
+    return None
+
+
+def other_encoding(column: str, value: object) -> str | None:
+    """Return why the text of a field is no UTF-8, None where it is.
+
+    Bytes that are no UTF-8 stand in it as lone surrogates.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raw = value.encode("utf-8", "surrogateescape")
+        try:
+            decoded = raw.decode("cp1252")
+        except UnicodeDecodeError:  # five bytes mean nothing there
+            decoded = raw.decode("latin-1")
+        return (
+            f"{column} is no text in UTF-8, but probably in Latin-1 or Windows-1252, where it"
+            f" is {shown(decoded)}: save the file as UTF-8"
+        )
+    return None
