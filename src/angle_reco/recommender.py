@@ -395,7 +395,8 @@ class Recommender:
         Other processes are told once it is: with the host's own *connection*, of SQLAlchemy
         or of the driver, exactly then; without, at once. False when nothing came of it.
         Never raises into the request, unless the settings say `strict_events`. An odd amount
-        or moment is logged and dropped, and the bid counts without it.
+        or moment is logged and dropped, and the bid counts without it. A higher *amount* is
+        the price of the item in the next answer.
         """
         return self._use_cases.events.bid_placed(user_id, item_id, amount, at, connection)
 

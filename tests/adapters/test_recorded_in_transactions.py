@@ -2,9 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -15,7 +18,7 @@ from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.domain import Change, ChangeKind, IdKinds, StorageError
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.recorder import RecordedActivity
-from angle_reco.testing.contracts.samples import KINDS, NOW, Sample
+from angle_reco.testing.contracts.samples import DAY, KINDS, NOW, Sample
 from tests.adapters.databases import (
     WAYS,
     connection_to,
@@ -104,6 +107,28 @@ class TestInATransaction:
 
         assert happened(activity) == []
 
+    def test_bids_are_removed_when_it_is_committed_and_not_when_it_is_rolled_back(
+        self, storage: Storage, activity: RecordedActivity, sample: Sample, way: str
+    ) -> None:
+        recorder, users, items = activity.recorder, sample.users, sample.items
+        for bid in (sample.bid(0, 0, NOW - DAY), sample.bid(0, 0, NOW, "5"), sample.bid(1, 0)):
+            recorder.record_bid(bid)
+
+        def request(*, fails: bool) -> None:
+            with connection_to(storage.database.engine, way) as connection:
+                assert recorder.remove_bids(users[0], items[0], until=NOW, connection=connection)
+                assert not recorder.remove_bids(users[0], items[0], connection=connection)
+                if fails:
+                    raise RolledBackError
+
+        with pytest.raises(RolledBackError):
+            request(fails=True)
+        after_a_rollback = len(happened(activity))
+        request(fails=False)
+
+        assert after_a_rollback == 3
+        assert [row[0] for row in happened(activity)] == [users[1]]
+
     def test_what_is_unknown_changes_nothing(
         self, storage: Storage, activity: RecordedActivity, sample: Sample, way: str
     ) -> None:
@@ -130,11 +155,63 @@ def test_an_event_waits_for_no_lock_that_its_own_host_holds(tmp_path: Path) -> N
         assert reco.bid_placed("ann", "new", connection=connection)
         assert reco.watched("ann", "new", connection=connection)
         assert reco.unwatched("ann", "new", connection=connection)
+        assert reco.bid_withdrawn("ann", "new", connection=connection)
+        assert reco.bid_placed("ann", "new", connection=connection)
         connection.commit()
 
         assert reco.system.stats().bids == 1
         assert reco.system.stats().events_failed == 0
     connection.close()
+
+
+@pytest.mark.parametrize("stores_bids", [True, False])
+def test_a_bid_that_is_rolled_back_or_withdrawn_hides_its_lot_no_longer(
+    tmp_path: Path, stores_bids: bool
+) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    engine = sa.create_engine(url)
+    with (
+        Recommender.connect(url, migrate=True) as reference,
+        Recommender(
+            reference.ports if stores_bids else attrs.evolve(reference.ports, recorder=None)
+        ) as reco,
+        Recommender(reference.ports) as other,
+    ):
+        assert reference.storage is not None
+        fill(
+            reference.storage,
+            users=[User(user_id=UserId("ann"))],
+            items=[lot("new", price=100), lot("old")],
+        )
+
+        def seen_by(one: Recommender) -> dict[object, object]:
+            shelf = one.as_user("ann").homepage()
+            return {each.item_id: each.card.price for each in shelf}
+
+        def is_heard() -> bool:
+            sleep(1.1)
+            return seen_by(other).get("new") == Decimal(100)
+
+        whole = {"new": Decimal(100), "old": Decimal(100)}
+        assert seen_by(reco) == seen_by(other) == whole
+
+        for _ in range(2):
+            with engine.connect() as connection:
+                connection.begin()
+                assert reco.bid_placed("ann", "new", amount=Decimal(500), connection=connection)
+                assert "new" not in seen_by(reco)
+                assert reco.anonymous.popular_items()[0].card.price == Decimal(500)
+                connection.rollback()
+            assert reco.bid_withdrawn("ann", "new") is not stores_bids
+            assert seen_by(reco) == whole
+        assert reco.bid_placed("ann", "new", amount=Decimal(500))
+        with engine.begin() as connection:
+            reco.bid_withdrawn("ann", "new", connection=connection)
+
+        assert seen_by(reco) == whole
+        assert is_heard()
+        assert reco.system.stats().bids == 0
+    engine.dispose()
 
 
 class TestWhateverItIsSetTo:

@@ -271,9 +271,10 @@ def test_a_denial_is_one_whatever_fails(error: Exception | None) -> None:
             with pytest.raises(AccessDeniedError, match="not allowed"):
                 ask(of=owner)
     with pytest.raises(AccessDeniedError):
-        visitor.homepage()
+        visitor.after_bid("liked")
     with pytest.raises(AccessDeniedError):
         ann.forget_cached()
+    assert visitor.homepage().freshness is FRESH
     assert visitor.similar_items("liked").freshness is FRESH
     assert one.events == []
 

@@ -317,6 +317,8 @@ def nothing_odd_is_kept(reco: Recommender) -> None:
         for line in () if exported.homepage is None else exported.homepage.lines:
             assert type(line.score) is int
             assert type(line.item_id).__name__ == "str"
+    # Those that were placed before were withdrawn.
+    assert reco.bid_placed("bob", "vase", amount=Decimal(5), at=NOW) is True
     bids = reco.ports.activity.user_bids(angle_reco.UserId("bob"))
     for bid in bids:
         assert {type(bid.user_id).__name__, type(bid.item_id).__name__} == {"str"}

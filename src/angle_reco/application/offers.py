@@ -42,18 +42,23 @@ class PendingOffers:
 
     def note(self, user_id: UserId, item_id: ItemId, amount: Decimal | None = None) -> None:
         """Note an event of a user on an item: a bid of an *amount*, or any other."""
+        until = self._clock.monotonic() + self._seconds
         with self._lock:
-            known = self._offers.get(item_id, {}).get(user_id)
-            times = 1
+            offers = self._offers.get(item_id)
+            if offers is None:
+                offers = self._offers[item_id] = {}
+            known, times = offers.get(user_id), 1
             if known is not None:
                 times += known.times
-                amounts = (one for one in (amount, known.amount) if one is not None)
-                amount = max(amounts, default=None)
-            self._drop(item_id, user_id)
-            until = self._clock.monotonic() + self._seconds
-            self._offers.setdefault(item_id, {})[user_id] = _Offer(amount, times, until)
+                if known.amount is not None and (amount is None or known.amount > amount):
+                    amount = known.amount
+                del self._in_order[item_id, user_id]
+            offers[user_id] = _Offer(amount, times, until)
             self._in_order[item_id, user_id] = None
-            self._look(item_id)
+            if amount is not None:
+                highest = self._highest.get(item_id)
+                if highest is None or amount > highest:
+                    self._highest[item_id] = amount
             while len(self._in_order) > self._most:
                 self._drop(*next(iter(self._in_order)))
 
