@@ -127,7 +127,6 @@ IDS: dict[str, tuple[object, ...]] = {
     "limit": (3, AMOUNT),
     "name": (*JOB_NAMES, TITLE),
     "amount": (Decimal(AMOUNT), AMOUNT),
-    "everything": (False, True, TITLE),
     "item_ids": (["lot-1"], [AMOUNT, None], AMOUNT),
     "at": (NOW, TITLE),
     "older_than": (None, TITLE),

@@ -62,6 +62,7 @@ HOST = HostSchema(
         OFFERS.c.at.label("placed_at"),
     ),
     sign_ins=SignInColumns(table=MEMBERS),
+    time_zone="UTC",
 )
 SETTINGS = Settings(ids=IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.TEXT))
 
