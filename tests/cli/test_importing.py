@@ -114,15 +114,20 @@ class TestBadRows:
             " a moment as in ISO 8601, such as 2026-01-31T12:00:00Z"
         ]
 
-    def test_of_many_the_rest_is_counted(self, angle: Angle, tmp_path: Path) -> None:
-        bids = FILES["bids.csv"] + "ann,vase,-1,2026-05-30T12:00:00Z\n" * 1_234
+    @pytest.mark.parametrize(
+        ("count", "rest"), [(1_234, "1,214 more errors"), (21, "1 more error")]
+    )
+    def test_of_many_the_rest_is_counted(
+        self, angle: Angle, tmp_path: Path, count: int, rest: str
+    ) -> None:
+        bids = FILES["bids.csv"] + "ann,vase,-1,2026-05-30T12:00:00Z\n" * count
         files = write_files(tmp_path / "many", bids=bids)
 
         lines = angle("import", str(files), *WHERE).err.splitlines()
 
         errors = [line for line in lines if line.startswith("angle-reco: ")]
         assert len(errors) == 21
-        assert errors[-1] == "angle-reco: 1,214 more errors; nothing was stored"
+        assert errors[-1] == f"angle-reco: {rest}; nothing was stored"
 
     def test_skipped_ones_are_counted_and_told(self, angle: Angle, files: Path) -> None:
         said = angle("import", str(files), "--skip-bad-rows", "--json", *WHERE)

@@ -87,7 +87,8 @@ def _lines_of(error: BadInputError) -> tuple[str, ...]:
         return (error.first,)
     described = (error.first, *error.others)
     more = error.count - len(described)
-    which = f"{more:,} more errors" if more else f"{error.count:,} errors"
+    plural = "" if more == 1 else "s"
+    which = f"{more:,} more error{plural}" if more else f"{error.count:,} errors"
     return (*described, f"{which}; nothing was stored")
 
 
