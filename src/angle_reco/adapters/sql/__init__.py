@@ -4,7 +4,7 @@ from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_
 from angle_reco.adapters.sql.borrowing import Borrowed, borrow, borrow_static
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.engine import close_engine, file_of, open_engine
-from angle_reco.adapters.sql.findings import Finding
+from angle_reco.adapters.sql.findings import ROWS_LOOKED_AT, Finding
 from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
 from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_in_memory
 from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
@@ -16,6 +16,7 @@ from angle_reco.adapters.sql.storage import Storage
 
 __all__ = [
     "DEFAULT_PREFIX",
+    "ROWS_LOOKED_AT",
     "Borrowed",
     "Database",
     "Finding",
