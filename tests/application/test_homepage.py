@@ -384,7 +384,7 @@ class TestHowItIsFilled:
 
 
 class TestOfAVisitor:
-    """A template asks for a homepage whoever is there."""
+    """A template asks for a homepage, also for a visitor."""
 
     @pytest.fixture(params=[False, True], ids=["uncached", "cached"])
     def shop(self, request: pytest.FixtureRequest) -> Recommender:

@@ -200,5 +200,5 @@ def test_two_sellers_who_bid_on_their_own_make_nothing_similar() -> None:
 
     scores = {str(one.item_id): one.score for one in reco.anonymous.similar_items("a")}
 
-    # Two users share both, of whom the seller is none.
+    # Two users share both; the seller is not counted.
     assert scores == {"b": 600_000, "c": 500_000}

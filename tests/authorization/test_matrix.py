@@ -220,7 +220,7 @@ class TestDenials:
         ]
 
         if actor is ANONYMOUS:
-            # A visitor's homepage is popular items, which belong to nobody.
+            # A visitor's homepage is popular items, which have no owner.
             del personal[0]
         for ask in personal:
             with pytest.raises(AccessDeniedError):

@@ -16,6 +16,7 @@ from angle_reco.domain import (
     ItemId,
     UserId,
     Watch,
+    is_own_bid,
     to_micros,
 )
 from angle_reco.testing import plain
@@ -91,3 +92,14 @@ def test_columns_of_different_lengths_are_refused() -> None:
 
     with pytest.raises(ValueError, match="Interactions differ in length"):
         Interactions(users=ids, items=ids, kinds=np.zeros(2, np.int8), moments=np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("seller", "is_own"), [("ann", True), ("Ann", False), ("bob", False), (None, False)]
+)
+def test_a_bid_is_own_where_its_user_is_the_seller(seller: str | None, is_own: bool) -> None:
+    bid = Bid(
+        user_id=UserId("ann"), item_id=ItemId("a"), placed_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+    assert is_own_bid(bid, None if seller is None else UserId(seller)) is is_own

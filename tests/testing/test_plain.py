@@ -294,3 +294,21 @@ def test_ties_on_a_page_go_by_bids_and_watchers_together() -> None:
 
     assert names(lines) == "ba"
     assert lines[0].score == lines[1].score
+
+
+def test_a_seller_s_bids_on_their_own_item_count_for_nothing() -> None:
+    own = [Bid(user_id=ANNA, item_id=ItemId("a"), placed_at=NOW)] * 5
+    counted: list[Bid | Watch] = [
+        Bid(user_id=BEN, item_id=ItemId("a"), placed_at=NOW),
+        Bid(user_id=ANNA, item_id=ItemId("b"), placed_at=NOW),
+        Bid(user_id=ANNA, item_id=ItemId("gone"), placed_at=NOW),
+        Watch(user_id=ANNA, item_id=ItemId("a"), watched_at=NOW),
+    ]
+    market = plain.PlainMarket(
+        items=[lot("a", seller_id=ANNA), lot("b")], happened=[*own, *counted], now=NOW
+    )
+
+    assert market.counted == counted
+    a, b, gone = map(ItemId, ("a", "b", "gone"))
+    assert market.demand == {a: (ONE, ONE), b: (ONE, 0)}
+    assert market.engaged == {a: {ANNA, BEN}, b: {ANNA}, gone: {ANNA}}

@@ -418,6 +418,11 @@ def engaged(sample: Sample, user_id: UserId) -> Change:
     return Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(sample.items[0],))
 
 
+def withdrawn(sample: Sample, user_id: UserId) -> Change:
+    """Return that a user's bids on an item were withdrawn."""
+    return Change(kind=ChangeKind.WITHDRAWN, user_id=user_id, item_ids=(sample.items[0],))
+
+
 def erased(user_id: UserId) -> Change:
     """Return that a user is forgotten."""
     return Change(kind=ChangeKind.ERASED, user_id=user_id)
@@ -430,6 +435,7 @@ def every_change(sample: Sample) -> Sequence[Change]:
         items(sample.items),
         *(items([one]) for one in sample.items),
         *(engaged(sample, one) for one in sample.users),
+        *(withdrawn(sample, one) for one in sample.users),
         *(erased(one) for one in sample.users),
         FORGET,
         run("it's; DROP TABLE %s %(job)s :job ? {} 片付け 🧹\n\\"),
