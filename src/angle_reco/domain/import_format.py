@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TypeAlias
@@ -11,10 +10,10 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.moments import check_moment, to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.publication import publication_status
 from angle_reco.domain.validators import whole
+from angle_reco.domain.written_moments import is_without_offset, read_moment
 
 Field: TypeAlias = Callable[[str], object]
 """Makes a text of a file into the value that is stored, or raises InvalidValueError."""
@@ -105,20 +104,13 @@ def _id(what: str, kind: IdKind) -> Field:
 
 def _moment(what: str) -> Field:
     def field(text: str) -> int:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+        micros = read_moment(text)
+        if micros is None or is_without_offset(text):
+            zone = "" if micros is None else "with its time zone, "
             raise InvalidValueError(
-                what, text, "a moment as in ISO 8601, such as 2026-01-31T12:00:00Z"
-            ) from None
-        if moment.tzinfo is None:
-            raise InvalidValueError(
-                what, text, "a moment with its time zone, such as 2026-01-31T12:00:00Z"
+                what, text, f"a moment {zone}as in ISO 8601, such as 2026-01-31T12:00:00Z"
             )
-        try:
-            return to_micros(check_moment(moment, what))
-        except InvalidValueError as error:
-            raise InvalidValueError(what, text, error.expected) from None
+        return micros
 
     return field
 
