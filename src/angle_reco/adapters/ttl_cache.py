@@ -67,10 +67,9 @@ class TtlCache:
 
     def held(self, key: CacheKey) -> Any:
         with self._lock:
-            entry = self._entries.look_at(key)
-        if entry is None or self._clock.monotonic() >= entry.kept_until:
-            return None
-        return entry.value
+            # Without using it, which `in` does not, either.
+            entry = self._entries.look_at(key) if key in self._entries else None
+        return None if entry is None else entry.value
 
     def put(
         self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits

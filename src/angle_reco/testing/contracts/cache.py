@@ -158,6 +158,41 @@ class CacheContract:
         assert (both - one, more - both) == (one + 1_000, 3_000)
         assert cache.stats().bytes == one
 
+    def test_what_fills_the_cache_to_the_byte_fits(self, cache: Cache) -> None:
+        put(cache, KEY, size=0)
+        of_an_entry = cache.stats().bytes
+        room = ROOM - of_an_entry
+
+        assert put(cache, KEY, size=room)
+        assert cache.stats().bytes == ROOM
+        assert not put(cache, OTHER, size=room + 1)
+        assert put(cache, OTHER, size=room)
+        assert (cache.stats().bytes, cache.stats().evictions) == (ROOM, 1)
+
+    def test_two_that_fill_the_cache_to_the_byte_both_stay(self, cache: Cache) -> None:
+        put(cache, KEY, size=0)
+        of_an_entry = cache.stats().bytes
+
+        for key in (KEY, OTHER):
+            assert put(cache, key, size=ROOM // 2 - of_an_entry)
+        both = keys_in(cache, KEY, OTHER)
+        put(cache, OTHER, size=ROOM // 2 - of_an_entry + 1)
+
+        assert both == [KEY, OTHER]
+        assert keys_in(cache, KEY, OTHER) == [OTHER]
+
+    def test_what_fills_the_room_that_is_left_by_others_stays(self, cache: Cache) -> None:
+        put(cache, KEY, size=1_000)
+        one = cache.stats().bytes
+
+        cache.reserve(ROOM - one)
+        at_the_byte = keys_in(cache, KEY)
+        cache.reserve(ROOM - one + 1)
+
+        assert at_the_byte == [KEY]
+        assert keys_in(cache, KEY) == []
+        assert cache.stats().evictions == 1
+
     def test_the_entry_that_was_not_used_for_longest_goes_first(self, cache: Cache) -> None:
         for number in range(4):
             assert put(cache, ("personal", number), size=A_QUARTER)
@@ -576,12 +611,12 @@ class CacheContract:
     ) -> None:
         put(cache, KEY, "old")
 
-        clock.advance(LIMITS.kept_for - TICK)
-
-        assert cache.get(KEY) is None
-        assert cache.held(KEY) == "old"
-        assert cache.held(OTHER) is None
-        clock.advance(2 * TICK)
+        for passes in (LIMITS.kept_for - TICK, TICK):
+            clock.advance(passes)
+            assert cache.get(KEY) is None
+            assert cache.held(KEY) == "old"
+            assert cache.held(OTHER) is None
+        clock.advance(TICK)
         assert cache.held(KEY) is None
 
     def test_what_is_forgotten_is_not_held(self, cache: Cache) -> None:
