@@ -22,6 +22,7 @@ from angle_reco import (
 )
 from angle_reco.application import schedule_of
 from angle_reco.application.heartbeat import Heartbeat
+from angle_reco.application.jobs import JOBS, Done
 from angle_reco.application.schedule import SCHEDULE
 from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work, no_progress
 from angle_reco.bootstrap import JOB_NAMES
@@ -658,6 +659,35 @@ class TestWhyARunIsLost:
 
         assert caught.value.number == numbers[0]
         assert f"number {numbers[0]}" in str(caught.value)
+
+    @pytest.mark.parametrize("is_over", [False, True])
+    def test_a_run_that_stops_names_the_later_one_of_its_key_while_that_is_not_over(
+        self, is_over: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shop = Shop.of(settings=Settings(runs=self.RULES))
+
+        def claimed(job: str) -> Run:
+            wish = wish_of(RunKey(job), Trigger.HAND, SCHEDULE[job])
+            return shop.ports.ledger.claim(wish, holder="thief", lease=HOUR).run
+
+        def work_until_it_is_lost(_: object, work: Work) -> Done:
+            for _ in range(5):
+                # Of another key: the numbers of each are counted apart.
+                assert shop.ports.ledger.finish(claimed(SIMILAR))
+            claimed(SIMILAR)
+            shop.clock.advance(HOUR)
+            later = claimed(JOB)
+            if is_over:
+                assert shop.ports.ledger.finish(later)
+            assert work.lost.wait(20)
+            work.reached("users", 1, 1)
+            pytest.fail("it went on")
+
+        monkeypatch.setitem(JOBS, JOB, work_until_it_is_lost)
+        with pytest.raises(FencedOffError, match=JOB) as caught:
+            shop.reco.system.run_job(JOB)
+
+        assert caught.value.number == (None if is_over else 2)
 
     def test_the_error_says_that_the_database_did_not_answer(self) -> None:
         shop = Shop.of(

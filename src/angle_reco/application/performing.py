@@ -127,9 +127,8 @@ class Performing:
         later: list[int] = []
         with suppress(StorageError):
             known = self.ledger.open([], back=timedelta(0)).runs
-            later = [one.number for one in known if one.key == run.key]
-        number = max(later, default=0)
-        return FencedOffError(run.key.job, number if number > run.number else None)
+            later = [one.number for one in known if one.key == run.key and one.number > run.number]
+        return FencedOffError(run.key.job, max(later, default=None))
 
     def _done(self, key: RunKey, work: Work) -> Done:
         item_id = key.values.get("item_id")
