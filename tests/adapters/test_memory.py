@@ -1,5 +1,6 @@
 """The in-memory adapters keep the contracts."""
 
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +35,7 @@ from angle_reco.domain import (
     ItemId,
     ListKind,
     PriceScale,
+    RunKey,
     User,
     UserId,
     Watch,
@@ -58,7 +60,8 @@ from angle_reco.testing.contracts import (
     TimedLedger,
     UserQueriesContract,
 )
-from angle_reco.testing.contracts.samples import DAY, NOW
+from angle_reco.testing.contracts.ledger import wish
+from angle_reco.testing.contracts.samples import DAY, NOW, TICK
 
 
 class TestMemoryUsers(UserQueriesContract):
@@ -110,6 +113,19 @@ class TestMemoryRunLedger(RunLedgerContract):
             advance=lambda by: clock.set(clock.now() + by),
             store=MemoryInterestStore(fences),
         )
+
+
+def test_a_run_that_is_forgotten_leaves_nothing_in_memory() -> None:
+    clock, key = ManualClock(NOW), RunKey.of("compute", {"as_of": "2026-01-01"})
+    ledger = MemoryRunLedger(clock)
+    before = sys.getrefcount(key)
+    ledger.finish(ledger.claim(wish(key=key), holder="ann", lease=DAY).run)
+    until_then = sys.getrefcount(key)
+    clock.advance(DAY)
+
+    assert ledger.prune(retention=TICK) == 1
+
+    assert sys.getrefcount(key) == before < until_then
 
 
 class TestMemoryChanges(ChangesContract):

@@ -498,6 +498,20 @@ class RunLedgerContract:
         with pytest.raises(FencedOffError, match=JOB):
             write(timed.store, earlier)
 
+    def test_runs_that_lost_name_the_later_one_of_their_own_key(self, timed: TimedLedger) -> None:
+        keys = [RunKey(JOB), RunKey("other"), RunKey.of(JOB, {"item_id": 7})]
+        earlier = [claimed(timed.ledger, key=key) for key in keys]
+        timed.advance(LEASE + TICK)
+        later = [claimed(timed.ledger, key=key) for key in keys]
+
+        numbers = []
+        for run in earlier:
+            with pytest.raises(FencedOffError) as caught:
+                write(timed.store, run)
+            numbers.append(caught.value.number)
+
+        assert numbers == [run.number for run in later]
+
     def test_a_run_of_another_key_does_not_keep_it_from_writing(self, timed: TimedLedger) -> None:
         first = claimed(timed.ledger)
         other = timed.ledger.claim(
