@@ -217,6 +217,19 @@ class TestWakeUps:
 
         assert [record.getMessage() for record in caplog.records] == []
 
+    def test_it_prints_nothing_where_no_logging_is_configured(
+        self,
+        scheduler: ApsScheduler,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        scheduler.start(lambda: None, every=SELDOM, workers=WORKERS)
+
+        logging.getLogger("apscheduler.scheduler").warning("maximum number of instances reached")
+
+        assert capsys.readouterr().err == ""
+
     def test_seldom_is_once(self, scheduler: ApsScheduler) -> None:
         times = list[float]()
 

@@ -214,6 +214,30 @@ def test_a_bid_that_is_rolled_back_or_withdrawn_hides_its_lot_no_longer(
     engine.dispose()
 
 
+class Traced:
+    """A connection of a driver that is not known, which passes all on to one of sqlite3."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
+def test_a_connection_of_sqlalchemy_may_be_on_a_driver_that_is_not_known(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in ("shop", "other")]
+    recorded = list[bool]()
+    with Recommender.connect(urls[0], migrate=True) as reco:
+        for url in urls:
+            raw = Traced(driver_connection(sa.make_url(url)))
+            engine = sa.create_engine(url, creator=lambda raw=raw: raw)
+            with engine.begin() as connection:
+                recorded.append(reco.items_changed(["new"], connection=connection))
+            engine.dispose()
+
+    assert recorded == [True, False]
+
+
 class TestWhateverItIsSetTo:
     """Connections of drivers, as hosts like them."""
 

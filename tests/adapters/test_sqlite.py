@@ -421,6 +421,23 @@ class TestOpenEngine:
 
         assert "secret" not in str(refused.value)
 
+    @pytest.mark.parametrize(
+        ("url", "is_supported"),
+        [
+            ("postgresql+psycopg2://host/shop", True),
+            ("sqlite+aiosqlite:///shop.db", True),
+            ("mysql://host/shop", False),
+            ("oracle+oracledb://host/shop", False),
+        ],
+    )
+    def test_the_driver_is_refused_only_of_a_database_that_is_supported(
+        self, url: str, is_supported: bool
+    ) -> None:
+        with pytest.raises(InvalidValueError) as refused:
+            open_engine(url)
+
+        assert ("that names no other driver" in refused.value.expected) is is_supported
+
     def test_nothing_connects_before_it_is_used(self, tmp_path: Path) -> None:
         open_engine(f"sqlite:///{tmp_path}/shop.db").dispose()
 

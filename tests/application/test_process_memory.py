@@ -7,8 +7,16 @@ from datetime import timedelta
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError
-from tests.application.memories import ASK, MINUTE, settle, shop, warm
-from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of
+from tests.application.memories import (
+    ASK,
+    MINUTE,
+    PERSONAL_JOB,
+    Remembering,
+    settle,
+    shop,
+    warm,
+)
+from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, ids_of, lots
 from tests.application.workers import Hands
 
 FRESH, STALE = Freshness.FRESH, Freshness.STALE
@@ -65,6 +73,31 @@ class TestStats:
         assert memory.lists.most_bytes == 10_000_000
         assert memory.to_json()["live_items"] == 34
         assert one.reco.system.stats().to_json()["memory"] == memory.to_json()
+
+    @pytest.mark.parametrize("gone", [0, 3])
+    def test_ids_of_open_items_are_held_once_and_others_with_each_list(self, gone: int) -> None:
+        def held_by_lists(category: str) -> int:
+            items = lots(category, 20)
+            one = Remembering.of(filled(items, bid("ann", items[0].item_id)))
+            for job in ("refresh_user_interests", PERSONAL_JOB):
+                one.reco.system.run_job(job)
+            for item in items[5 : 5 + gone]:
+                one.change(str(item.item_id), is_published=False)
+            late = one.another()
+            settle(late)
+            late.anonymous.popular_items()
+            settle(late)
+            before = late.system.stats().memory
+            assert late.as_user("ann").homepage().freshness is Freshness.FRESH
+            settle(late)
+            after = late.system.stats().memory
+            assert before is not None
+            assert after is not None
+            return after.lists.bytes - before.lists.bytes
+
+        short, long = held_by_lists("a"), held_by_lists("a" * 101)
+
+        assert long - short == gone * 100
 
     def test_before_the_first_answer_nothing_is_held(self) -> None:
         memory = shop().reco.system.stats().memory
