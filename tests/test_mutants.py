@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 from tools import mutants
-from tools.mutants import Copy, Fate, Finder, Group, Table, all_mutants, report, sample
+from tools.mutants import Copy, Covering, Fate, Finder, Group, Table, all_mutants, report, sample
 
 SOURCE = '''
 """A module."""
@@ -153,6 +154,32 @@ def test_too_many_survivors_of_one_group_are_too_many(
     shown = capsys.readouterr().out
     assert shown.count("survived: ") == 20 - sum(killed)
     assert f"{killed[0]:4} of   10 killed" in shown
+
+
+def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, state = tmp_path / "package", tmp_path / "state"
+    for folder in (package, state):
+        folder.mkdir()
+    data = CoverageData(str(state / "coverage"))
+    seconds = {}
+    for name in "abc":
+        file, test = package / f"{name}.py", f"tests/test_{name}.py::test_{name}"
+        file.write_text("_MOST = 1\ndef most(): return _MOST\n", "utf-8")
+        seconds[test] = 0.1
+        data.set_context(f"{test}|run")
+        data.add_lines({str(file): [2]})
+    data.write()
+    (state / "seconds.json").write_text(json.dumps(seconds), "utf-8")
+    monkeypatch.setattr(mutants, "PACKAGE", package)
+    monkeypatch.setattr(mutants, "STATE", state)
+
+    for name in "abc":
+        finder = Finder(f"{name}.py", (package / f"{name}.py").read_bytes())
+        finder.visit(ast.parse("_MOST = 1"))
+        [mutant] = finder.found
+        assert Covering().tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
 
 
 def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) -> None:

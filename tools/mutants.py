@@ -510,13 +510,11 @@ class Covering:
                     return found
         else:
             word = re.compile(rf"\b{mutant.constant}\b")
-            for path, lines in self._sources.items():
-                if any(map(word.search, lines)):
-                    found = self._on(
-                        path, (at for at, text in enumerate(lines, 1) if word.search(text))
-                    )
-                    if found:
-                        return found
+            # Another module may have a constant of the same name.
+            for path in sorted(self._sources, key=lambda path: (path != mutant.path, path)):
+                uses = [at for at, text in enumerate(self._sources[path], 1) if word.search(text)]
+                if found := self._on(path, uses):
+                    return found
         return self._on(mutant.path, self._by_line(mutant.path))
 
     def ranked(self, mutant: Mutant) -> tuple[list[str], list[str], int]:
