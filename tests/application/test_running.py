@@ -20,6 +20,7 @@ from angle_reco import (
     StorageUnavailableError,
     UserId,
 )
+from angle_reco.adapters.memory import MemoryChanges
 from angle_reco.application import schedule_of
 from angle_reco.application.heartbeat import Heartbeat
 from angle_reco.application.jobs import JOBS, Done
@@ -28,6 +29,8 @@ from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work, no
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import (
     Answer,
+    Change,
+    ChangeKind,
     FencedOffError,
     ListKind,
     OpenMarket,
@@ -1004,6 +1007,30 @@ class TestByHand:
         assert told[0] == "waiting for another run of it"
         assert set(told[1:]) == {"interests of users"}
 
+    def test_it_looks_twice_a_second_whether_its_like_has_ended(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks, pauses = list[int](), list[float]()
+
+        def look() -> None:
+            looks.append(len(pauses))
+            assert len(looks) < 10, "it looks all the time"
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                shop.ports.ledger.finish(held)
+
+        monkeypatch.setattr("angle_reco.application.running.sleep", pause)
+        shop = Shop.of(ledger=lambda ledger: Telling(ledger, "claim", look))
+        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
+        held = shop.ports.ledger.claim(wish, holder="ann", lease=HOUR).run
+
+        assert shop.reco.system.run_job(JOB).scope == 3
+
+        assert pauses == [0.5] * 3
+        assert looks == [0, 0, 1, 2, 3]
+
     def test_runs_for_other_items_do_not_wait_for_each_other(self) -> None:
         shop = Shop.of()
         key = RunKey.of(SIMILAR, {"item_id": "art-01"})
@@ -1021,6 +1048,36 @@ class TestByHand:
         outcome = shop.reco.as_of_moment(NOW - HOUR).system.run_job(JOB)
 
         assert outcome.started_at == NOW - HOUR
+
+
+class TestPruning:
+    def test_changes_are_kept_for_an_hour(self) -> None:
+        clock = ManualClock(NOW)
+        feed = MemoryChanges(clock)
+        shop = Shop.of(changes=lambda _: feed)
+        cursor = feed.now()
+        feed.publish([Change(kind=ChangeKind.FORGET)])
+
+        gaps = []
+        for passes in (HOUR - TICK, TICK):
+            clock.advance(passes)
+            shop.runs.prune()
+            gaps.append(feed.since(cursor).has_gap)
+
+        assert gaps == [False, True]
+
+    def test_runs_are_kept_for_as_long_as_the_settings_say(self) -> None:
+        retention = timedelta(days=9)
+        shop = Shop.of(settings=Settings(runs=RunRules(retention=retention)))
+        shop.reco.system.run_job(JOB)
+
+        known = []
+        for passes in (retention, TICK):
+            shop.clock.advance(passes)
+            shop.runs.prune()
+            known.append(shop.last(JOB) is not None)
+
+        assert known == [True, False]
 
 
 class TestRequests:

@@ -281,6 +281,15 @@ class TestSettling:
     def test_where_nothing_was_done_there_is_nothing_to_wait_for(self) -> None:
         assert Lane(next(_names), 1).settle(0)
 
+    def test_it_returns_as_soon_as_everything_is_done(self) -> None:
+        one = Lane(next(_names), 1)
+        one.submit(partial(time.sleep, 0.02))
+        started = time.monotonic()
+
+        assert one.settle(_SECONDS)
+
+        assert time.monotonic() - started < _SECONDS / 2
+
 
 class _Unable(threading.Thread):
     def start(self) -> NoReturn:
