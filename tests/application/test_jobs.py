@@ -12,6 +12,7 @@ from angle_reco import (
     Freshness,
     InvalidValueError,
     ItemNotFoundError,
+    JobOutcome,
     Recommender,
     Settings,
     User,
@@ -270,6 +271,20 @@ def test_progress_never_goes_back_and_ends_with_all_done(name: str, make: Any) -
     assert all(0 <= done <= total for _, done, total in told)
     for before, after in pairwise(told):
         assert before[0] != after[0] or (before[1] <= after[1] and before[2] == after[2])
+
+
+def test_an_outcome_without_failures_names_none() -> None:
+    outcome = JobOutcome(
+        job="generate_popular_items",
+        started_at=NOW,
+        seconds=0.5,
+        scope=3,
+        changed=2,
+        unchanged=1,
+        removed=0,
+    )
+
+    assert (outcome.failed, outcome.errors) == (0, ())
 
 
 @pytest.mark.parametrize("is_scheduled", [False, True])
