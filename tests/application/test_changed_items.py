@@ -110,7 +110,7 @@ class TestAnItemThatChangesHere:
         assert [is_read_by_id(changed, one) for one in (VASE, CUP, LAMP)] == [True, False, False]
         assert len(changed) == 4
 
-    def test_is_there_as_it_was_in_memory_at_first(
+    def test_is_there_as_memory_had_it_at_first(
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
         changed.told([VASE, LAMP], {VASE: OLD})
