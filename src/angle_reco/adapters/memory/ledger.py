@@ -122,8 +122,9 @@ class MemoryRunLedger:
 
     def _held(self, run: Run) -> Run | None:
         kept = self._runs.get(run.key, {}).get(run.slot)
-        is_mine = kept is not None and kept.number == run.number
-        return kept if is_mine and kept is not None and kept.state is RunState.RUNNING else None
+        if kept is None or kept.number != run.number or kept.state is not RunState.RUNNING:
+            return None
+        return kept
 
     def _keep(self, run: Run) -> None:
         self._runs.setdefault(run.key, {})[run.slot] = run
