@@ -113,6 +113,24 @@ def test_a_run_keeps_its_lease_while_another_one_writes(storage: Storage) -> Non
         assert known.lease_until - run.lease_until >= timedelta(seconds=LONGER)
 
 
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("seconds", "prolonged_by"), [(0.999, 0.0), (1.0, 1.0), (7.5, 7.5)])
+def test_leases_are_prolonged_by_locks_of_a_second_or_more(
+    storage: Storage, seconds: float, prolonged_by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = (claim(storage, job).run for job in (JOB, OTHER))
+    monkeypatch.setattr("angle_reco.adapters.sql.runs.seconds_locked", lambda _: seconds)
+
+    storage.database.write(lambda one: pass_fence(one, storage.tables, other.fence))
+
+    known = SqlRunLedger(storage.database, storage.tables).open([], back=timedelta(0)).runs
+    assert {one.key: one.lease_until for one in known} == {
+        one.key: one.lease_until + timedelta(seconds=prolonged_by)
+        for one in (run, other)
+        if one.lease_until is not None
+    }
+
+
 def test_a_lease_that_was_over_before_stays_so(storage: Storage) -> None:
     run = claim(storage, JOB).run
     sleep(RULES.lease.total_seconds() + 0.1)

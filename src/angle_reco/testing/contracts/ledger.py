@@ -639,6 +639,15 @@ class RunLedgerContract:
         assert {job: run.key.job for job, run in found.items()} == {JOB: JOB, "other": "other"}
         assert all(not run.key.arguments for run in found.values())
 
+    def test_a_run_that_waits_is_not_the_last_before_it_starts(self, ledger: RunLedger) -> None:
+        last = over(ledger, wish(slot=NOW - DAY))
+        for key in (RunKey(JOB), RunKey("waits")):
+            ledger.claim(request(key=key, slot=NOW + HOUR), holder="ann", lease=LEASE)
+
+        found = ledger.last_of_each([JOB, "waits"])
+
+        assert {job: run.slot for job, run in found.items()} == {JOB: last.slot}
+
     def test_of_those_that_began_together_the_last_is_the_later_slot(
         self, ledger: RunLedger
     ) -> None:
@@ -673,6 +682,21 @@ class RunLedgerContract:
         assert ledger.last_of_each([JOB, "other"]).keys() == {JOB}
         assert ledger.claim(wish(slot=late.slot), holder="x", lease=LEASE).answer is Answer.DONE
         assert ledger.prune(retention=DAY) == 0
+
+    def test_what_is_held_or_ended_lately_is_kept_however_early_it_was_due(
+        self, timed: TimedLedger
+    ) -> None:
+        ledger = timed.ledger
+        held = ledger.claim(wish(key=RunKey("held")), holder="ann", lease=9 * DAY).run
+        late = claimed(ledger)
+        timed.advance(3 * DAY)
+        ledger.finish(late)
+        timed.advance(DAY)
+
+        assert ledger.prune(retention=DAY) == 0
+
+        assert runs_in(ledger) == [held]
+        assert ledger.last_of_each([JOB]).keys() == {JOB}
 
     def test_what_nobody_came_for_is_kept_as_long(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
