@@ -16,6 +16,7 @@ from angle_reco import (
     Recommender,
     Settings,
     StorageUnavailableError,
+    memory_ports,
 )
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import Bid, UserId, Watch
@@ -435,3 +436,24 @@ class TestStats:
         }
         assert answer["interests"] == {"owners": 2, "rows": 3, **ages}
         assert answer["lists"]["similar"] == {"owners": 3, "rows": 4, **ages}  # type: ignore[index]  # JSON
+
+
+@pytest.mark.parametrize("items", ["vase", "", 7, None])
+def test_items_that_changed_are_a_collection_of_ids(items: Any, reco: Recommender) -> None:
+    before = reco.system.stats().events_failed
+
+    assert not reco.items_changed(items)
+
+    strict = Recommender(memory_ports(), Settings(strict_events=True))
+    with pytest.raises(InvalidValueError, match=r"^items is ") as caught:
+        strict.items_changed(items)
+    assert caught.value.expected == "a collection of at most 100,000 ids"
+    assert reco.system.stats().events_failed == before + 1
+
+
+def test_a_hundred_thousand_items_may_change_at_once_and_no_more() -> None:
+    strict = Recommender(memory_ports(), Settings(strict_events=True))
+
+    assert strict.items_changed(f"item-{place}" for place in range(100_000))
+    with pytest.raises(InvalidValueError, match=r"^items is 'more', but should be a collection of"):
+        strict.items_changed(f"item-{place}" for place in range(100_001))
