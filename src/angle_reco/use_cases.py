@@ -284,9 +284,18 @@ class UseCases:
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; nobody waits for it."""
         answering = self.answering
-        if answering.live is not None and answering.keeping is not None:
-            answering.live.at_once()
-            answering.keeping.behind.submit(lambda: answering.kept.of_popular(None))
+        if answering.live is None or answering.keeping is None:
+            return
+        live, following = answering.live, self.following
+
+        def read() -> None:
+            if following is not None:
+                # The first look marks all that was read before it.
+                following.step_safely()
+            live.at_once()
+            answering.kept.of_popular(None)
+
+        answering.keeping.behind.submit(read)
 
 
 def _memory(

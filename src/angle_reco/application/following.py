@@ -115,9 +115,10 @@ class Following:
     def tick(self) -> None:
         """Have a thread look, unless the last look goes on still."""
         if not self._lane.is_busy:
-            self._lane.submit(self._step_safely)
+            self._lane.submit(self.step_safely)
 
-    def _step_safely(self) -> None:
+    def step_safely(self) -> None:
+        """Look what has changed; a defect is logged."""
         try:
             self.step()
         except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
