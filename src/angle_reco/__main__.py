@@ -1,6 +1,7 @@
 """The command `angle-reco`, also as `python -m angle_reco`."""
 
 import sys
+import traceback
 
 
 def main() -> None:
@@ -15,7 +16,12 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        status = run(sys.argv[1:])
+    except Exception:  # noqa: BLE001 — whatever an application raises; 1 would say that check found something
+        traceback.print_exc()
+        status = 2
+    sys.exit(status)
 
 
 if __name__ == "__main__":

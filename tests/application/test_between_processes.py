@@ -856,6 +856,7 @@ class TestFollowing:
         one = shop()
         for _ in range(3):
             one.reco.start(scheduler=None)
+        settle(one.reco)
         following = following_of(one.reco)
         assert following.has_begun
         one.reco.stop()

@@ -79,6 +79,8 @@ def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
         SchemaError: One does not; the text names the select, the column and what it expects.
         StorageUnavailableError: The database did not answer.
     """
+    if database.is_postgres and host.time_zone is not None:
+        _check_time_zone(database, host.time_zone)
     for name, query in host.selects.items():
         columns = {
             _Expected(f"the select of {name}", label, spec.holds, ids): query.selected_columns[
@@ -92,6 +94,18 @@ def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
         held = host.permissions.held
         expected = _Expected("the select of held", "user_id", Holds.USER_ID, ids)
         _check_types(database, held, {expected: held.selected_columns["user_id"]})
+
+
+def _check_time_zone(database: Database, name: str) -> None:
+    try:
+        database.scalar(sa.select(sa.func.timezone(name, sa.func.now())))
+    except StorageUnavailableError:
+        raise
+    except StorageError as error:
+        raise SchemaError(
+            f"time_zone is {name!r}, which this PostgreSQL does not know: it should be one of"
+            " pg_timezone_names"
+        ) from error
 
 
 def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
@@ -143,7 +157,11 @@ def _check_types(
         if not usable:
             name = _type_name(database, found, expected, column.type)
             read = HostColumns(expected.ids, PriceScale(), database.dialect, "UTC")
-            cast = working_cast(database, query, expected.key, expected.holds, read)
+            cast = (
+                None
+                if name.endswith("[]") or name in _PACKED
+                else working_cast(database, query, expected.key, expected.holds, read)
+            )
             raise expected.error(name, cast, is_postgres=database.is_postgres)
         if database.is_postgres:
             expected.check_moment(found[expected.key], column.type)
@@ -217,11 +235,13 @@ class _Expected:
         names = (
             ", ".join(_OIDS[self.kind].values())
             if is_postgres
-            else ", ".join(one.__name__ for one in _SQLITE_TYPES[self.kind])
+            else ", ".join(one.__name__ for one in _SQLITE_TYPES[self.kind] if one is not Moment)
         )
         kind = self.holds.kind(self.ids)
         says = "" if kind is None else f" (the settings say that those are of the kind {kind})"
         makes = "" if cast is None else f", which {cast} makes of it"
+        if cast is not None and is_postgres and self.kind is not IdKind.TEXT:
+            makes += ", where it takes all values"
         return SchemaError(
             f"{self.where}: {self.label} is of the type {found}, which does not hold"
             f" {self.holds.value}{says}; it should be one of {names}{makes}"
@@ -274,8 +294,15 @@ def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
         raise SchemaError(f"{where} cannot be run: {reason}{_hint(str(reason))}") from error
 
 
+_PACKED = ("json", "jsonb", "xml", "bytea")
+"""Types of PostgreSQL that hold several values in one: a cast would make ids such as {a}."""
+
+_NO_SUCH_VALUE = "22P02"
+"""The SQLSTATE of a text that is none of an enum, among others."""
+
+
 def _hint(reason: str) -> str:
     """Return what to do about a comparison of a type of the host's own, such as an enum."""
-    if "operator does not exist" in reason or "invalid input value for enum" in reason:
+    if "operator does not exist" in reason or _NO_SUCH_VALUE in reason:
         return " (sa.cast(column, sa.Text) makes a text of an enum, also in sa.case)"
     return ""

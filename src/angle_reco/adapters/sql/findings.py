@@ -1,6 +1,7 @@
 """What is odd about the rows of a host's selects, and what is done about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.casts import working_cast
+from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.host import LABELS, Holds, HostSchema, Query
 from angle_reco.adapters.sql.host_columns import (
@@ -20,7 +22,13 @@ from angle_reco.adapters.sql.host_columns import (
     is_without_zone,
     without_offset,
 )
-from angle_reco.domain import LARGEST_PRICE, AuctionStatus, SchemaError
+from angle_reco.domain import (
+    LARGEST_PRICE,
+    AuctionStatus,
+    SchemaError,
+    StorageError,
+    StorageUnavailableError,
+)
 
 ROWS_LOOKED_AT = 10_000
 """Of each select, where not all are."""
@@ -71,7 +79,7 @@ def findings(
             for one in odd
         ]
         total = sa.select(sa.func.count(), *counts, *examples).select_from(rows)
-        [(looked_at, *found)] = database.rows(total)
+        [(looked_at, *found)] = _all_of(database, name, total)
         several = {} if most is None or looked_at < most else {"looked_at": most}
         for one, count, example in zip(odd, found[: len(odd)], found[len(odd) :], strict=True):
             if count:
@@ -138,6 +146,18 @@ def _rows(query: Query, most: int | None) -> sa.Subquery:
     return every if most is None else sa.select(every).limit(most).subquery("some_rows")
 
 
+def _all_of(database: Database, name: str, query: sa.Executable) -> Sequence[Any]:
+    try:
+        return database.rows(query)
+    except StorageUnavailableError:
+        raise
+    except StorageError as error:
+        raise SchemaError(
+            f"the select of {name} fails for one of its rows, and with it every answer: {error};"
+            " an expression in it, such as a cast, does not take all values"
+        ) from error
+
+
 def _repeated(
     database: Database, rows: sa.Subquery, key: str, dialect: str
 ) -> Iterator[tuple[int, str]]:
@@ -150,9 +170,8 @@ def _repeated(
         .having(sa.func.count() > 1)
         .subquery()
     )
-    [(count, example)] = database.rows(
-        sa.select(sa.func.coalesce(sa.func.sum(again.c.times), 0), sa.func.min(again.c.one))
-    )
+    repeated = sa.select(sa.func.coalesce(sa.func.sum(again.c.times), 0), sa.func.min(again.c.one))
+    [(count, example)] = database.rows(repeated)
     if count:
         yield int(count), _short(example)
 
@@ -178,10 +197,13 @@ def _odd(name: str, rows: sa.Subquery, columns: HostColumns, host: HostSchema) -
                 is_strange = sa.cast(column, sa.Text).not_in(known)
                 yield _Odd(label, "no known status, which is not open", is_strange)
             case Holds.MOMENT:
-                if spec.is_required:
-                    moment = columns.moment(column)
+                moment = columns.moment(column)
+                if spec.is_required or name == "users":
                     is_beyond = _is_beyond(column, moment, dialect)
-                    yield _Odd(label, _BEYOND, is_beyond)
+                    outcome = _outcome(name, spec.is_required)
+                    yield _Odd(label, f"no moment of the calendar, {outcome}", is_beyond)
+                is_early = sa.and_(_is_numeric(column, dialect), moment < _EARLY)
+                yield _Odd(label, _FEW_SECONDS, is_early)
                 if host.time_zone is None:
                     yield from _naive(label, column, dialect)
             case _:
@@ -204,7 +226,8 @@ _NO = {
     Holds.MONEY: "no price",
     Holds.YES_OR_NO: "neither true nor false",
 }
-_BEYOND = "no moment of the calendar, which leaves the row out"
+_EARLY = datetime(1980, 1, 1, tzinfo=UTC)
+_FEW_SECONDS = "a number that means a moment before 1980, as the digits of a day do"
 _ROUNDED = "more digits than the price scale has, which is rounded"
 _WITHOUT_ZONE = (
     "a moment without a time zone, which counts as UTC: say HostSchema(time_zone=...), such as"
@@ -232,6 +255,12 @@ def _is_beyond(
     if dialect == "postgresql" and is_day(column.type):
         return ~column.between(FIRST_MOMENT.date(), LAST_MOMENT.date())
     return ~moment.between(FIRST_MOMENT, LAST_MOMENT)
+
+
+def _is_numeric(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[bool]:
+    if dialect != "sqlite" or isinstance(column.type, Moment):
+        return sa.true() if is_number(column.type) else sa.false()
+    return sa.func.typeof(sa.type_coerce(column, sa.Text)).in_(["integer", "real"])
 
 
 def _naive(label: str, column: sa.ColumnElement[Any], dialect: str) -> Iterator[_Odd]:

@@ -172,6 +172,7 @@ def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool
         sa.func.typeof(text) == "text",
         # It reads days such as 31 February, too; what is added makes another day of them.
         sa.func.strftime("%Y-%m-%d %H:%M:%S", whole, "+0 seconds") == whole,
+        whole > "0001",
         sa.or_(rest == "", is_fraction),
     )
     digits = sa.func.substr(sa.func.substr(rest, 2, 6).op("||")("000000"), 1, 6)
