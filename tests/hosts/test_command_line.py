@@ -54,4 +54,7 @@ def test_an_application_may_import_models(tmp_path: Path) -> None:
     run("django", "migrate")
 
     assert "brought up to date" in run("angle_reco", "migrate", "up", "--app", "shop:make")
-    assert run("angle_reco", "--app", "shop:make", "check") == "nothing odd was found in the first 10,000 rows of each select\n"
+    assert (
+        run("angle_reco", "--app", "shop:make", "check")
+        == "nothing odd was found in the first 10,000 rows of each select\n"
+    )
