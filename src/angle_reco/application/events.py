@@ -124,7 +124,8 @@ class Events:
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
             item = self.settings.ids.item_id(item_id)
-            until = None if at is None else self._moment("bid_withdrawn", at)
+            # Not dropped where it is odd, as of other events: without it later bids would go, too.
+            until = None if at is None else check_moment(at, "at")
             is_gone = self.recorder is None or self.recorder.remove_bids(
                 user, item, until=until, connection=connection
             )
