@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,13 @@ def test_in_memory_and_on_the_reference_schema_there_is_nothing(
 
 def test_errors_are_no_findings(refused: Any) -> None:
     assert refused("check", "--database", "sqlite:///missing.db").startswith("missing.db holds no")
+
+
+def test_an_application_that_raises_is_no_finding_either(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def make():\n    raise RuntimeError('of the shop')\n")
+    command = [sys.executable, "-m", "angle_reco", "check", "--app", "shop:make"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("RuntimeError: of the shop\n")
