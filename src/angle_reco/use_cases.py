@@ -32,6 +32,7 @@ from angle_reco.application import (
     PopularItems,
     ReadInterests,
     Reports,
+    RolledBack,
     Runs,
     SimilarItems,
     StoredResources,
@@ -108,6 +109,7 @@ class UseCases:
         newer = Newer(ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids)
         if cache is not None:
             memory = _memory(ports, settings, computing, reports, lists=cache, newer=newer)
+        rolled_back = RolledBack(changes=ports.changes, overlays=overlays, lists=cache)
         rules = schedule_of(settings)
         performing = Performing(
             ledger=ports.ledger,
@@ -145,6 +147,7 @@ class UseCases:
                 newer=newer,
                 live=memory.live,
                 overlays=overlays,
+                rolled_back=rolled_back,
                 catalog=ports.catalog,
                 computing=computing,
                 clock=ports.clock,
@@ -177,6 +180,7 @@ class UseCases:
             live=live,
             following=following,
             overlays=overlays,
+            rolled_back=rolled_back,
             as_of=as_of,
         )
         events = Events(

@@ -31,6 +31,7 @@ from angle_reco.application.reading import (
     SimilarItems,
 )
 from angle_reco.application.reports import Reports
+from angle_reco.application.rolled_back import RolledBack
 from angle_reco.application.running import Runs
 from angle_reco.application.schedule import SCHEDULE, schedule_of
 from angle_reco.application.stats import JobStats, Stats, TakeStock
@@ -78,6 +79,7 @@ __all__ = [
     "Progress",
     "ReadInterests",
     "Reports",
+    "RolledBack",
     "Runs",
     "SimilarItems",
     "Stats",

@@ -14,6 +14,7 @@ from angle_reco.application.keeping import Current, Keeping, about_to_wait
 from angle_reco.application.kept_lists import KeptList, KeptLists
 from angle_reco.application.live_items import LiveItems
 from angle_reco.application.overlays import Overlays
+from angle_reco.application.rolled_back import RolledBack
 from angle_reco.domain import (
     POPULAR_KEPT,
     AnswerDegraded,
@@ -85,6 +86,7 @@ class Answering:
     live: LiveItems | None
     following: Following | None
     overlays: Overlays
+    rolled_back: RolledBack
     as_of: datetime | None = None
 
     @property
@@ -254,6 +256,7 @@ class Answering:
             self.overlays.over()
         else:
             self.following.look()
+        self.rolled_back.look_for(viewing.viewer)
         try:
             return answer()
         except StorageUnavailableError as error:

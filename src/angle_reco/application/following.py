@@ -17,6 +17,7 @@ from angle_reco.application.kept_lists import key_of
 from angle_reco.application.live_items import LIVE, LiveItems
 from angle_reco.application.newer import Newer
 from angle_reco.application.overlays import Overlays, Told
+from angle_reco.application.rolled_back import RolledBack
 from angle_reco.domain import (
     CONFIRMS_FROM,
     TOLD_FOR,
@@ -68,6 +69,7 @@ class Following:
     lists: Cache
     live: LiveItems
     overlays: Overlays
+    rolled_back: RolledBack
     catalog: CatalogQueries
     computing: Computing
     clock: Clock
@@ -193,6 +195,7 @@ class Following:
 
     def _settle(self) -> None:
         """Let go of what is over by now."""
+        self.rolled_back.look()
         self._settle_overlays()
         self.changed.forget_what_is_over(self._live_since)
         self._prune()

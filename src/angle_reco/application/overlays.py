@@ -114,6 +114,18 @@ class Overlays:
             while len(self._returned) > self._most:
                 del self._returned[next(iter(self._returned))]
 
+    def rolled_back(self, user_id: UserId, item_ids: Collection[ItemId]) -> None:
+        """Forget what a user did with items: it was rolled back."""
+        with self._lock:
+            known = self._of.get(user_id)
+            entries = {} if known is None else known.told
+            for item_id in item_ids:
+                for one in (entries.get((item_id, True)), entries.get((item_id, False))):
+                    if one is not None:
+                        self._drop(one)
+                self.offers.withdrawn(user_id, item_id)
+                self._returned.pop((user_id, item_id), None)
+
     def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
         """Return the items whose bids of a user were just withdrawn."""
         if not self._returned:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import attrs
 
-from angle_reco.domain import Change
+from angle_reco.domain import Change, UserId
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +60,24 @@ class Changes(Protocol):
 
         There is a gap when something may have been forgotten that the reader was not told,
         when there is more than fits into memory, and when the cursor is none of this feed's.
+        """
+        ...
+
+    def may_have_ended(self, user_id: UserId) -> bool:
+        """Return whether a host's transaction may have ended in which this process published.
+
+        Only changes of that user count, and only what its connection shows without a trip:
+        `rolled_back` knows for sure.
+        """
+        ...
+
+    def rolled_back(self) -> Sequence[Change]:
+        """Return what this process published in host transactions that were rolled back since.
+
+        Each once, within a minute of its publication, of several equal ones the last; also
+        what was rolled back to a savepoint alone. Publications of several changes at once,
+        and those that name no user, are not among them. One statement, none where nothing is
+        pending.
         """
         ...
 

@@ -65,6 +65,12 @@ class MemoryChanges:
                 return Feed(changes=(), cursor=here, has_gap=True)
             return Feed(changes=tuple(one for one in new if one is not None), cursor=here)
 
+    def may_have_ended(self, user_id: UserId) -> bool:
+        return False
+
+    def rolled_back(self) -> Sequence[Change]:
+        return ()
+
     def prune(self, *, older_than: timedelta) -> int:
         with self._lock:
             now = self._clock.now()

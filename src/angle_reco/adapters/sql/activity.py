@@ -269,7 +269,7 @@ class SqlRecorder:
 
     def _changes(self, statement: sa.Insert | sa.Delete, connection: object | None) -> bool:
         if connection is not None:
-            return execute_in(connection, self.database, statement, {}) > 0
+            return execute_in(connection, self.database, statement, {}).rows > 0
         return self.database.write(lambda ours: ours.execute(statement).rowcount > 0)
 
 

@@ -17,6 +17,7 @@ from angle_reco.adapters.sql.column_types import id_type
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.host_statements import execute_in
+from angle_reco.adapters.sql.host_transactions import HostTransactions
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
@@ -25,10 +26,11 @@ from angle_reco.domain import (
     ChangeKind,
     IdKind,
     InvalidValueError,
+    StorageLockedError,
     UserId,
     to_micros,
 )
-from angle_reco.ports import Cursor, Feed
+from angle_reco.ports import Cursor, Feed, deadline
 
 MOST_BYTES = 8_000_000
 """Of one answer, about: a reader for whom there is more finds a gap."""
@@ -50,6 +52,7 @@ class SqlChanges:
     database: Database
     tables: Tables
     clock: sa.ColumnElement[datetime] = attrs.field()
+    _in_transactions: HostTransactions = attrs.field(factory=HostTransactions, init=False)
 
     @clock.default
     def _clock_of_server(self) -> sa.ColumnElement[datetime]:
@@ -58,14 +61,16 @@ class SqlChanges:
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
         insert, values = self._written(changes)
         if connection is not None:
-            rows = execute_in(connection, self.database, insert, values)
-            if 0 <= rows < len(changes):
+            done = execute_in(connection, self.database, insert, values)
+            if 0 <= done.rows < len(changes):
                 # Of another tenant, perhaps: its ids would mean something else to us.
                 raise InvalidValueError(
                     "connection",
                     "one whose current_schema() is another",
                     f"one whose current_schema() is {' or '.join(self.database.homes)}",
                 )
+            if done.within is not None and done.number is not None and len(changes) == 1:
+                self._in_transactions.add(changes[0], done.number, done.within)
         elif changes:
             self.database.write(lambda ours: ours.execute(insert, values).close())
 
@@ -97,11 +102,45 @@ class SqlChanges:
         has_gap = (
             not fits or state.hides_from(known) or any(kind not in _KINDS for _, kind, *_ in news)
         )
+        changes = () if has_gap else self._changes(news)
+        self._in_transactions.discard(changes)
         return Feed(
-            changes=() if has_gap else self._changes(news),
+            changes=changes,
             cursor=(state.place if has_gap else place).cursor(dialect),
             has_gap=has_gap,
         )
+
+    def may_have_ended(self, user_id: UserId) -> bool:
+        return self._in_transactions.may_have_ended(user_id)
+
+    def rolled_back(self) -> Sequence[Change]:
+        pending = self._in_transactions.pending()
+        if not pending:
+            return ()
+        keys = [one.key for one in pending]
+        if self.database.is_postgres:
+            [[snapshot, found]] = self.database.rows(self._rows_of, {"keys": keys})
+            over = Snapshot.of(snapshot)
+            ended = [one for one in pending if over.has(one.key)]
+        else:
+            try:
+                with deadline(0):
+                    # Without another writer there is no transaction that could still commit.
+                    found = self.database.write(
+                        lambda ours: ours.scalar(self._rows_of, {"keys": json.dumps(keys)})
+                    )
+            except StorageLockedError:
+                return ()
+            ended = list(pending)
+        rows = json.loads(found or "[]")
+        forgotten = {key for key, kind, *_ in rows if kind == _GONE}
+        there = {(key, self._change(*fields)) for key, *fields in rows if key not in forgotten}
+        self._in_transactions.discard([one.change for one in ended])
+        return [
+            one.change
+            for one in ended
+            if (one.key, one.change) not in there and one.key not in forgotten
+        ]
 
     def prune(self, *, older_than: timedelta) -> int:
         changes = self.tables.changes.c
@@ -133,7 +172,7 @@ class SqlChanges:
             values["written_by"] = _number(sa.func.pg_current_xact_id())
         values["told_at"] = self.clock
         select = sa.select(*values.values()).where(self.database.is_at_home)
-        return sa.insert(self.tables.changes).from_select(list(values), select)
+        return self._returning(sa.insert(self.tables.changes).from_select(list(values), select))
 
     @cached_property
     def _insert(self) -> sa.Insert:
@@ -164,7 +203,33 @@ class SqlChanges:
         values["told_at"] = self.clock
         select = sa.select(*values.values()).select_from(new).order_by(order)
         select = select.where(self.database.is_at_home)
-        return sa.insert(table).from_select(list(values), select)
+        return self._returning(sa.insert(table).from_select(list(values), select))
+
+    def _returning(self, insert: sa.Insert) -> sa.Insert:
+        if not self.database.is_postgres:
+            return insert
+        # Of no column: the host's role may have no right to read them.
+        return insert.returning(_number(sa.func.pg_current_xact_id()))
+
+    @cached_property
+    def _rows_of(self) -> sa.Select[Any]:
+        """Return the query of what the given transactions, on SQLite the given rows, wrote."""
+        changes = self.tables.changes.c
+        if self.database.is_postgres:
+            key = changes.written_by
+            is_asked = key == sa.any_(sa.bindparam("keys", type_=ARRAY(sa.BigInteger)))
+        else:
+            key = changes.number
+            given = sa.func.json_each(sa.bindparam("keys", type_=sa.Text))
+            is_asked = key.in_(sa.select(given.table_valued("value").c.value))
+        fields = self._json_array(
+            key, changes.kind, changes.user_id, self._json_of(changes["items"]), changes.job
+        )
+        of = sa.select(sa.cast(self._json_list(fields), sa.Text)).where(is_asked)
+        if not self.database.is_postgres:
+            return of
+        snapshot = sa.cast(sa.func.pg_current_snapshot(), sa.Text)
+        return sa.select(snapshot, of.scalar_subquery())
 
     @cached_property
     def _news(self) -> sa.Select[Any]:
@@ -193,12 +258,10 @@ class SqlChanges:
         )
         # Most of many are the same few, of items that are bid on: each once, with its numbers.
         # All as one text: the driver takes longer over a row than the server over that.
-        array_of = sa.func.json_agg if is_postgres else sa.func.json_group_array
-        array = sa.func.json_build_array if is_postgres else sa.func.json_array
         of = [new.c.kind, new.c.user_id, new.c["items"], new.c.job]
         each = (
             sa.select(
-                array_of(new.c.number).label("numbers"),
+                self._json_list(new.c.number).label("numbers"),
                 *of,
                 sa.func.sum(sa.func.sum(new.c.bytes)).over().label("bytes"),
             )
@@ -207,11 +270,21 @@ class SqlChanges:
         )
         numbers = each.c.numbers if is_postgres else sa.func.json(each.c.numbers)
         fields = [numbers, each.c.kind, each.c.user_id, self._json_of(each.c["items"]), each.c.job]
-        some = array_of(array(*fields)).filter(each.c.bytes <= MOST_BYTES)
+        some = self._json_list(self._json_array(*fields)).filter(each.c.bytes <= MOST_BYTES)
         news = sa.select(
             sa.cast(some, sa.Text).label("news"), sa.func.max(each.c.bytes).label("bytes")
         ).subquery("news")
         return sa.select(state, news.c.news, news.c.bytes).select_from(state.join(news, sa.true()))
+
+    def _json_list(self, of: sa.ColumnElement[Any]) -> sa.Function[Any]:
+        """Return what a field or an array is in all rows, as a list."""
+        name = "json_agg" if self.database.is_postgres else "json_group_array"
+        return sa.Function(name, of)
+
+    def _json_array(self, *fields: sa.ColumnElement[Any]) -> sa.Function[Any]:
+        return sa.Function(
+            "json_build_array" if self.database.is_postgres else "json_array", *fields
+        )
 
     def _json_of(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         return sa.cast(text, sa.JSON) if self.database.is_postgres else sa.func.json(text)

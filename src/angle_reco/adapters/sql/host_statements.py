@@ -7,7 +7,7 @@ statement commits, ours does too. Nothing here commits or rolls back what it has
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -51,10 +51,23 @@ _AS_ONE = f"{_SAVEPOINT}; %b; {_RELEASE}".encode()
 Statement = sa.Insert | sa.Update | sa.Delete
 
 
+@attrs.frozen
+class Executed:
+    """How many rows a statement met, and one number of the last of them.
+
+    That is what the statement returns, on SQLite the number of the row. *within* is the
+    driver's connection where the host's transaction goes on, None where all is committed.
+    """
+
+    rows: int
+    number: int | None = None
+    within: object = None
+
+
 def execute_in(
     connection: object, database: Database, statement: Statement, values: Mapping[str, Any]
-) -> int:
-    """Execute a statement in the transaction of a host's connection; return how many rows it met.
+) -> Executed:
+    """Execute a statement in the transaction of a host's connection.
 
     The connection may be a `Connection`, `Session` or `scoped_session` of SQLAlchemy on any
     driver, a connection of psycopg 3, psycopg2 or sqlite3, or Django's. What fails leaves the
@@ -81,7 +94,7 @@ def execute_in(
         raise translated(error) from error
 
 
-def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Executed:
     # One statement is whole or nothing by itself: SQLite takes back what failed of it.
     written, was_begun = _Written.of(statement, _SQLITE3), raw.in_transaction
     try:
@@ -89,7 +102,8 @@ def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
         cursor.row_factory = None
         with _waiting_no_longer(cursor):
             cursor.execute(written.text, written.sent(values))
-            return int(cursor.rowcount)
+            within = raw if raw.in_transaction else None
+            return Executed(int(cursor.rowcount), cursor.lastrowid, within)
     except sqlite3.Error as error:
         if was_begun and not raw.in_transaction:
             raise HostTransactionLostError from error
@@ -98,7 +112,7 @@ def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
         raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
 
 
-def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Executed:
     import psycopg
 
     from angle_reco.adapters.sql.postgres import results_of
@@ -113,18 +127,22 @@ def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> in
 
     with _Savepoint.on(raw, say, psycopg.Error) as savepoint:
         if savepoint.is_bare:
-            return results_of(raw, text)[0].command_tuples or 0
+            return Executed(results_of(raw, text)[0].command_tuples or 0)
         if savepoint.was_idle:
             psycopg.ClientCursor(raw).execute("")  # The driver begins a transaction in its own way.
         if not text.isascii():
             # The server may refuse all of a text for one character that it does not have.
             say(_SAVEPOINT)
             savepoint.is_set = True
-            return results_of(raw, b"%b; %b" % (text, _RELEASE.encode()))[0].command_tuples or 0
-        return results_of(raw, _AS_ONE % text)[1].command_tuples or 0
+            [result, _] = results_of(raw, b"%b; %b" % (text, _RELEASE.encode()))
+        else:
+            [_, result, _] = results_of(raw, _AS_ONE % text)
+        rows = result.command_tuples or 0
+        number = result.get_value(rows - 1, 0) if rows and result.nfields else None
+        return Executed(rows, None if number is None else int(number), raw)
 
 
-def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> int:
+def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Executed:
     driver = sys.modules["psycopg2"]
     written = _Written.of(statement, _PSYCOPG)
     sent = {name: _plain(value) for name, value in written.sent(values).items()}
@@ -133,23 +151,30 @@ def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> i
     with _Savepoint.on(raw, cursor.execute, driver.Error) as savepoint:
         if savepoint.is_bare:
             cursor.execute(text)
-            return int(cursor.rowcount)
+            return Executed(int(cursor.rowcount))
         cursor.execute(_SAVEPOINT)
         savepoint.is_set = True
         cursor.execute(text)
-        rows = cursor.rowcount
+        done = Executed(
+            int(cursor.rowcount), _number_of(cursor.fetchall() if cursor.description else ()), raw
+        )
         cursor.execute(_RELEASE)
-        return int(rows)
+        return done
 
 
-def _on_alchemy(connection: sa.Connection, statement: Statement, values: Mapping[str, Any]) -> int:
+def _on_alchemy(
+    connection: sa.Connection, statement: Statement, values: Mapping[str, Any]
+) -> Executed:
     """Execute a statement on a driver that SQLAlchemy's asyncio hides."""
     raw = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
         driver = connection.connection.driver_connection
         was_begun = bool(getattr(driver, "in_transaction", False))
         try:
-            return _executed(connection, statement, values)
+            done = _executed(connection, statement, values)
+            return attrs.evolve(
+                done, within=driver if getattr(driver, "in_transaction", True) else None
+            )
         except DBAPIError as error:
             if was_begun and not getattr(driver, "in_transaction", True):
                 raise HostTransactionLostError from error
@@ -159,16 +184,23 @@ def _on_alchemy(connection: sa.Connection, statement: Statement, values: Mapping
             return _executed(connection, statement, values)
         connection.exec_driver_sql(_SAVEPOINT)
         savepoint.is_set = True
-        rows = _executed(connection, statement, values)
+        done = _executed(connection, statement, values)
         connection.exec_driver_sql(_RELEASE)
-        return rows
+        return attrs.evolve(done, within=connection.connection.driver_connection)
 
 
-def _executed(connection: sa.Connection, statement: Statement, values: Mapping[str, Any]) -> int:
+def _executed(
+    connection: sa.Connection, statement: Statement, values: Mapping[str, Any]
+) -> Executed:
     done = connection.execute(statement, values, execution_options=_AS_WRITTEN)
-    rows = done.rowcount
+    rows, is_sqlite = done.rowcount, connection.dialect.name == "sqlite"
+    number = done.lastrowid if is_sqlite else _number_of(done.all() if done.returns_rows else ())
     done.close()
-    return rows
+    return Executed(rows, number)
+
+
+def _number_of(returned: Sequence[Sequence[Any]]) -> int | None:
+    return int(returned[-1][0]) if returned else None
 
 
 @attrs.define

@@ -28,6 +28,10 @@ class Snapshot:
     def __str__(self) -> str:
         return f"{self.first}:{self.end}:{','.join(map(str, self.running))}"
 
+    def has(self, transaction: int) -> bool:
+        """Return whether a transaction is over: committed, or rolled back."""
+        return transaction < self.end and transaction not in self.running
+
 
 @attrs.frozen
 class Place:

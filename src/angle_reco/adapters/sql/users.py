@@ -49,7 +49,7 @@ class SqlUsers:
             return self._counted(
                 user_id,
                 at,
-                lambda counting: execute_in(connection, self.database, counting, {}),
+                lambda counting: execute_in(connection, self.database, counting, {}).rows,
                 self.database.scalar,
             )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+import sqlalchemy as sa
 
 from angle_reco.domain import MOST_ITEMS, Change, ChangeKind, InvalidValueError, ItemId, UserId
 from angle_reco.ports import Changes, Cursor, Erasure, Feed
@@ -323,6 +324,69 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
         assert reader.read() == ["later"]
 
+    def test_what_was_rolled_back_is_known_once(
+        self, changes: Changes, begin: Begin, sample: Sample
+    ) -> None:
+        one, other = (engaged(sample, user) for user in sample.users[:2])
+
+        with suppress(TakenBackError), begin() as connection:
+            changes.publish([one], connection=connection)
+            changes.publish([withdrawn(sample, sample.users[1])], connection=connection)
+            assert list(changes.rolled_back()) == []
+            raise TakenBackError
+        # On SQLite it takes the number of the one that was rolled back.
+        changes.publish([other])
+
+        assert changes.may_have_ended(sample.users[0])
+        assert list(changes.rolled_back()) == [one, withdrawn(sample, sample.users[1])]
+        assert list(changes.rolled_back()) == []
+        assert not changes.may_have_ended(sample.users[0])
+
+    @pytest.mark.parametrize("is_heard", [False, True])
+    def test_what_was_committed_was_not_rolled_back(
+        self, changes: Changes, begin: Begin, sample: Sample, is_heard: bool
+    ) -> None:
+        cursor = changes.now()
+        with begin() as connection:
+            for user in sample.users[:2]:
+                changes.publish([engaged(sample, user)], connection=connection)
+
+        if is_heard:
+            changes.since(cursor)
+
+        assert list(changes.rolled_back()) == []
+        assert not any(changes.may_have_ended(user) for user in sample.users)
+
+    def test_a_savepoint_alone_can_be_rolled_back(
+        self, changes: Changes, begin: Begin, sample: Sample
+    ) -> None:
+        stays, goes = (engaged(sample, user) for user in sample.users[:2])
+
+        with begin() as connection:
+            changes.publish([stays], connection=connection)
+            _say(connection, "SAVEPOINT of_the_host")
+            changes.publish([goes], connection=connection)
+            _say(connection, "ROLLBACK TO SAVEPOINT of_the_host")
+
+        assert list(changes.rolled_back()) == [goes]
+
+    def test_an_erased_user_has_rolled_nothing_back(
+        self, timed: TimedChanges, begin: Begin, sample: Sample
+    ) -> None:
+        with begin() as connection:
+            timed.changes.publish([engaged(sample, sample.users[0])], connection=connection)
+        timed.erasure.erase(sample.users[0], at=NOW)
+
+        assert list(timed.changes.rolled_back()) == []
+
+    def test_what_was_published_outside_of_transactions_cannot_be_rolled_back(
+        self, changes: Changes, sample: Sample
+    ) -> None:
+        changes.publish([engaged(sample, sample.users[0])])
+
+        assert not changes.may_have_ended(sample.users[0])
+        assert list(changes.rolled_back()) == []
+
     def test_a_connection_of_another_database_is_refused(
         self, changes: Changes, elsewhere: object
     ) -> None:
@@ -361,6 +425,15 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
             return committed
 
         check_readers(timed, write)
+
+
+def _say(connection: Any, text: str) -> None:
+    """Execute a statement as it is on a connection of a host."""
+    if hasattr(connection, "exec_driver_sql"):
+        connection.exec_driver_sql(text)
+    else:
+        is_session = hasattr(connection, "flush")
+        connection.execute(sa.text(text) if is_session else text)
 
 
 class Reader:
