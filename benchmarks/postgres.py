@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
 from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of
-from angle_reco.domain import Id, IdColumn, IdIndex, Lists, Recipe, as_item_id
-from angle_reco.ports import ActivityQueries, CatalogQueries, ListStore, deadline
+from angle_reco.domain import Id, IdColumn, IdIndex, ItemId, Lists, Recipe, as_item_id
+from angle_reco.ports import ActivityQueries, CatalogQueries, ListStore, UserQueries, deadline
 from tests.postgres import find_programs, new_database, shared_server
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -80,7 +80,7 @@ def list_rows(url: str, kind: IdKind, size: int) -> Iterator[Row]:
     changed = list(in_parts(with_changes(lists, share=0.05)))
     bare, first, again, some = [], [], [], []
     with storage(url, kind) as store:
-        port: ListStore = store.ports()["lists"]
+        port: ListStore = store.ports().lists
         table, pairs = store.tables.lists[ListKind.SIMILAR], table_of_pairs(kind)
         with store.database.engine.begin() as connection:
             pairs.create(connection)
@@ -103,24 +103,30 @@ def reading_rows(url: str, kind: IdKind, size: int) -> Iterator[Row]:
     """Read interactions into columns, and cards by id."""
     with storage(url, kind) as store:
         fill(store, kind, size)
-        activity: ActivityQueries = store.ports()["activity"]
+        activity: ActivityQueries = store.ports().activity
         ours = [seconds(partial(drain, activity)) for _ in range(ROUNDS)]
         bare = [seconds(partial(copy_out, store)) for _ in range(ROUNDS)]
         yield of_rounds(f"{size:,} interactions into columns", ours, "psql, bare COPY", bare)
         command = [sys.executable, __file__, "--ids", kind, "--peak-of-reading", url]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         yield ("peak memory of that, beyond the arrays", f"{done.stdout.strip()} MB", "", "")
-        items = ids_of(kind, 50_000).to_list()
-        catalog = store.ports()["catalog"]
+        items = [ItemId(one) for one in ids_of(kind, 50_000).to_list()]
+        catalog = store.ports().catalog
         some = [items[place : place + KEPT] for place in range(0, CALLS * KEPT, KEPT)]
         yield of_calls(f"{KEPT} cards by id", [partial(catalog.cards, one, at=NOW) for one in some])
+
+
+def sign_ins_of(users: UserQueries, user_id: UserId) -> int:
+    """Return how often a user has signed in."""
+    sign_ins = users.sign_ins(user_id)
+    return 0 if sign_ins is None else sign_ins.count
 
 
 def sign_in_row(url: str, kind: IdKind, each: int) -> Row:
     """Count sign-ins of one user from many threads."""
     with storage(url, kind) as store:
-        user_id, users = UserId(ids_of(kind, 1)[0]), store.ports()["users"]
-        before = users.sign_ins(user_id).count
+        user_id, users = UserId(ids_of(kind, 1)[0]), store.ports().users
+        before = sign_ins_of(users, user_id)
 
         def sign_in() -> None:
             for _ in range(each):
@@ -135,7 +141,7 @@ def sign_in_row(url: str, kind: IdKind, each: int) -> Row:
                 thread.join()
 
         took = seconds(all_of_them)
-        counted = users.sign_ins(user_id).count - before
+        counted = sign_ins_of(users, user_id) - before
     return (
         f"{THREADS} threads × {each:,} sign-ins of one user",
         f"{took:.1f} s",
@@ -347,7 +353,7 @@ def copy_out(store: Storage) -> None:
 def peak_of_reading(url: str, kind: IdKind) -> int:
     """Return how many megabytes beyond its arrays this process took to read everything."""
     with storage(url, kind) as store:
-        activity: ActivityQueries = store.ports()["activity"]
+        activity: ActivityQueries = store.ports().activity
         before = kilobytes("VmRSS")
         batches = list(activity.interactions())
         peak = kilobytes("VmHWM")

@@ -56,7 +56,7 @@ def replayed(storage: Storage, first: datetime, active_for: timedelta) -> Iterat
     sign_ins = iter(sign_ins_of(storage))
     coming = next(sign_ins, None)
     forget_sign_ins(storage)
-    users, now = storage.ports()["users"], first
+    users, now = storage.ports().users, first
     while now.month == first.month:
         while coming is not None and coming[0] <= now:
             users.record_sign_in(coming[1], coming[0])

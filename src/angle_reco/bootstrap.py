@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -194,9 +194,25 @@ def ready_ports(
 
 def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
     """Return ports on a storage that is ready."""
-    ports = storage.ports()
-    common = _common(permissions, ports.pop("permissions", None))
-    return Ports(storage=storage, **ports, **common)
+    from angle_reco.adapters.clocks import SystemClock
+    from angle_reco.adapters.numpy_kernels import NumpyKernels
+
+    sql = storage.ports()
+    return Ports(
+        users=sql.users,
+        activity=sql.activity,
+        recorder=sql.recorder,
+        catalog=sql.catalog,
+        interests=sql.interests,
+        lists=sql.lists,
+        erasure=sql.erasure,
+        ledger=sql.ledger,
+        changes=sql.changes,
+        kernels=NumpyKernels(),
+        permissions=_permissions(permissions, sql.permissions),
+        clock=SystemClock(),
+        storage=storage,
+    )
 
 
 def memory_ports(
@@ -230,6 +246,7 @@ def ports_in_memory(
         MemoryRunLedger,
         MemoryUsers,
     )
+    from angle_reco.adapters.numpy_kernels import NumpyKernels
 
     market = (
         MemoryMarketplace() if market is None else instance(market, "market", MemoryMarketplace)
@@ -248,7 +265,9 @@ def ports_in_memory(
         erasure=MemoryErasure(erasures, interests, lists, changes),
         ledger=MemoryRunLedger(SystemClock(), fences),
         changes=changes,
-        **_common(permissions, MemoryPermissions(market)),
+        kernels=NumpyKernels(),
+        permissions=_permissions(permissions, MemoryPermissions(market)),
+        clock=SystemClock(),
     )
 
 
@@ -328,23 +347,12 @@ def own_scheduler() -> JobScheduler:
     return ApsScheduler()
 
 
-def _common(
+def _permissions(
     permissions: Callable[[UserId, str], bool] | None, stored: Permissions | None
-) -> dict[str, Any]:
-    """Return the ports that are the same wherever the data is.
-
-    A function of the host's counts before permissions that are *stored* with the data.
-    """
-    if permissions is not None:
-        function(permissions, "permissions")
-    from angle_reco.adapters.clocks import SystemClock
-    from angle_reco.adapters.numpy_kernels import NumpyKernels
+) -> Permissions:
+    """Return who may do what: a function of the host's counts before what is *stored*."""
     from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
 
-    return {
-        "kernels": NumpyKernels(),
-        "permissions": (
-            (stored or NoPermissions()) if permissions is None else CallablePermissions(permissions)
-        ),
-        "clock": SystemClock(),
-    }
+    if permissions is not None:
+        return CallablePermissions(function(permissions, "permissions"))
+    return NoPermissions() if stored is None else stored

@@ -16,12 +16,13 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from angle_reco import bootstrap
 from angle_reco.adapters.sql import DEFAULT_PREFIX, HostSchema, Storage, open_engine
 from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import begin_writing
 from angle_reco.adapters.sql.ledger import SqlRunLedger
-from angle_reco.bootstrap import Ports, memory_ports
+from angle_reco.bootstrap import Ports
 from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
 from angle_reco.testing.contracts import (
     ErasableStores,
@@ -59,7 +60,7 @@ def storage_on(
 
 def ports_on(storage: Storage) -> Ports:
     """Return ports on a storage, whether or not its tables are there."""
-    return attrs.evolve(memory_ports(), **storage.ports())
+    return attrs.evolve(bootstrap.ports_on(storage), storage=None)
 
 
 def recorded_on(storage: Storage) -> RecordedActivity:

@@ -4,7 +4,6 @@ import logging
 import weakref
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
 import attrs
 import sqlalchemy as sa
@@ -57,6 +56,25 @@ _ROWS_POINTED_OUT, _SECONDS_TO_POINT_OUT = 1_000, 1.0
 """Of each select when connecting, and for all of them together."""
 
 _log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class SqlPorts:
+    """The adapters of one storage, a field a port.
+
+    A *recorder* stores events on the reference schema; *permissions* are in a table.
+    """
+
+    users: SqlUsers
+    activity: SqlActivity
+    recorder: SqlRecorder | None
+    catalog: SqlCatalog
+    interests: SqlInterestStore
+    lists: SqlListStore
+    erasure: SqlErasure
+    ledger: SqlRunLedger
+    changes: SqlChanges
+    permissions: SqlPermissions | None
 
 
 @attrs.frozen(kw_only=True)
@@ -143,27 +161,22 @@ class Storage:
             return None
         return SqlPermissions(self.database, self.host.permissions.held, self.tables.ids)
 
-    def ports(self) -> dict[str, Any]:
-        """Return the adapters, by the names of the ports.
-
-        Permissions are among them where a table has them.
-        """
+    def ports(self) -> SqlPorts:
+        """Return the adapters on this storage."""
         database, tables, market = self.database, self.tables, self.market
         is_reference, changes = self.host is None, SqlChanges(database, tables)
-        ports = {
-            "users": SqlUsers(database, tables, market, ErasedUsers(tables)),
-            "activity": SqlActivity(database, tables, market, self.prices),
-            "recorder": SqlRecorder(database, tables, self.prices) if is_reference else None,
-            "catalog": SqlCatalog(database, tables, market, self.prices),
-            "interests": SqlInterestStore(database, tables),
-            "lists": SqlListStore(database, tables),
-            "erasure": SqlErasure(database, tables, changes),
-            "ledger": SqlRunLedger(database, tables),
-            "changes": changes,
-        }
-        if self.permissions is not None:
-            ports["permissions"] = self.permissions
-        return ports
+        return SqlPorts(
+            users=SqlUsers(database, tables, market, ErasedUsers(tables)),
+            activity=SqlActivity(database, tables, market, self.prices),
+            recorder=SqlRecorder(database, tables, self.prices) if is_reference else None,
+            catalog=SqlCatalog(database, tables, market, self.prices),
+            interests=SqlInterestStore(database, tables),
+            lists=SqlListStore(database, tables),
+            erasure=SqlErasure(database, tables, changes),
+            ledger=SqlRunLedger(database, tables),
+            changes=changes,
+            permissions=self.permissions,
+        )
 
     def check_host(self) -> None:
         """Make sure that the host's selects can be used, whether or not our tables are there.
