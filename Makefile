@@ -89,8 +89,9 @@ mutants: $(installed) ## Change the code in NUMBER=200 places (SEED=1), and see 
 	@$(bin)/python -m tools.mutants --number $(or $(NUMBER),200) --seed $(or $(SEED),1)
 
 .PHONY: lint
-lint: $(installed) ## Look for mistakes with ruff
+lint: $(installed) ## Look for mistakes with ruff, and hold who may import whom
 	@$(bin)/ruff check
+	@$(bin)/lint-imports --no-logo
 
 .PHONY: format-check
 format-check: $(installed) ## Fail if a file is not formatted
@@ -153,7 +154,7 @@ picture: $(installed) ## Draw the picture of the demo anew
 
 .PHONY: clean
 clean: ## Remove the environments and what the tools left behind
-	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .mutants build dist
+	@rm -rf .venv .venv-* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* .mutants build dist
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The lock file that an environment is installed from.

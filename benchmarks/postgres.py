@@ -27,10 +27,17 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
-from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of
-from angle_reco.domain import Id, IdColumn, IdIndex, ItemId, Lists, Recipe, as_item_id
-from angle_reco.ports import ActivityQueries, CatalogQueries, ListStore, UserQueries, deadline
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import Id, ItemId, as_item_id
+from angle_reco.domain.lists import Lists, Recipe
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.stores import ListStore
+from angle_reco.ports.users import UserQueries
 from tests.postgres import find_programs, new_database, shared_server
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

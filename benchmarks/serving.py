@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from angle_reco import Recommender, Settings
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
-from angle_reco.domain import Freshness
+from angle_reco.domain.suggestions import Freshness
 from angle_reco.simulation import MarketplaceShape, simulate
 from tests.postgres import new_database, shared_server
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from angle_reco import Settings, UserId
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import import_marketplace, storage_at
 
 HOUR = timedelta(hours=1)

@@ -24,9 +24,10 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from angle_reco import Recommender, Settings
-from angle_reco.application import Computing
+from angle_reco.application.computing import Computing
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
-from angle_reco.domain import Engagement, OpenMarket
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.similarity import Engagement
 from angle_reco.simulation import MarketplaceShape, simulate
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import INSPECT_USERS, MANAGE_RECOMMENDATIONS, ListKind, Resource
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.policies import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
 
 ROOT = "angle_reco"
 

@@ -15,7 +15,12 @@ import sqlalchemy as sa
 
 from angle_reco import AngleRecoError, Recommender, Settings, UserId, View
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import INSPECT_USERS, Bid, CategoryId, Event, Item, ItemId, User, Watch
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.events import Event
+from angle_reco.domain.ids import CategoryId, ItemId
+from angle_reco.domain.items import Item
+from angle_reco.domain.policies import INSPECT_USERS
+from angle_reco.domain.users import User
 from tests.adapters.databases import fill
 from tests.application.shop import NOW
 from tests.log_lines import breaks_rule, listening

@@ -47,7 +47,7 @@ def test_importing_the_library_loads_none_of_it() -> None:
         "import sys, angle_reco;"
         "print(sorted(m for m in sys.modules if m.startswith('angle_reco') or m == 'numpy'));"
         "angle_reco.Freshness;"
-        "print('angle_reco.domain' in sys.modules, 'angle_reco.recommender' in sys.modules)"
+        "print(*(f'angle_reco.{m}' in sys.modules for m in ('domain.suggestions', 'recommender')))"
     )
 
     said = subprocess.run(
@@ -66,4 +66,21 @@ def test_a_star_import_brings_them_all() -> None:
 
 
 def test_a_submodule_can_still_be_imported() -> None:
-    assert importlib.import_module("angle_reco.domain").Shelf is angle_reco.Shelf
+    assert importlib.import_module("angle_reco.domain.suggestions").Shelf is angle_reco.Shelf
+
+
+HEAVY = frozenset({"apscheduler", "click", "rich", "rich_click", "scipy", "sqlalchemy"})
+
+
+@pytest.mark.parametrize(
+    ("statement", "loaded"),
+    [("import angle_reco", set()), ("import rich.table", {"rich"})],
+)
+def test_importing_the_library_loads_nothing_heavy(statement: str, loaded: set[str]) -> None:
+    program = f"import sys; {statement}; print(*sys.modules)"
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert set(said.stdout.split()) & HEAVY == loaded

@@ -12,21 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from angle_reco.application import (
-    CardLoader,
-    NotInMemoryError,
-    from_memory_alone,
-)
-from angle_reco.domain import (
-    CategoryRef,
-    InvalidValueError,
-    ItemRef,
-    Shelf,
-    StorageUnavailableError,
-    UserInterest,
-    UserRef,
-)
-from angle_reco.ports import CacheKey, Lane, deadline
+from angle_reco.application.answering import CardLoader
+from angle_reco.application.keeping import NotInMemoryError, from_memory_alone
+from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
+from angle_reco.domain.ids import CategoryRef, ItemRef, UserRef
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.suggestions import Shelf
+from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.threads import Lane
 from angle_reco.view import View
 
 if TYPE_CHECKING:

@@ -8,33 +8,33 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.application import (
-    JOBS,
-)
-from angle_reco.domain import InvalidValueError, SchemaError, UserId, flag, function, instance
-from angle_reco.ports import (
-    ActivityQueries,
-    ActivityRecorder,
-    Cache,
-    CatalogQueries,
-    Changes,
-    Clock,
-    Erasure,
-    InterestStore,
-    JobScheduler,
-    Kernels,
-    ListStore,
-    Permissions,
-    RunLedger,
-    UserQueries,
-)
+from angle_reco.application.jobs import JOBS
+from angle_reco.domain.errors import InvalidValueError, SchemaError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.validators import flag, function, instance
+from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.erasure import Erasure
+from angle_reco.ports.kernels import Kernels
+from angle_reco.ports.ledger import RunLedger
+from angle_reco.ports.permissions import Permissions
+from angle_reco.ports.scheduler import JobScheduler
+from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from angle_reco.adapters.memory import MemoryMarketplace
-    from angle_reco.adapters.sql import Borrowed, HostSchema, ImportOutcome, Removal, Storage
+    from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+    from angle_reco.adapters.sql.borrowing import Borrowed
+    from angle_reco.adapters.sql.host import HostSchema
+    from angle_reco.adapters.sql.importing import ImportOutcome
+    from angle_reco.adapters.sql.removing import Removal
+    from angle_reco.adapters.sql.storage import Storage
 
 JOB_NAMES = tuple(JOBS)
 """Every job, in the order in which they are best run by hand."""
@@ -107,7 +107,8 @@ def sql_storage(
     Raises:
         InvalidValueError: A name cannot be one of a schema or table.
     """
-    from angle_reco.adapters.sql import DEFAULT_PREFIX, Storage
+    from angle_reco.adapters.sql.schema import DEFAULT_PREFIX
+    from angle_reco.adapters.sql.storage import Storage
 
     return Storage.of(
         engine,
@@ -143,7 +144,8 @@ def sql_ports(
         SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
-    from angle_reco.adapters.sql import borrow_static, check_engine, engine_beside, is_in_memory
+    from angle_reco.adapters.sql.borrowing import borrow_static
+    from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_in_memory
 
     check_engine(engine)
     pooler = flag(pooler, "pooler")
@@ -232,20 +234,15 @@ def ports_in_memory(
 ) -> Ports:
     """Return the same; lists that calls store take so many bytes at most, about."""
     from angle_reco.adapters.clocks import SystemClock
-    from angle_reco.adapters.memory import (
-        MemoryActivity,
-        MemoryCatalog,
-        MemoryChanges,
-        MemoryErasure,
-        MemoryErasures,
-        MemoryFences,
-        MemoryInterestStore,
-        MemoryListStore,
-        MemoryMarketplace,
-        MemoryPermissions,
-        MemoryRunLedger,
-        MemoryUsers,
-    )
+    from angle_reco.adapters.memory.activity import MemoryActivity
+    from angle_reco.adapters.memory.catalog import MemoryCatalog
+    from angle_reco.adapters.memory.changes import MemoryChanges
+    from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
+    from angle_reco.adapters.memory.ledger import MemoryRunLedger
+    from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+    from angle_reco.adapters.memory.permissions import MemoryPermissions
+    from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
+    from angle_reco.adapters.memory.users import MemoryUsers
     from angle_reco.adapters.numpy_kernels import NumpyKernels
 
     market = (
@@ -285,7 +282,7 @@ def storage_at(
     Raises:
         InvalidValueError: The URL is none of a supported database, or a name cannot be.
     """
-    from angle_reco.adapters.sql import close_engine, open_engine
+    from angle_reco.adapters.sql.engine import close_engine, open_engine
 
     engine = open_engine(url, settings.deadline, pooler=pooler)
     try:
@@ -313,7 +310,7 @@ def import_marketplace(
         BadInputError: Files or rows are not as they should be; nothing was stored.
         StorageError: The database cannot be used; nothing was stored.
     """
-    from angle_reco.adapters.sql import import_directory
+    from angle_reco.adapters.sql.importing import import_directory
 
     if storage.host is not None:
         raise SchemaError(

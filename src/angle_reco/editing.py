@@ -7,21 +7,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from angle_reco.domain import (
-    SYSTEM,
-    Actor,
-    CategoryId,
-    CategoryRef,
-    ItemId,
-    ItemRef,
-    Reason,
-    SignedIn,
-    StoredLine,
-    UserId,
-    UserInterest,
-    UserRef,
-)
-from angle_reco.ports import deadline
+from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.lists import StoredLine
+from angle_reco.domain.policies import SYSTEM, Actor, SignedIn
+from angle_reco.domain.suggestions import Reason
+from angle_reco.ports.deadlines import deadline
 from angle_reco.use_cases import UseCases
 
 _P = ParamSpec("_P")

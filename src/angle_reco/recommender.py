@@ -18,22 +18,14 @@ from angle_reco.bootstrap import (
     sql_ports,
     sql_storage,
 )
-from angle_reco.domain import (
-    ANONYMOUS,
-    SYSTEM,
-    Event,
-    InvalidValueError,
-    ItemRef,
-    SignedIn,
-    UserId,
-    UserRef,
-    check_moment,
-    exactly,
-    flag,
-    function,
-    instance,
-)
-from angle_reco.ports import JobScheduler, end_idle_threads
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.events import Event
+from angle_reco.domain.ids import ItemRef, UserId, UserRef
+from angle_reco.domain.moments import check_moment
+from angle_reco.domain.policies import ANONYMOUS, SYSTEM, SignedIn
+from angle_reco.domain.validators import exactly, flag, function, instance
+from angle_reco.ports.scheduler import JobScheduler
+from angle_reco.ports.threads import end_idle_threads
 from angle_reco.settings import Settings
 from angle_reco.use_cases import UseCases
 from angle_reco.view import View
@@ -41,8 +33,10 @@ from angle_reco.view import View
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from angle_reco.adapters.memory import MemoryMarketplace
-    from angle_reco.adapters.sql import Finding, HostSchema, Storage
+    from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+    from angle_reco.adapters.sql.findings import Finding
+    from angle_reco.adapters.sql.host import HostSchema
+    from angle_reco.adapters.sql.storage import Storage
     from angle_reco.aio import AsyncRecommender
 
 
@@ -139,7 +133,7 @@ class Recommender:
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
-        from angle_reco.adapters.sql import open_engine
+        from angle_reco.adapters.sql.engine import open_engine
 
         settings = _settings(settings)
         engine = open_engine(url, settings.deadline, pooler=flag(pooler, "pooler"))
@@ -214,7 +208,7 @@ class Recommender:
         Raises:
             InvalidValueError: The connection is none of these.
         """
-        from angle_reco.adapters.sql import borrow
+        from angle_reco.adapters.sql.borrowing import borrow
 
         settings, borrowed = _settings(settings), borrow(connection)
         storage = sql_storage(
@@ -248,7 +242,7 @@ class Recommender:
             InvalidValueError: The marketplace has other kinds of ids or prices than the
                 settings.
         """
-        from angle_reco.adapters.memory import MemoryMarketplace
+        from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 
         settings = Settings(cache_enabled=False) if settings is None else _settings(settings)
         kinds = (settings.ids, settings.prices)

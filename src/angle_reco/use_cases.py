@@ -5,47 +5,42 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from angle_reco.application import (
-    MADE_BY,
-    Access,
+from angle_reco.application.access import Access
+from angle_reco.application.answering import Answering
+from angle_reco.application.background import Background
+from angle_reco.application.changed_items import ChangedItems
+from angle_reco.application.computing import Computing
+from angle_reco.application.events import Events
+from angle_reco.application.following import Following
+from angle_reco.application.jobs import Jobs
+from angle_reco.application.keeping import Keeping
+from angle_reco.application.kept_lists import KeptLists
+from angle_reco.application.live_items import LiveItems
+from angle_reco.application.memory import CheckHealth, ForgetCached, Memory
+from angle_reco.application.newer import MADE_BY, Newer
+from angle_reco.application.outage import Outage
+from angle_reco.application.overlays import Overlays
+from angle_reco.application.performing import Performing
+from angle_reco.application.personal_data import EraseUser, ExportUser
+from angle_reco.application.reading import (
     AfterBid,
-    Answering,
-    Background,
-    ChangedItems,
-    CheckHealth,
-    Computing,
-    EraseUser,
-    Events,
-    ExportUser,
-    Following,
-    ForgetCached,
     Homepage,
-    Jobs,
-    Keeping,
-    KeptLists,
-    LiveItems,
-    Memory,
-    Newer,
-    Outage,
-    Overlays,
-    Performing,
     PopularItems,
     ReadInterests,
-    Reports,
-    RolledBack,
-    Runs,
     SimilarItems,
-    StoredResources,
-    TakeStock,
-    WriteByHand,
-    schedule_of,
 )
+from angle_reco.application.reports import Reports
+from angle_reco.application.rolled_back import RolledBack
+from angle_reco.application.running import Runs
+from angle_reco.application.schedule import schedule_of
+from angle_reco.application.stats import TakeStock
+from angle_reco.application.stored import StoredResources
+from angle_reco.application.writing import WriteByHand
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import (
-    Event,
-    IdKinds,
-)
-from angle_reco.ports import Cache, Lane
+from angle_reco.domain.events import Event
+from angle_reco.domain.ids import IdKinds
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.threads import Lane
 from angle_reco.settings import Settings
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.schema import REFERENCE_SCHEMA
-from angle_reco.domain import IdKinds
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.ids import IdKinds
 from angle_reco.testing.contracts import KINDS
 from tests.adapters.databases import TEXTS, emptied, storage_on
 

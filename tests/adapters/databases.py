@@ -17,13 +17,20 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from angle_reco import bootstrap
-from angle_reco.adapters.sql import DEFAULT_PREFIX, HostSchema, Storage, open_engine
 from angle_reco.adapters.sql.changes import SqlChanges
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.database import begin_writing
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.ledger import SqlRunLedger
+from angle_reco.adapters.sql.schema import DEFAULT_PREFIX
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import UNKNOWN_PRICE, Bid, IdKinds, Item, PriceScale, User, Watch
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.items import Item
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.users import User
 from angle_reco.testing.contracts import (
     ErasableStores,
     RecordedActivity,

@@ -32,8 +32,8 @@ from angle_reco import (
     SignInColumns,
     UserId,
 )
-from angle_reco.adapters.sql import Tables
-from angle_reco.domain import Id
+from angle_reco.adapters.sql.schema import Tables
+from angle_reco.domain.ids import Id
 
 Rows: TypeAlias = Sequence[tuple[sa.Table, list[dict[str, Any]]]]
 

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Imported, ImportOutcome, Storage, import_directory, open_engine
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import BadInputError, IdKinds, PriceScale
+from angle_reco.domain.errors import BadInputError
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.prices import PriceScale
 from tests.adapters.databases import PRICES, TEXTS, everything_in, ports_on, storage_on
 
 HEADERS = {

@@ -12,24 +12,19 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from angle_reco.adapters.memory import (
-    MemoryActivity,
-    MemoryCatalog,
-    MemoryMarketplace,
-    MemoryUsers,
-)
-from angle_reco.adapters.sql import Storage
-from angle_reco.domain import (
-    AuctionStatus,
-    Bid,
-    BidCounting,
-    CategoryId,
-    Item,
-    User,
-    UserId,
-    Watch,
-)
-from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.adapters.memory.activity import MemoryActivity
+from angle_reco.adapters.memory.catalog import MemoryCatalog
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.memory.users import MemoryUsers
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.ids import CategoryId, UserId
+from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.users import User
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from angle_reco.adapters.background import ApsScheduler
-from angle_reco.domain import Queue
+from angle_reco.domain.schedules import Queue
 
 WORKERS = {Queue.DEFAULT: 4, Queue.RECOMMENDATIONS: 3, Queue.RECOMMENDATIONS_SLOW: 1}
 OFTEN, SELDOM = timedelta(milliseconds=20), timedelta(hours=1)

@@ -10,15 +10,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.domain import (
-    IdKinds,
-    InvalidValueError,
-    StorageError,
-    StorageUnavailableError,
-)
-from angle_reco.ports import Cursor
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.errors import InvalidValueError, StorageError, StorageUnavailableError
+from angle_reco.domain.ids import IdKinds
+from angle_reco.ports.changes import Cursor
 from angle_reco.testing.contracts import (
     KINDS,
     Begin,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from angle_reco.adapters.clocks import FixedClock, SystemClock
-from angle_reco.domain import InvalidValueError
-from angle_reco.ports import Clock
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.ports.clock import Clock
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import ClockContract
 from angle_reco.testing.contracts.samples import ELSEWHERE, NOW

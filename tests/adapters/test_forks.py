@@ -14,10 +14,12 @@ from time import monotonic, sleep
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Database, open_engine
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.gate import MOST_SECONDS, SECONDS_UNTIL_INTERRUPTED
-from angle_reco.domain import StorageUnavailableError
-from angle_reco.ports import at_fork, deadline, starts_over
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.forks import at_fork, starts_over
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 

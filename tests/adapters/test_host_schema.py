@@ -28,9 +28,10 @@ from angle_reco import (
     SignIns,
     StorageUnavailableError,
 )
-from angle_reco.adapters.sql import Tables
+from angle_reco.adapters.sql.schema import Tables
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ItemId, PriceScale
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.prices import PriceScale
 from angle_reco.testing import ManualClock
 from tests.adapters.foreign import empty
 from tests.application.shop import DAY, HOUR, NOW, again, ids_of

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from angle_reco.adapters.sql import Storage, import_directory, open_engine
-from angle_reco.domain import BadInputError, IdKind, IdKinds
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.importing import import_directory
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.errors import BadInputError
+from angle_reco.domain.ids import IdKind, IdKinds
 from tests.adapters.databases import storage_on
 from tests.adapters.shops import Shop
 

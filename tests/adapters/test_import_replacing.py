@@ -8,26 +8,15 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import (
-    Imported,
-    ImportOutcome,
-    Removal,
-    Storage,
-    import_directory,
-    open_engine,
-)
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
+from angle_reco.adapters.sql.removing import Removal
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES, Ports
-from angle_reco.domain import (
-    BadInputError,
-    Bid,
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    UserErasedError,
-    UserId,
-)
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.errors import BadInputError, InvalidValueError, UserErasedError
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.lists import ListKind
 from angle_reco.recommender import Recommender
 from angle_reco.settings import Settings
 from tests.adapters.databases import ports_on, storage_on

@@ -21,27 +21,19 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import (
-    Imported,
-    import_directory,
-)
-from angle_reco.domain import (
-    AuctionStatus,
+from angle_reco.adapters.sql.importing import Imported, import_directory
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.errors import (
     BadInputError,
-    Bid,
-    CategoryId,
-    IdKind,
-    IdKinds,
-    ItemId,
-    PriceScale,
-    PublicationStatus,
     SchemaError,
     StorageFullError,
     StorageUnavailableError,
-    UserId,
-    Watch,
-    from_micros,
 )
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.items import AuctionStatus
+from angle_reco.domain.moments import from_micros
+from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.publication import PublicationStatus
 from tests.adapters.databases import (
     engine_of_a_full_disk,
     everything_in,

@@ -10,22 +10,15 @@ from time import sleep
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.adapters.sql.runs import pass_fence
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.heartbeat import Heartbeat
-from angle_reco.domain import (
-    Answer,
-    Claim,
-    IdKinds,
-    Run,
-    RunKey,
-    RunRules,
-    StorageLockedError,
-    Trigger,
-    Wish,
-)
-from angle_reco.ports import deadline
+from angle_reco.domain.errors import StorageLockedError
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunRules, Trigger, Wish
+from angle_reco.ports.deadlines import deadline
 from tests.adapters.databases import storage_on
 
 RULES = RunRules(lease=timedelta(seconds=1.6), beat=timedelta(seconds=0.4))

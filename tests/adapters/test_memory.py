@@ -6,41 +6,28 @@ from typing import Any
 
 import pytest
 
-from angle_reco.adapters.memory import (
-    MemoryActivity,
-    MemoryCatalog,
-    MemoryChanges,
-    MemoryErasure,
-    MemoryErasures,
-    MemoryFences,
-    MemoryInterestStore,
-    MemoryListStore,
-    MemoryMarketplace,
-    MemoryRunLedger,
-    MemoryUsers,
-)
+from angle_reco.adapters.memory.activity import MemoryActivity
+from angle_reco.adapters.memory.catalog import MemoryCatalog
+from angle_reco.adapters.memory.changes import MemoryChanges
+from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
+from angle_reco.adapters.memory.users import MemoryUsers
 from angle_reco.bootstrap import memory_ports
-from angle_reco.domain import (
-    Bid,
-    CategoryId,
-    Change,
-    ChangeKind,
-    Fence,
-    FencedOffError,
-    IdColumn,
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    Item,
-    ItemId,
-    ListKind,
-    PriceScale,
-    RunKey,
-    User,
-    UserId,
-    Watch,
-)
-from angle_reco.ports import ActivityQueries, CatalogQueries, UserQueries
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import FencedOffError, InvalidValueError
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.items import Item
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.runs import Fence, RunKey
+from angle_reco.domain.users import User
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import (
     ActivityQueriesContract,

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
-from angle_reco.domain import InvalidValueError, read_moment
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.written_moments import read_moment
 from tests.adapters.databases import quieten
 from tests.application.shop import NOW
 from tests.domain.test_written_moments import FORMS, OTHER_FORMS

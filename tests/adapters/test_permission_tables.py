@@ -26,8 +26,9 @@ from angle_reco import (
     add_permissions,
     drop_permissions,
 )
-from angle_reco.adapters.sql import Storage, open_engine
-from angle_reco.domain import UserId
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.ids import UserId
 from tests.adapters.databases import storage_on
 from tests.adapters.test_migrations import OwnAlembic, run_script
 from tests.postgres import new_database

@@ -10,20 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, MemoryMarketplace, PermissionTable, Recommender, Settings
-from angle_reco.adapters.memory import MemoryPermissions
+from angle_reco.adapters.memory.permissions import MemoryPermissions
 from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.permissions import SqlPermissions
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import memory_ports
-from angle_reco.domain import (
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    SchemaError,
-    StorageUnavailableError,
-    UserId,
-)
-from angle_reco.ports import Permissions, deadline
+from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageUnavailableError
+from angle_reco.domain.ids import IdKind, IdKinds, UserId
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.permissions import Permissions
 from angle_reco.testing.contracts import KINDS, Grants, PermissionsContract, Sample
 from tests.adapters.databases import emptied, storage_on
 from tests.application.memories import comes_true

@@ -12,17 +12,16 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Database, Storage, engine_beside
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.host_engine import engine_beside
 from angle_reco.adapters.sql.pool import FairPool
-from angle_reco.domain import IdKinds
-from angle_reco.ports import (
-    ActivityQueries,
-    CatalogQueries,
-    InterestStore,
-    ListStore,
-    UserQueries,
-    deadline,
-)
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.ids import IdKinds
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts import (
     KINDS,
     ActivityQueriesContract,

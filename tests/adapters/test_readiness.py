@@ -24,7 +24,7 @@ from angle_reco import (
     SignInColumns,
     StorageUnavailableError,
 )
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES
 from tests.postgres import new_database
 from tests.reliability.trials import fill_market

@@ -13,9 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, User, UserId
-from angle_reco.adapters.sql import Storage, open_engine
 from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.domain import Change, ChangeKind, IdKinds, StorageError
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import IdKinds
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.recorder import RecordedActivity
 from angle_reco.testing.contracts.samples import DAY, KINDS, NOW, Sample

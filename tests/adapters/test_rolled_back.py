@@ -9,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.host_transactions import HostTransactions
-from angle_reco.domain import Change, ChangeKind, IdKinds, ItemId, User, UserId
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.users import User
 from tests.adapters.databases import fill, storage_on
 from tests.application.shop import lots
 

@@ -14,44 +14,32 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
-from angle_reco.adapters.sql import Storage, Tables, file_of, open_engine
+from angle_reco.adapters.sql.engine import file_of, open_engine
 from angle_reco.adapters.sql.erasure import ErasedUsers
 from angle_reco.adapters.sql.migrations import HEAD
+from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.adapters.sql.users import SqlUsers
 from angle_reco.application.computing import popular_owner
 from angle_reco.bootstrap import Ports
-from angle_reco.domain import (
-    Bid,
-    CategoryId,
-    Freshness,
-    IdKind,
-    IdKinds,
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.errors import (
     InvalidValueError,
-    Item,
-    ItemId,
-    ListKind,
-    Lists,
-    Reason,
     SchemaError,
-    Shelf,
-    SignIns,
-    Source,
     StorageError,
     StorageFullError,
     StorageUnavailableError,
-    StoredLine,
-    User,
-    UserId,
-    UserInterest,
-    Watch,
 )
-from angle_reco.ports import (
-    ActivityQueries,
-    CatalogQueries,
-    InterestStore,
-    ListStore,
-    UserQueries,
-)
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.items import Item
+from angle_reco.domain.lists import ListKind, Lists, StoredLine
+from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source
+from angle_reco.domain.users import SignIns, User
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import (
     KINDS,

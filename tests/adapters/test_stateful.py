@@ -23,30 +23,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from angle_reco.adapters.memory import MemoryMarketplace
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import Ports, memory_ports
-from angle_reco.domain import (
-    ONE,
-    SCORE_TOLERANCE,
-    AngleRecoError,
-    AuctionStatus,
-    Bid,
-    BidCounting,
-    Fence,
-    IdColumn,
-    IdKinds,
-    Item,
-    ListKind,
-    Reason,
-    Recipe,
-    Source,
-    StoredLine,
-    User,
-    UserInterest,
-    Watch,
-)
-from angle_reco.ports import ActivityRecorder
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import AngleRecoError
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.lists import ListKind, Recipe, StoredLine
+from angle_reco.domain.millionths import ONE, SCORE_TOLERANCE
+from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.domain.users import User
+from angle_reco.ports.activity import ActivityRecorder
 from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of

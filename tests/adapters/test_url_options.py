@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError
-from angle_reco.adapters.sql import Database, open_engine
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.adapters.sql.url_options import with_empty_options
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.ports import deadline
+from angle_reco.ports.deadlines import deadline
 from tests.postgres import new_database
 
 DEADLINE = timedelta(seconds=5)

@@ -19,17 +19,14 @@ from angle_reco import (
     Shelf,
     StorageUnavailableError,
 )
-from angle_reco.adapters.memory import (
-    MemoryChanges,
-    MemoryErasure,
-    MemoryErasures,
-    MemoryFences,
-    MemoryInterestStore,
-    MemoryListStore,
-    MemoryRunLedger,
-)
-from angle_reco.domain import Event, Run, RunKey, Trigger, wish_of
-from angle_reco.ports import Lane, time_left
+from angle_reco.adapters.memory.changes import MemoryChanges
+from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
+from angle_reco.domain.events import Event
+from angle_reco.domain.runs import Run, RunKey, Trigger, wish_of
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.threads import Lane
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW, bid, filled, lot, lots
 from tests.application.workers import ports_at

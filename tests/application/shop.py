@@ -24,7 +24,7 @@ from angle_reco import (
     Watch,
     memory_ports,
 )
-from angle_reco.ports import Clock
+from angle_reco.ports.clock import Clock
 from angle_reco.testing import ManualClock
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

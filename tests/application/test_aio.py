@@ -25,7 +25,7 @@ from angle_reco import (
     Verify,
 )
 from angle_reco.aio import AsyncView
-from angle_reco.ports import Lane
+from angle_reco.ports.threads import Lane
 from tests.application.markets import UNKNOWN, USERS, marketplaces
 from tests.application.memories import (
     ASK,

@@ -19,7 +19,9 @@ import pytest
 from angle_reco import InvalidValueError, Settings, StorageUnavailableError
 from angle_reco.application.schedule import SCHEDULE
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ListKind, Queue, RunKey, RunRules, RunState, Trigger, wish_of
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, wish_of
+from angle_reco.domain.schedules import Queue
 from tests.application.shop import HOUR, NOW
 from tests.application.workers import Failing, Hands, Shop
 

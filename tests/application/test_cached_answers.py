@@ -23,7 +23,7 @@ from angle_reco import (
     Verify,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import Claim, RunKey, Wish
+from angle_reco.domain.runs import Claim, RunKey, Wish
 from tests.application.markets import UNKNOWN, USERS, marketplaces, shelves
 from tests.application.memories import (
     ASK,

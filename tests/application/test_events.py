@@ -19,7 +19,8 @@ from angle_reco import (
     memory_ports,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import Bid, UserId, Watch
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.ids import UserId
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -20,8 +20,8 @@ from angle_reco import (
     Source,
     UserId,
 )
-from angle_reco.domain import ListKind
 from angle_reco.domain.freshness import SKEW
+from angle_reco.domain.lists import ListKind
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 
 from angle_reco import MemoryMarketplace, Recommender, Settings, StorageUnavailableError
-from angle_reco.adapters.memory import MemoryListStore
-from angle_reco.domain import ListKind
+from angle_reco.adapters.memory.stores import MemoryListStore
+from angle_reco.domain.lists import ListKind
 from angle_reco.testing.contracts.samples import KINDS, Sample
 from tests.application.shop import bid, filled, lots
 

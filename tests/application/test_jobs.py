@@ -19,7 +19,7 @@ from angle_reco import (
     UserId,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ListKind
+from angle_reco.domain.lists import ListKind
 from tests.application.shop import (
     DAY,
     HOUR,

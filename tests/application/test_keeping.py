@@ -10,7 +10,6 @@ import attrs
 import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
-from angle_reco.application import Reports
 from angle_reco.application.keeping import (
     Keeping,
     Made,
@@ -18,14 +17,13 @@ from angle_reco.application.keeping import (
     from_memory_alone,
 )
 from angle_reco.application.outage import Outage
-from angle_reco.domain import (
-    Event,
-    Freshness,
-    FreshnessLimits,
-    RefreshFailed,
-    StorageUnavailableError,
-)
-from angle_reco.ports import CacheKey, Lane
+from angle_reco.application.reports import Reports
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.events import Event, RefreshFailed
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.threads import Lane
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, TICK
 

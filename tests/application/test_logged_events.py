@@ -14,8 +14,9 @@ import pytest
 from angle_reco import AccessDeniedError, Recommender, Settings, StorageUnavailableError, UserId
 from angle_reco.application.heartbeat import Heartbeat
 from angle_reco.application.schedule import SCHEDULE
-from angle_reco.domain import Event, RunKey, RunRules, Trigger, UserInspected, wish_of
-from angle_reco.ports import deadline
+from angle_reco.domain.events import Event, UserInspected
+from angle_reco.domain.runs import RunKey, RunRules, Trigger, wish_of
+from angle_reco.ports.deadlines import deadline
 from tests.application.memories import ASK, MINUTE, comes_true, settle, shop, warm
 from tests.application.shop import MANAGE, NOW
 from tests.application.workers import Failing, Hands, Shop

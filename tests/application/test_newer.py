@@ -8,26 +8,22 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco.adapters.memory import MemoryCache, MemoryChanges, MemoryRunLedger
+from angle_reco.adapters.memory.cache import MemoryCache
+from angle_reco.adapters.memory.changes import MemoryChanges
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.application.jobs import OF_ONE_ITEM
 from angle_reco.application.kept_lists import key_of
 from angle_reco.application.newer import FORGETTING, MADE_BY, Newer
-from angle_reco.domain import (
-    Change,
-    ChangeKind,
-    Freshness,
-    FreshnessLimits,
-    IdKind,
-    IdKinds,
-    ItemId,
-    ListKind,
-    RunKey,
-    StorageUnavailableError,
-    Trigger,
-    UserId,
-    Wish,
-)
-from angle_reco.ports import Cache, CacheKey, Changes, RunLedger
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import RunKey, Trigger, Wish
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cache, CacheKey
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock
 from tests.application.shop import HOUR, NOW, TICK
 from tests.application.workers import Failing

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.application import Outage
-from angle_reco.domain import ItemId, ItemNotFoundError, StorageUnavailableError
+from angle_reco.application.outage import Outage
+from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
+from angle_reco.domain.ids import ItemId
 from angle_reco.testing import ManualClock
 
 SECOND = timedelta(seconds=1)

@@ -7,8 +7,11 @@ from threading import Thread
 
 import pytest
 
-from angle_reco.application import ChangedItems, Overlays
-from angle_reco.domain import ItemCard, ItemId, StorageUnavailableError, UserId
+from angle_reco.application.changed_items import ChangedItems
+from angle_reco.application.overlays import Overlays
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import ItemCard
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW, TICK, lot, opened
 

@@ -24,18 +24,12 @@ from angle_reco import (
     UserId,
 )
 from angle_reco.bootstrap import JOB_NAMES, ports_on
-from angle_reco.domain import (
-    Bid,
-    CategoryId,
-    Freshness,
-    IdKind,
-    Item,
-    ItemId,
-    SignIns,
-    User,
-    Watch,
-    to_micros,
-)
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.ids import CategoryId, IdKind, ItemId
+from angle_reco.domain.items import Item
+from angle_reco.domain.moments import to_micros
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.domain.users import SignIns, User
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, fill_mirrored, mirrored, storage_on
 from tests.application.shop import DAY, HOUR, NOW, clock_of, lot

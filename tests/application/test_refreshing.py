@@ -14,7 +14,7 @@ from angle_reco import (
     Settings,
     StorageUnavailableError,
 )
-from angle_reco.domain import Event
+from angle_reco.domain.events import Event
 from tests.application.memories import ASK, MINUTE, Remembering, comes_true, settle, shop, warm
 from tests.application.shop import HOUR, TICK, ids_of
 

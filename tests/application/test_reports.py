@@ -6,8 +6,9 @@ from threading import Thread
 
 import pytest
 
-from angle_reco.application import Reports, reports
-from angle_reco.domain import AnswerDegraded, Event
+from angle_reco.application import reports
+from angle_reco.application.reports import Reports
+from angle_reco.domain.events import AnswerDegraded, Event
 from angle_reco.testing import ManualClock
 
 MINUTE = timedelta(seconds=60)

@@ -20,35 +20,30 @@ from angle_reco import (
     StorageUnavailableError,
     UserId,
 )
-from angle_reco.adapters.memory import MemoryChanges
-from angle_reco.application import schedule_of
+from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.application.heartbeat import Heartbeat
 from angle_reco.application.jobs import JOBS, Done
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.schedule import SCHEDULE, schedule_of
 from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work, no_progress
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import (
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import FencedOffError, StorageLockedError
+from angle_reco.domain.events import RunFailed
+from angle_reco.domain.lists import ListKind, Ranked
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.ranking import Profiles
+from angle_reco.domain.runs import (
     Answer,
-    Change,
-    ChangeKind,
-    FencedOffError,
-    ListKind,
-    OpenMarket,
-    Profiles,
-    Queue,
-    Ranked,
     Run,
-    RunFailed,
     RunKey,
     RunRules,
     RunState,
-    Schedule,
-    StorageLockedError,
     Trigger,
     retry_delay,
     wish_of,
 )
-from angle_reco.ports import Kernels
+from angle_reco.domain.schedules import Queue, Schedule
+from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, lots
 from tests.application.workers import Failing, Picky, Shop, Telling

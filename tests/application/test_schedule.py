@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, JobRule, Queue, Schedule, Settings
-from angle_reco.application import SCHEDULE, schedule_of
-from angle_reco.domain import RunRules
+from angle_reco.application.schedule import SCHEDULE, schedule_of
+from angle_reco.domain.runs import RunRules
 
 OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -7,7 +7,8 @@ import pytest
 
 from angle_reco import InvalidValueError, Recommender
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ListKind, SignIns
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.users import SignIns
 from tests.application.shop import (
     DAY,
     HOUR,

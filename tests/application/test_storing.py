@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from angle_reco.adapters.memory import MemoryErasures, MemoryFences, MemoryListStore
+from angle_reco.adapters.memory.erasure import MemoryErasures
+from angle_reco.adapters.memory.stores import MemoryFences, MemoryListStore
 from angle_reco.application.storing import store_one
-from angle_reco.domain import ListKind, Lists, StoredList
-from angle_reco.ports import Written
+from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.ports.stores import Written
 from angle_reco.testing.contracts.list_store import line
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, Sample
 from tests.application.workers import Telling

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import pytest
 
-from angle_reco.ports import Lane, threads
+from angle_reco.ports import threads
+from angle_reco.ports.threads import Lane
 
 _SECONDS = 20.0
 """So long a shared machine may take for what is done at once."""

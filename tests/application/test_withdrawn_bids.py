@@ -10,7 +10,7 @@ import pytest
 
 from angle_reco import AccessDeniedError, InvalidValueError, ItemId, Recommender, Settings
 from angle_reco.application.offers import PendingOffers
-from angle_reco.domain import UserId
+from angle_reco.domain.ids import UserId
 from angle_reco.testing import ManualClock
 from tests.application.memories import Remembering
 from tests.application.shop import DAY, NOW, again, bid, clock_of, filled, ids_of, lots, opened

@@ -26,7 +26,12 @@ from angle_reco import (
     Watch,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ONE, InterestRule, ListKind, Reason, SimilarityRule, Source, shown
+from angle_reco.domain.errors import shown
+from angle_reco.domain.interest import InterestRule
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.domain.suggestions import Reason, Source
 from tests.application.shop import (
     DAY,
     HOUR,

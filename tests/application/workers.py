@@ -7,14 +7,12 @@ from typing import Any
 import attrs
 
 from angle_reco import MemoryMarketplace, Ports, Recommender, Settings, memory_ports
-from angle_reco.adapters.memory import (
-    MemoryFences,
-    MemoryInterestStore,
-    MemoryListStore,
-    MemoryRunLedger,
-)
-from angle_reco.application import Runs
-from angle_reco.domain import Event, Queue, Run
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
+from angle_reco.application.running import Runs
+from angle_reco.domain.events import Event
+from angle_reco.domain.runs import Run
+from angle_reco.domain.schedules import Queue
 from angle_reco.testing import ManualClock
 from angle_reco.use_cases import UseCases
 from tests.application.shop import NOW, filled, lots

@@ -23,7 +23,7 @@ from angle_reco import (
     UserId,
     View,
 )
-from angle_reco.domain import ANONYMOUS, SYSTEM, SignedIn, WithoutId
+from angle_reco.domain.policies import ANONYMOUS, SYSTEM, SignedIn, WithoutId
 from tests.application.shop import INSPECT, MANAGE, bid, filled, lot, lots
 
 FILE = Path(__file__).with_name("matrix.csv")

@@ -18,9 +18,9 @@ from angle_reco import (
     memory_ports,
     sql_ports,
 )
-from angle_reco.adapters.sql import open_engine
+from angle_reco.adapters.sql.engine import open_engine
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import ANONYMOUS, SYSTEM, Actor, SignedIn
+from angle_reco.domain.policies import ANONYMOUS, SYSTEM, Actor, SignedIn
 from angle_reco.settings import Settings
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, storage_on

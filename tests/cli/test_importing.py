@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from angle_reco.domain import AuctionStatus, PublicationStatus
+from angle_reco.domain.items import AuctionStatus
+from angle_reco.domain.publication import PublicationStatus
 from tests.cli.conftest import FILES, Angle, write_files
 
 WHERE = ["--database", "sqlite:///new.db"]

@@ -5,20 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    Activity,
-    Bid,
-    IdColumn,
-    IdKind,
-    IdKinds,
-    Interactions,
-    InvalidValueError,
-    ItemId,
-    UserId,
-    Watch,
-    is_own_bid,
-    to_micros,
-)
+from angle_reco.domain.activity import Activity, Bid, Interactions, Watch, is_own_bid
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.moments import to_micros
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import markets
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
+from angle_reco.domain.arrays import (
     check_lengths,
     frozen,
     is_among,

@@ -8,22 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    ONE,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    Reason,
-    Recipe,
-    Source,
-    StoredLine,
-    StoredList,
-    line_by_hand,
-    shown,
-    with_line,
-    without_line,
-)
-from angle_reco.domain.by_hand import REASONS_BY_HAND
+from angle_reco.domain.by_hand import REASONS_BY_HAND, line_by_hand, with_line, without_line
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.suggestions import Reason, Source
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 COMPONENTS = (("interest", 600_000), ("popularity", 400_000))

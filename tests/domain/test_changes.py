@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from angle_reco.domain import MOST_ITEMS, Change, ChangeKind, InvalidValueError, ItemId, UserId
+from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
 
 ANN, VASE = UserId("ann"), ItemId("vase")
 

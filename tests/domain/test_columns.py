@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import NONE, Id, IdColumn, IdIndex, IdKind
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import Id, IdKind
 
 values: dict[IdKind, st.SearchStrategy[Id]] = {
     IdKind.INT: st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5),

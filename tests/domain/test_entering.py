@@ -7,20 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    Bid,
-    IdKinds,
-    Interactions,
-    ItemId,
-    Reason,
-    Recipe,
-    Source,
-    StoredLine,
-    StoredList,
-    UserId,
-    unconfirmed,
-    with_similar,
-)
+from angle_reco.domain.activity import Bid, Interactions, unconfirmed
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.lists import Recipe, StoredLine, StoredList, with_similar
+from angle_reco.domain.suggestions import Reason, Source
 from tests.application.shop import NOW, TICK, bid, watch
 
 RECIPE = Recipe(name="similarity", weights=(("same_category", 500_000),), kept=5)

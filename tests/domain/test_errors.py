@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from angle_reco.domain import (
+from angle_reco.domain.errors import (
     AccessDeniedError,
     AngleRecoError,
     BadInputError,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import Fingerprints, IdKind, UserId, digests_of_users
-from angle_reco.domain.ids import plain_id
+from angle_reco.domain.fingerprints import Fingerprints, digests_of_users
+from angle_reco.domain.ids import IdKind, UserId, plain_id
 
 KEY = b"k" * 32
 

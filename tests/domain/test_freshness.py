@@ -4,15 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    Freshness,
-    FreshnessLimits,
-    InvalidValueError,
-    age_of,
-    freshness_at,
-    freshness_of,
-)
-from angle_reco.domain.freshness import SKEW
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.freshness import SKEW, FreshnessLimits, age_of, freshness_at, freshness_of
+from angle_reco.domain.suggestions import Freshness
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    LONGEST_TEXT_ID,
-    CategoryId,
-    Id,
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    ItemId,
-    UserId,
-    shown,
-)
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.ids import LONGEST_TEXT_ID, CategoryId, Id, IdKind, IdKinds, ItemId, UserId
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")
 printable = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)

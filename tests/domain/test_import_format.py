@@ -6,21 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    LONGEST_TEXT_ID,
-    LONGEST_TITLE,
-    UNKNOWN_PRICE,
-    Field,
-    IdKind,
-    IdKinds,
-    ImportFile,
-    InvalidValueError,
-    PriceScale,
-    PublicationStatus,
-    import_files,
-    shown,
-    to_micros,
-)
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.ids import LONGEST_TEXT_ID, IdKind, IdKinds
+from angle_reco.domain.import_format import LONGEST_TITLE, Field, ImportFile, import_files
+from angle_reco.domain.moments import to_micros
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.publication import PublicationStatus
 
 FILES = {file.name: file for file in import_files(IdKinds(), PriceScale())}
 A_DAY = 86_400_000_000

@@ -7,28 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    LARGEST_FACTOR,
-    ONE,
-    Bid,
-    CategoryId,
-    DecaySteps,
-    HalfLife,
-    IdIndex,
-    IdKind,
-    IdKinds,
-    Interactions,
+from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.columns import IdIndex
+from angle_reco.domain.decay import DecaySteps, HalfLife
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.interest import (
     InterestRule,
     Interests,
-    InvalidValueError,
     ItemCategories,
-    ItemId,
-    UserId,
     UserInterest,
-    Watch,
     interest_has_changed,
     score_interests,
 )
+from angle_reco.domain.millionths import LARGEST_FACTOR, ONE
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import IDS, NOW, interests_in, markets
 

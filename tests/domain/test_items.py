@@ -12,23 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    NEVER,
-    NONE,
-    UNKNOWN_MOMENT,
-    UNKNOWN_PRICE,
-    AuctionStatus,
-    Catalogue,
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    Item,
-    ItemId,
-    OpenCards,
-    PriceScale,
-    status_at,
-    to_micros,
-)
+from angle_reco.domain.columns import NONE
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId
+from angle_reco.domain.items import AuctionStatus, Catalogue, Item, OpenCards, status_at
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.testing.contracts.markets import IDS, NOW, catalogue_of, markets
 
 ACTIVE, SCHEDULED, ENDED = AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED, AuctionStatus.ENDED

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    ONE,
-    InvalidValueError,
-    scaled,
-    shown,
-    to_fraction,
-    to_millionths,
-    to_score,
-)
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.millionths import ONE, scaled, to_fraction, to_millionths, to_score
 from angle_reco.testing import plain
 
 LARGEST = 2**63 - 1

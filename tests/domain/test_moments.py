@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.moments import (
     DAY,
     HOUR,
     NEVER,
     UNKNOWN_MOMENT,
-    InvalidValueError,
     check_moment,
     from_micros,
+    moments_of,
     to_micros,
 )
-from angle_reco.domain.moments import moments_of
 
 zones = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 moments = st.datetimes(timezones=zones)

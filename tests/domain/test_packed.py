@@ -9,20 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    BY_HAND,
-    ItemCard,
-    ItemId,
-    PackedList,
-    Reason,
-    Recipe,
-    Source,
-    StoredLine,
-    StoredList,
-    Suggestion,
-    UserId,
-    may_be_shown,
-)
+from angle_reco.domain.availability import may_be_shown
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.lists import BY_HAND, Recipe, StoredLine, StoredList
+from angle_reco.domain.packed import PackedList
+from angle_reco.domain.suggestions import Reason, Source, Suggestion
 from angle_reco.testing.contracts.markets import NOW, lot
 
 COMPONENTS = ("interest", "popularity", "recency")

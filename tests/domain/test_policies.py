@@ -13,7 +13,9 @@ from uuid import UUID
 import attrs
 import pytest
 
-from angle_reco.domain import (
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.policies import (
     ANONYMOUS,
     INSPECT_USERS,
     MANAGE_RECOMMENDATIONS,
@@ -21,10 +23,8 @@ from angle_reco.domain import (
     SYSTEM,
     Action,
     Actor,
-    InvalidValueError,
     Resource,
     SignedIn,
-    UserId,
     WithoutId,
     is_allowed,
     is_inspection,

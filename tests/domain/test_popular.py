@@ -4,20 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.lists import Ranked, StoredLine
+from angle_reco.domain.popular import (
     POPULAR_KEPT,
     POPULAR_RECIPE,
-    Bid,
-    CategoryId,
-    IdColumn,
-    IdKind,
-    IdKinds,
-    ItemCard,
-    ItemId,
-    Ranked,
-    StoredLine,
-    UserId,
-    Watch,
     rank_popular,
     rank_popular_by_category,
 )

@@ -6,18 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    DAY,
-    ONE,
-    Activity,
+from angle_reco.domain.activity import Activity
+from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.decay import HalfLife
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.moments import DAY
+from angle_reco.domain.popularity import (
     BidCounting,
     Demand,
-    HalfLife,
-    IdKind,
-    IdKinds,
-    Int64s,
-    InvalidValueError,
-    ItemId,
     PopularityRule,
     fading_demand,
     popularity,

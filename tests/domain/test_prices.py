@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import LARGEST_PRICE, InvalidValueError, PriceScale, shown
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
 
 scales = st.integers(0, 9).map(lambda places: PriceScale(10**places))
 

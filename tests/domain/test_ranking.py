@@ -5,25 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
+from angle_reco.domain.columns import NONE
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.interest import InterestRule
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.ranking import (
     CLASSIC,
-    NONE,
-    ONE,
-    REASONS,
     Component,
-    IdKind,
-    IdKinds,
-    InterestRule,
-    InvalidValueError,
-    ItemId,
     Profiles,
     Ranker,
-    UserId,
     contributions,
     homepage_reasons,
-    shown,
     weighted,
 )
+from angle_reco.domain.suggestions import REASONS
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import (
     NOW,

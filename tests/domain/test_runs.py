@@ -11,28 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from angle_reco.application import SCHEDULE
-from angle_reco.domain import (
+from angle_reco.application.schedule import SCHEDULE
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.runs import (
     Answer,
     Claim,
     Fence,
-    InvalidValueError,
-    JobRule,
-    Queue,
     Run,
     RunKey,
     RunRules,
     RunState,
-    Schedule,
     Trigger,
     Wish,
     claimed,
     due_wishes,
     finished,
     retry_delay,
-    window_of,
     wish_of,
 )
+from angle_reco.domain.schedules import JobRule, Queue, Schedule, window_of
 
 TICK = timedelta(microseconds=1)
 SECOND, MINUTE, HOUR, DAY = (

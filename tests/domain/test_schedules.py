@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.application import SCHEDULE
-from angle_reco.domain import InvalidValueError, JobRule, Queue, Schedule, window_of
+from angle_reco.application.schedule import SCHEDULE
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.schedules import JobRule, Queue, Schedule, window_of
 
 TICK = timedelta(microseconds=1)
 SECOND, MINUTE, HOUR, DAY = (

@@ -6,21 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    LARGEST_PRICE,
-    ONE,
-    UNKNOWN_PRICE,
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.prices import LARGEST_PRICE, UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.similarity import (
     Engagement,
-    InvalidValueError,
     Originals,
-    PriceScale,
-    Reason,
     SimilarityRule,
     prices_near,
     similarity_parts,
     similarity_reasons,
     similarity_scores,
 )
+from angle_reco.domain.suggestions import Reason
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import lot, similarity_rules
 

@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    ONE,
+from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.suggestions import (
     REASONS,
     SOURCES,
     Freshness,
-    ItemId,
     Reason,
     Shelf,
     Source,
     Suggestion,
-    json_id,
 )
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")

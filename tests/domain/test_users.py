@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from angle_reco.domain import InvalidValueError, User, UserId, shown
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.users import User
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001 — naive on purpose
 ANNA = UserId("anna")

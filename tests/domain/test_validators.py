@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from angle_reco.domain import InvalidValueError, shown, whole
+from angle_reco.domain.errors import InvalidValueError, shown
+from angle_reco.domain.validators import whole
 
 
 @pytest.mark.parametrize("value", [0, 1, 10])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import from_micros, in_zone, is_without_offset, read_moment, to_micros
+from angle_reco.domain.moments import from_micros, to_micros
+from angle_reco.domain.written_moments import in_zone, is_without_offset, read_moment
 
 NOON = to_micros(datetime(2020, 11, 20, 12, tzinfo=UTC))
 SECOND = 1_000_000

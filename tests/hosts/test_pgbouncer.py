@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, StorageUnavailableError
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.ports import deadline
+from angle_reco.ports.deadlines import deadline
 from tests.application.shop import NOW, lots
 from tests.hosts.pgbouncer import POOL, Pooler
 from tests.postgres import new_database

@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import AccessDeniedError, MemoryMarketplace, Recommender, Settings, UserId, View
-from angle_reco.adapters.sql import Storage, open_engine
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES, memory_ports, ports_on
-from angle_reco.domain import Item, User
+from angle_reco.domain.items import Item
+from angle_reco.domain.users import User
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, storage_on
 from tests.application.shop import HOUR, NOW, bid, filled, lots, opened, watch

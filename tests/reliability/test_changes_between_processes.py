@@ -21,7 +21,10 @@ from angle_reco import ItemId, Recommender, Settings, Shelf
 from angle_reco.adapters.sql import changes as feed
 from angle_reco.application import following
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import Bid, ListKind, User, UserId
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.users import User
 from tests.adapters.databases import fill
 from tests.application.memories import comes_true
 from tests.application.shop import watch

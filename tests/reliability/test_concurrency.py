@@ -14,16 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, Recommender, Settings
-from angle_reco.domain import (
-    Fence,
-    FencedOffError,
-    IdColumn,
-    IdKind,
-    ListKind,
-    SignIns,
-    UserId,
-)
-from angle_reco.ports import Written, deadline
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.users import SignIns
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.stores import Written
 from tests.application.shop import NOW
 from tests.postgres import comes_true, new_database
 from tests.reliability.proxy import Effect, Fault, proxy_to

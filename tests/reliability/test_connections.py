@@ -21,23 +21,17 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Ports, Recommender, Settings
-from angle_reco.adapters.sql import Storage
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import (
-    Engagement,
-    IdColumn,
-    IdKind,
-    ListKind,
-    OpenMarket,
-    Originals,
-    Profiles,
-    Ranked,
-    Ranker,
-    SimilarityRule,
-    StorageUnavailableError,
-    UserId,
-)
-from angle_reco.ports import Kernels, deadline
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.lists import ListKind, Ranked
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.ranking import Profiles, Ranker
+from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW
 from tests.postgres import (

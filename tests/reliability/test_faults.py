@@ -13,18 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql import import_directory
+from angle_reco.adapters.sql.importing import import_directory
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import (
-    IdColumn,
-    IdKind,
-    ItemId,
-    ListKind,
-    StorageError,
-    StorageUnavailableError,
-    UserId,
-)
-from angle_reco.ports import deadline
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageError, StorageUnavailableError
+from angle_reco.domain.ids import IdKind, ItemId, UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.ports.deadlines import deadline
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import PRICES
 from tests.application.shop import DAY, NOW

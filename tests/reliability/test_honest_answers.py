@@ -22,7 +22,7 @@ from angle_reco import (
     memory_ports,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain import OPEN_STATUSES
+from angle_reco.domain.items import OPEN_STATUSES
 from tests.application.memories import Remembering, settle
 from tests.application.shop import NOW, bid, filled, lot, watch
 from tests.reliability.trials import seeded, sized, together

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 
-from angle_reco.adapters.memory import MemoryFences, MemoryRunLedger
-from angle_reco.application import SCHEDULE
-from angle_reco.domain import (
+from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.stores import MemoryFences
+from angle_reco.application.schedule import SCHEDULE
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.runs import (
     Answer,
-    FencedOffError,
     Run,
     RunKey,
     RunRules,
@@ -19,9 +20,9 @@ from angle_reco.domain import (
     Trigger,
     due_wishes,
     retry_delay,
-    window_of,
     wish_of,
 )
+from angle_reco.domain.schedules import window_of
 from angle_reco.testing import ManualClock
 from tests.reliability.trials import sized
 

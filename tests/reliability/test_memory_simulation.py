@@ -28,7 +28,8 @@ from angle_reco import (
 )
 from angle_reco.application import performing
 from angle_reco.bootstrap import JOB_NAMES, Ports, own_cache
-from angle_reco.domain import OPEN_STATUSES, FencedOffError, StorageUnavailableError
+from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
+from angle_reco.domain.items import OPEN_STATUSES
 from angle_reco.testing import ManualClock
 from tests.application.memories import _ports
 from tests.application.shop import NOW, bid, filled, lot

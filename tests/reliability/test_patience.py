@@ -11,9 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql import Database, Storage, open_engine
-from angle_reco.domain import StorageUnavailableError, User, UserId
-from angle_reco.ports import deadline
+from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.users import User
+from angle_reco.ports.deadlines import deadline
 from tests.adapters.databases import fill
 from tests.application.shop import NOW, bid, lot
 from tests.postgres import new_database

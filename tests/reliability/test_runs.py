@@ -17,8 +17,10 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender
-from angle_reco.domain import Answer, Claim, ListKind, RunState, StorageUnavailableError
-from angle_reco.ports import deadline
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import Answer, Claim, RunState
+from angle_reco.ports.deadlines import deadline
 from tests.postgres import comes_true, new_database
 from tests.reliability.trials import (
     GRACE,

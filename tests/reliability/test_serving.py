@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.domain import AnswerDegraded, Event, RefreshFailed, Source
+from angle_reco.domain.events import AnswerDegraded, Event, RefreshFailed
+from angle_reco.domain.suggestions import Source
 from tests.postgres import Server, comes_true, new_database, start_server
 from tests.reliability.proxy import Proxy, proxy_to
 from tests.reliability.traffic import (

@@ -10,8 +10,10 @@ import pytest
 
 from angle_reco import Recommender, Shelf
 from angle_reco.adapters.ttl_cache import TtlCache
-from angle_reco.domain import Freshness, FreshnessLimits, ListKind
-from angle_reco.ports import Cached, CacheKey, Flight
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cached, CacheKey, Flight
 from angle_reco.testing import ManualClock
 from tests.application.memories import (
     PERSONAL_JOB,

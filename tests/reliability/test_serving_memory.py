@@ -18,18 +18,12 @@ import pytest
 
 from angle_reco import FreshnessLimits, Recommender, Settings, Shelf, UserId
 from angle_reco.adapters.ttl_cache import TtlCache
-from angle_reco.domain import (
-    Freshness,
-    IdColumn,
-    IdKind,
-    ListKind,
-    Lists,
-    Reason,
-    Source,
-    StorageUnavailableError,
-    StoredList,
-)
-from angle_reco.ports import CacheKey, Flight
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.suggestions import Freshness, Reason, Source
+from angle_reco.ports.cache import CacheKey, Flight
 from tests.application.memories import Remembering, comes_true, settle, shop
 from tests.application.shop import bid, filled, lot, lots
 from tests.reliability.traffic import percentile

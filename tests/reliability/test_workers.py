@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from angle_reco import Recommender
 from angle_reco.adapters.background import ApsScheduler
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace
-from angle_reco.domain import Queue, RunState
+from angle_reco.domain.runs import RunState
+from angle_reco.domain.schedules import Queue
 from angle_reco.simulation import MarketplaceShape, simulate
 from tests.postgres import comes_true, new_database
 from tests.reliability.trials import IS_FULL, looking_into, seeded, sized

@@ -14,22 +14,14 @@ import attrs
 import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql import Storage
-from angle_reco.domain import (
-    Bid,
-    CategoryId,
-    IdColumn,
-    IdKind,
-    IdKinds,
-    Interests,
-    ListKind,
-    Lists,
-    Reason,
-    Source,
-    User,
-    UserId,
-    UserInterest,
-)
+from angle_reco.adapters.sql.storage import Storage
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, UserId
+from angle_reco.domain.interest import Interests, UserInterest
+from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.domain.users import User
 from angle_reco.testing.contracts import Sample
 from angle_reco.testing.contracts.samples import RECIPE
 from tests.adapters.databases import fill

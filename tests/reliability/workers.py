@@ -24,27 +24,15 @@ from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.ledger import SqlRunLedger
 from angle_reco.adapters.sql.runs import pass_fence
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.application import JOBS
-from angle_reco.application.jobs import Done, Jobs
+from angle_reco.application.jobs import JOBS, Done, Jobs
 from angle_reco.application.work import Work
-from angle_reco.domain import (
-    Answer,
-    Fence,
-    FencedOffError,
-    IdColumn,
-    IdKind,
-    IdKinds,
-    JobRule,
-    ListKind,
-    Queue,
-    Run,
-    RunKey,
-    Schedule,
-    Trigger,
-    Wish,
-    due_wishes,
-)
-from angle_reco.ports import Written
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import Answer, Fence, Run, RunKey, Trigger, Wish, due_wishes
+from angle_reco.domain.schedules import JobRule, Queue, Schedule
+from angle_reco.ports.stores import Written
 from tests.application.shop import NOW
 from tests.reliability.trials import interests_of, lists_of
 

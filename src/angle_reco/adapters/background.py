@@ -12,8 +12,8 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from angle_reco.domain import Queue
-from angle_reco.ports import Lane
+from angle_reco.domain.schedules import Queue
+from angle_reco.ports.threads import Lane
 
 # Where a host has configured no logging, what it remarks on is not printed.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from angle_reco.domain import check_moment
+from angle_reco.domain.moments import check_moment
 
 
 class SystemClock:

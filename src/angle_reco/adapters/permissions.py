@@ -7,8 +7,8 @@ from contextvars import copy_context
 
 import attrs
 
-from angle_reco.domain import UserId
-from angle_reco.ports import time_left
+from angle_reco.domain.ids import UserId
+from angle_reco.ports.deadlines import time_left
 
 _QUESTIONS_AT_ONCE = 16
 """A host's function that hangs leaves a thread behind; more of them than this are not asked."""

@@ -9,8 +9,11 @@ from typing import Any
 import attrs
 import cachetools
 
-from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits
-from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight, starts_over
+from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Evicted, Flight
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.forks import starts_over
 
 BYTES_PER_ENTRY = 1_024
 """What an entry takes beside its value and what its key names, as resident memory shows it.

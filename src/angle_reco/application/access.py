@@ -7,19 +7,14 @@ from datetime import timedelta
 import attrs
 
 from angle_reco.application.keeping import about_to_wait
-from angle_reco.domain import (
-    AccessDeniedError,
-    Action,
-    Actor,
-    Event,
-    Fingerprints,
-    Resource,
-    UserId,
-    UserInspected,
-    is_allowed,
-    is_inspection,
-)
-from angle_reco.ports import Clock, Permissions, deadline, time_left
+from angle_reco.domain.errors import AccessDeniedError
+from angle_reco.domain.events import Event, UserInspected
+from angle_reco.domain.fingerprints import Fingerprints
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.policies import Action, Actor, Resource, is_allowed, is_inspection
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.permissions import Permissions
 
 _log = logging.getLogger(__name__)
 

@@ -15,25 +15,19 @@ from angle_reco.application.kept_lists import KeptList, KeptLists
 from angle_reco.application.live_items import LiveItems
 from angle_reco.application.overlays import Overlays
 from angle_reco.application.rolled_back import RolledBack
-from angle_reco.domain import (
-    POPULAR_KEPT,
-    AnswerDegraded,
-    CategoryId,
-    Freshness,
-    IdKinds,
-    InvalidValueError,
-    ItemCard,
-    ItemId,
-    PackedList,
-    Shelf,
-    StorageUnavailableError,
-    Suggestion,
-    UserId,
-    freshness_of,
-    function,
-    is_mapping,
-)
-from angle_reco.ports import CatalogQueries, Clock, StoredInterests
+from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
+from angle_reco.domain.events import AnswerDegraded
+from angle_reco.domain.freshness import freshness_of
+from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.kinds import is_mapping
+from angle_reco.domain.packed import PackedList
+from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.validators import function
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings, Verify
 
 _log = logging.getLogger(__name__)

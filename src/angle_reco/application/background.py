@@ -13,8 +13,12 @@ from time import monotonic
 import attrs
 
 from angle_reco.application.running import Runs
-from angle_reco.domain import InvalidValueError, RunKey, StorageError, Wish, window_of
-from angle_reco.ports import JobScheduler, deadline, starts_over
+from angle_reco.domain.errors import InvalidValueError, StorageError
+from angle_reco.domain.runs import RunKey, Wish
+from angle_reco.domain.schedules import window_of
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.forks import starts_over
+from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

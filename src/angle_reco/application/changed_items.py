@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from angle_reco.domain import ItemCard, ItemId, StorageUnavailableError
-from angle_reco.ports import Clock
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.items import ItemCard
+from angle_reco.ports.clock import Clock
 
 _SECONDS = 60.0
 """So long are items read by id that are told to change, as that may not be committed yet."""

@@ -7,42 +7,24 @@ from types import MappingProxyType
 import attrs
 import numpy as np
 
-from angle_reco.domain import (
-    EVERYTHING,
-    NONE,
-    POPULAR_KEPT,
-    UNKNOWN_PRICE,
-    Bid,
-    Catalogue,
-    CategoryId,
-    Engagement,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    Interactions,
-    Interests,
-    ItemCard,
-    ItemId,
-    ListKind,
-    Lists,
-    OpenMarket,
-    Originals,
-    Profiles,
-    Ranked,
-    Recipe,
-    Recipes,
-    UserId,
-    fading_demand,
-    is_own_bid,
-    open_rows,
-    plain_demand,
-    rank_popular,
-    rank_popular_by_category,
-    score_interests,
-    to_micros,
-    unconfirmed,
-)
-from angle_reco.ports import ActivityQueries, CatalogQueries, Clock, Kernels
+from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
+from angle_reco.domain.availability import open_rows
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import CategoryId, IdKind, ItemId, UserId
+from angle_reco.domain.interest import Interests, score_interests
+from angle_reco.domain.items import Catalogue, ItemCard
+from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, Ranked, Recipe, Recipes
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.moments import to_micros
+from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
+from angle_reco.domain.popularity import fading_demand, plain_demand
+from angle_reco.domain.prices import UNKNOWN_PRICE
+from angle_reco.domain.ranking import Profiles
+from angle_reco.domain.similarity import Engagement, Originals
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.kernels import Kernels
 from angle_reco.settings import Settings
 
 

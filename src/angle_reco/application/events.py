@@ -11,21 +11,18 @@ import attrs
 from angle_reco.application.following import Following
 from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.overlays import Overlays
-from angle_reco.domain import (
-    MOST_ITEMS,
-    Bid,
-    Change,
-    ChangeKind,
-    HostTransactionLostError,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    UserId,
-    Watch,
-    check_moment,
-    is_a,
-)
-from angle_reco.ports import ActivityRecorder, Changes, Clock, UserQueries, deadline
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
+from angle_reco.domain.errors import HostTransactionLostError, InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.kinds import is_a
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.moments import check_moment
+from angle_reco.ports.activity import ActivityRecorder
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

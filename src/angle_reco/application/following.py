@@ -18,33 +18,21 @@ from angle_reco.application.live_items import LIVE, LiveItems
 from angle_reco.application.newer import Newer
 from angle_reco.application.overlays import Overlays, Told
 from angle_reco.application.rolled_back import RolledBack
-from angle_reco.domain import (
-    CONFIRMS_FROM,
-    TOLD_FOR,
-    Activity,
-    Bid,
-    Change,
-    ChangeKind,
-    IdColumn,
-    Interactions,
-    ItemCard,
-    ItemId,
-    ListKind,
-    StorageError,
-    UserId,
-    is_open,
-    unconfirmed,
-)
-from angle_reco.ports import (
-    Cache,
-    CatalogQueries,
-    Changes,
-    Clock,
-    Cursor,
-    Lane,
-    deadline,
-    starts_over,
-)
+from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
+from angle_reco.domain.availability import is_open
+from angle_reco.domain.changes import TOLD_FOR, Change, ChangeKind
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.lists import ListKind
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.changes import Changes, Cursor
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.forks import starts_over
+from angle_reco.ports.threads import Lane
 
 _log = logging.getLogger(__name__)
 

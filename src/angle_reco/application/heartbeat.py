@@ -7,8 +7,10 @@ from typing import Self
 
 import attrs
 
-from angle_reco.domain import Run, RunRules, StorageError, StorageLockedError
-from angle_reco.ports import RunLedger, deadline
+from angle_reco.domain.errors import StorageError, StorageLockedError
+from angle_reco.domain.runs import Run, RunRules
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.ledger import RunLedger
 
 _log = logging.getLogger(__name__)
 

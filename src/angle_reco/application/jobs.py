@@ -10,20 +10,16 @@ import attrs
 from angle_reco.application.computing import Computing
 from angle_reco.application.storing import store_one
 from angle_reco.application.work import Work
-from angle_reco.domain import (
-    Fingerprints,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    ItemId,
-    ItemNotFoundError,
-    ListKind,
-    StoredLine,
-    StoredList,
-    is_open,
-    with_similar,
-)
-from angle_reco.ports import CatalogQueries, Clock, InterestStore, ListStore, UserQueries, Written
+from angle_reco.domain.availability import is_open
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import ItemNotFoundError
+from angle_reco.domain.fingerprints import Fingerprints
+from angle_reco.domain.ids import IdKind, ItemId
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList, with_similar
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.stores import InterestStore, ListStore, Written
+from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
 _USERS_AT_ONCE = 5_000

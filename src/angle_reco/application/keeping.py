@@ -18,14 +18,14 @@ import attrs
 
 from angle_reco.application.outage import Outage
 from angle_reco.application.reports import Reports
-from angle_reco.domain import (
-    Freshness,
-    FreshnessLimits,
-    ItemNotFoundError,
-    RefreshFailed,
-    StorageUnavailableError,
-)
-from angle_reco.ports import Cache, CacheKey, Clock, Flight, Lane, deadline, time_left
+from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
+from angle_reco.domain.events import RefreshFailed
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cache, CacheKey, Flight
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.threads import Lane
 
 _log = logging.getLogger(__name__)
 

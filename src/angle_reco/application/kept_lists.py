@@ -14,29 +14,21 @@ from angle_reco.application.keeping import Current, Keeping, Made, about_to_wait
 from angle_reco.application.live_items import LiveItems
 from angle_reco.application.overlays import Overlays
 from angle_reco.application.storing import store_one
-from angle_reco.domain import (
-    EVERYTHING,
-    POPULAR_KEPT,
-    CategoryId,
-    Freshness,
-    FreshnessLimits,
-    IdColumn,
-    IdIndex,
-    ItemCard,
-    ItemId,
-    ItemNotFoundError,
-    ListKind,
-    Lists,
-    OpenMarket,
-    PackedList,
-    StorageError,
-    StoredList,
-    UserErasedError,
-    UserId,
-    age_of,
-    freshness_at,
-)
-from angle_reco.ports import CacheKey, CatalogQueries, Clock, ListStore, deadline
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
+from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, StoredList
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.packed import PackedList
+from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.stores import ListStore
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

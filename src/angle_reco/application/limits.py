@@ -1,6 +1,6 @@
 """How many suggestions a call may ask for."""
 
-from angle_reco.domain import whole
+from angle_reco.domain.validators import whole
 
 MOST = 1_000
 """Of any list; a larger limit counts as this."""

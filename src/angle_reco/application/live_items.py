@@ -10,19 +10,17 @@ import numpy as np
 from angle_reco.application.changed_items import ChangedItems
 from angle_reco.application.computing import Computing
 from angle_reco.application.keeping import Current, Keeping, Made
-from angle_reco.domain import (
-    POPULAR_KEPT,
-    CategoryId,
-    Freshness,
-    FreshnessLimits,
-    ItemCard,
-    ItemId,
-    OpenCards,
-    OpenMarket,
-    PackedList,
-    open_rows,
-)
-from angle_reco.ports import CacheKey, CatalogQueries, Clock
+from angle_reco.domain.availability import open_rows
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.ids import CategoryId, ItemId
+from angle_reco.domain.items import ItemCard, OpenCards
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.packed import PackedList
+from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -13,26 +13,17 @@ from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.live_items import LIVE, LiveItems
 from angle_reco.application.newer import FORGETTING
 from angle_reco.application.overlays import Overlays
-from angle_reco.domain import (
-    Action,
-    Actor,
-    Answer,
-    Change,
-    ChangeKind,
-    Freshness,
-    IdKinds,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    Resource,
-    RunKey,
-    StorageError,
-    Trigger,
-    UserId,
-    Wish,
-    flag,
-)
-from angle_reco.ports import CacheStats, Changes, Evicted, RunLedger
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import InvalidValueError, StorageError
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.runs import Answer, RunKey, Trigger, Wish
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.domain.validators import flag
+from angle_reco.ports.cache import CacheStats, Evicted
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.ledger import RunLedger
 
 _log = logging.getLogger(__name__)
 

@@ -8,17 +8,14 @@ import attrs
 
 from angle_reco.application.jobs import OF_ONE_ITEM
 from angle_reco.application.kept_lists import key_of
-from angle_reco.domain import (
-    Change,
-    ChangeKind,
-    IdKinds,
-    ItemId,
-    ListKind,
-    RunKey,
-    RunState,
-    StorageError,
-)
-from angle_reco.ports import Cache, Changes, RunLedger
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import IdKinds, ItemId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.runs import RunKey, RunState
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.ledger import RunLedger
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import attrs
 
-from angle_reco.domain import ItemCard, ItemId, UserId
-from angle_reco.ports import Clock, starts_over
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import ItemCard
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.forks import starts_over
 
 
 class _Offer(NamedTuple):

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 
 import attrs
 
-from angle_reco.domain import StorageUnavailableError
-from angle_reco.ports import Clock
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.ports.clock import Clock
 
 _FAILURES = 3
 """So many in a row mean that it is not one slow statement."""

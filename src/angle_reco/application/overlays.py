@@ -8,8 +8,10 @@ from threading import Lock
 import attrs
 
 from angle_reco.application.offers import PendingOffers
-from angle_reco.domain import Bid, ItemId, UserId
-from angle_reco.ports import Clock, starts_over
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.forks import starts_over
 
 SECONDS = 60.0
 """So long does what was told stand for what is not seen in the activity yet."""

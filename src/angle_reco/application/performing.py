@@ -12,22 +12,20 @@ import attrs
 from angle_reco.application.heartbeat import Heartbeat
 from angle_reco.application.jobs import JOBS, Done, Jobs
 from angle_reco.application.work import RunStoppedError, Work
-from angle_reco.domain import (
-    Event,
+from angle_reco.domain.errors import (
     FencedOffError,
     InvalidValueError,
-    ItemId,
     ItemNotFoundError,
-    JobRule,
-    Run,
-    RunFailed,
-    RunKey,
     StorageError,
     StorageUnavailableError,
-    retry_delay,
-    wish_of,
 )
-from angle_reco.ports import Clock, RunLedger, deadline
+from angle_reco.domain.events import Event, RunFailed
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.runs import Run, RunKey, retry_delay, wish_of
+from angle_reco.domain.schedules import JobRule
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.ledger import RunLedger
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -9,29 +9,17 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.kept_lists import KeptLists
 from angle_reco.application.overlays import Overlays
-from angle_reco.domain import (
-    Action,
-    Actor,
-    Erased,
-    Fingerprints,
-    IdKinds,
-    ListKind,
-    Resource,
-    SignIns,
-    StoredLine,
-    StoredList,
-    UserId,
-    json_id,
-    to_fraction,
-)
-from angle_reco.ports import (
-    Clock,
-    Erasure,
-    InterestStore,
-    ListStore,
-    StoredInterests,
-    UserQueries,
-)
+from angle_reco.domain.erasure import Erased
+from angle_reco.domain.fingerprints import Fingerprints
+from angle_reco.domain.ids import IdKinds, UserId, json_id
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.millionths import to_fraction
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.users import SignIns
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.erasure import Erasure
+from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
+from angle_reco.ports.users import UserQueries
 
 _log = logging.getLogger(__name__)
 

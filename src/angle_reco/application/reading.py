@@ -17,26 +17,17 @@ from angle_reco.application.answering import (
 from angle_reco.application.keeping import Current, about_to_wait
 from angle_reco.application.kept_lists import KeptList
 from angle_reco.application.limits import MOST_SIMILAR, checked_limit
-from angle_reco.domain import (
-    ANONYMOUS,
-    Action,
-    Actor,
-    Bid,
-    CategoryId,
-    Freshness,
-    IdColumn,
-    ItemId,
-    ListKind,
-    Resource,
-    Shelf,
-    StorageUnavailableError,
-    Suggestion,
-    UserId,
-    UserInterest,
-    flag,
-    reordered_by_interest,
-)
-from angle_reco.ports import InterestStore
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.after_bid import reordered_by_interest
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.validators import flag
+from angle_reco.ports.stores import InterestStore
 
 
 @attrs.frozen(kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Hashable
 
 import attrs
 
-from angle_reco.domain import Event
-from angle_reco.ports import Clock
+from angle_reco.domain.events import Event
+from angle_reco.ports.clock import Clock
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,11 @@ import attrs
 from angle_reco.application.keeping import may_wait
 from angle_reco.application.kept_lists import key_of
 from angle_reco.application.overlays import Overlays
-from angle_reco.domain import ListKind, StorageError, UserId
-from angle_reco.ports import Cache, Changes
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.changes import Changes
 
 _log = logging.getLogger(__name__)
 

@@ -16,32 +16,17 @@ from angle_reco.application.access import Access
 from angle_reco.application.jobs import JOBS, OF_ONE_ITEM
 from angle_reco.application.performing import JobOutcome, Performing
 from angle_reco.application.work import Progress, Work, no_progress
-from angle_reco.domain import (
-    SYSTEM,
-    TOLD_FOR,
-    Action,
-    Actor,
-    Answer,
-    Claim,
-    InvalidValueError,
-    ItemId,
-    JobRule,
-    Resource,
-    Run,
-    RunKey,
-    StorageError,
-    Trigger,
-    Wish,
-    due_wishes,
-    function,
-    is_a,
-    json_id,
-    one_of,
-    plain,
-    window_of,
-    wish_of,
-)
-from angle_reco.ports import Changes, Clock, RunLedger
+from angle_reco.domain.changes import TOLD_FOR
+from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
+from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.kinds import is_a, plain
+from angle_reco.domain.policies import SYSTEM, Action, Actor, Resource
+from angle_reco.domain.runs import Answer, Claim, Run, RunKey, Trigger, Wish, due_wishes, wish_of
+from angle_reco.domain.schedules import JobRule, window_of
+from angle_reco.domain.validators import function
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.ledger import RunLedger
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from angle_reco.domain import InvalidValueError, JobRule, Queue, Schedule, one_of
+from angle_reco.domain.errors import InvalidValueError, one_of
+from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.settings import Settings
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -11,16 +11,15 @@ from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.jobs import JOBS
 from angle_reco.application.memory import Memory, MemoryStats
-from angle_reco.domain import Action, Actor, JobRule, ListKind, Resource, Run
-from angle_reco.ports import (
-    ActivityQueries,
-    CatalogQueries,
-    InterestStore,
-    ListStore,
-    RunLedger,
-    StoreTotals,
-    UserQueries,
-)
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.runs import Run
+from angle_reco.domain.schedules import JobRule
+from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.ledger import RunLedger
+from angle_reco.ports.stores import InterestStore, ListStore, StoreTotals
+from angle_reco.ports.users import UserQueries
 
 
 @attrs.frozen(kw_only=True)

@@ -7,19 +7,15 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.limits import checked_limit
-from angle_reco.domain import (
-    Action,
-    Actor,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    Resource,
-    SignIns,
-    StoredList,
-    UserId,
-    UserInterest,
-)
-from angle_reco.ports import Clock, InterestStore, ListStore, UserQueries
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.lists import ListKind, StoredList
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.users import SignIns
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
 

@@ -2,8 +2,9 @@
 
 import attrs
 
-from angle_reco.domain import Fence, ListKind, Lists, StoredList
-from angle_reco.ports import ListStore, Written
+from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.runs import Fence
+from angle_reco.ports.stores import ListStore, Written
 
 
 def store_one(

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import attrs
 
-from angle_reco.domain import Fence, FencedOffError, StorageError
+from angle_reco.domain.errors import FencedOffError, StorageError
+from angle_reco.domain.runs import Fence
 
 _log = logging.getLogger(__name__)
 

@@ -7,29 +7,17 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.answering import Answering
-from angle_reco.domain import (
-    Action,
-    Actor,
-    AlreadyStoredError,
-    CategoryId,
-    IdColumn,
-    IdIndex,
-    InvalidValueError,
-    ItemId,
-    ListKind,
-    Resource,
-    StoredLine,
-    StoredList,
-    UserId,
-    UserInterest,
-    check_moment,
-    line_by_hand,
-    to_score,
-    whole,
-    with_line,
-    without_line,
-)
-from angle_reco.ports import InterestStore, ListStore, StoredInterests
+from angle_reco.domain.by_hand import line_by_hand, with_line, without_line
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.millionths import to_score
+from angle_reco.domain.moments import check_moment
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.validators import whole
+from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
 
 
 @attrs.frozen(kw_only=True)

@@ -31,7 +31,7 @@ from angle_reco.cli.output import (
     progress,
     shelf_text,
 )
-from angle_reco.domain import to_fraction
+from angle_reco.domain.millionths import to_fraction
 from angle_reco.simulation import Marketplace, MarketplaceShape, simulate
 
 _Result = TypeVar("_Result")

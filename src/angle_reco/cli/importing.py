@@ -10,7 +10,8 @@ from angle_reco.cli.options import Target
 from angle_reco.cli.output import console, facts_table, print_json, progress, remark
 
 if TYPE_CHECKING:
-    from angle_reco.adapters.sql import ImportOutcome, Removal
+    from angle_reco.adapters.sql.importing import ImportOutcome
+    from angle_reco.adapters.sql.removing import Removal
 
 
 def show_import(target: Target, directory: Path, *, skip_bad_rows: bool, replace: bool) -> None:

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from angle_reco import ItemCard, Shelf, UserInterest
-from angle_reco.domain import to_fraction
+from angle_reco.domain.millionths import to_fraction
 
 Report: TypeAlias = Callable[[str, int, int], None]
 

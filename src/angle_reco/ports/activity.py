@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
+from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId, UserId
 
 
 class ActivityQueries(Protocol):

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from angle_reco.domain import Freshness, FreshnessLimits
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.suggestions import Freshness
 
 CacheKey: TypeAlias = tuple[str, Hashable]
 """What kind of thing it is, and whose."""

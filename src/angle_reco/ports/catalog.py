@@ -4,16 +4,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from angle_reco.domain import (
-    BidCounting,
-    Catalogue,
-    IdColumn,
-    ItemCard,
-    ItemCategories,
-    ItemId,
-    OpenCards,
-    UserId,
-)
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.interest import ItemCategories
+from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
+from angle_reco.domain.popularity import BidCounting
 
 
 class CatalogQueries(Protocol):

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import attrs
 
-from angle_reco.domain import Change, UserId
+from angle_reco.domain.changes import Change
+from angle_reco.domain.ids import UserId
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Protocol
 
-from angle_reco.domain import Erased, UserId
+from angle_reco.domain.erasure import Erased
+from angle_reco.domain.ids import UserId
 
 
 class Erasure(Protocol):

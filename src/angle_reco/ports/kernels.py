@@ -2,15 +2,10 @@
 
 from typing import Protocol
 
-from angle_reco.domain import (
-    Engagement,
-    OpenMarket,
-    Originals,
-    Profiles,
-    Ranked,
-    Ranker,
-    SimilarityRule,
-)
+from angle_reco.domain.lists import Ranked
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.ranking import Profiles, Ranker
+from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
 
 
 class Kernels(Protocol):

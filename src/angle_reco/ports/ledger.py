@@ -6,7 +6,7 @@ from typing import Protocol
 
 import attrs
 
-from angle_reco.domain import Claim, Run, Wish
+from angle_reco.domain.runs import Claim, Run, Wish
 
 MOST_OPEN = 1_000
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from angle_reco.domain import UserId
+from angle_reco.domain.ids import UserId
 
 
 class Permissions(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
 
-from angle_reco.domain import Queue
+from angle_reco.domain.schedules import Queue
 
 
 class JobScheduler(Protocol):

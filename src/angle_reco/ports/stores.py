@@ -6,17 +6,11 @@ from typing import NamedTuple, Protocol
 
 import attrs
 
-from angle_reco.domain import (
-    CategoryId,
-    Fence,
-    IdColumn,
-    Interests,
-    ListKind,
-    Lists,
-    StoredList,
-    UserId,
-    UserInterest,
-)
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import CategoryId, UserId
+from angle_reco.domain.interest import Interests, UserInterest
+from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.runs import Fence
 
 
 class Written(NamedTuple):

@@ -8,7 +8,7 @@ from threading import Condition, Event, Thread, current_thread
 from time import monotonic, sleep
 from weakref import WeakSet
 
-from angle_reco.domain import StorageError
+from angle_reco.domain.errors import StorageError
 from angle_reco.ports.forks import starts_over
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from angle_reco.domain import IdColumn, SignIns, UserId
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.users import SignIns
 
 
 class UserQueries(Protocol):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from angle_reco.domain import check_moment
+from angle_reco.domain.moments import check_moment
 
 
 class ManualClock:

@@ -6,7 +6,9 @@ from datetime import datetime
 import attrs
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, in_utc
-from angle_reco.domain import Bid, IdColumn, Interactions, ItemId, UserId, Watch
+from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId, UserId
 
 
 @attrs.frozen

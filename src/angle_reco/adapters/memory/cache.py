@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 
-from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits, freshness_at
-from angle_reco.ports import Cached, CacheKey, CacheStats, Clock, Evicted, Flight
+from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits, freshness_at
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Evicted, Flight
+from angle_reco.ports.clock import Clock
 
 
 class MemoryCache:

@@ -8,25 +8,14 @@ import attrs
 import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
-from angle_reco.domain import (
-    NEVER,
-    UNKNOWN_MOMENT,
-    UNKNOWN_PRICE,
-    AuctionStatus,
-    BidCounting,
-    Catalogue,
-    IdColumn,
-    IdIndex,
-    Item,
-    ItemCard,
-    ItemCategories,
-    ItemId,
-    OpenCards,
-    UserId,
-    is_own_bid,
-    status_at,
-    to_micros,
-)
+from angle_reco.domain.activity import is_own_bid
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.interest import ItemCategories
+from angle_reco.domain.items import AuctionStatus, Catalogue, Item, ItemCard, OpenCards, status_at
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.prices import UNKNOWN_PRICE
 
 
 @attrs.frozen

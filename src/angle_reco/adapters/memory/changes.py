@@ -9,8 +9,10 @@ from threading import Lock
 import attrs
 
 from angle_reco.adapters.memory.marketplace import refuse_connection
-from angle_reco.domain import Change, ChangeKind, UserId
-from angle_reco.ports import Clock, Cursor, Feed
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.ids import UserId
+from angle_reco.ports.changes import Cursor, Feed
+from angle_reco.ports.clock import Clock
 
 _MOST = 100_000
 """Ids in all, a change without items counting as one of them."""

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.domain import Change, ChangeKind, Erased, UserErasedError, UserId, digests_of_users
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.erasure import Erased
+from angle_reco.domain.errors import UserErasedError
+from angle_reco.domain.fingerprints import digests_of_users
+from angle_reco.domain.ids import UserId
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory.changes import MemoryChanges

@@ -7,8 +7,19 @@ from threading import Lock
 import attrs
 
 from angle_reco.adapters.memory.stores import MemoryFences
-from angle_reco.domain import Answer, Claim, Run, RunKey, RunState, Trigger, Wish, claimed, finished
-from angle_reco.ports import AHEAD, MOST_OPEN, Clock, OpenRuns
+from angle_reco.domain.runs import (
+    Answer,
+    Claim,
+    Run,
+    RunKey,
+    RunState,
+    Trigger,
+    Wish,
+    claimed,
+    finished,
+)
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.ledger import AHEAD, MOST_OPEN, OpenRuns
 
 
 class MemoryRunLedger:

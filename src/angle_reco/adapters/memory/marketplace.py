@@ -7,25 +7,17 @@ from typing import Any, TypeVar
 
 import attrs
 
-from angle_reco.domain import (
-    Bid,
-    IdKinds,
-    InvalidValueError,
-    Item,
-    ItemId,
-    PriceScale,
-    StorageUnavailableError,
-    User,
-    UserId,
-    UserRef,
-    Watch,
-    check_moment,
-    instance,
-    is_a,
-    is_own_bid,
-    plain,
-)
-from angle_reco.ports import starts_over, time_left
+from angle_reco.domain.activity import Bid, Watch, is_own_bid
+from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
+from angle_reco.domain.ids import IdKinds, ItemId, UserId, UserRef
+from angle_reco.domain.items import Item
+from angle_reco.domain.kinds import is_a, plain
+from angle_reco.domain.moments import check_moment
+from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.users import User
+from angle_reco.domain.validators import instance
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.forks import starts_over
 
 _Row = TypeVar("_Row", User, Item, Bid, Watch)
 

@@ -3,7 +3,8 @@
 import attrs
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
-from angle_reco.domain import InvalidValueError, UserId
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import UserId
 
 
 @attrs.frozen

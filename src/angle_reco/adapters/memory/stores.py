@@ -8,21 +8,13 @@ from threading import Lock
 import attrs
 
 from angle_reco.adapters.memory.erasure import MemoryErasures
-from angle_reco.domain import (
-    CategoryId,
-    Fence,
-    FencedOffError,
-    IdColumn,
-    Interests,
-    ListKind,
-    Lists,
-    StoredList,
-    UserId,
-    UserInterest,
-    has_changed,
-    interest_has_changed,
-)
-from angle_reco.ports import StoredInterests, StoreTotals, Written
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.ids import CategoryId, UserId
+from angle_reco.domain.interest import Interests, UserInterest, interest_has_changed
+from angle_reco.domain.lists import ListKind, Lists, StoredList, has_changed
+from angle_reco.domain.runs import Fence
+from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 
 @attrs.frozen

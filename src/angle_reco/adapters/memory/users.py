@@ -6,7 +6,9 @@ import attrs
 
 from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, refuse_connection
-from angle_reco.domain import IdColumn, SignIns, User, UserId
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.users import SignIns, User
 
 
 @attrs.frozen

@@ -8,20 +8,12 @@ beginnings of a few of these lists.
 import attrs
 import numpy as np
 
-from angle_reco.domain import (
-    NONE,
-    Int64s,
-    OpenMarket,
-    Profiles,
-    Ranked,
-    Ranker,
-    Source,
-    contributions,
-    homepage_reasons,
-    is_among,
-    places_in_runs,
-    ragged_ranges,
-)
+from angle_reco.domain.arrays import Int64s, is_among, places_in_runs, ragged_ranges
+from angle_reco.domain.columns import NONE
+from angle_reco.domain.lists import Ranked
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.ranking import Profiles, Ranker, contributions, homepage_reasons
+from angle_reco.domain.suggestions import Source
 
 _USERS_AT_ONCE = 2_000
 

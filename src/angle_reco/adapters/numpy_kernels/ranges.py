@@ -7,7 +7,7 @@ the minimum, splitting its range there and going on gives the k smallest.
 import attrs
 import numpy as np
 
-from angle_reco.domain import Int64s
+from angle_reco.domain.arrays import Int64s
 
 _NOTHING = np.iinfo(np.int64).max
 

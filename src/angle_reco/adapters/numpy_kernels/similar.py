@@ -14,26 +14,28 @@ import attrs
 import numpy as np
 
 from angle_reco.adapters.numpy_kernels.ranges import RangeMinima
-from angle_reco.domain import (
-    NONE,
-    ONE,
+from angle_reco.domain.arrays import (
     Bools,
-    Engagement,
     Int64s,
-    OpenMarket,
-    Originals,
-    Ranked,
-    SimilarityRule,
-    Source,
     is_among,
     places_in_runs,
-    prices_near,
     ragged_ranges,
+    starts_of_runs,
+)
+from angle_reco.domain.columns import NONE
+from angle_reco.domain.lists import Ranked
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.similarity import (
+    Engagement,
+    Originals,
+    SimilarityRule,
+    prices_near,
     similarity_parts,
     similarity_reasons,
     similarity_scores,
-    starts_of_runs,
 )
+from angle_reco.domain.suggestions import Source
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -15,17 +15,10 @@ from angle_reco.adapters.sql.dialect import among, in_order, upsert_into
 from angle_reco.adapters.sql.host_statements import execute_in
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    UNKNOWN_PRICE,
-    Activity,
-    Bid,
-    IdColumn,
-    Interactions,
-    ItemId,
-    PriceScale,
-    UserId,
-    Watch,
-)
+from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.host import SignInColumns
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import SchemaError
+from angle_reco.domain.errors import SchemaError
 
 if TYPE_CHECKING:
     from alembic.operations import Operations

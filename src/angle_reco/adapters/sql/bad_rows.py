@@ -4,7 +4,7 @@ from collections import Counter
 
 import attrs
 
-from angle_reco.domain import BadInputError
+from angle_reco.domain.errors import BadInputError
 
 MOST_DESCRIBED = 20
 """Rows and files; of more there is their number."""

@@ -23,7 +23,7 @@ from angle_reco.adapters.sql.host_connection import (
     reason_to_refuse,
 )
 from angle_reco.adapters.sql.sqlite_functions import add_functions
-from angle_reco.domain import InvalidValueError, StorageError, StorageUnavailableError
+from angle_reco.domain.errors import InvalidValueError, StorageError, StorageUnavailableError
 
 _EXPECTED = (
     "an open Connection or Session of SQLAlchemy on psycopg 3 or sqlite3, a connection of these"

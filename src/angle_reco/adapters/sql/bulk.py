@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.copying import Wire, as_rows, columns_of_rows, copy_columns
 from angle_reco.adapters.sql.database import Database
-from angle_reco.domain import UNKNOWN_MOMENT, IdKind, to_micros
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.moments import UNKNOWN_MOMENT, to_micros
 
 _ROWS_AT_ONCE = 50_000
 

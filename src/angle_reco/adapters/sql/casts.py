@@ -9,7 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.host import Holds, Query
 from angle_reco.adapters.sql.host_columns import HostColumns
-from angle_reco.domain import IdKind, StorageError
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import IdKind
 
 _ROWS_TRIED = 100
 

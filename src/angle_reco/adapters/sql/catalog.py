@@ -19,29 +19,21 @@ from angle_reco.adapters.sql.dialect import IdList, among
 from angle_reco.adapters.sql.host_columns import FIRST_MOMENT, LAST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market import Market, is_own
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    NEVER,
-    NONE,
+from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import IdKind, ItemId, UserId
+from angle_reco.domain.interest import ItemCategories
+from angle_reco.domain.items import (
     OPEN_STATUSES,
-    UNKNOWN_MOMENT,
-    UNKNOWN_PRICE,
     AuctionStatus,
-    BidCounting,
     Catalogue,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    Int32s,
-    Int64s,
     ItemCard,
-    ItemCategories,
-    ItemId,
     OpenCards,
-    PriceScale,
-    UserId,
     status_at,
-    to_micros,
 )
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 
 _log = logging.getLogger(__name__)
 

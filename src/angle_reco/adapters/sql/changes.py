@@ -21,16 +21,12 @@ from angle_reco.adapters.sql.host_transactions import HostTransactions
 from angle_reco.adapters.sql.places import Forgotten, Place, Snapshot, State
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    Change,
-    ChangeKind,
-    IdKind,
-    InvalidValueError,
-    StorageLockedError,
-    UserId,
-    to_micros,
-)
-from angle_reco.ports import Cursor, Feed, deadline
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import InvalidValueError, StorageLockedError
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.moments import to_micros
+from angle_reco.ports.changes import Cursor, Feed
+from angle_reco.ports.deadlines import deadline
 
 MOST_BYTES = 8_000_000
 """Of one answer, about: a reader for whom there is more finds a gap."""

@@ -18,14 +18,9 @@ from angle_reco.adapters.sql.host_columns import (
     is_without_zone,
     undecorated,
 )
-from angle_reco.domain import (
-    IdKind,
-    IdKinds,
-    PriceScale,
-    SchemaError,
-    StorageError,
-    StorageUnavailableError,
-)
+from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.prices import PriceScale
 
 OLDEST_POSTGRES = 15
 """The oldest major version that is served, and tested with."""

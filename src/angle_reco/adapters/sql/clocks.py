@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.column_types import Moment
-from angle_reco.domain import MICROSECOND
+from angle_reco.domain.moments import MICROSECOND
 
 
 def clock_of_server(dialect: str) -> sa.ColumnElement[datetime]:

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-from angle_reco.domain import IdKind, from_micros, to_micros
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.moments import from_micros, to_micros
 
 
 class Moment(sa.types.TypeDecorator[datetime]):

@@ -23,7 +23,10 @@ from psycopg.waiting import Ready, Wait
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 
 from angle_reco.adapters.sql.postgres import driver_of
-from angle_reco.domain import NEVER, UNKNOWN_MOMENT, IdColumn, IdKind, Int64s
+from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT
 
 _BYTES_READ_AT_ONCE = 8 * 2**20
 _BYTES_WRITTEN_AT_ONCE = 2**20

@@ -18,7 +18,8 @@ from angle_reco.adapters.sql.file_forms import (
     other_form,
     other_separator,
 )
-from angle_reco.domain import BadInputError, ImportFile, InvalidValueError
+from angle_reco.domain.errors import BadInputError, InvalidValueError
+from angle_reco.domain.import_format import ImportFile
 
 
 def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[ImportFile, Path]]:

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from angle_reco.adapters.sql.errors import ran_out_of_time, translated
 from angle_reco.adapters.sql.gate import GATE, begin_immediate, repeated_after_forks
 from angle_reco.adapters.sql.pool import PATIENCE
-from angle_reco.ports import starts_over, time_left
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.forks import starts_over
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.borrowing import Borrowed

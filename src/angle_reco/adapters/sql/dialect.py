@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from angle_reco.adapters.sql.column_types import id_type
-from angle_reco.domain import IdColumn, IdKind
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import IdKind
 
 
 class IdList(sa.types.TypeDecorator[IdColumn]):

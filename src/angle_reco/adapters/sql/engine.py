@@ -12,8 +12,10 @@ from sqlalchemy.exc import ArgumentError
 from angle_reco.adapters.sql.gate import GATE, close_at_fork
 from angle_reco.adapters.sql.pool import FairPool
 from angle_reco.adapters.sql.sqlite_functions import add_functions
-from angle_reco.domain import InvalidValueError, is_a, plain
-from angle_reco.ports import at_fork, time_left
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import is_a, plain
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.forks import at_fork
 
 BUSY_SECONDS = 30
 """How long a statement waits for another process that is writing to SQLite."""

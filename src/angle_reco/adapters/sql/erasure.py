@@ -14,19 +14,14 @@ from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import among, length_of, upsert_into
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    Change,
-    ChangeKind,
-    Erased,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    Int64s,
-    ListKind,
-    UserErasedError,
-    UserId,
-    digests_of_users,
-)
+from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.erasure import Erased
+from angle_reco.domain.errors import UserErasedError
+from angle_reco.domain.fingerprints import digests_of_users
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.lists import ListKind
 
 _KEY = "erasures"
 

@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from angle_reco.domain import (
+from angle_reco.domain.errors import (
     SchemaError,
     StorageError,
     StorageFullError,

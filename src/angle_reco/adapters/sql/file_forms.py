@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from angle_reco.domain import shown
+from angle_reco.domain.errors import shown
 
 HEAD = 16
 """Bytes that are looked at."""

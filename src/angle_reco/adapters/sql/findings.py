@@ -22,13 +22,9 @@ from angle_reco.adapters.sql.host_columns import (
     is_without_zone,
     without_offset,
 )
-from angle_reco.domain import (
-    LARGEST_PRICE,
-    AuctionStatus,
-    SchemaError,
-    StorageError,
-    StorageUnavailableError,
-)
+from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
+from angle_reco.domain.items import AuctionStatus
+from angle_reco.domain.prices import LARGEST_PRICE
 
 ROWS_LOOKED_AT = 10_000
 """Of each select, where not all are."""

@@ -20,8 +20,9 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from angle_reco.domain import StorageUnavailableError
-from angle_reco.ports import at_fork, time_left
+from angle_reco.domain.errors import StorageUnavailableError
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.forks import at_fork
 
 MOST_SECONDS = 1.0
 """A fork waits so long for threads to leave SQLite, and then happens."""

@@ -10,7 +10,8 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.sql.selectable import SelectBase
 
-from angle_reco.domain import IdKind, IdKinds, InvalidValueError, SchemaError
+from angle_reco.domain.errors import InvalidValueError, SchemaError
+from angle_reco.domain.ids import IdKind, IdKinds
 
 Query: TypeAlias = SelectBase
 """A select with labelled columns: `sa.select`, a union of such, or `sa.text(…).columns(…)`."""

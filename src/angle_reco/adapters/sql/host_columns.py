@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.column_types import Moment, id_type
 from angle_reco.adapters.sql.host import Holds
 from angle_reco.adapters.sql.sqlite_functions import MOMENT, WITHOUT_OFFSET, WORDS
-from angle_reco.domain import LARGEST_PRICE, IdKind, IdKinds, PriceScale
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
 
 FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from angle_reco.adapters.sql.database import Database
-from angle_reco.domain import InvalidValueError, is_a
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import is_a
 
 
 class Driver(Enum):

@@ -23,7 +23,8 @@ from angle_reco.adapters.sql.engine import (
 )
 from angle_reco.adapters.sql.gate import close_at_fork
 from angle_reco.adapters.sql.sqlite_functions import add_functions
-from angle_reco.domain import InvalidValueError, is_a
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.kinds import is_a
 
 _SERVED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 _EXPECTED = (

@@ -30,8 +30,8 @@ from angle_reco.adapters.sql.host_connection import (
     open_connection,
     transaction_status,
 )
-from angle_reco.domain import HostTransactionLostError
-from angle_reco.ports import time_left
+from angle_reco.domain.errors import HostTransactionLostError
+from angle_reco.ports.deadlines import time_left
 
 _AS_WRITTEN: Mapping[str, Any] = {
     "schema_translate_map": {},

@@ -10,8 +10,9 @@ from weakref import ref
 import attrs
 
 from angle_reco.adapters.sql.host_connection import ACTIVE, BEGUN, transaction_status
-from angle_reco.domain import Change, UserId
-from angle_reco.ports import starts_over
+from angle_reco.domain.changes import Change
+from angle_reco.domain.ids import UserId
+from angle_reco.ports.forks import starts_over
 
 _SECONDS_TO_ASK_AGAIN = 1.0
 

@@ -28,7 +28,8 @@ from angle_reco.adapters.sql.removing import BeforeRemoval, Removal, remove_gone
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.staging import Progress, stage
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.domain import BadInputError, ImportFile, InvalidValueError, import_files
+from angle_reco.domain.errors import BadInputError, InvalidValueError
+from angle_reco.domain.import_format import ImportFile, import_files
 
 _log = logging.getLogger(__name__)
 

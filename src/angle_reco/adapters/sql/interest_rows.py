@@ -12,18 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from angle_reco.adapters.sql.copying import Wire, copy_rows, rows_of, staged
 from angle_reco.adapters.sql.dialect import among
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    NONE,
-    SCORE_TOLERANCE,
-    CategoryId,
-    IdColumn,
-    IdIndex,
-    Interests,
-    UserId,
-    UserInterest,
-    interest_has_changed,
-)
-from angle_reco.ports import StoredInterests
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import CategoryId, UserId
+from angle_reco.domain.interest import Interests, UserInterest, interest_has_changed
+from angle_reco.domain.millionths import SCORE_TOLERANCE
+from angle_reco.ports.stores import StoredInterests
 
 _USERS_AT_ONCE = 1_000
 

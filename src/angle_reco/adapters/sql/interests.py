@@ -17,8 +17,11 @@ from angle_reco.adapters.sql.interest_rows import (
 )
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import Fence, IdColumn, Interests, UserId
-from angle_reco.ports import StoredInterests, StoreTotals, Written
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.interest import Interests
+from angle_reco.domain.runs import Fence
+from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 _KIND = "interests"
 

@@ -11,18 +11,9 @@ from angle_reco.adapters.sql.clocks import clock_of_server, moved
 from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    Answer,
-    Claim,
-    Run,
-    RunKey,
-    RunState,
-    Trigger,
-    Wish,
-    claimed,
-    to_micros,
-)
-from angle_reco.ports import AHEAD, MOST_OPEN, OpenRuns
+from angle_reco.domain.moments import to_micros
+from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunState, Trigger, Wish, claimed
+from angle_reco.ports.ledger import AHEAD, MOST_OPEN, OpenRuns
 
 _OPEN = [state.value for state in RunState if not state.is_final]
 

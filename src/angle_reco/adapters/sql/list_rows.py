@@ -24,7 +24,10 @@ from angle_reco.adapters.sql.copying import (
     with_sizes,
 )
 from angle_reco.adapters.sql.dialect import among, json_ids, upsert_into
-from angle_reco.domain import SCORE_TOLERANCE, IdColumn, IdIndex, IdKind, Lists, StoredList
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.lists import Lists, StoredList
+from angle_reco.domain.millionths import SCORE_TOLERANCE
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
 

@@ -16,21 +16,12 @@ from angle_reco.adapters.sql.erasure import places_to_write, refuse_erased
 from angle_reco.adapters.sql.list_rows import news_among, write_changed, write_one
 from angle_reco.adapters.sql.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    REASONS,
-    SOURCES,
-    Fence,
-    IdColumn,
-    IdKind,
-    ItemId,
-    ListKind,
-    Lists,
-    Recipe,
-    StoredLine,
-    StoredList,
-    UserId,
-)
-from angle_reco.ports import StoreTotals, Written
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import IdKind, ItemId, UserId
+from angle_reco.domain.lists import ListKind, Lists, Recipe, StoredLine, StoredList
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.suggestions import REASONS, SOURCES
+from angle_reco.ports.stores import StoreTotals, Written
 
 
 @attrs.frozen

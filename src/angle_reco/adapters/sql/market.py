@@ -23,7 +23,8 @@ from angle_reco.adapters.sql.host_columns import (
     undecorated,
 )
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import IdKind, PublicationStatus
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.publication import PublicationStatus
 
 PUBLISHED = PublicationStatus.PUBLISHED.value
 

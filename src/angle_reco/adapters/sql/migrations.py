@@ -21,14 +21,9 @@ from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.permissions import delete_what_was_inserted, insert_where_missing
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, REFERENCE_SCHEMA, Tables
 from angle_reco.adapters.sql.views import view_names
-from angle_reco.domain import (
-    IdKind,
-    IdKinds,
-    ListKind,
-    SchemaError,
-    StorageError,
-    StorageUnavailableError,
-)
+from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.lists import ListKind
 
 HEAD = "0004"
 """The revision that this release works with."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.market import PUBLISHED
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import shown
+from angle_reco.domain.errors import shown
 
 _NEARLY_ALL = 0.9
 """Share of sellers that are no users, from which on that looks like a mistake."""

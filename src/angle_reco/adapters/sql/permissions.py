@@ -13,15 +13,9 @@ from angle_reco.adapters.sql.database import Database
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.host import PermissionTable, Query
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import (
-    INSPECT_USERS,
-    MANAGE_RECOMMENDATIONS,
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    SchemaError,
-    UserId,
-)
+from angle_reco.domain.errors import InvalidValueError, SchemaError
+from angle_reco.domain.ids import IdKind, IdKinds, UserId
+from angle_reco.domain.policies import INSPECT_USERS, MANAGE_RECOMMENDATIONS
 
 if TYPE_CHECKING:
     from alembic.operations import Operations

@@ -5,7 +5,7 @@ from typing import Self
 
 import attrs
 
-from angle_reco.ports import Cursor
+from angle_reco.ports.changes import Cursor
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ import attrs
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty, Queue
 
-from angle_reco.ports import time_left
+from angle_reco.ports.deadlines import time_left
 
 PATIENCE = 100
 """How many times the deadline of a call work outside of calls may take, as in jobs."""

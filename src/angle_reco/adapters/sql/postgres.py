@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 from sqlalchemy.exc import DBAPIError
 
 from angle_reco.adapters.sql.url_options import prepare_threshold
-from angle_reco.domain import InvalidValueError
+from angle_reco.domain.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen

@@ -12,8 +12,8 @@ from angle_reco.adapters.sql.errors import is_busy
 from angle_reco.adapters.sql.host import HostSchema
 from angle_reco.adapters.sql.migrations import require_revision
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import SchemaError, StorageError, StorageUnavailableError
-from angle_reco.ports import deadline
+from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
+from angle_reco.ports.deadlines import deadline
 
 _READS = ("SELECT",)
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")

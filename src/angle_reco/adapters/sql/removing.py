@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.runs import one_at_a_time
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import ListKind
+from angle_reco.domain.lists import ListKind
 
 
 @attrs.frozen(kw_only=True)

@@ -10,7 +10,8 @@ from angle_reco.adapters.sql.clocks import clock_of_server, moved
 from angle_reco.adapters.sql.dialect import upsert_into
 from angle_reco.adapters.sql.gate import seconds_locked
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import Fence, FencedOffError, RunState
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.runs import Fence, RunState
 
 _SECONDS_THAT_COUNT = 1.0
 """A transaction that was shorter keeps no heartbeat from being in time."""

@@ -10,12 +10,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from angle_reco.adapters.sql.column_types import TYPES_OF_IDS, ColumnType, Moment
 from angle_reco.adapters.sql.reference import reference_tables
-from angle_reco.domain import (
-    IdKind,
-    IdKinds,
-    InvalidValueError,
-    ListKind,
-)
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.lists import ListKind
 
 DEFAULT_PREFIX = "angle_reco_"
 

@@ -4,7 +4,7 @@ import sqlite3
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from angle_reco.domain import is_without_offset, read_moment
+from angle_reco.domain.written_moments import is_without_offset, read_moment
 
 MOMENT = "angle_reco_moment"
 WITHOUT_OFFSET = "angle_reco_without_offset"

@@ -11,7 +11,7 @@ from angle_reco.adapters.sql.bad_rows import BadRow
 from angle_reco.adapters.sql.column_types import Moment
 from angle_reco.adapters.sql.csv_files import read_rows
 from angle_reco.adapters.sql.postgres import driver_of
-from angle_reco.domain import ImportFile
+from angle_reco.domain.import_format import ImportFile
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is in all."""

@@ -40,15 +40,11 @@ from angle_reco.adapters.sql.readiness import require_ready
 from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.scripts import migration_sql
 from angle_reco.adapters.sql.users import SqlUsers
-from angle_reco.domain import (
-    IdKinds,
-    InvalidValueError,
-    PriceScale,
-    SchemaError,
-    StorageError,
-    is_a,
-)
-from angle_reco.ports import deadline
+from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageError
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.kinds import is_a
+from angle_reco.domain.prices import PriceScale
+from angle_reco.ports.deadlines import deadline
 
 _CALLS_A_CHECK = 5
 

@@ -7,7 +7,7 @@ from psycopg import pq
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.exc import ArgumentError
 
-from angle_reco.domain import InvalidValueError
+from angle_reco.domain.errors import InvalidValueError
 
 _MAY_REPEAT = ("host", "port")
 """Several servers, of which one answers."""

@@ -18,7 +18,9 @@ from angle_reco.adapters.sql.host_columns import in_calendar
 from angle_reco.adapters.sql.host_statements import execute_in
 from angle_reco.adapters.sql.market import Market
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import IdColumn, SignIns, UserId
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.users import SignIns
 
 
 @attrs.frozen

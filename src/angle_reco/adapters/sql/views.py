@@ -1,7 +1,9 @@
 """Views that show a row a suggestion, for people and reports."""
 
 from angle_reco.adapters.sql.schema import Tables, quoted_name
-from angle_reco.domain import REASONS, SOURCES, IdKind, ListKind, Reason, Source
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source
 
 _VIEWS = {
     ListKind.SIMILAR: ("item_similarities", "item_id", "similar_item_id"),

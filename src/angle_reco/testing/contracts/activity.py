@@ -9,14 +9,9 @@ from typing import TypeAlias
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    Activity,
-    Bid,
-    Interactions,
-    Watch,
-    from_micros,
-)
-from angle_reco.ports import ActivityQueries
+from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
+from angle_reco.domain.moments import from_micros
+from angle_reco.ports.activity import ActivityQueries
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,

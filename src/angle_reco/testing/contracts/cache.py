@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain import FAILED_FOR, Freshness, FreshnessLimits, freshness_at
-from angle_reco.ports import Cache, Cached, CacheKey, Clock, Evicted, Flight
+from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits, freshness_at
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cache, Cached, CacheKey, Evicted, Flight
+from angle_reco.ports.clock import Clock
 from angle_reco.testing.clock import ManualClock
 from angle_reco.testing.contracts.samples import DAY, HOUR, TICK
 

@@ -8,26 +8,14 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    NEVER,
-    NONE,
-    OPEN_STATUSES,
-    UNKNOWN_MOMENT,
-    UNKNOWN_PRICE,
-    AuctionStatus,
-    BidCounting,
-    Catalogue,
-    IdIndex,
-    Item,
-    ItemCard,
-    ItemId,
-    PriceScale,
-    UserId,
-    is_open,
-    open_rows,
-    to_micros,
-)
-from angle_reco.ports import CatalogQueries
+from angle_reco.domain.availability import is_open, open_rows
+from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import OPEN_STATUSES, AuctionStatus, Catalogue, Item, ItemCard
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,

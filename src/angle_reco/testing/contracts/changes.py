@@ -14,8 +14,11 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.domain import MOST_ITEMS, Change, ChangeKind, InvalidValueError, ItemId, UserId
-from angle_reco.ports import Changes, Cursor, Erasure, Feed
+from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.ports.changes import Changes, Cursor, Feed
+from angle_reco.ports.erasure import Erasure
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, TICK, EveryIdKind, Sample
 
 MINUTE = timedelta(minutes=1)

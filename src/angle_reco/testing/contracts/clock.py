@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from angle_reco.ports import Clock
+from angle_reco.ports.clock import Clock
 
 
 class ClockContract:

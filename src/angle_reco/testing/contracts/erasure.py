@@ -9,26 +9,16 @@ from itertools import count
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    Erased,
-    ListKind,
-    Reason,
-    Source,
-    StoredLine,
-    StoredList,
-    User,
-    UserErasedError,
-    UserId,
-    UserInterest,
-)
-from angle_reco.ports import (
-    Erasure,
-    InterestStore,
-    ListStore,
-    StoredInterests,
-    UserQueries,
-    Written,
-)
+from angle_reco.domain.erasure import Erased
+from angle_reco.domain.errors import UserErasedError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.domain.users import User
+from angle_reco.ports.erasure import Erasure
+from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests, Written
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts.samples import (
     DAY,
     HOUR,

@@ -8,15 +8,12 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    SCORE_TOLERANCE,
-    CategoryId,
-    Fence,
-    FencedOffError,
-    UserId,
-    UserInterest,
-)
-from angle_reco.ports import InterestStore, StoredInterests, StoreTotals, Written
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.ids import CategoryId, UserId
+from angle_reco.domain.interest import UserInterest
+from angle_reco.domain.millionths import SCORE_TOLERANCE
+from angle_reco.domain.runs import Fence
+from angle_reco.ports.stores import InterestStore, StoredInterests, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,

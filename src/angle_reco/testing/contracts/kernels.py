@@ -7,22 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    CLASSIC,
-    AuctionStatus,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    IdKinds,
-    InterestRule,
-    ItemCard,
-    Lists,
-    Ranker,
-    SimilarityRule,
-    StoredLine,
-    UserId,
-)
-from angle_reco.ports import Kernels
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import IdKind, IdKinds, UserId
+from angle_reco.domain.interest import InterestRule
+from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.lists import Lists, StoredLine
+from angle_reco.domain.ranking import CLASSIC, Ranker
+from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import (
     IDS,

@@ -10,17 +10,10 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    Answer,
-    Claim,
-    FencedOffError,
-    Run,
-    RunKey,
-    RunState,
-    Trigger,
-    Wish,
-)
-from angle_reco.ports import AHEAD, MOST_OPEN, InterestStore, RunLedger
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunState, Trigger, Wish
+from angle_reco.ports.ledger import AHEAD, MOST_OPEN, RunLedger
+from angle_reco.ports.stores import InterestStore
 from angle_reco.testing.contracts.samples import DAY, HOUR, KINDS, NOW, TICK, Sample
 
 _T = TypeVar("_T")

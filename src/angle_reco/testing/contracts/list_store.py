@@ -6,18 +6,12 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    SCORE_TOLERANCE,
-    Fence,
-    FencedOffError,
-    ListKind,
-    Reason,
-    Recipe,
-    Source,
-    StoredLine,
-    StoredList,
-)
-from angle_reco.ports import ListStore, StoreTotals, Written
+from angle_reco.domain.errors import FencedOffError
+from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
+from angle_reco.domain.millionths import SCORE_TOLERANCE
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.ports.stores import ListStore, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
     DAY,
     HOUR,

@@ -11,47 +11,26 @@ import attrs
 import numpy as np
 from hypothesis import strategies as st
 
-from angle_reco.domain import (
-    NEVER,
-    NONE,
-    ONE,
-    UNKNOWN_MOMENT,
-    UNKNOWN_PRICE,
-    AuctionStatus,
-    Bid,
+from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.availability import open_rows
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.decay import HalfLife
+from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.interest import InterestRule, Interests, ItemCategories, score_interests
+from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
+from angle_reco.domain.market import OpenMarket
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.popularity import (
     BidCounting,
-    Catalogue,
-    CategoryId,
-    Component,
     Demand,
-    Engagement,
-    HalfLife,
-    Id,
-    IdColumn,
-    IdIndex,
-    IdKind,
-    IdKinds,
-    Interactions,
-    InterestRule,
-    Interests,
-    ItemCard,
-    ItemCategories,
-    ItemId,
-    OpenMarket,
-    Originals,
     PopularityRule,
-    PriceScale,
-    Profiles,
-    Ranker,
-    SimilarityRule,
-    UserId,
-    Watch,
     fading_demand,
-    open_rows,
     plain_demand,
-    score_interests,
-    to_micros,
 )
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.ranking import Component, Profiles, Ranker
+from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.testing import plain
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

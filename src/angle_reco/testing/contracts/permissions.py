@@ -4,8 +4,8 @@ from typing import Protocol
 
 import pytest
 
-from angle_reco.domain import IdKind, UserId
-from angle_reco.ports import Permissions
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.ports.permissions import Permissions
 from angle_reco.testing.contracts.samples import EveryIdKind, Sample
 
 _NAME = "manage_recommendations"

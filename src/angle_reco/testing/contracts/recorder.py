@@ -5,12 +5,9 @@ from datetime import UTC
 import attrs
 import pytest
 
-from angle_reco.domain import (
-    Bid,
-    InvalidValueError,
-    Watch,
-)
-from angle_reco.ports import ActivityQueries, ActivityRecorder
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
 from angle_reco.testing.contracts.activity import expected, seen
 from angle_reco.testing.contracts.samples import (
     DAY,

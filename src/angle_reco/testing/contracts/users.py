@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.ports import UserQueries
+from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,

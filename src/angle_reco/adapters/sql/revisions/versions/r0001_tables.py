@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from angle_reco.adapters.sql.schema import Tables, quoted_name
 from angle_reco.adapters.sql.views import view_names, view_statements
-from angle_reco.domain import IdKind
+from angle_reco.domain.ids import IdKind
 
 revision = "0001"
 down_revision = None

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 
 from angle_reco.adapters.sql.schema import Tables
-from angle_reco.domain import IdKind
+from angle_reco.domain.ids import IdKind
 
 revision = "0004"
 down_revision = "0003"
