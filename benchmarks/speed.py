@@ -24,10 +24,10 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from angle_reco import Recommender, Settings
-from angle_reco.application.computing import Computing
+from angle_reco.application.scoring import Computing
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
-from angle_reco.domain.market import OpenMarket
-from angle_reco.domain.similarity import Engagement
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.similarity import Engagement
 from angle_reco.simulation import MarketplaceShape, simulate
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

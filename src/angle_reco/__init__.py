@@ -4,19 +4,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory.marketplace import MemoryMarketplace
-    from angle_reco.adapters.sql.additions import add_sign_in_columns, drop_sign_in_columns
-    from angle_reco.adapters.sql.findings import Finding
-    from angle_reco.adapters.sql.host import HostSchema, PermissionTable, SignInColumns
-    from angle_reco.adapters.sql.migrations import include_object
-    from angle_reco.adapters.sql.permissions import add_permissions, drop_permissions
-    from angle_reco.application.memory import Health, MemoryStats
-    from angle_reco.application.performing import JobOutcome
+    from angle_reco.adapters.sql.market.findings import Finding
+    from angle_reco.adapters.sql.schema.additions import add_sign_in_columns, drop_sign_in_columns
+    from angle_reco.adapters.sql.schema.host_schema import (
+        HostSchema,
+        PermissionTable,
+        SignInColumns,
+    )
+    from angle_reco.adapters.sql.schema.migrations import include_object
+    from angle_reco.adapters.sql.schema.permissions import add_permissions, drop_permissions
+    from angle_reco.application.admin import JobStats, Stats
+    from angle_reco.application.jobs.runner import JobOutcome
     from angle_reco.application.personal_data import UserExport
-    from angle_reco.application.stats import JobStats, Stats
+    from angle_reco.application.process_cache import Health, MemoryStats
     from angle_reco.bootstrap import Ports, memory_ports, sql_ports
     from angle_reco.domain.activity import Bid, Watch
-    from angle_reco.domain.after_bid import AfterBidRule
-    from angle_reco.domain.decay import DecaySteps, HalfLife
     from angle_reco.domain.erasure import Erased
     from angle_reco.domain.errors import (
         AccessDeniedError,
@@ -42,16 +44,18 @@ if TYPE_CHECKING:
     )
     from angle_reco.domain.freshness import FreshnessLimits
     from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-    from angle_reco.domain.interest import InterestRule, UserInterest
     from angle_reco.domain.items import AuctionStatus, Item, ItemCard
     from angle_reco.domain.lists import ListKind, StoredLine, StoredList
     from angle_reco.domain.policies import Resource
-    from angle_reco.domain.popularity import BidCounting, PopularityRule
     from angle_reco.domain.prices import PriceScale
-    from angle_reco.domain.ranking import CLASSIC, Component, Ranker
     from angle_reco.domain.runs import RunRules
     from angle_reco.domain.schedules import JobRule, Queue, Schedule
-    from angle_reco.domain.similarity import SimilarityRule
+    from angle_reco.domain.scoring.after_bid import AfterBidRule
+    from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
+    from angle_reco.domain.scoring.interest import InterestRule, UserInterest
+    from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
+    from angle_reco.domain.scoring.ranking import CLASSIC, Component, Ranker
+    from angle_reco.domain.scoring.similarity import SimilarityRule
     from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source, Suggestion
     from angle_reco.domain.users import SignIns, User
     from angle_reco.recommender import Recommender
@@ -142,48 +146,43 @@ __all__ = [
 ]
 
 _NAMES = {
-    "adapters.memory.marketplace": ("MemoryMarketplace",),
-    "adapters.sql.additions": (
+    "angle_reco.adapters.memory.marketplace": ("MemoryMarketplace",),
+    "angle_reco.adapters.sql.market.findings": ("Finding",),
+    "angle_reco.adapters.sql.schema.additions": (
         "add_sign_in_columns",
         "drop_sign_in_columns",
     ),
-    "adapters.sql.findings": ("Finding",),
-    "adapters.sql.host": (
+    "angle_reco.adapters.sql.schema.host_schema": (
         "HostSchema",
         "PermissionTable",
         "SignInColumns",
     ),
-    "adapters.sql.migrations": ("include_object",),
-    "adapters.sql.permissions": (
+    "angle_reco.adapters.sql.schema.migrations": ("include_object",),
+    "angle_reco.adapters.sql.schema.permissions": (
         "add_permissions",
         "drop_permissions",
     ),
-    "application.memory": (
-        "Health",
-        "MemoryStats",
-    ),
-    "application.performing": ("JobOutcome",),
-    "application.personal_data": ("UserExport",),
-    "application.stats": (
+    "angle_reco.application.admin": (
         "JobStats",
         "Stats",
     ),
-    "bootstrap": (
+    "angle_reco.application.jobs.runner": ("JobOutcome",),
+    "angle_reco.application.personal_data": ("UserExport",),
+    "angle_reco.application.process_cache": (
+        "Health",
+        "MemoryStats",
+    ),
+    "angle_reco.bootstrap": (
         "Ports",
         "memory_ports",
         "sql_ports",
     ),
-    "domain.activity": (
+    "angle_reco.domain.activity": (
         "Bid",
         "Watch",
     ),
-    "domain.after_bid": ("AfterBidRule",),
-    "domain.decay": (
-        "DecaySteps",
-        "HalfLife",
-    ),
-    "domain.erasure": ("Erased",),
-    "domain.errors": (
+    "angle_reco.domain.erasure": ("Erased",),
+    "angle_reco.domain.errors": (
         "AccessDeniedError",
         "AlreadyStoredError",
         "AngleRecoError",
@@ -198,70 +197,75 @@ _NAMES = {
         "StorageUnavailableError",
         "UserErasedError",
     ),
-    "domain.events": (
+    "angle_reco.domain.events": (
         "AnswerDegraded",
         "Event",
         "RefreshFailed",
         "RunFailed",
         "UserInspected",
     ),
-    "domain.freshness": ("FreshnessLimits",),
-    "domain.ids": (
+    "angle_reco.domain.freshness": ("FreshnessLimits",),
+    "angle_reco.domain.ids": (
         "CategoryId",
         "IdKind",
         "IdKinds",
         "ItemId",
         "UserId",
     ),
-    "domain.interest": (
-        "InterestRule",
-        "UserInterest",
-    ),
-    "domain.items": (
+    "angle_reco.domain.items": (
         "AuctionStatus",
         "Item",
         "ItemCard",
     ),
-    "domain.lists": (
+    "angle_reco.domain.lists": (
         "ListKind",
         "StoredLine",
         "StoredList",
     ),
-    "domain.policies": ("Resource",),
-    "domain.popularity": (
-        "BidCounting",
-        "PopularityRule",
-    ),
-    "domain.prices": ("PriceScale",),
-    "domain.ranking": (
-        "CLASSIC",
-        "Component",
-        "Ranker",
-    ),
-    "domain.runs": ("RunRules",),
-    "domain.schedules": (
+    "angle_reco.domain.policies": ("Resource",),
+    "angle_reco.domain.prices": ("PriceScale",),
+    "angle_reco.domain.runs": ("RunRules",),
+    "angle_reco.domain.schedules": (
         "JobRule",
         "Queue",
         "Schedule",
     ),
-    "domain.similarity": ("SimilarityRule",),
-    "domain.suggestions": (
+    "angle_reco.domain.scoring.after_bid": ("AfterBidRule",),
+    "angle_reco.domain.scoring.decay": (
+        "DecaySteps",
+        "HalfLife",
+    ),
+    "angle_reco.domain.scoring.interest": (
+        "InterestRule",
+        "UserInterest",
+    ),
+    "angle_reco.domain.scoring.popularity": (
+        "BidCounting",
+        "PopularityRule",
+    ),
+    "angle_reco.domain.scoring.ranking": (
+        "CLASSIC",
+        "Component",
+        "Ranker",
+    ),
+    "angle_reco.domain.scoring.similarity": ("SimilarityRule",),
+    "angle_reco.domain.suggestions": (
         "Freshness",
         "Reason",
         "Shelf",
         "Source",
         "Suggestion",
     ),
-    "domain.users": (
+    "angle_reco.domain.users": (
         "SignIns",
         "User",
     ),
-    "recommender": ("Recommender",),
-    "settings": (
+    "angle_reco.recommender": ("Recommender",),
+    "angle_reco.settings": (
         "Settings",
         "Verify",
     ),
-    "view": ("View",),
+    "angle_reco.view": ("View",),
 }
 """The public names, by the modules that define them."""
 
@@ -275,7 +279,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.application.jobs import JOBS
+from angle_reco.application.jobs.batch_jobs import JOBS
 from angle_reco.domain.errors import InvalidValueError, SchemaError
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.validators import flag, function, instance
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory.marketplace import MemoryMarketplace
-    from angle_reco.adapters.sql.borrowing import Borrowed
-    from angle_reco.adapters.sql.host import HostSchema
-    from angle_reco.adapters.sql.importing import ImportOutcome
-    from angle_reco.adapters.sql.removing import Removal
+    from angle_reco.adapters.sql.core.borrowing import Borrowed
+    from angle_reco.adapters.sql.importing.directory import ImportOutcome
+    from angle_reco.adapters.sql.importing.removing import Removal
+    from angle_reco.adapters.sql.schema.host_schema import HostSchema
     from angle_reco.adapters.sql.storage import Storage
 
 JOB_NAMES = tuple(JOBS)
@@ -107,7 +107,7 @@ def sql_storage(
     Raises:
         InvalidValueError: A name cannot be one of a schema or table.
     """
-    from angle_reco.adapters.sql.schema import DEFAULT_PREFIX
+    from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX
     from angle_reco.adapters.sql.storage import Storage
 
     return Storage.of(
@@ -144,8 +144,8 @@ def sql_ports(
         SchemaError: The tables or the host's selects are not as they should be.
         StorageUnavailableError: The database did not answer.
     """
-    from angle_reco.adapters.sql.borrowing import borrow_static
-    from angle_reco.adapters.sql.host_engine import check_engine, engine_beside, is_in_memory
+    from angle_reco.adapters.sql.core.borrowing import borrow_static
+    from angle_reco.adapters.sql.core.host_engine import check_engine, engine_beside, is_in_memory
 
     check_engine(engine)
     pooler = flag(pooler, "pooler")
@@ -197,7 +197,7 @@ def ready_ports(
 def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
     """Return ports on a storage that is ready."""
     from angle_reco.adapters.clocks import SystemClock
-    from angle_reco.adapters.numpy_kernels import NumpyKernels
+    from angle_reco.adapters.kernels import NumpyKernels
 
     sql = storage.ports()
     return Ports(
@@ -234,6 +234,7 @@ def ports_in_memory(
 ) -> Ports:
     """Return the same; lists that calls store take so many bytes at most, about."""
     from angle_reco.adapters.clocks import SystemClock
+    from angle_reco.adapters.kernels import NumpyKernels
     from angle_reco.adapters.memory.activity import MemoryActivity
     from angle_reco.adapters.memory.catalog import MemoryCatalog
     from angle_reco.adapters.memory.changes import MemoryChanges
@@ -243,7 +244,6 @@ def ports_in_memory(
     from angle_reco.adapters.memory.permissions import MemoryPermissions
     from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
     from angle_reco.adapters.memory.users import MemoryUsers
-    from angle_reco.adapters.numpy_kernels import NumpyKernels
 
     market = (
         MemoryMarketplace() if market is None else instance(market, "market", MemoryMarketplace)
@@ -282,7 +282,7 @@ def storage_at(
     Raises:
         InvalidValueError: The URL is none of a supported database, or a name cannot be.
     """
-    from angle_reco.adapters.sql.engine import close_engine, open_engine
+    from angle_reco.adapters.sql.core.engine import close_engine, open_engine
 
     engine = open_engine(url, settings.deadline, pooler=pooler)
     try:
@@ -310,7 +310,7 @@ def import_marketplace(
         BadInputError: Files or rows are not as they should be; nothing was stored.
         StorageError: The database cannot be used; nothing was stored.
     """
-    from angle_reco.adapters.sql.importing import import_directory
+    from angle_reco.adapters.sql.importing.directory import import_directory
 
     if storage.host is not None:
         raise SchemaError(
@@ -339,7 +339,7 @@ def _refuse_both(storage: "Storage", permissions: Callable[[UserId, str], bool] 
 
 def own_scheduler() -> JobScheduler:
     """Return the scheduler that a process runs jobs with, unless the host brings one."""
-    from angle_reco.adapters.background import ApsScheduler
+    from angle_reco.adapters.apscheduler import ApsScheduler
 
     return ApsScheduler()
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from angle_reco.adapters.memory.marketplace import MemoryMarketplace
-    from angle_reco.adapters.sql.findings import Finding
-    from angle_reco.adapters.sql.host import HostSchema
+    from angle_reco.adapters.sql.market.findings import Finding
+    from angle_reco.adapters.sql.schema.host_schema import HostSchema
     from angle_reco.adapters.sql.storage import Storage
     from angle_reco.aio import AsyncRecommender
 
@@ -133,7 +133,7 @@ class Recommender:
             SchemaError: The tables or the host's selects are not as they should be.
             StorageUnavailableError: The database did not answer.
         """
-        from angle_reco.adapters.sql.engine import open_engine
+        from angle_reco.adapters.sql.core.engine import open_engine
 
         settings = _settings(settings)
         engine = open_engine(url, settings.deadline, pooler=flag(pooler, "pooler"))
@@ -208,7 +208,7 @@ class Recommender:
         Raises:
             InvalidValueError: The connection is none of these.
         """
-        from angle_reco.adapters.sql.borrowing import borrow
+        from angle_reco.adapters.sql.core.borrowing import borrow
 
         settings, borrowed = _settings(settings), borrow(connection)
         storage = sql_storage(

@@ -9,21 +9,21 @@ from enum import StrEnum
 
 import attrs
 
-from angle_reco.domain.after_bid import AfterBidRule
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import IdKinds
-from angle_reco.domain.interest import InterestRule
-from angle_reco.domain.kinds import is_a, is_mapping, plain
 from angle_reco.domain.lists import ListKind, Recipes
 from angle_reco.domain.popular import POPULAR_RECIPE
-from angle_reco.domain.popularity import PopularityRule
 from angle_reco.domain.prices import PriceScale
-from angle_reco.domain.ranking import CLASSIC, Ranker
 from angle_reco.domain.runs import RunRules
 from angle_reco.domain.schedules import JobRule, Queue
-from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.popularity import PopularityRule
+from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
+from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.type_checks import is_a, is_mapping, plain
 from angle_reco.domain.validators import flag, whole
 
 

@@ -6,36 +6,36 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.answering import Answering
-from angle_reco.application.background import Background
-from angle_reco.application.changed_items import ChangedItems
-from angle_reco.application.computing import Computing
+from angle_reco.application.admin import TakeStock
 from angle_reco.application.events import Events
-from angle_reco.application.following import Following
-from angle_reco.application.jobs import Jobs
-from angle_reco.application.keeping import Keeping
-from angle_reco.application.kept_lists import KeptLists
-from angle_reco.application.live_items import LiveItems
-from angle_reco.application.memory import CheckHealth, ForgetCached, Memory
-from angle_reco.application.newer import MADE_BY, Newer
-from angle_reco.application.outage import Outage
-from angle_reco.application.overlays import Overlays
-from angle_reco.application.performing import Performing
+from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.claims import Runs
+from angle_reco.application.jobs.runner import Performing
+from angle_reco.application.jobs.schedule import schedule_of
+from angle_reco.application.jobs.worker import Background
+from angle_reco.application.notifications import Reports
+from angle_reco.application.overrides import WriteByHand
 from angle_reco.application.personal_data import EraseUser, ExportUser
-from angle_reco.application.reading import (
+from angle_reco.application.process_cache import CheckHealth, ForgetCached, Memory
+from angle_reco.application.scoring import Computing
+from angle_reco.application.serving.changed_items import ChangedItems
+from angle_reco.application.serving.circuit_breaker import Outage
+from angle_reco.application.serving.finished_runs import MADE_BY, Newer
+from angle_reco.application.serving.invalidation import Following
+from angle_reco.application.serving.list_reader import KeptLists
+from angle_reco.application.serving.open_items import LiveItems
+from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.rolled_back import RolledBack
+from angle_reco.application.serving.shelf_builder import Answering
+from angle_reco.application.serving.stale_cache import Keeping
+from angle_reco.application.serving.surfaces import (
     AfterBid,
     Homepage,
     PopularItems,
     ReadInterests,
     SimilarItems,
 )
-from angle_reco.application.reports import Reports
-from angle_reco.application.rolled_back import RolledBack
-from angle_reco.application.running import Runs
-from angle_reco.application.schedule import schedule_of
-from angle_reco.application.stats import TakeStock
-from angle_reco.application.stored import StoredResources
-from angle_reco.application.writing import WriteByHand
+from angle_reco.application.stored_results import StoredResources
 from angle_reco.bootstrap import Ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import IdKinds

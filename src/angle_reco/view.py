@@ -6,16 +6,16 @@ from typing import Literal, overload
 
 import attrs
 
-from angle_reco.application.answering import CardLoader
-from angle_reco.application.memory import Health
-from angle_reco.application.performing import JobOutcome
+from angle_reco.application.admin import Stats
+from angle_reco.application.jobs.run_context import Progress, no_progress
+from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
-from angle_reco.application.stats import Stats
-from angle_reco.application.work import Progress, no_progress
+from angle_reco.application.process_cache import Health
+from angle_reco.application.serving.shelf_builder import CardLoader
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
-from angle_reco.domain.interest import UserInterest
 from angle_reco.domain.lists import StoredList
+from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.domain.users import SignIns
 from angle_reco.domain.validators import flag

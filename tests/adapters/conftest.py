@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.schema import REFERENCE_SCHEMA
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.schema.tables import REFERENCE_SCHEMA
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.ids import IdKinds
 from angle_reco.testing.contracts import KINDS

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from angle_reco import bootstrap
-from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.column_types import Moment
-from angle_reco.adapters.sql.database import begin_writing
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.host import HostSchema
-from angle_reco.adapters.sql.ledger import SqlRunLedger
-from angle_reco.adapters.sql.schema import DEFAULT_PREFIX
+from angle_reco.adapters.sql.core.database import begin_writing
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.results.changes import SqlChanges
+from angle_reco.adapters.sql.results.ledger import SqlRunLedger
+from angle_reco.adapters.sql.schema.host_schema import HostSchema
+from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import Ports
 from angle_reco.domain.activity import Bid, Watch

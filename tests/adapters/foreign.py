@@ -32,7 +32,7 @@ from angle_reco import (
     SignInColumns,
     UserId,
 )
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.ids import Id
 
 Rows: TypeAlias = Sequence[tuple[sa.Table, list[dict[str, Any]]]]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.importing.directory import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import Ports
 from angle_reco.domain.errors import BadInputError

@@ -20,7 +20,7 @@ from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import CategoryId, UserId
 from angle_reco.domain.items import AuctionStatus, Item
-from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.scoring.popularity import BidCounting
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 import attrs
 import pytest
 
-from angle_reco.adapters.background import ApsScheduler
+from angle_reco.adapters.apscheduler import ApsScheduler
 from angle_reco.domain.schedules import Queue
 
 WORKERS = {Queue.DEFAULT: 4, Queue.RECOMMENDATIONS: 3, Queue.RECOMMENDATIONS_SLOW: 1}
@@ -388,8 +388,8 @@ AT_EXIT = """
 import logging, sys, time
 from datetime import timedelta
 from threading import Event
-from angle_reco.adapters.background import ApsScheduler
-from angle_reco.domain import Queue
+from angle_reco.adapters.apscheduler import ApsScheduler
+from angle_reco.domain.schedules import Queue
 
 # On a busy machine it says that a wake-up was left out.
 logging.getLogger("apscheduler").setLevel(logging.ERROR)

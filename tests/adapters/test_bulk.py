@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.bulk import read_at_once, read_columns, read_few
-from angle_reco.adapters.sql.copying import Wire
-from angle_reco.adapters.sql.database import Database
+from angle_reco.adapters.sql.core.bulk import read_at_once, read_columns, read_few
+from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.database import Database
 
 ODD = {
     Wire.TEXT: ["''", r"E'\t\\N\n'", "'NULL'", "'ä😀'", r"E'\\'"],

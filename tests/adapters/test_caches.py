@@ -444,7 +444,7 @@ _FORKING = """
 import os, signal, sys, threading, time, warnings
 from datetime import timedelta
 from angle_reco.adapters.ttl_cache import TtlCache
-from angle_reco.domain import FreshnessLimits
+from angle_reco.domain.freshness import FreshnessLimits
 
 warnings.simplefilter("ignore")  # Later Pythons do not like what is tried here.
 is_held = sys.argv[1] == "held"

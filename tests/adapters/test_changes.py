@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import InvalidValueError, StorageError, StorageUnavailableError
 from angle_reco.domain.ids import IdKinds
@@ -336,7 +336,9 @@ class TestAFeedOfMore:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         # Each takes 100 bytes and 35 for each item.
-        monkeypatch.setattr("angle_reco.adapters.sql.changes.MOST_BYTES", 4 * (100 + 35 * 13 + 1))
+        monkeypatch.setattr(
+            "angle_reco.adapters.sql.results.changes.MOST_BYTES", 4 * (100 + 35 * 13 + 1)
+        )
         storage: Storage = request.getfixturevalue(where)
         changes = SqlChanges(storage.database, storage.tables)
         cursors, some = [changes.now()], items(sample.items)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.adapters.sql import csv_rows
-from angle_reco.adapters.sql.csv_rows import CsvRows, NotCsvError, RowTooLongError
+from angle_reco.adapters.sql.importing import csv_rows
+from angle_reco.adapters.sql.importing.csv_rows import CsvRows, NotCsvError, RowTooLongError
 
 BROKEN = ["broken"]
 

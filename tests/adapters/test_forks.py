@@ -14,9 +14,9 @@ from time import monotonic, sleep
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.gate import MOST_SECONDS, SECONDS_UNTIL_INTERRUPTED
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.core.gate import MOST_SECONDS, SECONDS_UNTIL_INTERRUPTED
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.forks import at_fork, starts_over

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import InvalidValueError, Item, ItemId, Recommender, SchemaError, Settings
-from angle_reco.adapters.sql.host_engine import engine_beside
+from angle_reco.adapters.sql.core.host_engine import engine_beside
 from tests.adapters.databases import fill
 from tests.postgres import comes_true
 

@@ -28,7 +28,7 @@ from angle_reco import (
     SignIns,
     StorageUnavailableError,
 )
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.prices import PriceScale
@@ -400,7 +400,7 @@ def test_tables_of_a_newer_release_are_left_alone(postgres_url: str) -> None:
 
 
 def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("angle_reco.adapters.sql.checking.OLDEST_POSTGRES", 99)
+    monkeypatch.setattr("angle_reco.adapters.sql.market.checking.OLDEST_POSTGRES", 99)
 
     with engine_of(url) as engine, pytest.raises(SchemaError) as raised:
         Recommender.from_engine(engine, host=mapped())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.importing import import_directory
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.importing.directory import import_directory
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import BadInputError
 from angle_reco.domain.ids import IdKind, IdKinds

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.importing import Imported, ImportOutcome, import_directory
-from angle_reco.adapters.sql.removing import Removal
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.importing.directory import Imported, ImportOutcome, import_directory
+from angle_reco.adapters.sql.importing.removing import Removal
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES, Ports
 from angle_reco.domain.activity import Bid

@@ -21,7 +21,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.importing import Imported, import_directory
+from angle_reco.adapters.sql.importing.directory import Imported, import_directory
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import (
     BadInputError,
@@ -686,7 +686,7 @@ class TestBadRows:
     def test_a_row_without_end_stops_the_import(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.adapters.sql.csv_rows.LONGEST_ROW", 200_000)
+        monkeypatch.setattr("angle_reco.adapters.sql.importing.csv_rows.LONGEST_ROW", 200_000)
         shop.write(items='bed,,,"' + "t" * 300_000 + "\nevil,,,Evil,,,published,,,\n")
 
         refused = shop.refusal(skip_bad_rows=True)

@@ -10,11 +10,11 @@ from time import sleep
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.ledger import SqlRunLedger
-from angle_reco.adapters.sql.runs import pass_fence
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.results.ledger import SqlRunLedger
+from angle_reco.adapters.sql.results.runs import pass_fence
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.application.heartbeat import Heartbeat
+from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.domain.errors import StorageLockedError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunRules, Trigger, Wish
@@ -112,7 +112,7 @@ def test_leases_are_prolonged_by_locks_of_a_second_or_more(
     storage: Storage, seconds: float, prolonged_by: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, other = (claim(storage, job).run for job in (JOB, OTHER))
-    monkeypatch.setattr("angle_reco.adapters.sql.runs.seconds_locked", lambda _: seconds)
+    monkeypatch.setattr("angle_reco.adapters.sql.results.runs.seconds_locked", lambda _: seconds)
 
     storage.database.write(lambda one: pass_fence(one, storage.tables, other.fence))
 

@@ -49,12 +49,12 @@ from angle_reco import (
     StoredLine,
     include_object,
 )
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.migrations import HEAD
-from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, quoted_name
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.schema.migrations import HEAD
+from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, quoted_name
+from angle_reco.adapters.sql.schema.views import view_names, view_statements
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.adapters.sql.views import view_names, view_statements
-from angle_reco.application.computing import popular_owner
+from angle_reco.application.scoring import popular_owner
 from angle_reco.domain.lists import EVERYTHING
 from angle_reco.testing.contracts import Sample
 from angle_reco.testing.contracts.samples import NOW

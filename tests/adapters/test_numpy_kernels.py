@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from angle_reco.adapters.numpy_kernels import NumpyKernels
+from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import InterestRule
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Ranked, StoredLine
-from angle_reco.domain.market import OpenMarket
 from angle_reco.domain.popular import POPULAR_RECIPE
-from angle_reco.domain.ranking import CLASSIC, Profiles
-from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.ranking import CLASSIC, Profiles
+from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
@@ -28,8 +28,8 @@ from angle_reco.testing.contracts.markets import (
     profiles_of,
 )
 
-SIMILAR = "angle_reco.adapters.numpy_kernels.similar"
-HOMEPAGES = "angle_reco.adapters.numpy_kernels.homepages"
+SIMILAR = "angle_reco.adapters.kernels.similar"
+HOMEPAGES = "angle_reco.adapters.kernels.homepages"
 INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
 
 

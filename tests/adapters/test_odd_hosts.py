@@ -20,15 +20,15 @@ from angle_reco import (
     SignInColumns,
     memory_ports,
 )
-from angle_reco.adapters.sql.sqlite_functions import add_functions
+from angle_reco.adapters.sql.core.sqlite_functions import add_functions
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace, sql_ports
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import UserInterest
 from angle_reco.domain.lists import ListKind, StoredLine
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.testing import ManualClock

@@ -26,7 +26,7 @@ from angle_reco import (
     add_permissions,
     drop_permissions,
 )
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.ids import UserId
 from tests.adapters.databases import storage_on

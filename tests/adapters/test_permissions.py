@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from angle_reco import HostSchema, MemoryMarketplace, PermissionTable, Recommender, Settings
 from angle_reco.adapters.memory.permissions import MemoryPermissions
 from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.permissions import SqlPermissions
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.schema.permissions import SqlPermissions
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import memory_ports
 from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageUnavailableError

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.host_engine import engine_beside
-from angle_reco.adapters.sql.pool import FairPool
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.host_engine import engine_beside
+from angle_reco.adapters.sql.core.pool import FairPool
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.ids import IdKinds
 from angle_reco.ports.activity import ActivityQueries

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, User, UserId
-from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.host_transactions import HostTransactions
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.results.host_transactions import HostTransactions
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import IdKinds, ItemId, UserId

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, sql_ports
-from angle_reco.adapters.sql.engine import file_of, open_engine
-from angle_reco.adapters.sql.erasure import ErasedUsers
-from angle_reco.adapters.sql.migrations import HEAD
-from angle_reco.adapters.sql.schema import Tables
+from angle_reco.adapters.sql.core.engine import file_of, open_engine
+from angle_reco.adapters.sql.market.erased_users import ErasedUsers
+from angle_reco.adapters.sql.market.users import SqlUsers
+from angle_reco.adapters.sql.schema.migrations import HEAD
+from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.adapters.sql.users import SqlUsers
-from angle_reco.application.computing import popular_owner
+from angle_reco.application.scoring import popular_owner
 from angle_reco.bootstrap import Ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import (
@@ -31,9 +31,9 @@ from angle_reco.domain.errors import (
     StorageUnavailableError,
 )
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import UserInterest
 from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind, Lists, StoredLine
+from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source
 from angle_reco.domain.users import SignIns, User
 from angle_reco.ports.activity import ActivityQueries
@@ -787,7 +787,7 @@ class TestReadersAndWriters:
     def test_interactions_are_from_one_snapshot(
         self, database: Database, sample: Sample, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.adapters.sql.bulk._ROWS_AT_ONCE", 2)
+        monkeypatch.setattr("angle_reco.adapters.sql.core.bulk._ROWS_AT_ONCE", 2)
         database.fill(
             users=sample.everyone,
             items=sample.everything,

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError
-from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.engine import open_engine
-from angle_reco.adapters.sql.url_options import with_empty_options
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.core.url_options import with_empty_options
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.ports.deadlines import deadline
 from tests.postgres import new_database

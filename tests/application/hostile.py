@@ -40,11 +40,11 @@ from angle_reco import (
     View,
     memory_ports,
 )
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.ranking import Component, Ranker
+from angle_reco.domain.scoring.ranking import Component, Ranker
 from tests.application.shop import DAY, HOUR, NOW, bid, lot, lots, watch
 
 HUGE = 10_000_000

@@ -12,7 +12,7 @@ from angle_reco import (
     SimilarityRule,
     Source,
 )
-from angle_reco.domain.after_bid import AfterBidRule
+from angle_reco.domain.scoring.after_bid import AfterBidRule
 from tests.application.shop import (
     HOUR,
     NOW,

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, Settings, StorageUnavailableError
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, wish_of
@@ -392,8 +392,8 @@ import logging, os, sys, time
 from datetime import timedelta
 import attrs
 from angle_reco import Recommender, Settings
-from angle_reco.application import SCHEDULE
-from angle_reco.domain import RunRules
+from angle_reco.application.jobs.schedule import SCHEDULE
+from angle_reco.domain.runs import RunRules
 
 # On a busy machine it says that a wake-up was left out.
 logging.getLogger("apscheduler").setLevel(logging.ERROR)

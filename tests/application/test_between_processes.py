@@ -22,7 +22,7 @@ from angle_reco import (
     Shelf,
     StorageUnavailableError,
 )
-from angle_reco.application.keeping import NotInMemoryError, from_memory_alone
+from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind

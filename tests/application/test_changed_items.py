@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.application.changed_items import Before, ChangedItems
+from angle_reco.application.serving.changed_items import Before, ChangedItems
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.items import AuctionStatus, ItemCard

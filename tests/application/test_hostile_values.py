@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 import angle_reco
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.testing import ManualClock

@@ -337,8 +337,8 @@ PROGRESS: dict[str, list[tuple[str, int, int]]] = {
 
 @pytest.mark.parametrize("name", JOB_NAMES)
 def test_progress_is_reported_batch_by_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("angle_reco.application.jobs._USERS_AT_ONCE", 3)
-    monkeypatch.setattr("angle_reco.application.jobs._ITEMS_AT_ONCE", 2)
+    monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._USERS_AT_ONCE", 3)
+    monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._ITEMS_AT_ONCE", 2)
     one = opened(filled(lots("art", 5), users=[f"user-{place}" for place in range(7)]))
     told: list[tuple[str, int, int]] = []
 

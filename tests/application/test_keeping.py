@@ -10,14 +10,10 @@ import attrs
 import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
-from angle_reco.application.keeping import (
-    Keeping,
-    Made,
-    NotInMemoryError,
-    from_memory_alone,
-)
-from angle_reco.application.outage import Outage
-from angle_reco.application.reports import Reports
+from angle_reco.application.notifications import Reports
+from angle_reco.application.serving.circuit_breaker import Outage
+from angle_reco.application.serving.stale_cache import Keeping, Made
+from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.events import Event, RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits

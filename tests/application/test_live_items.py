@@ -18,7 +18,7 @@ from angle_reco import (
     UserId,
     Verify,
 )
-from angle_reco.application.live_items import LIVE, LiveMarket
+from angle_reco.application.serving.open_items import LIVE, LiveMarket
 from angle_reco.bootstrap import JOB_NAMES
 from tests.application.memories import (
     ASK,
@@ -91,7 +91,7 @@ class TestWithoutAsking:
     def test_of_many_categories_so_many_lists_are_remembered(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("angle_reco.application.live_items._MOST_POPULAR", 3)
+        monkeypatch.setattr("angle_reco.application.serving.open_items._MOST_POPULAR", 3)
         categories = [f"c{place}" for place in range(5)]
         one = Remembering.of(filled([lot(f"in-{name}", name) for name in categories]))
         warm(one, "popular_items")

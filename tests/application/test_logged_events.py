@@ -12,8 +12,8 @@ import attrs
 import pytest
 
 from angle_reco import AccessDeniedError, Recommender, Settings, StorageUnavailableError, UserId
-from angle_reco.application.heartbeat import Heartbeat
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.jobs.heartbeat import Heartbeat
+from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.events import Event, UserInspected
 from angle_reco.domain.runs import RunKey, RunRules, Trigger, wish_of
 from angle_reco.ports.deadlines import deadline

@@ -11,9 +11,9 @@ import pytest
 from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
-from angle_reco.application.jobs import OF_ONE_ITEM
-from angle_reco.application.kept_lists import key_of
-from angle_reco.application.newer import FORGETTING, MADE_BY, Newer
+from angle_reco.application.jobs.batch_jobs import OF_ONE_ITEM
+from angle_reco.application.serving.finished_runs import FORGETTING, MADE_BY, Newer
+from angle_reco.application.serving.list_reader import key_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.freshness import FreshnessLimits

@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
-from angle_reco.application.changed_items import ChangedItems
-from angle_reco.application.overlays import Overlays
+from angle_reco.application.serving.changed_items import ChangedItems
+from angle_reco.application.serving.pending_activity import Overlays
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
@@ -169,7 +169,7 @@ class TestOverlays:
     def test_a_process_that_forks_off_has_a_lock_of_its_own(self) -> None:
         program = (
             "import os, signal, sys\n"
-            "from angle_reco.application import Overlays\n"
+            "from angle_reco.application.serving.pending_activity import Overlays\n"
             "from angle_reco.testing import ManualClock\n"
             "one = Overlays(ManualClock())\n"
             "one.watch('ann', 'vase')\n"

@@ -22,8 +22,8 @@ from angle_reco import (
 )
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.activity import Bid, Watch
-from angle_reco.domain.interest import InterestRule
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.testing import plain
 from tests.application.markets import marketplaces
 from tests.application.shop import NOW, bid, clock_of, filled, ids_of, lot, lots, opened, watch

@@ -165,7 +165,7 @@ class TestEviction:
         assert memory is not None
         said = []
 
-        with caplog.at_level(logging.INFO, "angle_reco.application.memory"):
+        with caplog.at_level(logging.INFO, "angle_reco.application.process_cache"):
             for time in (30 * MINUTE - TICK, TICK, 120 * HOUR - 30 * MINUTE, 6 * HOUR, 6 * HOUR):
                 one.passes(time)
                 _evict(hands)
@@ -206,7 +206,7 @@ class TestEviction:
         one = shop()
         reco, hands = one.plain(), Hands()
         reco.start(hands)
-        with caplog.at_level(logging.INFO, "angle_reco.application.memory"):
+        with caplog.at_level(logging.INFO, "angle_reco.application.process_cache"):
             one.passes(12 * HOUR)
             _evict(hands)
         reco.stop()

@@ -6,8 +6,8 @@ from threading import Thread
 
 import pytest
 
-from angle_reco.application import reports
-from angle_reco.application.reports import Reports
+from angle_reco.application import notifications as reports
+from angle_reco.application.notifications import Reports
 from angle_reco.domain.events import AnswerDegraded, Event
 from angle_reco.testing import ManualClock
 

@@ -21,17 +21,20 @@ from angle_reco import (
     UserId,
 )
 from angle_reco.adapters.memory.changes import MemoryChanges
-from angle_reco.application.heartbeat import Heartbeat
-from angle_reco.application.jobs import JOBS, Done
-from angle_reco.application.schedule import SCHEDULE, schedule_of
-from angle_reco.application.work import MOST_FAILURES, RunStoppedError, Work, no_progress
+from angle_reco.application.jobs.batch_jobs import JOBS, Done
+from angle_reco.application.jobs.heartbeat import Heartbeat
+from angle_reco.application.jobs.run_context import (
+    MOST_FAILURES,
+    RunStoppedError,
+    Work,
+    no_progress,
+)
+from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
 from angle_reco.domain.lists import ListKind, Ranked
-from angle_reco.domain.market import OpenMarket
-from angle_reco.domain.ranking import Profiles
 from angle_reco.domain.runs import (
     Answer,
     Run,
@@ -43,6 +46,8 @@ from angle_reco.domain.runs import (
     wish_of,
 )
 from angle_reco.domain.schedules import Queue, Schedule
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.ranking import Profiles
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, lots
@@ -707,7 +712,7 @@ class TestALedgerThatDoesNotHearTheEnd:
     @pytest.fixture(autouse=True)
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have it asked again sooner."""
-        monkeypatch.setattr("angle_reco.application.performing._SECONDS_BETWEEN_TRIES", 0.01)
+        monkeypatch.setattr("angle_reco.application.jobs.runner._SECONDS_BETWEEN_TRIES", 0.01)
 
     def shop(self, **ports: Any) -> Shop:
         return Shop.of(settings=Settings(runs=self.RULES), users=failing_users([]), **ports)
@@ -833,7 +838,7 @@ class TestPace:
                 pauses.append(timeout)
                 return False
 
-        monkeypatch.setattr("angle_reco.application.work.monotonic", clock.monotonic)
+        monkeypatch.setattr("angle_reco.application.jobs.run_context.monotonic", clock.monotonic)
 
         with Work(pace=pace, stop=Stop()).asking_the_database():
             clock.advance(timedelta(seconds=asked))
@@ -873,7 +878,7 @@ class TestPace:
             clock.advance(timedelta(milliseconds=1))
             return clock.monotonic()
 
-        monkeypatch.setattr("angle_reco.application.work.monotonic", now)
+        monkeypatch.setattr("angle_reco.application.jobs.run_context.monotonic", now)
         shop = Shop.of(settings=Settings(pace=0.01))
 
         started = monotonic()
@@ -1018,7 +1023,7 @@ class TestByHand:
             if len(pauses) == 3:
                 shop.ports.ledger.finish(held)
 
-        monkeypatch.setattr("angle_reco.application.running.sleep", pause)
+        monkeypatch.setattr("angle_reco.application.jobs.claims.sleep", pause)
         shop = Shop.of(ledger=lambda ledger: Telling(ledger, "claim", look))
         wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
         held = shop.ports.ledger.claim(wish, holder="ann", lease=HOUR).run

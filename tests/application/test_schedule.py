@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, JobRule, Queue, Schedule, Settings
-from angle_reco.application.schedule import SCHEDULE, schedule_of
+from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
 from angle_reco.domain.runs import RunRules
 
 OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")

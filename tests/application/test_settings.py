@@ -23,11 +23,11 @@ from angle_reco import (
     SimilarityRule,
     memory_ports,
 )
-from angle_reco.domain.after_bid import AfterBidRule
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.prices import PriceScale
-from angle_reco.domain.ranking import CLASSIC
+from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.ranking import CLASSIC
 from tests.application.shop import DAY, NOW, bid, filled, ids_of, lot, lots, opened, scores_of
 
 WRONG: dict[str, list[Any]] = {

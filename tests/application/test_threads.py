@@ -312,7 +312,8 @@ class TestProcesses:
     def test_work_that_hangs_does_not_hold_up_the_exit(self) -> None:
         said = run(
             "import threading\n"
-            "from angle_reco.ports import Lane, threads\n"
+            "from angle_reco.ports.threads import Lane\n"
+            "from angle_reco.ports import threads\n"
             "begun = threading.Event()\n"
             "def hang(): begun.set(); threading.Event().wait()\n"
             "one = Lane('memory', 1)\n"
@@ -325,7 +326,8 @@ class TestProcesses:
     def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
         said = run(
             "import os, sys, threading\n"
-            "from angle_reco.ports import Lane, threads\n"
+            "from angle_reco.ports.threads import Lane\n"
+            "from angle_reco.ports import threads\n"
             "begun, go = threading.Event(), threading.Event()\n"
             "def hang(): begun.set(); go.wait()\n"
             "def say(what): os.write(1, what.encode())\n"

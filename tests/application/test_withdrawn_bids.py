@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from angle_reco import AccessDeniedError, InvalidValueError, ItemId, Recommender, Settings
-from angle_reco.application.offers import PendingOffers
+from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.ids import UserId
 from angle_reco.testing import ManualClock
 from tests.application.memories import Remembering

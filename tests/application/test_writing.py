@@ -27,10 +27,10 @@ from angle_reco import (
 )
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.errors import shown
-from angle_reco.domain.interest import InterestRule
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE
-from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.suggestions import Reason, Source
 from tests.application.shop import (
     DAY,

@@ -9,7 +9,7 @@ import attrs
 from angle_reco import MemoryMarketplace, Ports, Recommender, Settings, memory_ports
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
-from angle_reco.application.running import Runs
+from angle_reco.application.jobs.claims import Runs
 from angle_reco.domain.events import Event
 from angle_reco.domain.runs import Run
 from angle_reco.domain.schedules import Queue

@@ -18,7 +18,7 @@ from angle_reco import (
     memory_ports,
     sql_ports,
 )
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.policies import ANONYMOUS, SYSTEM, Actor, SignedIn
 from angle_reco.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import AngleRecoError, Recommender, Settings, View, sql_ports
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain import errors
 from angle_reco.domain.policies import POLICY

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.after_bid import AfterBidRule, reordered_by_interest
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId
 from angle_reco.domain.lists import StoredLine
 from angle_reco.domain.millionths import ONE
+from angle_reco.domain.scoring.after_bid import AfterBidRule, reordered_by_interest
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.testing import plain
 

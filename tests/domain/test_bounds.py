@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from angle_reco import Settings
-from angle_reco.domain.after_bid import AfterBidRule
 from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
-from angle_reco.domain.decay import DecaySteps, HalfLife
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import LONGEST_TEXT_ID, IdKind, ItemId, UserId
-from angle_reco.domain.interest import InterestRule
 from angle_reco.domain.items import Item
 from angle_reco.domain.millionths import ONE
-from angle_reco.domain.popularity import PopularityRule
 from angle_reco.domain.prices import PriceScale
-from angle_reco.domain.ranking import Component, Ranker
 from angle_reco.domain.runs import Fence, RunRules
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
-from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
+from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.popularity import PopularityRule
+from angle_reco.domain.scoring.ranking import Component, Ranker
+from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.users import User
 
 TICK, SECOND, DAY = timedelta(microseconds=1), timedelta(seconds=1), timedelta(days=1)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.decay import Decay, DecaySteps, HalfLife, decayed
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR
+from angle_reco.domain.scoring.decay import Decay, DecaySteps, HalfLife, decayed
 from angle_reco.testing import plain
 
 ages = st.timedeltas(timedelta(days=-400), timedelta(days=4_000))

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Interactions, Watch
 from angle_reco.domain.columns import IdIndex
-from angle_reco.domain.decay import DecaySteps, HalfLife
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import (
+from angle_reco.domain.millionths import LARGEST_FACTOR, ONE
+from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
+from angle_reco.domain.scoring.interest import (
     InterestRule,
     Interests,
     ItemCategories,
@@ -20,7 +21,6 @@ from angle_reco.domain.interest import (
     interest_has_changed,
     score_interests,
 )
-from angle_reco.domain.millionths import LARGEST_FACTOR, ONE
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import IDS, NOW, interests_in, markets
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.after_bid import AfterBidRule
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, ItemId
 from angle_reco.domain.lists import Lists, Ranked, Recipe, StoredLine, StoredList, has_changed
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.popular import POPULAR_RECIPE
-from angle_reco.domain.ranking import CLASSIC
-from angle_reco.domain.similarity import SimilarityRule
+from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.ranking import CLASSIC
+from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Activity
 from angle_reco.domain.arrays import Int64s
-from angle_reco.domain.decay import HalfLife
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY
-from angle_reco.domain.popularity import (
+from angle_reco.domain.scoring.decay import HalfLife
+from angle_reco.domain.scoring.popularity import (
     BidCounting,
     Demand,
     PopularityRule,

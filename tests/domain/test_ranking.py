@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import InterestRule
 from angle_reco.domain.millionths import ONE
-from angle_reco.domain.ranking import (
+from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.ranking import (
     CLASSIC,
     Component,
     Profiles,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.runs import (
     Answer,

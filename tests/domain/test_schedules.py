@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.schedules import JobRule, Queue, Schedule, window_of
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.prices import LARGEST_PRICE, UNKNOWN_PRICE, PriceScale
-from angle_reco.domain.similarity import (
+from angle_reco.domain.scoring.similarity import (
     Engagement,
     Originals,
     SimilarityRule,

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import AccessDeniedError, MemoryMarketplace, Recommender, Settings, UserId, View
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.bootstrap import JOB_NAMES, memory_ports, ports_on
 from angle_reco.domain.items import Item

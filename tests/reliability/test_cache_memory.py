@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from angle_reco.adapters.ttl_cache import TtlCache
-from angle_reco.domain import FreshnessLimits
+from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.testing import ManualClock
 
 KEYS, MOST, WHAT = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, Shelf
-from angle_reco.adapters.sql import changes as feed
-from angle_reco.application import following
+from angle_reco.adapters.sql.results import changes as feed
+from angle_reco.application.serving import invalidation as following
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId

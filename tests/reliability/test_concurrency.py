@@ -141,7 +141,7 @@ def test_a_reader_sees_a_list_as_it_was_or_as_it_is(url: str, reco: Recommender)
 WRITING = """
 import sys
 from angle_reco import Recommender
-from angle_reco.domain import ListKind
+from angle_reco.domain.lists import ListKind
 from tests.reliability.trials import lists_of
 
 url, version = sys.argv[1:]

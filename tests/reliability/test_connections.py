@@ -27,9 +27,9 @@ from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
 from angle_reco.domain.lists import ListKind, Ranked
-from angle_reco.domain.market import OpenMarket
-from angle_reco.domain.ranking import Profiles, Ranker
-from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings, UserErasedError, UserId
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.users import User
 from tests.adapters.databases import fill, mirrored, storage_on

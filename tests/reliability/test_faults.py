@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql.importing import import_directory
+from angle_reco.adapters.sql.importing.directory import import_directory
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError, StorageUnavailableError

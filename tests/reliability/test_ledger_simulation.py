@@ -9,7 +9,7 @@ import pytest
 
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences
-from angle_reco.application.schedule import SCHEDULE
+from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.runs import (
     Answer,

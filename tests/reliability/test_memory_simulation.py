@@ -26,7 +26,7 @@ from angle_reco import (
     Shelf,
     UserId,
 )
-from angle_reco.application import performing
+from angle_reco.application.jobs import runner as performing
 from angle_reco.bootstrap import JOB_NAMES, Ports, own_cache
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
 from angle_reco.domain.items import OPEN_STATUSES

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
-from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import UserId

@@ -174,7 +174,7 @@ _ENDING = """
 import asyncio, sys, threading, time
 from datetime import datetime
 import numpy as np
-from angle_reco.domain import Freshness
+from angle_reco.domain.suggestions import Freshness
 from tests.application.memories import shop
 from tests.application.shop import HOUR
 

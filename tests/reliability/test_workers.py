@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Recommender
-from angle_reco.adapters.background import ApsScheduler
+from angle_reco.adapters.apscheduler import ApsScheduler
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace
 from angle_reco.domain.runs import RunState
 from angle_reco.domain.schedules import Queue
@@ -251,8 +251,8 @@ FORKING = """
 import os, sys, time
 from pathlib import Path
 from angle_reco import Recommender
-from angle_reco.application.jobs import Done, Jobs
-from angle_reco.ports import Written
+from angle_reco.application.jobs.batch_jobs import Done, Jobs
+from angle_reco.ports.stores import Written
 from tests.reliability.workers import ON_REQUEST, make_jobs_quick
 
 url, when, children, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])

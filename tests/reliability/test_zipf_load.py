@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import Bid, ItemId, Recommender, Settings, User, UserId, Watch, sql_ports
-from angle_reco.adapters.sql.engine import open_engine
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.items import Item
 from angle_reco.ports.cache import CacheStats

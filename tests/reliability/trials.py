@@ -18,8 +18,8 @@ from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, UserId
-from angle_reco.domain.interest import Interests, UserInterest
 from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.scoring.interest import Interests, UserInterest
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.testing.contracts import Sample

@@ -19,13 +19,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from angle_reco import Recommender, RunRules, Settings
-from angle_reco.adapters.sql.column_types import Moment
-from angle_reco.adapters.sql.database import Database
-from angle_reco.adapters.sql.ledger import SqlRunLedger
-from angle_reco.adapters.sql.runs import pass_fence
-from angle_reco.adapters.sql.schema import Tables
-from angle_reco.application.jobs import JOBS, Done, Jobs
-from angle_reco.application.work import Work
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.results.ledger import SqlRunLedger
+from angle_reco.adapters.sql.results.runs import pass_fence
+from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
+from angle_reco.application.jobs.run_context import Work
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import IdKind, IdKinds

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import attrs
 
-from angle_reco.application.keeping import about_to_wait
+from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.errors import AccessDeniedError
 from angle_reco.domain.events import Event, UserInspected
 from angle_reco.domain.fingerprints import Fingerprints

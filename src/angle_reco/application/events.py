@@ -8,16 +8,16 @@ from typing import TypeVar
 
 import attrs
 
-from angle_reco.application.following import Following
-from angle_reco.application.kept_lists import KeptLists
-from angle_reco.application.overlays import Overlays
+from angle_reco.application.serving.invalidation import Following
+from angle_reco.application.serving.list_reader import KeptLists
+from angle_reco.application.serving.pending_activity import Overlays
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
 from angle_reco.domain.errors import HostTransactionLostError, InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.kinds import is_a
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import check_moment
+from angle_reco.domain.type_checks import is_a
 from angle_reco.ports.activity import ActivityRecorder
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.clock import Clock

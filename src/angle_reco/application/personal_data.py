@@ -7,8 +7,8 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.kept_lists import KeptLists
-from angle_reco.application.overlays import Overlays
+from angle_reco.application.serving.list_reader import KeptLists
+from angle_reco.application.serving.pending_activity import Overlays
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKinds, UserId, json_id

@@ -3,7 +3,7 @@
 import attrs
 from rich.text import Text
 
-from angle_reco.adapters.sql.findings import ROWS_LOOKED_AT
+from angle_reco.adapters.sql.market.findings import ROWS_LOOKED_AT
 from angle_reco.cli.options import Target
 from angle_reco.cli.output import console, plain, print_json
 

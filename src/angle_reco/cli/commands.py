@@ -14,8 +14,8 @@ from typing import Any
 import rich_click as click
 
 from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
+from angle_reco.application.admin import JobStats
 from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
-from angle_reco.application.stats import JobStats
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo

@@ -10,8 +10,8 @@ from angle_reco.cli.options import Target
 from angle_reco.cli.output import console, facts_table, print_json, progress, remark
 
 if TYPE_CHECKING:
-    from angle_reco.adapters.sql.importing import ImportOutcome
-    from angle_reco.adapters.sql.removing import Removal
+    from angle_reco.adapters.sql.importing.directory import ImportOutcome
+    from angle_reco.adapters.sql.importing.removing import Removal
 
 
 def show_import(target: Target, directory: Path, *, skip_bad_rows: bool, replace: bool) -> None:

@@ -14,7 +14,7 @@ from angle_reco import IdKind, InvalidValueError, Recommender, Settings
 from angle_reco.bootstrap import leaving_unchecked, storage_at
 from angle_reco.cli.apps import load_app
 from angle_reco.domain.moments import check_moment
-from angle_reco.domain.ranking import CLASSIC
+from angle_reco.domain.scoring.ranking import CLASSIC
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.storage import Storage

@@ -12,8 +12,8 @@ import numpy as np
 from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
-from angle_reco.domain.kinds import plain
 from angle_reco.domain.moments import MICROSECOND, to_micros
+from angle_reco.domain.type_checks import plain
 from angle_reco.domain.validators import is_aware, is_money
 
 

@@ -4,10 +4,10 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.kinds import is_a, plain
 from angle_reco.domain.lists import ListKind, StoredLine, StoredList
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.domain.type_checks import is_a, plain
 
 REASONS_BY_HAND = {
     ListKind.SIMILAR: (Reason.SAME_CATEGORY, Reason.PRICE_RANGE, Reason.COLLABORATIVE),

@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Collection, Sequence
 
-from angle_reco.domain.kinds import is_a
+from angle_reco.domain.type_checks import is_a
 
 _SHOWN = 80
 

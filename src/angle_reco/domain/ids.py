@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, one_of
-from angle_reco.domain.kinds import is_a, plain
+from angle_reco.domain.type_checks import is_a, plain
 
 Id: TypeAlias = UUID | int | str
 """An id as hosts pass it in; inside, it is one of the three below."""

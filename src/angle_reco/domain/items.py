@@ -29,9 +29,9 @@ from angle_reco.domain.ids import (
     as_user_id,
     interned,
 )
-from angle_reco.domain.kinds import is_a, plain
 from angle_reco.domain.moments import EPOCH, is_told, moments_of
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.type_checks import is_a, plain
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.kinds import exact_number
+from angle_reco.domain.type_checks import exact_number
 
 Millionths: TypeAlias = int
 """A fraction counted in millionths: 840_000 is 0.84."""

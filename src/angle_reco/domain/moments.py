@@ -6,7 +6,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Bools, Int64s
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.kinds import is_a
+from angle_reco.domain.type_checks import is_a
 
 UNKNOWN_MOMENT = -(2**63)
 """Stands for a moment nobody knows; it is earlier than all others."""

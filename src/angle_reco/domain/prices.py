@@ -6,7 +6,7 @@ from functools import cached_property
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.kinds import exact_number, is_a
+from angle_reco.domain.type_checks import exact_number, is_a
 
 UNKNOWN_PRICE = -1
 """Stands for a price nobody knows, among units."""

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.kinds import exact_number, is_a, plain
 from angle_reco.domain.moments import check_moment
+from angle_reco.domain.type_checks import exact_number, is_a, plain
 
 _Kind = TypeVar("_Kind")
 

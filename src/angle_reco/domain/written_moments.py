@@ -7,8 +7,8 @@ import math
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from angle_reco.domain.kinds import is_a
 from angle_reco.domain.moments import MICROSECOND, to_micros
+from angle_reco.domain.type_checks import is_a
 
 _FORM = re.compile(
     r"\s*(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"

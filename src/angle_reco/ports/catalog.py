@@ -6,9 +6,9 @@ from typing import Protocol
 
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.interest import ItemCategories
 from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
-from angle_reco.domain.popularity import BidCounting
+from angle_reco.domain.scoring.interest import ItemCategories
+from angle_reco.domain.scoring.popularity import BidCounting
 
 
 class CatalogQueries(Protocol):

@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from angle_reco.domain.lists import Ranked
-from angle_reco.domain.market import OpenMarket
-from angle_reco.domain.ranking import Profiles, Ranker
-from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 
 
 class Kernels(Protocol):

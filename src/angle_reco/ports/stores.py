@@ -8,9 +8,9 @@ import attrs
 
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.interest import Interests, UserInterest
 from angle_reco.domain.lists import ListKind, Lists, StoredList
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.scoring.interest import Interests, UserInterest
 
 
 class Written(NamedTuple):

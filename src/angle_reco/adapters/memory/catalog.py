@@ -11,11 +11,11 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain.activity import is_own_bid
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.interest import ItemCategories
 from angle_reco.domain.items import AuctionStatus, Catalogue, Item, ItemCard, OpenCards, status_at
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.popularity import BidCounting
 from angle_reco.domain.prices import UNKNOWN_PRICE
+from angle_reco.domain.scoring.interest import ItemCategories
+from angle_reco.domain.scoring.popularity import BidCounting
 
 
 @attrs.frozen

@@ -11,9 +11,9 @@ from angle_reco.domain.activity import Bid, Watch, is_own_bid
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId, UserRef
 from angle_reco.domain.items import Item
-from angle_reco.domain.kinds import is_a, plain
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.type_checks import is_a, plain
 from angle_reco.domain.users import User
 from angle_reco.domain.validators import instance
 from angle_reco.ports.deadlines import time_left

@@ -11,9 +11,9 @@ from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.interest import Interests, UserInterest, interest_has_changed
 from angle_reco.domain.lists import ListKind, Lists, StoredList, has_changed
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.scoring.interest import Interests, UserInterest, interest_has_changed
 from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 

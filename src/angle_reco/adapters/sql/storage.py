@@ -8,42 +8,43 @@ from functools import cached_property
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.activity import SqlActivity, SqlRecorder
-from angle_reco.adapters.sql.borrowing import Borrowed
-from angle_reco.adapters.sql.catalog import SqlCatalog
-from angle_reco.adapters.sql.changes import SqlChanges
-from angle_reco.adapters.sql.checking import check_selects, check_sign_ins, require_version
-from angle_reco.adapters.sql.database import Database, Statements
-from angle_reco.adapters.sql.engine import close_engine
-from angle_reco.adapters.sql.erasure import ErasedUsers, SqlErasure
-from angle_reco.adapters.sql.findings import (
+from angle_reco.adapters.sql.core.borrowing import Borrowed
+from angle_reco.adapters.sql.core.database import Database, Statements
+from angle_reco.adapters.sql.core.engine import close_engine
+from angle_reco.adapters.sql.market.activity import SqlActivity, SqlRecorder
+from angle_reco.adapters.sql.market.catalog import SqlCatalog
+from angle_reco.adapters.sql.market.checking import check_selects, check_sign_ins, require_version
+from angle_reco.adapters.sql.market.erased_users import ErasedUsers
+from angle_reco.adapters.sql.market.findings import (
     ROWS_LOOKED_AT,
     Finding,
     findings,
     require_readable_ids,
 )
-from angle_reco.adapters.sql.host import HostSchema
-from angle_reco.adapters.sql.host_columns import HostColumns
-from angle_reco.adapters.sql.interests import SqlInterestStore
-from angle_reco.adapters.sql.ledger import SqlRunLedger
-from angle_reco.adapters.sql.lists import SqlListStore
-from angle_reco.adapters.sql.market import Market
-from angle_reco.adapters.sql.migrations import (
+from angle_reco.adapters.sql.market.host_columns import HostColumns
+from angle_reco.adapters.sql.market.market import Market
+from angle_reco.adapters.sql.market.users import SqlUsers
+from angle_reco.adapters.sql.results.changes import SqlChanges
+from angle_reco.adapters.sql.results.erasure import SqlErasure
+from angle_reco.adapters.sql.results.interests import SqlInterestStore
+from angle_reco.adapters.sql.results.ledger import SqlRunLedger
+from angle_reco.adapters.sql.results.lists import SqlListStore
+from angle_reco.adapters.sql.schema.host_schema import HostSchema
+from angle_reco.adapters.sql.schema.migrations import (
     HEAD,
     migrate_down,
     migrate_up,
     require_schema,
     schema_version,
 )
-from angle_reco.adapters.sql.permissions import SqlPermissions
-from angle_reco.adapters.sql.readiness import require_ready
-from angle_reco.adapters.sql.schema import DEFAULT_PREFIX, Tables
-from angle_reco.adapters.sql.scripts import migration_sql
-from angle_reco.adapters.sql.users import SqlUsers
+from angle_reco.adapters.sql.schema.permissions import SqlPermissions
+from angle_reco.adapters.sql.schema.readiness import require_ready
+from angle_reco.adapters.sql.schema.scripts import migration_sql
+from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, Tables
 from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageError
 from angle_reco.domain.ids import IdKinds
-from angle_reco.domain.kinds import is_a
 from angle_reco.domain.prices import PriceScale
+from angle_reco.domain.type_checks import is_a
 from angle_reco.ports.deadlines import deadline
 
 _CALLS_A_CHECK = 5

@@ -13,8 +13,8 @@ from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import OPEN_STATUSES, AuctionStatus, Catalogue, Item, ItemCard
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.popularity import BidCounting
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.scoring.popularity import BidCounting
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.testing.contracts.samples import (
     DAY,

@@ -12,8 +12,8 @@ import pytest
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.errors import UserErasedError
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.interest import UserInterest
 from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.ports.erasure import Erasure

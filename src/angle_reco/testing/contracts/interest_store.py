@@ -10,9 +10,9 @@ import pytest
 
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.interest import UserInterest
 from angle_reco.domain.millionths import SCORE_TOLERANCE
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.ports.stores import InterestStore, StoredInterests, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
     DAY,

@@ -14,23 +14,28 @@ from hypothesis import strategies as st
 from angle_reco.domain.activity import Bid, Interactions, Watch
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.decay import HalfLife
 from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.interest import InterestRule, Interests, ItemCategories, score_interests
 from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
-from angle_reco.domain.market import OpenMarket
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.popularity import (
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.scoring.decay import HalfLife
+from angle_reco.domain.scoring.interest import (
+    InterestRule,
+    Interests,
+    ItemCategories,
+    score_interests,
+)
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.popularity import (
     BidCounting,
     Demand,
     PopularityRule,
     fading_demand,
     plain_demand,
 )
-from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
-from angle_reco.domain.ranking import Component, Profiles, Ranker
-from angle_reco.domain.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.ranking import Component, Profiles, Ranker
+from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.testing import plain
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -1,0 +1,38 @@
+"""The kernels in numpy and scipy: exact, and without a matrix of all pairs."""
+
+from angle_reco.adapters.kernels.homepages import rank_homepages
+from angle_reco.adapters.kernels.similar import rank_similar_items
+from angle_reco.domain.lists import Ranked
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
+
+__all__ = ["NumpyKernels"]
+
+
+class NumpyKernels:
+    """`Kernels` on one thread of numpy, with scipy's product of sparse matrices."""
+
+    def similar_items(
+        self,
+        market: OpenMarket,
+        originals: Originals,
+        *,
+        of_originals: Engagement,
+        of_candidates: Engagement,
+        rule: SimilarityRule,
+        keep: int,
+    ) -> Ranked:
+        return rank_similar_items(
+            market,
+            originals,
+            of_originals=of_originals,
+            of_candidates=of_candidates,
+            rule=rule,
+            keep=keep,
+        )
+
+    def homepages(
+        self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
+    ) -> Ranked:
+        return rank_homepages(market, profiles, ranker=ranker, keep=keep)

@@ -1,0 +1,1 @@
+"""Engines, connections, transactions and types, on both databases."""

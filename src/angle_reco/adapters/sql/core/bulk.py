@@ -1,0 +1,149 @@
+"""Reading in bulk: the rows of queries as columns, whichever database they come from."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.copying import Wire, as_rows, columns_of_rows, copy_columns
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.moments import UNKNOWN_MOMENT, to_micros
+
+_ROWS_AT_ONCE = 50_000
+
+
+def read_columns(
+    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]
+) -> Iterator[list[npt.NDArray[Any]]]:
+    """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
+
+    Only moments may be null. Ids come as an `IdColumn` has them, moments in microseconds
+    since 1970: without an end as NEVER, without a beginning or null as UNKNOWN_MOMENT.
+    """
+    with database.reading() as connection:
+        yield from _batches(connection, queries, wires)
+
+
+def read_at_once(
+    database: Database, query: sa.Select[Any], wires: Sequence[Wire]
+) -> list[npt.NDArray[Any]]:
+    """Return all rows of one query as columns."""
+    with database.reading() as connection:
+        return read_within(connection, query, wires)
+
+
+def read_within(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    wires: Sequence[Wire],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[npt.NDArray[Any]]:
+    """Return all rows of one query as columns, as part of a transaction.
+
+    *meanwhile* is called while the database works, where it does so by itself.
+    """
+    batches = list(_batches(connection, [query], wires, meanwhile))
+    if len(batches) == 1:
+        return batches[0]
+    return [
+        np.concatenate([_nothing(wire), *(batch[place] for batch in batches)])
+        for place, wire in enumerate(wires)
+    ]
+
+
+def read_few(
+    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]
+) -> list[npt.NDArray[Any]]:
+    """Return the rows of all *queries* as columns, where they are few: in one trip.
+
+    A statement that was sent before is not written anew, as one for COPY is.
+    """
+    if database.is_postgres:
+        rows = database.rows(as_rows(queries, wires))
+        return columns_of_rows(rows, wires) if rows else list(map(_nothing, wires))
+    rows = database.rows(_as_one(queries, wires))
+    return _columns(rows, wires) if rows else list(map(_nothing, wires))
+
+
+def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
+    """Return an id, or in place of null one that means nothing by itself."""
+    zeros = {IdKind.INT: "0", IdKind.TEXT: "''", IdKind.UUID: f"'{'0' * 32}'"}
+    return sa.func.coalesce(column, sa.literal_column(zeros[kind], column.type), type_=column.type)
+
+
+def _batches(
+    connection: sa.Connection,
+    queries: Iterable[sa.Select[Any]],
+    wires: Sequence[Wire],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[list[npt.NDArray[Any]]]:
+    if connection.dialect.name == "sqlite":
+        meanwhile()
+        return _from_rows(connection, queries, wires)
+    return copy_columns(connection, queries, wires, meanwhile)
+
+
+def _from_rows(
+    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
+) -> Iterator[list[npt.NDArray[Any]]]:
+    query = _as_one(queries, wires)
+    result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
+    for batch in result.partitions():
+        yield _columns(batch, wires)
+
+
+def _columns(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+    columns = zip(*rows, strict=True)
+    return [_arrived(column, wire) for column, wire in zip(columns, wires, strict=True)]
+
+
+def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]) -> sa.Executable:
+    sent = [_sent(query, wires) for query in queries]
+    return sent[0] if len(sent) == 1 else sa.union_all(*sent)
+
+
+def _sent(query: sa.Select[Any], wires: Sequence[Wire]) -> sa.Select[Any]:
+    """Return *query* with its columns as the driver has them, where that saves work."""
+    columns: list[sa.ColumnElement[Any]] = []
+    for column, wire in zip(query.selected_columns, wires, strict=True):
+        if wire is Wire.UUID:
+            columns.append(sa.type_coerce(column, sa.Text()))
+        elif wire is Wire.MOMENT and isinstance(column.type, Moment):
+            columns.append(sa.type_coerce(column, sa.BigInteger()))
+        else:
+            columns.append(column)
+    sending: sa.Select[Any] = query.with_only_columns(*columns, maintain_column_froms=True)
+    return sending
+
+
+def _arrived(column: Sequence[Any], wire: Wire) -> npt.NDArray[Any]:
+    match wire:
+        case Wire.UUID:
+            # One conversion for all of them: a UUID object a row takes longer than the query.
+            return np.frombuffer(bytes.fromhex("".join(column)), np.dtype("V16"))
+        case Wire.TEXT:
+            return np.array(column, np.dtypes.StringDType())
+        case Wire.MOMENT:
+            return np.array([_micros(moment) for moment in column], np.int64)
+        case Wire.INT | Wire.SMALL:
+            return np.array(column, np.int64)
+
+
+def _micros(moment: Any) -> int:
+    if moment is None:
+        return UNKNOWN_MOMENT
+    return moment if isinstance(moment, int) else to_micros(moment)
+
+
+def _nothing(wire: Wire) -> npt.NDArray[Any]:
+    match wire:
+        case Wire.UUID:
+            return np.empty(0, "V16")
+        case Wire.TEXT:
+            return np.empty(0, np.dtypes.StringDType())
+        case _:
+            return np.empty(0, np.int64)

@@ -1,0 +1,222 @@
+"""Units of work on a database: in time, all or nothing, with errors of our own."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from angle_reco.adapters.sql.core.errors import ran_out_of_time, translated
+from angle_reco.adapters.sql.core.gate import GATE, begin_immediate, repeated_after_forks
+from angle_reco.adapters.sql.core.pool import PATIENCE
+from angle_reco.ports.deadlines import time_left
+from angle_reco.ports.forks import starts_over
+
+if TYPE_CHECKING:
+    from angle_reco.adapters.sql.core.borrowing import Borrowed
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@attrs.define(eq=False)
+class Statements:
+    """How many statements were sent, bulk copies of PostgreSQL not among them."""
+
+    count: int = 0
+    _lock: Lock = attrs.field(factory=Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
+
+    @classmethod
+    def of(cls, engine: sa.Engine) -> "tuple[sa.Engine, Statements]":
+        """Return an engine on the same connections, of which only the statements count."""
+        mine, statements = engine.execution_options(), cls()
+        sa.event.listen(mine, "before_cursor_execute", statements._note)
+        return mine, statements
+
+    def _note(self, *_: object) -> None:
+        with self._lock:
+            self.count += 1
+
+
+@attrs.frozen
+class Database:
+    """An engine, and how long units of work on it may take.
+
+    Within a call (`angle_reco.ports.deadline`) that is what the call has left; elsewhere
+    work is patient. A unit that met a lost connection runs once more on a new one. *homes*
+    are the schemas that names without one may mean on a connection, none if that is unknown. With a
+    *borrowed* connection of the host's, units run within its transaction, and without limits.
+    """
+
+    engine: sa.Engine = attrs.field(repr=lambda engine: engine.dialect.name)
+    deadline: timedelta = timedelta(seconds=2)
+    homes: tuple[str, ...] = ()
+    borrowed: "Borrowed | None" = None
+
+    @property
+    def dialect(self) -> str:
+        """Return which database it is: `postgresql` or `sqlite`."""
+        return self.engine.dialect.name
+
+    @property
+    def is_postgres(self) -> bool:
+        """Return whether this is PostgreSQL, and not SQLite."""
+        return self.dialect == "postgresql"
+
+    @property
+    def is_at_home(self) -> sa.ColumnElement[bool]:
+        """Return the condition that names without a schema mean what they mean to us."""
+        if not self.homes:
+            return sa.true()
+        return sa.func.current_schema().in_([sa.literal(one, sa.Text) for one in self.homes])
+
+    def rows(self, query: sa.Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Return all rows of one statement."""
+        return self._again_if_lost(lambda: self._rows(query, values))
+
+    def scalar(self, query: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """Return the first field of the first row, None without rows."""
+        rows = self.rows(query, values)
+        return rows[0][0] if rows else None
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open a connection for reading; one that is lost meanwhile is an error."""
+        try:
+            with ExitStack() as opened:
+                yield self._again_if_lost(lambda: self._opened(opened))
+        except (DBAPIError, TimeoutError) as error:
+            raise translated(error) from error
+
+    def write(self, unit: Callable[[sa.Connection], _T], *, is_repeatable: bool = True) -> _T:
+        """Return what *unit* returns, in a transaction: all of it is kept, or nothing.
+
+        When the connection is lost it runs once more. One that is not *repeatable* does so
+        only if nothing of it can have been kept.
+        """
+        is_committing = False
+
+        def once() -> _T:
+            nonlocal is_committing
+            is_committing = False
+            with self.connected(begins=True) as connection:
+                self._limit(connection)
+                begin_writing(connection)
+                result = unit(connection)
+                is_committing = True
+            return result
+
+        return self._again_if_lost(once, lambda: is_repeatable or not is_committing)
+
+    def _rows(self, query: sa.Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
+        with self.connected() as connection:
+            if time_left() is not None and self._limits_statements(connection):
+                # One trip instead of three: a statement alone needs no transaction.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            self._limit(connection)
+            return connection.execute(query, values or {}).all()
+
+    def _opened(self, until_closed: ExitStack) -> sa.Connection:
+        with ExitStack() as opening:
+            connection = opening.enter_context(self.connected())
+            # On PostgreSQL this is a statement, which shows whether the connection lives.
+            self._limit(connection, may_trust=False)
+            until_closed.push(opening.pop_all())
+        return connection
+
+    @contextmanager
+    def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
+        """Open a connection, and a transaction if it *begins* one."""
+        with ExitStack() as until_closed:
+            if self.borrowed is not None:
+                until_closed.enter_context(self.borrowed.unit(writes=begins))
+            visit = None if self.is_postgres else until_closed.enter_context(GATE.entered())
+            connection = until_closed.enter_context(self.engine.connect())
+            if visit is not None:
+                visit.on(connection)
+            if self.is_postgres:
+                from angle_reco.adapters.sql.core.postgres import closed_if_unfinished
+            elif time_left() is not None:
+                until_closed.enter_context(_waiting_less(connection))
+            if begins:
+                until_closed.enter_context(connection.begin())
+            if self.is_postgres:
+                until_closed.enter_context(closed_if_unfinished(connection))
+            yield connection
+
+    def _limits_statements(self, connection: sa.Connection) -> bool:
+        if not self.is_postgres:
+            return False
+        from angle_reco.adapters.sql.core.postgres import limits_statements
+
+        return limits_statements(connection)
+
+    def _again_if_lost(
+        self, unit: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True
+    ) -> _T:
+        return repeated_after_forks(lambda: self._once_more_if_lost(unit, may_repeat))
+
+    def _once_more_if_lost(self, unit: Callable[[], _T], may_repeat: Callable[[], bool]) -> _T:
+        try:
+            try:
+                return unit()
+            except DBAPIError as error:
+                is_lost = error.connection_invalidated and not ran_out_of_time(error)
+                if not is_lost or not may_repeat() or time_left() == 0:
+                    raise
+                _log.info("connection lost, trying again: error=%s", type(error.orig).__name__)
+                return unit()
+        except (DBAPIError, TimeoutError) as error:
+            raise translated(error) from error
+
+    def _limit(self, connection: sa.Connection, *, may_trust: bool = True) -> None:
+        """Have what runs on a connection end when it should."""
+        if not self.is_postgres or self.borrowed is not None:
+            return
+        from angle_reco.adapters.sql.core.postgres import limit_time
+
+        left = time_left()
+        patience = self.deadline.total_seconds() * PATIENCE
+        seconds = patience if left is None else left
+        limit_time(connection, seconds, is_call=may_trust and left is not None)
+
+
+@contextmanager
+def _waiting_less(connection: sa.Connection) -> Iterator[None]:
+    """Have a call wait for another writer to SQLite no longer than it has time."""
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    [(usual,)] = raw.execute("PRAGMA busy_timeout")
+    raw.execute(f"PRAGMA busy_timeout = {min(int((time_left() or 0) * 1_000), usual)}")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+def begin_writing(connection: sa.Connection) -> None:
+    """Have statements count their rows, and take SQLite's lock for writers now.
+
+    Later, halfway, that might fail. Python's driver begins transactions late, and never
+    for tables; beginning it ourselves also makes changes of the schema part of it.
+    """
+    # How many rows an INSERT wrote is forgotten otherwise.
+    connection.execution_options(preserve_rowcount=True)
+    raw = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
+        begin_immediate(connection, raw)

@@ -1,0 +1,314 @@
+"""Connections to PostgreSQL that do not wait longer than they are told to."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from weakref import WeakSet
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import generators, pq, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import tuple_row
+from sqlalchemy.exc import DBAPIError
+
+from angle_reco.adapters.sql.core.url_options import prepare_threshold
+from angle_reco.domain.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+
+_SERVERS_SHARE = 0.9
+"""Of a deadline: the server gives up first, which leaves the connection usable."""
+
+_KEEPALIVES = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""So that work without an end of its own, as an import, notices a server that is gone."""
+
+_IDLE_SECONDS = 60
+
+_T = TypeVar("_T")
+
+
+class TooLateError(psycopg.OperationalError):
+    """The server did not answer in time; the connection is closed."""
+
+    sqlstate = "57014"  # as when the server itself gives up
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that is closed rather than wait any longer for a server that is silent.
+
+    The server's own timeout ends a statement that takes long, but not the waiting for a
+    server that cannot be reached any more. *ends_at* holds for all that is said on it,
+    committing and taking back included, until it is taken from the pool again.
+    """
+
+    ends_at: float | None = None
+
+    limits_statements = False
+    """Whether it was made with a timeout of the server's for each statement."""
+
+    _open: ClassVar["WeakSet[BoundedConnection]"] = WeakSet()
+
+    @classmethod
+    def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
+        """Return a new connection, with options as `psycopg.connect` takes them.
+
+        psycopg's own timeout for this counts in whole seconds, two at least. How its rows
+        and cursors are made is not an option here.
+        """
+        ends_at = monotonic() + min(seconds, _seconds_given(options.pop("connect_timeout", None)))
+        threshold = options.pop("prepare_threshold", 5)
+        for name in ("autocommit", "context", "row_factory", "cursor_factory"):
+            options.pop(name, None)
+        pgconn = pq.PGconn.connect_start(make_conninfo(conninfo, **options).encode())
+        while True:
+            match (
+                pgconn.connect_poll()
+                if pgconn.status != pq.ConnStatus.BAD
+                else pq.PollingStatus.FAILED
+            ):
+                case pq.PollingStatus.OK:
+                    break
+                case pq.PollingStatus.FAILED:
+                    reason = pgconn.get_error_message()
+                    pgconn.finish()
+                    raise psycopg.OperationalError(f"connection failed: {reason}")
+                case status:
+                    is_reading = status == pq.PollingStatus.READING
+                    with DefaultSelector() as selector:
+                        selector.register(pgconn.socket, EVENT_READ if is_reading else EVENT_WRITE)
+                        ready = selector.select(max(ends_at - monotonic(), 0))
+                    if not ready:
+                        pgconn.finish()
+                        raise TooLateError("connection failed: the server did not answer in time")
+        pgconn.nonblocking = 1
+        connection = cls(pgconn)
+        # Also for what SQLAlchemy asks of the first one.
+        connection.ends_at = ends_at
+        connection.prepare_threshold = threshold
+        connection.limits_statements = "statement_timeout=" in str(options.get("options", ""))
+        cls._open.add(connection)
+        return connection
+
+    @classmethod
+    def leave_all(cls) -> None:
+        """Close all, in a process that forked off, without the server hearing of it."""
+        with Path(os.devnull).open("r+b", buffering=0) as nowhere:
+            for connection in list(cls._open):
+                if not connection.closed:
+                    os.dup2(nowhere.fileno(), connection.fileno())
+                    connection.close()
+
+    def wait(self, gen: "PQGen[_T]", *args: Any, **kwargs: Any) -> _T:
+        """Wait for the server, as long as there is time."""
+        if self.ends_at is None:
+            return super().wait(gen, *args, **kwargs)
+        return super().wait(self._in_time(gen, self.ends_at), *args, **kwargs)
+
+    def _in_time(self, gen: "PQGen[_T]", ends_at: float) -> "PQGen[_T]":
+        try:
+            asked = next(gen)
+            while True:
+                # Asked again every tenth of a second, if nothing comes.
+                ready = yield asked
+                if monotonic() > ends_at:
+                    self.pgconn.finish()
+                    raise TooLateError("the server did not answer in time")
+                asked = gen.send(ready)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+
+def _seconds_given(connect_timeout: object) -> float:
+    """Return how long making a connection may take by an option of libpq: 0 is no limit."""
+    text = str(connect_timeout or 0)
+    return int(text) or inf if text.isascii() and text.isdecimal() else inf
+
+
+def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dict[str, Any]:
+    """Return options for connections whose statements take at most so many seconds.
+
+    Start-up options of a URL come after ours, so that they count where both set the same.
+    Behind a *pooler*, and where a URL has `options=`, there are none at all: then each
+    transaction sets what it needs.
+    """
+    usual: dict[str, Any] = {"application_name": "angle_reco", "client_encoding": "utf8"}
+    usual |= _KEEPALIVES
+    options = {name: value for name, value in usual.items() if name not in url.query}
+    of_url = url.query.get("options")
+    if pooler or of_url == "":
+        # Empty, or libpq would look into PGOPTIONS.
+        options["options"] = ""
+    else:
+        milliseconds = _milliseconds(seconds)
+        # A process that is stopped in the middle of a transaction holds its locks so long.
+        ours = (
+            f"-c statement_timeout={milliseconds} -c timezone=UTC"
+            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+        )
+        options["options"] = f"{ours} {of_url or ''}".rstrip()
+    if pooler or "prepare_threshold" in url.query:
+        options["prepare_threshold"] = prepare_threshold(url)
+    return options
+
+
+@contextmanager
+def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
+    """Give the connection of psycopg behind one of SQLAlchemy; its errors become the latter's."""
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, psycopg.Connection):
+        raise TypeError(f"not a connection of psycopg: {type(raw).__name__}")
+    try:
+        if raw.info.encoding != "utf-8":
+            # Binary rows are in it, and by default it is the database's.
+            raw.execute("SET LOCAL client_encoding TO 'UTF8'")
+        yield raw
+    except psycopg.Error as error:
+        if raw.closed:
+            # SQLAlchemy sees by itself that it is lost, and that those in the pool may be, too.
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("SELECT 1")
+        wrapped = DBAPIError.instance(
+            "COPY", None, error, psycopg.Error, connection_invalidated=raw.closed
+        )
+        raise wrapped from error
+
+
+def results_of(raw: "psycopg.Connection[Any]", text: bytes) -> "list[pq.abc.PGresult]":
+    """Send statements in one text without parameters; return what each of them came to.
+
+    A cursor of psycopg takes longer over a small statement than the server does. It also
+    begins a transaction where none has started, which this does not.
+
+    Raises:
+        psycopg.Error: A statement failed; those behind it were not executed.
+    """
+    with raw.lock:
+        raw.pgconn.send_query(text)
+        results: list[pq.abc.PGresult] = raw.wait(generators.execute(raw.pgconn))
+    for result in results:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result, raw.info.encoding)
+    return results
+
+
+@contextmanager
+def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
+    """Let go of a connection that is left in the middle of a statement.
+
+    Something interrupted it, or rows were not read to the end: nobody could use it again,
+    and taking back what it did would fail, too.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raw = None if connection.invalidated else connection.connection.dbapi_connection
+        if isinstance(raw, psycopg.Connection) and (
+            raw.info.transaction_status == pq.TransactionStatus.ACTIVE
+        ):
+            connection.invalidate(error)
+        raise
+
+
+def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
+    """Have a connection that a host's engine made work as one of `open_engine` does.
+
+    What a listener of the host's has started is committed: it has set something to stay.
+    Behind a *pooler* nothing stays, so that each transaction sets what it needs.
+
+    Raises:
+        InvalidValueError: It is none of psycopg 3.
+    """
+    if not isinstance(raw, psycopg.Connection):
+        kind = f"{type(raw).__module__}.{type(raw).__name__}"
+        raise InvalidValueError("engine", f"one that connects with {kind}", "one of psycopg 3")
+    raw.rollback() if raw.info.transaction_status == pq.TransactionStatus.INERROR else raw.commit()
+    raw.row_factory, raw.cursor_factory = tuple_row, psycopg.Cursor
+    raw.read_only = raw.deferrable = None
+    raw.autocommit = True
+    is_session = not pooler and _set_for_session(raw, seconds)
+    # Otherwise a timeout that the host's options set is not ours.
+    raw.limits_statements = is_session  # type: ignore[attr-defined]  # a mark of ours
+    if not is_session:
+        raw.prepare_threshold = None
+    # SQLAlchemy sets the isolation level next, which ends this.
+    raw.autocommit = False
+    if not isinstance(raw, BoundedConnection):
+        _watch_network(raw)
+
+
+def _set_for_session(raw: "psycopg.Connection[Any]", seconds: float) -> bool:
+    """Set what statements of ours need for a whole session; return False behind a pooler.
+
+    A pooler names another process to its clients than the one that serves them, and what
+    stays in a session would meet the next of them.
+    """
+    settings = _SESSION | {"statement_timeout": str(_milliseconds(seconds))}
+    values = sql.SQL(", ").join(
+        sql.SQL("({}, {})").format(name, value) for name, value in settings.items()
+    )
+    query = sql.SQL(
+        "SELECT set_config(name, value, false) FROM (VALUES {}) AS ours (name, value)"
+        " WHERE pg_backend_pid() = {}"
+    ).format(values, raw.info.backend_pid)
+    return bool(psycopg.ClientCursor(raw).execute(query).fetchall())
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(int(seconds * _SERVERS_SHARE * 1000), 1)
+
+
+_SESSION = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+    "default_transaction_read_only": "off",
+    "idle_in_transaction_session_timeout": str(_IDLE_SECONDS * 1000),
+}
+
+
+def _watch_network(raw: "psycopg.Connection[Any]") -> None:
+    """Have the operating system give up on a server that acknowledges nothing any more."""
+    with socket.socket(fileno=os.dup(raw.fileno())) as opened:
+        if opened.family in (socket.AF_INET, socket.AF_INET6) and hasattr(
+            socket, "TCP_USER_TIMEOUT"
+        ):
+            milliseconds = _KEEPALIVES["tcp_user_timeout"]
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> None:
+    """Have what runs on a connection end within *seconds*, until it goes back to the pool.
+
+    On a connection that has a timeout of the server's since it was made, a call is in time
+    without asking for one.
+    """
+    raw = connection.connection.dbapi_connection
+    if isinstance(raw, BoundedConnection):
+        raw.ends_at = monotonic() + seconds
+    if not (is_call and limits_statements(connection)):
+        # As SET LOCAL, of which several in one statement could not be prepared.
+        connection.exec_driver_sql(
+            "SELECT set_config('statement_timeout', %s, true),"
+            " set_config('idle_in_transaction_session_timeout', %s, true),"
+            " set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)",
+            (str(_milliseconds(seconds)), str(_IDLE_SECONDS * 1000)),
+        )
+
+
+def limits_statements(connection: sa.Connection) -> bool:
+    """Return whether the server limits the statements of a connection since it was made."""
+    return getattr(connection.connection.dbapi_connection, "limits_statements", False)

@@ -1,0 +1,1 @@
+"""Importing CSV files into the reference schema."""

@@ -1,0 +1,1 @@
+"""The marketplace: the host's selects or the reference schema."""

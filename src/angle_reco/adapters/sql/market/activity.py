@@ -1,0 +1,279 @@
+"""The bids and watches of a marketplace in SQL."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+import numpy as np
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.bulk import read_columns, read_few
+from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.dialect import among, in_order, upsert_into
+from angle_reco.adapters.sql.core.host_statements import execute_in
+from angle_reco.adapters.sql.market.market import Market
+from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+
+
+@attrs.frozen
+class SqlActivity:
+    """`ActivityQueries` on a marketplace in SQL."""
+
+    database: Database
+    tables: Tables
+    market: Market
+    prices: PriceScale
+
+    def interactions(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        users: IdColumn | None = None,
+        items: IdColumn | None = None,
+    ) -> Iterator[Interactions]:
+        ids = self.tables.ids
+
+        def happened(kind: Activity, table: sa.FromClause, moment: Any) -> sa.Select[Any]:
+            query = sa.select(
+                table.c.user_id,
+                table.c.item_id,
+                sa.literal(kind.value, sa.SmallInteger).label("kind"),
+                moment,
+            )
+            if users is not None:
+                query = query.where(self._among(table.c.user_id, users))
+            if items is not None:
+                query = query.where(self._among(table.c.item_id, items))
+            return _within(query, moment, since, until)
+
+        (bids, placed_at), (watches, watched_at) = self._counted
+        queries = [
+            happened(Activity.BID, bids, placed_at),
+            happened(Activity.WATCH, watches, watched_at),
+        ]
+        wires = [Wire.of_ids(ids.user), Wire.of_ids(ids.item), Wire.SMALL, Wire.MOMENT]
+        # One user did not do more than fits into memory; many did.
+        is_little = users is not None and len(users) == 1
+        batches = (
+            [read_few(self.database, queries, wires)]
+            if is_little
+            else read_columns(self.database, queries, wires)
+        )
+        for user_ids, item_ids, kinds, moments in batches:
+            yield Interactions(
+                users=IdColumn(ids.user, user_ids),
+                items=IdColumn(ids.item, item_ids),
+                kinds=kinds.astype(np.int8),
+                moments=moments,
+            )
+
+    def user_bids(
+        self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Bid]:
+        bids = self.market.bids.c
+        query = (
+            sa.select(bids.item_id, bids.amount, bids.placed_at)
+            .where(bids.user_id == user_id)
+            .order_by(
+                bids.placed_at.desc(),
+                self._in_order(bids.item_id),
+                sa.func.coalesce(bids.amount, UNKNOWN_PRICE),
+            )
+        )
+        return [
+            Bid(
+                user_id=user_id,
+                item_id=item_id,
+                amount=None if amount in (None, UNKNOWN_PRICE) else self.prices.to_money(amount),
+                placed_at=placed_at,
+            )
+            for item_id, amount, placed_at in self.database.rows(
+                _within(query, bids.placed_at, since, until)
+            )
+        ]
+
+    def user_watchlist(
+        self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[Watch]:
+        watches = self.market.watches.c
+        query = (
+            sa.select(watches.item_id, watches.watched_at)
+            .where(watches.user_id == user_id)
+            .order_by(watches.watched_at.desc(), self._in_order(watches.item_id))
+        )
+        return [
+            Watch(user_id=user_id, item_id=item_id, watched_at=watched_at)
+            for item_id, watched_at in self.database.rows(
+                _within(query, watches.watched_at, since, until)
+            )
+        ]
+
+    def engaged_users(
+        self, item_ids: Collection[ItemId], *, until: datetime | None = None
+    ) -> Mapping[ItemId, frozenset[UserId]]:
+        items = IdColumn.of(self.tables.ids.item, item_ids)
+        query = sa.union(
+            *(
+                _within(
+                    sa.select(table.c.item_id, table.c.user_id).where(
+                        self._among(table.c.item_id, items)
+                    ),
+                    moment,
+                    None,
+                    until,
+                )
+                for table, moment in self._counted
+            )
+        )
+        engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in item_ids}
+        for item_id, user_id in self.database.rows(query):
+            # A database that ignores case finds ids that were not asked for.
+            if item_id in engaged:
+                engaged[item_id].add(user_id)
+        return {item_id: frozenset(users) for item_id, users in engaged.items()}
+
+    def touched_by(self, user_id: UserId, *, until: datetime | None = None) -> frozenset[ItemId]:
+        query = sa.union(
+            *(
+                _within(
+                    sa.select(table.c.item_id).where(table.c.user_id == user_id),
+                    moment,
+                    None,
+                    until,
+                )
+                for table, moment in self._all
+            )
+        )
+        return frozenset(ItemId(item_id) for (item_id,) in self.database.rows(query))
+
+    def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
+        counts = (
+            _within(
+                sa.select(sa.func.count()).select_from(table), moment, None, until
+            ).scalar_subquery()
+            for table, moment in self._all
+        )
+        [(bids, watches)] = self.database.rows(sa.select(*counts))
+        return bids, watches
+
+    @property
+    def _all(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+        """Return where bids and watches are, and their moments."""
+        bids, watches = self.market.bids, self.market.watches
+        return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
+
+    @property
+    def _counted(self) -> tuple[tuple[sa.FromClause, Any], ...]:
+        """Return the same without the bids of sellers on their own items."""
+        bids, (_, watches) = self.market.counted, self._all
+        return (bids, bids.c.placed_at), watches
+
+    def _among(self, column: sa.ColumnElement[Any], ids: IdColumn) -> sa.ColumnElement[bool]:
+        return among(column, ids, ids.kind, self.database.dialect)
+
+    def _in_order(self, item_id: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return in_order(item_id, self.tables.ids.item, self.database.dialect)
+
+
+@attrs.frozen
+class SqlRecorder:
+    """`ActivityRecorder` on the reference schema."""
+
+    database: Database
+    tables: Tables
+    prices: PriceScale
+
+    def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
+        amount = UNKNOWN_PRICE if bid.amount is None else self.prices.to_units(bid.amount, "amount")
+        return self._insert_if_known(
+            self.tables.bids,
+            connection,
+            user_id=bid.user_id,
+            item_id=bid.item_id,
+            amount=amount,
+            placed_at=bid.placed_at,
+            number=0,
+        )
+
+    def remove_bids(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        until: datetime | None = None,
+        connection: object | None = None,
+    ) -> bool:
+        bids = self.tables.bids
+        gone = sa.delete(bids).where(bids.c.user_id == user_id, bids.c.item_id == item_id)
+        if until is not None:
+            gone = gone.where(bids.c.placed_at <= until)
+        return self._changes(gone, connection)
+
+    def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
+        return self._insert_if_known(
+            self.tables.watches,
+            connection,
+            user_id=watch.user_id,
+            item_id=watch.item_id,
+            watched_at=watch.watched_at,
+        )
+
+    def remove_watch(
+        self, user_id: UserId, item_id: ItemId, *, connection: object | None = None
+    ) -> bool:
+        watches = self.tables.watches
+        gone = sa.delete(watches).where(watches.c.user_id == user_id, watches.c.item_id == item_id)
+        return self._changes(gone, connection)
+
+    def _insert_if_known(
+        self, table: sa.Table, connection: object | None, **values: object
+    ) -> bool:
+        users, items = self.tables.users.c, self.tables.items.c
+        row = sa.select(
+            *(
+                # Cast: not every driver of a host's says of which type a value is.
+                sa.cast(sa.bindparam(None, value, table.c[name].type), table.c[name].type).label(
+                    name
+                )
+                for name, value in values.items()
+            )
+        ).where(
+            sa.exists().where(users.user_id == values["user_id"]),
+            sa.exists().where(items.item_id == values["item_id"]),
+        )
+        insert = upsert_into(table, self.database.dialect).from_select(list(values), row)
+        if table is self.tables.watches:
+            new = insert.excluded.watched_at
+            insert = insert.on_conflict_do_update(
+                index_elements=list(table.primary_key),
+                set_={"watched_at": new},
+                where=new < table.c.watched_at,
+            )
+        else:
+            insert = insert.on_conflict_do_nothing()
+        return self._changes(insert, connection)
+
+    def _changes(self, statement: sa.Insert | sa.Delete, connection: object | None) -> bool:
+        if connection is not None:
+            return execute_in(connection, self.database, statement, {}).rows > 0
+        return self.database.write(lambda ours: ours.execute(statement).rowcount > 0)
+
+
+def _within(
+    query: sa.Select[Any],
+    moment: sa.ColumnElement[Any],
+    since: datetime | None,
+    until: datetime | None,
+) -> sa.Select[Any]:
+    if since is not None:
+        query = query.where(moment >= since)
+    if until is not None:
+        query = query.where(moment <= until)
+    return query

@@ -1,0 +1,392 @@
+"""The items of a marketplace in SQL."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.bulk import or_zero, read_at_once, read_few
+from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.dialect import IdList, among
+from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, LAST_MOMENT, in_calendar
+from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import IdKind, ItemId, UserId
+from angle_reco.domain.items import (
+    OPEN_STATUSES,
+    AuctionStatus,
+    Catalogue,
+    ItemCard,
+    OpenCards,
+    status_at,
+)
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.scoring.interest import ItemCategories
+from angle_reco.domain.scoring.popularity import BidCounting
+
+_log = logging.getLogger(__name__)
+
+_FEW = 1_000
+"""So many rows are read as others are, without COPY."""
+
+
+@attrs.frozen
+class SqlCatalog:
+    """`CatalogQueries` on a marketplace in SQL."""
+
+    database: Database
+    tables: Tables
+    market: Market
+    prices: PriceScale
+
+    def may_be_open(
+        self,
+        at: datetime,
+        *,
+        until: datetime | None = None,
+        counting: BidCounting = BidCounting.BIDS,
+    ) -> Catalogue:
+        query = self._open_items(at, until, counting)
+        columns = read_at_once(self.database, query, self._open_wires())
+        catalogue, _ = self._catalogue(at, columns)
+        return catalogue
+
+    def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
+        title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
+        query = self._open_items(at, None, counting).add_columns(title)
+        wires = [*self._open_wires(), Wire.TEXT]
+        *columns, titles = [
+            _within_calendar(column) if wire is Wire.MOMENT else column
+            for wire, column in zip(wires, read_at_once(self.database, query, wires), strict=True)
+        ]
+        catalogue, order = self._catalogue(at, columns)
+        return OpenCards(catalogue=catalogue, titles=titles[order])
+
+    def cards(
+        self,
+        item_ids: Collection[ItemId],
+        *,
+        at: datetime,
+        until: datetime | None = None,
+        viewer: UserId | None = None,
+    ) -> Mapping[ItemId, ItemCard]:
+        query = _cards_query(
+            self.market,
+            self.tables.ids.item,
+            self.database.dialect,
+            for_viewer=viewer is not None,
+            as_of=until is not None,
+        )
+        wanted = IdColumn.of(self.tables.ids.item, item_ids)
+        values = {
+            "angle_reco_wanted": wanted,
+            "angle_reco_viewer": viewer,
+            "angle_reco_until": until,
+        }
+        moment = to_micros(at)
+        cards, again = dict[ItemId, ItemCard](), set[ItemId]()
+        for row in self.database.rows(query, values):
+            card = self._card(row, moment)
+            if card.item_id in cards:
+                again.add(card.item_id)
+            cards[card.item_id] = card
+        return {one: card for one, card in cards.items() if one not in again}
+
+    def categories(self, items: IdColumn) -> ItemCategories:
+        kinds = self.tables.ids
+        distinct = IdIndex.of(items.kind, items)
+        listed = self.market.items.c
+        query = sa.select(listed.item_id, listed.category_id).where(
+            among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
+            listed.category_id.is_not(None),
+        )
+        wires = [Wire.of_ids(kinds.item), Wire.of_ids(kinds.category)]
+        item_ids, category_ids = (
+            read_few(self.database, [query], wires)
+            if len(distinct) <= _FEW
+            else read_at_once(self.database, query, wires)
+        )
+        found = IdColumn(kinds.category, category_ids)
+        categories = IdIndex.of(kinds.category, found)
+        of_item = np.full(len(distinct), NONE, np.int32)
+        places = distinct.codes(IdColumn(kinds.item, item_ids))
+        # A database that ignores case finds ids that were not asked for.
+        asked = places != NONE
+        of_item[places[asked]] = categories.codes(found)[asked]
+        return ItemCategories(categories=categories, codes=of_item[distinct.codes(items)])
+
+    def total(self, *, until: datetime | None = None) -> int:
+        listed = self.market.items
+        query = sa.select(sa.func.count()).select_from(listed).where(*_existing(listed.c, until))
+        return int(self.database.scalar(query))
+
+    def _card(self, row: Any, moment: int) -> ItemCard:
+        (
+            item_id,
+            title,
+            category_id,
+            seller_id,
+            price,
+            is_published,
+            stated,
+            starts_at,
+            ends_at,
+            listed_at,
+            engaged,
+        ) = row
+        if stated is None:
+            status = status_at(
+                moment,
+                starts_at=UNKNOWN_MOMENT if starts_at is None else to_micros(starts_at),
+                ends_at=NEVER if ends_at is None else to_micros(ends_at),
+            )
+        else:
+            status = _STATUSES.get(stated, AuctionStatus.PAUSED)
+        return ItemCard(
+            item_id=item_id,
+            title=title or "",
+            category_id=category_id,
+            seller_id=seller_id,
+            price=None if price is None else self.prices.to_money(price),
+            is_published=bool(is_published),
+            status=status,
+            ends_at=ends_at,
+            listed_at=listed_at,
+            engaged=bool(engaged),
+        )
+
+    def _catalogue(
+        self, at: datetime, columns: Sequence[npt.NDArray[Any]]
+    ) -> tuple[Catalogue, npt.NDArray[np.intp]]:
+        """Return the catalogue of what `_open_items` selects, and the order of its rows."""
+        ids = self.tables.ids
+        (
+            item_ids,
+            category_ids,
+            has_category,
+            seller_ids,
+            has_seller,
+            prices,
+            status,
+            starts_at,
+            ends_at,
+            listed_at,
+            bids,
+            watchers,
+        ) = columns
+        items, order = self._once(IdColumn(ids.item, item_ids))
+        categories, category = _codes(ids.category, category_ids, has_category)
+        sellers, seller = _codes(ids.user, seller_ids, has_seller)
+        ends = np.where(ends_at == UNKNOWN_MOMENT, NEVER, ends_at)
+        catalogue = Catalogue(
+            items=items,
+            categories=categories,
+            category=category[order],
+            sellers=sellers,
+            seller=seller[order],
+            prices=prices[order],
+            is_published=np.ones(len(items), np.bool_),
+            status=_statuses(status, to_micros(at), starts_at, ends)[order],
+            ends_at=ends[order],
+            listed_at=listed_at[order],
+            bids=bids[order],
+            watchers=watchers[order],
+        )
+        return catalogue, order
+
+    def _once(self, item_ids: IdColumn) -> tuple[IdIndex, npt.NDArray[np.intp]]:
+        """Return the items that are listed once, and where; of others no row is sure to be true."""
+        items = IdIndex.of(item_ids.kind, item_ids)
+        codes = items.codes(item_ids)
+        times = np.bincount(codes, minlength=len(items))
+        if len(item_ids) == len(items):
+            return items, np.argsort(codes)
+        rows = np.flatnonzero(times[codes] == 1)
+        _log.warning("items are listed twice: items=%d", int((times > 1).sum()))
+        once = IdIndex.of(item_ids.kind, item_ids.take(rows))
+        return once, rows[np.argsort(once.codes(item_ids.take(rows)))]
+
+    def _open_wires(self) -> list[Wire]:
+        """Return how the columns of `_open_items` travel."""
+        ids = self.tables.ids
+        of_item, of_category, of_seller = map(Wire.of_ids, (ids.item, ids.category, ids.user))
+        wires = [of_item, of_category, Wire.SMALL, of_seller, Wire.SMALL, Wire.INT, Wire.SMALL]
+        return [*wires, Wire.MOMENT, Wire.MOMENT, Wire.MOMENT, Wire.INT, Wire.INT]
+
+    def _open_items(
+        self, at: datetime, until: datetime | None, counting: BidCounting
+    ) -> sa.Select[Any]:
+        ids, market = self.tables.ids, self.market
+        items, bids, watches = market.items.c, market.bids.c, market.watches.c
+        is_open = (
+            items.is_published,
+            sa.or_(items.status.is_(None), items.status.in_(sorted(_OPEN_CODES))),
+            sa.or_(items.ends_at.is_(None), items.ends_at > at),
+            *_existing(items, until),
+        )
+        open_ids = sa.select(items.item_id).where(*is_open)
+        # A seller's bids on their own item set its price, and count for nothing else.
+        own = is_own(market.bids, market.items, self.database.dialect)
+        bidder = sa.case((own, sa.null()), else_=bids.user_id)
+        counted = bidder if counting is BidCounting.BIDS else bidder.distinct()
+        of_bids = (
+            sa.select(
+                bids.item_id,
+                sa.func.count(counted).label("bids"),
+                sa.func.max(bids.amount, type_=sa.BigInteger).label("highest"),
+            )
+            .join(market.items, items.item_id == bids.item_id)
+            .where(*is_open, *_by(bids.placed_at, until))
+            .group_by(bids.item_id)
+            .subquery()
+        )
+        of_watches = (
+            sa.select(watches.item_id, sa.func.count().label("watchers"))
+            .where(watches.item_id.in_(open_ids), *_by(watches.watched_at, until))
+            .group_by(watches.item_id)
+            .subquery()
+        )
+        price = _price(market, of_bids.c.highest, as_of=until is not None)
+        status = sa.case(_OPEN_CODES, value=items.status, else_=_FROM_TIMES)
+        return (
+            sa.select(
+                items.item_id,
+                or_zero(items.category_id, ids.category),
+                _is_known(items.category_id),
+                or_zero(items.seller_id, ids.user),
+                _is_known(items.seller_id),
+                sa.func.coalesce(price, UNKNOWN_PRICE),
+                status,
+                items.starts_at,
+                items.ends_at,
+                items.listed_at,
+                sa.func.coalesce(of_bids.c.bids, 0),
+                sa.func.coalesce(of_watches.c.watchers, 0),
+            )
+            .outerjoin(of_bids, of_bids.c.item_id == items.item_id)
+            .outerjoin(of_watches, of_watches.c.item_id == items.item_id)
+            .where(*is_open)
+        )
+
+
+_STATUSES = {status.value: status for status in AuctionStatus}
+_OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
+_FROM_TIMES = -1
+"""In place of a status that is not stated."""
+
+
+def _statuses(
+    stated: np.ndarray, moment: int, starts_at: np.ndarray, ends_at: np.ndarray
+) -> np.ndarray:
+    """Return the code of each status, those not stated as `status_at` has them."""
+    scheduled, active, ended = (
+        AuctionStatus.SCHEDULED.code,
+        AuctionStatus.ACTIVE.code,
+        AuctionStatus.ENDED.code,
+    )
+    by_start = np.where(starts_at > moment, scheduled, active)
+    by_times = np.where(ends_at <= moment, ended, by_start)
+    return np.where(stated == _FROM_TIMES, by_times, stated).astype(np.int8)
+
+
+def _within_calendar(moments: Int64s) -> Int64s:
+    """Return moments as `in_calendar` has them: those that Python cannot tell are not known."""
+    is_told = (moments >= to_micros(FIRST_MOMENT)) & (moments <= to_micros(LAST_MOMENT))
+    return np.where(is_told, moments, UNKNOWN_MOMENT)
+
+
+def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32s]:
+    """Return the index of the ids that are known and the code of each, NONE without one."""
+    known = is_known != 0
+    column = IdColumn(kind, ids[known])
+    index = IdIndex.of(kind, column)
+    codes = np.full(len(ids), NONE, np.int32)
+    codes[known] = index.codes(column)
+    return index, codes
+
+
+@lru_cache
+def _cards_query(
+    market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
+) -> sa.Select[Any]:
+    """Return the statement for cards; building it anew takes longer than running it."""
+    items, bids, watches = market.items.c, market.bids.c, market.watches.c
+    until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
+    highest = (
+        sa.select(sa.func.max(bids.amount, type_=sa.BigInteger))
+        .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
+        .scalar_subquery()
+    )
+    engaged: sa.ColumnElement[bool] = sa.false()
+    if for_viewer:
+        viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
+        engaged = sa.or_(
+            sa.exists().where(
+                bids.item_id == items.item_id,
+                bids.user_id == viewer,
+                *_by(bids.placed_at, until),
+            ),
+            sa.exists().where(
+                watches.item_id == items.item_id,
+                watches.user_id == viewer,
+                *_by(watches.watched_at, until),
+            ),
+        )
+    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
+    return sa.select(
+        items.item_id,
+        items.title,
+        items.category_id,
+        items.seller_id,
+        _price(market, highest, as_of=as_of),
+        items.is_published,
+        items.status,
+        *(
+            sa.type_coerce(in_calendar(moment), Moment)
+            for moment in (
+                items.starts_at,
+                sa.case(
+                    (items.ends_at < FIRST_MOMENT, sa.literal(FIRST_MOMENT, Moment)),
+                    else_=items.ends_at,
+                ),
+                items.listed_at,
+            )
+        ),
+        engaged,
+    ).where(among(items.item_id, wanted, kind, dialect), *_existing(items, until))
+
+
+def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:
+    """Return what an item costs: what the host says, the highest bid, what it began with."""
+    items = market.items.c
+    ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
+    # As of a moment the host's own price may be a later one.
+    return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
+
+
+def _is_known(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.case((column.is_(None), 0), else_=1)
+
+
+def _existing(
+    items: Any, until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
+    listed_at = items.listed_at
+    return [] if until is None else [sa.or_(listed_at.is_(None), listed_at <= until)]
+
+
+def _by(
+    moment: sa.ColumnElement[Any], until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
+    return [] if until is None else [moment <= until]

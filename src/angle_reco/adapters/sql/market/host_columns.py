@@ -1,0 +1,235 @@
+"""How the columns of a host's selects are read: ids, moments, amounts, and which cannot be.
+
+What cannot be read is null here, and its row is odd: it is left out, or its item is not open.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.sqlite_functions import MOMENT, WITHOUT_OFFSET, WORDS
+from angle_reco.adapters.sql.core.types import Moment, id_type
+from angle_reco.adapters.sql.schema.host_schema import Holds
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
+
+FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
+LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+"""Between these lies what Python can tell in every time zone; databases know more."""
+
+_EPOCHS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
+"""Numbers nearer to 0 than the first are in a unit of so many microseconds, since 1970."""
+
+
+@attrs.frozen(eq=False)
+class ReadColumn:
+    """A column as it is read, null where it cannot be, and the condition that this is so.
+
+    *is_odd* is None where the type of the column rules that out.
+    """
+
+    column: sa.ColumnElement[Any]
+    is_odd: sa.ColumnElement[bool] | None = None
+
+
+@attrs.frozen
+class HostColumns:
+    """How a host's columns are read on a database; *time_zone* is that of naive moments."""
+
+    ids: IdKinds
+    prices: PriceScale
+    dialect: str
+    time_zone: str
+
+    def read(self, holds: Holds, given: Any | None) -> ReadColumn:
+        """Return how a labelled column is read, null where the host has none."""
+        kind = holds.kind(self.ids)
+        if given is None:
+            return ReadColumn(self._absent(holds, kind))
+        if kind is not None:
+            return self._id(kind, given)
+        match holds:
+            case Holds.MOMENT:
+                moment = self.moment(given)
+                may_be_odd = self.dialect == "sqlite" or is_number(given.type)
+                return ReadColumn(moment, _is_lost(given, moment) if may_be_odd else None)
+            case Holds.MONEY:
+                units = self._units(given)
+                return ReadColumn(units, _is_lost(given, units))
+            case Holds.YES_OR_NO:
+                return self._yes_or_no(given)
+            case _ if self.dialect == "sqlite":
+                return ReadColumn(getattr(sa.func, WORDS)(_handed_over(given), type_=sa.Text))
+            case _:
+                return ReadColumn(sa.cast(given, sa.Text))
+
+    def _absent(self, holds: Holds, kind: IdKind | None) -> sa.ColumnElement[Any]:
+        if kind is not None:
+            return sa.cast(sa.null(), _type_of(kind))
+        match holds:
+            case Holds.MOMENT:
+                return sa.cast(sa.null(), Moment)
+            case Holds.MONEY:
+                return sa.cast(sa.null(), sa.BigInteger)
+            case Holds.YES_OR_NO:
+                return sa.true()
+            case _:
+                return sa.cast(sa.null(), sa.Text)
+
+    def _id(self, kind: IdKind, given: Any) -> ReadColumn:
+        ids = exact(sa.type_coerce(given, _type_of(kind)), self.dialect)
+        if self.dialect != "sqlite":
+            return ReadColumn(ids)
+        # SQLite lets any column hold anything.
+        raw = sa.type_coerce(given, sa.Text)
+        stored = {IdKind.INT: "integer"}.get(kind, "text")
+        is_other = sa.func.typeof(raw) != stored
+        if kind is IdKind.UUID:
+            digits = raw.op("GLOB")("*[^0-9a-f]*")
+            is_other = sa.or_(is_other, sa.func.length(raw) != 32, digits)
+        return ReadColumn(ids, sa.and_(raw.is_not(None), is_other))
+
+    def moment(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return a moment that compares with aware ones."""
+        if self.dialect == "sqlite":
+            return self._moment_on_sqlite(given)
+        if is_number(given.type):
+            micros = [
+                (given.between(-below, below), sa.cast(given, sa.Numeric) * unit / 1_000_000)
+                for below, unit in _EPOCHS
+            ]
+            return sa.func.to_timestamp(sa.case(*micros), type_=Moment)
+        if is_day(given.type):
+            # There are days that no timestamp can tell.
+            day = sa.case((given <= sa.literal(LAST_MOMENT.date(), sa.Date), given))
+            return sa.func.timezone(self.time_zone, sa.cast(day, sa.TIMESTAMP), type_=Moment)
+        if is_without_zone(given.type):
+            return sa.func.timezone(self.time_zone, given, type_=Moment)
+        return sa.type_coerce(given, Moment)
+
+    def _moment_on_sqlite(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        if isinstance(given.type, Moment):
+            return sa.type_coerce(sa.case((sa.func.typeof(given) == "integer", given)), Moment)
+        text = sa.type_coerce(given, sa.Text)
+        read_as = getattr(sa.func, MOMENT)
+        read = read_as(_handed_over(text), self.time_zone, type_=sa.BigInteger)
+        if self.time_zone == "UTC":
+            # Most are as SQLAlchemy and Django write them, which SQLite reads fastest itself.
+            seconds, fraction, is_usual = _usual(text)
+            read = sa.case((is_usual, seconds * 1_000_000 + fraction), else_=read)
+        return sa.type_coerce(read, Moment)
+
+    def number(self, amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return an amount as a number, null if it is none."""
+        return sa.cast(_as_number(amount) if self.dialect == "sqlite" else amount, sa.Numeric)
+
+    def _units(self, amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return an amount in units, rounded where it has more digits; null if it is no price."""
+        number = self.number(amount)
+        is_price = number.between(0, LARGEST_PRICE // self.prices.units)
+        units = sa.cast(sa.func.round(number * self.prices.units), sa.BigInteger)
+        return sa.case((is_price, units))
+
+    def _yes_or_no(self, given: sa.ColumnElement[Any]) -> ReadColumn:
+        if self.dialect != "sqlite":
+            return ReadColumn(sa.func.coalesce(given, sa.false()))
+        number = sa.type_coerce(given, sa.Integer)
+        is_odd = sa.and_(number.is_not(None), number.not_in([0, 1]))
+        return ReadColumn(sa.func.coalesce(number == 1, sa.false()), is_odd)
+
+
+def _type_of(kind: IdKind) -> sa.types.TypeEngine[Any]:
+    # Without our collation, in which an index of the host's could not be used.
+    return sa.Text() if kind is IdKind.TEXT else id_type(kind)
+
+
+def _is_lost(given: Any, read: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return sa.and_(sa.type_coerce(given, sa.Text).is_not(None), read.is_(None))
+
+
+def without_offset(given: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Return whether a value of SQLite is a moment that does not say in which time zone."""
+    asked = getattr(sa.func, WITHOUT_OFFSET)(_handed_over(given), type_=sa.Integer)
+    is_so: sa.ColumnElement[bool] = asked == 1
+    return is_so
+
+
+def _handed_over(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a value of SQLite for a function of ours: texts as bytes, which need be no UTF-8."""
+    raw = sa.type_coerce(value, sa.LargeBinary)
+    kind = sa.func.typeof(raw)
+    return sa.case((kind == "text", sa.cast(raw, sa.LargeBinary)), (kind != "blob", raw))
+
+
+def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool]]:
+    """Return seconds and microseconds of a text such as 2026-01-31 12:00:00.5, and if it is one."""
+    whole, rest = sa.func.substr(text, 1, 19), sa.func.substr(text, 20)
+    is_fraction = sa.and_(
+        rest.op("GLOB")(".[0-9]*"), sa.func.ltrim(sa.func.substr(rest, 2), "0123456789") == ""
+    )
+    is_usual = sa.and_(
+        sa.func.typeof(text) == "text",
+        # It reads days such as 31 February, too; what is added makes another day of them.
+        sa.func.strftime("%Y-%m-%d %H:%M:%S", whole, "+0 seconds") == whole,
+        whole > "0001",
+        sa.or_(rest == "", is_fraction),
+    )
+    digits = sa.func.substr(sa.func.substr(rest, 2, 6).op("||")("000000"), 1, 6)
+    seconds = sa.cast(sa.func.strftime("%s", whole), sa.BigInteger)
+    return seconds, sa.cast(digits, sa.BigInteger), is_usual
+
+
+def _as_number(amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return an amount of SQLite as a number, null if it is none: it reads 12 in 12,50."""
+    text = sa.func.trim(sa.type_coerce(amount, sa.Text))
+    kind = sa.func.typeof(amount)
+    is_number = sa.and_(
+        kind == "text",
+        text.op("GLOB")("*[0-9]*"),
+        sa.func.trim(text, "0123456789.") == "",
+        sa.func.length(sa.func.replace(text, ".", "")) >= sa.func.length(text) - 1,
+        text.not_like("%.%.%"),
+    )
+    plain = sa.type_coerce(amount, sa.Numeric)
+    return sa.case((kind.in_(["integer", "real"]), plain), (is_number, sa.cast(text, sa.Numeric)))
+
+
+def undecorated(given: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """Return what a type of the host's own making is made of."""
+    if isinstance(given, sa.types.TypeDecorator) and not isinstance(given, Moment):
+        return undecorated(given.impl_instance)
+    return given
+
+
+def is_day(given: sa.types.TypeEngine[Any]) -> bool:
+    """Return whether a type says that it holds days, each of which stands for its start."""
+    return isinstance(undecorated(given), sa.Date)
+
+
+def is_number(given: sa.types.TypeEngine[Any]) -> bool:
+    """Return whether a type says that it holds numbers."""
+    return isinstance(undecorated(given), sa.Integer | sa.Numeric | sa.Float)
+
+
+def is_without_zone(given: sa.types.TypeEngine[Any]) -> bool:
+    """Return whether a type says that its moments have no time zone."""
+    of = undecorated(given)
+    return isinstance(of, sa.DateTime) and not of.timezone
+
+
+def exact(ids: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
+    """Return a host's ids so that only the same are equal, whatever their column ignores.
+
+    SQLite's usual indexes serve them. On PostgreSQL none might, so that the checks refuse
+    columns that ignore something.
+    """
+    is_text = isinstance(undecorated(ids.type), sa.String)
+    return ids.collate("BINARY") if is_text and dialect == "sqlite" else ids
+
+
+def in_calendar(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a moment, or null for one that Python cannot tell, such as infinity."""
+    is_one = moment.between(FIRST_MOMENT, LAST_MOMENT)
+    return sa.case((is_one, moment))

@@ -1,0 +1,1 @@
+"""The results and the bookkeeping of jobs, in tables of ours."""

@@ -1,0 +1,119 @@
+"""What this process published in transactions of its host's, until it is known how they ended."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from threading import Lock
+from time import monotonic
+from typing import Any
+from weakref import ref
+
+import attrs
+
+from angle_reco.adapters.sql.core.host_connection import ACTIVE, BEGUN, transaction_status
+from angle_reco.domain.changes import Change
+from angle_reco.domain.ids import UserId
+from angle_reco.ports.forks import starts_over
+
+_SECONDS_TO_ASK_AGAIN = 1.0
+
+
+@attrs.define(eq=False)
+class Published:
+    """A change in a host's transaction; *key* finds its row again.
+
+    On PostgreSQL the key is the number of the transaction, on SQLite that of the row.
+    """
+
+    change: Change
+    key: int
+    until: float
+    connection: ref[Any] | None = None
+    asked_at: float = float("-inf")
+
+    def may_have_ended(self, now: float) -> bool:
+        """Return whether its transaction has ended, as far as its connection shows.
+
+        A transaction that started on the same connection since hides that. Where a connection
+        shows it, and the database contradicts, it may have ended a second later.
+        """
+        if self.connection is None:
+            return True
+        connection = self.connection()
+        is_within = connection is not None and transaction_status(connection) in (ACTIVE, BEGUN)
+        if is_within or now < self.asked_at + _SECONDS_TO_ASK_AGAIN:
+            return False
+        self.asked_at = now
+        return True
+
+
+class HostTransactions:
+    """The changes that await the end of their transactions, the newest of equal ones alone.
+
+    A change is forgotten after as many *seconds* as a pending event. There are at *most* so
+    many: the oldest go first.
+    """
+
+    def __init__(self, *, seconds: float = 60.0, most: int = 10_000) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._published: dict[Change, Published] = {}
+        self._of: dict[UserId, set[Change]] = {}
+        self._lock = Lock()
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Forget the transactions, which are the parent's, with the lock that it may hold."""
+        self._published, self._of, self._lock = {}, {}, Lock()
+
+    def add(self, change: Change, key: int, connection: object = None) -> None:
+        """Add a change that was published on a driver's *connection*."""
+        if change.user_id is None:
+            return
+        published = Published(change, key, until=monotonic() + self._seconds)
+        # That of sqlite3 has no weak references, and a strong one would keep open what the host
+        # has dropped.
+        with suppress(TypeError):
+            published.connection = ref(connection)
+        with self._lock:
+            self._drop(change)
+            while len(self._published) >= self._most:
+                self._drop(next(iter(self._published)))
+            self._published[change] = published
+            self._of.setdefault(change.user_id, set()).add(change)
+
+    def discard(self, changes: Sequence[Change]) -> None:
+        """Forget changes that are committed, or rolled back."""
+        if self._published:
+            with self._lock:
+                for change in changes:
+                    self._drop(change)
+
+    def may_have_ended(self, user_id: UserId) -> bool:
+        """Return whether a transaction with a change of a user may have ended."""
+        if user_id not in self._of:
+            return False
+        now = monotonic()
+        with self._lock:
+            some = [self._published[change] for change in self._of.get(user_id, ())]
+        return any(published.may_have_ended(now) for published in some)
+
+    def pending(self) -> Sequence[Published]:
+        """Return the changes whose transactions matter still."""
+        if not self._published:
+            return ()
+        now = monotonic()
+        with self._lock:
+            while self._published:
+                oldest = next(iter(self._published.values()))
+                if oldest.until > now:
+                    break
+                self._drop(oldest.change)
+            return list(self._published.values())
+
+    def _drop(self, change: Change) -> None:
+        if self._published.pop(change, None) is None or change.user_id is None:
+            return
+        of = self._of[change.user_id]
+        of.discard(change)
+        if not of:
+            del self._of[change.user_id]

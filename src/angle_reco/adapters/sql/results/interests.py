@@ -1,0 +1,131 @@
+"""Kept interests, a row a user and category."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.dialect import in_order, not_among
+from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
+from angle_reco.adapters.sql.results.interest_rows import (
+    interest_of,
+    replace_interests,
+    rows_by_hand,
+)
+from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
+from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.scoring.interest import Interests
+from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
+
+_KIND = "interests"
+
+
+@attrs.frozen
+class SqlInterestStore:
+    """`InterestStore` in a table of our own."""
+
+    database: Database
+    tables: Tables
+
+    def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
+        return _stored(self.database.rows(self._query(user_id)), limit)
+
+    def write(
+        self,
+        interests: Interests,
+        *,
+        users: IdColumn,
+        computed_at: datetime,
+        fence: Fence | None = None,
+    ) -> Written:
+        def unit(connection: sa.Connection) -> Written:
+            one_at_a_time(connection, self.tables.interests)
+            places = places_to_write(connection, self.tables, users)
+            some = users if places is None else users.take(places)
+            written = replace_interests(connection, self.tables, interests, some, computed_at)
+            pass_fence(connection, self.tables, fence)
+            return Written(*written)
+
+        return self.database.write(unit)
+
+    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
+        table = self.tables.interests
+        others = sa.delete(table).where(
+            not_among(table.c.user_id, users, users.kind, self.database.dialect)
+        )
+
+        def unit(connection: sa.Connection) -> int:
+            one_at_a_time(connection, table)
+            gone = connection.execute(others).rowcount
+            close_run(connection, self.tables, _KIND, started_at)
+            pass_fence(connection, self.tables, fence)
+            return gone
+
+        return self.database.write(unit)
+
+    def edit(
+        self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
+    ) -> None:
+        table = self.tables.interests
+
+        def unit(connection: sa.Connection) -> None:
+            one_at_a_time(connection, table)
+            refuse_erased(connection, self.tables, user_id)
+            old = _stored(connection.execute(self._query(user_id)).all())
+            new = change(old)
+            if new is not old:
+                connection.execute(sa.delete(table).where(table.c.user_id == user_id))
+                rows = rows_by_hand(user_id, new)
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+
+        self.database.write(unit)
+
+    def _query(self, user_id: UserId) -> sa.Select[Any]:
+        table = self.tables.interests
+        return (
+            sa.select(table, covered_at(self.tables, _KIND))
+            .where(table.c.user_id == user_id)
+            .order_by(
+                table.c.score.desc(),
+                table.c.interaction_count.desc(),
+                table.c.last_interaction_at.desc(),
+                in_order(table.c.category_id, self.tables.ids.category, self.database.dialect),
+            )
+        )
+
+    def totals(self) -> StoreTotals:
+        table = self.tables.interests
+        query = sa.select(
+            sa.func.count(table.c.user_id.distinct()),
+            sa.func.count(),
+            sa.func.min(table.c.computed_at),
+            sa.func.max(table.c.computed_at),
+            covered_at(self.tables, _KIND),
+        )
+        [(owners, rows, oldest_at, newest_at, covered)] = self.database.rows(query)
+        return StoreTotals(
+            owners=owners,
+            rows=rows,
+            oldest_at=oldest_at,
+            newest_at=newest_at,
+            covered_at=covered,
+        )
+
+
+def _stored(rows: Sequence[sa.Row[Any]], limit: int | None = None) -> StoredInterests | None:
+    if not rows:
+        return None
+    return StoredInterests(
+        interests=tuple(interest_of(row) for row in rows if not row.removed)[:limit],
+        recipe=rows[0].recipe,
+        computed_at=max(row.computed_at for row in rows),
+        covered_at=rows[0].covered_at,
+        removed=tuple(row.category_id for row in rows if row.removed),
+    )

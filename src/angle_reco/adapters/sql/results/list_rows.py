@@ -1,0 +1,291 @@
+"""Lists as rows: which of them are news, and how they get into a table."""
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from angle_reco.adapters.sql.core.bulk import read_within
+from angle_reco.adapters.sql.core.copying import (
+    Wire,
+    array_head,
+    copy_rows,
+    elements,
+    staged,
+    with_sizes,
+)
+from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.ids import IdKind
+from angle_reco.domain.lists import Lists, StoredList
+from angle_reco.domain.millionths import SCORE_TOLERANCE
+
+_ARRAYS = ("items", "scores", "parts", "reasons", "sources")
+
+_OIDS = {IdKind.INT: 20, IdKind.UUID: 2950, IdKind.TEXT: 25}
+_OID_OF_INT4, _OID_OF_INT2 = 23, 21
+"""PostgreSQL's numbers for the types of elements, which are the same everywhere."""
+
+_Section: TypeAlias = Callable[[int, int], bytes]
+"""Returns what the lines [first, last) of all lists have of one column."""
+
+
+def digests(lists: Lists) -> IdColumn:
+    """Return for each list a digest of all that it says: equal ones need no comparing."""
+    begun = sha256(lists.recipe.to_text().encode())
+    texts = lists.items.values.tolist() if lists.items.kind is IdKind.TEXT else None
+    lines = _lines(lists)
+    width, data = lines.itemsize, lines.view(np.uint8).data
+    digested = []
+    for first, last in pairwise(lists.offsets.tolist()):
+        digest = begun.copy()
+        digest.update(data[width * first : width * last])
+        if texts is not None:
+            digest.update("\n".join(texts[first:last]).encode())
+        digested.append(digest.digest()[:16])
+    return IdColumn(IdKind.UUID, np.frombuffer(b"".join(digested), "V16"))
+
+
+def _lines(lists: Lists) -> npt.NDArray[Any]:
+    """Return all that has one width of each line, side by side."""
+    columns: dict[str, npt.NDArray[Any]] = {
+        "score": lists.scores,
+        "reason": lists.reasons,
+        "source": lists.sources,
+    }
+    if lists.items.kind is not IdKind.TEXT:
+        columns["item"] = lists.items.values
+    dtype = [(name, column.dtype) for name, column in columns.items()]
+    lines = np.empty(
+        len(lists.scores), [*dtype, ("parts", np.int32, (len(lists.recipe.components),))]
+    )
+    for name, column in columns.items():
+        lines[name] = column
+    lines["parts"] = lists.parts
+    return lines
+
+
+def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tuple[Lists, IdColumn]:
+    """Return the lists that the table does not hold as they are, by owner, and their digests.
+
+    Some of them may yet be close enough to what it holds.
+    """
+    kind, digested = lists.owners.kind, list[IdColumn]()
+    # What claims to be from later than this run is none of it.
+    query = sa.select(table.c.owner, table.c.digest).where(
+        among(table.c.owner, lists.owners, kind, connection.dialect.name),
+        table.c.computed_at <= lists.computed_at,
+    )
+    owners, kept = read_within(
+        connection,
+        query,
+        [Wire.of_ids(kind), Wire.UUID],
+        meanwhile=lambda: digested.append(digests(lists)),
+    )
+    [fresh] = digested
+    known = IdIndex.of(kind, IdColumn(kind, owners))
+    in_order = np.empty_like(kept)
+    in_order[known.codes(IdColumn(kind, owners))] = kept
+    codes = known.codes(lists.owners)
+    is_same = codes >= 0
+    is_same[is_same] = in_order[codes[is_same]] == fresh.values[is_same]
+    places = np.flatnonzero(~is_same)
+    # Sorting them here is cheap; the server would have to move whole lists about.
+    news = lists.owners.take(places)
+    places = places[np.argsort(IdIndex.of(kind, news).codes(news))]
+    return lists.take(places), fresh.take(places)
+
+
+def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+    """Write those of the lists that changed (`has_changed`); return how many did."""
+    if len(lists) == 0:
+        return 0
+    is_sqlite = connection.dialect.name == "sqlite"
+    return (_upsert if is_sqlite else _merge)(connection, table, lists, fresh)
+
+
+def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+    """Copy the lists beside the table, and merge what changed by one statement."""
+    stage, merge = _merging(table)
+    marks = {"with_recipe": lists.recipe.to_text(), "as_of": lists.computed_at}
+    with staged(connection, stage):
+        copy_rows(connection, stage, _binary_rows(lists, fresh))
+        return connection.execute(merge, marks).rowcount
+
+
+@lru_cache
+def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
+    """Return the table that lists are copied to, and the statement that merges them."""
+    names = ["owner", *_ARRAYS, "digest"]
+    stage = sa.Table(
+        f"{table.name}_fresh",
+        sa.MetaData(),
+        *(sa.Column(name, table.c[name].type) for name in names),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+    rows = sa.select(
+        *(stage.c[name] for name in names),
+        sa.bindparam("with_recipe", type_=sa.Text),
+        sa.bindparam("as_of", type_=table.c.computed_at.type),
+    )
+    columns = [*names, "recipe", "computed_at"]
+    insert = postgresql.insert(table).from_select(columns, rows)
+    new, old = insert.excluded, table.c
+    score = sa.func.unnest(old.scores, new.scores).table_valued("before", "after").render_derived()
+    has_moved = sa.exists().where(sa.func.abs(score.c.before - score.c.after) > SCORE_TOLERANCE)
+    merge: sa.Insert = insert.on_conflict_do_update(
+        index_elements=[old.owner],
+        set_={**{name: new[name] for name in columns}, "by_hand": None},
+        where=sa.or_(
+            old.computed_at > new.computed_at,
+            old.recipe != new.recipe,
+            old.by_hand.is_not(None),
+            old["items"] != new["items"],
+            old.reasons != new.reasons,
+            old.sources != new.sources,
+            has_moved,
+        ),
+    )
+    return stage, merge
+
+
+def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
+    """Yield the lists as COPY takes them."""
+    kind, components = lists.items.kind, len(lists.recipe.components)
+    if kind is IdKind.TEXT:
+        sized = with_sizes(lists.items.values, Wire.TEXT)
+        items: _Section = lambda first, last: b"".join(sized[first:last])  # noqa: E731 — as the others
+    else:
+        of_items = elements(lists.items.values, Wire.of_ids(kind).dtype)
+        items = _section(of_items, len(of_items) // max(len(lists.items), 1))
+    int4, int2 = np.dtype(">i4"), np.dtype(">i2")
+    arrays = [
+        (_OIDS[kind], 1, items),
+        (_OID_OF_INT4, 1, _section(elements(lists.scores, int4), 8)),
+        (
+            _OID_OF_INT4,
+            components,
+            _section(elements(lists.parts.ravel(), int4), 8 * components),
+        ),
+        (_OID_OF_INT2, 1, _section(elements(lists.reasons, int2), 6)),
+        (_OID_OF_INT2, 1, _section(elements(lists.sources, int2), 6)),
+    ]
+    head, size = cache(array_head), struct.Struct("!i").pack
+    fields = struct.pack("!h", 2 + len(arrays))
+    owners = with_sizes(lists.owners.values, Wire.of_ids(lists.owners.kind))
+    digested = with_sizes(fresh.values, Wire.UUID)
+    for place, (first, last) in enumerate(pairwise(lists.offsets.tolist())):
+        row = [fields, owners[place]]
+        for oid, width, section in arrays:
+            before, data = head(oid, width * (last - first)), section(first, last)
+            row += (size(len(before) + len(data)), before, data)
+        row.append(digested[place])
+        yield b"".join(row)
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+    """Write what changed row by row, as SQLite likes it."""
+    upsert = sqlite.insert(table)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[table.c.owner],
+        set_={column.name: upsert.excluded[column.name] for column in table.c},
+    )
+    changed = 0
+    for first in range(0, len(lists), _LISTS_AT_ONCE):
+        some = np.arange(first, min(first + _LISTS_AT_ONCE, len(lists)))
+        rows = list(_text_rows(lists.take(some), fresh.take(some)))
+        owners = lists.owners.take(some)
+        query = sa.select(table).where(among(table.c.owner, owners, owners.kind, "sqlite"))
+        known = {row.owner: row._mapping for row in connection.execute(query)}
+        news = [row for row in rows if _is_news(known.get(row["owner"]), row)]
+        if news:
+            connection.execute(upsert, news)
+        changed += len(news)
+    return changed
+
+
+_LISTS_AT_ONCE = 500
+
+
+def write_one(
+    connection: sa.Connection, table: sa.Table, item_kind: IdKind, owner: object, stored: StoredList
+) -> None:
+    """Write the list of one owner, edited by hand or not."""
+    lines, is_sqlite = stored.lines, connection.dialect.name == "sqlite"
+    arrays: dict[str, list[Any]] = {
+        "items": [line.item_id for line in lines],
+        "scores": [line.score for line in lines],
+        "parts": [part for line in lines for part in line.parts],
+        "reasons": [line.reason.code for line in lines],
+        "sources": [line.source.code for line in lines],
+        "by_hand": [line.by_hand for line in lines],
+    }
+    row: dict[str, Any] = dict(arrays)
+    if is_sqlite:
+        row["items"] = json_ids(IdColumn.of(item_kind, arrays.pop("items")))
+        row |= {name: _json(values) for name, values in arrays.items()}
+    if not stored.edited:
+        row["by_hand"] = None
+    row |= {
+        "owner": owner,
+        "recipe": stored.recipe.to_text(),
+        # Equal to that of no run: the next one does not take it for its own.
+        "digest": uuid4(),
+        "computed_at": stored.computed_at,
+    }
+    upsert = upsert_into(table, connection.dialect.name).values(row)
+    connection.execute(
+        upsert.on_conflict_do_update(
+            index_elements=[table.c.owner],
+            set_={name: upsert.excluded[name] for name in row if name != "owner"},
+        )
+    )
+
+
+def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
+    recipe = lists.recipe.to_text()
+    for place, (owner, digest) in enumerate(zip(lists.owners, fresh, strict=True)):
+        lines = slice(int(lists.offsets[place]), int(lists.offsets[place + 1]))
+        yield {
+            "owner": owner,
+            "items": json_ids(lists.items.take(lines)),
+            "scores": _json(lists.scores[lines].tolist()),
+            "parts": _json(lists.parts[lines].ravel().tolist()),
+            "reasons": _json(lists.reasons[lines].tolist()),
+            "sources": _json(lists.sources[lines].tolist()),
+            "by_hand": None,
+            "recipe": recipe,
+            "digest": digest,
+            "computed_at": lists.computed_at,
+        }
+
+
+def _is_news(old: sa.RowMapping | None, new: dict[str, Any]) -> bool:
+    """Return what `has_changed` says of two rows: equal columns are equal as texts."""
+    if old is None or old["computed_at"] > new["computed_at"]:
+        return True
+    exact = ("items", "reasons", "sources", "by_hand", "recipe")
+    if any(old[name] != new[name] for name in exact):
+        return True
+    return old["scores"] != new["scores"] and any(
+        abs(before - after) > SCORE_TOLERANCE
+        for before, after in zip(json.loads(old["scores"]), json.loads(new["scores"]), strict=True)
+    )
+
+
+def _section(data: bytes, width: int) -> _Section:
+    return lambda first, last: data[width * first : width * last]
+
+
+def _json(values: Sequence[Any]) -> str:
+    return json.dumps(values, separators=(",", ":"))

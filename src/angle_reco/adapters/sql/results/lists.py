@@ -1,0 +1,186 @@
+"""Kept lists of suggestions, a row a list, so that replacing one is atomic by itself."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import attrs
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of, not_among
+from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
+from angle_reco.adapters.sql.results.list_rows import news_among, write_changed, write_one
+from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
+from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.ids import IdKind, ItemId, UserId
+from angle_reco.domain.lists import ListKind, Lists, Recipe, StoredLine, StoredList
+from angle_reco.domain.runs import Fence
+from angle_reco.domain.suggestions import REASONS, SOURCES
+from angle_reco.ports.stores import StoreTotals, Written
+
+
+@attrs.frozen
+class SqlListStore:
+    """`ListStore` in one table a kind."""
+
+    database: Database
+    tables: Tables
+
+    def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
+        wanted = IdColumn.of(self.tables.owner_kind(kind), owners)
+        query = _read_query(self.tables, kind, self.database.dialect)
+        rows = self.database.rows(query, {"wanted": wanted})
+        return {row.owner: self._stored(row) for row in rows}
+
+    def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
+        lists = lists.last_of_each()
+        table = self.tables.lists[kind]
+
+        def unit(connection: sa.Connection) -> Written:
+            one_at_a_time(connection, table)
+            some = self._to_write(connection, kind, lists)
+            changed = write_changed(connection, table, *news_among(connection, table, some))
+            pass_fence(connection, self.tables, fence)
+            return Written(changed, len(some) - changed)
+
+        return self.database.write(unit)
+
+    def retain(
+        self,
+        kind: ListKind,
+        owners: IdColumn,
+        *,
+        started_at: datetime,
+        fence: Fence | None = None,
+    ) -> int:
+        table = self.tables.lists[kind]
+        others = sa.delete(table).where(
+            not_among(table.c.owner, owners, owners.kind, self.database.dialect)
+        )
+
+        def unit(connection: sa.Connection) -> int:
+            one_at_a_time(connection, table)
+            gone = connection.execute(others).rowcount
+            close_run(connection, self.tables, kind, started_at)
+            pass_fence(connection, self.tables, fence)
+            return gone
+
+        return self.database.write(unit)
+
+    def edit(
+        self,
+        kind: ListKind,
+        owner: object,
+        change: Callable[[StoredList | None], StoredList],
+    ) -> None:
+        table = self.tables.lists[kind]
+        wanted = IdColumn.of(self.tables.owner_kind(kind), [owner])
+        query = _read_query(self.tables, kind, self.database.dialect)
+
+        def unit(connection: sa.Connection) -> None:
+            one_at_a_time(connection, table)
+            if kind is ListKind.PERSONAL:
+                refuse_erased(connection, self.tables, UserId(owner))
+            row = connection.execute(query, {"wanted": wanted}).one_or_none()
+            old = None if row is None else self._stored(row)
+            new = change(old)
+            if new is not old:
+                write_one(connection, table, self.tables.ids.item, owner, new)
+
+        self.database.write(unit)
+
+    def _to_write(self, connection: sa.Connection, kind: ListKind, lists: Lists) -> Lists:
+        """Return the lists that may be kept: personal ones of erased users may not."""
+        if kind is not ListKind.PERSONAL:
+            return lists
+        places = places_to_write(connection, self.tables, lists.owners)
+        return lists if places is None else lists.take(places)
+
+    def coverage(self, kind: ListKind) -> datetime | None:
+        found: datetime | None = self.database.scalar(sa.select(covered_at(self.tables, kind)))
+        return found
+
+    def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
+        table = self.tables.lists[kind]
+        covered = self.tables.coverage.c
+        is_covered = sa.exists().where(covered.kind == kind.value, covered.started_at >= moment)
+        query = (
+            sa.select(table.c.owner)
+            .where(table.c.computed_at < moment, ~is_covered)
+            .order_by(in_order(table.c.owner, self.tables.owner_kind(kind), self.database.dialect))
+        )
+        return [row.owner for row in self.database.rows(query)]
+
+    def totals(self, kind: ListKind) -> StoreTotals:
+        table = self.tables.lists[kind]
+        lines = length_of(table.c["items"], self.database.dialect)
+        query = sa.select(
+            sa.func.count(),
+            sa.func.coalesce(sa.func.sum(lines), 0),
+            sa.func.min(table.c.computed_at),
+            sa.func.max(table.c.computed_at),
+            covered_at(self.tables, kind),
+        )
+        [(owners, rows, oldest_at, newest_at, covered)] = self.database.rows(query)
+        return StoreTotals(
+            owners=owners,
+            rows=int(rows),
+            oldest_at=oldest_at,
+            newest_at=newest_at,
+            covered_at=covered,
+        )
+
+    def _stored(self, row: sa.Row[Any]) -> StoredList:
+        # "items" and the like are methods of rows, so columns are read by name.
+        kept = {name: self._array(row._mapping[name]) for name in _ARRAYS}
+        if not self.database.is_postgres and self.tables.ids.item is IdKind.UUID:
+            kept["items"] = [UUID(hex=one) for one in kept["items"]]
+        recipe = Recipe.from_text(row.recipe)
+        width = len(recipe.components)
+        length = len(kept["items"])
+        return StoredList(
+            lines=tuple(
+                StoredLine(
+                    item_id=ItemId(item_id),
+                    score=score,
+                    parts=tuple(kept["parts"][width * place : width * (place + 1)]),
+                    reason=REASONS[reason],
+                    source=SOURCES[source],
+                    by_hand=bool(by_hand),
+                )
+                for place, item_id, score, reason, source, by_hand in zip(
+                    range(length),
+                    kept["items"],
+                    kept["scores"],
+                    kept["reasons"],
+                    kept["sources"],
+                    kept["by_hand"] or [False] * length,
+                    strict=True,
+                )
+            ),
+            recipe=recipe,
+            computed_at=row.computed_at,
+            covered_at=row.covered_at,
+            edited=row.by_hand is not None,
+        )
+
+    def _array(self, kept: Any) -> Any:
+        return json.loads(kept) if isinstance(kept, str) else kept
+
+
+_ARRAYS = ("items", "scores", "parts", "reasons", "sources", "by_hand")
+
+
+@lru_cache
+def _read_query(tables: Tables, kind: ListKind, dialect: str) -> sa.Select[Any]:
+    """Return the statement for lists; building it anew takes longer than running it."""
+    table = tables.lists[kind]
+    wanted = sa.bindparam("wanted", type_=IdList)
+    return sa.select(table, covered_at(tables, kind)).where(
+        among(table.c.owner, wanted, tables.owner_kind(kind), dialect)
+    )

@@ -1,0 +1,406 @@
+"""Bringing the tables to where this release expects them, and telling where they are."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO, TypeVar, cast
+
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.engine import file_of
+from angle_reco.adapters.sql.schema.additions import (
+    add_where_missing,
+    added_columns,
+    drop_columns,
+    require_columns,
+)
+from angle_reco.adapters.sql.schema.host_schema import HostSchema
+from angle_reco.adapters.sql.schema.permissions import (
+    delete_what_was_inserted,
+    insert_where_missing,
+)
+from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, REFERENCE_SCHEMA, Tables
+from angle_reco.adapters.sql.schema.views import view_names
+from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.lists import ListKind
+
+HEAD = "0004"
+"""The revision that this release works with."""
+
+_LOCK_SECONDS = 0.2
+_TRIES = 300
+"""Somebody who reads for minutes is waited for: locks are asked for shortly, and often."""
+
+_REVISIONS = Path(__file__).parent / "revisions"
+
+_T = TypeVar("_T")
+
+
+def schema_version(
+    database: Database, tables: Tables, host: HostSchema | None = None
+) -> str | None:
+    """Return the revision that a database is at, None where there is nothing of ours.
+
+    Raises:
+        SchemaError: The ids there are of other kinds, the marketplace is not where it is
+            looked for, or a later release was here.
+    """
+    if not database.is_postgres and not _is_there(database.engine):
+        return None
+    with database.reading() as connection:
+        return _version(connection, tables, host)
+
+
+def require_revision(connection: sa.Connection, tables: Tables) -> None:
+    """Make sure that our tables are not those of an earlier release.
+
+    Raises:
+        SchemaError: They are.
+    """
+    version = connection.scalar(sa.select(tables.version.c.version_num))
+    if version in _KNOWN and version != HEAD:
+        raise SchemaError(_is_old(version, connection.engine.url.database))
+
+
+def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
+    """Make sure that the database is where this release expects it.
+
+    Raises:
+        SchemaError: It is not; the text says what to do.
+    """
+    version = schema_version(database, tables, host)
+    where = database.engine.url.database
+    if version == HEAD:
+        if host is not None and host.sign_ins is not None:
+            with database.reading() as connection:
+                require_columns(connection, host.sign_ins)
+        return
+    if version is not None:
+        raise SchemaError(_is_old(version, where))
+    if host is not None:
+        raise SchemaError(
+            f"{where} has no table {tables.version.fullname}: create our tables with"
+            " `angle-reco migrate up` (in Python: connect with migrate=True)"
+        )
+    raise SchemaError(
+        f"{where} holds no marketplace: bring one in with `angle-reco import"
+        " DIRECTORY`, or create the tables with `angle-reco migrate up`"
+        " (in Python: connect with migrate=True)"
+    )
+
+
+def _is_old(version: str, where: str | None) -> str:
+    return (
+        f"the tables in {where} are at revision {version}, this release needs {HEAD}: run"
+        " `angle-reco migrate up`"
+    )
+
+
+def migrate_up(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
+    """Bring the schema to HEAD; False when it was there.
+
+    Raises:
+        SchemaError: There are other tables already, which would be mixed with ours.
+        StorageUnavailableError: Somebody held a lock that is needed for minutes.
+    """
+    is_new = schema_version(database, tables, host) != HEAD and _patiently(
+        lambda: database.write(
+            lambda connection: create_schema(_locking_shortly(connection), tables, host)
+        )
+    )
+    if not database.is_postgres and host is None and database.borrowed is None:
+        let_readers_in(database)
+    if host is None or (host.sign_ins is None and host.permissions is None):
+        return is_new
+    columns, permissions = host.sign_ins, host.permissions
+
+    def add(connection: sa.Connection) -> bool:
+        _alone(_locking_shortly(connection), tables)
+        added = permissions is not None and insert_where_missing(connection, tables, permissions)
+        # Last, so that those who write to the host's table wait for nothing else.
+        return (columns is not None and add_where_missing(connection, tables, columns)) or added
+
+    return _patiently(lambda: database.write(add)) or is_new
+
+
+def migrate_down(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
+    """Drop every table and view of ours with what is in them; False when none was there.
+
+    What was added to tables of the host's goes too; what they had themselves stays, and
+    so do permissions that somebody holds.
+    """
+    if not database.is_postgres and not _is_there(database.engine):
+        return False
+    columns = None if host is None else host.sign_ins
+
+    def drop(connection: sa.Connection) -> bool:
+        _alone(_locking_shortly(connection), tables)
+        if _version(connection, tables, host) is None:
+            return False
+        added = [] if columns is None else added_columns(connection, tables, columns)
+        if host is not None and host.permissions is not None:
+            delete_what_was_inserted(connection, tables, host.permissions)
+        run_revisions("base", tables, host, connection=connection)
+        tables.version.drop(connection)
+        if columns is not None:
+            # Last, so that those who write to the host's table wait for nothing else.
+            drop_columns(connection, columns, added)
+        return True
+
+    return _patiently(lambda: database.write(drop))
+
+
+def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> bool:
+    """Bring the schema to HEAD within the caller's transaction; False when it was there.
+
+    Another process may just have done so.
+
+    Raises:
+        SchemaError: There are other tables already, which would be mixed with ours.
+    """
+    _alone(connection, tables)
+    version = _version(connection, tables, host)
+    if version is None:
+        _refuse_strangers(connection, tables, host)
+        if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
+            connection.execute(sa.schema.CreateSchema(tables.schema))
+    if version != HEAD:
+        run_revisions("head", tables, host, connection=connection)
+    return version != HEAD
+
+
+def include_object(
+    _: object,
+    name: str | None,
+    type_: str,
+    reflected: bool,
+    compare_to: object,
+    *,
+    prefix: str = DEFAULT_PREFIX,
+) -> bool:
+    """Have a host's `alembic revision --autogenerate` leave our tables alone.
+
+    It is Alembic's `include_object`, for `context.configure`; with another prefix of
+    tables, use `functools.partial(include_object, prefix=...)`.
+    """
+    is_ours = type_ == "table" and reflected and compare_to is None
+    return not (is_ours and name is not None and name.startswith(prefix))
+
+
+def let_readers_in(database: Database) -> None:
+    """Have readers and a writer of SQLite no longer wait for each other; the file remembers it.
+
+    While somebody else uses the database, or where nobody can write to it, that stays
+    for the next time.
+    """
+    with suppress(StorageError), database.reading() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def run_revisions(
+    to: str,
+    tables: Tables,
+    host: HostSchema | None,
+    *,
+    connection: sa.Connection | None = None,
+    dialect: str | None = None,
+    script: TextIO | None = None,
+) -> None:
+    """Run our revisions up or down *to* one, on a *connection* or into a *script*.
+
+    Alembic's `context` and `op` stand for one migration of a process: an `env.py` of the
+    host's may be using them now, in this thread or another. So neither is used here.
+    """
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from alembic.script import ScriptDirectory
+
+    revisions = ScriptDirectory(str(_REVISIONS))
+
+    def steps(current: Any, _: object) -> Iterable[RevisionStep]:
+        plan = revisions._downgrade_revs if to == "base" else revisions._upgrade_revs
+        return cast("Iterable[RevisionStep]", plan(to, current))
+
+    context = MigrationContext.configure(
+        connection,
+        dialect_name=dialect,
+        # Scripts have no parameters: a % in a name stands for itself.
+        dialect_opts={"paramstyle": "named"},
+        opts={
+            "fn": steps,
+            "script": revisions,
+            "version_table": tables.version.name,
+            "version_table_schema": tables.schema,
+            # The caller has opened a transaction, and writes one into scripts.
+            "transactional_ddl": False,
+            "as_sql": script is not None,
+            "literal_binds": script is not None,
+            "output_buffer": script,
+            "starting_rev": HEAD if script is not None and to == "base" else None,
+        },
+    )
+    with context.begin_transaction():
+        context.run_migrations(op=Operations(context), tables=tables, with_reference=host is None)
+
+
+def _patiently(unit: Callable[[], _T]) -> _T:
+    """Return what *unit* returns, trying again while somebody else holds a lock."""
+    for _ in range(_TRIES):
+        try:
+            return unit()
+        except StorageUnavailableError as error:
+            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCKED:
+                raise
+            # Long enough for those who queued up behind us to get through.
+            time.sleep(random.uniform(0.5, 1.0))
+    return unit()
+
+
+_LOCKED = "55P03"
+
+
+def _alone(connection: sa.Connection, tables: Tables) -> None:
+    """Wait until nobody else migrates these tables, to the end of the transaction.
+
+    On SQLite whoever writes is alone anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        # A process may name the schema or leave it to the search path: the lock is one.
+        is_bare = sa.func.current_schema() == sa.literal(tables.schema, sa.Text)
+        name = sa.case(
+            (is_bare, f".{tables.prefix}"), else_=f"{tables.schema or ''}.{tables.prefix}"
+        )
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+
+
+def _locking_shortly(connection: sa.Connection) -> sa.Connection:
+    """Have statements give up on locks soon: all others wait behind one who waits."""
+    if connection.dialect.name == "postgresql":
+        milliseconds = int(_LOCK_SECONDS * 1000)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+    return connection
+
+
+def _refuse_strangers(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+    inspector = sa.inspect(connection)
+    if tables.schema is not None and not inspector.has_schema(tables.schema):
+        return
+    there = {*inspector.get_table_names(tables.schema), *inspector.get_view_names(tables.schema)}
+    if connection.dialect.name == "sqlite" and host is None:
+        others = sorted(there)
+    else:
+        ours = {
+            *tables.own.tables.values(),
+            *(tables.reference.tables.values() if host is None else ()),
+        }
+        views = {name.rpartition(".")[2] for name in view_names(tables)}
+        others = sorted(there & {*(table.name for table in ours), *views})
+    if others:
+        names = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+        advice = (
+            "name a new file, or one that angle-reco made"
+            if connection.dialect.name == "sqlite"
+            else "choose another schema or prefix, or map your own tables with a HostSchema"
+        )
+        raise SchemaError(
+            f"{connection.engine.url.database} holds other tables already ({names}): {advice}"
+        )
+
+
+def _is_there(engine: sa.Engine) -> bool:
+    """Return whether there is a file to look into: connecting would make one."""
+    name = engine.url.database
+    if not name or name == ":memory:" or name.startswith("file:"):
+        return True
+    try:
+        return file_of(engine).exists()
+    except OSError:  # no name that a file can have
+        return False
+
+
+def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> str | None:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(tables.version.name, schema=tables.schema):
+        return None
+    columns = {
+        column["name"] for column in inspector.get_columns(tables.version.name, tables.schema)
+    }
+    versions = (
+        connection.scalars(sa.select(tables.version.c.version_num)).all()
+        if "version_num" in columns
+        else []
+    )
+    if len(versions) != 1:
+        raise SchemaError(f"the table {tables.version.fullname} is none of this release's")
+    if versions[0] not in _KNOWN:
+        raise SchemaError(
+            f"the schema is at revision {versions[0]}, which this release does not know:"
+            " install a newer angle-reco"
+        )
+    try:
+        kinds = _kinds(inspector, tables)
+    except sa.exc.NoSuchTableError as error:
+        raise SchemaError(
+            f"{tables.version.fullname} is there, but not the table {error}"
+        ) from None
+    if kinds != tables.ids:
+        raise SchemaError(
+            f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}:"
+            " name them by Settings(ids=IdKinds(user=…, item=…, category=…))"
+        )
+    _require_same_home(connection, tables, host)
+    return str(versions[0])
+
+
+def _require_same_home(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+    """Make sure that nobody takes a host's tables for the reference schema, or the reverse."""
+    named = sa.select(tables.additions.c.name).where(tables.additions.c.name == REFERENCE_SCHEMA)
+    has_reference = connection.scalar(named) is not None
+    if host is None and not has_reference:
+        raise SchemaError(
+            "the tables there serve a HostSchema: say which application that is with"
+            " `--app module:name` (in Python: connect with host=...)"
+        )
+    if host is not None and has_reference:
+        raise SchemaError(
+            "the tables there come with the reference schema, but a HostSchema is given: take"
+            " another schema or prefix for ours, or connect without host"
+        )
+
+
+_KNOWN = ("0001", "0002", "0003", HEAD)
+
+
+def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:
+    """Return which kinds of ids the tables hold, by the types of their columns."""
+    interests = {
+        column["name"]: column["type"]
+        for column in inspector.get_columns(tables.interests.name, tables.schema)
+    }
+    of_items = {
+        column["name"]: column["type"]
+        for column in inspector.get_columns(tables.lists[ListKind.SIMILAR].name, tables.schema)
+    }
+    return IdKinds(
+        user=_kind(interests["user_id"]),
+        item=_kind(of_items["owner"]),
+        category=_kind(interests["category_id"]),
+    )
+
+
+def _kind(of: sa.types.TypeEngine[object]) -> IdKind:
+    match of:
+        case sa.BigInteger():
+            return IdKind.INT
+        case sa.Uuid() | sa.CHAR():
+            return IdKind.UUID
+        case _:
+            return IdKind.TEXT
+
+
+def _spelled(ids: IdKinds) -> str:
+    return f"{ids.user} of users, {ids.item} of items and {ids.category} of categories"

@@ -1,0 +1,70 @@
+"""Migrations as statements, to be run by somebody else."""
+
+import io
+
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.schema.additions import (
+    BODY,
+    addition_statements,
+    dialect_named,
+    removal_statements,
+)
+from angle_reco.adapters.sql.schema.host_schema import HostSchema
+from angle_reco.adapters.sql.schema.migrations import run_revisions
+from angle_reco.adapters.sql.schema.permissions import permission_removals, permission_statements
+from angle_reco.adapters.sql.schema.tables import Tables
+
+# Of squawk, a linter that many hosts run on migrations. Scores are millionths and codes
+# are small, by arrays of many; the version table is Alembic's.
+_LINTS_OF_UP = ("prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-text-field")
+# Dropping is what going down is about.
+_LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
+
+
+def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
+    """Return the statements of `migrate_up` or `migrate_down`, to be run by somebody else."""
+    written = io.StringIO()
+    columns, permissions = (None, None) if host is None else (host.sign_ins, host.permissions)
+    if dialect == "postgresql":
+        ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
+        written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
+        written.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
+    if is_up:
+        written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
+        run_revisions("head", tables, host, dialect=dialect, script=written)
+        if permissions is not None:
+            written.write(_as_script(permission_statements(dialect, tables, permissions)))
+        if columns is not None:
+            # Apart, so that the host's table is locked for no longer than that takes.
+            added = addition_statements(dialect, tables, columns)
+            written.write(_as_script(["COMMIT", "BEGIN", *added]))
+    else:
+        written.write(_as_script(["BEGIN"]))
+        if permissions is not None:
+            written.write(_as_script(permission_removals(dialect, tables, permissions)))
+        if columns is not None:
+            written.write(_as_script(removal_statements(dialect, tables, columns)))
+        run_revisions("base", tables, host, dialect=dialect, script=written)
+        # Alembic before 1.19 has written this already.
+        drop = sa.schema.DropTable(tables.version, if_exists=True)
+        statement = drop.compile(dialect=dialect_named(dialect))
+        written.write(_as_script([str(statement).strip()]))
+    written.write("COMMIT;\n")
+    return written.getvalue()
+
+
+def _schema_statements(tables: Tables) -> list[str]:
+    if tables.schema is None:
+        return []
+    quoted = '"' + tables.schema.replace('"', '""') + '"'
+    literal = "'" + tables.schema.replace("'", "''") + "'"
+    # Unlike IF NOT EXISTS this asks for no right to create schemas where it is there.
+    return [
+        f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
+        f" THEN CREATE SCHEMA {quoted}; END IF; END {BODY}"
+    ]
+
+
+def _as_script(statements: list[str]) -> str:
+    return "".join(f"{statement};\n\n" for statement in statements)

@@ -1,0 +1,1 @@
+"""Producing what is stored: the batch jobs, and the runs that execute them."""

@@ -1,0 +1,237 @@
+"""The jobs: each computes one kind of result for all, and stores what changed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import NamedTuple
+
+import attrs
+
+from angle_reco.application.jobs.list_writer import store_one
+from angle_reco.application.jobs.run_context import Work
+from angle_reco.application.scoring import Computing
+from angle_reco.domain.availability import is_open
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import ItemNotFoundError
+from angle_reco.domain.fingerprints import Fingerprints
+from angle_reco.domain.ids import IdKind, ItemId
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList, with_similar
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.stores import InterestStore, ListStore, Written
+from angle_reco.ports.users import UserQueries
+from angle_reco.settings import Settings
+
+_USERS_AT_ONCE = 5_000
+_ITEMS_AT_ONCE = 5_000
+
+
+class Done(NamedTuple):
+    """What a job did: for how many it was, and what of it had to be written."""
+
+    scope: int
+    written: Written
+    removed: int
+
+
+class NothingToEnterError(Exception):
+    """There is no list that an item could enter."""
+
+
+@attrs.frozen(kw_only=True)
+class Jobs:
+    """What the jobs do, run by whoever holds a claim.
+
+    *rewritten* is told of an item whose similar ones were made out of turn, and whose it entered.
+    """
+
+    users: UserQueries
+    catalog: CatalogQueries
+    interests: InterestStore
+    lists: ListStore
+    computing: Computing
+    clock: Clock
+    settings: Settings
+    fingerprints: Fingerprints
+    rewritten: Callable[[ItemId, Sequence[ItemId]], None]
+    as_of: datetime | None = None
+
+    def refresh_interests(self, work: Work) -> Done:
+        """Recompute and store the interests of active users."""
+        now, users = self.clock.now(), self._active_users(work)
+        total = _Total()
+
+        def refresh(first: int, last: int) -> None:
+            some = users.take(slice(first, last))
+            with work.asking_the_database():
+                happened = self.computing.recent_activity(some)
+            interests = self.computing.interests_from(happened)
+            with work.asking_the_database():
+                total.add(
+                    self.interests.write(interests, users=some, computed_at=now, fence=work.fence)
+                )
+
+        self._in_batches(work, "interests of users", users, refresh)
+        with work.asking_the_database():
+            removed = self.interests.retain(users, started_at=now, fence=work.fence)
+        return Done(len(users), total.written, removed)
+
+    def generate_recommendations(self, work: Work) -> Done:
+        """Rank and store the homepages of active users."""
+        work.reached("open items", 0, 1)
+        with work.asking_the_database():
+            market = self.computing.market()
+        users, total = self._active_users(work), _Total()
+        ranker = self.settings.chosen_ranker
+
+        def generate(first: int, last: int) -> None:
+            some = IdIndex(users.take(slice(first, last)))
+            with work.asking_the_database():
+                profiles = self.computing.profiles(market, some)
+            pages = self.computing.homepages(market, profiles, some.ids, keep=ranker.kept)
+            with work.asking_the_database():
+                total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
+
+        self._in_batches(work, "homepages of users", users, generate)
+        with work.asking_the_database():
+            removed = self.lists.retain(
+                ListKind.PERSONAL, users, started_at=market.now, fence=work.fence
+            )
+        return Done(len(users), total.written, removed)
+
+    def generate_popular_items(self, work: Work) -> Done:
+        """Rank and store the most popular items, of everything and of each category."""
+        work.reached("popular items", 0, 1)
+        with work.asking_the_database():
+            market = self.computing.market()
+        total, lists = _Total(), self.computing.popular_of_each(market)
+        with work.asking_the_database():
+            for some in lists:
+                total.add(self.lists.write(ListKind.POPULAR, some, fence=work.fence))
+        owners = IdColumn.joined(IdKind.TEXT, (some.owners for some in lists))
+        removed = self.lists.retain(
+            ListKind.POPULAR, owners, started_at=market.now, fence=work.fence
+        )
+        work.reached("popular items", 1, 1)
+        return Done(len(owners), total.written, removed)
+
+    def compute_similarities(self, work: Work) -> Done:
+        """Rank and store the similar items of every open item."""
+        work.reached("open items", 0, 1)
+        with work.asking_the_database():
+            market = self.computing.market()
+            engagement = self.computing.engagement(market)
+        total, items = _Total(), market.catalogue.items.ids
+
+        def compute(first: int, last: int) -> None:
+            lists = self.computing.similar_to_all(market, engagement, first=first, last=last)
+            with work.asking_the_database():
+                total.add(self.lists.write(ListKind.SIMILAR, lists, fence=work.fence))
+
+        for first, last in _spans(len(market), _ITEMS_AT_ONCE):
+            work.reached("similar items", first, len(market))
+            work.one_by_one_if_need_be(
+                first,
+                last,
+                compute,
+                lambda place: f"item:{items.take(slice(place, place + 1)).to_list()[0]}",
+            )
+        work.reached("similar items", len(market), len(market))
+        with work.asking_the_database():
+            removed = self.lists.retain(
+                ListKind.SIMILAR, items, started_at=market.now, fence=work.fence
+            )
+        return Done(len(market), total.written, removed)
+
+    def compute_similarities_of(self, item_id: ItemId, work: Work) -> Done:
+        """Rank and store the similar items of one item; an open one enters the lists of these.
+
+        Raises:
+            ItemNotFoundError: There is no such item.
+        """
+        now = self.clock.now()
+        card = self.catalog.cards([item_id], at=now, until=self.as_of).get(item_id)
+        if card is None:
+            raise ItemNotFoundError(item_id)
+        work.reached("open items", 0, 1)
+        lists = self.computing.similar_to_one(self.computing.market(), card)
+        written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
+        entered = list[ItemId]()
+        if is_open(card, now):
+            entered = self._enter_lists_of(lists.stored(0), item_id, work)
+        self.rewritten(item_id, entered)
+        changed = written.changed + len(entered)
+        return Done(1, Written(changed=changed, unchanged=written.unchanged), 0)
+
+    def _enter_lists_of(self, similar: StoredList, item_id: ItemId, work: Work) -> list[ItemId]:
+        """Put an item into the lists of those most like it; return whose lists are others now.
+
+        As items are as similar one way as the other way round, a line holds for both.
+        """
+        entered = list[ItemId]()
+        for place, line in enumerate(similar.lines):
+            work.reached("lists of similar items", place, len(similar.lines))
+            mirrored = attrs.evolve(line, item_id=item_id)
+            was_entered = False
+
+            def enter(kept: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
+                nonlocal was_entered
+                if kept is None or kept.recipe != similar.recipe:
+                    raise NothingToEnterError
+                made = with_similar(kept, mirrored)
+                was_entered = made is not kept
+                return made
+
+            with suppress(NothingToEnterError):
+                self.lists.edit(ListKind.SIMILAR, line.item_id, enter)
+            if was_entered:
+                entered.append(line.item_id)
+        return entered
+
+    def _in_batches(
+        self, work: Work, what: str, users: IdColumn, act: Callable[[int, int], None]
+    ) -> None:
+        def name(place: int) -> str:
+            [user_id] = users.take(slice(place, place + 1))
+            return f"user:{self.fingerprints.of(user_id)}"
+
+        for first, last in _spans(len(users), _USERS_AT_ONCE):
+            work.reached(what, first, len(users))
+            work.one_by_one_if_need_be(first, last, act, name)
+        work.reached(what, len(users), len(users))
+
+    def _active_users(self, work: Work) -> IdColumn:
+        since = self.clock.now() - self.settings.active_for
+        with work.asking_the_database():
+            return self.users.active_since(since, until=self.as_of)
+
+
+JOBS: dict[str, Callable[[Jobs, Work], Done]] = {
+    "refresh_user_interests": Jobs.refresh_interests,
+    "generate_popular_items": Jobs.generate_popular_items,
+    "generate_recommendations": Jobs.generate_recommendations,
+    "compute_item_similarities": Jobs.compute_similarities,
+}
+"""Every job by its name, in the order in which they are best run by hand."""
+
+OF_ONE_ITEM = "compute_item_similarities"
+"""The job that can be run for one item."""
+
+
+@attrs.define
+class _Total:
+    changed: int = 0
+    unchanged: int = 0
+
+    def add(self, more: Written) -> None:
+        self.changed += more.changed
+        self.unchanged += more.unchanged
+
+    @property
+    def written(self) -> Written:
+        return Written(self.changed, self.unchanged)
+
+
+def _spans(size: int, width: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, size, width):
+        yield first, min(first + width, size)

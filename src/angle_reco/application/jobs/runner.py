@@ -1,0 +1,217 @@
+"""A claimed run from its beginning to its end, which the ledger is told, whatever happens."""
+
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import attrs
+
+from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
+from angle_reco.application.jobs.heartbeat import Heartbeat
+from angle_reco.application.jobs.run_context import RunStoppedError, Work
+from angle_reco.domain.errors import (
+    FencedOffError,
+    InvalidValueError,
+    ItemNotFoundError,
+    StorageError,
+    StorageUnavailableError,
+)
+from angle_reco.domain.events import Event, RunFailed
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.runs import Run, RunKey, retry_delay, wish_of
+from angle_reco.domain.schedules import JobRule
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.ledger import RunLedger
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_TRIES = 0.5
+
+
+@attrs.frozen(kw_only=True)
+class JobOutcome:
+    """What a run of a job did: whom it was for, and what of it had to be written.
+
+    *changed*, *unchanged* and *removed* count lists, of interests rows. *failed* counts
+    users or items that were left out, of which *errors* tells the first few.
+    """
+
+    job: str
+    started_at: datetime
+    seconds: float
+    scope: int
+    changed: int
+    unchanged: int
+    removed: int
+    failed: int = 0
+    errors: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the outcome as JSON has it."""
+        return {
+            **attrs.asdict(self),
+            "started_at": self.started_at.isoformat(),
+            "errors": list(self.errors),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Performing:
+    """Does what runs are for, and ends them."""
+
+    ledger: RunLedger
+    jobs: Jobs
+    rules: Mapping[str, JobRule]
+    clock: Clock
+    settings: Settings
+    on_event: Callable[[Event], None] | None = None
+
+    def __call__(self, run: Run, work: Work) -> JobOutcome:
+        """Return what a claimed run did; however it ends, the ledger is told.
+
+        Raises:
+            Exception: Whatever stopped it.
+        """
+        work.fence = run.fence
+        started_at, started = self.clock.now(), self.clock.monotonic()
+        # It beats until the ledger knows: what is done is not to be begun again meanwhile.
+        with Heartbeat(self.ledger, run, self.settings.runs, work.lost) as heartbeat:
+            try:
+                done = self._done(run.key, work)
+            except RunStoppedError as stopped:
+                error = self._loss(run, heartbeat) if work.lost.is_set() else stopped
+                self._end(run, error, work)
+                raise error from None
+            except BaseException as error:
+                self._end(run, error, work)
+                raise
+            outcome = JobOutcome(
+                job=run.key.job,
+                started_at=started_at,
+                seconds=self.clock.monotonic() - started,
+                scope=done.scope,
+                changed=done.written.changed,
+                unchanged=done.written.unchanged,
+                removed=done.removed,
+                failed=work.failed,
+                errors=tuple(work.errors),
+            )
+            self._succeed(run, outcome, work)
+        _log.info(
+            "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
+            outcome.job,
+            outcome.scope,
+            outcome.changed,
+            outcome.unchanged,
+            outcome.removed,
+            outcome.failed,
+            outcome.seconds,
+        )
+        return outcome
+
+    def _loss(self, run: Run, heartbeat: Heartbeat) -> FencedOffError | StorageUnavailableError:
+        """Return why a run that stopped was lost."""
+        if not heartbeat.is_taken_over:
+            lease = self.settings.runs.lease
+            return StorageUnavailableError(
+                f"the run of {run.key.job} was stopped: the database did not answer for {lease},"
+                " as long as its lease lasts"
+            )
+        later: list[int] = []
+        with suppress(StorageError):
+            known = self.ledger.open([], back=timedelta(0)).runs
+            later = [one.number for one in known if one.key == run.key and one.number > run.number]
+        return FencedOffError(run.key.job, max(later, default=None))
+
+    def _done(self, key: RunKey, work: Work) -> Done:
+        item_id = key.values.get("item_id")
+        if item_id is None:
+            return JOBS[key.job](self.jobs, work)
+        kind = self.settings.ids.item
+        return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
+
+    def _succeed(self, run: Run, outcome: JobOutcome, work: Work) -> None:
+        """Keep the outcome in the ledger, however often it has to be asked.
+
+        Raises:
+            StorageError: It did not answer for as long as the run was ours.
+        """
+        while True:
+            try:
+                with deadline(self.settings.runs.lease.total_seconds()):
+                    is_mine = self.ledger.finish(run, outcome=json.dumps(outcome.to_json()))
+            except StorageError as error:
+                name = type(error).__name__
+                if work.stop.is_set() or work.lost.wait(_SECONDS_BETWEEN_TRIES):
+                    _log.error("run done, but not ended: job=%s error=%s", run.key.job, name)
+                    self.tell_failed(run, f"done, but not ended: {name}", is_final=False)
+                    raise
+                _log.warning("run not ended yet: job=%s error=%s", run.key.job, name)
+            else:
+                if not is_mine:
+                    _log.warning("run lost at its end: job=%s attempt=%d", run.key.job, run.attempt)
+                return
+
+    def _end(self, run: Run, error: BaseException, work: Work) -> None:
+        """End a failed attempt in the ledger, to be tried again if there is sense in it.
+
+        One that was stopped because its process ends gives its attempt back.
+        """
+        is_stopped = isinstance(error, RunStoppedError) and not work.lost.is_set()
+        attempts = wish_of(run.key, run.trigger, self.rules[run.key.job]).attempts
+        is_final = not is_stopped and (
+            run.attempt >= attempts or isinstance(error, ItemNotFoundError | InvalidValueError)
+        )
+        delay = retry_delay(run.attempt, self.settings.runs, random.random())
+        text = (
+            f"{type(error).__name__}: {error}"
+            if isinstance(error, StorageError)
+            else type(error).__name__
+        )
+        try:
+            is_mine = self.ledger.finish(
+                run,
+                error=text,
+                retry_after=None if is_final else timedelta(0) if is_stopped else delay,
+                gives_back=is_stopped,
+            )
+        except StorageError:
+            # Whoever takes it over after its lease knows whether it was the last attempt.
+            _log.warning("run not ended in the ledger: job=%s", run.key.job)
+            self.tell_failed(run, text, is_final=False)
+            return
+        if not is_mine:
+            _log.warning("run lost: job=%s attempt=%d", run.key.job, run.attempt)
+        elif is_stopped:
+            _log.info("run stopped: job=%s attempt=%d", run.key.job, run.attempt)
+        else:
+            _log.warning(
+                "run failed: job=%s attempt=%d final=%s error=%s",
+                run.key.job,
+                run.attempt,
+                is_final,
+                type(error).__name__,
+            )
+            self.tell_failed(run, text, is_final=is_final)
+
+    def tell_failed(self, run: Run, error: str, *, is_final: bool) -> None:
+        """Tell the host of a failed attempt."""
+        if self.on_event is None:
+            return
+        failed = RunFailed(
+            job=run.key.job,
+            arguments=run.key.arguments,
+            attempt=run.attempt,
+            error=error,
+            is_final=is_final,
+            at=self.clock.now(),
+        )
+        try:
+            self.on_event(failed)
+        except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
+            _log.warning("event not told: error=%s", type(mistake).__name__)

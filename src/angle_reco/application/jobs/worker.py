@@ -1,0 +1,184 @@
+"""What a process does by itself: it looks what is due, and has it done."""
+
+import atexit
+import logging
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Event, RLock
+from time import monotonic
+
+import attrs
+
+from angle_reco.application.jobs.claims import Runs
+from angle_reco.domain.errors import InvalidValueError, StorageError
+from angle_reco.domain.runs import RunKey, Wish
+from angle_reco.domain.schedules import window_of
+from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.forks import starts_over
+from angle_reco.ports.scheduler import JobScheduler
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_PRUNINGS = 3_600.0
+_GRACE_AT_EXIT = timedelta(seconds=10)
+
+
+@attrs.frozen
+class _Task:
+    """Work for a scheduler, with the name of its job."""
+
+    name: str
+    act: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.act()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Background:
+    """Runs jobs in this process from `start` to `stop`.
+
+    *own* are those that each process does for itself, without a claim. *failure* is why
+    the last `start` did not succeed.
+
+    It belongs to the process that started it: in one that forked off nothing runs until
+    that starts its own.
+    """
+
+    runs: Runs
+    settings: Settings
+    own: Mapping[str, Callable[[], object]] = attrs.field(factory=dict)
+    failure: str = attrs.field(default="", init=False)
+    _scheduler: JobScheduler | None = attrs.field(default=None, init=False)
+    _pid: int | None = attrs.field(default=None, init=False)
+    _stop: Event = attrs.field(factory=Event, init=False)
+    _in_hand: set[tuple[RunKey, datetime | None]] = attrs.field(factory=set, init=False)
+    _lock: RLock = attrs.field(factory=RLock, init=False)
+    _exits: bool = attrs.field(default=False, init=False)
+    _own_slots: dict[str, datetime] = attrs.field(factory=dict, init=False)
+    _pruned_at: float = attrs.field(default=float("-inf"), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = RLock()
+
+    @property
+    def state(self) -> str:
+        """Return "running", "not started", or that it failed and why."""
+        if self.is_running:
+            return "running"
+        return f"failed: {self.failure}" if self.failure else "not started"
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether this process, and not one it forked off, runs jobs."""
+        return self._scheduler is not None and self._pid == os.getpid()
+
+    def start(self, new_scheduler: Callable[[], JobScheduler]) -> None:
+        """Begin to run jobs; nothing happens when that is so already.
+
+        Raises:
+            InvalidValueError: This is a recommender as of a moment, of which time stands still.
+        """
+        if self.runs.as_of is not None:
+            raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
+        with self._lock:
+            if self.is_running:
+                return
+            self._pid = os.getpid()
+            self._stop, self._in_hand = Event(), set()
+            self._own_slots = self._slots_of_own()
+            self._scheduler = new_scheduler()
+            try:
+                self._scheduler.start(
+                    self._look, every=self.settings.runs.poll, workers=self.settings.workers
+                )
+            except BaseException as error:
+                self._scheduler, self.failure = None, type(error).__name__
+                raise
+            self.failure = ""
+            if not self._exits:
+                # A reference of its own would keep everything alive until then.
+                atexit.register(_stop_at_exit, weakref.ref(self))
+                self._exits = True
+        _log.info("jobs started: process=%d", os.getpid())
+
+    def stop(self, grace: timedelta) -> bool:
+        """Run no more jobs; those that run stop at their next step, and go on elsewhere.
+
+        Returns False when one took longer than *grace*: its run is taken over when its
+        lease is over.
+        """
+        if not self.is_running:
+            return True
+        with self._lock:
+            scheduler, self._scheduler = self._scheduler, None
+            self._stop.set()
+        is_over = scheduler is None or scheduler.stop(grace)
+        _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), is_over)
+        return is_over
+
+    def _look(self) -> None:
+        """Have done what is due, unless that is in hand already."""
+        try:
+            with deadline(self.settings.deadline.total_seconds()):
+                wishes = self.runs.due()
+        except StorageError as error:
+            _log.warning("not looked for jobs: error=%s", type(error).__name__)
+            return
+        self._prune()
+        for wish in wishes:
+            self._hand_over(wish)
+        before, self._own_slots = self._own_slots, self._slots_of_own()
+        for job, slot in self._own_slots.items():
+            if slot != before.get(job) and (scheduler := self._scheduler) is not None:
+                task = _Task(job, partial(self._do_own, job))
+                scheduler.submit(self.runs.rules[job].queue, task)
+
+    def _slots_of_own(self) -> dict[str, datetime]:
+        # By this process's clock: nobody else is concerned.
+        now, rules = self.runs.clock.now(), self.runs.rules
+        return {
+            job: window_of(rules[job].schedule.last_before(now), rules[job].window)
+            for job in self.own
+        }
+
+    def _do_own(self, job: str) -> None:
+        self.own[job]()
+
+    def _hand_over(self, wish: Wish) -> None:
+        scheduler, one = self._scheduler, (wish.key, wish.slot)
+        with self._lock:
+            if scheduler is None or one in self._in_hand:
+                return
+            self._in_hand.add(one)
+        job = wish.key.job
+        scheduler.submit(self.runs.rules[job].queue, _Task(job, partial(self._do, wish)))
+
+    def _do(self, wish: Wish) -> None:
+        try:
+            self.runs.begin(wish, stop=self._stop)
+        except StorageError as error:
+            _log.warning("run not begun: job=%s error=%s", wish.key.job, type(error).__name__)
+        finally:
+            with self._lock:
+                self._in_hand.discard((wish.key, wish.slot))
+
+    def _prune(self) -> None:
+        if monotonic() - self._pruned_at > _SECONDS_BETWEEN_PRUNINGS:
+            self._pruned_at = monotonic()
+            self.runs.prune()
+
+
+def _stop_at_exit(reference: "weakref.ref[Background]") -> None:
+    """Have jobs end before the interpreter does, so that others go on with them at once."""
+    background = reference()
+    if background is not None:
+        background.stop(_GRACE_AT_EXIT)

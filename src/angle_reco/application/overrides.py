@@ -1,0 +1,287 @@
+"""Results written by hand: visible in the next answer, and kept until a job replaces them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.serving.shelf_builder import Answering
+from angle_reco.domain.by_hand import line_by_hand, with_line, without_line
+from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.millionths import to_score
+from angle_reco.domain.moments import check_moment
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.validators import whole
+from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
+
+
+@attrs.frozen(kw_only=True)
+class WriteByHand:
+    """Creates, changes and deletes single interests, similar items and recommendations.
+
+    What is changed is what the next answer would have been: the stored result, or, where
+    there is none that can be used, the computed one.
+    """
+
+    access: Access
+    answering: Answering
+    interests: InterestStore
+    lists: ListStore
+
+    def write_interest(
+        self,
+        actor: Actor,
+        user_id: UserId,
+        category_id: CategoryId,
+        *,
+        score: object,
+        interaction_count: int,
+        last_interaction_at: datetime | None,
+        replaces: bool,
+    ) -> UserInterest:
+        """Keep how strongly a user is drawn to a category, as somebody says it is.
+
+        Raises:
+            AccessDeniedError: The actor may not write interests.
+            AlreadyStoredError: There is one, and this does not replace any.
+            InvalidValueError: An id, the score, the count or the moment cannot be.
+            UserErasedError: The user was erased.
+        """
+        self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
+        ids, at = self.answering.ids, last_interaction_at
+        interest = UserInterest(
+            user_id=ids.user_id(user_id),
+            category_id=ids.category_id(category_id),
+            score=to_score(score, "score"),
+            strength=0,
+            interaction_count=whole(
+                interaction_count, "interaction_count", least=0, most=2**63 - 1
+            ),
+            last_interaction_at=(
+                self.answering.clock.now()
+                if at is None
+                else check_moment(at, "last_interaction_at")
+            ),
+            by_hand=True,
+        )
+
+        def change(kept: StoredInterests) -> StoredInterests:
+            others = _others(kept, interest.category_id)
+            if len(others) < len(kept.interests) and not replaces:
+                raise AlreadyStoredError("an interest of this user in this category")
+            removed = tuple(one for one in kept.removed if one != interest.category_id)
+            return attrs.evolve(kept, interests=(*others, interest), removed=removed)
+
+        self._edit_interests(interest.user_id, change)
+        return interest
+
+    def delete_interest(self, actor: Actor, user_id: UserId, category_id: CategoryId) -> bool:
+        """Take an interest out; False when there was none.
+
+        Raises:
+            AccessDeniedError: The actor may not write interests.
+            InvalidValueError: An id is of another kind.
+            UserErasedError: The user was erased.
+        """
+        self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
+        user_id = self.answering.ids.user_id(user_id)
+        category_id = self.answering.ids.category_id(category_id)
+        was_there = False
+
+        def change(kept: StoredInterests) -> StoredInterests:
+            nonlocal was_there
+            others = _others(kept, category_id)
+            was_there = len(others) < len(kept.interests)
+            if not was_there:
+                return kept
+            return attrs.evolve(kept, interests=others, removed=(*kept.removed, category_id))
+
+        self._edit_interests(user_id, change)
+        return was_there
+
+    def write_similarity(
+        self,
+        actor: Actor,
+        item_id: ItemId,
+        similar_id: ItemId,
+        *,
+        score: object,
+        reason: object,
+        replaces: bool,
+    ) -> StoredLine:
+        """Keep that an item is similar to another one, as somebody says it is.
+
+        Raises:
+            AccessDeniedError: The actor may not write similar items.
+            AlreadyStoredError: It is there, and this does not replace any.
+            InvalidValueError: An id, the score or the reason cannot be.
+            ItemNotFoundError: There is no such item.
+        """
+        self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
+        ids = self.answering.ids
+        item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
+        if item_id == similar_id:
+            raise InvalidValueError("similar item", similar_id, "another item")
+        line = line_by_hand(
+            ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
+        )
+        self.answering.kept.card(similar_id)
+        self._write_line(
+            ListKind.SIMILAR, item_id, line, None, "a similarity of these items", replaces=replaces
+        )
+        return line
+
+    def delete_similarity(self, actor: Actor, item_id: ItemId, similar_id: ItemId) -> bool:
+        """Take a similar item out of another one's; False when it was none.
+
+        Raises:
+            AccessDeniedError: The actor may not write similar items.
+            InvalidValueError: An id is of another kind.
+            ItemNotFoundError: There is no such item.
+        """
+        self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
+        ids = self.answering.ids
+        return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
+
+    def write_recommendation(
+        self,
+        actor: Actor,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        score: object,
+        rank: int | None,
+        reason: object,
+        replaces: bool,
+    ) -> StoredLine:
+        """Keep an item on a user's homepage, as somebody says it should be.
+
+        Raises:
+            AccessDeniedError: The actor may not write homepages.
+            AlreadyStoredError: It is there, and this does not replace any.
+            InvalidValueError: An id, the score, the rank or the reason cannot be.
+            ItemNotFoundError: There is no such item.
+            UserErasedError: The user was erased.
+        """
+        self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
+        ids = self.answering.ids
+        user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
+        line = line_by_hand(
+            ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
+        )
+        rank = None if rank is None else whole(rank, "rank", least=1)
+        self.answering.kept.card(item_id)
+        what = "a recommendation of this item to this user"
+        self._write_line(ListKind.PERSONAL, user_id, line, rank, what, replaces=replaces)
+        return line
+
+    def delete_recommendation(self, actor: Actor, user_id: UserId, item_id: ItemId) -> bool:
+        """Take an item off a user's homepage; False when it was not there.
+
+        Raises:
+            AccessDeniedError: The actor may not write homepages.
+            InvalidValueError: An id is of another kind.
+            UserErasedError: The user was erased.
+        """
+        self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
+        ids = self.answering.ids
+        return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))
+
+    def _write_line(
+        self,
+        kind: ListKind,
+        owner: object,
+        line: StoredLine,
+        rank: int | None,
+        what: str,
+        *,
+        replaces: bool,
+    ) -> None:
+        def change(kept: StoredList) -> StoredList:
+            if not replaces and any(one.item_id == line.item_id for one in kept.lines):
+                raise AlreadyStoredError(what)
+            return with_line(kept, line, rank=rank)
+
+        self._edit_list(kind, owner, change)
+
+    def _delete_line(self, kind: ListKind, owner: object, item_id: ItemId) -> bool:
+        was_there = False
+
+        def change(kept: StoredList) -> StoredList:
+            nonlocal was_there
+            was_there = any(one.item_id == item_id for one in kept.lines)
+            return without_line(kept, item_id)
+
+        self._edit_list(kind, owner, change)
+        return was_there
+
+    def _edit_list(
+        self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
+    ) -> None:
+        def usable(kept: StoredList | None) -> StoredList | None:
+            return kept if self.answering.kept.is_usable(kind, kept) else None
+
+        def change_usable(kept: StoredList | None) -> StoredList:
+            found = usable(kept)
+            if found is None:
+                raise _NothingToEdit
+            return change(found)
+
+        try:
+            self.lists.edit(kind, owner, change_usable)
+        except _NothingToEdit:
+            computed = self._computed_list(kind, owner)
+            if change(computed) is not computed:
+                # Or what somebody has stored meanwhile.
+                self.lists.edit(kind, owner, lambda kept: change(usable(kept) or computed))
+        finally:
+            self.answering.kept.forget(kind, owner)
+
+    def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
+        computing = self.answering.computing
+        if kind is ListKind.SIMILAR:
+            item = self.answering.kept.card(ItemId(owner))
+            return computing.similar_to_one(computing.market(), item).stored(0)
+        users, market = IdIndex(IdColumn.of(self.answering.ids.user, [owner])), computing.market()
+        profiles = computing.profiles(market, users)
+        keep = self.answering.settings.chosen_ranker.kept
+        return computing.homepages(market, profiles, users.ids, keep=keep).stored(0)
+
+    def _edit_interests(
+        self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
+    ) -> None:
+        def usable(kept: StoredInterests | None) -> StoredInterests | None:
+            return kept if self.answering.may_use_interests(kept) else None
+
+        def change_usable(kept: StoredInterests | None) -> StoredInterests:
+            found = usable(kept)
+            if found is None:
+                raise _NothingToEdit
+            return change(found)
+
+        try:
+            self.interests.edit(user_id, change_usable)
+        except _NothingToEdit:
+            computing, now = self.answering.computing, self.answering.clock.now()
+            users = IdColumn.of(self.answering.ids.user, [user_id])
+            computed = StoredInterests(
+                interests=tuple(computing.interests(users).values()),
+                recipe=computing.recipes.interests,
+                computed_at=now,
+            )
+            if change(computed) is not computed:
+                # Or what somebody has stored meanwhile.
+                self.interests.edit(user_id, lambda kept: change(usable(kept) or computed))
+
+
+class _NothingToEdit(Exception):  # noqa: N818 — no error: the next answer would be computed
+    """Nothing is stored that the next answer would use."""
+
+
+def _others(kept: StoredInterests, category_id: CategoryId) -> tuple[UserInterest, ...]:
+    return tuple(one for one in kept.interests if one.category_id != category_id)

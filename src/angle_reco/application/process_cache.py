@@ -1,0 +1,209 @@
+"""The memory of a process as a whole: cleared by who may, and judged from outside."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.serving.finished_runs import FORGETTING
+from angle_reco.application.serving.list_reader import KeptLists
+from angle_reco.application.serving.open_items import LIVE, LiveItems
+from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.stale_cache import Keeping
+from angle_reco.domain.changes import Change, ChangeKind
+from angle_reco.domain.errors import InvalidValueError, StorageError
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.runs import Answer, RunKey, Trigger, Wish
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.domain.validators import flag
+from angle_reco.ports.cache import CacheStats, Evicted
+from angle_reco.ports.changes import Changes
+from angle_reco.ports.ledger import RunLedger
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Memory:
+    """What a process keeps: lists, and the open items."""
+
+    lists: Keeping
+    live: LiveItems
+
+    def evict(self) -> Evicted:
+        """Drop what may not be shown any more."""
+        gone = self.lists.cache.evict()
+        _log.info("memory evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
+        return gone
+
+    def stats(self) -> "MemoryStats":
+        """Return how it did, and what it holds."""
+        live = self.live.held()
+        return MemoryStats(
+            lists=self.lists.cache.stats(),
+            live_items=0 if live is None else len(live.cards),
+            live_bytes=self.live.keeping.cache.stats().bytes,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ForgetCached:
+    """Clears memory: of one user or item in this process, or all of it in every process."""
+
+    access: Access
+    memory: Memory | None
+    kept: KeptLists
+    ledger: RunLedger
+    changes: Changes
+    overlays: Overlays
+    ids: IdKinds
+
+    def __call__(
+        self,
+        actor: Actor,
+        *,
+        user_id: UserId | None = None,
+        item_id: ItemId | None = None,
+        pending: bool = False,
+    ) -> int:
+        """Forget the list of a user, that of an item, or everything; return how many entries.
+
+        That is in this process. Everything is forgotten in the others too, within a second or
+        two. What is *pending* is of this process alone, of a user or of all.
+
+        Raises:
+            AccessDeniedError: The actor may not clear caches.
+            InvalidValueError: An id is of another kind, or pending events of an item are meant.
+            StorageUnavailableError: The database did not answer, to tell the others.
+        """
+        self.access.require(actor, Action.CLEAR, Resource.CACHES)
+        user_id = None if user_id is None else self.ids.user_id(user_id)
+        item_id = None if item_id is None else self.ids.item_id(item_id)
+        if flag(pending, "pending"):
+            if item_id is not None:
+                expected = "None where events that are pending are forgotten: they are of users"
+                raise InvalidValueError("item_id", item_id, expected)
+            gone = self._forget_pending(user_id)
+            _log.info("pending events forgotten by hand: entries=%d", gone)
+            return gone
+        gone = 0
+        if user_id is not None:
+            gone += self.kept.forget(ListKind.PERSONAL, user_id)
+        if item_id is not None:
+            gone += self.kept.forget(ListKind.SIMILAR, item_id)
+        if user_id is None and item_id is None:
+            if self.memory is not None:
+                gone = self.memory.lists.cache.forget_all().entries
+                self.memory.live.keeping.cache.forget(LIVE)
+            self._tell_others()
+        _log.info("memory cleared by hand: entries=%d", gone)
+        return gone
+
+    def _forget_pending(self, user_id: UserId | None) -> int:
+        """Forget events that the tables may not show, with the lists that were made of them."""
+        if user_id is not None:
+            return self.overlays.forget(user_id) + self.kept.forget(ListKind.PERSONAL, user_id)
+        gone = self.overlays.clear()
+        if self.memory is not None:
+            gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
+        return gone
+
+    def _tell_others(self) -> None:
+        wish = Wish(
+            key=RunKey(FORGETTING),
+            trigger=Trigger.HAND,
+            window=timedelta(hours=1),
+            attempts=1,
+        )
+        claim = self.ledger.claim(wish, holder=uuid4().hex, lease=timedelta(seconds=30))
+        # Somebody else's, which is not over, will do as well.
+        if claim.answer is Answer.CLAIMED:
+            self.ledger.finish(claim.run)
+        # They look into the ledger anyway, but now they do so at once.
+        self.changes.publish([Change(kind=ChangeKind.FORGET)])
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """Whether a process does what it should, and what is the matter if not.
+
+    *database* is "ok" or the kind of error that it answered with, and *reason* the text of
+    that error; *jobs* is "running", "not started", or why they could not be; *live_items* how
+    fresh the open items in memory are, None where none are known or nothing is kept.
+    """
+
+    is_ok: bool
+    database: str
+    reason: str | None
+    jobs: str
+    live_items: Freshness | None
+    at: datetime
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {
+            "is_ok": self.is_ok,
+            "database": self.database,
+            "reason": self.reason,
+            "jobs": self.jobs,
+            "live_items": None if self.live_items is None else self.live_items.value,
+            "at": self.at.isoformat(),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class CheckHealth:
+    """Asks whether the database can be worked on, and looks at what this process has."""
+
+    access: Access
+    memory: Memory | None
+    require_ready: Callable[[], object]
+    jobs: Callable[[], str]
+    now: Callable[[], datetime]
+
+    def __call__(self, actor: Actor) -> Health:
+        """Return how this process is.
+
+        Raises:
+            AccessDeniedError: The actor may not know.
+        """
+        self.access.require(actor, Action.READ, Resource.HEALTH)
+        database, reason, jobs, live = "ok", None, self.jobs(), None
+        try:
+            self.require_ready()
+        except StorageError as error:
+            database, reason = type(error).__name__, str(error)
+        if self.memory is not None:
+            cached = self.memory.live.keeping.cache.get(LIVE)
+            live = None if cached is None else cached.freshness
+        is_ok = database == "ok" and not jobs.startswith("failed")
+        return Health(
+            is_ok=is_ok,
+            database=database,
+            reason=reason,
+            jobs=jobs,
+            live_items=live,
+            at=self.now(),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class MemoryStats:
+    """How the memory of this process did, and what it holds; *live_…* are the open items."""
+
+    lists: CacheStats
+    live_items: int
+    live_bytes: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {
+            **attrs.asdict(self.lists),
+            "live_items": self.live_items,
+            "live_bytes": self.live_bytes,
+        }

@@ -1,0 +1,1 @@
+"""Answering requests: from memory, from stored lists, or computed now."""

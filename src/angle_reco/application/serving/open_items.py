@@ -1,0 +1,156 @@
+"""The open items, in memory: what may be shown is known without asking."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import attrs
+import numpy as np
+
+from angle_reco.application.scoring import Computing
+from angle_reco.application.serving.changed_items import ChangedItems
+from angle_reco.application.serving.stale_cache import Current, Keeping, Made
+from angle_reco.domain.availability import open_rows
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.ids import CategoryId, ItemId
+from angle_reco.domain.items import ItemCard, OpenCards
+from angle_reco.domain.packed import PackedList
+from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.clock import Clock
+from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_MOST_POPULAR = 1_000
+_BYTES_OF_POPULAR = 2_500
+"""How many lists of popular items are kept with the open items, and what one takes."""
+
+_BYTES_OF_ENTRY = 1_500
+"""What a cache counts for an entry besides its value, at most."""
+
+LIVE: CacheKey = ("live", "")
+
+
+@attrs.frozen(kw_only=True)
+class LiveMarket:
+    """The open items of a moment: columns to compute with, and cards to show.
+
+    Of a market too large for its share of memory there are the cards of the most popular
+    items, or not even the columns; *is_complete* says that an item without a card is not
+    open. Reading it began at *since*, by the monotonic clock.
+    """
+
+    market: OpenMarket | None
+    cards: Mapping[ItemId, ItemCard]
+    is_complete: bool
+    since: float
+    made_as: Freshness = Freshness.FRESH
+    _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
+
+    def popular(
+        self, computing: Computing, category: CategoryId | None, *, keep: int
+    ) -> PackedList:
+        """Return the popular items of everything or a category.
+
+        Of lists as long as those that are stored each is made once.
+
+        Raises:
+            ValueError: There are no columns.
+        """
+        if self.market is None:
+            raise ValueError("there are no columns to compute with")
+        known = self._popular.get(category)
+        if known is not None and keep <= POPULAR_KEPT:
+            return known
+        lists = computing.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
+        made = PackedList.of(lists.stored(0))
+        # Nobody's question grows it: of categories without open items nothing is kept.
+        if keep <= POPULAR_KEPT and len(made) and len(self._popular) < _MOST_POPULAR:
+            self._popular[category] = made
+        return made
+
+
+@attrs.frozen(kw_only=True)
+class LiveItems:
+    """Reads the open items again and again, while there are answers that need them.
+
+    What they take of memory is left to them by the cache of lists (*make_room*).
+    *before_reading* is called each time. Of the items that *changed* since, their cards are
+    there, or to be read.
+    """
+
+    keeping: Keeping
+    catalog: CatalogQueries
+    computing: Computing
+    clock: Clock
+    settings: Settings
+    make_room: Callable[[int], None]
+    before_reading: Callable[[], None]
+    changed: ChangedItems
+
+    def known(self) -> LiveMarket | None:
+        """Return the open items as far as they are known, and have nothing done about it."""
+        cached = self.keeping.cache.get(LIVE)
+        return None if cached is None else cached.value
+
+    def held(self) -> LiveMarket | None:
+        """Return the open items in memory, also those that are shown only on error."""
+        held: LiveMarket | None = self.keeping.cache.held(LIVE)
+        return held
+
+    def at_once(self) -> Current[LiveMarket] | None:
+        """Return the open items as far as they are known, without waiting for anything."""
+        return self.keeping.at_once(LIVE, self._read)
+
+    def current(self) -> Current[LiveMarket]:
+        """Return the open items, which are read first where they are not known.
+
+        Raises:
+            StorageUnavailableError: They could not be read, or not in time.
+        """
+        return self.keeping.current(LIVE, self._read)
+
+    def _read(self, _: bool) -> Made[LiveMarket]:
+        self.before_reading()
+        now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
+        listed = self.catalog.open_cards(now, counting=rule.counting)
+        read = listed.where(open_rows(listed.catalogue, now))
+        room = self.settings.cache_bytes // 2 - _BYTES_OF_ENTRY
+        live, size = self._within(read, now, room=room, since=since)
+        self.make_room(size + _BYTES_OF_ENTRY)
+        limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
+        return Made(live, size, max(self.clock.now() - now, timedelta(0)), limits)
+
+    def _within(
+        self, read: OpenCards, now: datetime, *, room: int, since: float
+    ) -> tuple[LiveMarket, int]:
+        """Return as much of the open items as there is room for, and how much that takes."""
+        lists = min(len(read.catalogue.categories) + 1, _MOST_POPULAR) * _BYTES_OF_POPULAR
+        columns, cards = read.footprint + lists, read.footprint_of_cards
+        if columns > room:
+            _log.warning(
+                "open items do not fit: items=%d bytes=%d room=%d", len(read), columns, room
+            )
+            return LiveMarket(market=None, cards={}, is_complete=False, since=since), 0
+        market = None
+        if self.settings.popularity.half_life is None:
+            # Where demand fades it is from every bid there ever was: too much for every minute.
+            market = self.computing.market_of(read.catalogue, now)
+        shown, is_complete = read, columns + cards <= room
+        if not is_complete:
+            counts = read.catalogue.bids + read.catalogue.watchers
+            most = len(read) * (room - columns) // cards
+            kept = np.zeros(len(read), np.bool_)
+            kept[np.argsort(-counts, kind="stable")[:most]] = True
+            shown = read.where(kept)
+        live = LiveMarket(
+            market=market,
+            cards=shown.cards(self.settings.prices),
+            is_complete=is_complete,
+            since=since,
+        )
+        return live, min(columns + cards, room)

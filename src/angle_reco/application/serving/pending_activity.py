@@ -1,0 +1,228 @@
+"""What users just bid on or began to watch, of which what is in memory knows nothing yet."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from threading import Lock
+
+import attrs
+
+from angle_reco.application.serving.pending_offers import PendingOffers
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.forks import starts_over
+
+SECONDS = 60.0
+"""So long does what was told stand for what is not seen in the activity yet."""
+
+_MOST = 50_000
+_MOST_OF_ONE = 1_000
+
+_NOTHING: frozenset[ItemId] = frozenset()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Told:
+    """That a user bid on an item, watches it, or does so no longer.
+
+    *at* is the moment of a bid, None of all else. What *hides* the item from pages made for
+    the user is anything but the end of a watch. It is over at *until*, of the monotonic clock.
+    What *is_heard* comes from the feed, which does not say whether it is a bid or a watch.
+    """
+
+    user_id: UserId
+    item_id: ItemId
+    until: float
+    at: datetime | None = None
+    hides: bool = True
+    is_heard: bool = False
+
+
+@attrs.frozen
+class _OfUser:
+    """What was told of one user: by item, a bid apart from all else."""
+
+    told: dict[tuple[ItemId, bool], Told]
+    hidden: frozenset[ItemId]
+    bids: tuple[Told, ...]
+
+
+class Overlays:
+    """What was told, laid over what is in memory for a minute: bounded, the oldest goes first.
+
+    Reading takes no lock: what is kept of a user is replaced, never changed. *offers* are the
+    amounts of bids.
+    """
+
+    def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
+        self._returned: dict[tuple[UserId, ItemId], float] = {}
+        self._of: dict[UserId, _OfUser] = {}
+        self._in_order = deque[Told]()
+        self._size = 0
+        self._lock = Lock()
+        starts_over(self)
+
+    def start_over(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
+        """Note a bid."""
+        self._returned.pop((user_id, item_id), None)
+        self._note([Told(user_id=user_id, item_id=item_id, at=at, until=self._until)])
+
+    def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
+        """Note a watch, or that it *ends*."""
+        self._note([Told(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)])
+
+    def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+        """Note that another process was told of something; what this one was told counts more."""
+        item_ids = list(item_ids)
+        self.offers.heard(user_id, item_ids)
+        known = self._of.get(user_id)
+        items = set() if known is None else {item_id for item_id, _ in known.told}
+        self._note(
+            [
+                Told(user_id=user_id, item_id=one, until=self._until, is_heard=True)
+                for one in item_ids
+                if one not in items
+            ]
+        )
+
+    def withdrawn(
+        self, user_id: UserId, item_ids: Collection[ItemId], *, until: datetime | None = None
+    ) -> None:
+        """Note that a user's bids on items are withdrawn: those placed *until* then, or all."""
+        with self._lock:
+            for item_id in item_ids:
+                known = self._of.get(user_id)
+                entries = {} if known is None else known.told
+                bid, other = entries.get((item_id, True)), entries.get((item_id, False))
+                if bid is not None and bid.at is not None and until is not None and bid.at > until:
+                    continue
+                for one in (bid, other):
+                    if one is not None and (one is bid or one.is_heard):
+                        self._drop(one)
+                self.offers.withdrawn(user_id, item_id)
+                self._returned.pop((user_id, item_id), None)
+                self._returned[user_id, item_id] = self._until
+            while len(self._returned) > self._most:
+                del self._returned[next(iter(self._returned))]
+
+    def rolled_back(self, user_id: UserId, item_ids: Collection[ItemId]) -> None:
+        """Forget what a user did with items: it was rolled back."""
+        with self._lock:
+            known = self._of.get(user_id)
+            entries = {} if known is None else known.told
+            for item_id in item_ids:
+                for one in (entries.get((item_id, True)), entries.get((item_id, False))):
+                    if one is not None:
+                        self._drop(one)
+                self.offers.withdrawn(user_id, item_id)
+                self._returned.pop((user_id, item_id), None)
+
+    def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
+        """Return the items whose bids of a user were just withdrawn."""
+        if not self._returned:
+            return _NOTHING
+        with self._lock:
+            return frozenset(item_id for of, item_id in self._returned if of == user_id)
+
+    def hidden_from(self, user_id: UserId | None) -> frozenset[ItemId]:
+        """Return what a user engaged with, as far as that was just told."""
+        known = None if user_id is None else self._of.get(user_id)
+        return _NOTHING if known is None else known.hidden
+
+    def bids_of(self, user_id: UserId) -> Sequence[Bid]:
+        """Return the bids of a user that were just told."""
+        known = self._of.get(user_id)
+        return [
+            Bid(user_id=user_id, item_id=one.item_id, placed_at=one.at)
+            for one in (() if known is None else known.bids)
+            if one.at is not None
+        ]
+
+    def forget(self, user_id: UserId) -> int:
+        """Forget a user; return how much that was."""
+        with self._lock:
+            self.offers.forget(user_id)
+            self._returned = {one: at for one, at in self._returned.items() if one[0] != user_id}
+            gone = self._of.pop(user_id, None)
+            if gone is None:
+                return 0
+            self._size -= len(gone.told)
+            self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
+            return len(gone.told)
+
+    def clear(self) -> int:
+        """Forget everybody; return how much that was."""
+        with self._lock:
+            self.offers.clear()
+            gone, self._returned = self._size, {}
+            self._of, self._in_order, self._size = {}, deque[Told](), 0
+        return gone
+
+    def over(self) -> Sequence[Told]:
+        """Return what is over, and forget it."""
+        now, over = self._clock.monotonic(), list[Told]()
+        self.offers.over()
+        with self._lock:
+            while self._returned and self._returned[first := next(iter(self._returned))] <= now:
+                del self._returned[first]
+            while self._in_order and self._in_order[0].until <= now:
+                one = self._in_order.popleft()
+                if self._drop(one):
+                    over.append(one)
+        return over
+
+    @property
+    def _until(self) -> float:
+        return self._clock.monotonic() + SECONDS
+
+    def _note(self, told: Sequence[Told]) -> None:
+        with self._lock:
+            for one in told:
+                known = self._of.get(one.user_id)
+                entries = {} if known is None else dict(known.told)
+                key = (one.item_id, one.at is not None)
+                self._size -= entries.pop(key, None) is not None
+                while len(entries) >= _MOST_OF_ONE:
+                    del entries[next(iter(entries))]
+                    self._size -= 1
+                entries[key] = one
+                self._size += 1
+                self._of[one.user_id] = _of_user(entries)
+                self._in_order.append(one)
+            while self._size > self._most:
+                self._drop(self._in_order.popleft())
+            # What was replaced since is still in the order: that must not grow without end.
+            if len(self._in_order) > 2 * self._most:
+                self._in_order = deque(one for one in self._in_order if self._is_kept(one))
+
+    def _is_kept(self, one: Told) -> bool:
+        known = self._of.get(one.user_id)
+        return known is not None and known.told.get((one.item_id, one.at is not None)) is one
+
+    def _drop(self, one: Told) -> bool:
+        if not self._is_kept(one):
+            return False
+        entries = dict(self._of[one.user_id].told)
+        del entries[one.item_id, one.at is not None]
+        self._size -= 1
+        if entries:
+            self._of[one.user_id] = _of_user(entries)
+        else:
+            del self._of[one.user_id]
+        return True
+
+
+def _of_user(entries: dict[tuple[ItemId, bool], Told]) -> _OfUser:
+    hidden = frozenset(one.item_id for one in entries.values() if one.hides)
+    return _OfUser(entries, hidden, tuple(one for one in entries.values() if one.at is not None))

@@ -1,0 +1,51 @@
+"""Pending events whose transaction, which is the host's, was rolled back."""
+
+import logging
+
+import attrs
+
+from angle_reco.application.serving.list_reader import key_of
+from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.waiting import may_wait
+from angle_reco.domain.errors import StorageError
+from angle_reco.domain.ids import UserId
+from angle_reco.domain.lists import ListKind
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.changes import Changes
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class RolledBack:
+    """Forgets pending events that were rolled back, so that their items are shown again."""
+
+    changes: Changes
+    overlays: Overlays
+    lists: Cache | None
+
+    def look(self) -> None:
+        """Forget the events that were rolled back by now.
+
+        Raises:
+            StorageUnavailableError: The database did not answer.
+        """
+        for change in self.changes.rolled_back():
+            if change.user_id is None:
+                continue
+            self.overlays.rolled_back(change.user_id, change.item_ids)
+            if self.lists is not None:
+                self.lists.forget(key_of(ListKind.PERSONAL, change.user_id))
+
+    def look_for(self, user_id: UserId | None) -> None:
+        """Forget them before a page of a user is made, where one of theirs may be among them.
+
+        On an event loop, which waits for nothing, and where the database does not answer, they
+        stay until the next look.
+        """
+        if user_id is None or not self.changes.may_have_ended(user_id) or not may_wait():
+            return
+        try:
+            self.look()
+        except StorageError as error:
+            _log.warning("rolled-back events not read: error=%s", type(error).__name__)

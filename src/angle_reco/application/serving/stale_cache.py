@@ -1,0 +1,219 @@
+"""Values kept in memory: shown while they may be, made anew behind the answer, once for all.
+
+The idea is stale-while-revalidate and stale-if-error (RFC 5861), of values instead of pages.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from angle_reco.application.notifications import Reports
+from angle_reco.application.serving.circuit_breaker import Outage
+from angle_reco.application.waiting import NotInMemoryError, landed_values, may_wait
+from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
+from angle_reco.domain.events import RefreshFailed
+from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.suggestions import Freshness
+from angle_reco.ports.cache import Cache, CacheKey, Flight
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.threads import Lane
+
+_log = logging.getLogger(__name__)
+
+_DEADLINES_BEHIND = 10
+"""How many times the deadline of a call making something behind it may take."""
+
+_SECONDS_TO_TRY_AGAIN = 1.0
+_SECONDS_AFTER_A_DEFECT = 10.0
+_MOST_PAUSES = 10_000
+
+
+class Kept(Protocol):
+    """A value that can be kept; *made_as* says what it was when it was made."""
+
+    @property
+    def made_as(self) -> Freshness:
+        """Return how fresh it was when it was made, or that it was computed."""
+        ...
+
+
+_K = TypeVar("_K", bound=Kept)
+
+
+class Made(NamedTuple, Generic[_K]):
+    """A value that was read or computed, how many bytes it takes, and how old it is."""
+
+    value: _K
+    size: int
+    age: timedelta
+    limits: FreshnessLimits
+
+
+Make: TypeAlias = Callable[[bool], Made[_K]]
+"""Reads or computes a value; told whether an older one is shown meanwhile."""
+
+
+class Current(NamedTuple, Generic[_K]):
+    """What is kept of a key, or was made just now, and how fresh it is."""
+
+    value: _K
+    freshness: Freshness
+
+
+@attrs.define(kw_only=True)
+class Keeping:
+    """A cache, and those who fill it: in the call that misses something, or behind it."""
+
+    cache: Cache
+    behind: Lane
+    outage: Outage
+    reports: Reports
+    clock: Clock
+    deadline: timedelta
+    _pauses: dict[CacheKey, float] = attrs.field(factory=dict, init=False)
+    _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
+
+    def at_once(self, key: CacheKey, make: Make[_K]) -> Current[_K] | None:
+        """Return what is kept, without waiting; what is stale or missing is made behind."""
+        cached = self.cache.get(key)
+        if cached is None and self.outage.is_known:
+            # The one try is for a call that waits, and may need more than this.
+            return None
+        if cached is None or cached.freshness is not Freshness.FRESH:
+            self.renew(key, make)
+        return None if cached is None else Current(*cached)
+
+    def current(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        """Return what is kept, else what is made now, by one for all who ask meanwhile.
+
+        Raises:
+            StorageUnavailableError: It could not be made, or not in time.
+        """
+        # What was waited for says itself what it is: it was made for this answer.
+        cached = None if key in landed_values() else self.cache.get(key)
+        current: Current[_K]
+        if cached is not None:
+            current = Current(cached.value, cached.freshness)
+        else:
+            current = self._made_or_old(key, make)
+        if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
+            self.renew(key, make)
+        return current
+
+    def anew(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        """Return what is made now, although something is kept.
+
+        Raises:
+            StorageUnavailableError: It could not be made, or not in time.
+        """
+        value = self._awaited(key, make)
+        return Current(value, value.made_as)
+
+    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+        try:
+            return self.anew(key, make)
+        except NotInMemoryError:
+            raise
+        except Exception:
+            # What was too old may be shown now that making it anew has failed.
+            cached = self.cache.get(key)
+            if cached is None:
+                raise
+            return Current(*cached)
+
+    def renew(self, key: CacheKey, make: Make[_K]) -> None:
+        """Make a value behind the answer, unless that is under way or just failed."""
+        now = self.clock.monotonic()
+        if self._pauses.get(key, now) > now:
+            return
+        flight, is_new = self._joined(key)
+        if is_new:
+            self._launch(flight, make, is_shown=True)
+
+    def pause(self, key: CacheKey, seconds: float) -> None:
+        """Do not make a value behind answers for some time."""
+        now = self.clock.monotonic()
+        if len(self._pauses) >= _MOST_PAUSES:
+            self._pauses = {one: at for one, at in list(self._pauses.items()) if at > now}
+        self._pauses[key] = now + seconds
+
+    @property
+    def _seconds_behind(self) -> float:
+        return self.deadline.total_seconds() * _DEADLINES_BEHIND
+
+    def _awaited(self, key: CacheKey, make: Make[_K]) -> _K:
+        landed = landed_values()
+        if may_wait():
+            flight, is_new = self._joined(key)
+            if is_new:
+                self._fly(flight, make, is_shown=False)
+            future = flight.future
+        elif key in landed:
+            future = landed[key]
+        else:
+            flight, is_new = self._joined(key)
+            if is_new:
+                self._launch(flight, make, is_shown=False)
+            raise NotInMemoryError(key, flight.future)
+        try:
+            value: _K = future.result(timeout=time_left())
+        except TimeoutError:
+            raise StorageUnavailableError("it took too long to make") from None
+        return value
+
+    def _joined(self, key: CacheKey) -> tuple[Flight, bool]:
+        """Join the flight of a key; one that hangs is given up: another takes off next time."""
+        now = self.clock.monotonic()
+        flight, is_new = self.cache.join(key)
+        if is_new:
+            self._began[flight] = now
+            return flight, is_new
+        most = 2 * self._seconds_behind
+        if self.outage.is_known:
+            # What is kept shall be shown meanwhile, however old it is.
+            most = self.deadline.total_seconds()
+        if now - self._began.get(flight, now) > most:
+            self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
+        return flight, is_new
+
+    def _launch(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+        try:
+            self.behind.submit(partial(self._fly, flight, make, is_shown=is_shown))
+        except RuntimeError as error:
+            # No thread can be begun any more, as while the interpreter exits.
+            self._fail(flight, error, is_shown=is_shown)
+
+    def _fly(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+        """Make the value of a flight, which ends here however that goes."""
+        # A call's own deadline, which is shorter, stays in force.
+        try:
+            with deadline(self._seconds_behind), self.outage.watched():
+                made = make(is_shown)
+        except Exception as error:  # noqa: BLE001 — whatever the rules raise; all who wait get it
+            self._fail(flight, error, is_shown=is_shown)
+        except BaseException as error:
+            self.cache.fail(flight, error)
+            raise
+        else:
+            size = made.size + sys.getsizeof(flight.key[1])
+            self.cache.land(flight, made.value, size=size, age=made.age, limits=made.limits)
+
+    def _fail(self, flight: Flight, error: Exception, *, is_shown: bool) -> None:
+        kind, name = flight.key[0], type(error).__name__
+        is_outage = isinstance(error, StorageUnavailableError)
+        self.pause(flight.key, _SECONDS_TO_TRY_AGAIN if is_outage else _SECONDS_AFTER_A_DEFECT)
+        self.cache.fail(flight, error)
+        if isinstance(error, ItemNotFoundError):
+            # Nobody shall be shown what is like an item that is gone.
+            self.cache.forget(flight.key)
+        elif is_shown:
+            event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
+            if self.reports.tell(event, about=flight.key):
+                _log.warning("not renewed in memory: kind=%s error=%s", kind, name)

@@ -1,0 +1,74 @@
+"""Reading what is stored, as it is stored."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.limits import checked_limit
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.lists import ListKind, StoredList
+from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.users import SignIns
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.users import UserQueries
+from angle_reco.settings import Settings
+
+
+@attrs.frozen(kw_only=True)
+class StoredResources:
+    """The stored interests and lists, neither filtered nor computed."""
+
+    access: Access
+    users: UserQueries
+    interests: InterestStore
+    lists: ListStore
+    clock: Clock
+    settings: Settings
+    as_of: datetime | None = None
+
+    def sign_ins(self, actor: Actor, owner: UserId | None) -> SignIns | None:
+        """Return when *owner* last signed in and how often, None for an unknown user."""
+        self.access.require(actor, Action.READ, Resource.SIGN_INS, owner=owner)
+        return self.users.sign_ins(self.settings.ids.user_id(owner), until=self.as_of)
+
+    def get_interests(
+        self, actor: Actor, owner: UserId | None, *, limit: int | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return the stored interests of *owner*, the strongest first."""
+        self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
+        user_id = self.settings.ids.user_id(owner)
+        most = None if limit is None else checked_limit(limit)
+        stored = self.interests.of(user_id, limit=most)
+        return () if stored is None else stored.interests
+
+    def get_recommendations(self, actor: Actor, owner: UserId | None) -> StoredList | None:
+        """Return the stored homepage of *owner*, None when there is none."""
+        self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
+        user_id = self.settings.ids.user_id(owner)
+        return self.lists.read(ListKind.PERSONAL, [user_id]).get(user_id)
+
+    def find_similar_items(self, actor: Actor, item_id: ItemId) -> StoredList | None:
+        """Return the stored similar items of an item, None when there are none."""
+        self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
+        item_id = self.settings.ids.item_id(item_id)
+        return self.lists.read(ListKind.SIMILAR, [item_id]).get(item_id)
+
+    def find_stale_recommendations(
+        self, actor: Actor, *, older_than: timedelta | None = None
+    ) -> Sequence[object]:
+        """Return the users whose stored homepages are no longer fresh, or older than that."""
+        self.access.require(actor, Action.READ, Resource.STATS)
+        age = older_than
+        if age is None:
+            age = self.settings.freshness[ListKind.PERSONAL].fresh_for
+        elif not (type(age) is timedelta and timedelta(0) <= age <= _A_CENTURY):
+            raise InvalidValueError("older_than", age, "a span of time of up to a hundred years")
+        return self.lists.older_than(ListKind.PERSONAL, self.clock.now() - age)
+
+
+_A_CENTURY = timedelta(days=36_500)

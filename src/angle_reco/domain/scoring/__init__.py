@@ -1,0 +1,1 @@
+"""The rules that score: interests, similar items, popularity and rankers."""

@@ -1,0 +1,230 @@
+"""How strongly users are drawn to categories, from what they bid on and watch."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.activity import Activity, Interactions
+from angle_reco.domain.arrays import Int32s, Int64s, check_lengths, frozen, starts_of_runs
+from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import CategoryId, IdKinds, UserId, json_id
+from angle_reco.domain.millionths import (
+    LARGEST_FACTOR,
+    ONE,
+    SCORE_TOLERANCE,
+    Millionths,
+    to_fraction,
+)
+from angle_reco.domain.moments import MICROSECOND, from_micros, to_micros
+from angle_reco.domain.scoring.decay import Decay, DecaySteps, HalfLife, decayed
+from angle_reco.domain.validators import exactly, instance, whole
+
+
+@attrs.frozen(kw_only=True)
+class InterestRule:
+    """What a bid and a watch weigh, how that fades, and how far back it reaches."""
+
+    bid_weight: Millionths = 3 * ONE
+    watch_weight: Millionths = 2 * ONE
+    decay: Decay = attrs.field(factory=DecaySteps)
+    window: timedelta = timedelta(days=90)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("bid_weight", "watch_weight"):
+            whole(getattr(self, name), f"{name} of interest", least=0, most=LARGEST_FACTOR * ONE)
+        instance(self.decay, "decay of interest", DecaySteps, HalfLife)
+        exactly(self.window, "window of interest", timedelta)
+        if not timedelta(0) < self.window <= timedelta(days=36_500):
+            raise InvalidValueError("window of interest", self.window, "up to a hundred years")
+
+
+@attrs.frozen(kw_only=True)
+class UserInterest:
+    """How strongly one user is drawn to one category: 1.0 is their favourite.
+
+    *strength* is what the interactions weigh together, in millionths like the score. One
+    written *by hand* stays until a job replaces it.
+    """
+
+    user_id: UserId
+    category_id: CategoryId
+    score: Millionths
+    strength: Millionths
+    interaction_count: int
+    last_interaction_at: datetime
+    by_hand: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return the interest as JSON has it, score and strength as numbers."""
+        return {
+            "category_id": json_id(self.category_id),
+            "score": to_fraction(self.score),
+            "strength": to_fraction(self.strength),
+            "interaction_count": self.interaction_count,
+            "last_interaction_at": self.last_interaction_at.isoformat(),
+            **({"by_hand": True} if self.by_hand else {}),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Interests:
+    """Interests as columns, a row a user and category; each user's strongest come first.
+
+    *user* and *category* are codes in their index, *last_at* microseconds. *recipe* marks
+    the settings that made them.
+    """
+
+    users: IdIndex
+    user: Int32s = attrs.field(converter=frozen)
+    categories: IdIndex
+    category: Int32s = attrs.field(converter=frozen)
+    scores: Int64s = attrs.field(converter=frozen)
+    strengths: Int64s = attrs.field(converter=frozen)
+    counts: Int64s = attrs.field(converter=frozen)
+    last_at: Int64s = attrs.field(converter=frozen)
+    recipe: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        check_lengths(
+            self,
+            user=self.user,
+            category=self.category,
+            scores=self.scores,
+            strengths=self.strengths,
+            counts=self.counts,
+            last_at=self.last_at,
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def values(self) -> list[UserInterest]:
+        """Return the rows as single values."""
+        return [
+            UserInterest(
+                user_id=UserId(user_id),
+                category_id=CategoryId(category_id),
+                score=score,
+                strength=strength,
+                interaction_count=count,
+                last_interaction_at=from_micros(last_at),
+            )
+            for user_id, category_id, score, strength, count, last_at in zip(
+                self.users.ids.take(self.user),
+                self.categories.ids.take(self.category),
+                self.scores.tolist(),
+                self.strengths.tolist(),
+                self.counts.tolist(),
+                self.last_at.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def interest_has_changed(old: UserInterest, new: UserInterest) -> bool:
+    """Return whether *new* is worth writing over *old*, of the same user and category.
+
+    It is with another count or last moment, a score or strength that moved by more than
+    0.0001, and where the old one was written by hand.
+    """
+    return (
+        (old.interaction_count, old.last_interaction_at, old.by_hand)
+        != (new.interaction_count, new.last_interaction_at, new.by_hand)
+        or abs(old.score - new.score) > SCORE_TOLERANCE
+        or abs(old.strength - new.strength) > SCORE_TOLERANCE
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ItemCategories:
+    """The category of each of some items: codes in the index, NONE where there is none."""
+
+    categories: IdIndex
+    codes: Int32s = attrs.field(converter=frozen)
+
+
+def score_interests(
+    ids: IdKinds,
+    interactions: Interactions,
+    of_items: ItemCategories,
+    *,
+    now: datetime,
+    rule: InterestRule,
+) -> Interests:
+    """Return the interests of every user in *interactions*; *of_items* has a code a row.
+
+    What lies in the rule's window counts, its border included. Every bid counts; several
+    watches of one item are one, the earliest. The score is the strength over that of the
+    user's strongest category. Equal scores are ordered by more interactions, then the
+    later last one, then the smaller category id.
+    """
+    at = to_micros(now)
+    counted = (of_items.codes != NONE) & (interactions.moments >= at - rule.window // MICROSECOND)
+    users = IdIndex.of(ids.user, interactions.users.take(counted))
+    user = users.codes(interactions.users.take(counted))
+    category = of_items.codes[counted]
+    kinds = interactions.kinds[counted]
+    moments = interactions.moments[counted]
+
+    once = _first_watches(user, interactions.items.take(counted).values, kinds, moments)
+    user, category, kinds, moments = user[once], category[once], kinds[once], moments[once]
+    weights = np.where(kinds == Activity.BID, rule.bid_weight, rule.watch_weight).astype(np.int64)
+    strengths = (2 * weights * decayed(rule.decay, at - moments) + ONE) // (2 * ONE)
+
+    order = np.lexsort((category, user))
+    user, category = user[order], category[order]
+    groups = starts_of_runs(user, category)
+    user, category = user[groups], category[groups]
+    counts = np.diff(np.append(groups, len(order)))
+    if len(groups):
+        strengths = np.add.reduceat(strengths[order], groups)
+        last_at = np.maximum.reduceat(moments[order], groups)
+    else:
+        strengths = last_at = np.empty(0, np.int64)
+    scores = _over_strongest(user, strengths)
+
+    order = np.lexsort((category, -last_at, -counts, -scores, user))
+    return Interests(
+        users=users,
+        user=user[order],
+        categories=of_items.categories,
+        category=category[order],
+        scores=scores[order],
+        strengths=strengths[order],
+        counts=counts[order],
+        last_at=last_at[order],
+    )
+
+
+def _first_watches(user: Int32s, items: np.ndarray, kinds: np.ndarray, moments: Int64s) -> Int64s:
+    """Return the places of all bids, and of the first watch of each user and item."""
+    watches = np.flatnonzero(kinds == Activity.WATCH)
+    if len(watches) == 0:
+        return np.arange(len(user))
+    _, item = np.unique(items[watches], return_inverse=True)
+    order = np.lexsort((moments[watches], item, user[watches]))
+    firsts = starts_of_runs(user[watches][order], item[order])
+    return np.concatenate([np.flatnonzero(kinds == Activity.BID), watches[order[firsts]]])
+
+
+def _over_strongest(user: Int32s, strengths: Int64s) -> Int64s:
+    """Return each strength over the largest of its user, in millionths; *user* is sorted.
+
+    A user whose interactions weigh nothing is drawn to nothing.
+    """
+    starts = starts_of_runs(user)
+    if len(starts) == 0:
+        return np.empty(0, np.int64)
+    strongest = np.repeat(
+        np.maximum.reduceat(strengths, starts), np.diff(np.append(starts, len(user)))
+    )
+    divisors = np.maximum(strongest, 1)
+    if 2 * int(strengths.max()) * ONE + int(divisors.max()) < 2**63:
+        scores: Int64s = (2 * strengths * ONE + divisors) // (2 * divisors)
+        return scores
+    # Millions of interactions of one user: exact all the same, with Python's integers.
+    twice, parts = 2 * strengths.astype(object), divisors.astype(object)
+    exact: Int64s = ((twice * ONE + parts) // (2 * parts)).astype(np.int64)
+    return exact

@@ -1,0 +1,76 @@
+"""The open items of a moment, with all that every ranking needs to know of them."""
+
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.arrays import Bools, Int64s
+from angle_reco.domain.items import AuctionStatus, Catalogue
+from angle_reco.domain.moments import MICROSECOND, to_micros
+from angle_reco.domain.scoring.popularity import (
+    Demand,
+    PopularityRule,
+    popular_order,
+    popularity,
+    tie_order,
+)
+
+ENDING_SOON = timedelta(days=7)
+"""An item that ends within this, its border included, ends soon."""
+
+_SOON_OR_ACTIVE = 100_000
+"""What each of the two is worth in a recency, in millionths."""
+
+
+@attrs.frozen(kw_only=True)
+class OpenMarket:
+    """Open items only, a row each, as of *now*; computed columns come when first asked for."""
+
+    catalogue: Catalogue
+    demand: Demand
+    rule: PopularityRule
+    now: datetime
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    @cached_property
+    def popularity(self) -> Int64s:
+        """Return how popular each item is, in millionths."""
+        return popularity(self.demand, self.rule)
+
+    @cached_property
+    def is_active(self) -> Bools:
+        """Return which items can be bid on now, not only later."""
+        active: Bools = self.catalogue.status == AuctionStatus.ACTIVE.code
+        return active
+
+    @cached_property
+    def ends_soon(self) -> Bools:
+        """Return which items end within seven days, scheduled ones too."""
+        left = self.catalogue.ends_at - to_micros(self.now)
+        return (left > 0) & (left <= ENDING_SOON // MICROSECOND)
+
+    @cached_property
+    def recency(self) -> Int64s:
+        """Return how much there is to do right now: 0.1 each for ending soon and active."""
+        return _SOON_OR_ACTIVE * (self.ends_soon.astype(np.int64) + self.is_active)
+
+    @cached_property
+    def popular_order(self) -> Int64s:
+        """Return the rows, most popular first."""
+        return popular_order(self.catalogue, self.demand)
+
+    @cached_property
+    def tie_order(self) -> Int64s:
+        """Return the rows in the order that breaks ties of scores."""
+        return tie_order(self.catalogue, self.demand)
+
+    @cached_property
+    def tie_rank(self) -> Int64s:
+        """Return the place of each row in `tie_order`."""
+        ranks = np.empty(len(self), np.int64)
+        ranks[self.tie_order] = np.arange(len(self))
+        return ranks
