@@ -27,7 +27,7 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
-from angle_reco.adapters.sql.core.copying import Wire, copy_rows, rows_of
+from angle_reco.adapters.sql.core.copying import CopyType, copy_rows, rows_of
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.columns import IdColumn, IdIndex
@@ -256,7 +256,7 @@ def pairs_as_sent(lists: Lists) -> Iterator[bytes]:
     """Yield the pairs as COPY takes them, made before anything is measured."""
     owners = lists.owners.take(np.repeat(np.arange(len(lists)), KEPT))
     block = bytearray()
-    for row in rows_of([owners, lists.items, (Wire.INT, lists.scores.astype(np.int64))]):
+    for row in rows_of([owners, lists.items, (CopyType.INT, lists.scores.astype(np.int64))]):
         block += row
     for first in range(0, len(block), 2**20):
         yield bytes(block[first : first + 2**20])
@@ -291,7 +291,7 @@ def fill(store: Storage, kind: IdKind, size: int) -> None:
             sa.MetaData(),
             *map(like, (tables.users.c.user_id, tables.users.c.sign_in_count)),
         )
-        copy_rows(connection, people, rows_of([users, (Wire.INT, zeros)]))
+        copy_rows(connection, people, rows_of([users, (CopyType.INT, zeros)]))
         sa_bids = sa.Table("bids", sa.MetaData(), *map(like, tables.bids.c))
         copy_rows(
             connection,
@@ -299,10 +299,10 @@ def fill(store: Storage, kind: IdKind, size: int) -> None:
             rows_of(
                 [
                     of_items.take(slice(0, bids)),
-                    (Wire.MOMENT, when[:bids]),
+                    (CopyType.MOMENT, when[:bids]),
                     of_users.take(slice(0, bids)),
-                    (Wire.INT, numbers[:bids] % 1_000),
-                    (Wire.INT, numbers[:bids]),
+                    (CopyType.INT, numbers[:bids] % 1_000),
+                    (CopyType.INT, numbers[:bids]),
                 ]
             ),
         )
@@ -315,7 +315,7 @@ def fill(store: Storage, kind: IdKind, size: int) -> None:
                 [
                     items.take(pairs % len(items)),
                     users.take(pairs // len(items)),
-                    (Wire.MOMENT, when[: len(pairs)]),
+                    (CopyType.MOMENT, when[: len(pairs)]),
                 ]
             ),
         )

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from angle_reco import Recommender, Settings
-from angle_reco.application.scoring import Computing
+from angle_reco.application.scoring import Scorer
 from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.similarity import Engagement
@@ -96,7 +96,7 @@ def measured(shape: MarketplaceShape, folder: Path) -> list[Row]:
 def similar_items(reco: Recommender) -> Row:
     """Compare the ranking of all similar items with the bare product it cannot avoid."""
     ports, settings = reco.ports, reco.settings
-    computing = Computing(
+    scorer = Scorer(
         activity=ports.activity,
         catalog=ports.catalog,
         kernels=ports.kernels,
@@ -104,11 +104,11 @@ def similar_items(reco: Recommender) -> Row:
         settings=settings,
         as_of=NOW,
     )
-    market = computing.market()
-    engagement = computing.engagement(market)
+    market = scorer.market()
+    engagement = scorer.engagement(market)
     return row(
         f"similar items of {len(market):,} open items, ranked",
-        median(lambda: computing.similar_to_all(market, engagement, first=0, last=len(market))),
+        median(lambda: scorer.similar_to_all(market, engagement, first=0, last=len(market))),
         "scipy: shared users of all pairs",
         median(lambda: shared_users(market, engagement)),
     )

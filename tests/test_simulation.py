@@ -486,10 +486,10 @@ class TestFiles:
         self, small: Marketplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("angle_reco.simulation.columns._CHUNK", 600)
-        reports: list[tuple[str, int, int]] = []
-        small.write_csv(tmp_path, progress=lambda *report: reports.append(report))
+        notifier: list[tuple[str, int, int]] = []
+        small.write_csv(tmp_path, progress=lambda *report: notifier.append(report))
 
-        assert reports == [
+        assert notifier == [
             ("users.csv", 150, 150),
             ("items.csv", 400, 400),
             *(("bids.csv", done, 2_000) for done in (600, 1_200, 1_800, 2_000)),

@@ -20,7 +20,7 @@ from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.ports.cache import CacheKey
 from angle_reco.ports.deadlines import deadline
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 from angle_reco.view import View
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AsyncView:
     """
 
     _view: View
-    _elsewhere: Lane
+    _elsewhere: BackgroundPool
 
     async def homepage(
         self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
@@ -113,7 +113,7 @@ class AsyncRecommender:
     """A recommender for code on an event loop; it belongs to the one it is of."""
 
     _recommender: "Recommender"
-    _elsewhere: Lane = attrs.field(factory=lambda: Lane("aio", _THREADS))
+    _elsewhere: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("aio", _THREADS))
 
     def as_user(self, user_id: UserRef) -> AsyncView:
         """Return what a signed-in user may read; their own, and what is public.
@@ -254,7 +254,7 @@ def _no_connection(given: object) -> InvalidValueError:
     return InvalidValueError("connection", type(given).__name__, expected)
 
 
-async def run_in(threads: Lane, work: Callable[[], _T]) -> _T:
+async def run_in(threads: BackgroundPool, work: Callable[[], _T]) -> _T:
     """Return what *work* does in another thread, which who is cancelled before does not begin.
 
     Raises:

@@ -303,9 +303,9 @@ class Recommender:
             _log.warning("jobs not started on a borrowed connection")
             return
         if new_scheduler is not None:
-            self._use_cases.background.start(new_scheduler)
-        if self._use_cases.following is not None:
-            self._use_cases.following.begin()
+            self._use_cases.worker.start(new_scheduler)
+        if self._use_cases.invalidator is not None:
+            self._use_cases.invalidator.begin()
         self._use_cases.warm()
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
@@ -313,9 +313,9 @@ class Recommender:
 
         A job that runs stops at its next step, and goes on in another process.
         """
-        is_over = self._use_cases.background.stop(exactly(grace, "grace", timedelta))
-        if self._use_cases.following is not None:
-            self._use_cases.following.end()
+        is_over = self._use_cases.worker.stop(exactly(grace, "grace", timedelta))
+        if self._use_cases.invalidator is not None:
+            self._use_cases.invalidator.end()
         return is_over
 
     def close(self) -> None:

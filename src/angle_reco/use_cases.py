@@ -6,28 +6,28 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.admin import TakeStock
+from angle_reco.application.admin import ReadStats
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
-from angle_reco.application.jobs.claims import Runs
-from angle_reco.application.jobs.runner import Performing
+from angle_reco.application.jobs.claims import JobClaims
+from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of
-from angle_reco.application.jobs.worker import Background
-from angle_reco.application.notifications import Reports
-from angle_reco.application.overrides import WriteByHand
+from angle_reco.application.jobs.worker import Worker
+from angle_reco.application.notifications import Notifier
+from angle_reco.application.overrides import WriteOverrides
 from angle_reco.application.personal_data import EraseUser, ExportUser
-from angle_reco.application.process_cache import CheckHealth, ForgetCached, Memory
-from angle_reco.application.scoring import Computing
+from angle_reco.application.process_cache import CheckHealth, ForgetCached, ProcessCache
+from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.circuit_breaker import Outage
-from angle_reco.application.serving.finished_runs import MADE_BY, Newer
-from angle_reco.application.serving.invalidation import Following
-from angle_reco.application.serving.list_reader import KeptLists
-from angle_reco.application.serving.open_items import LiveItems
-from angle_reco.application.serving.pending_activity import Overlays
-from angle_reco.application.serving.rolled_back import RolledBack
-from angle_reco.application.serving.shelf_builder import Answering
-from angle_reco.application.serving.stale_cache import Keeping
+from angle_reco.application.serving.circuit_breaker import CircuitBreaker
+from angle_reco.application.serving.finished_runs import MADE_BY, FinishedRuns
+from angle_reco.application.serving.invalidation import CacheInvalidator
+from angle_reco.application.serving.list_reader import ListReader
+from angle_reco.application.serving.open_items import OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.rolled_back import RolledBackEvents
+from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.serving.surfaces import (
     AfterBid,
     Homepage,
@@ -40,7 +40,7 @@ from angle_reco.bootstrap import Ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import IdKinds
 from angle_reco.ports.cache import Cache
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 from angle_reco.settings import Settings
 
 
@@ -54,17 +54,17 @@ class UseCases:
     popular_items: PopularItems
     interests: ReadInterests
     stored: StoredResources
-    writing: WriteByHand
+    writing: WriteOverrides
     export_user: ExportUser
     erase_user: EraseUser
     forget_cached: ForgetCached
     check_health: CheckHealth
-    runs: Runs
-    background: Background
-    take_stock: TakeStock
+    runs: JobClaims
+    worker: Worker
+    read_stats: ReadStats
     events: Events
-    answering: Answering
-    following: Following | None
+    shelves: ShelfBuilder
+    invalidator: CacheInvalidator | None
     ids: IdKinds
     deadline: timedelta
 
@@ -85,8 +85,8 @@ class UseCases:
             deadline=settings.deadline,
             on_event=on_event,
         )
-        reports = Reports(clock=ports.clock, on_event=on_event)
-        computing = Computing(
+        notifier = Notifier(clock=ports.clock, on_event=on_event)
+        scorer = Scorer(
             activity=ports.activity,
             catalog=ports.catalog,
             kernels=ports.kernels,
@@ -94,87 +94,89 @@ class UseCases:
             settings=settings,
             as_of=as_of,
         )
-        memory = following = cache = None
-        storage, overlays = ports.storage, Overlays(ports.clock)
+        memory = invalidator = cache = None
+        storage, pending = ports.storage, PendingActivity(ports.clock)
         if storage is not None and storage.is_borrowed:
             # The host's transaction shows at once what happened, and what was rolled back.
-            overlays = Overlays(ports.clock, most=0)
+            pending = PendingActivity(ports.clock, most=0)
         if settings.cache_enabled and as_of is None:
             cache = ports.new_cache(ports.clock, settings.cache_bytes)
-        newer = Newer(ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids)
+        finished_runs = FinishedRuns(
+            ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
+        )
         if cache is not None:
-            memory = _memory(ports, settings, computing, reports, lists=cache, newer=newer)
-        rolled_back = RolledBack(changes=ports.changes, overlays=overlays, lists=cache)
+            memory = _memory(ports, settings, scorer, notifier, lists=cache, finished_runs=finished_runs)
+        rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
         rules = schedule_of(settings)
-        performing = Performing(
+        runner = JobRunner(
             ledger=ports.ledger,
             jobs=Jobs(
                 users=ports.users,
                 catalog=ports.catalog,
                 interests=ports.interests,
                 lists=ports.lists,
-                computing=computing,
+                scorer=scorer,
                 clock=ports.clock,
                 settings=settings,
                 fingerprints=settings.fingerprints,
                 as_of=as_of,
-                rewritten=newer.rewritten,
+                rewritten=finished_runs.rewritten,
             ),
             rules=rules,
             clock=ports.clock,
             settings=settings,
             on_event=on_event,
         )
-        runs = Runs(
+        runs = JobClaims(
             access=access,
             ledger=ports.ledger,
             changes=ports.changes,
-            performed=performing,
+            runner=runner,
             rules=rules,
             clock=ports.clock,
             settings=settings,
             as_of=as_of,
-            done=newer.done,
+            done=finished_runs.done,
         )
         if memory is not None:
-            following = Following(
+            invalidator = CacheInvalidator(
                 changes=ports.changes,
-                newer=newer,
-                live=memory.live,
-                overlays=overlays,
+                finished_runs=finished_runs,
+                open_items=memory.open_items,
+                pending=pending,
                 rolled_back=rolled_back,
                 catalog=ports.catalog,
-                computing=computing,
+                scorer=scorer,
                 clock=ports.clock,
                 deadline=settings.deadline,
                 lists=memory.lists.cache,
                 wanted=runs.want,
             )
 
-        keeping, live = (None, None) if memory is None else (memory.lists, memory.live)
-        kept = KeptLists(
+        stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
+        list_reader = ListReader(
             lists=ports.lists,
             catalog=ports.catalog,
-            computing=computing,
+            scorer=scorer,
             clock=ports.clock,
             settings=settings,
-            keeping=keeping,
-            live=live,
+            stale_cache=stale_cache,
+            open_items=open_items,
             as_of=as_of,
             renewed_by_run=runs.renew,
             is_run_under_way=lambda kind: runs.is_under_way(MADE_BY[kind]),
-            overlays=overlays,
+            pending=pending,
         )
-        answering = Answering(
-            kept=kept,
+        shelves = ShelfBuilder(
+            list_reader=list_reader,
             catalog=ports.catalog,
-            computing=computing,
+            scorer=scorer,
             clock=ports.clock,
             settings=settings,
-            keeping=keeping,
-            live=live,
-            following=following,
-            overlays=overlays,
+            stale_cache=stale_cache,
+            open_items=open_items,
+            invalidator=invalidator,
+            pending=pending,
             rolled_back=rolled_back,
             as_of=as_of,
         )
@@ -182,24 +184,24 @@ class UseCases:
             users=ports.users,
             recorder=ports.recorder,
             changes=ports.changes,
-            overlays=overlays,
-            kept=kept,
-            following=following,
+            pending=pending,
+            list_reader=list_reader,
+            invalidator=invalidator,
             clock=ports.clock,
             settings=settings,
             as_of=as_of,
         )
-        background = Background(
+        worker = Worker(
             runs=runs,
             settings=settings,
             own={} if memory is None else {"evict_stale_cache": memory.evict},
         )
         return cls(
-            homepage=Homepage(access=access, answering=answering),
-            similar_items=SimilarItems(access=access, answering=answering),
-            after_bid=AfterBid(access=access, answering=answering),
-            popular_items=PopularItems(access=access, answering=answering),
-            interests=ReadInterests(access=access, answering=answering, interests=ports.interests),
+            homepage=Homepage(access=access, shelves=shelves),
+            similar_items=SimilarItems(access=access, shelves=shelves),
+            after_bid=AfterBid(access=access, shelves=shelves),
+            popular_items=PopularItems(access=access, shelves=shelves),
+            interests=ReadInterests(access=access, shelves=shelves, interests=ports.interests),
             stored=StoredResources(
                 access=access,
                 users=ports.users,
@@ -209,9 +211,9 @@ class UseCases:
                 settings=settings,
                 as_of=as_of,
             ),
-            writing=WriteByHand(
+            writing=WriteOverrides(
                 access=access,
-                answering=answering,
+                shelves=shelves,
                 interests=ports.interests,
                 lists=ports.lists,
             ),
@@ -229,28 +231,28 @@ class UseCases:
                 clock=ports.clock,
                 ids=settings.ids,
                 fingerprints=settings.fingerprints,
-                kept=kept,
-                overlays=overlays,
+                list_reader=list_reader,
+                pending=pending,
             ),
             forget_cached=ForgetCached(
                 access=access,
                 memory=memory,
-                kept=kept,
+                list_reader=list_reader,
                 ledger=ports.ledger,
                 changes=ports.changes,
-                overlays=overlays,
+                pending=pending,
                 ids=settings.ids,
             ),
             check_health=CheckHealth(
                 access=access,
                 memory=memory,
                 require_ready=ports.ledger.now if storage is None else storage.require_ready,
-                jobs=lambda: background.state,
+                jobs=lambda: worker.state,
                 now=ports.clock.now,
             ),
             runs=runs,
-            background=background,
-            take_stock=TakeStock(
+            worker=worker,
+            read_stats=ReadStats(
                 access=access,
                 users=ports.users,
                 activity=ports.activity,
@@ -265,78 +267,78 @@ class UseCases:
                 as_of=as_of,
             ),
             events=events,
-            answering=answering,
-            following=following,
+            shelves=shelves,
+            invalidator=invalidator,
             ids=settings.ids,
             deadline=settings.deadline,
         )
 
     def settle(self) -> None:
         """Wait for what is made behind answers, which needs connections, as long as for a call."""
-        lists, live = self.answering.keeping, self.answering.live
-        for keeping in (lists, None if live is None else live.keeping):
-            if keeping is not None:
-                keeping.behind.settle(self.deadline.total_seconds())
-        if self.following is not None:
-            self.following.settle(self.deadline.total_seconds())
+        lists, live = self.shelves.stale_cache, self.shelves.open_items
+        for stale_cache in (lists, None if live is None else live.stale_cache):
+            if stale_cache is not None:
+                stale_cache.pool.settle(self.deadline.total_seconds())
+        if self.invalidator is not None:
+            self.invalidator.settle(self.deadline.total_seconds())
 
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; nobody waits for it."""
-        answering = self.answering
-        if answering.live is None or answering.keeping is None:
+        shelves = self.shelves
+        if shelves.open_items is None or shelves.stale_cache is None:
             return
-        live, following = answering.live, self.following
+        live, invalidator = shelves.open_items, self.invalidator
 
         def read() -> None:
-            if following is not None:
+            if invalidator is not None:
                 # The first look marks all that was read before it.
-                following.step_safely()
+                invalidator.step_safely()
             live.at_once()
-            answering.kept.of_popular(None)
+            shelves.list_reader.of_popular(None)
 
-        answering.keeping.behind.submit(read)
+        shelves.stale_cache.pool.submit(read)
 
 
 def _memory(
     ports: Ports,
     settings: Settings,
-    computing: Computing,
-    reports: Reports,
+    scorer: Scorer,
+    notifier: Notifier,
     *,
     lists: Cache,
-    newer: Newer,
-) -> Memory:
+    finished_runs: FinishedRuns,
+) -> ProcessCache:
     """Return what a process keeps, wired to those who fill it."""
-    outage = Outage(clock=ports.clock)
+    breaker = CircuitBreaker(clock=ports.clock)
 
-    def keeping(cache: Cache, behind: Lane) -> Keeping:
-        return Keeping(
+    def stale_cache(cache: Cache, pool: BackgroundPool) -> StaleCache:
+        return StaleCache(
             cache=cache,
-            behind=behind,
-            outage=outage,
-            reports=reports,
+            pool=pool,
+            breaker=breaker,
+            notifier=notifier,
             clock=ports.clock,
             deadline=settings.deadline,
         )
 
     # Lists that are made anew wait for open items, which need a thread that no list takes.
-    of_lists, of_live = Lane("memory", _THREADS_BEHIND), Lane("open-items", 1)
+    of_lists, of_live = BackgroundPool("memory", _THREADS_BEHIND), BackgroundPool("open-items", 1)
 
     def before_reading() -> None:
         lists.evict()
-        newer.look()
+        finished_runs.look()
 
-    live = LiveItems(
-        keeping=keeping(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
+    open_items = OpenItems(
+        stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
         catalog=ports.catalog,
-        computing=computing,
+        scorer=scorer,
         clock=ports.clock,
         settings=settings,
         make_room=lists.reserve,
         before_reading=before_reading,
         changed=ChangedItems(ports.clock),
     )
-    return Memory(lists=keeping(lists, of_lists), live=live)
+    return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)
 
 
 _THREADS_BEHIND = 4

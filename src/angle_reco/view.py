@@ -280,5 +280,5 @@ class View(Editing):
             StorageUnavailableError: The database did not answer in time.
         """
         if flag(patient, "patient"):
-            return self._use_cases.take_stock(self.actor)
-        return self._asked(self._use_cases.take_stock)
+            return self._use_cases.read_stats(self.actor)
+        return self._asked(self._use_cases.read_stats)

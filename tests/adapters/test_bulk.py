@@ -7,15 +7,15 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_at_once, read_columns, read_few
-from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.copying import CopyType
 from angle_reco.adapters.sql.core.database import Database
 
 ODD = {
-    Wire.TEXT: ["''", r"E'\t\\N\n'", "'NULL'", "'ä😀'", r"E'\\'"],
-    Wire.UUID: [f"'{digit * 32}'::uuid" for digit in "09abf"],
-    Wire.INT: ["0", "-1", "9223372036854775807", "-9223372036854775808", "7"],
-    Wire.SMALL: ["0", "-1", "32767", "-32768", "7"],
-    Wire.MOMENT: [
+    CopyType.TEXT: ["''", r"E'\t\\N\n'", "'NULL'", "'ä😀'", r"E'\\'"],
+    CopyType.UUID: [f"'{digit * 32}'::uuid" for digit in "09abf"],
+    CopyType.INT: ["0", "-1", "9223372036854775807", "-9223372036854775808", "7"],
+    CopyType.SMALL: ["0", "-1", "32767", "-32768", "7"],
+    CopyType.MOMENT: [
         "NULL::timestamptz",
         "'infinity'::timestamptz",
         "'-infinity'::timestamptz",
@@ -25,14 +25,14 @@ ODD = {
 }
 
 WIRES = [
-    [Wire.TEXT],
-    [Wire.TEXT, Wire.TEXT],
-    [Wire.INT, Wire.UUID, Wire.SMALL, Wire.MOMENT],
-    [Wire.MOMENT, Wire.TEXT, Wire.UUID, Wire.TEXT, Wire.INT],
+    [CopyType.TEXT],
+    [CopyType.TEXT, CopyType.TEXT],
+    [CopyType.INT, CopyType.UUID, CopyType.SMALL, CopyType.MOMENT],
+    [CopyType.MOMENT, CopyType.TEXT, CopyType.UUID, CopyType.TEXT, CopyType.INT],
 ]
 
 
-def rows(wires: Sequence[Wire], first: int, last: int) -> sa.Select[Any]:
+def rows(wires: Sequence[CopyType], first: int, last: int) -> sa.Select[Any]:
     """Return a query of odd values, in an order of their own."""
     columns = [f"column{place + 1}" for place in range(len(wires))]
     values = ", ".join(
@@ -46,7 +46,7 @@ def rows(wires: Sequence[Wire], first: int, last: int) -> sa.Select[Any]:
 
 
 @pytest.mark.parametrize("wires", WIRES, ids=lambda wires: "-".join(one.name for one in wires))
-def test_odd_values_arrive_as_by_copy(postgres_url: str, wires: list[Wire]) -> None:
+def test_odd_values_arrive_as_by_copy(postgres_url: str, wires: list[CopyType]) -> None:
     engine = sa.create_engine(postgres_url)
     database = Database(engine)
     try:

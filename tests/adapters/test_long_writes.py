@@ -17,7 +17,7 @@ from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.domain.errors import StorageLockedError
 from angle_reco.domain.ids import IdKinds
-from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunRules, Trigger, Wish
+from angle_reco.domain.runs import Claim, ClaimStatus, Run, RunKey, RunRequest, RunRules, Trigger
 from angle_reco.ports.deadlines import deadline
 from tests.adapters.databases import storage_on
 
@@ -46,9 +46,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
 
 def claim(storage: Storage, job: str) -> Claim:
     """Return the answer to a wish for a run of a job."""
-    wish = Wish(key=RunKey(job), trigger=Trigger.HAND, window=timedelta(hours=1), attempts=1)
+    run_request = RunRequest(
+        key=RunKey(job), trigger=Trigger.MANUAL, window=timedelta(hours=1), attempts=1
+    )
     return SqlRunLedger(storage.database, storage.tables).claim(
-        wish, holder="ann", lease=RULES.lease
+        run_request, holder="ann", lease=RULES.lease
     )
 
 
@@ -75,18 +77,20 @@ def test_a_run_keeps_its_lease_while_it_writes(storage: Storage) -> None:
         sleep(2 * RULES.beat.total_seconds())
         is_over.set()
 
-        assert set(answers.result()) == {Answer.BUSY}
+        assert set(answers.result()) == {ClaimStatus.BUSY}
         assert not lost.is_set()
         assert ledger.finish(run) is True
 
 
-def asked_until(is_over: Event, storage: Storage) -> list[Answer]:
+def asked_until(is_over: Event, storage: Storage) -> list[ClaimStatus]:
     """Return what was answered to wishes for the run until something was over."""
     answers = []
     while not is_over.is_set():
-        wish = Wish(key=RunKey(JOB), trigger=Trigger.HAND, window=timedelta(hours=1), attempts=1)
+        run_request = RunRequest(
+            key=RunKey(JOB), trigger=Trigger.MANUAL, window=timedelta(hours=1), attempts=1
+        )
         ledger = SqlRunLedger(storage.database, storage.tables)
-        answers.append(ledger.claim(wish, holder="bob", lease=RULES.lease).answer)
+        answers.append(ledger.claim(run_request, holder="bob", lease=RULES.lease).answer)
         sleep(0.001)
     return answers
 

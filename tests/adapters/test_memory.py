@@ -47,7 +47,7 @@ from angle_reco.testing.contracts import (
     TimedLedger,
     UserQueriesContract,
 )
-from angle_reco.testing.contracts.ledger import wish
+from angle_reco.testing.contracts.ledger import run_request
 from angle_reco.testing.contracts.samples import DAY, NOW, TICK
 
 
@@ -106,7 +106,7 @@ def test_a_run_that_is_forgotten_leaves_nothing_in_memory() -> None:
     clock, key = ManualClock(NOW), RunKey.of("compute", {"as_of": "2026-01-01"})
     ledger = MemoryRunLedger(clock)
     before = sys.getrefcount(key)
-    ledger.finish(ledger.claim(wish(key=key), holder="ann", lease=DAY).run)
+    ledger.finish(ledger.claim(run_request(key=key), holder="ann", lease=DAY).run)
     until_then = sys.getrefcount(key)
     clock.advance(DAY)
 

@@ -24,9 +24,9 @@ from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.domain.events import Event
-from angle_reco.domain.runs import Run, RunKey, Trigger, wish_of
+from angle_reco.domain.runs import Run, RunKey, Trigger, run_request_of
 from angle_reco.ports.deadlines import time_left
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW, bid, filled, lot, lots
 from tests.application.workers import ports_at
@@ -164,8 +164,8 @@ class Remembering:
         """Return a run of a job, by default a complete one, that somebody else is at."""
         ledger = self.stores["ledger"].port
         rule = self.reco._use_cases.runs.rules[job]
-        wish = wish_of(RunKey.of(job, arguments), Trigger.HAND, rule)
-        run: Run = ledger.claim(wish, holder="else", lease=MINUTE).run  # type: ignore[attr-defined]  # a ledger
+        run_request = run_request_of(RunKey.of(job, arguments), Trigger.MANUAL, rule)
+        run: Run = ledger.claim(run_request, holder="else", lease=MINUTE).run  # type: ignore[attr-defined]  # a ledger
         return run
 
 
@@ -186,18 +186,18 @@ def _ports(clock: ManualClock, market: MemoryMarketplace | None) -> Ports:
 def settle(*recommenders: Recommender) -> None:
     """Wait until nothing is under way behind answers."""
     for reco in recommenders:
-        keeping, live = reco._use_cases.answering.keeping, reco._use_cases.answering.live
-        assert keeping is not None
-        assert live is not None
-        threads = (keeping.behind, live.keeping.behind)
+        stale_cache, open_items = reco._use_cases.shelves.stale_cache, reco._use_cases.shelves.open_items
+        assert stale_cache is not None
+        assert open_items is not None
+        threads = (stale_cache.pool, open_items.stale_cache.pool)
 
-        def is_idle(threads: tuple[Lane, ...] = threads) -> bool:
+        def is_idle(threads: tuple[BackgroundPool, ...] = threads) -> bool:
             return all(map(_is_idle, threads))
 
         assert comes_true(is_idle)
 
 
-def _is_idle(threads: Lane) -> bool:
+def _is_idle(threads: BackgroundPool) -> bool:
     return threads.settle(0)
 
 

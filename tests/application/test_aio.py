@@ -25,7 +25,7 @@ from angle_reco import (
     Verify,
 )
 from angle_reco.aio import AsyncView
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 from tests.application.markets import UNKNOWN, USERS, marketplaces
 from tests.application.memories import (
     ASK,
@@ -365,7 +365,7 @@ class TestFailing:
                 await one.reco.aio.as_user("ann").interests()
             return await one.reco.aio.bid_placed("ann", "liked")
 
-        monkeypatch.setattr(Lane, "submit", refuse)
+        monkeypatch.setattr(BackgroundPool, "submit", refuse)
         assert not asyncio.run(ask())
         assert one.reco.system.stats().events_failed == 1
 

@@ -20,7 +20,7 @@ from angle_reco import InvalidValueError, Settings, StorageUnavailableError
 from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, wish_of
+from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, run_request_of
 from angle_reco.domain.schedules import Queue
 from tests.application.shop import HOUR, NOW
 from tests.application.workers import Failing, Hands, Shop
@@ -117,8 +117,8 @@ class TestWork:
         hands.work()
         shop.reco.system.request_job(SIMILAR, item_id="art-01")
         shop.clock.advance(HOUR)
-        wish = wish_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW + HOUR)
-        shop.ports.ledger.claim(wish, holder="gone", lease=MINUTE)
+        run_request = run_request_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW + HOUR)
+        shop.ports.ledger.claim(run_request, holder="gone", lease=MINUTE)
         shop.clock.advance(2 * MINUTE)
 
         hands.wake()
@@ -147,8 +147,8 @@ class TestWork:
         shop.clock.set(NOW + 30 * HOUR)
         hands.wake()
         hands.work()
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        shop.ports.ledger.claim(wish, holder="gone", lease=30 * HOUR)
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        shop.ports.ledger.claim(run_request, holder="gone", lease=30 * HOUR)
         shop.clock.set(NOW)
 
         for _ in range(3):
@@ -318,7 +318,7 @@ class TestStartAndStop:
         shop = Shop.of()
         shop.reco.start("own" if is_own else Hands())
         shop.reco.stop()
-        left = weakref.ref(shop.reco), weakref.ref(shop.reco._use_cases.background)
+        left = weakref.ref(shop.reco), weakref.ref(shop.reco._use_cases.worker)
 
         del shop
         gc.collect()

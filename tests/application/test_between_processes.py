@@ -66,9 +66,9 @@ def two(request: pytest.FixtureRequest) -> Iterator[Two]:
 
 
 def following_of(reco: Recommender) -> Any:
-    following = reco._use_cases.following
-    assert following is not None
-    return following
+    invalidator = reco._use_cases.invalidator
+    assert invalidator is not None
+    return invalidator
 
 
 def cursor_of(reco: Recommender) -> object:
@@ -79,12 +79,12 @@ def heard(one: Remembering, *recommenders: Recommender) -> None:
     """Have all that was told be heard."""
     one.passes(SECOND)
     for reco in recommenders:
-        following = following_of(reco)
-        if not following.has_begun:
+        invalidator = following_of(reco)
+        if not invalidator.has_begun:
             reco.anonymous.popular_items(1)
         else:
-            assert comes_true(partial(knows_of_all, following, one))
-            with following._lock:
+            assert comes_true(partial(knows_of_all, invalidator, one))
+            with invalidator._lock:
                 pass
         settle(reco)
 
@@ -93,8 +93,8 @@ def is_following(reco: Recommender) -> bool:
     return cursor_of(reco) is not None
 
 
-def knows_of_all(following: Any, one: Remembering) -> bool:
-    return bool(following._cursor == feed_of(one).now())
+def knows_of_all(invalidator: Any, one: Remembering) -> bool:
+    return bool(invalidator._cursor == feed_of(one).now())
 
 
 def feed_of(one: Remembering) -> Any:
@@ -337,11 +337,11 @@ class TestItems:
 
         assert one.reco.items_changed([*many, "art-01"])
 
-        following = following_of(one.reco)
-        assert following.live.known() is None
-        assert len(following.changed) == 0
+        invalidator = following_of(one.reco)
+        assert invalidator.open_items.known() is None
+        assert len(invalidator.changed) == 0
         heard(one, one.reco)
-        assert len(following.changed) <= 20_000
+        assert len(invalidator.changed) <= 20_000
         assert "art-02" in shown(one.reco)
 
     def test_where_they_cannot_be_read_those_told_of_are_left_out_and_it_says_so(self) -> None:
@@ -464,9 +464,9 @@ def requested(reco: Recommender) -> list[object]:
 def run_requests(reco: Recommender) -> None:
     """Do what waits, as whoever works does."""
     runs = reco._use_cases.runs
-    for wish in runs.due():
-        if wish.key.arguments:
-            assert runs.begin(wish, stop=Event())
+    for run_request in runs.due():
+        if run_request.key.arguments:
+            assert runs.begin(run_request, stop=Event())
 
 
 class TestEngagement:
@@ -500,24 +500,24 @@ class TestEngagement:
 
         assert first in ids_of(mapped.as_user("ann").homepage())
         assert following_of(mapped).unconfirmed == 1
-        assert len(following_of(mapped).overlays) == 0
+        assert len(following_of(mapped).pending) == 0
 
     @pytest.mark.parametrize("cache_enabled", [True, False])
     def test_where_nobody_asks_for_anything_they_are_let_go_of_too(
         self, cache_enabled: bool
     ) -> None:
         one = shop(Settings(cache_enabled=cache_enabled))
-        overlays = one.reco._use_cases.answering.overlays
+        pending = one.reco._use_cases.shelves.pending
         for number in range(5):
             one.reco.bid_placed("ann", f"art-{number:02}")
             one.passes(MINUTE)
 
-        assert len(overlays) == 1
+        assert len(pending) == 1
 
     def test_without_a_cache_it_comes_back_too(self) -> None:
         one = shop(Settings(cache_enabled=False))
         first = first_of(one.reco, "eve")
-        one.reco._use_cases.answering.overlays.watch(UserId("eve"), first)
+        one.reco._use_cases.shelves.pending.watch(UserId("eve"), first)
         assert first not in ids_of(one.reco.as_user("eve").homepage())
 
         one.passes(MINUTE)
@@ -585,11 +585,11 @@ class TestEngagement:
             one.reco.watched("ann", first)
             heard(one, one.reco)
             warm(one)
-            following = following_of(one.reco)
+            invalidator = following_of(one.reco)
             one.fails(StorageUnavailableError())
-            following.step()
+            invalidator.step()
             one.passes(2 * MINUTE)
-            following.step()
+            invalidator.step()
 
             page = one.reco.as_user("ann").homepage()
 
@@ -693,9 +693,9 @@ class TestErasure:
         heard(one, one.reco, other)
 
         for reco in (one.reco, other):
-            following = following_of(reco)
-            assert following.lists.get((ListKind.PERSONAL.value, "ann")) is None
-            assert following.overlays.hidden_from(UserId("ann")) == frozenset()
+            invalidator = following_of(reco)
+            assert invalidator.lists.get((ListKind.PERSONAL.value, "ann")) is None
+            assert invalidator.pending.hidden_from(UserId("ann")) == frozenset()
 
     def test_within_a_minute_the_feed_has_forgotten_them_too(self) -> None:
         one = shop()
@@ -732,7 +732,7 @@ class TestErasure:
         for _ in range(40):
             heard(one, one.reco)
         one.reco.bid_placed("ann", "art-03")
-        pending = one.reco._use_cases.events.overlays
+        pending = one.reco._use_cases.events.pending
         assert pending.hidden_from(UserId("ann"))
         one.another().items_changed(["art-01"])
         feed_of(one).prune(older_than=timedelta())
@@ -809,10 +809,10 @@ class TestFollowing:
         one = shop()
         warm(one)
         one.passes(SECOND)
-        following = following_of(one.reco)
-        looking = Thread(target=following.look, daemon=True)
+        invalidator = following_of(one.reco)
+        looking = Thread(target=invalidator.look, daemon=True)
 
-        with following._lock:
+        with invalidator._lock:
             looking.start()
             looking.join(20)
             is_waiting = looking.is_alive()
@@ -843,10 +843,10 @@ class TestFollowing:
         one = shop(Settings())
         reco = one.another()
         reco.start(scheduler=None)
-        following = following_of(reco)
+        invalidator = following_of(reco)
         assert comes_true(partial(is_following, reco))
         ended = weakref.ref(reco)
-        del reco, following
+        del reco, invalidator
 
         def is_over() -> bool:
             gc.collect()
@@ -859,14 +859,14 @@ class TestFollowing:
         for _ in range(3):
             one.reco.start(scheduler=None)
         settle(one.reco)
-        following = following_of(one.reco)
-        assert following.has_begun
+        invalidator = following_of(one.reco)
+        assert invalidator.has_begun
         one.reco.stop()
-        assert comes_true(lambda: not following._lane.is_busy)
+        assert comes_true(lambda: not invalidator._lane.is_busy)
         one.calls()
         sleep(1.5)
 
-        assert not following.has_begun
+        assert not invalidator.has_begun
         assert one.calls()["changes.since"] == 0
 
     @pytest.mark.parametrize("is_on_a_loop", [True, False])
@@ -893,7 +893,7 @@ class TestFollowing:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as without_threads:
-            without_threads.setattr(following_of(one.reco).live.keeping.behind, "submit", refuse)
+            without_threads.setattr(following_of(one.reco).live.stale_cache.pool, "submit", refuse)
             for _ in range(40):
                 one.passes(SECOND)
                 page = homepage()

@@ -23,7 +23,7 @@ from angle_reco import (
     Verify,
 )
 from angle_reco.bootstrap import JOB_NAMES
-from angle_reco.domain.runs import Claim, RunKey, Wish
+from angle_reco.domain.runs import Claim, RunKey, RunRequest
 from tests.application.markets import UNKNOWN, USERS, marketplaces, shelves
 from tests.application.memories import (
     ASK,
@@ -239,9 +239,9 @@ class TestMakingAnew:
         ledger = one.stores["ledger"].port
         claim = ledger.claim  # type: ignore[attr-defined]  # a ledger
 
-        def claimed(wish: Wish, **named: Any) -> Claim:
-            asked.append(wish.key)
-            answer: Claim = claim(wish, **named)
+        def claimed(run_request: RunRequest, **named: Any) -> Claim:
+            asked.append(run_request.key)
+            answer: Claim = claim(run_request, **named)
             return answer
 
         ledger.claim = claimed  # type: ignore[attr-defined]  # a ledger

@@ -210,7 +210,7 @@ def test_what_is_wrong_never_enters_memory() -> None:
     for entry in entries:
         if "erase" not in entry.name and "forget" not in entry.name:
             outcome(entry.asked())
-    memory = reco._use_cases.answering.keeping
+    memory = reco._use_cases.shelves.stale_cache
     assert memory is not None
     wrong, entered = list[str](), list[str]()
 

@@ -10,16 +10,16 @@ import attrs
 import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
-from angle_reco.application.notifications import Reports
-from angle_reco.application.serving.circuit_breaker import Outage
-from angle_reco.application.serving.stale_cache import Keeping, Made
+from angle_reco.application.notifications import Notifier
+from angle_reco.application.serving.circuit_breaker import CircuitBreaker
+from angle_reco.application.serving.stale_cache import Loaded, StaleCache
 from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.events import Event, RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import CacheKey
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, TICK
 
@@ -35,7 +35,7 @@ class Value:
     made_as: Freshness = Freshness.FRESH
 
 
-class Hand(Lane):
+class Hand(BackgroundPool):
     """Work that is done when the test says so, or cannot be handed over at all."""
 
     def __init__(self) -> None:
@@ -49,64 +49,66 @@ class Hand(Lane):
         self.handed.append(work)
 
 
-class Kept:
+class Cacheable:
     """A cache with all that fills it."""
 
     def __init__(self) -> None:
-        self.clock, self.behind, self.told = ManualClock(), Hand(), list[Event]()
+        self.clock, self.pool, self.told = ManualClock(), Hand(), list[Event]()
         self.cache = TtlCache(self.clock, most_bytes=1_000_000)
-        self.keeping = Keeping(
+        self.stale_cache = StaleCache(
             cache=self.cache,
-            behind=self.behind,
-            outage=Outage(clock=self.clock),
-            reports=Reports(clock=self.clock, on_event=self.told.append),
+            pool=self.pool,
+            breaker=CircuitBreaker(clock=self.clock),
+            notifier=Notifier(clock=self.clock, on_event=self.told.append),
             clock=self.clock,
             deadline=2 * SECOND,
         )
         self.made = 0
 
-    def make(self, _: bool) -> Made[Value]:
+    def make(self, _: bool) -> Loaded[Value]:
         self.made += 1
-        return Made(Value(), 100, NO_TIME, LIMITS)
+        return Loaded(Value(), 100, NO_TIME, LIMITS)
 
     def renewed(self, key: CacheKey = KEY) -> bool:
         """Return whether a value would be made behind an answer, which it is."""
-        before, self.behind.handed = self.made, []
-        self.keeping.renew(key, self.make)
-        for work in self.behind.handed:
+        before, self.pool.handed = self.made, []
+        self.stale_cache.renew(key, self.make)
+        for work in self.pool.handed:
             work()
         return self.made > before
 
 
 @pytest.fixture
-def kept() -> Kept:
+def kept() -> Cacheable:
     """Return an empty cache."""
-    return Kept()
+    return Cacheable()
 
 
 class TestPauses:
-    def test_nothing_is_made_within_a_pause(self, kept: Kept) -> None:
-        kept.keeping.pause(KEY, 10.0)
+    def test_nothing_is_made_within_a_pause(self, kept: Cacheable) -> None:
+        kept.stale_cache.pause(KEY, 10.0)
 
         for passes, is_made in ((NO_TIME, False), (10 * SECOND - TICK, False), (TICK, True)):
             kept.clock.advance(passes)
             assert kept.renewed() is is_made
         assert kept.renewed(("personal", "bob"))
 
-    def test_those_that_are_over_are_dropped_once_there_are_ten_thousand(self, kept: Kept) -> None:
+    def test_those_that_are_over_are_dropped_once_there_are_ten_thousand(
+        self, kept: Cacheable
+    ) -> None:
         for number in range(5_000):
-            kept.keeping.pause(("short", number), 1.0)
+            kept.stale_cache.pause(("short", number), 1.0)
         for number in range(4_999):
-            kept.keeping.pause(("long", number), 60.0)
+            kept.stale_cache.pause(("long", number), 60.0)
         kept.clock.advance(SECOND)
-        before = len(kept.keeping._pauses)
-        kept.keeping.pause(("long", 4_999), 60.0)
-        at_most = len(kept.keeping._pauses)
+        before = len(kept.stale_cache._pauses)
+        kept.stale_cache.pause(("long", 4_999), 60.0)
+        at_most = len(kept.stale_cache._pauses)
 
-        kept.keeping.pause(("long", 5_000), 60.0)
+        kept.stale_cache.pause(("long", 5_000), 60.0)
 
         assert (before, at_most) == (9_999, 10_000)
-        assert len(kept.keeping._pauses) == 5_001
+        assert len(kept.stale_cache._pauses) == 5_001
         # Those that are not over still hold.
         assert not any(kept.renewed(("long", number)) for number in (0, 4_999, 5_000))
         assert kept.renewed(("short", 0))
@@ -114,17 +116,17 @@ class TestPauses:
 
 class TestBytes:
     @pytest.mark.parametrize("owner", ["a", "a" * 512, 7, 2**63 - 1])
-    def test_the_owner_in_a_key_counts_with_the_value(self, kept: Kept, owner: Any) -> None:
-        kept.keeping.current(("personal", owner), kept.make)
+    def test_the_owner_in_a_key_counts_with_the_value(self, kept: Cacheable, owner: Any) -> None:
+        kept.stale_cache.current(("personal", owner), kept.make)
 
         assert kept.cache.stats().bytes == 100 + sys.getsizeof(owner) + BYTES_PER_ENTRY
 
-    def test_long_keys_leave_room_for_fewer_entries(self, kept: Kept) -> None:
+    def test_long_keys_leave_room_for_fewer_entries(self, kept: Cacheable) -> None:
         held = []
         for owner in ("a", "a" * 512):
             kept.cache.forget_all()
             for number in range(1_500):
-                kept.keeping.current(("personal", f"{number:04}{owner}"), kept.make)
+                kept.stale_cache.current(("personal", f"{number:04}{owner}"), kept.make)
             held.append(kept.cache.stats().entries)
             assert kept.cache.stats().bytes <= 1_000_000
 
@@ -135,23 +137,23 @@ class TestWithoutThreads:
     """As while the interpreter exits, and on machines with as many threads as there may be."""
 
     @pytest.fixture
-    def kept(self) -> Kept:
-        kept = Kept()
-        kept.behind.has_threads = False
+    def kept(self) -> Cacheable:
+        kept = Cacheable()
+        kept.pool.has_threads = False
         return kept
 
-    def test_a_call_makes_what_is_missing_itself(self, kept: Kept) -> None:
-        current = kept.keeping.current(KEY, kept.make)
+    def test_a_call_makes_what_is_missing_itself(self, kept: Cacheable) -> None:
+        current = kept.stale_cache.current(KEY, kept.make)
 
         assert (current.freshness, kept.made) == (Freshness.FRESH, 1)
 
     def test_what_is_stale_is_shown_and_the_failure_is_reported(
-        self, kept: Kept, caplog: pytest.LogCaptureFixture
+        self, kept: Cacheable, caplog: pytest.LogCaptureFixture
     ) -> None:
-        kept.keeping.current(KEY, kept.make)
+        kept.stale_cache.current(KEY, kept.make)
         kept.clock.advance(HOUR + TICK)
 
-        for ask in (kept.keeping.current, kept.keeping.at_once):
+        for ask in (kept.stale_cache.current, kept.stale_cache.at_once):
             current = ask(KEY, kept.make)
             assert current is not None
             assert current.freshness is Freshness.STALE
@@ -161,17 +163,17 @@ class TestWithoutThreads:
         assert (told.kind, told.error, told.at) == ("personal", "RuntimeError", kept.clock.now())
         assert caplog.messages == ["not renewed in memory: kind=personal error=RuntimeError"]
 
-    def test_it_is_tried_again_ten_seconds_later(self, kept: Kept) -> None:
-        kept.keeping.renew(KEY, kept.make)
-        kept.behind.has_threads = True
+    def test_it_is_tried_again_ten_seconds_later(self, kept: Cacheable) -> None:
+        kept.stale_cache.renew(KEY, kept.make)
+        kept.pool.has_threads = True
 
         for passes, is_made in ((10 * SECOND - TICK, False), (TICK, True)):
             kept.clock.advance(passes)
             assert kept.renewed() is is_made
 
-    def test_on_an_event_loop_the_future_brings_the_error(self, kept: Kept) -> None:
+    def test_on_an_event_loop_the_future_brings_the_error(self, kept: Cacheable) -> None:
         with from_memory_alone({}), pytest.raises(NotInMemoryError) as missing:
-            kept.keeping.current(KEY, kept.make)
+            kept.stale_cache.current(KEY, kept.make)
 
         assert missing.value.key == KEY
         assert missing.value.future is not None
@@ -183,39 +185,39 @@ class TestWithoutThreads:
 
 
 class TestOnAnEventLoop:
-    def test_what_is_missing_is_made_behind_by_one_for_all(self, kept: Kept) -> None:
+    def test_what_is_missing_is_made_behind_by_one_for_all(self, kept: Cacheable) -> None:
         futures = list[Future[Any]]()
         for _ in range(2):
             with from_memory_alone({}), pytest.raises(NotInMemoryError) as missing:
-                kept.keeping.current(KEY, kept.make)
+                kept.stale_cache.current(KEY, kept.make)
             assert missing.value.future is not None
             futures.append(missing.value.future)
-        [work] = kept.behind.handed
+        [work] = kept.pool.handed
         work()
 
         assert futures[0] is futures[1]
         assert futures[0].result(timeout=0) == Value()
         assert kept.made == 1
 
-    def test_what_has_landed_is_not_looked_for_in_memory(self, kept: Kept) -> None:
+    def test_what_has_landed_is_not_looked_for_in_memory(self, kept: Cacheable) -> None:
         landed, failed = Future[Any](), Future[Any]()
         landed.set_result(Value(Freshness.COMPUTED))
         failed.set_exception(StorageUnavailableError())
 
         with from_memory_alone({KEY: landed}):
-            current = kept.keeping.current(KEY, kept.make)
+            current = kept.stale_cache.current(KEY, kept.make)
         with from_memory_alone({KEY: failed}), pytest.raises(StorageUnavailableError):
-            kept.keeping.current(KEY, kept.make)
+            kept.stale_cache.current(KEY, kept.make)
 
         assert current == (Value(Freshness.COMPUTED), Freshness.COMPUTED)
         assert kept.made == 0
 
 
-def test_a_value_that_lands_too_old_is_given_to_its_caller_alone(kept: Kept) -> None:
-    def make(_: bool) -> Made[Value]:
-        return Made(Value(Freshness.STALE), 100, DAY, LIMITS)
+def test_a_value_that_lands_too_old_is_given_to_its_caller_alone(kept: Cacheable) -> None:
+    def make(_: bool) -> Loaded[Value]:
+        return Loaded(Value(Freshness.STALE), 100, DAY, LIMITS)
 
-    current = kept.keeping.current(KEY, make)
+    current = kept.stale_cache.current(KEY, make)
 
     assert current.freshness is Freshness.STALE
     assert kept.cache.get(KEY) is None
@@ -227,7 +229,7 @@ def never(_: bool) -> NoReturn:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_ends_the_flight_for_all_who_wait(
-    kept: Kept, error: type[BaseException]
+    kept: Cacheable, error: type[BaseException]
 ) -> None:
     waiting = list[Future[Any]]()
 
@@ -236,16 +238,16 @@ def test_an_interrupt_ends_the_flight_for_all_who_wait(
         raise error
 
     with pytest.raises(error):
-        kept.keeping.current(KEY, interrupted)
+        kept.stale_cache.current(KEY, interrupted)
 
     assert type(waiting[0].exception(timeout=0)) is error
     assert kept.cache.join(KEY)[1]
 
 
-def test_what_is_fresh_is_not_made_again(kept: Kept) -> None:
-    kept.keeping.current(KEY, kept.make)
+def test_what_is_fresh_is_not_made_again(kept: Cacheable) -> None:
+    kept.stale_cache.current(KEY, kept.make)
     kept.clock.advance(HOUR)
 
-    assert kept.keeping.current(KEY, never).freshness is Freshness.FRESH
-    assert kept.keeping.at_once(KEY, never) == (Value(), Freshness.FRESH)
-    assert kept.behind.handed == []
+    assert kept.stale_cache.current(KEY, never).freshness is Freshness.FRESH
+    assert kept.stale_cache.at_once(KEY, never) == (Value(), Freshness.FRESH)
+    assert kept.pool.handed == []

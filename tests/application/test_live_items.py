@@ -95,7 +95,7 @@ class TestWithoutAsking:
         categories = [f"c{place}" for place in range(5)]
         one = Remembering.of(filled([lot(f"in-{name}", name) for name in categories]))
         warm(one, "popular_items")
-        live = one.reco._use_cases.answering.live
+        live = one.reco._use_cases.shelves.open_items
         assert live is not None
         market = live.current().value
 
@@ -106,11 +106,11 @@ class TestWithoutAsking:
         assert [str(one) for one in market._popular] == ["c0", "c1", "c2"]
 
     def test_without_columns_there_is_nothing_to_count_with(self) -> None:
-        computing = shop().reco._use_cases.answering.computing
+        scorer = shop().reco._use_cases.shelves.scorer
         live = LiveMarket(market=None, cards={}, is_complete=False, since=0.0)
 
         with pytest.raises(ValueError, match="no columns"):
-            live.popular(computing, None, keep=50)
+            live.popular(scorer, None, keep=50)
 
     def test_a_page_fills_although_the_first_fifty_are_ones_own(self) -> None:
         own = [attrs.evolve(one, seller_id=UserId("ann")) for one in lots("art", 70)]
@@ -277,12 +277,12 @@ class TestReadingAnew:
 
         one.stores["catalog"].port = Slow()
         warm(one, "popular_items")
-        known = one.reco._use_cases.answering.live
+        known = one.reco._use_cases.shelves.open_items
         assert known is not None
         shown = []
         for passes in (fresh_for, TICK):
             one.passes(passes)
-            cached = known.keeping.cache.get(LIVE)
+            cached = known.stale_cache.cache.get(LIVE)
             shown.append(cached and cached.freshness)
 
         assert shown == [FRESH, STALE]
@@ -415,7 +415,7 @@ class TestLittleRoom:
             for job in JOB_NAMES:
                 one.plain().system.run_job(job)
         warm(one, "popular_items")
-        live = one.reco._use_cases.answering.live
+        live = one.reco._use_cases.shelves.open_items
         assert live is not None
         known = live.known()
         assert known is not None

@@ -15,7 +15,7 @@ from angle_reco import AccessDeniedError, Recommender, Settings, StorageUnavaila
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.events import Event, UserInspected
-from angle_reco.domain.runs import RunKey, RunRules, Trigger, wish_of
+from angle_reco.domain.runs import RunKey, RunRules, Trigger, run_request_of
 from angle_reco.ports.deadlines import deadline
 from tests.application.memories import ASK, MINUTE, comes_true, settle, shop, warm
 from tests.application.shop import MANAGE, NOW
@@ -114,7 +114,7 @@ class TestAnswers:
 
     def test_open_items_that_do_not_fit(self, lines: Lines) -> None:
         one = shop(Settings(cache_bytes=1_000_000))
-        live = one.reco._use_cases.answering.live
+        live = one.reco._use_cases.shelves.open_items
         assert live is not None
         read = one.ports.catalog.open_cards(NOW, counting=one.settings.popularity.counting)
 
@@ -139,12 +139,12 @@ class TestAnswers:
 class TestChanges:
     def test_a_feed_that_cannot_be_read_once_each_time_that_begins(self, lines: Lines) -> None:
         one = shop()
-        following = one.reco._use_cases.following
-        assert following is not None
+        invalidator = one.reco._use_cases.invalidator
+        assert invalidator is not None
         said = []
         for error in (None, DOWN(), DOWN(), None, DOWN(), None):
             one.stores["changes"].error = error
-            for look in (following.look, following.step):
+            for look in (invalidator.look, invalidator.step):
                 one.passes(SECOND)
                 look()
             # Deleting old changes fails, too, in a thread, at whatever time.
@@ -203,9 +203,9 @@ class TestJobs:
         stop = Flag()
         if stops:
             stop.set()
-        for wish in shop.runs.due():
-            if wish.key.job == JOB:
-                shop.runs.begin(wish, stop=stop)
+        for run_request in shop.runs.due():
+            if run_request.key.job == JOB:
+                shop.runs.begin(run_request, stop=stop)
 
     def test_a_process_that_starts_and_stops_running_jobs(self, lines: Lines) -> None:
         for is_in_time in (True, False):
@@ -236,9 +236,9 @@ class TestJobs:
 
     def test_a_run_that_is_given_up(self, lines: Lines) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
+        run_request = run_request_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
         for place in range(3):
-            shop.ports.ledger.claim(wish, holder=f"gone {place}", lease=SECOND)
+            shop.ports.ledger.claim(run_request, holder=f"gone {place}", lease=SECOND)
             shop.clock.advance(2 * SECOND)
 
         self.begin(shop)
@@ -247,8 +247,8 @@ class TestJobs:
 
     def test_a_heartbeat_that_fails(self, lines: Lines) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        run = shop.ports.ledger.claim(wish, holder="ann", lease=MINUTE).run
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        run = shop.ports.ledger.claim(run_request, holder="ann", lease=MINUTE).run
         ledger: Any = Failing(shop.ports.ledger, "beat", [DOWN()])
         rules = RunRules(beat=timedelta(milliseconds=10), lease=MINUTE)
 

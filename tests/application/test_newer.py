@@ -12,14 +12,14 @@ from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.application.jobs.batch_jobs import OF_ONE_ITEM
-from angle_reco.application.serving.finished_runs import FORGETTING, MADE_BY, Newer
+from angle_reco.application.serving.finished_runs import FORGETTING, MADE_BY, FinishedRuns
 from angle_reco.application.serving.list_reader import key_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import RunKey, Trigger, Wish
+from angle_reco.domain.runs import RunKey, RunRequest, Trigger
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, CacheKey
 from angle_reco.ports.changes import Changes
@@ -45,7 +45,7 @@ class Process:
     ledger: RunLedger
     changes: Changes
     cache: Cache
-    newer: Newer
+    newer: FinishedRuns
 
     @classmethod
     def of(cls, **ports: Any) -> "Process":
@@ -54,7 +54,7 @@ class Process:
         ledger, changes = MemoryRunLedger(clock), MemoryChanges(clock)
         cache = MemoryCache(clock, most_bytes=1_000_000)
         given: dict[str, Any] = {"ledger": ledger, "changes": changes, "cache": cache, **ports}
-        newer = Newer(ids=IdKinds(item=IdKind.TEXT), **given)
+        newer = FinishedRuns(ids=IdKinds(item=IdKind.TEXT), **given)
         one = cls(clock=clock, ledger=ledger, changes=changes, cache=cache, newer=newer)
         for key in KEYS.values():
             one.keep(key)
@@ -75,8 +75,10 @@ class Process:
 
     def ends(self, job: str, slot: datetime = NOW, **how: Any) -> None:
         """Have a run of a job end elsewhere."""
-        wish = Wish(key=RunKey(job), trigger=Trigger.SCHEDULE, window=HOUR, attempts=3, slot=slot)
-        claim = self.ledger.claim(wish, holder="elsewhere", lease=HOUR)
+        run_request = RunRequest(
+            key=RunKey(job), trigger=Trigger.SCHEDULE, window=HOUR, attempts=3, slot=slot
+        )
+        claim = self.ledger.claim(run_request, holder="elsewhere", lease=HOUR)
         assert self.ledger.finish(claim.run, **how)
 
 

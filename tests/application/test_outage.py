@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.application.serving.circuit_breaker import Outage
+from angle_reco.application.serving.circuit_breaker import CircuitBreaker
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.ids import ItemId
 from angle_reco.testing import ManualClock
@@ -23,15 +23,15 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def outage(clock: ManualClock) -> Outage:
+def breaker(clock: ManualClock) -> CircuitBreaker:
     """Return what a new process knows."""
-    return Outage(clock=clock)
+    return CircuitBreaker(clock=clock)
 
 
-def ask(outage: Outage, error: Exception | None = None) -> str:
+def ask(breaker: CircuitBreaker, error: Exception | None = None) -> str:
     """Ask the database something, and return what becomes of it."""
     asked = list[Exception | None]()
-    with suppress(StorageUnavailableError, ItemNotFoundError, ValueError), outage.watched():
+    with suppress(StorageUnavailableError, ItemNotFoundError, ValueError), breaker.watched():
         asked.append(error)
         if error is not None:
             raise error
@@ -39,43 +39,43 @@ def ask(outage: Outage, error: Exception | None = None) -> str:
     return "failed" if asked else "not asked"
 
 
-def fail(outage: Outage) -> str:
+def fail(breaker: CircuitBreaker) -> str:
     """Ask a database that does not answer."""
-    return ask(outage, StorageUnavailableError("no answer"))
+    return ask(breaker, StorageUnavailableError("no answer"))
 
 
-def test_three_failures_in_a_row_make_it_known(outage: Outage) -> None:
+def test_three_failures_in_a_row_make_it_known(breaker: CircuitBreaker) -> None:
     known = []
     for _ in range(4):
-        known.append(outage.is_known)
-        fail(outage)
+        known.append(breaker.is_known)
+        fail(breaker)
 
     assert known == [False, False, False, True]
 
 
-def test_any_answer_in_between_begins_the_count_again(outage: Outage) -> None:
+def test_any_answer_in_between_begins_the_count_again(breaker: CircuitBreaker) -> None:
     for _ in range(5):
-        told = [fail(outage), fail(outage), ask(outage)]
+        told = [fail(breaker), fail(breaker), ask(breaker)]
 
         assert told == ["failed", "failed", "answered"]
-    assert not outage.is_known
+    assert not breaker.is_known
 
 
-def known(outage: Outage, clock: ManualClock) -> Outage:
+def known(breaker: CircuitBreaker, clock: ManualClock) -> CircuitBreaker:
     """Return an outage that is known, of which one has just tried."""
     clock.advance(timedelta(days=3))
     for _ in range(4):
-        assert fail(outage) == "failed"
-    return outage
+        assert fail(breaker) == "failed"
+    return breaker
 
 
-def test_then_it_is_asked_once_a_second(outage: Outage, clock: ManualClock) -> None:
-    known(outage, clock)
+def test_then_it_is_asked_once_a_second(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    known(breaker, clock)
 
     told = []
     for passed in (0 * SECOND, SECOND - TICK, TICK, 0 * SECOND, SECOND / 2, SECOND / 2, TICK):
         clock.advance(passed)
-        told.append(fail(outage))
+        told.append(fail(breaker))
 
     assert told == [
         "not asked",
@@ -89,77 +89,81 @@ def test_then_it_is_asked_once_a_second(outage: Outage, clock: ManualClock) -> N
 
 
 def test_a_try_that_is_under_way_is_the_one_of_its_second(
-    outage: Outage, clock: ManualClock
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
-    known(outage, clock)
+    known(breaker, clock)
     clock.advance(SECOND)
 
-    with outage.watched():
+    with breaker.watched():
         # Somebody else's, in threads of their own.
-        told = [in_thread(lambda: ask(outage))]
+        told = [in_thread(lambda: ask(breaker))]
         clock.advance(SECOND)
-        told.append(in_thread(lambda: fail(outage)))
+        told.append(in_thread(lambda: fail(breaker)))
 
     assert told == ["not asked", "failed"]
 
 
-def test_the_first_answer_ends_it(outage: Outage, clock: ManualClock) -> None:
-    known(outage, clock)
+def test_the_first_answer_ends_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    known(breaker, clock)
     clock.advance(SECOND)
 
-    told = [ask(outage), ask(outage), fail(outage), ask(outage)]
+    told = [ask(breaker), ask(breaker), fail(breaker), ask(breaker)]
 
     assert told == ["answered", "answered", "failed", "answered"]
-    assert not outage.is_known
+    assert not breaker.is_known
 
 
 def test_after_it_has_ended_it_takes_three_failures_again(
-    outage: Outage, clock: ManualClock
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
-    known(outage, clock)
+    known(breaker, clock)
     clock.advance(SECOND)
-    ask(outage)
+    ask(breaker)
 
-    told = [(fail(outage), outage.is_known) for _ in range(3)]
+    told = [(fail(breaker), breaker.is_known) for _ in range(3)]
 
     assert told == [("failed", False), ("failed", False), ("failed", True)]
 
 
-def test_a_clock_that_is_set_back_changes_nothing(outage: Outage, clock: ManualClock) -> None:
-    known(outage, clock)
+def test_a_clock_that_is_set_back_changes_nothing(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    known(breaker, clock)
     clock.set(clock.now() - timedelta(days=9))
 
-    assert fail(outage) == "not asked"
+    assert fail(breaker) == "not asked"
     clock.advance(SECOND)
-    assert ask(outage) == "answered"
+    assert ask(breaker) == "answered"
 
 
 @pytest.mark.parametrize("error", [ItemNotFoundError(ItemId("vase")), ValueError("a defect")])
-def test_other_errors_are_no_outage(outage: Outage, error: Exception) -> None:
+def test_other_errors_are_no_outage(breaker: CircuitBreaker, error: Exception) -> None:
     for _ in range(9):
-        assert ask(outage, error) == "failed"
+        assert ask(breaker, error) == "failed"
 
-    assert not outage.is_known
+    assert not breaker.is_known
 
 
-def test_what_is_asked_within_a_try_belongs_to_it(outage: Outage, clock: ManualClock) -> None:
-    known(outage, clock)
+def test_what_is_asked_within_a_try_belongs_to_it(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    known(breaker, clock)
     clock.advance(SECOND)
 
-    with outage.watched():
-        assert [ask(outage), ask(outage)] == ["answered", "answered"]
+    with breaker.watched():
+        assert [ask(breaker), ask(breaker)] == ["answered", "answered"]
         # One of several answered: the try is not over.
-        assert outage.is_known
+        assert breaker.is_known
 
-    assert not outage.is_known
+    assert not breaker.is_known
 
 
-def test_a_failure_within_a_try_is_one(outage: Outage) -> None:
+def test_a_failure_within_a_try_is_one(breaker: CircuitBreaker) -> None:
     for _ in range(2):
-        with pytest.raises(StorageUnavailableError), outage.watched(), outage.watched():
+        with pytest.raises(StorageUnavailableError), breaker.watched(), breaker.watched():
             raise StorageUnavailableError("no answer")
 
-    assert not outage.is_known
+    assert not breaker.is_known
 
 
 def in_thread(work: Callable[[], str]) -> str:

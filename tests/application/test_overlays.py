@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
@@ -26,137 +26,139 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def overlays(clock: ManualClock) -> Overlays:
-    return Overlays(clock, most=4)
+def pending(clock: ManualClock) -> PendingActivity:
+    return PendingActivity(clock, most=4)
 
 
 class TestOverlays:
-    def test_a_bid_hides_its_item_from_the_bidder_alone(self, overlays: Overlays) -> None:
-        overlays.bid(ANN, VASE, NOW)
+    def test_a_bid_hides_its_item_from_the_bidder_alone(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW)
 
-        assert overlays.hidden_from(ANN) == {VASE}
-        assert overlays.hidden_from(BOB) == overlays.hidden_from(None) == frozenset()
-        [bid] = overlays.bids_of(ANN)
+        assert pending.hidden_from(ANN) == {VASE}
+        assert pending.hidden_from(BOB) == pending.hidden_from(None) == frozenset()
+        [bid] = pending.bids_of(ANN)
         assert (bid.user_id, bid.item_id, bid.placed_at) == (ANN, VASE, NOW)
-        assert list(overlays.bids_of(BOB)) == []
+        assert list(pending.bids_of(BOB)) == []
 
-    def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, overlays: Overlays) -> None:
-        overlays.watch(ANN, VASE)
-        overlays.watch(ANN, JAR)
-        overlays.bid(ANN, JAR, NOW)
+    def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, pending: PendingActivity) -> None:
+        pending.watch(ANN, VASE)
+        pending.watch(ANN, JAR)
+        pending.bid(ANN, JAR, NOW)
         for item in (VASE, JAR):
-            overlays.watch(ANN, item, ends=True)
+            pending.watch(ANN, item, ends=True)
 
-        assert overlays.hidden_from(ANN) == {JAR}
+        assert pending.hidden_from(ANN) == {JAR}
 
-    def test_what_is_heard_counts_less_than_what_was_told_here(self, overlays: Overlays) -> None:
-        overlays.watch(ANN, VASE, ends=True)
-        overlays.heard(ANN, [VASE, JAR])
+    def test_what_is_heard_counts_less_than_what_was_told_here(
+        self, pending: PendingActivity
+    ) -> None:
+        pending.watch(ANN, VASE, ends=True)
+        pending.heard(ANN, [VASE, JAR])
 
-        assert overlays.hidden_from(ANN) == {JAR}
+        assert pending.hidden_from(ANN) == {JAR}
 
-    def test_after_a_minute_it_is_over_once(self, overlays: Overlays, clock: ManualClock) -> None:
-        overlays.bid(ANN, VASE, NOW)
+    def test_after_a_minute_it_is_over_once(
+        self, pending: PendingActivity, clock: ManualClock
+    ) -> None:
+        pending.bid(ANN, VASE, NOW)
         clock.advance(MINUTE - TICK)
-        assert list(overlays.over()) == []
-        overlays.bid(ANN, VASE, NOW)
+        assert list(pending.over()) == []
+        pending.bid(ANN, VASE, NOW)
         clock.advance(TICK)
         # The later one stands.
-        assert list(overlays.over()) == []
-        assert len(overlays) == 1
+        assert list(pending.over()) == []
+        assert len(pending) == 1
         clock.advance(MINUTE)
 
-        [over] = overlays.over()
+        [over] = pending.over()
 
         assert (over.user_id, over.item_id, over.at) == (ANN, VASE, NOW)
-        assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
-        assert list(overlays.over()) == []
+        assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
+        assert list(pending.over()) == []
 
     def test_of_several_the_one_that_is_over_goes_and_the_rest_stay(
-        self, overlays: Overlays, clock: ManualClock
+        self, pending: PendingActivity, clock: ManualClock
     ) -> None:
-        overlays.bid(ANN, VASE, NOW)
+        pending.bid(ANN, VASE, NOW)
         clock.advance(MINUTE / 2)
-        overlays.bid(ANN, JAR, NOW + TICK)
-        overlays.watch(ANN, VASE)
-        overlays.bid(BOB, VASE, NOW)
+        pending.bid(ANN, JAR, NOW + TICK)
+        pending.watch(ANN, VASE)
+        pending.bid(BOB, VASE, NOW)
         clock.advance(MINUTE / 2)
 
-        over = overlays.over()
+        over = pending.over()
 
         # The bid is over; the watch of the same item still hides it.
         assert [(one.user_id, one.item_id, one.at) for one in over] == [(ANN, VASE, NOW)]
-        assert overlays.hidden_from(ANN) == {VASE, JAR}
-        assert [(one.item_id, one.placed_at) for one in overlays.bids_of(ANN)] == [
-            (JAR, NOW + TICK)
-        ]
-        assert overlays.hidden_from(BOB) == {VASE}
-        assert len(overlays) == 3
+        assert pending.hidden_from(ANN) == {VASE, JAR}
+        assert [(one.item_id, one.placed_at) for one in pending.bids_of(ANN)] == [(JAR, NOW + TICK)]
+        assert pending.hidden_from(BOB) == {VASE}
+        assert len(pending) == 3
         clock.advance(MINUTE / 2)
-        assert len(overlays.over()) == 3
-        assert (len(overlays), overlays.hidden_from(ANN)) == (0, frozenset())
+        assert len(pending.over()) == 3
+        assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
 
     def test_of_too_many_of_one_user_the_oldest_goes_and_the_rest_stay(
-        self, overlays: Overlays
+        self, pending: PendingActivity
     ) -> None:
         items = [ItemId(f"item-{place}") for place in range(5)]
         for item in items:
-            overlays.bid(ANN, item, NOW)
+            pending.bid(ANN, item, NOW)
 
-        assert overlays.hidden_from(ANN) == set(items[1:])
-        assert [one.item_id for one in overlays.bids_of(ANN)] == items[1:]
-        assert len(overlays) == 4
+        assert pending.hidden_from(ANN) == set(items[1:])
+        assert [one.item_id for one in pending.bids_of(ANN)] == items[1:]
+        assert len(pending) == 4
 
-    def test_of_too_many_the_oldest_go(self, overlays: Overlays) -> None:
+    def test_of_too_many_the_oldest_go(self, pending: PendingActivity) -> None:
         users = [UserId(f"user-{place}") for place in range(6)]
         for user in users:
-            overlays.bid(user, VASE, NOW)
+            pending.bid(user, VASE, NOW)
 
-        assert [user for user in users if overlays.hidden_from(user)] == users[2:]
-        assert len(overlays) == len(overlays._in_order) == 4
+        assert [user for user in users if pending.hidden_from(user)] == users[2:]
+        assert len(pending) == len(pending._in_order) == 4
 
     def test_one_user_takes_no_more_than_a_thousand(self, clock: ManualClock) -> None:
-        overlays = Overlays(clock)
+        pending = PendingActivity(clock)
         for place in range(1_500):
-            overlays.bid(ANN, ItemId(f"item-{place}"), NOW)
+            pending.bid(ANN, ItemId(f"item-{place}"), NOW)
 
-        assert len(overlays) == len(overlays.hidden_from(ANN)) == 1_000
+        assert len(pending) == len(pending.hidden_from(ANN)) == 1_000
 
-    def test_the_same_again_and_again_takes_no_more_room(self, overlays: Overlays) -> None:
+    def test_the_same_again_and_again_takes_no_more_room(self, pending: PendingActivity) -> None:
         for _ in range(1_000):
-            overlays.bid(ANN, VASE, NOW)
+            pending.bid(ANN, VASE, NOW)
 
-        assert len(overlays) == 1
-        assert len(overlays._in_order) <= 9
+        assert len(pending) == 1
+        assert len(pending._in_order) <= 9
 
-    def test_a_forgotten_user_is_in_nothing(self, overlays: Overlays) -> None:
-        overlays.bid(ANN, VASE, NOW)
-        overlays.bid(BOB, VASE, NOW)
-        overlays.forget(ANN)
-        overlays.forget(ANN)
+    def test_a_forgotten_user_is_in_nothing(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW)
+        pending.bid(BOB, VASE, NOW)
+        pending.forget(ANN)
+        pending.forget(ANN)
 
-        assert overlays.hidden_from(ANN) == frozenset()
-        assert (len(overlays), set(overlays.hidden_from(BOB))) == (1, {VASE})
-        assert [one.user_id for one in overlays._in_order] == [BOB]
+        assert pending.hidden_from(ANN) == frozenset()
+        assert (len(pending), set(pending.hidden_from(BOB))) == (1, {VASE})
+        assert [one.user_id for one in pending._in_order] == [BOB]
 
-    def test_everybody_is_forgotten_at_once(self, overlays: Overlays) -> None:
-        overlays.bid(ANN, VASE, NOW)
-        overlays.watch(BOB, JAR)
+    def test_everybody_is_forgotten_at_once(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW)
+        pending.watch(BOB, JAR)
 
-        overlays.clear()
+        pending.clear()
 
-        assert len(overlays) == 0
-        assert overlays.hidden_from(ANN) == overlays.hidden_from(BOB) == frozenset()
-        overlays.bid(ANN, VASE, NOW)
-        assert len(overlays) == 1
-        assert overlays.hidden_from(ANN) == {VASE}
+        assert len(pending) == 0
+        assert pending.hidden_from(ANN) == pending.hidden_from(BOB) == frozenset()
+        pending.bid(ANN, VASE, NOW)
+        assert len(pending) == 1
+        assert pending.hidden_from(ANN) == {VASE}
 
     def test_threads_lose_nothing(self, clock: ManualClock) -> None:
-        overlays = Overlays(clock)
+        pending = PendingActivity(clock)
 
         def tell(first: int) -> None:
             for place in range(first, first + 200):
-                overlays.watch(ANN, ItemId(f"item-{place}"))
+                pending.watch(ANN, ItemId(f"item-{place}"))
 
         threads = [Thread(target=tell, args=[200 * number]) for number in range(4)]
         for one in threads:
@@ -164,12 +166,12 @@ class TestOverlays:
         for one in threads:
             one.join()
 
-        assert len(overlays.hidden_from(ANN)) == len(overlays) == 800
+        assert len(pending.hidden_from(ANN)) == len(pending) == 800
 
     def test_a_process_that_forks_off_has_a_lock_of_its_own(self) -> None:
         program = (
             "import os, signal, sys\n"
-            "from angle_reco.application.serving.pending_activity import Overlays\n"
+            "from angle_reco.application.serving.pending_activity import PendingActivity\n"
             "from angle_reco.testing import ManualClock\n"
             "one = Overlays(ManualClock())\n"
             "one.watch('ann', 'vase')\n"

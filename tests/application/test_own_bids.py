@@ -100,7 +100,7 @@ def test_one_that_is_pending_counts_no_more(cached: bool) -> None:
     before = said(reco)
 
     # Before the marketplace has it, and when it has it.
-    reco._use_cases.answering.overlays.bid(UserId("eve"), ItemId("pushed"), NOW)
+    reco._use_cases.shelves.pending.bid(UserId("eve"), ItemId("pushed"), NOW)
     pending = said(reco)
     assert reco.bid_placed("eve", "pushed") is True
 
@@ -181,8 +181,8 @@ def test_the_rules_in_plain_form_leave_them_out_as_the_fast_ones_do(
 
 def similar_to(reco: Recommender, card: ItemCard) -> list[tuple[object, int]]:
     """Return what is similar to an item, and how much."""
-    computing = reco._use_cases.answering.computing
-    stored = computing.similar_to_one(computing.market(), card).stored(0)
+    scorer = reco._use_cases.shelves.scorer
+    stored = scorer.similar_to_one(scorer.market(), card).stored(0)
     return [(one.item_id, one.score) for one in stored.lines]
 
 

@@ -25,8 +25,8 @@ from angle_reco.application.jobs.batch_jobs import JOBS, Done
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import (
     MOST_FAILURES,
+    RunContext,
     RunStoppedError,
-    Work,
     no_progress,
 )
 from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
@@ -36,14 +36,14 @@ from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
 from angle_reco.domain.lists import ListKind, Ranked
 from angle_reco.domain.runs import (
-    Answer,
+    ClaimStatus,
     Run,
     RunKey,
     RunRules,
     RunState,
     Trigger,
     retry_delay,
-    wish_of,
+    run_request_of,
 )
 from angle_reco.domain.schedules import Queue, Schedule
 from angle_reco.domain.scoring.market import OpenMarket
@@ -65,8 +65,8 @@ def failing_users(errors: list[Exception]) -> Callable[[object], Failing]:
 
 def begin_due(shop: Shop, job: str = JOB, *, stop: Event | None = None) -> bool:
     """Begin what is due of a job; return whether something was."""
-    due = [wish for wish in shop.runs.due() if wish.key.job == job]
-    begun = [shop.runs.begin(wish, stop=stop or Event()) for wish in due]
+    due = [run_request for run_request in shop.runs.due() if run_request.key.job == job]
+    begun = [shop.runs.begin(run_request, stop=stop or Event()) for run_request in due]
     return any(begun)
 
 
@@ -156,9 +156,9 @@ class TestAttempts:
     def test_an_item_that_is_not_there_is_not_looked_for_again(self) -> None:
         shop = Shop.of()
         shop.reco.system.request_job(SIMILAR, item_id="ghost")
-        [wish] = [one for one in shop.runs.due() if one.trigger is Trigger.REQUEST]
+        [run_request] = [one for one in shop.runs.due() if one.trigger is Trigger.REQUEST]
 
-        assert shop.runs.begin(wish, stop=Event()) is True
+        assert shop.runs.begin(run_request, stop=Event()) is True
 
         [told] = shop.events
         assert isinstance(told, RunFailed)
@@ -193,9 +193,9 @@ class TestAttempts:
 
     def test_a_run_whose_holder_is_gone_for_the_last_time_is_told_of(self) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
+        run_request = run_request_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
         for place in range(3):
-            shop.ports.ledger.claim(wish, holder=f"gone {place}", lease=SECOND)
+            shop.ports.ledger.claim(run_request, holder=f"gone {place}", lease=SECOND)
             shop.clock.advance(2 * SECOND)
 
         assert begin_due(shop) is False
@@ -267,9 +267,11 @@ class TestAttempts:
 
         shop.reco.system.request_job(JOB)
 
-        [wish] = [wish for wish in shop.runs.due() if wish.key.job == JOB]
-        assert wish.trigger is Trigger.REQUEST
-        assert shop.runs.begin(wish, stop=Event())
+        [run_request] = [
+            run_request for run_request in shop.runs.due() if run_request.key.job == JOB
+        ]
+        assert run_request.trigger is Trigger.REQUEST
+        assert shop.runs.begin(run_request, stop=Event())
 
 
 class OddKernels:
@@ -365,7 +367,7 @@ class TestOddOnes:
     def test_what_is_about_no_single_one_is_not_looked_for_in_halves(
         self, error: Exception
     ) -> None:
-        work, tried = Work(), []
+        work, tried = RunContext(), []
 
         def act(first: int, last: int) -> None:
             tried.append((first, last))
@@ -378,7 +380,7 @@ class TestOddOnes:
         assert (work.failed, work.errors) == (0, [])
 
     def test_the_good_ones_are_done_once_alone_or_together(self) -> None:
-        work, done = Work(), list[int]()
+        work, done = RunContext(), list[int]()
 
         def act(first: int, last: int) -> None:
             if not {3, 4, 90}.isdisjoint(range(first, last)):
@@ -411,8 +413,8 @@ class TestALostLease:
         """Have somebody else begin a run of the same key, after a long sleep."""
         shop.clock.advance(HOUR)
         for job in JOB_NAMES:
-            wish = wish_of(RunKey(job), Trigger.HAND, SCHEDULE[job])
-            shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+            run_request = run_request_of(RunKey(job), Trigger.MANUAL, SCHEDULE[job])
+            shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR)
 
     @pytest.mark.parametrize("job", JOB_NAMES)
     def test_nothing_is_written_by_a_run_that_is_somebody_elses(
@@ -434,8 +436,10 @@ class TestALostLease:
         def steal(*_: object) -> None:
             shop.clock.advance(HOUR)
             for run in shop.open_runs():
-                wish = wish_of(run.key, Trigger.SCHEDULE, SCHEDULE[JOB], slot=run.slot)
-                shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+                run_request = run_request_of(
+                    run.key, Trigger.SCHEDULE, SCHEDULE[JOB], slot=run.slot
+                )
+                shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR)
 
         def ledger_of(ledger: object) -> Any:
             # By then nothing is written any more that could be refused.
@@ -459,7 +463,7 @@ class TestALostLease:
 
     def test_it_stops_at_its_next_step(self) -> None:
         told = list[object]()
-        work = Work(progress=lambda *one: told.append(one))
+        work = RunContext(progress=lambda *one: told.append(one))
         work.reached("users", 0, 9)
         work.lost.set()
 
@@ -474,8 +478,10 @@ class TestALostLease:
         def steal(*_: object) -> None:
             shop.clock.advance(HOUR)
             for run in shop.open_runs():
-                wish = wish_of(run.key, Trigger.SCHEDULE, SCHEDULE[JOB], slot=run.slot)
-                shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+                run_request = run_request_of(
+                    run.key, Trigger.SCHEDULE, SCHEDULE[JOB], slot=run.slot
+                )
+                shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR)
 
         with pytest.raises(FencedOffError):
             shop.reco.system.run_job(JOB, scheduled=True, progress=steal)
@@ -512,8 +518,8 @@ class TestHeartbeat:
 
     def beating(self, answers: list[bool | Exception]) -> tuple[Heartbeat, Beats, Event]:
         shop, lost, beats = Shop.of(), Event(), Beats(answers)
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        run = shop.ports.ledger.claim(wish, holder="ann", lease=SECOND).run
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        run = shop.ports.ledger.claim(run_request, holder="ann", lease=SECOND).run
         ledger: Any = beats  # only its beats are asked
         return Heartbeat(ledger, run, self.RULES, lost), beats, lost
 
@@ -653,8 +659,8 @@ class TestWhyARunIsLost:
         def take_over(*_: object) -> None:
             if not numbers:
                 shop.clock.advance(HOUR)
-                wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-                claim = shop.ports.ledger.claim(wish, holder="thief", lease=HOUR)
+                run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+                claim = shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR)
                 numbers.append(claim.run.number)
 
         with pytest.raises(FencedOffError) as caught:
@@ -670,10 +676,10 @@ class TestWhyARunIsLost:
         shop, later = Shop.of(settings=Settings(runs=self.RULES)), list[Run]()
 
         def claimed(job: str) -> Run:
-            wish = wish_of(RunKey(job), Trigger.HAND, SCHEDULE[job])
-            return shop.ports.ledger.claim(wish, holder="thief", lease=HOUR).run
+            run_request = run_request_of(RunKey(job), Trigger.MANUAL, SCHEDULE[job])
+            return shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR).run
 
-        def work_until_it_is_lost(_: object, work: Work) -> Done:
+        def work_until_it_is_lost(_: object, work: RunContext) -> Done:
             for _ in range(5):
                 # Of another key: the numbers of each are counted apart.
                 assert shop.ports.ledger.finish(claimed(SIMILAR))
@@ -767,8 +773,8 @@ class TestALedgerThatDoesNotHearTheEnd:
         def take_over(ledger: Any) -> None:
             if is_taken:
                 clock[0].advance(MINUTE)
-                wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-                ledger.claim(wish, holder="thief", lease=HOUR)
+                run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+                ledger.claim(run_request, holder="thief", lease=HOUR)
 
         def deaf(ledger: Any) -> Any:
             silent = ledger if is_taken else Failing(ledger, "beat", repeat(error))
@@ -840,13 +846,13 @@ class TestPace:
 
         monkeypatch.setattr("angle_reco.application.jobs.run_context.monotonic", clock.monotonic)
 
-        with Work(pace=pace, stop=Stop()).asking_the_database():
+        with RunContext(pace=pace, stop=Stop()).asking_the_database():
             clock.advance(timedelta(seconds=asked))
 
         assert pauses == pytest.approx(paused)
 
     def test_a_process_that_stops_does_not_wait(self) -> None:
-        work = Work(pace=0.01)
+        work = RunContext(pace=0.01)
         work.stop.set()
 
         started = monotonic()
@@ -856,7 +862,7 @@ class TestPace:
         assert monotonic() - started < 5
 
     def test_what_fails_is_not_followed_by_a_pause(self) -> None:
-        work, started = Work(pace=0.01), monotonic()
+        work, started = RunContext(pace=0.01), monotonic()
 
         def ask() -> None:
             with work.asking_the_database():
@@ -911,8 +917,8 @@ class TestScheduled:
 
     def test_what_somebody_is_at_is_not_run(self) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        held = shop.ports.ledger.claim(wish, holder="ann", lease=MINUTE).run
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        held = shop.ports.ledger.claim(run_request, holder="ann", lease=MINUTE).run
 
         assert shop.reco.system.run_job(JOB, scheduled=True) is None
         assert shop.reco.system.run_job("generate_recommendations", scheduled=True) is not None
@@ -985,8 +991,8 @@ class TestByHand:
 
     def test_it_waits_for_its_like(self) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
-        held = shop.ports.ledger.claim(wish, holder="ann", lease=HOUR).run
+        run_request = run_request_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
+        held = shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR).run
         told, waits, outcomes = list[str](), Event(), list[object]()
 
         def progress(what: str, *_: int) -> None:
@@ -1025,8 +1031,8 @@ class TestByHand:
 
         monkeypatch.setattr("angle_reco.application.jobs.claims.sleep", pause)
         shop = Shop.of(ledger=lambda ledger: Telling(ledger, "claim", look))
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        held = shop.ports.ledger.claim(wish, holder="ann", lease=HOUR).run
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        held = shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR).run
 
         assert shop.reco.system.run_job(JOB).scope == 3
 
@@ -1036,16 +1042,16 @@ class TestByHand:
     def test_runs_for_other_items_do_not_wait_for_each_other(self) -> None:
         shop = Shop.of()
         key = RunKey.of(SIMILAR, {"item_id": "art-01"})
-        wish = wish_of(key, Trigger.HAND, SCHEDULE[SIMILAR])
-        shop.ports.ledger.claim(wish, holder="ann", lease=HOUR)
+        run_request = run_request_of(key, Trigger.MANUAL, SCHEDULE[SIMILAR])
+        shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR)
 
         assert shop.reco.system.run_job(SIMILAR, item_id="art-02").scope == 1
         assert shop.reco.system.run_job(SIMILAR).scope == 3
 
     def test_as_of_a_moment_is_a_key_of_its_own(self) -> None:
         shop = Shop.of()
-        wish = wish_of(RunKey(JOB), Trigger.HAND, SCHEDULE[JOB])
-        shop.ports.ledger.claim(wish, holder="ann", lease=HOUR)
+        run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
+        shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR)
 
         outcome = shop.reco.as_of_moment(NOW - HOUR).system.run_job(JOB)
 
@@ -1096,8 +1102,11 @@ class TestRequests:
     def test_one_that_runs_is_followed_by_one_that_waits(self) -> None:
         shop = Shop.of()
         shop.reco.system.request_job(SIMILAR, item_id="art-01")
-        [wish] = [one for one in shop.runs.due() if one.key.arguments]
-        assert shop.ports.ledger.claim(wish, holder="x", lease=HOUR).answer is Answer.CLAIMED
+        [run_request] = [one for one in shop.runs.due() if one.key.arguments]
+        assert (
+            shop.ports.ledger.claim(run_request, holder="x", lease=HOUR).answer
+            is ClaimStatus.CLAIMED
+        )
 
         due = {shop.reco.system.request_job(SIMILAR, item_id="art-01") for _ in range(5)}
 
@@ -1108,9 +1117,9 @@ class TestRequests:
         shop = Shop.of()
         shop.reco.system.request_job(SIMILAR, item_id="art-01")
 
-        for wish in shop.runs.due():
-            if wish.key.arguments:
-                assert shop.runs.begin(wish, stop=Event())
+        for run_request in shop.runs.due():
+            if run_request.key.arguments:
+                assert shop.runs.begin(run_request, stop=Event())
 
         assert shop.reco.system.find_similar_items("art-01") is not None
         assert shop.reco.system.find_similar_items("art-02") is None
@@ -1119,8 +1128,8 @@ class TestRequests:
     def test_it_does_not_use_up_the_window_of_the_schedule(self) -> None:
         shop = Shop.of()
         shop.reco.system.request_job(JOB)
-        [wish] = [one for one in shop.runs.due() if one.trigger is Trigger.REQUEST]
-        shop.runs.begin(wish, stop=Event())
+        [run_request] = [one for one in shop.runs.due() if one.trigger is Trigger.REQUEST]
+        shop.runs.begin(run_request, stop=Event())
 
         assert shop.reco.system.run_job(JOB, scheduled=True) is not None
 

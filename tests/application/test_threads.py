@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from angle_reco.ports import threads
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 
 _SECONDS = 20.0
 """So long a shared machine may take for what is done at once."""
@@ -78,13 +78,13 @@ class TestThreads:
     def test_there_are_none_before_there_is_work(self) -> None:
         name = next(_names)
 
-        Lane(name, 4)
+        BackgroundPool(name, 4)
 
         assert threads_of(name) == []
 
     @pytest.mark.parametrize("most", [1, 2, 5])
     def test_there_are_never_more_than_that_and_all_is_done(self, busy: Busy, most: int) -> None:
-        one = Lane(name := next(_names), most)
+        one = BackgroundPool(name := next(_names), most)
 
         for _ in range(20):
             one.submit(busy)
@@ -96,7 +96,7 @@ class TestThreads:
         assert (alive, busy.most, len(busy.by)) == (most, most, most)
 
     def test_there_are_as_many_as_there_is_work(self, busy: Busy) -> None:
-        one = Lane(name := next(_names), 5)
+        one = BackgroundPool(name := next(_names), 5)
 
         for wanted in (1, 2, 3):
             one.submit(busy)
@@ -108,7 +108,7 @@ class TestThreads:
         self, busy: Busy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(threads, "_SECONDS_IDLE", 10 * _SECONDS)
-        one = Lane(next(_names), 5)
+        one = BackgroundPool(next(_names), 5)
         busy.let_go.set()
 
         for wanted in (1, 2, 3):
@@ -120,7 +120,7 @@ class TestThreads:
         assert len(busy.by) == 1
 
     def test_an_idle_one_is_not_counted_on_twice(self, busy: Busy) -> None:
-        one, quick = Lane(next(_names), 5), threading.Event()
+        one, quick = BackgroundPool(next(_names), 5), threading.Event()
         one.submit(quick.set)
         assert quick.wait(_SECONDS)
         wait_until(lambda: threads._threads.idle == 1)
@@ -131,7 +131,7 @@ class TestThreads:
         wait_until(lambda: busy.running == 2)
 
     def test_a_single_one_works_in_order(self) -> None:
-        one, done = Lane(next(_names), 1), list[int]()
+        one, done = BackgroundPool(next(_names), 1), list[int]()
 
         for number in range(50):
             one.submit(lambda number=number: done.append(number))  # type: ignore[misc]  # a default binds it
@@ -141,7 +141,7 @@ class TestThreads:
 
     @pytest.mark.usefixtures("idles_briefly")
     def test_they_end_when_there_is_nothing_to_do_and_begin_again(self, busy: Busy) -> None:
-        one = Lane(name := next(_names), 3)
+        one = BackgroundPool(name := next(_names), 3)
         busy.let_go.set()
 
         for wanted in (3, 6):
@@ -156,7 +156,7 @@ class TestThreads:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(threads, "_SECONDS_IDLE", 0.0)
-        one, done = Lane(next(_names), 3), list[int]()
+        one, done = BackgroundPool(next(_names), 3), list[int]()
 
         def hand_over(first: int) -> None:
             for number in range(first, first + 200):
@@ -175,12 +175,12 @@ class TestThreads:
         wait_until(lambda: not one.is_busy)
 
     def test_they_are_daemons(self, busy: Busy) -> None:
-        Lane(name := next(_names), 1).submit(busy)
+        BackgroundPool(name := next(_names), 1).submit(busy)
 
         assert [one.daemon for one in threads_of(name)] == [True]
 
     def test_lanes_share_threads_and_each_has_its_cap(self, busy: Busy) -> None:
-        lanes, others = [Lane(next(_names), 1) for _ in range(3)], Busy()
+        lanes, others = [BackgroundPool(next(_names), 1) for _ in range(3)], Busy()
         busy.let_go.set()
         for lane in lanes:
             lane.submit(busy)
@@ -197,7 +197,11 @@ class TestThreads:
         assert others.most == 3
 
     def test_a_full_lane_keeps_no_other_waiting(self, busy: Busy) -> None:
-        full, other, done = Lane(next(_names), 1), Lane(next(_names), 1), threading.Event()
+        full, other, done = (
+            BackgroundPool(next(_names), 1),
+            BackgroundPool(next(_names), 1),
+            threading.Event(),
+        )
         for _ in range(10):
             full.submit(busy)
 
@@ -211,7 +215,7 @@ class TestErrors:
     def test_what_fails_is_logged_without_what_it_says_and_the_thread_goes_on(
         self, error: type[BaseException], caplog: pytest.LogCaptureFixture
     ) -> None:
-        one, by = Lane("memory", 1), list[int]()
+        one, by = BackgroundPool("memory", 1), list[int]()
 
         def fail() -> NoReturn:
             by.append(threading.get_ident())
@@ -229,7 +233,7 @@ class TestErrors:
     def test_without_any_thread_it_is_the_caller_s_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        one, done = Lane(next(_names), 1), list[str]()
+        one, done = BackgroundPool(next(_names), 1), list[str]()
         with monkeypatch.context() as patch:
             patch.setattr(threads, "Thread", _Unable)
             with pytest.raises(RuntimeError, match="can't start new thread"):
@@ -243,7 +247,7 @@ class TestErrors:
     def test_where_there_can_be_no_further_one_those_there_are_do_it(
         self, busy: Busy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        one = Lane(name := next(_names), 2)
+        one = BackgroundPool(name := next(_names), 2)
         one.submit(busy)
         wait_until(lambda: busy.running == 1)
         with monkeypatch.context() as patch:
@@ -259,7 +263,7 @@ class TestErrors:
 
 class TestSettling:
     def test_it_waits_until_everything_is_done(self) -> None:
-        one, done = Lane(next(_names), 1), list[int]()
+        one, done = BackgroundPool(next(_names), 1), list[int]()
 
         def work(number: int) -> None:
             time.sleep(0.02)
@@ -272,7 +276,7 @@ class TestSettling:
         assert done == [0, 1, 2]
 
     def test_it_waits_no_longer_than_it_may(self) -> None:
-        one, go = Lane(next(_names), 1), threading.Event()
+        one, go = BackgroundPool(next(_names), 1), threading.Event()
         one.submit(go.wait)
 
         assert not one.settle(0.05)
@@ -280,10 +284,10 @@ class TestSettling:
         assert one.settle(_SECONDS)
 
     def test_where_nothing_was_done_there_is_nothing_to_wait_for(self) -> None:
-        assert Lane(next(_names), 1).settle(0)
+        assert BackgroundPool(next(_names), 1).settle(0)
 
     def test_it_returns_as_soon_as_everything_is_done(self) -> None:
-        one = Lane(next(_names), 1)
+        one = BackgroundPool(next(_names), 1)
         one.submit(partial(time.sleep, 0.02))
         started = time.monotonic()
 
@@ -312,7 +316,7 @@ class TestProcesses:
     def test_work_that_hangs_does_not_hold_up_the_exit(self) -> None:
         said = run(
             "import threading\n"
-            "from angle_reco.ports.threads import Lane\n"
+            "from angle_reco.ports.threads import BackgroundPool\n"
             "from angle_reco.ports import threads\n"
             "begun = threading.Event()\n"
             "def hang(): begun.set(); threading.Event().wait()\n"
@@ -326,7 +330,7 @@ class TestProcesses:
     def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
         said = run(
             "import os, sys, threading\n"
-            "from angle_reco.ports.threads import Lane\n"
+            "from angle_reco.ports.threads import BackgroundPool\n"
             "from angle_reco.ports import threads\n"
             "begun, go = threading.Event(), threading.Event()\n"
             "def hang(): begun.set(); go.wait()\n"

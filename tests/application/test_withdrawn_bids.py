@@ -321,7 +321,7 @@ class TestPrices:
     def test_one_that_is_never_committed_is_gone_after_a_minute(self, one: Remembering) -> None:
         reco = hosts(one)
         # As in a transaction that is rolled back: the feed never has it.
-        reco._use_cases.answering.overlays.offers.note(UserId("ann"), ItemId(LOT), Decimal(500))
+        reco._use_cases.shelves.pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(500))
         assert price_of(reco) == Decimal(500)
 
         one.passes(timedelta(seconds=60))
@@ -344,7 +344,7 @@ class TestPrices:
     ) -> None:
         reco = hosts(one)
         reco.bid_placed("ann", LOT, amount=Decimal(500))
-        reco._use_cases.answering.overlays.offers.note(UserId("ann"), ItemId(LOT), Decimal(600))
+        reco._use_cases.shelves.pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(600))
 
         heard(one, reco)
 

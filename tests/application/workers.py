@@ -9,7 +9,7 @@ import attrs
 from angle_reco import MemoryMarketplace, Ports, Recommender, Settings, memory_ports
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
-from angle_reco.application.jobs.claims import Runs
+from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.domain.events import Event
 from angle_reco.domain.runs import Run
 from angle_reco.domain.schedules import Queue
@@ -56,7 +56,7 @@ class Shop:
         return cls(clock, made, settings, events, reco)
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> JobClaims:
         """Return what begins runs, as a process in the background has it."""
         return UseCases.of(self.ports, self.settings, on_event=self.events.append).runs
 

@@ -14,20 +14,20 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.runs import (
-    Answer,
     Claim,
+    ClaimStatus,
     Fence,
     Run,
     RunKey,
+    RunRequest,
     RunRules,
     RunState,
     Trigger,
-    Wish,
     claimed,
-    due_wishes,
+    due_run_requests,
     finished,
     retry_delay,
-    wish_of,
+    run_request_of,
 )
 from angle_reco.domain.schedules import JobRule, Queue, Schedule, window_of
 
@@ -61,41 +61,44 @@ class Notes:
     number: int = 0
     names: int = 0
 
-    def claim(self, wish: Wish, holder: str | None = None) -> Claim:
+    def claim(self, run_request: RunRequest, holder: str | None = None) -> Claim:
         """Claim as ledgers do, for a holder that nobody was before."""
         if holder is None:
             self.names += 1
             holder = f"holder {self.names}"
         claim = claimed(
             list(self.runs.values()),
-            wish,
+            run_request,
             now=self.now,
             holder=holder,
             number=self.number + 1,
             lease=LEASE,
         )
         self.number = max(self.number, claim.run.number)
-        if claim.answer not in (Answer.BUSY, Answer.DONE, Answer.LATER) or claim.is_lease_cut:
+        if (
+            claim.answer not in (ClaimStatus.BUSY, ClaimStatus.DONE, ClaimStatus.LATER)
+            or claim.is_lease_cut
+        ):
             self.runs[claim.run.slot] = claim.run
         return claim
 
-    def scheduled(self, slot: datetime | None = None) -> Wish:
+    def scheduled(self, slot: datetime | None = None) -> RunRequest:
         """Return the wish for the run of a slot, by default that of now."""
         slot = slot or window_of(self.now, self.rule.window)
-        return wish_of(KEY, Trigger.SCHEDULE, self.rule, slot=slot)
+        return run_request_of(KEY, Trigger.SCHEDULE, self.rule, slot=slot)
 
-    def by_hand(self) -> Wish:
+    def by_hand(self) -> RunRequest:
         """Return the wish of a person who waits for the run."""
-        return wish_of(KEY, Trigger.HAND, self.rule)
+        return run_request_of(KEY, Trigger.MANUAL, self.rule)
 
-    def requested(self) -> Wish:
+    def requested(self) -> RunRequest:
         """Return the wish of somebody who leaves the run to others."""
         slot = window_of(self.now, self.rule.request_window)
-        return wish_of(KEY, Trigger.REQUEST, self.rule, slot=slot, begins=False)
+        return run_request_of(KEY, Trigger.REQUEST, self.rule, slot=slot, begins=False)
 
-    def due(self) -> list[Wish]:
+    def due(self) -> list[RunRequest]:
         """Return what should be begun now."""
-        return due_wishes(list(self.runs.values()), {KEY.job: self.rule}, self.now)
+        return due_run_requests(list(self.runs.values()), {KEY.job: self.rule}, self.now)
 
     def kept(self, run: Run) -> Run | None:
         """Return a run as it is kept, if it is still its holder's."""
@@ -128,20 +131,20 @@ class Workers(RuleBasedStateMachine):
         self.over: dict[datetime, Run] = {}
         self.numbers = [0]
 
-    def take(self, worker: str, wish: Wish) -> Claim:
+    def take(self, worker: str, run_request: RunRequest) -> Claim:
         """Have a worker claim; asked again it is told the same."""
         self.notes.names += 1
         holder = f"{worker} {self.notes.names}"
         before = dict(self.notes.runs)
-        claim = self.notes.claim(wish, holder)
-        again = self.notes.claim(wish, holder)
+        claim = self.notes.claim(run_request, holder)
+        again = self.notes.claim(run_request, holder)
 
-        if claim.answer is Answer.DISCARDED:
-            assert again == Claim(answer=Answer.DONE, run=claim.run)
+        if claim.answer is ClaimStatus.DISCARDED:
+            assert again == Claim(answer=ClaimStatus.DONE, run=claim.run)
         else:
             assert again.answer is claim.answer
             assert again.run == claim.run or claim.run.slot not in self.notes.runs
-        if claim.answer is Answer.CLAIMED:
+        if claim.answer is ClaimStatus.CLAIMED:
             assert claim.run.is_held(self.notes.now)
             assert not any(run.is_held(self.notes.now) for run in before.values())
             self.numbers.append(claim.run.number)
@@ -178,7 +181,7 @@ class Workers(RuleBasedStateMachine):
 
         claim = self.take(worker, self.notes.by_hand())
 
-        assert claim.answer is (Answer.BUSY if is_busy else Answer.CLAIMED)
+        assert claim.answer is (ClaimStatus.BUSY if is_busy else ClaimStatus.CLAIMED)
         if not is_busy:
             assert claim.run.slot not in before
             assert claim.run.slot != window_of(claim.run.slot, RULE.window)
@@ -190,7 +193,7 @@ class Workers(RuleBasedStateMachine):
 
         claim = self.notes.claim(self.notes.requested())
 
-        assert claim.answer is Answer.WAITING
+        assert claim.answer is ClaimStatus.WAITING
         assert claim.run.state is RunState.DUE
         if claim.run.slot not in before:
             assert claim.run.due_at >= self.notes.now
@@ -220,7 +223,7 @@ class Workers(RuleBasedStateMachine):
         run = self.at_work.pop(worker)
         if is_crash:
             return
-        attempts = 1 if run.trigger is Trigger.HAND else RULE.attempts
+        attempts = 1 if run.trigger is Trigger.MANUAL else RULE.attempts
         delay = None if run.attempt >= attempts else 10 * SECOND
         self.notes.end(run, error=error, retry_after=delay if error else None)
 
@@ -253,7 +256,7 @@ class Workers(RuleBasedStateMachine):
     @invariant()
     def no_run_is_tried_too_often(self) -> None:
         for run in self.notes.runs.values():
-            assert run.attempt <= (1 if run.trigger is Trigger.HAND else RULE.attempts)
+            assert run.attempt <= (1 if run.trigger is Trigger.MANUAL else RULE.attempts)
 
     @invariant()
     def at_most_one_waits_that_never_began(self) -> None:
@@ -272,9 +275,9 @@ class Workers(RuleBasedStateMachine):
         """
         for _ in range(20):
             self.notes.now += MINUTE
-            for wish in self.notes.due():
-                claim = self.notes.claim(wish)
-                if claim.answer is Answer.CLAIMED:
+            for run_request in self.notes.due():
+                claim = self.notes.claim(run_request)
+                if claim.answer is ClaimStatus.CLAIMED:
                     assert self.notes.end(claim.run)
 
         assert self.notes.due() == []
@@ -300,10 +303,10 @@ class TestClaimed:
     def test_the_first_has_it_and_the_second_is_told_who(self, notes: Notes) -> None:
         first, second = notes.claim(notes.scheduled()), notes.claim(notes.scheduled())
 
-        assert first.answer is Answer.CLAIMED
+        assert first.answer is ClaimStatus.CLAIMED
         assert first.run.lease_until == NOW + LEASE
         assert (first.run.state, first.run.attempt, first.run.number) == (RunState.RUNNING, 1, 1)
-        assert (second.answer, second.run) == (Answer.BUSY, first.run)
+        assert (second.answer, second.run) == (ClaimStatus.BUSY, first.run)
 
     def test_a_run_is_taken_over_only_after_its_lease(self, notes: Notes) -> None:
         gone = notes.claim(notes.scheduled()).run
@@ -313,23 +316,23 @@ class TestClaimed:
         notes.now += TICK
         mine = notes.claim(notes.scheduled())
 
-        assert still.answer is Answer.BUSY
-        assert mine.answer is Answer.CLAIMED
+        assert still.answer is ClaimStatus.BUSY
+        assert mine.answer is ClaimStatus.CLAIMED
         assert mine.run.slot == gone.slot
         assert (mine.run.attempt, mine.run.number) == (2, 2)
 
     def test_a_run_that_lost_its_holders_too_often_is_given_up(self, notes: Notes) -> None:
         for _ in range(3):
-            assert notes.claim(notes.scheduled()).answer is Answer.CLAIMED
+            assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
             notes.now += LEASE + TICK
 
         last, after = notes.claim(notes.scheduled()), notes.claim(notes.scheduled())
 
-        assert last.answer is Answer.DISCARDED
+        assert last.answer is ClaimStatus.DISCARDED
         assert (last.run.state, last.run.attempt) == (RunState.DISCARDED, 3)
         assert last.run.error == "whoever ran it is gone"
         assert last.run.finished_at == notes.now
-        assert after == Claim(answer=Answer.DONE, run=last.run)
+        assert after == Claim(answer=ClaimStatus.DONE, run=last.run)
 
     def test_a_failed_attempt_leaves_its_slot_open(self, notes: Notes) -> None:
         run = notes.claim(notes.scheduled()).run
@@ -340,28 +343,32 @@ class TestClaimed:
         notes.now += TICK
         again = notes.claim(notes.scheduled())
 
-        assert (early.answer, early.run.error) == (Answer.LATER, "ValueError")
-        assert (again.answer, again.run.slot, again.run.attempt) == (Answer.CLAIMED, run.slot, 2)
+        assert (early.answer, early.run.error) == (ClaimStatus.LATER, "ValueError")
+        assert (again.answer, again.run.slot, again.run.attempt) == (
+            ClaimStatus.CLAIMED,
+            run.slot,
+            2,
+        )
         assert notes.end(again.run, outcome="{}")
-        assert notes.claim(notes.scheduled()).answer is Answer.DONE
+        assert notes.claim(notes.scheduled()).answer is ClaimStatus.DONE
 
     def test_a_request_waits_for_the_run_that_is_held(self, notes: Notes) -> None:
         held = notes.claim(notes.by_hand()).run
         waiting = notes.claim(notes.requested()).run
-        [wish] = [one for one in notes.due() if one.trigger is Trigger.REQUEST]
+        [run_request] = [one for one in notes.due() if one.trigger is Trigger.REQUEST]
 
-        busy = notes.claim(wish)
+        busy = notes.claim(run_request)
         notes.end(held)
-        begun = notes.claim(wish)
+        begun = notes.claim(run_request)
 
-        assert (busy.answer, busy.run) == (Answer.BUSY, held)
-        assert (begun.answer, begun.run.slot) == (Answer.CLAIMED, waiting.slot)
+        assert (busy.answer, busy.run) == (ClaimStatus.BUSY, held)
+        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
         assert begun.run.trigger is Trigger.REQUEST
 
     def test_requests_in_one_window_leave_one_run_now_and_one_after_it(self, notes: Notes) -> None:
         first = notes.claim(notes.requested()).run
         assert notes.claim(notes.requested()).run == first
-        notes.end(notes.claim(wish_of(KEY, Trigger.REQUEST, RULE, slot=first.slot)).run)
+        notes.end(notes.claim(run_request_of(KEY, Trigger.REQUEST, RULE, slot=first.slot)).run)
 
         second, third = notes.claim(notes.requested()).run, notes.claim(notes.requested()).run
 
@@ -374,9 +381,9 @@ class TestClaimed:
         notes.now = datetime(2026, 3, 1, 14, tzinfo=UTC)
         requested = notes.claim(notes.requested()).run
         notes.now += SECOND
-        notes.end(notes.claim(wish_of(KEY, Trigger.REQUEST, RULE, slot=requested.slot)).run)
+        notes.end(notes.claim(run_request_of(KEY, Trigger.REQUEST, RULE, slot=requested.slot)).run)
 
-        assert notes.claim(notes.scheduled()).answer is Answer.CLAIMED
+        assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
 
     @given(
         start=st.sampled_from([NOW, NOW.replace(second=0), NOW.replace(minute=0, second=0)]),
@@ -396,7 +403,7 @@ class TestClaimed:
 
         assert len(set(slots)) == count
         assert all(slot != window_of(slot, window) for slot in slots)
-        assert notes.claim(notes.scheduled()).answer is Answer.CLAIMED
+        assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
 
 
 class TestDueWishes:
@@ -404,29 +411,29 @@ class TestDueWishes:
     def test_nothing_is_due_that_runs_in_every_process(self, names: list[str]) -> None:
         rules = {name: SCHEDULE[name] for name in names}
 
-        jobs = [wish.key.job for wish in due_wishes([], rules, NOW)]
+        jobs = [run_request.key.job for run_request in due_run_requests([], rules, NOW)]
 
         assert jobs == [job for job in names if job != "evict_stale_cache"]
 
-    @given(outage=st.timedeltas(HOUR, 30 * DAY), begins=st.timedeltas(timedelta(0), DAY))
+    @given(breaker=st.timedeltas(HOUR, 30 * DAY), begins=st.timedeltas(timedelta(0), DAY))
     def test_after_an_outage_each_job_is_run_once(
-        self, outage: timedelta, begins: timedelta
+        self, breaker: timedelta, begins: timedelta
     ) -> None:
-        runs = done_by(due_wishes([], SCHEDULE, NOW + begins), NOW + begins)
-        now = NOW + begins + outage
+        runs = done_by(due_run_requests([], SCHEDULE, NOW + begins), NOW + begins)
+        now = NOW + begins + breaker
 
-        wishes = due_wishes(runs, SCHEDULE, now)
+        run_requests = due_run_requests(runs, SCHEDULE, now)
 
         missed = [
             job
             for job, one in SCHEDULE.items()
             if one.schedule.next_after(NOW + begins) <= now and not one.in_every_process
         ]
-        assert [wish.key.job for wish in wishes] == missed
-        for wish in wishes:
-            one = SCHEDULE[wish.key.job]
-            assert wish.slot == window_of(one.schedule.last_before(now), one.window)
-        assert due_wishes([*runs, *done_by(wishes, now)], SCHEDULE, now) == []
+        assert [run_request.key.job for run_request in run_requests] == missed
+        for run_request in run_requests:
+            one = SCHEDULE[run_request.key.job]
+            assert run_request.slot == window_of(one.schedule.last_before(now), one.window)
+        assert due_run_requests([*runs, *done_by(run_requests, now)], SCHEDULE, now) == []
 
     @given(
         every=st.timedeltas(10 * SECOND, 400 * HOUR),
@@ -438,14 +445,14 @@ class TestDueWishes:
     ) -> None:
         schedule = Schedule(every=every, at=every * place)
         rules = {KEY.job: attrs.evolve(RULE, schedule=schedule, window=every)}
-        runs = done_by(due_wishes([], rules, NOW), NOW)
+        runs = done_by(due_run_requests([], rules, NOW), NOW)
 
         firing = NOW
         for delay in late:
             firing = schedule.next_after(firing)
-            assert due_wishes(runs, rules, firing - TICK) == []
-            [wish] = due_wishes(runs, rules, firing + delay)
-            runs += done_by([wish], firing + delay)
+            assert due_run_requests(runs, rules, firing - TICK) == []
+            [run_request] = due_run_requests(runs, rules, firing + delay)
+            runs += done_by([run_request], firing + delay)
 
         assert len({run.slot for run in runs}) == len(late) + 1
 
@@ -478,18 +485,18 @@ class TestDueWishes:
         if is_done:
             notes.end(notes.claim(notes.scheduled()).run)
 
-        assert [wish.slot for wish in before] == [run.slot]
+        assert [run_request.slot for run_request in before] == [run.slot]
         assert notes.due() == ([] if is_done else [notes.scheduled()])
 
     @pytest.mark.parametrize("is_left", [False, True])
     def test_one_that_was_asked_for_is_not_passed_over(self, notes: Notes, is_left: bool) -> None:
         waiting = notes.claim(notes.requested()).run
-        wish = wish_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)
+        run_request = run_request_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)
         if is_left:
-            assert notes.claim(wish).answer is Answer.CLAIMED
+            assert notes.claim(run_request).answer is ClaimStatus.CLAIMED
         notes.now += DAY
 
-        assert notes.due() == [notes.scheduled(), wish]
+        assert notes.due() == [notes.scheduled(), run_request]
 
     def test_one_by_hand_whose_holder_is_gone_is_not_passed_over(self, notes: Notes) -> None:
         run = notes.claim(notes.by_hand()).run
@@ -497,16 +504,16 @@ class TestDueWishes:
 
         assert notes.due() == [
             notes.scheduled(),
-            wish_of(KEY, Trigger.HAND, RULE, slot=run.slot),
+            run_request_of(KEY, Trigger.MANUAL, RULE, slot=run.slot),
         ]
 
     def test_one_with_arguments_is_not_passed_over(self, notes: Notes) -> None:
         key = RunKey.of(KEY.job, {"item_id": 7})
         run = attrs.evolve(notes.claim(notes.scheduled()).run, key=key)
 
-        wishes = due_wishes([run], RULES, NOW + DAY)
+        run_requests = due_run_requests([run], RULES, NOW + DAY)
 
-        assert [(wish.key, wish.slot) for wish in wishes] == [
+        assert [(run_request.key, run_request.slot) for run_request in run_requests] == [
             (KEY, window_of(NOW + DAY, HOUR)),
             (key, run.slot),
         ]
@@ -519,7 +526,7 @@ class TestDueWishes:
         waiting = notes.claim(notes.requested()).run
 
         assert waiting.trigger is Trigger.REQUEST
-        assert notes.due() == [wish_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)]
+        assert notes.due() == [run_request_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)]
 
     def test_runs_of_other_jobs_and_of_arguments_do_not_count_as_the_schedules(self) -> None:
         others = [
@@ -528,7 +535,7 @@ class TestDueWishes:
             for key in (RunKey("other"), RunKey.of(KEY.job, {"item_id": 7}))
         ]
 
-        assert due_wishes(others, RULES, NOW) == [Notes().scheduled()]
+        assert due_run_requests(others, RULES, NOW) == [Notes().scheduled()]
 
     def test_one_that_a_person_ran_since_does_not_count_as_the_schedules(
         self, notes: Notes
@@ -564,15 +571,15 @@ class TestDueWishes:
     def test_a_lease_that_reaches_too_far_is_claimed_and_cut(self, notes: Notes) -> None:
         notes.now += DAY
         left = notes.claim(notes.requested()).run
-        begins = wish_of(KEY, Trigger.REQUEST, RULE, slot=left.slot)
-        assert notes.claim(begins).answer is Answer.CLAIMED
+        begins = run_request_of(KEY, Trigger.REQUEST, RULE, slot=left.slot)
+        assert notes.claim(begins).answer is ClaimStatus.CLAIMED
         notes.now = NOW
 
-        wishes = notes.due()
+        run_requests = notes.due()
         busy = notes.claim(begins)
 
-        assert wishes == [notes.scheduled(), begins]
-        assert (busy.answer, busy.is_lease_cut) == (Answer.BUSY, True)
+        assert run_requests == [notes.scheduled(), begins]
+        assert (busy.answer, busy.is_lease_cut) == (ClaimStatus.BUSY, True)
         assert busy.run.lease_until == NOW + LEASE
         assert notes.due() == [notes.scheduled()]
         notes.now += LEASE + TICK
@@ -589,21 +596,21 @@ class TestDueWishes:
         left = notes.claim(notes.requested()).run
         notes.now = NOW
 
-        assert wish_of(KEY, Trigger.REQUEST, RULE, slot=left.slot) in notes.due()
+        assert run_request_of(KEY, Trigger.REQUEST, RULE, slot=left.slot) in notes.due()
         assert notes.claim(notes.requested()).run == left
 
     def test_what_waits_for_a_job_nobody_knows_is_left(self) -> None:
         notes = Notes()
         notes.claim(notes.requested())
 
-        assert due_wishes(list(notes.runs.values()), {}, NOW) == []
+        assert due_run_requests(list(notes.runs.values()), {}, NOW) == []
 
 
-def done_by(wishes: list[Wish], now: datetime) -> list[Run]:
+def done_by(run_requests: list[RunRequest], now: datetime) -> list[Run]:
     runs = []
-    for wish in wishes:
-        claim = claimed([], wish, now=now, holder="ann", number=1, lease=LEASE)
-        assert claim.answer is Answer.CLAIMED
+    for run_request in run_requests:
+        claim = claimed([], run_request, now=now, holder="ann", number=1, lease=LEASE)
+        assert claim.answer is ClaimStatus.CLAIMED
         runs.append(finished(claim.run, now))
     return runs
 
@@ -683,7 +690,7 @@ class TestFinished:
         assert (after.state, after.due_at, after.number) == (RunState.DUE, NOW, run.number)
         notes.runs[run.slot] = after
         again = notes.claim(notes.scheduled())
-        assert (again.answer, again.run.attempt) == (Answer.CLAIMED, attempt)
+        assert (again.answer, again.run.attempt) == (ClaimStatus.CLAIMED, attempt)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

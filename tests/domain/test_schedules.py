@@ -149,10 +149,10 @@ class TestSchedules:
     def test_the_last_is_not_later_and_the_next_not_earlier(
         self, schedule: Schedule, now: datetime
     ) -> None:
-        last, following = schedule.last_before(now), schedule.next_after(now)
+        last, invalidator = schedule.last_before(now), schedule.next_after(now)
 
-        assert last <= now < following
-        assert following - last == schedule.every
+        assert last <= now < invalidator
+        assert invalidator - last == schedule.every
 
     @given(schedule=schedules, now=moments)
     def test_a_firing_is_its_own_last_and_not_its_own_next(

@@ -19,7 +19,7 @@ _PATIENCE = 60
 
 
 @attrs.frozen
-class Answer:
+class ClaimStatus:
     """What a server answered: the status (0 where it did not), the text, the seconds it took."""
 
     status: int
@@ -56,7 +56,7 @@ def serving(command: Sequence[str], log: Path, **environment: str) -> Iterator[i
             process.wait()
 
 
-def get(port: int, path: str, *, seconds: float = _PATIENCE) -> Answer:
+def get(port: int, path: str, *, seconds: float = _PATIENCE) -> ClaimStatus:
     """Ask a server for a page."""
     began = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
@@ -68,10 +68,10 @@ def get(port: int, path: str, *, seconds: float = _PATIENCE) -> Answer:
         status, text = 0, type(error).__name__
     finally:
         connection.close()
-    return Answer(status, text, time.perf_counter() - began)
+    return ClaimStatus(status, text, time.perf_counter() - began)
 
 
-def get_all(port: int, paths: Sequence[str], *, clients: int) -> list[Answer]:
+def get_all(port: int, paths: Sequence[str], *, clients: int) -> list[ClaimStatus]:
     """Ask for all pages, so many at a time."""
     with ThreadPoolExecutor(clients) as threads:
         return list(threads.map(lambda path: get(port, path), paths))

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, Shelf
 from angle_reco.adapters.sql.results import changes as feed
-from angle_reco.application.serving import invalidation as following
+from angle_reco.application.serving import invalidation as invalidator
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
@@ -62,7 +62,7 @@ def dialect_of(url: str) -> str:
 
 
 def following_of(reco: Recommender) -> Any:
-    known = reco._use_cases.following
+    known = reco._use_cases.invalidator
     assert known is not None
     return known
 
@@ -272,8 +272,8 @@ _SECONDS_UNTIL_FORGOTTEN = sized(6, 60)
 
 def forget_soon() -> None:
     """Have what told of an erasure go after seconds, where a test shall not last minutes."""
-    following._SECONDS_TO_PRUNE, feed._ERASED_FOR = 3.0, timedelta(seconds=2)
-    following._SECONDS_BETWEEN_LOOKS = 0.2  # as often as before, beside the shorter spans
+    invalidator._SECONDS_TO_PRUNE, feed._ERASED_FOR = 3.0, timedelta(seconds=2)
+    invalidator._SECONDS_BETWEEN_LOOKS = 0.2  # as often as before, beside the shorter spans
 
 
 @attrs.define
@@ -325,7 +325,7 @@ class Site:
         for user in map(UserId, users):
             if of.lists.get((ListKind.PERSONAL.value, user)) is not None:
                 found.append(f"list of {user}")
-            if of.overlays.hidden_from(user) or of.overlays.bids_of(user):
+            if of.pending.hidden_from(user) or of.pending.bids_of(user):
                 found.append(f"overlay of {user}")
         return found
 

@@ -264,11 +264,11 @@ class RecordingKernels:
 
 def test_a_job_holds_no_connection_while_it_computes(reco: Recommender) -> None:
     kernels = RecordingKernels(reco.ports.kernels, pool_of(reco))
-    computing = recording(reco, kernels)
+    scorer = recording(reco, kernels)
 
     for job in JOB_NAMES:
-        computing.system.run_job(job)
-    computing.system.run_job("compute_item_similarities", item_id="art-01")
+        scorer.system.run_job(job)
+    scorer.system.run_job("compute_item_similarities", item_id="art-01")
 
     assert kernels.in_use == [0, 0, 0]
 

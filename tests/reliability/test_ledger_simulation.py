@@ -12,15 +12,15 @@ from angle_reco.adapters.memory.stores import MemoryFences
 from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.runs import (
-    Answer,
+    ClaimStatus,
     Run,
     RunKey,
     RunRules,
     RunState,
     Trigger,
-    due_wishes,
+    due_run_requests,
     retry_delay,
-    wish_of,
+    run_request_of,
 )
 from angle_reco.domain.schedules import window_of
 from angle_reco.testing import ManualClock
@@ -92,21 +92,21 @@ class World:
             key = RunKey.of("compute_item_similarities", {"item_id": self.chance.randrange(3)})
             rule = JOBS[key.job]
             slot = window_of(self.clock.now(), rule.request_window)
-            wish = wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)
+            run_request = run_request_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)
             for _ in range(self.chance.choice([1, 1, 2])):
-                self.ledger.claim(wish, holder=process.name, lease=RULES.lease)
+                self.ledger.claim(run_request, holder=process.name, lease=RULES.lease)
             return
         known = self.ledger.open(list(JOBS), back=BACK)
-        wishes = due_wishes(known.runs, JOBS, known.now)
-        if not wishes:
+        run_requests = due_run_requests(known.runs, JOBS, known.now)
+        if not run_requests:
             return
-        wish = self.chance.choice(wishes)
+        run_request = self.chance.choice(run_requests)
         self.claims += 1
         for _ in range(self.chance.choice([1, 1, 2])):
             claim = self.ledger.claim(
-                wish, holder=f"{process.name} {self.claims}", lease=RULES.lease
+                run_request, holder=f"{process.name} {self.claims}", lease=RULES.lease
             )
-        if claim.answer is Answer.CLAIMED:
+        if claim.answer is ClaimStatus.CLAIMED:
             process.run = claim.run
             self.executed[claim.run.key, claim.run.slot] += 1
             # Numbers only grow, whoever holds the run.

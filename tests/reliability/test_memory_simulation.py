@@ -26,7 +26,7 @@ from angle_reco import (
     Shelf,
     UserId,
 )
-from angle_reco.application.jobs import runner as performing
+from angle_reco.application.jobs import runner
 from angle_reco.bootstrap import JOB_NAMES, Ports, own_cache
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
 from angle_reco.domain.items import OPEN_STATUSES
@@ -148,12 +148,12 @@ class Process:
             attrs.evolve(ports, new_cache=new_cache, **stores),
             Settings(deadline=timedelta(seconds=60)),
         )
-        memory = self.reco._use_cases.answering
-        assert memory.keeping is not None
-        assert memory.live is not None
-        for keeping in (memory.keeping, memory.live.keeping):
+        memory = self.reco._use_cases.shelves
+        assert memory.stale_cache is not None
+        assert memory.open_items is not None
+        for stale_cache in (memory.stale_cache, memory.open_items.stale_cache):
             later: Any = Later(self)
-            keeping.behind = later
+            stale_cache.pool = later
             self.laters.append(later)
 
 
@@ -308,7 +308,7 @@ class World:
         if process.is_dead:
             raise CrashError
 
-    def behind(self, process: Process) -> None:
+    def pool(self, process: Process) -> None:
         """Do something that waits behind answers."""
         for later in process.laters:
             later.do(self.chance.choice([1, 2, 1_000]))
@@ -381,7 +381,7 @@ class World:
                 self.check(other, "homepage", self.recent, ITEMS[0])
             homepage = process.reco.as_user(USERS[0]).homepage()
             assert homepage.freshness in (Freshness.FRESH, Freshness.COMPUTED)
-            cache = process.reco._use_cases.answering.keeping.cache  # type: ignore[union-attr]  # there is one
+            cache = process.reco._use_cases.shelves.stale_cache.cache  # type: ignore[union-attr]  # there is one
             assert cache.stats().bytes <= self.cache_bytes
 
 
@@ -391,7 +391,7 @@ _STEPS: dict[Callable[[World, Process], None], float] = {
     World.answer: 30,
     World.change: 8,
     World.bid: 8,
-    World.behind: 15,
+    World.pool: 15,
     World.passes: 12,
     World.run_job: 4,
     World.forget: 2,
@@ -421,7 +421,7 @@ def lived(seed: int) -> World:
 def test_whatever_fails_nothing_wrong_is_shown_and_all_is_well_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(performing, "_SECONDS_BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr(runner, "_SECONDS_BETWEEN_TRIES", 0.0)
     first, counts = seeded().randrange(10**9), Counter[str]()
     for seed in range(first, first + sized(100, 10_000)):
         try:
@@ -434,6 +434,6 @@ def test_whatever_fails_nothing_wrong_is_shown_and_all_is_well_afterwards(
 
 
 def test_a_seed_says_all_that_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(performing, "_SECONDS_BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr(runner, "_SECONDS_BETWEEN_TRIES", 0.0)
     for seed in range(sized(5, 100)):
         assert lived(seed).told == lived(seed).told, seed

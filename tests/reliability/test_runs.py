@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from angle_reco import Recommender
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import Answer, Claim, RunState
+from angle_reco.domain.runs import Claim, ClaimStatus, RunState
 from angle_reco.ports.deadlines import deadline
 from tests.postgres import comes_true, new_database
 from tests.reliability.trials import (
@@ -191,8 +191,8 @@ def test_a_run_that_ends_while_another_takes_it_over_has_one_holder(url: str) ->
         database = opened.enter_context(database_at(url))
         ledger = ledger_by_the_clock(database)
         other = ledger_by_the_clock(opened.enter_context(database_at(url)))
-        wish = attrs.evolve(held_wish(START), attempts=3)
-        first = other.claim(wish, holder=holder(), lease=LEASE)
+        run_request = attrs.evolve(held_wish(START), attempts=3)
+        first = other.claim(run_request, holder=holder(), lease=LEASE)
         connection.execute(sa.update(CLOCK).values(now=START + 2 * LEASE))
         ended: list[bool] = []
         ending = threading.Thread(target=lambda: ended.append(other.finish(first.run)))
@@ -203,10 +203,10 @@ def test_a_run_that_ends_while_another_takes_it_over_has_one_holder(url: str) ->
                 ending.start()
                 ending.join(0.3)
 
-        second = ledger.claim(wish, holder=holder(), lease=LEASE)
+        second = ledger.claim(run_request, holder=holder(), lease=LEASE)
         ending.join()
 
-    assert (second.answer is Answer.CLAIMED) != ended[0]
+    assert (second.answer is ClaimStatus.CLAIMED) != ended[0]
 
 
 # Many who ask at one instant.
@@ -236,13 +236,13 @@ def test_of_many_who_ask_at_one_instant_one_has_the_run(url: str) -> None:
         ]
 
     for number, given in enumerate(answers):
-        busy = Answer.BUSY.value
+        busy = ClaimStatus.BUSY.value
         rolled_back = 1 if number % 20 == 0 else 0
         assert (
             Counter(given)
             == Counter(
                 {
-                    Answer.CLAIMED.value: 1,
+                    ClaimStatus.CLAIMED.value: 1,
                     "rolled back": rolled_back,
                     busy: processes * threads - 1 - rolled_back,
                 }
@@ -271,7 +271,7 @@ def test_a_holder_that_was_stopped_for_too_long_overwrites_nothing(
     ):
         for version in range(0, 2 * late, 2):
             pipe.send(version + 1)
-            assert pipe.recv() == Answer.CLAIMED.value
+            assert pipe.recv() == ClaimStatus.CLAIMED.value
             os.kill(process_id(process), signal.SIGSTOP)
             pipe.send("write")
             claim = taken_over(reco)
@@ -297,7 +297,7 @@ def test_a_holder_that_was_stopped_while_it_wrote_overwrites_nothing(url: str) -
     ):
         for version in range(0, 4 * sized(3, 200), 4):
             pipe.send(version)
-            assert pipe.recv() == Answer.CLAIMED.value
+            assert pipe.recv() == ClaimStatus.CLAIMED.value
             sleep(chance.uniform(0, 0.05))
             os.kill(process_id(process), signal.SIGSTOP)
             amid += in_transaction(url)
@@ -344,9 +344,9 @@ def taken_over(reco: Recommender) -> Claim:
     claims: list[Claim] = []
 
     def is_claimed() -> bool:
-        wish = held_wish(run.slot)
-        claims.append(ledger.claim(wish, holder=holder(), lease=timedelta(minutes=10)))
-        return claims[-1].answer is Answer.CLAIMED
+        run_request = held_wish(run.slot)
+        claims.append(ledger.claim(run_request, holder=holder(), lease=timedelta(minutes=10)))
+        return claims[-1].answer is ClaimStatus.CLAIMED
 
     assert comes_true(is_claimed)
     return claims[-1]

@@ -41,7 +41,7 @@ ASKED: dict[CacheKey, Callable[[Recommender], Shelf]] = {
 
 
 @attrs.frozen
-class Kept:
+class Cacheable:
     """When an entry came into memory, by the clock that only goes forward, and how old then."""
 
     at: float
@@ -53,7 +53,7 @@ class Dated(TtlCache):
 
     def __init__(self, clock: Any, most_bytes: int) -> None:
         super().__init__(clock, most_bytes=most_bytes)
-        self.clock, self.kept = clock, dict[CacheKey, Kept]()
+        self.clock, self.kept = clock, dict[CacheKey, Cacheable]()
 
     def land(
         self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
@@ -61,7 +61,7 @@ class Dated(TtlCache):
         at = self.clock.monotonic()
         is_kept = super().land(flight, value, size=size, age=age, limits=limits)
         if is_kept:
-            self.kept[flight.key] = Kept(at, age)
+            self.kept[flight.key] = Cacheable(at, age)
         return is_kept
 
 
@@ -104,9 +104,9 @@ class Machine:
         """Return an answer, having looked whether it may be as fresh as it says."""
         now = self.one.clock.monotonic()
         # A run that has ended elsewhere makes a list stale; the answer looks no second time.
-        following = self.reco._use_cases.answering.following
-        assert following is not None
-        following.look()
+        invalidator = self.reco._use_cases.shelves.invalidator
+        assert invalidator is not None
+        invalidator.look()
         before = self.in_memory().get(key)
         usable = self.is_usable(key)
         shelf = ASKED[key](self.reco)

@@ -114,8 +114,8 @@ class Trial:
         reco.anonymous.popular_items()
         settle(reco)
         assert reco.anonymous.popular_items().freshness is Freshness.FRESH
-        live = reco._use_cases.answering.live
-        [cache] = [some for some in caches if live is None or some is not live.keeping.cache]
+        live = reco._use_cases.shelves.open_items
+        [cache] = [some for some in caches if live is None or some is not live.stale_cache.cache]
         return cls(one, lists, cache, reco)
 
     def joined(self, user: str) -> int:

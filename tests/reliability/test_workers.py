@@ -98,7 +98,7 @@ def asked(url: str) -> datetime:
 
 
 @attrs.frozen
-class Kept:
+class Cacheable:
     """What the ledger has of a run."""
 
     state: RunState
@@ -107,7 +107,7 @@ class Kept:
     started_at: datetime
 
 
-def kept(connection: sa.Connection, slot: datetime) -> Kept | None:
+def kept(connection: sa.Connection, slot: datetime) -> Cacheable | None:
     """Return what there is of the slow job's run, once it began."""
     row = connection.execute(
         sa.select(RUNS.state, RUNS.attempt, RUNS.holder, RUNS.started_at).where(
@@ -116,12 +116,14 @@ def kept(connection: sa.Connection, slot: datetime) -> Kept | None:
     ).one_or_none()
     if row is None:
         return None
-    return Kept(RunState(row.state), row.attempt, int(row.holder.split()[1]), row.started_at)
+    return Cacheable(RunState(row.state), row.attempt, int(row.holder.split()[1]), row.started_at)
 
 
-def waited_for(connection: sa.Connection, slot: datetime, state: RunState, attempt: int) -> Kept:
+def waited_for(
+    connection: sa.Connection, slot: datetime, state: RunState, attempt: int
+) -> Cacheable:
     """Return the run when it has come so far."""
-    found: list[Kept] = []
+    found: list[Cacheable] = []
 
     def is_there() -> bool:
         now = kept(connection, slot)

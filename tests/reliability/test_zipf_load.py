@@ -164,9 +164,9 @@ class Day:
             self.at_first, self.requests, self.statements = self.lookups, 0, 0
             self.seconds_of_hits.clear()
         # By the clock of visitors the thread that follows would have looked many times.
-        following = self.reco._use_cases.following
-        assert following is not None
-        following.step()
+        invalidator = self.reco._use_cases.invalidator
+        assert invalidator is not None
+        invalidator.step()
         before = self.counted
         for request in self.visitors.come(PER_STEP):
             self.answer(request)
@@ -232,9 +232,9 @@ class Day:
     @property
     def _misses(self) -> int:
         # `stats` counts the marketplace, too, which takes longer than an answer.
-        keeping = self.reco._use_cases.answering.keeping
-        assert keeping is not None
-        return keeping.cache.stats().misses
+        stale_cache = self.reco._use_cases.shelves.stale_cache
+        assert stale_cache is not None
+        return stale_cache.cache.stats().misses
 
     def report(self) -> Report:
         """Return how it went."""
@@ -366,8 +366,8 @@ def a_day(url: str, now: datetime, seeds: Iterator[int]) -> tuple[list[Report], 
                 now += STEP
         for place in range(PROCESSES):
             end(place)
-    reports = [one for one in ended if one.warm]
-    return reports, statements_without_memory(url, now, next(seeds))
+    notifier = [one for one in ended if one.warm]
+    return notifier, statements_without_memory(url, now, next(seeds))
 
 
 @pytest.mark.parametrize("number", range(SEEDS))
@@ -378,10 +378,10 @@ def test_of_a_day_of_visitors_few_wait_for_the_database(postgres_url: str, numbe
     now = datetime.now(UTC)
     with new_database(postgres_url) as url:
         fill_market(url, now, next(seeds))
-        reports, without = a_day(url, now, seeds)
+        notifier, without = a_day(url, now, seeds)
 
-    assert len(reports) >= PROCESSES
-    for one in reports:
+    assert len(notifier) >= PROCESSES
+    for one in notifier:
         per_request = one.statements / one.requests
         p99 = percentile(one.seconds_of_hits, 0.99)
         print(
@@ -389,7 +389,7 @@ def test_of_a_day_of_visitors_few_wait_for_the_database(postgres_url: str, numbe
             f" {one.misses} misses), {per_request:.3f} statements instead of {without:.2f}"
             f" ({1 - per_request / without:.1%} less), p99 {1_000 * p99:.2f} ms"
         )
-    for one in reports:
+    for one in notifier:
         assert one.share > HITS
         assert one.statements / one.requests <= (1 - SAVED) * without
         assert percentile(one.seconds_of_hits, 0.99) < P99

@@ -25,12 +25,20 @@ from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.runs import pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
-from angle_reco.application.jobs.run_context import Work
+from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import Answer, Fence, Run, RunKey, Trigger, Wish, due_wishes
+from angle_reco.domain.runs import (
+    ClaimStatus,
+    Fence,
+    Run,
+    RunKey,
+    RunRequest,
+    Trigger,
+    due_run_requests,
+)
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.ports.stores import Written
 from tests.application.shop import NOW
@@ -140,9 +148,9 @@ def count_windows(url: str, seed: int) -> None:
         ledger = ledger_by_the_clock(database)
         while True:
             known = ledger.open([COUNTED], back=2 * WINDOW)
-            for wish in due_wishes(known.runs, {COUNTED: COUNTED_RULE}, known.now):
-                claim = ledger.claim(wish, holder=holder(), lease=LEASE)
-                if claim.answer is Answer.CLAIMED:
+            for run_request in due_run_requests(known.runs, {COUNTED: COUNTED_RULE}, known.now):
+                claim = ledger.claim(run_request, holder=holder(), lease=LEASE)
+                if claim.answer is ClaimStatus.CLAIMED:
                     sleep(chance.uniform(0, 0.01))
                     with suppress(FencedOffError):
                         _write_result(database, claim.run)
@@ -228,7 +236,7 @@ def ask(pipe: Connection, url: str, threads: int, rounds: int, shared: Ask) -> N
 
         def asking() -> None:
             for number in range(rounds):
-                wish = Wish(
+                run_request = RunRequest(
                     key=key_of_round(number),
                     trigger=Trigger.SCHEDULE,
                     window=WINDOW,
@@ -237,11 +245,11 @@ def ask(pipe: Connection, url: str, threads: int, rounds: int, shared: Ask) -> N
                 )
                 shared.barrier.wait()
                 try:
-                    claim = ledger.claim(wish, holder=holder(), lease=LEASE)
+                    claim = ledger.claim(run_request, holder=holder(), lease=LEASE)
                 except RolledBackError:
                     answers[number].append("rolled back")
                 else:
-                    if claim.answer is Answer.CLAIMED:
+                    if claim.answer is ClaimStatus.CLAIMED:
                         shared.claimed_at.value = monotonic()
                     answers[number].append(claim.answer.value)
                 shared.barrier.wait()
@@ -259,9 +267,11 @@ def ask(pipe: Connection, url: str, threads: int, rounds: int, shared: Ask) -> N
 HELD_OWNERS = [f"held-{place:03}" for place in range(100)]
 
 
-def held_wish(slot: datetime | None = None) -> Wish:
+def held_wish(slot: datetime | None = None) -> RunRequest:
     """Return a wish for one more run of the job that holders are stopped at."""
-    return Wish(key=RunKey("held"), trigger=Trigger.HAND, window=WINDOW, attempts=100, slot=slot)
+    return RunRequest(
+        key=RunKey("held"), trigger=Trigger.MANUAL, window=WINDOW, attempts=100, slot=slot
+    )
 
 
 def write_version(reco: Recommender, version: int, fence: Fence) -> tuple[str, str]:
@@ -346,10 +356,10 @@ def make_jobs_quick(slow_until: Path | None = None, *, may_stop: bool = True) ->
     Unless it *may stop* it does not ask whether it should.
     """
 
-    def quick(_: Jobs, work: Work) -> Done:
+    def quick(_: Jobs, work: RunContext) -> Done:
         return Done(0, Written(0, 0), 0)
 
-    def slow(_: Jobs, work: Work) -> Done:
+    def slow(_: Jobs, work: RunContext) -> Done:
         while slow_until is not None and not slow_until.exists():
             if may_stop:
                 work.reached("waiting", 0, 1)

@@ -9,11 +9,11 @@ from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.worker import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from angle_reco.domain.schedules import Queue
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 
 # Where a host has configured no logging, what it remarks on is not printed.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())
@@ -95,7 +95,7 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
 
     def __init__(self, name: str, most: int) -> None:
         super().__init__()
-        self._lane = Lane(name, most)
+        self._lane = BackgroundPool(name, most)
         self._is_over = False
 
     def shutdown(self, wait: bool = True) -> None:

@@ -10,7 +10,7 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import JOBS
-from angle_reco.application.process_cache import Memory, MemoryStats
+from angle_reco.application.process_cache import MemoryStats, ProcessCache
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.runs import Run
@@ -97,7 +97,7 @@ class Stats:
 
 
 @attrs.frozen(kw_only=True)
-class TakeStock:
+class ReadStats:
     """Count what there is."""
 
     access: Access
@@ -109,7 +109,7 @@ class TakeStock:
     ledger: RunLedger
     rules: Mapping[str, JobRule]
     events: Events
-    memory: Memory | None
+    memory: ProcessCache | None
     statements: Callable[[], int | None]
     as_of: datetime | None = None
 

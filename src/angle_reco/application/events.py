@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import attrs
 
-from angle_reco.application.serving.invalidation import Following
-from angle_reco.application.serving.list_reader import KeptLists
-from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.invalidation import CacheInvalidator
+from angle_reco.application.serving.list_reader import ListReader
+from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
 from angle_reco.domain.errors import HostTransactionLostError, InvalidValueError
@@ -48,9 +48,9 @@ class Events:
     users: UserQueries
     recorder: ActivityRecorder | None
     changes: Changes
-    overlays: Overlays
-    kept: KeptLists
-    following: Following | None
+    pending: PendingActivity
+    list_reader: ListReader
+    invalidator: CacheInvalidator | None
     clock: Clock
     settings: Settings
     as_of: datetime | None = None
@@ -60,7 +60,7 @@ class Events:
     @property
     def unconfirmed(self) -> int:
         """Return how many bids were told of that the activity did not show in time."""
-        return 0 if self.following is None else self.following.unconfirmed
+        return 0 if self.invalidator is None else self.invalidator.unconfirmed
 
     def signed_in(
         self, user_id: object, at: datetime | None = None, connection: object | None = None
@@ -98,7 +98,7 @@ class Events:
                 placed_at=self._moment("bid_placed", at),
             )
             # One from the future counts as of now until it is stored.
-            self.overlays.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
+            self.pending.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
             # First: a process that reads the change reads the price, too.
             is_stored = self.recorder is None or self.recorder.record_bid(
                 bid, connection=connection
@@ -126,10 +126,10 @@ class Events:
             is_gone = self.recorder is None or self.recorder.remove_bids(
                 user, item, until=until, connection=connection
             )
-            self.overlays.withdrawn(user, [item], until=until)
-            self.kept.forget(ListKind.PERSONAL, user)
-            if self.following is not None:
-                self.following.told([item])
+            self.pending.withdrawn(user, [item], until=until)
+            self.list_reader.forget(ListKind.PERSONAL, user)
+            if self.invalidator is not None:
+                self.invalidator.told([item])
             change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
             self.changes.publish([change], connection=connection)
             return is_gone
@@ -152,7 +152,7 @@ class Events:
                 item_id=ids.item_id(item_id),
                 watched_at=self._moment("watched", at),
             )
-            self.overlays.watch(watch.user_id, watch.item_id)
+            self.pending.watch(watch.user_id, watch.item_id)
             self._engaged(watch.user_id, watch.item_id, connection)
             return self.recorder is None or self.recorder.record_watch(watch, connection=connection)
 
@@ -164,7 +164,7 @@ class Events:
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
             item = self.settings.ids.item_id(item_id)
-            self.overlays.watch(user, item, ends=True)
+            self.pending.watch(user, item, ends=True)
             self._engaged(user, item, connection)
             return self.recorder is None or self.recorder.remove_watch(
                 user, item, connection=connection
@@ -177,8 +177,8 @@ class Events:
 
         def take() -> bool:
             items = self._items(item_ids)
-            if self.following is not None:
-                self.following.told(items)
+            if self.invalidator is not None:
+                self.invalidator.told(items)
             self.changes.publish(
                 [
                     Change(kind=ChangeKind.ITEMS, item_ids=tuple(items[first : first + MOST_ITEMS]))
@@ -213,8 +213,8 @@ class Events:
 
         It is told first: who is told too early reads twice, who is told nothing never would.
         """
-        self.kept.forget(ListKind.PERSONAL, user_id)
-        self.overlays.offers.note(user_id, item_id, amount)
+        self.list_reader.forget(ListKind.PERSONAL, user_id)
+        self.pending.offers.note(user_id, item_id, amount)
         change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
         self.changes.publish([change], connection=connection)
 
@@ -228,10 +228,10 @@ class Events:
 
     def look(self) -> None:
         """Read the change feed if that is due, and drop pending events that are over."""
-        if self.following is None:
-            self.overlays.over()
+        if self.invalidator is None:
+            self.pending.over()
         else:
-            self.following.look()
+            self.invalidator.look()
 
     def _money(self, event: str, amount: Decimal | None) -> Decimal | None:
         prices = self.settings.prices

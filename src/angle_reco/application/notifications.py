@@ -15,7 +15,7 @@ _MOST_REMEMBERED = 10_000
 
 
 @attrs.define(kw_only=True)
-class Reports:
+class Notifier:
     """Tells a host of events; of the same thing not again for a minute."""
 
     clock: Clock

@@ -6,7 +6,7 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.shelf_builder import Answering
+from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.domain.by_hand import line_by_hand, with_line, without_line
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
@@ -21,7 +21,7 @@ from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
 
 
 @attrs.frozen(kw_only=True)
-class WriteByHand:
+class WriteOverrides:
     """Creates, changes and deletes single interests, similar items and recommendations.
 
     What is changed is what the next answer would have been: the stored result, or, where
@@ -29,7 +29,7 @@ class WriteByHand:
     """
 
     access: Access
-    answering: Answering
+    shelves: ShelfBuilder
     interests: InterestStore
     lists: ListStore
 
@@ -53,7 +53,7 @@ class WriteByHand:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        ids, at = self.answering.ids, last_interaction_at
+        ids, at = self.shelves.ids, last_interaction_at
         interest = UserInterest(
             user_id=ids.user_id(user_id),
             category_id=ids.category_id(category_id),
@@ -63,9 +63,7 @@ class WriteByHand:
                 interaction_count, "interaction_count", least=0, most=2**63 - 1
             ),
             last_interaction_at=(
-                self.answering.clock.now()
-                if at is None
-                else check_moment(at, "last_interaction_at")
+                self.shelves.clock.now() if at is None else check_moment(at, "last_interaction_at")
             ),
             by_hand=True,
         )
@@ -89,8 +87,8 @@ class WriteByHand:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        user_id = self.answering.ids.user_id(user_id)
-        category_id = self.answering.ids.category_id(category_id)
+        user_id = self.shelves.ids.user_id(user_id)
+        category_id = self.shelves.ids.category_id(category_id)
         was_there = False
 
         def change(kept: StoredInterests) -> StoredInterests:
@@ -123,14 +121,14 @@ class WriteByHand:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.answering.ids
+        ids = self.shelves.ids
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
         if item_id == similar_id:
             raise InvalidValueError("similar item", similar_id, "another item")
         line = line_by_hand(
             ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
         )
-        self.answering.kept.card(similar_id)
+        self.shelves.list_reader.card(similar_id)
         self._write_line(
             ListKind.SIMILAR, item_id, line, None, "a similarity of these items", replaces=replaces
         )
@@ -145,7 +143,7 @@ class WriteByHand:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.answering.ids
+        ids = self.shelves.ids
         return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
 
     def write_recommendation(
@@ -169,13 +167,13 @@ class WriteByHand:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.answering.ids
+        ids = self.shelves.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
         line = line_by_hand(
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
         )
         rank = None if rank is None else whole(rank, "rank", least=1)
-        self.answering.kept.card(item_id)
+        self.shelves.list_reader.card(item_id)
         what = "a recommendation of this item to this user"
         self._write_line(ListKind.PERSONAL, user_id, line, rank, what, replaces=replaces)
         return line
@@ -189,7 +187,7 @@ class WriteByHand:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.answering.ids
+        ids = self.shelves.ids
         return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))
 
     def _write_line(
@@ -224,7 +222,7 @@ class WriteByHand:
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
         def usable(kept: StoredList | None) -> StoredList | None:
-            return kept if self.answering.kept.is_usable(kind, kept) else None
+            return kept if self.shelves.list_reader.is_usable(kind, kept) else None
 
         def change_usable(kept: StoredList | None) -> StoredList:
             found = usable(kept)
@@ -240,23 +238,23 @@ class WriteByHand:
                 # Or what somebody has stored meanwhile.
                 self.lists.edit(kind, owner, lambda kept: change(usable(kept) or computed))
         finally:
-            self.answering.kept.forget(kind, owner)
+            self.shelves.list_reader.forget(kind, owner)
 
     def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
-        computing = self.answering.computing
+        scorer = self.shelves.scorer
         if kind is ListKind.SIMILAR:
-            item = self.answering.kept.card(ItemId(owner))
-            return computing.similar_to_one(computing.market(), item).stored(0)
-        users, market = IdIndex(IdColumn.of(self.answering.ids.user, [owner])), computing.market()
-        profiles = computing.profiles(market, users)
-        keep = self.answering.settings.chosen_ranker.kept
-        return computing.homepages(market, profiles, users.ids, keep=keep).stored(0)
+            item = self.shelves.list_reader.card(ItemId(owner))
+            return scorer.similar_to_one(scorer.market(), item).stored(0)
+        users, market = IdIndex(IdColumn.of(self.shelves.ids.user, [owner])), scorer.market()
+        profiles = scorer.profiles(market, users)
+        keep = self.shelves.settings.chosen_ranker.kept
+        return scorer.homepages(market, profiles, users.ids, keep=keep).stored(0)
 
     def _edit_interests(
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
     ) -> None:
         def usable(kept: StoredInterests | None) -> StoredInterests | None:
-            return kept if self.answering.may_use_interests(kept) else None
+            return kept if self.shelves.may_use_interests(kept) else None
 
         def change_usable(kept: StoredInterests | None) -> StoredInterests:
             found = usable(kept)
@@ -267,11 +265,11 @@ class WriteByHand:
         try:
             self.interests.edit(user_id, change_usable)
         except _NothingToEdit:
-            computing, now = self.answering.computing, self.answering.clock.now()
-            users = IdColumn.of(self.answering.ids.user, [user_id])
+            scorer, now = self.shelves.scorer, self.shelves.clock.now()
+            users = IdColumn.of(self.shelves.ids.user, [user_id])
             computed = StoredInterests(
-                interests=tuple(computing.interests(users).values()),
-                recipe=computing.recipes.interests,
+                interests=tuple(scorer.interests(users).values()),
+                recipe=scorer.recipes.interests,
                 computed_at=now,
             )
             if change(computed) is not computed:

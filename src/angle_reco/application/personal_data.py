@@ -7,8 +7,8 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.list_reader import KeptLists
-from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.list_reader import ListReader
+from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKinds, UserId, json_id
@@ -95,8 +95,8 @@ class EraseUser:
     clock: Clock
     ids: IdKinds
     fingerprints: Fingerprints
-    kept: KeptLists
-    overlays: Overlays
+    list_reader: ListReader
+    pending: PendingActivity
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
         """Remove all that is kept about *owner*, and say how much it was.
@@ -111,8 +111,8 @@ class EraseUser:
         try:
             erased = self.erasure.erase(user_id, at=self.clock.now())
         finally:
-            self.kept.forget(ListKind.PERSONAL, user_id)
-            self.overlays.forget(user_id)
+            self.list_reader.forget(ListKind.PERSONAL, user_id)
+            self.pending.forget(user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",
             self.fingerprints.of(user_id),

@@ -9,16 +9,16 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.finished_runs import FORGETTING
-from angle_reco.application.serving.list_reader import KeptLists
-from angle_reco.application.serving.open_items import LIVE, LiveItems
-from angle_reco.application.serving.pending_activity import Overlays
-from angle_reco.application.serving.stale_cache import Keeping
+from angle_reco.application.serving.list_reader import ListReader
+from angle_reco.application.serving.open_items import LIVE, OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import Action, Actor, Resource
-from angle_reco.domain.runs import Answer, RunKey, Trigger, Wish
+from angle_reco.domain.runs import ClaimStatus, RunKey, RunRequest, Trigger
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.validators import flag
 from angle_reco.ports.cache import CacheStats, Evicted
@@ -29,11 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class Memory:
+class ProcessCache:
     """What a process keeps: lists, and the open items."""
 
-    lists: Keeping
-    live: LiveItems
+    lists: StaleCache
+    open_items: OpenItems
 
     def evict(self) -> Evicted:
         """Drop what may not be shown any more."""
@@ -43,11 +43,11 @@ class Memory:
 
     def stats(self) -> "MemoryStats":
         """Return how it did, and what it holds."""
-        live = self.live.held()
+        live = self.open_items.held()
         return MemoryStats(
             lists=self.lists.cache.stats(),
             live_items=0 if live is None else len(live.cards),
-            live_bytes=self.live.keeping.cache.stats().bytes,
+            live_bytes=self.open_items.stale_cache.cache.stats().bytes,
         )
 
 
@@ -56,11 +56,11 @@ class ForgetCached:
     """Clears memory: of one user or item in this process, or all of it in every process."""
 
     access: Access
-    memory: Memory | None
-    kept: KeptLists
+    memory: ProcessCache | None
+    list_reader: ListReader
     ledger: RunLedger
     changes: Changes
-    overlays: Overlays
+    pending: PendingActivity
     ids: IdKinds
 
     def __call__(
@@ -93,13 +93,13 @@ class ForgetCached:
             return gone
         gone = 0
         if user_id is not None:
-            gone += self.kept.forget(ListKind.PERSONAL, user_id)
+            gone += self.list_reader.forget(ListKind.PERSONAL, user_id)
         if item_id is not None:
-            gone += self.kept.forget(ListKind.SIMILAR, item_id)
+            gone += self.list_reader.forget(ListKind.SIMILAR, item_id)
         if user_id is None and item_id is None:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries
-                self.memory.live.keeping.cache.forget(LIVE)
+                self.memory.open_items.stale_cache.cache.forget(LIVE)
             self._tell_others()
         _log.info("memory cleared by hand: entries=%d", gone)
         return gone
@@ -107,22 +107,22 @@ class ForgetCached:
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Forget events that the tables may not show, with the lists that were made of them."""
         if user_id is not None:
-            return self.overlays.forget(user_id) + self.kept.forget(ListKind.PERSONAL, user_id)
-        gone = self.overlays.clear()
+            return self.pending.forget(user_id) + self.list_reader.forget(ListKind.PERSONAL, user_id)
+        gone = self.pending.clear()
         if self.memory is not None:
             gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
         return gone
 
     def _tell_others(self) -> None:
-        wish = Wish(
+        run_request = RunRequest(
             key=RunKey(FORGETTING),
-            trigger=Trigger.HAND,
+            trigger=Trigger.MANUAL,
             window=timedelta(hours=1),
             attempts=1,
         )
-        claim = self.ledger.claim(wish, holder=uuid4().hex, lease=timedelta(seconds=30))
+        claim = self.ledger.claim(run_request, holder=uuid4().hex, lease=timedelta(seconds=30))
         # Somebody else's, which is not over, will do as well.
-        if claim.answer is Answer.CLAIMED:
+        if claim.answer is ClaimStatus.CLAIMED:
             self.ledger.finish(claim.run)
         # They look into the ledger anyway, but now they do so at once.
         self.changes.publish([Change(kind=ChangeKind.FORGET)])
@@ -161,7 +161,7 @@ class CheckHealth:
     """Asks whether the database can be worked on, and looks at what this process has."""
 
     access: Access
-    memory: Memory | None
+    memory: ProcessCache | None
     require_ready: Callable[[], object]
     jobs: Callable[[], str]
     now: Callable[[], datetime]
@@ -179,7 +179,7 @@ class CheckHealth:
         except StorageError as error:
             database, reason = type(error).__name__, str(error)
         if self.memory is not None:
-            cached = self.memory.live.keeping.cache.get(LIVE)
+            cached = self.memory.open_items.stale_cache.cache.get(LIVE)
             live = None if cached is None else cached.freshness
         is_ok = database == "ok" and not jobs.startswith("failed")
         return Health(

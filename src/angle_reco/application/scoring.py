@@ -29,7 +29,7 @@ from angle_reco.settings import Settings
 
 
 @attrs.frozen(kw_only=True)
-class Computing:
+class Scorer:
     """The ports that results are computed from, and the settings that say how.
 
     With *as_of* nothing later exists: no bid, no item, no user.

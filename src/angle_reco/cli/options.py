@@ -209,7 +209,7 @@ def on_database(*, reads: bool) -> _Decorator:
             show_envvar=True,
             help="Without --app: the database is behind a pooler of transactions, as PgBouncer.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+        click.option("--json", "as_json", is_flag=True, help="ClaimStatus in JSON."),
     ]
     if reads:
         options += [

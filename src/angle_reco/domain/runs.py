@@ -60,7 +60,7 @@ class Trigger(StrEnum):
 
     SCHEDULE = "schedule"
     REQUEST = "request"
-    HAND = "hand"
+    MANUAL = "hand"
 
 
 class RunState(StrEnum):
@@ -128,7 +128,7 @@ class Run:
 
 
 @attrs.frozen(kw_only=True)
-class Wish:
+class RunRequest:
     """Somebody wants a run: the one of a *slot*, or by hand one of its own.
 
     Who does not begin it leaves it to whoever works.
@@ -142,7 +142,7 @@ class Wish:
     begins: bool = True
 
 
-class Answer(StrEnum):
+class ClaimStatus(StrEnum):
     """What a wish for a run came to."""
 
     CLAIMED = "claimed"
@@ -160,7 +160,7 @@ class Claim:
     With *is_lease_cut* the run is held by a lease that a clock ahead had set, shortened now.
     """
 
-    answer: Answer
+    answer: ClaimStatus
     run: Run
     is_lease_cut: bool = False
 
@@ -194,7 +194,13 @@ class RunRules:
 
 
 def claimed(
-    runs: Collection[Run], wish: Wish, *, now: datetime, holder: str, number: int, lease: timedelta
+    runs: Collection[Run],
+    run_request: RunRequest,
+    *,
+    now: datetime,
+    holder: str,
+    number: int,
+    lease: timedelta,
 ) -> Claim:
     """Return what becomes of a wish, given all *runs* of its key.
 
@@ -206,25 +212,29 @@ def claimed(
     No lease reaches further than *lease* from now, unless the clock was ahead when it was
     set. It is shortened to that, so that a holder that is alive can still prolong it.
     """
-    if not wish.begins:
-        return _waiting(runs, wish, now)
-    slot = _slot_of_its_own(runs, wish, now) if wish.slot is None else wish.slot
+    if not run_request.begins:
+        return _waiting(runs, run_request, now)
+    slot = (
+        _slot_of_its_own(runs, run_request, now) if run_request.slot is None else run_request.slot
+    )
     busy = next((one for one in runs if one.is_held(now)), None)
     if busy is not None:
         if busy.holder == holder:
-            return Claim(answer=Answer.CLAIMED, run=busy)
+            return Claim(answer=ClaimStatus.CLAIMED, run=busy)
         if busy.is_held(now + lease + MICROSECOND):
             cut = attrs.evolve(busy, lease_until=now + lease)
-            return Claim(answer=Answer.BUSY, run=cut, is_lease_cut=True)
-        return Claim(answer=Answer.BUSY, run=busy)
-    run = next((one for one in runs if one.slot == slot), None) or _new(wish, slot, due_at=now)
+            return Claim(answer=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
+        return Claim(answer=ClaimStatus.BUSY, run=busy)
+    run = next((one for one in runs if one.slot == slot), None) or _new(
+        run_request, slot, due_at=now
+    )
     if run.state.is_final:
-        return Claim(answer=Answer.DONE, run=run)
-    if run.waits(now, wish.window):
-        return Claim(answer=Answer.LATER, run=run)
-    if run.attempt >= wish.attempts:
+        return Claim(answer=ClaimStatus.DONE, run=run)
+    if run.waits(now, run_request.window):
+        return Claim(answer=ClaimStatus.LATER, run=run)
+    if run.attempt >= run_request.attempts:
         gone = finished(run, now, error="whoever ran it is gone")
-        return Claim(answer=Answer.DISCARDED, run=gone)
+        return Claim(answer=ClaimStatus.DISCARDED, run=gone)
     mine = attrs.evolve(
         run,
         state=RunState.RUNNING,
@@ -235,10 +245,10 @@ def claimed(
         started_at=now,
         finished_at=None,
     )
-    return Claim(answer=Answer.CLAIMED, run=mine)
+    return Claim(answer=ClaimStatus.CLAIMED, run=mine)
 
 
-def _waiting(runs: Collection[Run], wish: Wish, now: datetime) -> Claim:
+def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> Claim:
     """Return the one run that waits, there already or new.
 
     It goes to the first window that has none, and is due when that begins; while another
@@ -250,41 +260,41 @@ def _waiting(runs: Collection[Run], wish: Wish, now: datetime) -> Claim:
         None,
     )
     if waiting is None:
-        begins, taken = wish.slot or now, {one.slot for one in runs}
+        begins, taken = run_request.slot or now, {one.slot for one in runs}
         # What windows begin with are the slots of the schedule.
         while begins + MICROSECOND in taken:
-            begins += wish.window
-        waiting = _new(wish, begins + MICROSECOND, due_at=max(begins, now))
-    return Claim(answer=Answer.WAITING, run=waiting)
+            begins += run_request.window
+        waiting = _new(run_request, begins + MICROSECOND, due_at=max(begins, now))
+    return Claim(answer=ClaimStatus.WAITING, run=waiting)
 
 
-def _new(wish: Wish, slot: datetime, *, due_at: datetime) -> Run:
+def _new(run_request: RunRequest, slot: datetime, *, due_at: datetime) -> Run:
     return Run(
-        key=wish.key,
+        key=run_request.key,
         slot=slot,
-        trigger=wish.trigger,
+        trigger=run_request.trigger,
         state=RunState.DUE,
         attempt=0,
         due_at=due_at,
     )
 
 
-def _slot_of_its_own(runs: Collection[Run], wish: Wish, now: datetime) -> datetime:
+def _slot_of_its_own(runs: Collection[Run], run_request: RunRequest, now: datetime) -> datetime:
     """Return a slot that no other run of the key has, and no window begins with."""
     taken = {one.slot for one in runs}
     slot = now
-    while slot in taken or slot == window_of(slot, wish.window):
+    while slot in taken or slot == window_of(slot, run_request.window):
         slot += MICROSECOND
     return slot
 
 
-def due_wishes(
+def due_run_requests(
     runs: Collection[Run],
     rules: Mapping[str, JobRule],
     now: datetime,
     *,
     lease: timedelta = RunRules().lease,
-) -> list[Wish]:
+) -> list[RunRequest]:
     """Return what should be begun now: what the schedule says, and what waits or was left.
 
     After an outage there is one run of a job, that of the last moment it was due: one of
@@ -293,7 +303,7 @@ def due_wishes(
     clock that was ahead: they count for nothing, and a lease longer than *lease* is claimed,
     to be cut.
     """
-    wishes, newest = [], dict[RunKey, datetime]()
+    run_requests, newest = [], dict[RunKey, datetime]()
     for job, rule in rules.items():
         if rule.in_every_process:
             continue
@@ -304,12 +314,12 @@ def due_wishes(
             run.key == key and run.trigger is Trigger.SCHEDULE and slot <= run.slot <= now
             for run in runs
         ):
-            wishes.append(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
+            run_requests.append(run_request_of(key, Trigger.SCHEDULE, rule, slot=slot))
     for run in runs:
         if run.state.is_final or run.key.job not in rules:
             continue
-        wish = wish_of(run.key, run.trigger, rules[run.key.job], slot=run.slot)
-        is_waiting = run.state is RunState.DUE and not run.waits(now, wish.window)
+        run_request = run_request_of(run.key, run.trigger, rules[run.key.job], slot=run.slot)
+        is_waiting = run.state is RunState.DUE and not run.waits(now, run_request.window)
         is_left = run.state is RunState.RUNNING and (
             not run.is_held(now) or run.is_held(now + lease + MICROSECOND)
         )
@@ -317,24 +327,24 @@ def due_wishes(
             newest.get(run.key, run.slot) <= run.slot <= now
         )
         if (is_waiting or is_left) and not is_passed:
-            wishes.append(wish)
-    return wishes
+            run_requests.append(run_request)
+    return run_requests
 
 
-def wish_of(
+def run_request_of(
     key: RunKey,
     trigger: Trigger,
     rule: JobRule,
     *,
     slot: datetime | None = None,
     begins: bool = True,
-) -> Wish:
+) -> RunRequest:
     """Return a wish for a run of a job; what a person runs is tried once."""
-    return Wish(
+    return RunRequest(
         key=key,
         trigger=trigger,
         window=rule.request_window if trigger is Trigger.REQUEST else rule.window,
-        attempts=1 if trigger is Trigger.HAND else rule.attempts,
+        attempts=1 if trigger is Trigger.MANUAL else rule.attempts,
         slot=slot,
         begins=begins,
     )

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import attrs
 
-from angle_reco.domain.runs import Claim, Run, Wish
+from angle_reco.domain.runs import Claim, Run, RunRequest
 
 MOST_OPEN = 1_000
 
@@ -33,7 +33,7 @@ class RunLedger(Protocol):
         """Return the moment it is, by the ledger's clock."""
         ...
 
-    def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
+    def claim(self, run_request: RunRequest, *, holder: str, lease: timedelta) -> Claim:
         """Answer a wish for a run (`angle_reco.domain.claimed`), and keep what becomes of it.
 
         Of many who ask at once, one has it. Once a run is claimed, whoever held an earlier

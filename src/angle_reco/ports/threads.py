@@ -21,7 +21,7 @@ _SECONDS_AT_EXIT = 0.5
 """The interpreter waits so long at its exit for work that is being done."""
 
 
-class Lane:
+class BackgroundPool:
     """Work of one kind, in its order: at most so many pieces of it are done at once.
 
     Threads start as they are needed and end when they are not. They are daemons: those of
@@ -105,7 +105,7 @@ class _Idle:
     """A thread that waits for a lane to serve."""
 
     def __init__(self) -> None:
-        self.lane: Lane | None = None
+        self.lane: BackgroundPool | None = None
         self.has_lane = Event()
 
 
@@ -126,7 +126,7 @@ class _Threads:
         """Return how many threads have nothing to do."""
         return len(self._idle)
 
-    def serve(self, lane: Lane) -> None:
+    def serve(self, lane: BackgroundPool) -> None:
         """Have a thread work for a lane; the caller holds the lock."""
         if self._idle:
             one = self._idle.pop()
@@ -153,11 +153,11 @@ class _Threads:
             # One that was about to be idle may be working again.
             ending = [one for one in ending if one.is_alive() and _is_idle(one)]
 
-    def serving(self, lane: Lane) -> int:
+    def serving(self, lane: BackgroundPool) -> int:
         """Return 1 if the thread that asks works for a lane, else 0."""
         return int(getattr(current_thread(), "lane", None) is lane)
 
-    def _run(self, lane: Lane | None) -> None:
+    def _run(self, lane: BackgroundPool | None) -> None:
         thread = current_thread()
         while lane is not None:
             thread.name, thread.lane = f"angle-reco-{lane.name}", lane  # type: ignore[attr-defined]  # ours
@@ -167,7 +167,7 @@ class _Threads:
             lane = None
             lane = self._next()
 
-    def _next(self) -> Lane | None:
+    def _next(self) -> BackgroundPool | None:
         one = _Idle()
         with self.changed:
             self._idle.append(one)
@@ -179,7 +179,7 @@ class _Threads:
 
 
 def _is_idle(thread: Thread) -> bool:
-    lane: Lane | None = getattr(thread, "lane", None)
+    lane: BackgroundPool | None = getattr(thread, "lane", None)
     return lane is None or not lane.is_busy
 
 
@@ -188,7 +188,7 @@ def end_idle_threads(seconds: float) -> None:
     _threads.end_idle(seconds)
 
 
-_lanes: WeakSet[Lane] = WeakSet()
+_lanes: WeakSet[BackgroundPool] = WeakSet()
 _threads = _Threads()
 
 

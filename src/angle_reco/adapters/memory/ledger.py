@@ -8,13 +8,13 @@ import attrs
 
 from angle_reco.adapters.memory.stores import MemoryFences
 from angle_reco.domain.runs import (
-    Answer,
     Claim,
+    ClaimStatus,
     Run,
     RunKey,
+    RunRequest,
     RunState,
     Trigger,
-    Wish,
     claimed,
     finished,
 )
@@ -34,18 +34,18 @@ class MemoryRunLedger:
     def now(self) -> datetime:
         return self._clock.now()
 
-    def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
+    def claim(self, run_request: RunRequest, *, holder: str, lease: timedelta) -> Claim:
         with self._lock:
-            runs = self._runs.get(wish.key, {})
+            runs = self._runs.get(run_request.key, {})
             claim = claimed(
                 tuple(runs.values()),
-                wish,
+                run_request,
                 now=self.now(),
                 holder=holder,
-                number=self._fences.newest(str(wish.key)) + 1,
+                number=self._fences.newest(str(run_request.key)) + 1,
                 lease=lease,
             )
-            if claim.answer is Answer.CLAIMED:
+            if claim.answer is ClaimStatus.CLAIMED:
                 self._fences.pass_(claim.run.fence)
             self._keep(claim.run)
             return claim

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import attrs
 
 from angle_reco.application.jobs.list_writer import store_one
-from angle_reco.application.jobs.run_context import Work
-from angle_reco.application.scoring import Computing
+from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.scoring import Scorer
 from angle_reco.domain.availability import is_open
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError
@@ -49,14 +49,14 @@ class Jobs:
     catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
-    computing: Computing
+    scorer: Scorer
     clock: Clock
     settings: Settings
     fingerprints: Fingerprints
     rewritten: Callable[[ItemId, Sequence[ItemId]], None]
     as_of: datetime | None = None
 
-    def refresh_interests(self, work: Work) -> Done:
+    def refresh_interests(self, work: RunContext) -> Done:
         """Recompute and store the interests of active users."""
         now, users = self.clock.now(), self._active_users(work)
         total = _Total()
@@ -64,8 +64,8 @@ class Jobs:
         def refresh(first: int, last: int) -> None:
             some = users.take(slice(first, last))
             with work.asking_the_database():
-                happened = self.computing.recent_activity(some)
-            interests = self.computing.interests_from(happened)
+                happened = self.scorer.recent_activity(some)
+            interests = self.scorer.interests_from(happened)
             with work.asking_the_database():
                 total.add(
                     self.interests.write(interests, users=some, computed_at=now, fence=work.fence)
@@ -76,19 +76,19 @@ class Jobs:
             removed = self.interests.retain(users, started_at=now, fence=work.fence)
         return Done(len(users), total.written, removed)
 
-    def generate_recommendations(self, work: Work) -> Done:
+    def generate_recommendations(self, work: RunContext) -> Done:
         """Rank and store the homepages of active users."""
         work.reached("open items", 0, 1)
         with work.asking_the_database():
-            market = self.computing.market()
+            market = self.scorer.market()
         users, total = self._active_users(work), _Total()
         ranker = self.settings.chosen_ranker
 
         def generate(first: int, last: int) -> None:
             some = IdIndex(users.take(slice(first, last)))
             with work.asking_the_database():
-                profiles = self.computing.profiles(market, some)
-            pages = self.computing.homepages(market, profiles, some.ids, keep=ranker.kept)
+                profiles = self.scorer.profiles(market, some)
+            pages = self.scorer.homepages(market, profiles, some.ids, keep=ranker.kept)
             with work.asking_the_database():
                 total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
 
@@ -99,12 +99,12 @@ class Jobs:
             )
         return Done(len(users), total.written, removed)
 
-    def generate_popular_items(self, work: Work) -> Done:
+    def generate_popular_items(self, work: RunContext) -> Done:
         """Rank and store the most popular items, of everything and of each category."""
         work.reached("popular items", 0, 1)
         with work.asking_the_database():
-            market = self.computing.market()
-        total, lists = _Total(), self.computing.popular_of_each(market)
+            market = self.scorer.market()
+        total, lists = _Total(), self.scorer.popular_of_each(market)
         with work.asking_the_database():
             for some in lists:
                 total.add(self.lists.write(ListKind.POPULAR, some, fence=work.fence))
@@ -115,16 +115,16 @@ class Jobs:
         work.reached("popular items", 1, 1)
         return Done(len(owners), total.written, removed)
 
-    def compute_similarities(self, work: Work) -> Done:
+    def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
         work.reached("open items", 0, 1)
         with work.asking_the_database():
-            market = self.computing.market()
-            engagement = self.computing.engagement(market)
+            market = self.scorer.market()
+            engagement = self.scorer.engagement(market)
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
-            lists = self.computing.similar_to_all(market, engagement, first=first, last=last)
+            lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
             with work.asking_the_database():
                 total.add(self.lists.write(ListKind.SIMILAR, lists, fence=work.fence))
 
@@ -143,7 +143,7 @@ class Jobs:
             )
         return Done(len(market), total.written, removed)
 
-    def compute_similarities_of(self, item_id: ItemId, work: Work) -> Done:
+    def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:
         """Rank and store the similar items of one item; an open one enters the lists of these.
 
         Raises:
@@ -154,7 +154,7 @@ class Jobs:
         if card is None:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
-        lists = self.computing.similar_to_one(self.computing.market(), card)
+        lists = self.scorer.similar_to_one(self.scorer.market(), card)
         written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
         entered = list[ItemId]()
         if is_open(card, now):
@@ -163,7 +163,9 @@ class Jobs:
         changed = written.changed + len(entered)
         return Done(1, Written(changed=changed, unchanged=written.unchanged), 0)
 
-    def _enter_lists_of(self, similar: StoredList, item_id: ItemId, work: Work) -> list[ItemId]:
+    def _enter_lists_of(
+        self, similar: StoredList, item_id: ItemId, work: RunContext
+    ) -> list[ItemId]:
         """Put an item into the lists of those most like it; return whose lists are others now.
 
         As items are as similar one way as the other way round, a line holds for both.
@@ -189,7 +191,7 @@ class Jobs:
         return entered
 
     def _in_batches(
-        self, work: Work, what: str, users: IdColumn, act: Callable[[int, int], None]
+        self, work: RunContext, what: str, users: IdColumn, act: Callable[[int, int], None]
     ) -> None:
         def name(place: int) -> str:
             [user_id] = users.take(slice(place, place + 1))
@@ -200,13 +202,13 @@ class Jobs:
             work.one_by_one_if_need_be(first, last, act, name)
         work.reached(what, len(users), len(users))
 
-    def _active_users(self, work: Work) -> IdColumn:
+    def _active_users(self, work: RunContext) -> IdColumn:
         since = self.clock.now() - self.settings.active_for
         with work.asking_the_database():
             return self.users.active_since(since, until=self.as_of)
 
 
-JOBS: dict[str, Callable[[Jobs, Work], Done]] = {
+JOBS: dict[str, Callable[[Jobs, RunContext], Done]] = {
     "refresh_user_interests": Jobs.refresh_interests,
     "generate_popular_items": Jobs.generate_popular_items,
     "generate_recommendations": Jobs.generate_recommendations,

@@ -14,13 +14,22 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.jobs.batch_jobs import JOBS, OF_ONE_ITEM
-from angle_reco.application.jobs.run_context import Progress, Work, no_progress
-from angle_reco.application.jobs.runner import JobOutcome, Performing
+from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
+from angle_reco.application.jobs.runner import JobOutcome, JobRunner
 from angle_reco.domain.changes import TOLD_FOR
 from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
 from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.policies import SYSTEM, Action, Actor, Resource
-from angle_reco.domain.runs import Answer, Claim, Run, RunKey, Trigger, Wish, due_wishes, wish_of
+from angle_reco.domain.runs import (
+    Claim,
+    ClaimStatus,
+    Run,
+    RunKey,
+    RunRequest,
+    Trigger,
+    due_run_requests,
+    run_request_of,
+)
 from angle_reco.domain.schedules import JobRule, window_of
 from angle_reco.domain.type_checks import is_a, plain
 from angle_reco.domain.validators import function
@@ -37,13 +46,13 @@ _MOST_BY_ITEM = 50
 
 
 @attrs.frozen(kw_only=True)
-class Runs:
+class JobClaims:
     """Begins runs: by hand, by the schedule, and those that wait."""
 
     access: Access
     ledger: RunLedger
     changes: Changes
-    performed: Performing
+    runner: JobRunner
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
@@ -72,14 +81,14 @@ class Runs:
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         key, progress = self._key(name, item_id), function(progress, "progress")
-        wish = wish_of(key, Trigger.HAND, self.rules[key.job])
-        claim = self._claim(wish)
-        if claim.answer is not Answer.CLAIMED:
+        run_request = run_request_of(key, Trigger.MANUAL, self.rules[key.job])
+        claim = self._claim(run_request)
+        if claim.answer is not ClaimStatus.CLAIMED:
             progress("waiting for another run of it", 0, 1)
-        while claim.answer is not Answer.CLAIMED:
+        while claim.answer is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
-            claim = self._claim(wish)
-        return self._told(claim.run, Work(progress=progress))
+            claim = self._claim(run_request)
+        return self._told(claim.run, RunContext(progress=progress))
 
     def scheduled(
         self,
@@ -102,10 +111,10 @@ class Runs:
         key, progress = self._key(name, None), function(progress, "progress")
         rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.window)
-        claim = self._claim(wish_of(key, Trigger.SCHEDULE, rule, slot=slot))
-        if claim.answer is not Answer.CLAIMED:
+        claim = self._claim(run_request_of(key, Trigger.SCHEDULE, rule, slot=slot))
+        if claim.answer is not ClaimStatus.CLAIMED:
             return None
-        outcome = self._told(claim.run, Work(progress=progress, pace=self.settings.pace))
+        outcome = self._told(claim.run, RunContext(progress=progress, pace=self.settings.pace))
         # Where a host schedules, nobody else does.
         self.prune()
         return outcome
@@ -123,7 +132,7 @@ class Runs:
         key = self._key(name, item_id)
         rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.request_window)
-        return self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
+        return self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
 
     def renew(self, item_id: ItemId) -> None:
         """Have the similar items of one item made anew, unless that was done this minute.
@@ -136,10 +145,10 @@ class Runs:
         """
         key, rule = self._key(OF_ONE_ITEM, item_id), self.rules[OF_ONE_ITEM]
         slot = window_of(self.ledger.now(), rule.request_window)
-        claim = self._claim(wish_of(key, Trigger.REQUEST, rule, slot=slot))
-        if claim.answer is Answer.CLAIMED:
+        claim = self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot))
+        if claim.answer is ClaimStatus.CLAIMED:
             with suppress(Exception):
-                self.performed(claim.run, Work(pace=self.settings.pace))
+                self.runner(claim.run, RunContext(pace=self.settings.pace))
 
     def want(self, item_ids: Sequence[ItemId]) -> None:
         """Leave it to whoever works to make the similar items of these; of many, those of all.
@@ -156,7 +165,7 @@ class Runs:
         known = self.ledger.open([job], back=timedelta(0))
         return any(run.key == RunKey(job) and run.is_held(known.now) for run in known.runs)
 
-    def due(self) -> Sequence[Wish]:
+    def due(self) -> Sequence[RunRequest]:
         """Return what should be begun now; one statement."""
         rules = {name: rule for name, rule in self.rules.items() if name in JOBS}
         back = max(rule.schedule.every + rule.window for rule in rules.values())
@@ -166,7 +175,7 @@ class Runs:
             _log.warning("run ignored, the clock was ahead: job=%s", key.job)
         self._ahead.clear()
         self._ahead.update(ahead)
-        return due_wishes(known.runs, rules, known.now, lease=self.settings.runs.lease)
+        return due_run_requests(known.runs, rules, known.now, lease=self.settings.runs.lease)
 
     def prune(self) -> None:
         """Forget what was over long ago; where that fails, the next time does it.
@@ -179,42 +188,42 @@ class Runs:
         except StorageError as error:
             _log.warning("runs not pruned: error=%s", type(error).__name__)
 
-    def begin(self, wish: Wish, *, stop: Flag) -> bool:
+    def begin(self, run_request: RunRequest, *, stop: Flag) -> bool:
         """Do a run if it can be claimed, and end it in the ledger; False when it cannot be.
 
         What goes wrong is logged, reported, and tried again later as far as the rules say.
         """
-        claim = self._claim(wish)
-        if claim.answer is not Answer.CLAIMED:
+        claim = self._claim(run_request)
+        if claim.answer is not ClaimStatus.CLAIMED:
             return False
         # Ended, logged and reported by then.
         with suppress(Exception):
-            self.performed(claim.run, Work(pace=self.settings.pace, stop=stop))
+            self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
             self.done(claim.run.key)
         return True
 
-    def _told(self, run: Run, work: Work) -> JobOutcome:
+    def _told(self, run: Run, work: RunContext) -> JobOutcome:
         """Return what a run did to the one who called for it.
 
         Raises:
             FencedOffError: A later run has taken over.
             Exception: Whatever else stopped it.
         """
-        outcome = self.performed(run, work)
+        outcome = self.runner(run, work)
         self.done(run.key)
         return outcome
 
-    def _claim(self, wish: Wish) -> Claim:
-        claim = self.ledger.claim(wish, holder=_holder(), lease=self.settings.runs.lease)
+    def _claim(self, run_request: RunRequest) -> Claim:
+        claim = self.ledger.claim(run_request, holder=_holder(), lease=self.settings.runs.lease)
         if claim.is_lease_cut:
             _log.warning("lease cut, the clock was ahead: job=%s", claim.run.key.job)
-        if claim.answer is Answer.DISCARDED:
+        if claim.answer is ClaimStatus.DISCARDED:
             _log.warning(
                 "run given up, whoever ran it is gone: job=%s attempt=%d",
                 claim.run.key.job,
                 claim.run.attempt,
             )
-            self.performed.tell_failed(claim.run, claim.run.error or "", is_final=True)
+            self.runner.tell_failed(claim.run, claim.run.error or "", is_final=True)
         return claim
 
     def _refuse_the_past(self) -> None:

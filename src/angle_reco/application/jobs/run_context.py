@@ -33,7 +33,7 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 @attrs.define(kw_only=True)
-class Work:
+class RunContext:
     """What a job has at hand while it runs.
 
     *pace* is the share of time that it may keep the database busy, 1 being all of it.

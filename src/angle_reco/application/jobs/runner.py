@@ -11,7 +11,7 @@ import attrs
 
 from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
 from angle_reco.application.jobs.heartbeat import Heartbeat
-from angle_reco.application.jobs.run_context import RunStoppedError, Work
+from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.domain.errors import (
     FencedOffError,
     InvalidValueError,
@@ -21,7 +21,7 @@ from angle_reco.domain.errors import (
 )
 from angle_reco.domain.events import Event, RunFailed
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.runs import Run, RunKey, retry_delay, wish_of
+from angle_reco.domain.runs import Run, RunKey, retry_delay, run_request_of
 from angle_reco.domain.schedules import JobRule
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
@@ -61,7 +61,7 @@ class JobOutcome:
 
 
 @attrs.frozen(kw_only=True)
-class Performing:
+class JobRunner:
     """Does what runs are for, and ends them."""
 
     ledger: RunLedger
@@ -71,7 +71,7 @@ class Performing:
     settings: Settings
     on_event: Callable[[Event], None] | None = None
 
-    def __call__(self, run: Run, work: Work) -> JobOutcome:
+    def __call__(self, run: Run, work: RunContext) -> JobOutcome:
         """Return what a claimed run did; however it ends, the ledger is told.
 
         Raises:
@@ -128,14 +128,14 @@ class Performing:
             later = [one.number for one in known if one.key == run.key and one.number > run.number]
         return FencedOffError(run.key.job, max(later, default=None))
 
-    def _done(self, key: RunKey, work: Work) -> Done:
+    def _done(self, key: RunKey, work: RunContext) -> Done:
         item_id = key.values.get("item_id")
         if item_id is None:
             return JOBS[key.job](self.jobs, work)
         kind = self.settings.ids.item
         return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
 
-    def _succeed(self, run: Run, outcome: JobOutcome, work: Work) -> None:
+    def _succeed(self, run: Run, outcome: JobOutcome, work: RunContext) -> None:
         """Keep the outcome in the ledger, however often it has to be asked.
 
         Raises:
@@ -157,13 +157,13 @@ class Performing:
                     _log.warning("run lost at its end: job=%s attempt=%d", run.key.job, run.attempt)
                 return
 
-    def _end(self, run: Run, error: BaseException, work: Work) -> None:
+    def _end(self, run: Run, error: BaseException, work: RunContext) -> None:
         """End a failed attempt in the ledger, to be tried again if there is sense in it.
 
         One that was stopped because its process ends gives its attempt back.
         """
         is_stopped = isinstance(error, RunStoppedError) and not work.lost.is_set()
-        attempts = wish_of(run.key, run.trigger, self.rules[run.key.job]).attempts
+        attempts = run_request_of(run.key, run.trigger, self.rules[run.key.job]).attempts
         is_final = not is_stopped and (
             run.attempt >= attempts or isinstance(error, ItemNotFoundError | InvalidValueError)
         )

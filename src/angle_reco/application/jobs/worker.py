@@ -12,9 +12,9 @@ from time import monotonic
 
 import attrs
 
-from angle_reco.application.jobs.claims import Runs
+from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.domain.errors import InvalidValueError, StorageError
-from angle_reco.domain.runs import RunKey, Wish
+from angle_reco.domain.runs import RunKey, RunRequest
 from angle_reco.domain.schedules import window_of
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.forks import starts_over
@@ -39,7 +39,7 @@ class _Task:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Background:
+class Worker:
     """Runs jobs in this process from `start` to `stop`.
 
     *own* are those that each process does for itself, without a claim. *failure* is why
@@ -49,7 +49,7 @@ class Background:
     that starts its own.
     """
 
-    runs: Runs
+    runs: JobClaims
     settings: Settings
     own: Mapping[str, Callable[[], object]] = attrs.field(factory=dict)
     failure: str = attrs.field(default="", init=False)
@@ -129,13 +129,13 @@ class Background:
         """Have done what is due, unless that is in hand already."""
         try:
             with deadline(self.settings.deadline.total_seconds()):
-                wishes = self.runs.due()
+                run_requests = self.runs.due()
         except StorageError as error:
             _log.warning("not looked for jobs: error=%s", type(error).__name__)
             return
         self._prune()
-        for wish in wishes:
-            self._hand_over(wish)
+        for run_request in run_requests:
+            self._hand_over(run_request)
         before, self._own_slots = self._own_slots, self._slots_of_own()
         for job, slot in self._own_slots.items():
             if slot != before.get(job) and (scheduler := self._scheduler) is not None:
@@ -153,23 +153,25 @@ class Background:
     def _do_own(self, job: str) -> None:
         self.own[job]()
 
-    def _hand_over(self, wish: Wish) -> None:
-        scheduler, one = self._scheduler, (wish.key, wish.slot)
+    def _hand_over(self, run_request: RunRequest) -> None:
+        scheduler, one = self._scheduler, (run_request.key, run_request.slot)
         with self._lock:
             if scheduler is None or one in self._in_hand:
                 return
             self._in_hand.add(one)
-        job = wish.key.job
-        scheduler.submit(self.runs.rules[job].queue, _Task(job, partial(self._do, wish)))
+        job = run_request.key.job
+        scheduler.submit(self.runs.rules[job].queue, _Task(job, partial(self._do, run_request)))
 
-    def _do(self, wish: Wish) -> None:
+    def _do(self, run_request: RunRequest) -> None:
         try:
-            self.runs.begin(wish, stop=self._stop)
+            self.runs.begin(run_request, stop=self._stop)
         except StorageError as error:
-            _log.warning("run not begun: job=%s error=%s", wish.key.job, type(error).__name__)
+            _log.warning(
+                "run not begun: job=%s error=%s", run_request.key.job, type(error).__name__
+            )
         finally:
             with self._lock:
-                self._in_hand.discard((wish.key, wish.slot))
+                self._in_hand.discard((run_request.key, run_request.slot))
 
     def _prune(self) -> None:
         if monotonic() - self._pruned_at > _SECONDS_BETWEEN_PRUNINGS:
@@ -177,8 +179,8 @@ class Background:
             self.runs.prune()
 
 
-def _stop_at_exit(reference: "weakref.ref[Background]") -> None:
+def _stop_at_exit(reference: "weakref.ref[Worker]") -> None:
     """Have jobs end before the interpreter does, so that others go on with them at once."""
-    background = reference()
-    if background is not None:
-        background.stop(_GRACE_AT_EXIT)
+    worker = reference()
+    if worker is not None:
+        worker.stop(_GRACE_AT_EXIT)

@@ -18,7 +18,7 @@ _is_watched: ContextVar[bool] = ContextVar("is_watched", default=False)
 
 
 @attrs.define(kw_only=True)
-class Outage:
+class CircuitBreaker:
     """Whether the database answers, as far as this process knows.
 
     The pattern is the circuit breaker (M. Nygard, Release It!, 2007), closed again by the

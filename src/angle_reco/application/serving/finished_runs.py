@@ -31,7 +31,7 @@ MADE_BY: Mapping[ListKind, str] = {
 
 
 @attrs.define(kw_only=True)
-class Newer:
+class FinishedRuns:
     """Marks what is in memory once a run has made new lists, here or in another process.
 
     The others are told, and look into the ledger, which knows: whoever is not told finds it

@@ -10,13 +10,13 @@ from weakref import WeakSet
 
 import attrs
 
-from angle_reco.application.scoring import Computing
+from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import Before, ChangedItems
-from angle_reco.application.serving.finished_runs import Newer
+from angle_reco.application.serving.finished_runs import FinishedRuns
 from angle_reco.application.serving.list_reader import key_of
-from angle_reco.application.serving.open_items import LIVE, LiveItems
-from angle_reco.application.serving.pending_activity import Overlays, Told
-from angle_reco.application.serving.rolled_back import RolledBack
+from angle_reco.application.serving.open_items import LIVE, OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity, PendingEvent
+from angle_reco.application.serving.rolled_back import RolledBackEvents
 from angle_reco.application.waiting import may_wait
 from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
 from angle_reco.domain.availability import is_open
@@ -32,7 +32,7 @@ from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.forks import starts_over
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ _SHARE_OF_A_CALL = 4
 
 
 @attrs.define(kw_only=True, eq=False)
-class Following:
+class CacheInvalidator:
     """Looks what has changed, and has memory follow.
 
     After `begin` a thread does so every second. Without it a call does, once a second at
@@ -53,13 +53,13 @@ class Following:
     """
 
     changes: Changes
-    newer: Newer
+    finished_runs: FinishedRuns
     lists: Cache
-    live: LiveItems
-    overlays: Overlays
-    rolled_back: RolledBack
+    open_items: OpenItems
+    pending: PendingActivity
+    rolled_back: RolledBackEvents
     catalog: CatalogQueries
-    computing: Computing
+    scorer: Scorer
     clock: Clock
     deadline: timedelta
     wanted: Callable[[Sequence[ItemId]], None]
@@ -72,7 +72,7 @@ class Following:
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
     has_begun: bool = attrs.field(default=False, init=False)
-    _lane: Lane = attrs.field(factory=lambda: Lane("changes", 1), init=False)
+    _lane: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
 
     def __attrs_post_init__(self) -> None:
         starts_over(self)
@@ -84,7 +84,7 @@ class Following:
     @property
     def changed(self) -> ChangedItems:
         """Return the items that changed since the open ones were read."""
-        return self.live.changed
+        return self.open_items.changed
 
     # By a thread, or by calls.
 
@@ -128,14 +128,14 @@ class Following:
         else:
             # An event loop waits for nothing: it answers, and the next answer knows.
             with suppress(RuntimeError):  # No thread can be begun any more.
-                self.live.keeping.behind.submit(self._look)
+                self.open_items.stale_cache.pool.submit(self._look)
 
     def _look(self) -> None:
         if not self._lock.acquire(blocking=False):
             return
         try:
             seconds = self.deadline.total_seconds() / _SHARE_OF_A_CALL
-            with deadline(seconds), self.live.keeping.outage.watched():
+            with deadline(seconds), self.open_items.stale_cache.breaker.watched():
                 self._step()
             self._fails = False
         except StorageError as error:
@@ -162,7 +162,7 @@ class Following:
         if self._cursor is None:
             # What is in memory already may have changed since it was read.
             cursor = self.changes.now()
-            self.newer.look()
+            self.finished_runs.look()
             self._mark_everything()
             self.lists.forget_all(ListKind.PERSONAL.value)
             self._cursor = cursor
@@ -173,7 +173,7 @@ class Following:
                 self._mark_everything()
                 # Some of them may be of users who were erased meanwhile.
                 gone = self.lists.forget_all(ListKind.PERSONAL.value)
-                self.overlays.clear()
+                self.pending.clear()
                 self._erased_at = self.clock.monotonic()
                 _log.warning("changes missed: dropped=%d", gone.entries)
             else:
@@ -209,31 +209,31 @@ class Following:
                 self._erased_at = float("inf")
 
         with suppress(RuntimeError):  # No thread can be begun any more.
-            self.live.keeping.behind.submit(prune)
+            self.open_items.stale_cache.pool.submit(prune)
 
     @property
     def _live_since(self) -> float | None:
-        live = self.live.held()
+        live = self.open_items.held()
         return None if live is None else live.since
 
     def _mark_everything(self) -> None:
         for kind in ListKind:
             self.lists.mark(kind.value)
-        self.live.keeping.cache.mark(LIVE[0])
+        self.open_items.stale_cache.cache.mark(LIVE[0])
 
     # What was told.
 
     def told(self, item_ids: Sequence[ItemId]) -> None:
         """Note that items change: what is in memory of them does not count any more."""
-        live = self.live.held()
+        live = self.open_items.held()
         self.changed.told(item_ids, None if live is None else live.cards)
         self._bound()
-        self.newer.forget_similar(item_ids)
+        self.finished_runs.forget_similar(item_ids)
 
     def _bound(self) -> None:
         """Have the open items read anew where too many of them changed to be kept apart."""
         if self.changed.are_too_many:
-            self.live.keeping.cache.forget(LIVE)
+            self.open_items.stale_cache.cache.forget(LIVE)
             self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
@@ -251,25 +251,25 @@ class Following:
         for change in others:
             match change.kind:
                 case ChangeKind.ENGAGED if change.user_id is not None:
-                    self.overlays.heard(change.user_id, change.item_ids)
+                    self.pending.heard(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.WITHDRAWN if change.user_id is not None:
-                    self.overlays.withdrawn(change.user_id, change.item_ids)
+                    self.pending.withdrawn(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)
                     self._erased_at = self.clock.monotonic()
                 case ChangeKind.RUN:
-                    self.newer.forget_similar(change.item_ids)
+                    self.finished_runs.forget_similar(change.item_ids)
                 case _:
                     pass
         if kinds & {ChangeKind.RUN, ChangeKind.FORGET}:
             # The ledger knows which.
-            self.newer.look()
+            self.finished_runs.look()
 
     def forget_user(self, user_id: UserId) -> None:
         """Forget a user who was erased."""
-        self.overlays.forget(user_id)
+        self.pending.forget(user_id)
         self._forget(ListKind.PERSONAL, user_id)
 
     def _forget(self, kind: ListKind, owner: object) -> None:
@@ -280,7 +280,7 @@ class Following:
 
         The feed has shown each so many *times*. What was *bid_on* has another price at most.
         """
-        live, item_ids = self.live.held(), list(times)
+        live, item_ids = self.open_items.held(), list(times)
         # Of what is not open no price is shown.
         priced = [one for one in bid_on if live is None or one in live.cards]
         if not (item_ids or priced):
@@ -292,7 +292,7 @@ class Following:
         if not item_ids:
             return
         cards = {one: found.get(one) for one in item_ids}
-        self.newer.forget_similar(item_ids)
+        self.finished_runs.forget_similar(item_ids)
         before = self.changed.before(item_ids)
         anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
         unsold = self._without_bids(
@@ -315,9 +315,9 @@ class Following:
         """Return the items that nobody has bid on: no bid has moved their price."""
         if not item_ids:
             return []
-        items = IdColumn.of(self.computing.settings.ids.item, item_ids)
+        items = IdColumn.of(self.scorer.settings.ids.item, item_ids)
         bid_on = set[ItemId]()
-        for happened in self.computing.activity.interactions(items=items):
+        for happened in self.scorer.activity.interactions(items=items):
             bid_on.update(
                 ItemId(one) for one in happened.items.take(happened.kinds == Activity.BID)
             )
@@ -326,7 +326,7 @@ class Following:
     # What was told and is to be seen by now.
 
     def _settle_overlays(self) -> None:
-        over = self.overlays.over()
+        over = self.pending.over()
         if not over:
             return
         # By now the database knows better.
@@ -337,7 +337,7 @@ class Following:
         if missing:
             _log.warning("bids told of, but not seen within a minute: bids=%d", missing)
 
-    def _unconfirmed(self, told: Sequence[Told]) -> int:
+    def _unconfirmed(self, told: Sequence[PendingEvent]) -> int:
         """Return how many bids the activity does not show by now."""
         bids = [
             Bid(user_id=one.user_id, item_id=one.item_id, placed_at=one.at)
@@ -346,13 +346,13 @@ class Following:
         ]
         if not bids:
             return 0
-        ids = self.computing.settings.ids
+        ids = self.scorer.settings.ids
         earliest = min(one.placed_at for one in bids)
         since = earliest - CONFIRMS_FROM if earliest.year > 1 else None
         users = IdColumn.of(ids.user, list(dict.fromkeys(one.user_id for one in bids)))
-        happened = self.computing.activity.interactions(since=since, users=users)
+        happened = self.scorer.activity.interactions(since=since, users=users)
         # A seller's own would not be seen there either way.
-        return len(self.computing.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
+        return len(self.scorer.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
 
 
 def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
@@ -373,11 +373,11 @@ class _Ticker:
         starts_over(self)
 
     def start_over(self) -> None:
-        self._followers, self._lock = WeakSet[Following](), Lock()
+        self._followers, self._lock = WeakSet[CacheInvalidator](), Lock()
         self._has_none = Event()
         self._is_alive = False
 
-    def add(self, follower: Following) -> None:
+    def add(self, follower: CacheInvalidator) -> None:
         with self._lock:
             self._followers.add(follower)
             self._has_none.clear()
@@ -390,7 +390,7 @@ class _Ticker:
             self._is_alive = False
             raise
 
-    def discard(self, follower: Following) -> None:
+    def discard(self, follower: CacheInvalidator) -> None:
         with self._lock:
             self._followers.discard(follower)
             if not self._followers:

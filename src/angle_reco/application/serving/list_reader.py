@@ -10,10 +10,10 @@ from functools import partial
 import attrs
 
 from angle_reco.application.jobs.list_writer import store_one
-from angle_reco.application.scoring import Computing, popular_owner
-from angle_reco.application.serving.open_items import LiveItems
-from angle_reco.application.serving.pending_activity import Overlays
-from angle_reco.application.serving.stale_cache import Current, Keeping, Made
+from angle_reco.application.scoring import Scorer, popular_owner
+from angle_reco.application.serving.open_items import OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.stale_cache import Loaded, Served, StaleCache
 from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
@@ -39,7 +39,7 @@ _SECONDS_WHILE_COVERED = 10.0
 
 
 @attrs.frozen(kw_only=True)
-class KeptList:
+class CachedList:
     """A list as memory has it, with what else its answers need.
 
     Of a user's list *engaged* are the items in it that the user bid on or watches, of an
@@ -55,7 +55,7 @@ class KeptList:
 
 
 @attrs.frozen(kw_only=True)
-class KeptLists:
+class ListReader:
     """Lists by kind and owner; without *keeping* nothing of them stays in memory.
 
     *renewed_by_run* has an item's list made anew in the ledger of runs, so that of many
@@ -64,19 +64,19 @@ class KeptLists:
 
     lists: ListStore
     catalog: CatalogQueries
-    computing: Computing
+    scorer: Scorer
     clock: Clock
     settings: Settings
-    keeping: Keeping | None
-    live: LiveItems | None
+    stale_cache: StaleCache | None
+    open_items: OpenItems | None
     renewed_by_run: Callable[[ItemId], None]
     is_run_under_way: Callable[[ListKind], bool]
-    overlays: Overlays
+    pending: PendingActivity
     as_of: datetime | None = None
 
     def of(
         self, kind: ListKind, owner: object, *, viewer: UserId | None = None
-    ) -> Current[KeptList]:
+    ) -> Served[CachedList]:
         """Return the list of an owner, whether or not one is stored.
 
         Where nothing is kept, its cards are for the *viewer* of an item's page.
@@ -85,24 +85,24 @@ class KeptLists:
             ItemNotFoundError: Of similar items: there is no such item.
             StorageUnavailableError: It could not be read or computed, or not in time.
         """
-        if self.keeping is None:
+        if self.stale_cache is None:
             made = self._make(kind, owner, False, viewer).value
-            return Current(made, made.made_as)
-        return self.keeping.current(key_of(kind, owner), partial(self._make, kind, owner))
+            return Served(made, made.made_as)
+        return self.stale_cache.current(key_of(kind, owner), partial(self._make, kind, owner))
 
-    def of_popular(self, category: CategoryId | None) -> Current[KeptList] | None:
+    def of_popular(self, category: CategoryId | None) -> Served[CachedList] | None:
         """Return the popular items that are in memory or stored, None if that is nowhere.
 
         Raises:
             StorageUnavailableError: They could not be read, or not in time.
         """
         owner = popular_owner(category)
-        if self.keeping is not None:
+        if self.stale_cache is not None:
             return self.of(ListKind.POPULAR, owner)
         read = self._read(ListKind.POPULAR, owner)
-        return None if read is None else Current(read.value, read.value.made_as)
+        return None if read is None else Served(read.value, read.value.made_as)
 
-    def computed_anew(self, user_id: UserId, *, keep: int) -> Current[KeptList]:
+    def computed_anew(self, user_id: UserId, *, keep: int) -> Served[CachedList]:
         """Return a user's list as it is now: too little of the one that is kept is shown.
 
         One that is longer than those that are stored is for this answer alone.
@@ -110,14 +110,14 @@ class KeptLists:
         Raises:
             StorageUnavailableError: It could not be computed, or not in time.
         """
-        if self.keeping is not None and keep <= self.settings.chosen_ranker.kept:
+        if self.stale_cache is not None and keep <= self.settings.chosen_ranker.kept:
             make = partial(self._make_anew, ListKind.PERSONAL, user_id)
-            return self.keeping.anew(key_of(ListKind.PERSONAL, user_id), make)
+            return self.stale_cache.anew(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
-        with nullcontext() if self.keeping is None else self.keeping.outage.watched():
+        with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
-        kept = KeptList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
-        return Current(kept, kept.made_as)
+        kept = CachedList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
+        return Served(kept, kept.made_as)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.
@@ -125,10 +125,10 @@ class KeptLists:
         Raises:
             ItemNotFoundError: There is no such item.
         """
-        live = None if self.live is None else self.live.known()
+        live = None if self.open_items is None else self.open_items.known()
         card = None if live is None else live.cards.get(item_id)
-        if live is not None and self.live is not None:
-            card = self.live.changed.card(item_id, card, live.since)
+        if live is not None and self.open_items is not None:
+            card = self.open_items.changed.card(item_id, card, live.since)
         return card or _found(item_id, self._cards([item_id]))
 
     def is_usable(self, kind: ListKind, stored: StoredList | None) -> bool:
@@ -138,46 +138,46 @@ class KeptLists:
 
     def forget(self, kind: ListKind, owner: object) -> bool:
         """Have the next answer read a list anew; False when it was not in memory."""
-        return self.keeping is not None and self.keeping.cache.forget(key_of(kind, owner))
+        return self.stale_cache is not None and self.stale_cache.cache.forget(key_of(kind, owner))
 
     def market(self) -> OpenMarket:
         """Return the open items to compute with: those in memory, if that is possible."""
-        if self.live is not None:
-            market = self.live.current().value.market
+        if self.open_items is not None:
+            market = self.open_items.current().value.market
             if market is not None:
                 return market
         about_to_wait()
-        return self.computing.market()
+        return self.scorer.market()
 
     def _make(
         self, kind: ListKind, owner: object, is_shown: bool, viewer: UserId | None = None
-    ) -> Made[KeptList]:
+    ) -> Loaded[CachedList]:
         """Read what is stored; behind an answer that shows it, make it anew if it is stale."""
         read = self._read(kind, owner, viewer)
         if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
             return self._make_anew(kind, owner, is_shown)
-        if is_shown and read.value.made_as is Freshness.STALE and self.keeping is not None:
+        if is_shown and read.value.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.is_run_under_way(kind):
-                self.keeping.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
+                self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
             elif kind is ListKind.SIMILAR:
                 self.renewed_by_run(ItemId(owner))
-                self.keeping.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
+                self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
                 read = self._read(kind, owner) or read
             else:
                 return self._make_anew(kind, owner, is_shown)
         return read
 
-    def _lacks_returned(self, owner: object, kept: KeptList) -> bool:
+    def _lacks_returned(self, owner: object, kept: CachedList) -> bool:
         """Return whether a stored list may be without an item whose bid was just withdrawn.
 
         One that was edited by hand stays what it is.
         """
-        returned = self.overlays.returned_to(UserId(owner))
+        returned = self.pending.returned_to(UserId(owner))
         return not kept.packed.edited and not returned.issubset(kept.packed.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
-    ) -> Made[KeptList] | None:
+    ) -> Loaded[CachedList] | None:
         """Return the stored list of an owner, None when it cannot be used.
 
         That is when it is missing, of another recipe, or too old to be shown.
@@ -189,18 +189,18 @@ class KeptLists:
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
             return None
-        kept = KeptList(packed=PackedList.of(stored), made_as=freshness)
+        kept = CachedList(packed=PackedList.of(stored), made_as=freshness)
         return self._made(self._with_cards(kind, owner, kept, viewer), age, limits)
 
     def _with_cards(
-        self, kind: ListKind, owner: object, kept: KeptList, viewer: UserId | None
-    ) -> KeptList:
+        self, kind: ListKind, owner: object, kept: CachedList, viewer: UserId | None
+    ) -> CachedList:
         """Return a stored list with what is known of its items, and of the one it is of.
 
         Raises:
             ItemNotFoundError: There is no item of that id any more.
         """
-        ids, is_kept = kept.packed.ids, self.keeping is not None
+        ids, is_kept = kept.packed.ids, self.stale_cache is not None
         if kind is ListKind.PERSONAL:
             cards = self._cards(ids, viewer=UserId(owner))
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
@@ -213,12 +213,12 @@ class KeptLists:
             return attrs.evolve(kept, category=item.category_id, cards=cards)
         return kept
 
-    def _make_anew(self, kind: ListKind, owner: object, is_shown: bool) -> Made[KeptList]:
+    def _make_anew(self, kind: ListKind, owner: object, is_shown: bool) -> Loaded[CachedList]:
         category, ids, market = None, self.settings.ids, self.market()
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
             category = item.category_id
-            lists = self.computing.similar_to_one(market, item)
+            lists = self.scorer.similar_to_one(market, item)
         elif kind is ListKind.PERSONAL:
             keep = self.settings.chosen_ranker.kept
             lists = self._homepage(UserId(owner), market, keep=keep)
@@ -226,20 +226,20 @@ class KeptLists:
             of = None
             if owner != EVERYTHING:
                 of = CategoryId(ids.category.parse(str(owner), "category id"))
-            lists = self.computing.popular(market, category=of, keep=POPULAR_KEPT)
-        if self.keeping is not None and kind is not ListKind.POPULAR:
+            lists = self.scorer.popular(market, category=of, keep=POPULAR_KEPT)
+        if self.stale_cache is not None and kind is not ListKind.POPULAR:
             store = partial(self._store, kind, lists)
-            store() if is_shown else self.keeping.behind.submit(store)
+            store() if is_shown else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        kept = KeptList(
+        kept = CachedList(
             packed=PackedList.of(lists.stored(0)), made_as=Freshness.COMPUTED, category=category
         )
         return self._made(kept, age, limits)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
-        profiles = self.computing.profiles(market, users)
-        return self.computing.homepages(market, profiles, users.ids, keep=keep)
+        profiles = self.scorer.profiles(market, users)
+        return self.scorer.homepages(market, profiles, users.ids, keep=keep)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a list, which is as good without: the next process computes it again."""
@@ -251,12 +251,14 @@ class KeptLists:
                 "computed list not stored: kind=%s error=%s", kind.value, type(error).__name__
             )
 
-    def _made(self, kept: KeptList, age: timedelta, limits: FreshnessLimits) -> Made[KeptList]:
-        live = None if self.live is None else self.live.known()
+    def _made(
+        self, kept: CachedList, age: timedelta, limits: FreshnessLimits
+    ) -> Loaded[CachedList]:
+        live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
         size = kept.packed.footprint + sys.getsizeof(kept.engaged) + _OF_ITSELF
         size += sum(sys.getsizeof(one) for one in kept.packed.ids if one not in shared)
-        return Made(kept, size, max(age, timedelta(0)), limits)
+        return Loaded(kept, size, max(age, timedelta(0)), limits)
 
     def _cards(
         self, item_ids: Collection[ItemId], viewer: UserId | None = None
@@ -267,7 +269,7 @@ class KeptLists:
 
     def _age(self, kind: ListKind, stored: StoredList | None) -> timedelta | None:
         """Return how old a stored list is, None when it is missing or of another recipe."""
-        if stored is None or stored.recipe != self.computing.recipes.lists[kind]:
+        if stored is None or stored.recipe != self.scorer.recipes.lists[kind]:
             return None
         return age_of(
             stored.computed_at,

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import attrs
 import numpy as np
 
-from angle_reco.application.scoring import Computing
+from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.stale_cache import Current, Keeping, Made
+from angle_reco.application.serving.stale_cache import Loaded, Served, StaleCache
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
@@ -51,9 +51,7 @@ class LiveMarket:
     made_as: Freshness = Freshness.FRESH
     _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
 
-    def popular(
-        self, computing: Computing, category: CategoryId | None, *, keep: int
-    ) -> PackedList:
+    def popular(self, scorer: Scorer, category: CategoryId | None, *, keep: int) -> PackedList:
         """Return the popular items of everything or a category.
 
         Of lists as long as those that are stored each is made once.
@@ -66,7 +64,7 @@ class LiveMarket:
         known = self._popular.get(category)
         if known is not None and keep <= POPULAR_KEPT:
             return known
-        lists = computing.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
+        lists = scorer.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
         made = PackedList.of(lists.stored(0))
         # Nobody's question grows it: of categories without open items nothing is kept.
         if keep <= POPULAR_KEPT and len(made) and len(self._popular) < _MOST_POPULAR:
@@ -75,7 +73,7 @@ class LiveMarket:
 
 
 @attrs.frozen(kw_only=True)
-class LiveItems:
+class OpenItems:
     """Reads the open items again and again, while there are answers that need them.
 
     What they take of memory is left to them by the cache of lists (*make_room*).
@@ -83,9 +81,9 @@ class LiveItems:
     there, or to be read.
     """
 
-    keeping: Keeping
+    stale_cache: StaleCache
     catalog: CatalogQueries
-    computing: Computing
+    scorer: Scorer
     clock: Clock
     settings: Settings
     make_room: Callable[[int], None]
@@ -94,27 +92,27 @@ class LiveItems:
 
     def known(self) -> LiveMarket | None:
         """Return the open items as far as they are known, and have nothing done about it."""
-        cached = self.keeping.cache.get(LIVE)
+        cached = self.stale_cache.cache.get(LIVE)
         return None if cached is None else cached.value
 
     def held(self) -> LiveMarket | None:
         """Return the open items in memory, also those that are shown only on error."""
-        held: LiveMarket | None = self.keeping.cache.held(LIVE)
+        held: LiveMarket | None = self.stale_cache.cache.held(LIVE)
         return held
 
-    def at_once(self) -> Current[LiveMarket] | None:
+    def at_once(self) -> Served[LiveMarket] | None:
         """Return the open items as far as they are known, without waiting for anything."""
-        return self.keeping.at_once(LIVE, self._read)
+        return self.stale_cache.at_once(LIVE, self._read)
 
-    def current(self) -> Current[LiveMarket]:
+    def current(self) -> Served[LiveMarket]:
         """Return the open items, which are read first where they are not known.
 
         Raises:
             StorageUnavailableError: They could not be read, or not in time.
         """
-        return self.keeping.current(LIVE, self._read)
+        return self.stale_cache.current(LIVE, self._read)
 
-    def _read(self, _: bool) -> Made[LiveMarket]:
+    def _read(self, _: bool) -> Loaded[LiveMarket]:
         self.before_reading()
         now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
         listed = self.catalog.open_cards(now, counting=rule.counting)
@@ -123,7 +121,7 @@ class LiveItems:
         live, size = self._within(read, now, room=room, since=since)
         self.make_room(size + _BYTES_OF_ENTRY)
         limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
-        return Made(live, size, max(self.clock.now() - now, timedelta(0)), limits)
+        return Loaded(live, size, max(self.clock.now() - now, timedelta(0)), limits)
 
     def _within(
         self, read: OpenCards, now: datetime, *, room: int, since: float
@@ -139,7 +137,7 @@ class LiveItems:
         market = None
         if self.settings.popularity.half_life is None:
             # Where demand fades it is from every bid there ever was: too much for every minute.
-            market = self.computing.market_of(read.catalogue, now)
+            market = self.scorer.market_of(read.catalogue, now)
         shown, is_complete = read, columns + cards <= room
         if not is_complete:
             counts = read.catalogue.bids + read.catalogue.watchers

@@ -23,7 +23,7 @@ _NOTHING: frozenset[ItemId] = frozenset()
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Told:
+class PendingEvent:
     """That a user bid on an item, watches it, or does so no longer.
 
     *at* is the moment of a bid, None of all else. What *hides* the item from pages made for
@@ -43,12 +43,12 @@ class Told:
 class _OfUser:
     """What was told of one user: by item, a bid apart from all else."""
 
-    told: dict[tuple[ItemId, bool], Told]
+    told: dict[tuple[ItemId, bool], PendingEvent]
     hidden: frozenset[ItemId]
-    bids: tuple[Told, ...]
+    bids: tuple[PendingEvent, ...]
 
 
-class Overlays:
+class PendingActivity:
     """What was told, laid over what is in memory for a minute: bounded, the oldest goes first.
 
     Reading takes no lock: what is kept of a user is replaced, never changed. *offers* are the
@@ -61,7 +61,7 @@ class Overlays:
         self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
         self._returned: dict[tuple[UserId, ItemId], float] = {}
         self._of: dict[UserId, _OfUser] = {}
-        self._in_order = deque[Told]()
+        self._in_order = deque[PendingEvent]()
         self._size = 0
         self._lock = Lock()
         starts_over(self)
@@ -76,11 +76,13 @@ class Overlays:
     def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
         """Note a bid."""
         self._returned.pop((user_id, item_id), None)
-        self._note([Told(user_id=user_id, item_id=item_id, at=at, until=self._until)])
+        self._note([PendingEvent(user_id=user_id, item_id=item_id, at=at, until=self._until)])
 
     def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
         """Note a watch, or that it *ends*."""
-        self._note([Told(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)])
+        self._note(
+            [PendingEvent(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)]
+        )
 
     def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
         """Note that another process was told of something; what this one was told counts more."""
@@ -90,7 +92,7 @@ class Overlays:
         items = set() if known is None else {item_id for item_id, _ in known.told}
         self._note(
             [
-                Told(user_id=user_id, item_id=one, until=self._until, is_heard=True)
+                PendingEvent(user_id=user_id, item_id=one, until=self._until, is_heard=True)
                 for one in item_ids
                 if one not in items
             ]
@@ -166,12 +168,12 @@ class Overlays:
         with self._lock:
             self.offers.clear()
             gone, self._returned = self._size, {}
-            self._of, self._in_order, self._size = {}, deque[Told](), 0
+            self._of, self._in_order, self._size = {}, deque[PendingEvent](), 0
         return gone
 
-    def over(self) -> Sequence[Told]:
+    def over(self) -> Sequence[PendingEvent]:
         """Return what is over, and forget it."""
-        now, over = self._clock.monotonic(), list[Told]()
+        now, over = self._clock.monotonic(), list[PendingEvent]()
         self.offers.over()
         with self._lock:
             while self._returned and self._returned[first := next(iter(self._returned))] <= now:
@@ -186,7 +188,7 @@ class Overlays:
     def _until(self) -> float:
         return self._clock.monotonic() + SECONDS
 
-    def _note(self, told: Sequence[Told]) -> None:
+    def _note(self, told: Sequence[PendingEvent]) -> None:
         with self._lock:
             for one in told:
                 known = self._of.get(one.user_id)
@@ -206,11 +208,11 @@ class Overlays:
             if len(self._in_order) > 2 * self._most:
                 self._in_order = deque(one for one in self._in_order if self._is_kept(one))
 
-    def _is_kept(self, one: Told) -> bool:
+    def _is_kept(self, one: PendingEvent) -> bool:
         known = self._of.get(one.user_id)
         return known is not None and known.told.get((one.item_id, one.at is not None)) is one
 
-    def _drop(self, one: Told) -> bool:
+    def _drop(self, one: PendingEvent) -> bool:
         if not self._is_kept(one):
             return False
         entries = dict(self._of[one.user_id].told)
@@ -223,6 +225,6 @@ class Overlays:
         return True
 
 
-def _of_user(entries: dict[tuple[ItemId, bool], Told]) -> _OfUser:
+def _of_user(entries: dict[tuple[ItemId, bool], PendingEvent]) -> _OfUser:
     hidden = frozenset(one.item_id for one in entries.values() if one.hides)
     return _OfUser(entries, hidden, tuple(one for one in entries.values() if one.at is not None))

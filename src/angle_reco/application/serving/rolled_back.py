@@ -5,7 +5,7 @@ import logging
 import attrs
 
 from angle_reco.application.serving.list_reader import key_of
-from angle_reco.application.serving.pending_activity import Overlays
+from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.waiting import may_wait
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import UserId
@@ -17,11 +17,11 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class RolledBack:
+class RolledBackEvents:
     """Forgets pending events that were rolled back, so that their items are shown again."""
 
     changes: Changes
-    overlays: Overlays
+    pending: PendingActivity
     lists: Cache | None
 
     def look(self) -> None:
@@ -33,7 +33,7 @@ class RolledBack:
         for change in self.changes.rolled_back():
             if change.user_id is None:
                 continue
-            self.overlays.rolled_back(change.user_id, change.item_ids)
+            self.pending.rolled_back(change.user_id, change.item_ids)
             if self.lists is not None:
                 self.lists.forget(key_of(ListKind.PERSONAL, change.user_id))
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
-from angle_reco.application.scoring import Computing
-from angle_reco.application.serving.invalidation import Following
-from angle_reco.application.serving.list_reader import KeptList, KeptLists
-from angle_reco.application.serving.open_items import LiveItems
-from angle_reco.application.serving.pending_activity import Overlays
-from angle_reco.application.serving.rolled_back import RolledBack
-from angle_reco.application.serving.stale_cache import Current, Keeping
+from angle_reco.application.scoring import Scorer
+from angle_reco.application.serving.invalidation import CacheInvalidator
+from angle_reco.application.serving.list_reader import CachedList, ListReader
+from angle_reco.application.serving.open_items import OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.rolled_back import RolledBackEvents
+from angle_reco.application.serving.stale_cache import Served, StaleCache
 from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
@@ -50,7 +50,7 @@ class Viewing(NamedTuple):
     engaged_too: bool
 
 
-class Answer(NamedTuple):
+class ShelfDraft(NamedTuple):
     """Suggestions with the freshness of their list, and what failed on the way."""
 
     suggestions: list[Suggestion]
@@ -66,22 +66,22 @@ class Cards(NamedTuple):
 
 
 @attrs.frozen(kw_only=True)
-class Answering:
+class ShelfBuilder:
     """What every reading call does with lists, wherever they come from.
 
     Without *keeping* nothing stays in memory, and nothing stands in for what fails.
     """
 
-    kept: KeptLists
+    list_reader: ListReader
     catalog: CatalogQueries
-    computing: Computing
+    scorer: Scorer
     clock: Clock
     settings: Settings
-    keeping: Keeping | None
-    live: LiveItems | None
-    following: Following | None
-    overlays: Overlays
-    rolled_back: RolledBack
+    stale_cache: StaleCache | None
+    open_items: OpenItems | None
+    invalidator: CacheInvalidator | None
+    pending: PendingActivity
+    rolled_back: RolledBackEvents
     as_of: datetime | None = None
 
     @property
@@ -91,7 +91,7 @@ class Answering:
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether there are stored interests that can be used."""
-        if stored is None or stored.recipe != self.computing.recipes.interests:
+        if stored is None or stored.recipe != self.scorer.recipes.interests:
             return False
         freshness = freshness_of(
             stored.computed_at,
@@ -110,12 +110,12 @@ class Answering:
             StorageUnavailableError: They are not all in memory, and could not be read.
         """
         known = self._cards(item_ids, viewer)
-        if self.live is None:
+        if self.open_items is None:
             return known
-        return known._replace(by_id=self.overlays.offers.on(known.by_id, item_ids))
+        return known._replace(by_id=self.pending.offers.on(known.by_id, item_ids))
 
     def _cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
-        in_memory = None if self.settings.verify is Verify.ALWAYS else self.live
+        in_memory = None if self.settings.verify is Verify.ALWAYS else self.open_items
         live = None if in_memory is None else in_memory.at_once()
         if live is None:
             try:
@@ -154,7 +154,7 @@ class Answering:
             StorageUnavailableError: It could not be read.
         """
         with self.asking():
-            return self.computing.activity.touched_by(user_id, until=self.as_of)
+            return self.scorer.activity.touched_by(user_id, until=self.as_of)
 
     def shown(
         self,
@@ -188,7 +188,7 @@ class Answering:
         limit: int,
         without: Collection[ItemId] = (),
         first_rank: int = 1,
-    ) -> Answer:
+    ) -> ShelfDraft:
         """Return popular items, of everything or of a category: of now, stored, or computed.
 
         Raises:
@@ -198,23 +198,23 @@ class Answering:
         def shown(packed: PackedList) -> tuple[list[Suggestion], tuple[str, ...]]:
             return self.shown(packed, viewing, limit=limit, without=without, first_rank=first_rank)
 
-        live = None if self.live is None else self.live.at_once()
+        live = None if self.open_items is None else self.open_items.at_once()
         if live is not None and live.value.market is not None:
             for most in (POPULAR_KEPT, POPULAR_KEPT + limit + len(without), len(live.value.market)):
-                packed = live.value.popular(self.computing, category, keep=most)
+                packed = live.value.popular(self.scorer, category, keep=most)
                 suggestions, degraded_by = shown(packed)
                 if len(suggestions) == limit or len(packed) < most:
                     break
-            return Answer(suggestions, live.freshness, degraded_by)
-        kept = self.kept.of_popular(category)
+            return ShelfDraft(suggestions, live.freshness, degraded_by)
+        kept = self.list_reader.of_popular(category)
         if kept is not None:
             packed = kept.value.packed
             suggestions, degraded_by = shown(packed)
             if len(suggestions) == limit or packed.is_complete:
                 return answer_of(kept, suggestions, degraded_by)
-        market = self.kept.market()
+        market = self.list_reader.market()
         # All of them: how many may not be shown is known when their cards are.
-        ranked = self.computing.popular(market, category=category, keep=len(market))
+        ranked = self.scorer.popular(market, category=category, keep=len(market))
         packed = PackedList.of(ranked.stored(0))
         suggestions, degraded_by = list[Suggestion](), ()
         for first in range(0, len(packed), _CARDS_AT_ONCE):
@@ -230,44 +230,44 @@ class Answering:
             suggestions += more
             if len(suggestions) == limit:
                 break
-        return Answer(suggestions, Freshness.COMPUTED, degraded_by)
+        return ShelfDraft(suggestions, Freshness.COMPUTED, degraded_by)
 
     def or_popular(
         self,
         surface: str,
-        answer: Callable[[], Answer],
+        answer: Callable[[], ShelfDraft],
         category: CategoryId | None,
         viewing: Viewing,
         *,
         limit: int,
         without: Collection[ItemId] = (),
-    ) -> Answer:
+    ) -> ShelfDraft:
         """Return an answer; where the database does not answer, popular items, or nothing.
 
         Raises:
             StorageUnavailableError: It does not, and nothing is to stand in for it.
         """
-        if self.following is None:
-            self.overlays.over()
+        if self.invalidator is None:
+            self.pending.over()
         else:
-            self.following.look()
+            self.invalidator.look()
         self.rolled_back.look_for(viewing.viewer)
         try:
             return answer()
         except StorageUnavailableError as error:
-            if self.keeping is None:
+            if self.stale_cache is None:
                 raise
             self.tell_degraded(surface, error)
         try:
-            if self.live is not None:
+            if self.open_items is not None:
                 # Also older ones, now that the database does not answer.
-                self.live.current()
+                self.open_items.current()
             popular = self.popular(category, viewing, limit=limit, without=without)
         except StorageUnavailableError:
-            return Answer([], Freshness.STALE_ON_ERROR, (LIST, POPULAR))
+            return ShelfDraft([], Freshness.STALE_ON_ERROR, (LIST, POPULAR))
         return popular._replace(degraded_by=(LIST, *popular.degraded_by))
 
-    def shelf(self, answer: Answer, loader: CardLoader | None) -> Shelf:
+    def shelf(self, answer: ShelfDraft, loader: CardLoader | None) -> Shelf:
         """Return an answer as a shelf, with the host's own cards where it loads them itself.
 
         Raises:
@@ -294,7 +294,7 @@ class Answering:
             StorageUnavailableError: It did not answer, or is known not to.
         """
         about_to_wait()
-        with nullcontext() if self.keeping is None else self.keeping.outage.watched():
+        with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             yield
 
     def _read_cards(
@@ -309,17 +309,17 @@ class Answering:
         """Tell the host that a call is answered with less than it should be."""
         name = type(error).__name__
         event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
-        if self.keeping is not None and self.keeping.reports.tell(event, about=surface):
+        if self.stale_cache is not None and self.stale_cache.notifier.tell(event, about=surface):
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 
 def answer_of(
-    kept: Current[KeptList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
-) -> Answer:
+    kept: Served[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
+) -> ShelfDraft:
     """Return suggestions from a list as an answer, which says if that is shown on error."""
     if kept.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
-    return Answer(suggestions, kept.freshness, degraded_by)
+    return ShelfDraft(suggestions, kept.freshness, degraded_by)
 
 
 def checked_loader(loader: CardLoader | None) -> CardLoader | None:

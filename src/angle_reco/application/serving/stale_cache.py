@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from angle_reco.application.notifications import Reports
-from angle_reco.application.serving.circuit_breaker import Outage
+from angle_reco.application.notifications import Notifier
+from angle_reco.application.serving.circuit_breaker import CircuitBreaker
 from angle_reco.application.waiting import NotInMemoryError, landed_values, may_wait
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.events import RefreshFailed
@@ -23,7 +23,7 @@ from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, CacheKey, Flight
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, time_left
-from angle_reco.ports.threads import Lane
+from angle_reco.ports.threads import BackgroundPool
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _SECONDS_AFTER_A_DEFECT = 10.0
 _MOST_PAUSES = 10_000
 
 
-class Kept(Protocol):
+class Cacheable(Protocol):
     """A value that can be kept; *made_as* says what it was when it was made."""
 
     @property
@@ -44,10 +44,10 @@ class Kept(Protocol):
         ...
 
 
-_K = TypeVar("_K", bound=Kept)
+_K = TypeVar("_K", bound=Cacheable)
 
 
-class Made(NamedTuple, Generic[_K]):
+class Loaded(NamedTuple, Generic[_K]):
     """A value that was read or computed, how many bytes it takes, and how old it is."""
 
     value: _K
@@ -56,11 +56,11 @@ class Made(NamedTuple, Generic[_K]):
     limits: FreshnessLimits
 
 
-Make: TypeAlias = Callable[[bool], Made[_K]]
+Make: TypeAlias = Callable[[bool], Loaded[_K]]
 """Reads or computes a value; told whether an older one is shown meanwhile."""
 
 
-class Current(NamedTuple, Generic[_K]):
+class Served(NamedTuple, Generic[_K]):
     """What is kept of a key, or was made just now, and how fresh it is."""
 
     value: _K
@@ -68,29 +68,29 @@ class Current(NamedTuple, Generic[_K]):
 
 
 @attrs.define(kw_only=True)
-class Keeping:
+class StaleCache:
     """A cache, and those who fill it: in the call that misses something, or behind it."""
 
     cache: Cache
-    behind: Lane
-    outage: Outage
-    reports: Reports
+    pool: BackgroundPool
+    breaker: CircuitBreaker
+    notifier: Notifier
     clock: Clock
     deadline: timedelta
     _pauses: dict[CacheKey, float] = attrs.field(factory=dict, init=False)
     _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
 
-    def at_once(self, key: CacheKey, make: Make[_K]) -> Current[_K] | None:
+    def at_once(self, key: CacheKey, make: Make[_K]) -> Served[_K] | None:
         """Return what is kept, without waiting; what is stale or missing is made behind."""
         cached = self.cache.get(key)
-        if cached is None and self.outage.is_known:
+        if cached is None and self.breaker.is_known:
             # The one try is for a call that waits, and may need more than this.
             return None
         if cached is None or cached.freshness is not Freshness.FRESH:
             self.renew(key, make)
-        return None if cached is None else Current(*cached)
+        return None if cached is None else Served(*cached)
 
-    def current(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+    def current(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
         """Return what is kept, else what is made now, by one for all who ask meanwhile.
 
         Raises:
@@ -98,25 +98,25 @@ class Keeping:
         """
         # What was waited for says itself what it is: it was made for this answer.
         cached = None if key in landed_values() else self.cache.get(key)
-        current: Current[_K]
+        current: Served[_K]
         if cached is not None:
-            current = Current(cached.value, cached.freshness)
+            current = Served(cached.value, cached.freshness)
         else:
             current = self._made_or_old(key, make)
         if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
             self.renew(key, make)
         return current
 
-    def anew(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+    def anew(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
         """Return what is made now, although something is kept.
 
         Raises:
             StorageUnavailableError: It could not be made, or not in time.
         """
         value = self._awaited(key, make)
-        return Current(value, value.made_as)
+        return Served(value, value.made_as)
 
-    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Current[_K]:
+    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
         try:
             return self.anew(key, make)
         except NotInMemoryError:
@@ -126,7 +126,7 @@ class Keeping:
             cached = self.cache.get(key)
             if cached is None:
                 raise
-            return Current(*cached)
+            return Served(*cached)
 
     def renew(self, key: CacheKey, make: Make[_K]) -> None:
         """Make a value behind the answer, unless that is under way or just failed."""
@@ -176,7 +176,7 @@ class Keeping:
             self._began[flight] = now
             return flight, is_new
         most = 2 * self._seconds_behind
-        if self.outage.is_known:
+        if self.breaker.is_known:
             # What is kept shall be shown meanwhile, however old it is.
             most = self.deadline.total_seconds()
         if now - self._began.get(flight, now) > most:
@@ -185,7 +185,7 @@ class Keeping:
 
     def _launch(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
         try:
-            self.behind.submit(partial(self._fly, flight, make, is_shown=is_shown))
+            self.pool.submit(partial(self._fly, flight, make, is_shown=is_shown))
         except RuntimeError as error:
             # No thread can be begun any more, as while the interpreter exits.
             self._fail(flight, error, is_shown=is_shown)
@@ -194,7 +194,7 @@ class Keeping:
         """Make the value of a flight, which ends here however that goes."""
         # A call's own deadline, which is shorter, stays in force.
         try:
-            with deadline(self._seconds_behind), self.outage.watched():
+            with deadline(self._seconds_behind), self.breaker.watched():
                 made = make(is_shown)
         except Exception as error:  # noqa: BLE001 — whatever the rules raise; all who wait get it
             self._fail(flight, error, is_shown=is_shown)
@@ -215,5 +215,5 @@ class Keeping:
             self.cache.forget(flight.key)
         elif is_shown:
             event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
-            if self.reports.tell(event, about=flight.key):
+            if self.notifier.tell(event, about=flight.key):
                 _log.warning("not renewed in memory: kind=%s error=%s", kind, name)

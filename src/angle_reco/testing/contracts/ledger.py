@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from angle_reco.domain.errors import FencedOffError
-from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunState, Trigger, Wish
+from angle_reco.domain.runs import Claim, ClaimStatus, Run, RunKey, RunRequest, RunState, Trigger
 from angle_reco.ports.ledger import AHEAD, MOST_OPEN, RunLedger
 from angle_reco.ports.stores import InterestStore
 from angle_reco.testing.contracts.samples import DAY, HOUR, KINDS, NOW, TICK, Sample
@@ -71,9 +71,9 @@ class RunLedgerContract:
         assert timed.ledger.open([], back=DAY).now == NOW + HOUR + TICK
 
     def test_who_asks_first_has_the_run(self, ledger: RunLedger) -> None:
-        claim = ledger.claim(wish(), holder="ann", lease=LEASE)
+        claim = ledger.claim(run_request(), holder="ann", lease=LEASE)
 
-        assert claim.answer is Answer.CLAIMED
+        assert claim.answer is ClaimStatus.CLAIMED
         assert claim.run == Run(
             key=RunKey(JOB),
             slot=SLOT,
@@ -92,11 +92,11 @@ class RunLedgerContract:
     def test_who_asks_next_is_told_who_has_it(self, ledger: RunLedger) -> None:
         held = claimed(ledger)
 
-        same_slot = ledger.claim(wish(), holder="bob", lease=LEASE)
-        next_slot = ledger.claim(wish(slot=SLOT + HOUR), holder="bob", lease=LEASE)
+        same_slot = ledger.claim(run_request(), holder="bob", lease=LEASE)
+        next_slot = ledger.claim(run_request(slot=SLOT + HOUR), holder="bob", lease=LEASE)
         by_hand = ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
 
-        busy = Claim(answer=Answer.BUSY, run=held)
+        busy = Claim(answer=ClaimStatus.BUSY, run=held)
         assert [same_slot, next_slot, by_hand] == [busy] * 3
         assert runs_in(ledger) == [held]
 
@@ -104,7 +104,7 @@ class RunLedgerContract:
     def test_the_same_holder_is_told_the_same_again(
         self, timed: TimedLedger, is_by_hand: bool
     ) -> None:
-        wanted = wish_by_hand() if is_by_hand else wish()
+        wanted = wish_by_hand() if is_by_hand else run_request()
         first = timed.ledger.claim(wanted, holder="ann", lease=LEASE)
         timed.advance(SECOND)
 
@@ -116,9 +116,9 @@ class RunLedgerContract:
         timed.advance(SECOND)
         assert timed.ledger.finish(run, outcome="{}") is True
 
-        again = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert again.answer is Answer.DONE
+        assert again.answer is ClaimStatus.DONE
         assert again.run == attrs.evolve(
             run,
             state=RunState.SUCCEEDED,
@@ -142,11 +142,11 @@ class RunLedgerContract:
         assert timed.ledger.finish(first, error="odd: 'ü'", retry_after=MINUTE) is True
 
         timed.advance(MINUTE - TICK)
-        early = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        early = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
         timed.advance(TICK)
-        again = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert early.answer is Answer.LATER
+        assert early.answer is ClaimStatus.LATER
         assert early.run == attrs.evolve(
             first,
             state=RunState.DUE,
@@ -155,7 +155,7 @@ class RunLedgerContract:
             finished_at=NOW + SECOND,
             error="odd: 'ü'",
         )
-        assert (again.answer, again.run.slot, again.run.attempt) == (Answer.CLAIMED, SLOT, 2)
+        assert (again.answer, again.run.slot, again.run.attempt) == (ClaimStatus.CLAIMED, SLOT, 2)
         assert again.run.number > first.number
         assert again.run.started_at == NOW + SECOND + MINUTE
         assert again.run.finished_at is None
@@ -165,9 +165,9 @@ class RunLedgerContract:
         run = claimed(timed.ledger)
         assert timed.ledger.finish(run, error="E") is True
 
-        again = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert again.answer is Answer.DONE
+        assert again.answer is ClaimStatus.DONE
         assert (again.run.state, again.run.error) == (RunState.DISCARDED, "E")
         assert (again.run.finished_at, again.run.outcome) == (NOW, None)
 
@@ -211,12 +211,12 @@ class RunLedgerContract:
         gone = claimed(timed.ledger)
 
         timed.advance(LEASE)
-        still = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        still = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
         timed.advance(TICK)
-        rescue = timed.ledger.claim(wish(), holder="bob", lease=2 * LEASE)
+        rescue = timed.ledger.claim(run_request(), holder="bob", lease=2 * LEASE)
 
-        assert still.answer is Answer.BUSY
-        assert rescue.answer is Answer.CLAIMED
+        assert still.answer is ClaimStatus.BUSY
+        assert rescue.answer is ClaimStatus.CLAIMED
         assert rescue.run == attrs.evolve(
             gone,
             attempt=2,
@@ -234,30 +234,35 @@ class RunLedgerContract:
             claimed(timed.ledger)
             timed.advance(LEASE + TICK)
 
-        last = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        last = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert last.answer is Answer.DISCARDED
+        assert last.answer is ClaimStatus.DISCARDED
         assert (last.run.state, last.run.attempt) == (RunState.DISCARDED, 3)
         assert last.run.error
         assert last.run.finished_at == timed.ledger.now()
-        after = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
-        assert after == Claim(answer=Answer.DONE, run=last.run)
+        after = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
+        assert after == Claim(answer=ClaimStatus.DONE, run=last.run)
         assert runs_in(timed.ledger) == []
 
     def test_a_lease_that_a_clock_ahead_has_set_is_cut(self, timed: TimedLedger) -> None:
-        held = timed.ledger.claim(wish(), holder="ann", lease=DAY).run
+        held = timed.ledger.claim(run_request(), holder="ann", lease=DAY).run
 
         busy = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
 
         cut = attrs.evolve(held, lease_until=NOW + LEASE)
-        assert busy == Claim(answer=Answer.BUSY, run=cut, is_lease_cut=True)
+        assert busy == Claim(answer=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
         assert runs_in(timed.ledger) == [cut]
-        again = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
-        assert again == Claim(answer=Answer.BUSY, run=cut)
+        again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
+        assert again == Claim(answer=ClaimStatus.BUSY, run=cut)
         timed.advance(LEASE)
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+        )
         timed.advance(TICK)
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.CLAIMED
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer
+            is ClaimStatus.CLAIMED
+        )
 
     def test_a_holder_that_is_alive_when_the_clock_goes_back_keeps_its_run(
         self, timed: TimedLedger
@@ -266,13 +271,15 @@ class RunLedgerContract:
         held = claimed(timed.ledger)
         timed.advance(-HOUR)
 
-        busy = timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        busy = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
         timed.advance(LEASE)
         assert timed.ledger.beat(held, lease=LEASE) is True
         timed.advance(LEASE)
 
         assert busy.is_lease_cut
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+        )
         write(timed.store, held)
         assert timed.ledger.finish(held) is True
 
@@ -287,21 +294,21 @@ class RunLedgerContract:
         waiting = ledger.claim(request(key=item, slot=begins_at), holder="ann", lease=LEASE).run
         timed.advance(-DAY)
 
-        again = ledger.claim(wish(), holder="bob", lease=LEASE)
+        again = ledger.claim(run_request(), holder="bob", lease=LEASE)
         begins = attrs.evolve(request(key=item, slot=waiting.slot), begins=True)
         begun = ledger.claim(begins, holder="bob", lease=LEASE)
 
-        assert (again.answer, again.run.attempt) == (Answer.CLAIMED, 2)
+        assert (again.answer, again.run.attempt) == (ClaimStatus.CLAIMED, 2)
         assert again.run.number > failed.number
-        assert (begun.answer, begun.run.slot) == (Answer.CLAIMED, waiting.slot)
+        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
 
     def test_what_ended_by_a_clock_that_was_ahead_is_forgotten(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         timed.advance(HOUR)
-        ahead = over(ledger, wish(slot=SLOT + HOUR))
+        ahead = over(ledger, run_request(slot=SLOT + HOUR))
         waiting = ledger.claim(request(), holder="ann", lease=LEASE).run
         timed.advance(AHEAD - HOUR)
-        over(ledger, wish())
+        over(ledger, run_request())
         timed.advance(-AHEAD)
 
         assert ledger.prune(retention=DAY) == 1
@@ -319,7 +326,7 @@ class RunLedgerContract:
         timed.advance(begin)
         later = ledger.claim(request(slot=NOW + begin), holder="eve", lease=LEASE)
 
-        assert first.answer is Answer.WAITING
+        assert first.answer is ClaimStatus.WAITING
         assert (first.run.state, first.run.attempt) == (RunState.DUE, 0)
         assert (first.run.trigger, first.run.due_at) == (Trigger.REQUEST, NOW)
         assert again == later == first
@@ -338,8 +345,8 @@ class RunLedgerContract:
         begun = ledger.claim(begins, holder="eve", lease=LEASE)
         trailing = ledger.claim(request(), holder="eve", lease=LEASE).run
 
-        assert busy == Claim(answer=Answer.BUSY, run=held)
-        assert (begun.answer, begun.run.slot) == (Answer.CLAIMED, waiting.slot)
+        assert busy == Claim(answer=ClaimStatus.BUSY, run=held)
+        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
         assert trailing.slot == waiting.slot + MINUTE
         assert trailing.due_at == NOW.replace(minute=31, second=0, microsecond=0)
         assert runs_in(ledger) == sorted([held_by(ledger, begun.run), trailing], key=by_slot)
@@ -354,7 +361,7 @@ class RunLedgerContract:
 
         second = ledger.claim(request(), holder="ann", lease=LEASE)
 
-        assert second.answer is Answer.WAITING
+        assert second.answer is ClaimStatus.WAITING
         assert second.run.slot == first.slot + MINUTE
         assert second.run.due_at == NOW.replace(minute=31, second=0, microsecond=0)
 
@@ -362,12 +369,12 @@ class RunLedgerContract:
         runs = []
         for _ in range(5):
             claim = timed.ledger.claim(wish_by_hand(), holder="ann", lease=LEASE)
-            assert claim.answer is Answer.CLAIMED
+            assert claim.answer is ClaimStatus.CLAIMED
             assert timed.ledger.finish(claim.run)
             runs.append(claim.run)
 
         assert len({run.slot for run in runs}) == 5
-        assert all(run.trigger is Trigger.HAND for run in runs)
+        assert all(run.trigger is Trigger.MANUAL for run in runs)
         numbers = [run.number for run in runs]
         assert numbers == sorted(set(numbers))
 
@@ -376,9 +383,9 @@ class RunLedgerContract:
         keys += [RunKey.of(JOB, {"item_id": text}) for text in ODD_TEXTS]
         keys += [RunKey.of(JOB, {"item_id": 7, "as_of": text}) for text in ODD_TEXTS]
 
-        claims = [ledger.claim(wish(key=key), holder="ann", lease=LEASE) for key in keys]
+        claims = [ledger.claim(run_request(key=key), holder="ann", lease=LEASE) for key in keys]
 
-        assert [claim.answer for claim in claims] == [Answer.CLAIMED] * len(keys)
+        assert [claim.answer for claim in claims] == [ClaimStatus.CLAIMED] * len(keys)
         assert [claim.run.key for claim in claims] == keys
         assert sorted(runs_in(ledger), key=by_slot) == sorted(
             (claim.run for claim in claims), key=by_slot
@@ -389,7 +396,7 @@ class RunLedgerContract:
     def test_odd_texts_are_kept_as_they_are(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         for place, text in enumerate(ODD_TEXTS):
-            run = ledger.claim(wish(slot=SLOT + place * HOUR), holder=text, lease=LEASE).run
+            run = ledger.claim(run_request(slot=SLOT + place * HOUR), holder=text, lease=LEASE).run
             assert run.holder == text
             assert ledger.finish(run, error=text, retry_after=DAY)
 
@@ -409,16 +416,23 @@ class RunLedgerContract:
 
         assert held_by(timed.ledger, run).lease_until == NOW + 2 * LEASE - TICK
         timed.advance(LEASE)
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+        )
         timed.advance(TICK)
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.CLAIMED
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer
+            is ClaimStatus.CLAIMED
+        )
 
     def test_a_beat_that_comes_late_keeps_what_nobody_took(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.advance(10 * LEASE)
 
         assert timed.ledger.beat(run, lease=LEASE) is True
-        assert timed.ledger.claim(wish(), holder="bob", lease=LEASE).answer is Answer.BUSY
+        assert (
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+        )
         assert timed.ledger.finish(run) is True
 
     def test_a_run_that_was_taken_over_is_lost(self, timed: TimedLedger) -> None:
@@ -439,7 +453,7 @@ class RunLedgerContract:
     ) -> None:
         lost = claimed(timed.ledger)
         timed.advance(LEASE + TICK)
-        later = wish_by_hand() if is_by_hand else wish(slot=SLOT + HOUR)
+        later = wish_by_hand() if is_by_hand else run_request(slot=SLOT + HOUR)
         held = timed.ledger.claim(later, holder="bob", lease=LEASE).run
 
         assert timed.ledger.beat(lost, lease=DAY) is False
@@ -508,7 +522,7 @@ class RunLedgerContract:
     def test_a_run_of_another_key_does_not_keep_it_from_writing(self, timed: TimedLedger) -> None:
         first = claimed(timed.ledger)
         other = timed.ledger.claim(
-            wish(key=RunKey.of(JOB, {"item_id": "vase"})), holder="bob", lease=LEASE
+            run_request(key=RunKey.of(JOB, {"item_id": "vase"})), holder="bob", lease=LEASE
         ).run
 
         for run in (first, other, first):
@@ -516,7 +530,7 @@ class RunLedgerContract:
 
     def test_what_came_to_nothing_keeps_nobody_from_writing(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
-        timed.ledger.claim(wish(), holder="bob", lease=LEASE)
+        timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
         timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
         timed.ledger.claim(request(), holder="bob", lease=LEASE)
 
@@ -527,16 +541,16 @@ class RunLedgerContract:
         self, timed: TimedLedger, is_by_hand: bool
     ) -> None:
         keys = [RunKey.of(JOB, {"item_id": place}) for place in range(20)]
-        wanted = [wish_by_hand(key=key) if is_by_hand else wish(key=key) for key in keys]
+        wanted = [wish_by_hand(key=key) if is_by_hand else run_request(key=key) for key in keys]
 
         def ask(place: int) -> list[Claim]:
             holder = f"h{place}"
             return [timed.ledger.claim(one, holder=holder, lease=LEASE) for one in wanted]
 
         for claims in zip(*at_once(16, ask), strict=True):
-            [mine] = [claim for claim in claims if claim.answer is Answer.CLAIMED]
-            others = [claim for claim in claims if claim.answer is not Answer.CLAIMED]
-            assert others == [Claim(answer=Answer.BUSY, run=mine.run)] * 15
+            [mine] = [claim for claim in claims if claim.answer is ClaimStatus.CLAIMED]
+            others = [claim for claim in claims if claim.answer is not ClaimStatus.CLAIMED]
+            assert others == [Claim(answer=ClaimStatus.BUSY, run=mine.run)] * 15
             assert mine.run in runs_in(timed.ledger)
         assert len(runs_in(timed.ledger)) == 20
 
@@ -545,7 +559,7 @@ class RunLedgerContract:
             16, lambda place: timed.ledger.claim(request(), holder=f"h{place}", lease=LEASE)
         )
 
-        assert {claim.answer for claim in claims} == {Answer.WAITING}
+        assert {claim.answer for claim in claims} == {ClaimStatus.WAITING}
         assert len({claim.run.slot for claim in claims}) == 1
         assert runs_in(timed.ledger) == [claims[0].run]
 
@@ -554,10 +568,10 @@ class RunLedgerContract:
     ) -> None:
         ledger, item = timed.ledger, RunKey.of(JOB, {"item_id": 7})
         other = RunKey("other")
-        old = over(ledger, wish(slot=NOW - DAY - TICK))
-        recent = over(ledger, wish(slot=NOW - DAY))
-        over(ledger, wish(key=item, slot=NOW - HOUR))
-        over(ledger, wish(key=other, slot=NOW - HOUR))
+        old = over(ledger, run_request(slot=NOW - DAY - TICK))
+        recent = over(ledger, run_request(slot=NOW - DAY))
+        over(ledger, run_request(key=item, slot=NOW - HOUR))
+        over(ledger, run_request(key=other, slot=NOW - HOUR))
         over(ledger, wish_by_hand())
         over(ledger, attrs.evolve(request(slot=NOW - MINUTE), begins=True))
         ancient = claimed(ledger, slot=NOW - 99 * DAY)
@@ -616,14 +630,14 @@ class RunLedgerContract:
 
     def test_the_last_of_a_job_is_the_one_that_began_last(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
-        over(ledger, wish(slot=SLOT + DAY))
+        over(ledger, run_request(slot=SLOT + DAY))
         timed.advance(SECOND)
-        over(ledger, wish(key=RunKey("other")))
-        last = over(ledger, wish(slot=SLOT))
+        over(ledger, run_request(key=RunKey("other")))
+        last = over(ledger, run_request(slot=SLOT))
         ledger.claim(request(), holder="ann", lease=LEASE)
         timed.advance(SECOND)
-        over(ledger, wish(key=RunKey.of(JOB, {"item_id": 7})))
-        over(ledger, wish(key=RunKey("unasked")))
+        over(ledger, run_request(key=RunKey.of(JOB, {"item_id": 7})))
+        over(ledger, run_request(key=RunKey("unasked")))
 
         found = ledger.last_of_each([JOB, "other", "never"])
 
@@ -633,7 +647,7 @@ class RunLedgerContract:
         assert all(not run.key.arguments for run in found.values())
 
     def test_a_run_that_waits_is_not_the_last_before_it_starts(self, ledger: RunLedger) -> None:
-        last = over(ledger, wish(slot=NOW - DAY))
+        last = over(ledger, run_request(slot=NOW - DAY))
         for key in (RunKey(JOB), RunKey("waits")):
             ledger.claim(request(key=key, slot=NOW + HOUR), holder="ann", lease=LEASE)
 
@@ -645,12 +659,12 @@ class RunLedgerContract:
         self, ledger: RunLedger
     ) -> None:
         for slot in (SLOT, SLOT + HOUR, SLOT - HOUR):
-            over(ledger, wish(slot=slot))
+            over(ledger, run_request(slot=slot))
 
         assert ledger.last_of_each([JOB])[JOB].slot == SLOT + HOUR
 
     def test_a_run_that_is_held_or_failed_can_be_the_last(self, timed: TimedLedger) -> None:
-        over(timed.ledger, wish())
+        over(timed.ledger, run_request())
         timed.advance(SECOND)
         held = claimed(timed.ledger, slot=SLOT + HOUR)
         assert timed.ledger.last_of_each([JOB]) == {JOB: held}
@@ -662,25 +676,28 @@ class RunLedgerContract:
     def test_what_was_over_so_long_ago_is_forgotten(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         for place, key in enumerate([RunKey(JOB), RunKey("other"), RunKey.of(JOB, {"a": 1})]):
-            over(ledger, wish(key=key, slot=SLOT + place * HOUR))
+            over(ledger, run_request(key=key, slot=SLOT + place * HOUR))
         discarded = claimed(ledger, slot=SLOT + DAY)
         ledger.finish(discarded, error="E")
         timed.advance(DAY)
         early = ledger.prune(retention=DAY)
-        late = over(ledger, wish(slot=SLOT - HOUR))
+        late = over(ledger, run_request(slot=SLOT - HOUR))
         timed.advance(TICK)
 
         assert (early, ledger.prune(retention=DAY)) == (0, 4)
 
         assert ledger.last_of_each([JOB, "other"]).keys() == {JOB}
-        assert ledger.claim(wish(slot=late.slot), holder="x", lease=LEASE).answer is Answer.DONE
+        assert (
+            ledger.claim(run_request(slot=late.slot), holder="x", lease=LEASE).answer
+            is ClaimStatus.DONE
+        )
         assert ledger.prune(retention=DAY) == 0
 
     def test_what_is_held_or_ended_lately_is_kept_however_early_it_was_due(
         self, timed: TimedLedger
     ) -> None:
         ledger = timed.ledger
-        held = ledger.claim(wish(key=RunKey("held")), holder="ann", lease=9 * DAY).run
+        held = ledger.claim(run_request(key=RunKey("held")), holder="ann", lease=9 * DAY).run
         late = claimed(ledger)
         timed.advance(3 * DAY)
         ledger.finish(late)
@@ -707,7 +724,7 @@ class RunLedgerContract:
         assert runs_in(ledger) == []
 
     def test_numbers_grow_also_when_all_is_forgotten(self, timed: TimedLedger) -> None:
-        earlier = over(timed.ledger, wish())
+        earlier = over(timed.ledger, run_request())
         timed.advance(SECOND)
         assert timed.ledger.prune(retention=TICK) == 1
 
@@ -719,9 +736,11 @@ class RunLedgerContract:
             write(timed.store, earlier)
 
 
-def wish(*, key: RunKey | None = None, slot: datetime = SLOT, attempts: int = 3) -> Wish:
+def run_request(
+    *, key: RunKey | None = None, slot: datetime = SLOT, attempts: int = 3
+) -> RunRequest:
     """Return a wish for the run of a slot."""
-    return Wish(
+    return RunRequest(
         key=key or RunKey(JOB),
         trigger=Trigger.SCHEDULE,
         window=HOUR,
@@ -730,14 +749,14 @@ def wish(*, key: RunKey | None = None, slot: datetime = SLOT, attempts: int = 3)
     )
 
 
-def wish_by_hand(*, key: RunKey | None = None) -> Wish:
+def wish_by_hand(*, key: RunKey | None = None) -> RunRequest:
     """Return a wish for a run with a slot of its own."""
-    return Wish(key=key or RunKey(JOB), trigger=Trigger.HAND, window=HOUR, attempts=1)
+    return RunRequest(key=key or RunKey(JOB), trigger=Trigger.MANUAL, window=HOUR, attempts=1)
 
 
-def request(*, key: RunKey | None = None, slot: datetime | None = None) -> Wish:
+def request(*, key: RunKey | None = None, slot: datetime | None = None) -> RunRequest:
     """Return a wish for a run by whoever works, in the minute it is."""
-    return Wish(
+    return RunRequest(
         key=key or RunKey(JOB),
         trigger=Trigger.REQUEST,
         window=MINUTE,
@@ -749,15 +768,15 @@ def request(*, key: RunKey | None = None, slot: datetime | None = None) -> Wish:
 
 def claimed(ledger: RunLedger, *, key: RunKey | None = None, slot: datetime = SLOT) -> Run:
     """Return a run that somebody has now."""
-    claim = ledger.claim(wish(key=key, slot=slot), holder="ann", lease=LEASE)
-    assert claim.answer is Answer.CLAIMED
+    claim = ledger.claim(run_request(key=key, slot=slot), holder="ann", lease=LEASE)
+    assert claim.answer is ClaimStatus.CLAIMED
     return claim.run
 
 
-def over(ledger: RunLedger, wanted: Wish) -> Run:
+def over(ledger: RunLedger, wanted: RunRequest) -> Run:
     """Return a run that somebody had, and that is over by now."""
     claim = ledger.claim(wanted, holder="ann", lease=LEASE)
-    assert claim.answer is Answer.CLAIMED
+    assert claim.answer is ClaimStatus.CLAIMED
     assert ledger.finish(claim.run)
     return claim.run
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.copying import Wire, as_rows, columns_of_rows, copy_columns
+from angle_reco.adapters.sql.core.copying import CopyType, as_rows, columns_of_rows, copy_columns
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.domain.ids import IdKind
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 50_000
 
 
 def read_columns(
-    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]
+    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
 
@@ -29,7 +29,7 @@ def read_columns(
 
 
 def read_at_once(
-    database: Database, query: sa.Select[Any], wires: Sequence[Wire]
+    database: Database, query: sa.Select[Any], wires: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return all rows of one query as columns."""
     with database.reading() as connection:
@@ -39,7 +39,7 @@ def read_at_once(
 def read_within(
     connection: sa.Connection,
     query: sa.Select[Any],
-    wires: Sequence[Wire],
+    wires: Sequence[CopyType],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> list[npt.NDArray[Any]]:
     """Return all rows of one query as columns, as part of a transaction.
@@ -56,7 +56,7 @@ def read_within(
 
 
 def read_few(
-    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]
+    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return the rows of all *queries* as columns, where they are few: in one trip.
 
@@ -78,7 +78,7 @@ def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any
 def _batches(
     connection: sa.Connection,
     queries: Iterable[sa.Select[Any]],
-    wires: Sequence[Wire],
+    wires: Sequence[CopyType],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     if connection.dialect.name == "sqlite":
@@ -88,7 +88,7 @@ def _batches(
 
 
 def _from_rows(
-    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]
+    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]
 ) -> Iterator[list[npt.NDArray[Any]]]:
     query = _as_one(queries, wires)
     result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
@@ -96,23 +96,23 @@ def _from_rows(
         yield _columns(batch, wires)
 
 
-def _columns(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+def _columns(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     columns = zip(*rows, strict=True)
     return [_arrived(column, wire) for column, wire in zip(columns, wires, strict=True)]
 
 
-def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[Wire]) -> sa.Executable:
+def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
     sent = [_sent(query, wires) for query in queries]
     return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
-def _sent(query: sa.Select[Any], wires: Sequence[Wire]) -> sa.Select[Any]:
+def _sent(query: sa.Select[Any], wires: Sequence[CopyType]) -> sa.Select[Any]:
     """Return *query* with its columns as the driver has them, where that saves work."""
     columns: list[sa.ColumnElement[Any]] = []
     for column, wire in zip(query.selected_columns, wires, strict=True):
-        if wire is Wire.UUID:
+        if wire is CopyType.UUID:
             columns.append(sa.type_coerce(column, sa.Text()))
-        elif wire is Wire.MOMENT and isinstance(column.type, Moment):
+        elif wire is CopyType.MOMENT and isinstance(column.type, Moment):
             columns.append(sa.type_coerce(column, sa.BigInteger()))
         else:
             columns.append(column)
@@ -120,16 +120,16 @@ def _sent(query: sa.Select[Any], wires: Sequence[Wire]) -> sa.Select[Any]:
     return sending
 
 
-def _arrived(column: Sequence[Any], wire: Wire) -> npt.NDArray[Any]:
+def _arrived(column: Sequence[Any], wire: CopyType) -> npt.NDArray[Any]:
     match wire:
-        case Wire.UUID:
+        case CopyType.UUID:
             # One conversion for all of them: a UUID object a row takes longer than the query.
             return np.frombuffer(bytes.fromhex("".join(column)), np.dtype("V16"))
-        case Wire.TEXT:
+        case CopyType.TEXT:
             return np.array(column, np.dtypes.StringDType())
-        case Wire.MOMENT:
+        case CopyType.MOMENT:
             return np.array([_micros(moment) for moment in column], np.int64)
-        case Wire.INT | Wire.SMALL:
+        case CopyType.INT | CopyType.SMALL:
             return np.array(column, np.int64)
 
 
@@ -139,11 +139,11 @@ def _micros(moment: Any) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _nothing(wire: Wire) -> npt.NDArray[Any]:
+def _nothing(wire: CopyType) -> npt.NDArray[Any]:
     match wire:
-        case Wire.UUID:
+        case CopyType.UUID:
             return np.empty(0, "V16")
-        case Wire.TEXT:
+        case CopyType.TEXT:
             return np.empty(0, np.dtypes.StringDType())
         case _:
             return np.empty(0, np.int64)

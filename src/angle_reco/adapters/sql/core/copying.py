@@ -40,7 +40,7 @@ _YEAR_2000 = 946_684_800_000_000
 _DIALECT: sa.Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
 
 
-class Wire(Enum):
+class CopyType(Enum):
     """How a field travels: the value is its numpy type, the big end first."""
 
     INT = ">i8"
@@ -50,14 +50,14 @@ class Wire(Enum):
     TEXT = "O"
 
     @classmethod
-    def of_ids(cls, kind: IdKind) -> "Wire":
+    def of_ids(cls, kind: IdKind) -> "CopyType":
         """Return how ids of a kind travel."""
         return {IdKind.INT: cls.INT, IdKind.UUID: cls.UUID, IdKind.TEXT: cls.TEXT}[kind]
 
     @property
     def is_text(self) -> bool:
         """Return whether values have a length of their own."""
-        return self is Wire.TEXT
+        return self is CopyType.TEXT
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -68,7 +68,7 @@ class Wire(Enum):
 def copy_columns(
     connection: sa.Connection,
     queries: Iterable[sa.Select[Any]],
-    wires: Sequence[Wire],
+    wires: Sequence[CopyType],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
@@ -104,13 +104,13 @@ def copy_columns(
             yield parse(rows, wires)
 
 
-def as_rows(queries: Sequence[sa.Select[Any]], wires: Sequence[Wire]) -> sa.Executable:
+def as_rows(queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
     """Return one statement for *queries*, whose rows `columns_of_rows` understands."""
     sent = [_sent(query, wires, is_text=True) for query in queries]
     return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
-def columns_of_rows(rows: Sequence[Any], wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+def columns_of_rows(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     """Return rows that did not come by COPY as columns."""
     columns = list(zip(*rows, strict=True))
     if all(wire.is_text for wire in wires):
@@ -142,7 +142,7 @@ def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes])
         copy.write(b"".join([*block, _END]))
 
 
-def _sent(query: sa.Select[Any], wires: Sequence[Wire], *, is_text: bool) -> sa.Select[Any]:
+def _sent(query: sa.Select[Any], wires: Sequence[CopyType], *, is_text: bool) -> sa.Select[Any]:
     """Return *query* with its columns as they travel.
 
     Among texts all that has one width goes before them, as the digits of its bytes.
@@ -151,19 +151,19 @@ def _sent(query: sa.Select[Any], wires: Sequence[Wire], *, is_text: bool) -> sa.
     widths: list[sa.ColumnElement[Any]] = []
     for column, wire in zip(query.selected_columns, wires, strict=True):
         match wire:
-            case Wire.TEXT:
+            case CopyType.TEXT:
                 columns.append(sa.cast(column, sa.Text))
                 continue
-            case Wire.INT:
+            case CopyType.INT:
                 sent: sa.ColumnElement[Any] = sa.cast(column, sa.BigInteger)
                 send = sa.func.int8send
-            case Wire.SMALL:
+            case CopyType.SMALL:
                 sent, send = sa.cast(column, sa.SmallInteger), sa.func.int2send
-            case Wire.MOMENT:
+            case CopyType.MOMENT:
                 moment = sa.cast(column, sa.TIMESTAMP(timezone=True))
                 sent = sa.func.coalesce(moment, sa.literal_column("'-infinity'::timestamptz"))
                 send = sa.func.timestamptz_send
-            case Wire.UUID:
+            case CopyType.UUID:
                 sent, send = sa.cast(column, sa.Uuid), sa.func.uuid_send
         if is_text:
             widths.append(send(sent, type_=sa.LargeBinary))
@@ -245,7 +245,7 @@ def _failed(
     raise psycopg.errors.error_from_result(result)
 
 
-def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+def _columns_of_bytes(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     row = _row_dtype(wires)
     first = len(_HEADER) if rows.startswith(_HEADER) else 0
     # What is left after whole rows is the end.
@@ -253,7 +253,7 @@ def _columns_of_bytes(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArra
     return [_arrived(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
 
 
-def _columns_of_text(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray[Any]]:
+def _columns_of_text(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     text = rows.decode()
     fields = text.replace("\n", "\t").split("\t")
     fields.pop()
@@ -267,7 +267,7 @@ def _columns_of_text(rows: bytearray, wires: Sequence[Wire]) -> list[npt.NDArray
 
 
 def _columns_of_fields(
-    together: str, texts: Iterable[Sequence[str]], wires: Sequence[Wire]
+    together: str, texts: Iterable[Sequence[str]], wires: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return columns, of which those of one width came together, as digits."""
     widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]
@@ -289,11 +289,11 @@ def _unescaped(found: re.Match[str]) -> str:
     return _ESCAPES.get(found[1], found[1])
 
 
-def _arrived(column: npt.NDArray[Any], wire: Wire) -> npt.NDArray[Any]:
+def _arrived(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
     match wire:
-        case Wire.INT | Wire.SMALL:
+        case CopyType.INT | CopyType.SMALL:
             return column.astype(np.int64)
-        case Wire.MOMENT:
+        case CopyType.MOMENT:
             moments = column.astype(np.int64)
             known = (moments != NEVER) & (moments != UNKNOWN_MOMENT)
             moments[known] += _YEAR_2000
@@ -302,7 +302,7 @@ def _arrived(column: npt.NDArray[Any], wire: Wire) -> npt.NDArray[Any]:
             return np.ascontiguousarray(column)
 
 
-def _row_dtype(wires: Sequence[Wire]) -> np.dtype[Any]:
+def _row_dtype(wires: Sequence[CopyType]) -> np.dtype[Any]:
     """Return a row of fields of one width: how many there are, and the size before each."""
     parts: list[tuple[str, Any]] = [("count", ">i2")]
     for place, wire in enumerate(wires):
@@ -310,12 +310,13 @@ def _row_dtype(wires: Sequence[Wire]) -> np.dtype[Any]:
     return np.dtype(parts)
 
 
-def rows_of(columns: Sequence[IdColumn | tuple[Wire, Int64s]]) -> Iterator[bytes]:
+def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[bytes]:
     """Yield columns of equal length as rows in the binary format: ids, integers and moments."""
     sent = [
-        (Wire.of_ids(one.kind), one.values) if isinstance(one, IdColumn) else one for one in columns
+        (CopyType.of_ids(one.kind), one.values) if isinstance(one, IdColumn) else one
+        for one in columns
     ]
-    if all(wire is not Wire.TEXT for wire, _ in sent):
+    if all(wire is not CopyType.TEXT for wire, _ in sent):
         rows = np.empty(len(sent[0][1]), _row_dtype([wire for wire, _ in sent]))
         rows["count"] = len(sent)
         for place, (wire, values) in enumerate(sent):
@@ -328,13 +329,13 @@ def rows_of(columns: Sequence[IdColumn | tuple[Wire, Int64s]]) -> Iterator[bytes
         yield head + b"".join(fields)
 
 
-def _departing(values: npt.NDArray[Any], wire: Wire) -> npt.NDArray[Any]:
-    return values - _YEAR_2000 if wire is Wire.MOMENT else values
+def _departing(values: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
+    return values - _YEAR_2000 if wire is CopyType.MOMENT else values
 
 
-def with_sizes(values: npt.NDArray[Any], wire: Wire) -> Sequence[bytes]:
+def with_sizes(values: npt.NDArray[Any], wire: CopyType) -> Sequence[bytes]:
     """Return each value with its size before it."""
-    if wire is Wire.TEXT:
+    if wire is CopyType.TEXT:
         encoded = [one.encode() for one in values.tolist()]
         return [struct.pack("!i", len(one)) + one for one in encoded]
     return _cut(elements(_departing(values, wire), wire.dtype), 4 + wire.dtype.itemsize)

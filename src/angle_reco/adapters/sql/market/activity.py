@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_columns, read_few
-from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.copying import CopyType
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import among, in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
@@ -58,7 +58,12 @@ class SqlActivity:
             happened(Activity.BID, bids, placed_at),
             happened(Activity.WATCH, watches, watched_at),
         ]
-        wires = [Wire.of_ids(ids.user), Wire.of_ids(ids.item), Wire.SMALL, Wire.MOMENT]
+        wires = [
+            CopyType.of_ids(ids.user),
+            CopyType.of_ids(ids.item),
+            CopyType.SMALL,
+            CopyType.MOMENT,
+        ]
         # One user did not do more than fits into memory; many did.
         is_little = users is not None and len(users) == 1
         batches = (

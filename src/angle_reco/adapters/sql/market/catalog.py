@@ -12,7 +12,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import or_zero, read_at_once, read_few
-from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.copying import CopyType
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among
 from angle_reco.adapters.sql.core.types import Moment
@@ -65,9 +65,9 @@ class SqlCatalog:
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
         query = self._open_items(at, None, counting).add_columns(title)
-        wires = [*self._open_wires(), Wire.TEXT]
+        wires = [*self._open_wires(), CopyType.TEXT]
         *columns, titles = [
-            _within_calendar(column) if wire is Wire.MOMENT else column
+            _within_calendar(column) if wire is CopyType.MOMENT else column
             for wire, column in zip(wires, read_at_once(self.database, query, wires), strict=True)
         ]
         catalogue, order = self._catalogue(at, columns)
@@ -111,7 +111,7 @@ class SqlCatalog:
             among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
             listed.category_id.is_not(None),
         )
-        wires = [Wire.of_ids(kinds.item), Wire.of_ids(kinds.category)]
+        wires = [CopyType.of_ids(kinds.item), CopyType.of_ids(kinds.category)]
         item_ids, category_ids = (
             read_few(self.database, [query], wires)
             if len(distinct) <= _FEW
@@ -217,12 +217,27 @@ class SqlCatalog:
         once = IdIndex.of(item_ids.kind, item_ids.take(rows))
         return once, rows[np.argsort(once.codes(item_ids.take(rows)))]
 
-    def _open_wires(self) -> list[Wire]:
+    def _open_wires(self) -> list[CopyType]:
         """Return how the columns of `_open_items` travel."""
         ids = self.tables.ids
-        of_item, of_category, of_seller = map(Wire.of_ids, (ids.item, ids.category, ids.user))
-        wires = [of_item, of_category, Wire.SMALL, of_seller, Wire.SMALL, Wire.INT, Wire.SMALL]
-        return [*wires, Wire.MOMENT, Wire.MOMENT, Wire.MOMENT, Wire.INT, Wire.INT]
+        of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
+        wires = [
+            of_item,
+            of_category,
+            CopyType.SMALL,
+            of_seller,
+            CopyType.SMALL,
+            CopyType.INT,
+            CopyType.SMALL,
+        ]
+        return [
+            *wires,
+            CopyType.MOMENT,
+            CopyType.MOMENT,
+            CopyType.MOMENT,
+            CopyType.INT,
+            CopyType.INT,
+        ]
 
     def _open_items(
         self, at: datetime, until: datetime | None, counting: BidCounting

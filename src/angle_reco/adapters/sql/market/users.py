@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_at_once
-from angle_reco.adapters.sql.core.copying import Wire
+from angle_reco.adapters.sql.core.copying import CopyType
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
@@ -41,7 +41,7 @@ class SqlUsers:
             .where(was_around > sa.bindparam(None, moment, Moment), *self._existing(until))
             .order_by(in_order(users.user_id, kind, self.database.dialect))
         )
-        [ids] = read_at_once(self.database, query, [Wire.of_ids(kind)])
+        [ids] = read_at_once(self.database, query, [CopyType.of_ids(kind)])
         return _once(IdColumn(kind, ids))
 
     def record_sign_in(

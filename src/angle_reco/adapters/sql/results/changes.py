@@ -17,7 +17,7 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
 from angle_reco.adapters.sql.core.types import id_type
-from angle_reco.adapters.sql.results.feed_position import Forgotten, Place, Snapshot, State
+from angle_reco.adapters.sql.results.feed_position import FeedPosition, Forgotten, Snapshot, State
 from angle_reco.adapters.sql.results.host_transactions import HostTransactions
 from angle_reco.adapters.sql.results.runs import one_at_a_time
 from angle_reco.adapters.sql.schema.tables import Tables
@@ -84,7 +84,7 @@ class SqlChanges:
 
     def since(self, cursor: Cursor) -> Feed:
         dialect = self.database.dialect
-        known = Place.of(cursor, dialect)
+        known = FeedPosition.of(cursor, dialect)
         if known is None:
             return Feed(changes=(), cursor=self.now(), has_gap=True)
         values: dict[str, Any] = {"known": known.number}

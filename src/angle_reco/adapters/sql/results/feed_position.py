@@ -34,7 +34,7 @@ class Snapshot:
 
 
 @attrs.frozen
-class Place:
+class FeedPosition:
     """How far a reader has come: the last row that was there, and what was over by then.
 
     With the moment of the row it can be told from another one of that number, as there is
@@ -96,13 +96,13 @@ class State:
     known_told_at: int | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FeedPosition:
         """Return the place of a reader who knows of everything."""
         if self.newest < self.forgotten.number:
-            return Place(self.forgotten.number, 0, self.snapshot)
-        return Place(self.newest, self.newest_told_at, self.snapshot)
+            return FeedPosition(self.forgotten.number, 0, self.snapshot)
+        return FeedPosition(self.newest, self.newest_told_at, self.snapshot)
 
-    def hides_from(self, known: Place) -> bool:
+    def hides_from(self, known: FeedPosition) -> bool:
         """Return whether something may be gone that a reader was not told.
 
         Transactions that were not over then are all from the first of its snapshot on.

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from angle_reco.adapters.sql.core.copying import Wire, copy_rows, rows_of, staged
+from angle_reco.adapters.sql.core.copying import CopyType, copy_rows, rows_of, staged
 from angle_reco.adapters.sql.core.dialect import among
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
@@ -93,9 +93,9 @@ def _merge(
     columns: list[Any] = [
         interests.users.ids.take(interests.user[mine]),
         interests.categories.ids.take(interests.category[mine]),
-        *((Wire.INT, values[mine]) for values in (interests.scores, interests.strengths)),
-        (Wire.INT, interests.counts[mine]),
-        (Wire.MOMENT, interests.last_at[mine]),
+        *((CopyType.INT, values[mine]) for values in (interests.scores, interests.strengths)),
+        (CopyType.INT, interests.counts[mine]),
+        (CopyType.MOMENT, interests.last_at[mine]),
     ]
     is_fresh = sa.exists().where(*(stage.c[name] == table.c[name] for name in _KEY))
     gone = sa.delete(table).where(

@@ -12,7 +12,16 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.moments import to_micros
-from angle_reco.domain.runs import Answer, Claim, Run, RunKey, RunState, Trigger, Wish, claimed
+from angle_reco.domain.runs import (
+    Claim,
+    ClaimStatus,
+    Run,
+    RunKey,
+    RunRequest,
+    RunState,
+    Trigger,
+    claimed,
+)
 from angle_reco.ports.ledger import AHEAD, MOST_OPEN, OpenRuns
 
 _OPEN = [state.value for state in RunState if not state.is_final]
@@ -34,20 +43,20 @@ class SqlRunLedger:
         moment: datetime = self.database.scalar(sa.select(self.clock))
         return moment
 
-    def claim(self, wish: Wish, *, holder: str, lease: timedelta) -> Claim:
+    def claim(self, run_request: RunRequest, *, holder: str, lease: timedelta) -> Claim:
         def unit(connection: sa.Connection) -> Claim:
-            newest = self._lock(connection, wish.key)
+            newest = self._lock(connection, run_request.key)
             now = connection.execute(sa.select(self.clock)).scalar_one()
             claim = claimed(
-                [_run(row) for row in connection.execute(self._of_interest(wish, now))],
-                wish,
+                [_run(row) for row in connection.execute(self._of_interest(run_request, now))],
+                run_request,
                 now=now,
                 holder=holder,
                 # Larger also than those before this key was forgotten.
                 number=max(newest + 1, to_micros(now)),
                 lease=lease,
             )
-            if claim.answer is Answer.CLAIMED:
+            if claim.answer is ClaimStatus.CLAIMED:
                 self._advance(connection, claim.run)
             if claim.answer in _WRITES or claim.is_lease_cut:
                 self._keep(connection, claim.run)
@@ -152,12 +161,12 @@ class SqlRunLedger:
             sa.update(fences).where(fences.c.job == fence.job).values(number=fence.number)
         )
 
-    def _of_interest(self, wish: Wish, now: datetime) -> sa.Select[Any]:
+    def _of_interest(self, run_request: RunRequest, now: datetime) -> sa.Select[Any]:
         runs = self.tables.runs
-        first = now if wish.slot is None else wish.slot
+        first = now if run_request.slot is None else run_request.slot
         query = sa.select(runs).where(
-            runs.c.job == wish.key.job,
-            runs.c.arguments == wish.key.arguments,
+            runs.c.job == run_request.key.job,
+            runs.c.arguments == run_request.key.arguments,
             sa.or_(runs.c.state.in_(_OPEN), runs.c.slot >= first),
         )
         # One that ends just now has ended first, or cannot any more (PostgreSQL).
@@ -200,7 +209,7 @@ def _by_slot(run: Run) -> tuple[datetime, str, str]:
     return run.slot, run.key.job, run.key.arguments
 
 
-_WRITES = (Answer.CLAIMED, Answer.WAITING, Answer.DISCARDED)
+_WRITES = (ClaimStatus.CLAIMED, ClaimStatus.WAITING, ClaimStatus.DISCARDED)
 
 
 def _run(row: sa.Row[Any]) -> Run:

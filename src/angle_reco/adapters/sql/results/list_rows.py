@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from angle_reco.adapters.sql.core.bulk import read_within
 from angle_reco.adapters.sql.core.copying import (
-    Wire,
+    CopyType,
     array_head,
     copy_rows,
     elements,
@@ -88,7 +88,7 @@ def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tupl
     owners, kept = read_within(
         connection,
         query,
-        [Wire.of_ids(kind), Wire.UUID],
+        [CopyType.of_ids(kind), CopyType.UUID],
         meanwhile=lambda: digested.append(digests(lists)),
     )
     [fresh] = digested
@@ -163,10 +163,10 @@ def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
     """Yield the lists as COPY takes them."""
     kind, components = lists.items.kind, len(lists.recipe.components)
     if kind is IdKind.TEXT:
-        sized = with_sizes(lists.items.values, Wire.TEXT)
+        sized = with_sizes(lists.items.values, CopyType.TEXT)
         items: _Section = lambda first, last: b"".join(sized[first:last])  # noqa: E731 — as the others
     else:
-        of_items = elements(lists.items.values, Wire.of_ids(kind).dtype)
+        of_items = elements(lists.items.values, CopyType.of_ids(kind).dtype)
         items = _section(of_items, len(of_items) // max(len(lists.items), 1))
     int4, int2 = np.dtype(">i4"), np.dtype(">i2")
     arrays = [
@@ -182,8 +182,8 @@ def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
     ]
     head, size = cache(array_head), struct.Struct("!i").pack
     fields = struct.pack("!h", 2 + len(arrays))
-    owners = with_sizes(lists.owners.values, Wire.of_ids(lists.owners.kind))
-    digested = with_sizes(fresh.values, Wire.UUID)
+    owners = with_sizes(lists.owners.values, CopyType.of_ids(lists.owners.kind))
+    digested = with_sizes(fresh.values, CopyType.UUID)
     for place, (first, last) in enumerate(pairwise(lists.offsets.tolist())):
         row = [fields, owners[place]]
         for oid, width, section in arrays:
