@@ -90,7 +90,7 @@ def url(postgres_url: str) -> Iterator[str]:
             THINGS.metadata.create_all(engine)
             with engine.begin() as connection:
                 connection.execute(sa.insert(THINGS).values(ROW))
-        Recommender.connect(url, host=mapped(), migrate=True).close()
+        Recommender.connect(url, host=mapped(), migrate=True, settings=PATIENT).close()
         yield url
 
 
@@ -107,7 +107,9 @@ def refusal(url: str, host: HostSchema, ids: IdKinds | None = None, **options: A
     """Return what connecting says, which must not work, and must leave nothing behind."""
     before = relations(url)
     with pytest.raises(SchemaError) as raised:
-        Recommender.connect(url, settings=Settings(ids=ids or IdKinds()), host=host, **options)
+        Recommender.connect(
+            url, settings=attrs.evolve(PATIENT, ids=ids or IdKinds()), host=host, **options
+        )
     assert relations(url) == before
     return str(raised.value)
 
@@ -386,7 +388,7 @@ def test_a_schema_that_is_not_there_is_named(url: str) -> None:
 def test_tables_of_a_newer_release_are_left_alone(postgres_url: str) -> None:
     with new_database(postgres_url) as url, engine_of(url) as engine:
         THINGS.metadata.create_all(engine)
-        Recommender.connect(url, host=mapped(), migrate=True).close()
+        Recommender.connect(url, host=mapped(), migrate=True, settings=PATIENT).close()
         with engine.begin() as connection:
             connection.execute(sa.text("UPDATE angle_reco_version SET version_num = '9999'"))
 
@@ -403,7 +405,7 @@ def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.Monke
     monkeypatch.setattr("angle_reco.adapters.sql.market.checking.OLDEST_POSTGRES", 99)
 
     with engine_of(url) as engine, pytest.raises(SchemaError) as raised:
-        Recommender.from_engine(engine, host=mapped())
+        Recommender.from_engine(engine, host=mapped(), settings=PATIENT)
 
     assert re.fullmatch(
         r"PostgreSQL \d+[\d.]* is too old: it should be 99 or newer", str(raised.value)
@@ -548,7 +550,7 @@ def lax_url(postgres_url: str) -> Iterator[str]:
     with new_database(postgres_url) as url:
         with engine_of(url) as engine:
             PEOPLE.metadata.create_all(engine)
-        Recommender.connect(url, host=LAX, migrate=True).close()
+        Recommender.connect(url, host=LAX, migrate=True, settings=PATIENT).close()
         yield url
 
 
@@ -854,7 +856,7 @@ def test_sessions_of_any_time_zone_tell_the_same_moments(lax: Lax, zone: str) ->
     options = {"options": f"-c timezone={zone}"}
 
     with engine_of(lax.url, connect_args=options) as engine:
-        connected = Recommender.from_engine(engine, host=LAX)
+        connected = Recommender.from_engine(engine, host=LAX, settings=PATIENT)
         reco = again(connected.ports, clock=ManualClock(NOW))
         said = [
             list(reco.anonymous.popular_items()),
@@ -897,7 +899,7 @@ def moods(lax: Lax) -> Iterator[Lax]:
 
 def popular_on(url: str, items: sa.Select[Any], host: HostSchema = LAX) -> list[str]:
     """Return which items are popular where they are these."""
-    with Recommender.connect(url, host=attrs.evolve(host, items=items)) as reco:
+    with Recommender.connect(url, host=attrs.evolve(host, items=items), settings=PATIENT) as reco:
         reco.check()
         return sorted(map(str, reco.anonymous.popular_items().ids))
 
@@ -921,7 +923,9 @@ def test_parameters_of_a_select_may_have_any_name(lax: Lax, name: str) -> None:
     of_kind = GOODS.c.kind == sa.bindparam(name, "art")
     chosen = sa.select(GOODS.c.id.label("item_id")).where(of_kind)
 
-    with Recommender.connect(lax.url, host=attrs.evolve(LAX, items=chosen)) as reco:
+    with Recommender.connect(
+        lax.url, host=attrs.evolve(LAX, items=chosen), settings=PATIENT
+    ) as reco:
         cards = reco.ports.catalog.cards(["vase", "jar"], at=NOW)  # type: ignore[list-item]  # texts are ids
 
     assert list(map(str, cards)) == ["vase"]
@@ -954,7 +958,7 @@ def whole_reads(lax: Lax, ask: Callable[[Recommender], object]) -> int:
     with engine_of(lax.url, isolation_level="AUTOCOMMIT") as other, other.connect() as connection:
         before = connection.scalar(counted)
         with engine_of(lax.url) as engine:
-            ask(Recommender.from_engine(engine, host=LAX, check=False))
+            ask(Recommender.from_engine(engine, host=LAX, check=False, settings=PATIENT))
             with engine.connect() as same:
                 same.execute(sa.text("SELECT pg_stat_force_next_flush()"))
         connection.execute(sa.text("SELECT pg_stat_clear_snapshot()"))
@@ -1018,7 +1022,7 @@ def test_sqlite_may_hold_moments_as_any_program_writes_them(
         PEOPLE.metadata.create_all(connection)
         connection.exec_driver_sql("INSERT INTO people VALUES ('ann', NULL, ?)", (text,))
 
-    with Recommender.connect(url, host=LAX, migrate=True) as reco:
+    with Recommender.connect(url, host=LAX, migrate=True, settings=PATIENT) as reco:
         assert reco.system.sign_ins(of="ann") == SignIns(
             last_at=NOW + timedelta(microseconds=micros), count=0
         )
@@ -1031,7 +1035,7 @@ def test_days_beyond_the_calendar_are_left_out(lax: Lax, day: str) -> None:
     lax.insert("offers (who, what)", "'ann', 'vase'")
 
     host = attrs.evolve(LAX, bids=bids, time_zone="UTC")
-    with Recommender.connect(lax.url, host=host) as reco:
+    with Recommender.connect(lax.url, host=host, settings=PATIENT) as reco:
         assert reco.system.stats().bids == 0
         assert [one.label for one in reco.check()] == ["placed_at"]
 
@@ -1045,6 +1049,6 @@ def test_selects_that_cannot_be_used_are_told_before_anything_is_made(postgres_u
         before = set(sa.inspect(engine).get_table_names())
 
         with pytest.raises(SchemaError, match="select of users cannot be run"):
-            Recommender.connect(url, host=misspelt, migrate=True)
+            Recommender.connect(url, host=misspelt, migrate=True, settings=PATIENT)
 
         assert set(sa.inspect(engine).get_table_names()) == before

@@ -186,7 +186,10 @@ def _ports(clock: ManualClock, market: MemoryMarketplace | None) -> Ports:
 def settle(*recommenders: Recommender) -> None:
     """Wait until nothing is under way behind answers."""
     for reco in recommenders:
-        stale_cache, open_items = reco._use_cases.shelves.stale_cache, reco._use_cases.shelves.open_items
+        stale_cache, open_items = (
+            reco._use_cases.shelves.stale_cache,
+            reco._use_cases.shelves.open_items,
+        )
         assert stale_cache is not None
         assert open_items is not None
         threads = (stale_cache.pool, open_items.stale_cache.pool)

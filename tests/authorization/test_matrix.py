@@ -1,6 +1,7 @@
 """Who gets what of every public call: `matrix.csv` has a row for each call and kind of id."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,7 @@ class TestIdsThatDifferInCaseAlone:
             items=shop.items.values(),
             bids=[bid for bids in shop.bids.values() for bid in bids],
         )
-        settings = Settings(cache_enabled=False)
+        settings = Settings(cache_enabled=False, deadline=timedelta(seconds=20))
         ports = sql_ports(engine, settings, schema=schema, permissions=held)
         yield Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), settings)
         storage.migrate_down()

@@ -4,6 +4,7 @@ import inspect
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -170,7 +171,7 @@ class TestCosts:
 
 def shop_on(engine: sa.Engine) -> Recommender:
     """Return the shop of a database, whose clock stands still."""
-    settings = Settings(cache_enabled=False)
+    settings = Settings(cache_enabled=False, deadline=timedelta(seconds=20))
     ports = sql_ports(engine, settings, permissions=held)
     return Recommender(attrs.evolve(ports, clock=ManualClock(NOW)), settings)
 
