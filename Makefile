@@ -93,6 +93,10 @@ lint: $(installed) ## Look for mistakes with ruff, and hold who may import whom
 	@$(bin)/ruff check
 	@$(bin)/lint-imports --no-logo
 
+.PHONY: house
+house: $(installed) ## Measure how much a reader of the source has to know
+	@$(bin)/python tools/house.py
+
 .PHONY: format-check
 format-check: $(installed) ## Fail if a file is not formatted
 	@$(bin)/ruff format --check

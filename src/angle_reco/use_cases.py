@@ -105,7 +105,9 @@ class UseCases:
             ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
         )
         if cache is not None:
-            memory = _memory(ports, settings, scorer, notifier, lists=cache, finished_runs=finished_runs)
+            memory = _memory(
+                ports, settings, scorer, notifier, lists=cache, finished_runs=finished_runs
+            )
         rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
         rules = schedule_of(settings)
         runner = JobRunner(
@@ -153,7 +155,9 @@ class UseCases:
                 wanted=runs.want,
             )
 
-        stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
+        stale_cache, open_items = (
+            (None, None) if memory is None else (memory.lists, memory.open_items)
+        )
         list_reader = ListReader(
             lists=ports.lists,
             catalog=ports.catalog,

@@ -107,7 +107,9 @@ class ForgetCached:
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Forget events that the tables may not show, with the lists that were made of them."""
         if user_id is not None:
-            return self.pending.forget(user_id) + self.list_reader.forget(ListKind.PERSONAL, user_id)
+            return self.pending.forget(user_id) + self.list_reader.forget(
+                ListKind.PERSONAL, user_id
+            )
         gone = self.pending.clear()
         if self.memory is not None:
             gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries

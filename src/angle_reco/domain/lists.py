@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 
 import attrs
@@ -47,7 +48,7 @@ class Recipe:
     kept: int
     rules: str = ""
 
-    @property
+    @cached_property
     def components(self) -> tuple[str, ...]:
         """Return what the parts of a score are, in their order."""
         return tuple(name for name, _ in self.weights)

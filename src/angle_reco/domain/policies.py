@@ -137,6 +137,11 @@ POLICY: Final[Mapping[tuple[Action, Resource], Rule]] = MappingProxyType({
 """Who may do what. Managers hold manage_recommendations; to what is their own, and to what
 everybody may do, the other columns apply to them as to all."""
 
+OWN: Final = frozenset(
+    asked for asked, rule in POLICY.items() if rule.is_personal and rule.owner is _YES
+)
+"""What users may do to what is theirs."""
+
 
 def is_allowed(
     actor: Actor,
