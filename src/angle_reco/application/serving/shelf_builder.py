@@ -251,8 +251,8 @@ class ShelfBuilder:
     ) -> ShelfDraft:
         """Return the result of *answer*; if the database fails, popular items or nothing.
 
-        Before that, apply new changes to memory and drop pending events that were rolled back
-        or have expired.
+        Before that, read the change feed if that is due, and drop pending events that were
+        rolled back or have expired.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
