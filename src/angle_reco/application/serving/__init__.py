@@ -1,1 +1,1 @@
-"""Answering requests: from memory, from stored lists, or computed now."""
+"""Answers requests from memory, from stored lists, or with lists computed for the call."""

@@ -1,4 +1,4 @@
-"""Items that changed since the open items were read: of these what is in memory is not true."""
+"""Tracks the items that changed since the open items were read."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
@@ -9,28 +9,28 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.ports.clock import Clock
 
 _SECONDS = 60.0
-"""So long are items read by id that are told to change, as that may not be committed yet."""
+"""How long a noted item is read by id, as its change may not be committed yet."""
 
 _MOST = 20_000
 
 
 class _Read(NamedTuple):
-    card: ItemCard | None  # None of an item that is gone
+    card: ItemCard | None  # None if the item no longer exists
     at: float
 
 
 class _Unread(NamedTuple):
-    """How often this process was told of an item that was not heard since, and when last."""
+    """How many noted changes of an item the feed has not shown yet, and when the last was noted."""
 
     times: int
-    told_at: float
+    noted_at: float
     until: float
 
 
 class Before(NamedTuple):
-    """The card in memory of an item when it was told to change.
+    """The card in memory of an item when its first change was noted.
 
-    None if it was not open, or no open items were in memory.
+    The card is None if the item was not open, or no open items were in memory.
     """
 
     card: ItemCard | None
@@ -38,11 +38,11 @@ class Before(NamedTuple):
 
 
 class ChangedItems:
-    """Which items changed, and their cards as they were read since.
+    """The items that changed, with the cards read since then.
 
-    Those that this process was told of itself are read by id at every answer, until the
-    feed says that the change is committed; then their cards are read once. Moments are of
-    the monotonic clock.
+    An item whose change this process noted is read by id for every answer, until the feed
+    shows that the change is committed; then its card is read once. Times are of the monotonic
+    clock.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -56,11 +56,11 @@ class ChangedItems:
 
     @property
     def are_too_many(self) -> bool:
-        """Return whether reading all open items anew is better."""
+        """Return whether reading all open items again is better."""
         return len(self) > _MOST
 
     def told(self, item_ids: Iterable[ItemId], known: Mapping[ItemId, ItemCard] | None) -> None:
-        """Note that items change; *known* are the cards in memory, None if none are."""
+        """Note that items change; *known* are the cards in memory, None if there are none."""
         now = self._clock.monotonic()
         until = now + _SECONDS
         for one in item_ids:
@@ -77,52 +77,53 @@ class ChangedItems:
         at: float,
         times: Mapping[ItemId, int] | None = None,
     ) -> None:
-        """Note what items are like now: cards whose reading began at that moment.
+        """Note the cards of items, None for an item that no longer exists.
 
-        That each changed was heard so many *times*, by default once. One that was told of more
-        often is not what it will be until all is heard; nor is one that was told of after that
-        moment.
+        Reading the cards started *at* that time. The feed has shown so many changes (*times*)
+        of each item, by default one. An item stays unread while more changes of it were noted
+        than the feed has shown, or if one was noted after *at*.
         """
         for one, card in cards.items():
             self._read[one] = _Read(card, at)
-            told = self._unread.get(one)
-            if told is None or told.told_at > at:
+            unread = self._unread.get(one)
+            if unread is None or unread.noted_at > at:
                 continue
             heard = 1 if times is None else times[one]
-            if told.times <= heard:
+            if unread.times <= heard:
                 self._unread.pop(one, None)
             else:
-                self._unread[one] = told._replace(times=told.times - heard)
+                self._unread[one] = unread._replace(times=unread.times - heard)
 
     def before(self, item_ids: Iterable[ItemId]) -> dict[ItemId, Before]:
-        """Return what was in memory of those that this process was told of."""
+        """Return the earlier cards of those items whose changes this process noted."""
         return {one: self._before[one] for one in item_ids if one in self._before}
 
     def handled(self, item_ids: Iterable[ItemId]) -> None:
-        """Forget what was in memory of them before."""
+        """Drop the earlier cards of items."""
         for one in item_ids:
             self._before.pop(one, None)
 
     def forget_what_is_over(self, live_since: float | None) -> None:
-        """Forget what is older than the open items in memory, and what was never committed.
+        """Drop cards older than the open items in memory, and changes that were never committed.
 
-        Where there are none in memory they may be being read, for no longer than a minute.
+        *live_since* is when reading the open items started. It is None if none are in memory;
+        a read may then be under way, which takes a minute at most.
         """
         now = self._clock.monotonic()
         known_at = now - _SECONDS if live_since is None else live_since
         for one, read in list(self._read.items()):
             if read.at < known_at:
                 self._read.pop(one, None)
-        for one, told in list(self._unread.items()):
-            # What is in memory of an item may be of before, for as long as reading fails.
-            if told.until <= (now if live_since is None else live_since):
+        for one, unread in list(self._unread.items()):
+            # While reads fail, the open items in memory may be older than the change.
+            if unread.until <= (now if live_since is None else live_since):
                 self._unread.pop(one, None)
         for one, before in list(self._before.items()):
             if before.until <= now:
                 self._before.pop(one, None)
 
     def clear(self) -> None:
-        """Forget all of them: the open items are read anew."""
+        """Drop all changes and cards, as the open items are read again."""
         self._unread.clear()
         self._read.clear()
 
@@ -134,9 +135,10 @@ class ChangedItems:
         live_since: float,
         read: Callable[[Collection[ItemId]], Mapping[ItemId, ItemCard]],
     ) -> tuple[Mapping[ItemId, ItemCard], bool]:
-        """Return the cards of items as they are now, and whether all could be read.
+        """Return the current cards of items, and whether all of them could be read.
 
-        *cards* are those in memory since then. One that cannot be read is left out.
+        *cards* are the cards of the open items in memory, read since *live_since*. *read* loads
+        the cards of unread items; items whose card cannot be read are left out.
         """
         unread = [one for one in item_ids if one in self._unread]
         is_complete, now = True, dict[ItemId, ItemCard]()
@@ -157,7 +159,7 @@ class ChangedItems:
     def card(
         self, item_id: ItemId, in_memory: ItemCard | None, live_since: float
     ) -> ItemCard | None:
-        """Return the card of one item as far as it is known, None where it has to be read."""
+        """Return the card of an item in memory, None if it has to be read."""
         if item_id in self._unread:
             return None
         newer = self._read.get(item_id)

@@ -1,4 +1,4 @@
-"""A database that does not answer is asked once a second, and not by every request."""
+"""A circuit breaker: a database that does not answer is tried once a second, not by every call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.ports.clock import Clock
 
 _FAILURES = 3
-"""So many in a row mean that it is not one slow statement."""
+"""Failures in a row that mean more than one slow statement."""
 
 _SECONDS_BETWEEN_TRIES = 1.0
 
@@ -19,10 +19,10 @@ _is_watched: ContextVar[bool] = ContextVar("is_watched", default=False)
 
 @attrs.define(kw_only=True)
 class CircuitBreaker:
-    """Whether the database answers, as far as this process knows.
+    """Tracks whether the database answers this process.
 
-    The pattern is the circuit breaker (M. Nygard, Release It!, 2007), closed again by the
-    first success.
+    This is the circuit breaker pattern (M. Nygard, Release It!, 2007); the first success closes
+    it again.
     """
 
     clock: Clock
@@ -36,13 +36,13 @@ class CircuitBreaker:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Ask the database within, unless it is known not to answer and was just asked.
+        """Watch a call to the database; refuse it if the database is down and was just tried.
 
         Raises:
-            StorageUnavailableError: It is, or it did not answer now.
+            StorageUnavailableError: The call was refused, or the database did not answer.
         """
         if _is_watched.get():
-            # One try may ask for several things.
+            # A nested call belongs to the same try.
             yield
             return
         if self.is_known and not self._may_try():
@@ -54,7 +54,7 @@ class CircuitBreaker:
             self._failures += 1
             raise
         except Exception:
-            # Whatever is wrong, it is not that.
+            # Any other error is not an outage.
             self._failures = 0
             raise
         finally:
@@ -62,7 +62,7 @@ class CircuitBreaker:
         self._failures = 0
 
     def _may_try(self) -> bool:
-        # Without a lock: that two try at once does no harm.
+        # No lock: two concurrent tries do no harm.
         now = self.clock.monotonic()
         if now < self._tries_at:
             return False

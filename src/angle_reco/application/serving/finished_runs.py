@@ -1,4 +1,4 @@
-"""When there is something newer to read than what is in memory: whoever made it."""
+"""Invalidates cached lists once a run has ended, in this process or another."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,22 +20,23 @@ from angle_reco.ports.ledger import RunLedger
 _log = logging.getLogger(__name__)
 
 FORGETTING = "forget_cached"
-"""In the ledger, that everything in the memory of all processes is to be dropped."""
+"""The name under which the ledger records that all processes have to clear their memory."""
 
 MADE_BY: Mapping[ListKind, str] = {
     ListKind.POPULAR: "generate_popular_items",
     ListKind.PERSONAL: "generate_recommendations",
     ListKind.SIMILAR: OF_ONE_ITEM,
 }
-"""The job that makes all lists of a kind."""
+"""The job that computes all lists of a kind."""
 
 
 @attrs.define(kw_only=True)
 class FinishedRuns:
-    """Marks what is in memory once a run has made new lists, here or in another process.
+    """Marks cached lists as stale once a run has computed new ones, in any process.
 
-    The others are told, and look into the ledger, which knows: whoever is not told finds it
-    there later. Without a *cache* there is nothing to mark.
+    A process that finishes a run notifies the others, which then look into the ledger. The
+    ledger is authoritative: a process that misses the notice finds the run there later.
+    Without a *cache* there is nothing to mark.
     """
 
     ledger: RunLedger
@@ -45,7 +46,7 @@ class FinishedRuns:
     _seen: dict[str, tuple[datetime, int] | None] | None = attrs.field(default=None, init=False)
 
     def look(self) -> None:
-        """Ask the ledger which runs have ended since; one statement."""
+        """Mark the lists of the runs that have succeeded since the last look; one statement."""
         if self.cache is None:
             return
         last = self.ledger.last_of_each([*MADE_BY.values(), FORGETTING])
@@ -54,10 +55,10 @@ class FinishedRuns:
             for job, run in last.items()
             if run.state is RunState.SUCCEEDED
         }
-        # Without a lock, which a fork could leave locked: that two look at once does no harm.
+        # No lock, which a fork could leave locked: two concurrent looks do no harm.
         before, self._seen = self._seen, {**(self._seen or {}), **ended}
         if before is None:
-            # What is in memory was read only just now.
+            # On the first look, the lists in memory were read only just now.
             return
         for kind, job in MADE_BY.items():
             if job in ended and ended[job] != before.get(job):
@@ -68,9 +69,9 @@ class FinishedRuns:
             _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
     def done(self, key: RunKey) -> None:
-        """Take note that a run has succeeded in this process, and tell the others."""
+        """Note that a run has succeeded in this process, and notify the others."""
         if key.arguments:
-            # Of one item, which the others were told of, or as of the past.
+            # A run for one item, which `rewritten` has published, or one as of a past moment.
             item_id = key.values.get("item_id")
             if item_id is not None:
                 self.forget_similar([ItemId(self.ids.item.parse(str(item_id), "item id"))])
@@ -83,24 +84,26 @@ class FinishedRuns:
         for kind, job in MADE_BY.items():
             if job == key.job and knew_nothing and self.cache is not None:
                 self.cache.mark(kind.value)
-        self._tell(Change(kind=ChangeKind.RUN, job=key.job))
+        self._publish(Change(kind=ChangeKind.RUN, job=key.job))
 
     def rewritten(self, item_id: ItemId, entered: Sequence[ItemId]) -> None:
-        """Take note that an item's list was made out of turn, and whose it *entered*.
+        """Note that an item's list was recomputed out of turn, and notify the others.
 
-        Its own is read here by whoever had it made: behind an answer that shows the old one.
+        *entered* are the items whose lists the item entered. In this process the item's own
+        list stays cached: the caller of the run reads it again, behind an answer that shows the
+        old list.
         """
         self.forget_similar(entered)
         change = Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=(item_id, *entered))
-        self._tell(change)
+        self._publish(change)
 
     def forget_similar(self, item_ids: Iterable[ItemId]) -> None:
-        """Have the similar items of these be read anew."""
+        """Drop the cached similar items of these items, so that they are read again."""
         for item_id in item_ids:
             if self.cache is not None:
                 self.cache.forget(key_of(ListKind.SIMILAR, item_id))
 
-    def _tell(self, change: Change) -> None:
+    def _publish(self, change: Change) -> None:
         try:
             self.changes.publish([change])
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""What this process hears of changes, by all processes: its memory is kept honest by it."""
+"""Consumes the change feed and invalidates this process's cache."""
 
 import logging
 from collections import Counter
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_PRUNE = 35.0
-"""After an erasure, what told of it goes: within a minute nothing may be left."""
+"""How long after an erasure its changes are pruned: within a minute none may remain."""
 
 _SECONDS_BETWEEN_PRUNINGS = 5.0
 _SHARE_OF_A_CALL = 4
@@ -46,10 +46,11 @@ _SHARE_OF_A_CALL = 4
 
 @attrs.define(kw_only=True, eq=False)
 class CacheInvalidator:
-    """Looks what has changed, and has memory follow.
+    """Reads the change feed and invalidates the cached values that a change affects.
 
-    After `begin` a thread does so every second. Without it a call does, once a second at
-    most: a process that is asked nothing reads nothing.
+    After `begin` a thread reads the feed once a second. Without it calls do, once a second at
+    most: an idle process reads nothing. *wanted* requests runs for the similar items of items;
+    *unconfirmed* counts the bids that the activity did not show in time.
     """
 
     changes: Changes
@@ -78,46 +79,46 @@ class CacheInvalidator:
         starts_over(self)
 
     def start_over(self) -> None:
-        """Forget the thread, which is the parent's, and the lock that it may hold."""
+        """Drop the thread, which belongs to the parent, and the lock, which it may hold."""
         self._lock, self.has_begun = Lock(), False
 
     @property
     def changed(self) -> ChangedItems:
-        """Return the items that changed since the open ones were read."""
+        """Return the items that changed since the open items were read."""
         return self.open_items.changed
 
-    # By a thread, or by calls.
+    # Reading the feed, by a thread or by calls.
 
     def begin(self) -> None:
-        """Have a thread look once a second from now on; nothing happens when that is so."""
+        """Have a thread read the feed once a second, if none does yet."""
         self.has_begun = True
         _ticker.add(self)
 
     def end(self) -> None:
-        """Have no thread look any more."""
+        """Stop reading the feed in a thread."""
         self.has_begun = False
         _ticker.discard(self)
 
     def settle(self, seconds: float) -> None:
-        """Wait for a look that is being taken."""
+        """Wait at most so many *seconds* for a read that is under way."""
         self._lane.settle(seconds)
 
     def tick(self) -> None:
-        """Have a thread look, unless the last look goes on still."""
+        """Read the feed in a thread, unless the last read is still under way."""
         if not self._lane.is_busy:
             self._lane.submit(self.step_safely)
 
     def step_safely(self) -> None:
-        """Look what has changed; a defect is logged."""
+        """Read the feed; log a defect instead of raising it."""
         try:
             self.step()
-        except Exception as error:  # noqa: BLE001 — a defect; without following it would be worse
+        except Exception as error:  # noqa: BLE001 — a defect must not end the reading
             _log.error("changes not followed: error=%s", type(error).__name__)
 
     def look(self) -> None:
-        """Look what has changed, if that is up to calls and was not done this second.
+        """Read the feed, if no thread does and no call has done so this second.
 
-        Who looks waits for a statement, no longer than for a share of the time of a call.
+        The call waits for that, for a quarter of *deadline* at most.
         """
         now = self.clock.monotonic()
         if self.has_begun or now < self._looks_at:
@@ -126,8 +127,8 @@ class CacheInvalidator:
         if may_wait():
             self._look()
         else:
-            # An event loop waits for nothing: it answers, and the next answer knows.
-            with suppress(RuntimeError):  # No thread can be begun any more.
+            # An event loop must not wait: a thread reads, and the next answer uses the result.
+            with suppress(RuntimeError):  # No thread can be started any more.
                 self.open_items.stale_cache.pool.submit(self._look)
 
     def _look(self) -> None:
@@ -139,28 +140,28 @@ class CacheInvalidator:
                 self._step()
             self._fails = False
         except StorageError as error:
-            self._say(error)
+            self._log_failure(error)
         finally:
             self._lock.release()
 
     def step(self) -> None:
-        """Look what has changed; what goes wrong is tried again."""
+        """Read the feed; log a storage error, after which the next step tries again."""
         with self._lock:
             try:
                 with deadline(self.deadline.total_seconds()):
                     self._step()
                 self._fails = False
             except StorageError as error:
-                self._say(error)
+                self._log_failure(error)
 
-    def _say(self, error: StorageError) -> None:
+    def _log_failure(self, error: StorageError) -> None:
         if not self._fails:
             _log.warning("changes not read: error=%s", type(error).__name__)
         self._fails = True
 
     def _step(self) -> None:
         if self._cursor is None:
-            # What is in memory already may have changed since it was read.
+            # Values cached before the first cursor may have changed since they were read.
             cursor = self.changes.now()
             self.finished_runs.look()
             self._mark_everything()
@@ -171,7 +172,7 @@ class CacheInvalidator:
             feed = self.changes.since(self._cursor)
             if feed.has_gap:
                 self._mark_everything()
-                # Some of them may be of users who were erased meanwhile.
+                # Some homepages may be of users whose erasure was missed.
                 gone = self.lists.forget_all(ListKind.PERSONAL.value)
                 self.pending.clear()
                 self._erased_at = self.clock.monotonic()
@@ -182,23 +183,24 @@ class CacheInvalidator:
         self._settle()
 
     def _settle(self) -> None:
-        """Let go of what is over by now."""
+        """Drop rolled-back and expired events and expired cards, and prune the feed."""
         self.rolled_back.look()
-        self._settle_overlays()
+        self._settle_pending()
         self.changed.forget_what_is_over(self._live_since)
         self._prune()
 
     def _prune(self) -> None:
-        """Forget what was told long ago, and once more when the newest erasure is old enough.
+        """Prune old changes from the feed, and again once the newest erasure is old enough.
 
-        One may have been told just before this process began to read, or within a gap. It is
-        done behind: a call may be within a transaction of its host's that keeps writers waiting.
+        An erasure may have been published just before this process started to read, or within
+        a gap. A thread prunes: a call may be inside a host's transaction that keeps writers
+        waiting.
         """
         now = self.clock.monotonic()
         due = min(self._prunes_at, self._erased_at + _SECONDS_TO_PRUNE)
         if now < max(due, self._prunes_again_at):
             return
-        # If it fails, or takes that long.
+        # In case the pruning fails or takes longer.
         self._prunes_again_at = now + _SECONDS_BETWEEN_PRUNINGS
 
         def prune() -> None:
@@ -208,7 +210,7 @@ class CacheInvalidator:
             if self._erased_at + _SECONDS_TO_PRUNE <= now:
                 self._erased_at = float("inf")
 
-        with suppress(RuntimeError):  # No thread can be begun any more.
+        with suppress(RuntimeError):  # No thread can be started any more.
             self.open_items.stale_cache.pool.submit(prune)
 
     @property
@@ -221,17 +223,17 @@ class CacheInvalidator:
             self.lists.mark(kind.value)
         self.open_items.stale_cache.cache.mark(LIVE[0])
 
-    # What was told.
+    # Applying changes.
 
     def told(self, item_ids: Sequence[ItemId]) -> None:
-        """Note that items change: what is in memory of them does not count any more."""
+        """Invalidate the cached data of items that change, before the feed has the change."""
         live = self.open_items.held()
         self.changed.told(item_ids, None if live is None else live.cards)
         self._bound()
         self.finished_runs.forget_similar(item_ids)
 
     def _bound(self) -> None:
-        """Have the open items read anew where too many of them changed to be kept apart."""
+        """Have the open items read again if too many changed to be tracked one by one."""
         if self.changed.are_too_many:
             self.open_items.stale_cache.cache.forget(LIVE)
             self.changed.clear()
@@ -264,11 +266,11 @@ class CacheInvalidator:
                 case _:
                     pass
         if kinds & {ChangeKind.RUN, ChangeKind.FORGET}:
-            # The ledger knows which.
+            # The ledger says which runs have ended.
             self.finished_runs.look()
 
     def forget_user(self, user_id: UserId) -> None:
-        """Forget a user who was erased."""
+        """Drop the pending events and the cached homepage of an erased user."""
         self.pending.forget(user_id)
         self._forget(ListKind.PERSONAL, user_id)
 
@@ -276,12 +278,13 @@ class CacheInvalidator:
         self.lists.forget(key_of(kind, owner))
 
     def _items_changed(self, times: Counter[ItemId], bid_on: Iterable[ItemId] = ()) -> None:
-        """Read the cards of items that changed, and have made anew what follows from them.
+        """Read the cards of items that changed, and invalidate the similar items of these.
 
-        The feed has shown each so many *times*. What was *bid_on* has another price at most.
+        Also request runs for the items that opened or changed in a way their lists depend on.
+        The feed has shown each item so many *times*; items *bid_on* differ only in their price.
         """
         live, item_ids = self.open_items.held(), list(times)
-        # Of what is not open no price is shown.
+        # Only open items show a price.
         priced = [one for one in bid_on if live is None or one in live.cards]
         if not (item_ids or priced):
             return
@@ -294,17 +297,17 @@ class CacheInvalidator:
         cards = {one: found.get(one) for one in item_ids}
         self.finished_runs.forget_similar(item_ids)
         before = self.changed.before(item_ids)
-        anew = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
+        new = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
         unsold = self._without_bids(
-            [one for one, card in cards.items() if _is_priced_anew(card, before.get(one))]
+            [one for one, card in cards.items() if _has_new_price(card, before.get(one))]
         )
-        wanted = [*anew, *(one for one in unsold if one not in anew)]
+        wanted = [*new, *(one for one in unsold if one not in new)]
         if wanted:
             self.wanted(wanted)
         self.changed.handled(item_ids)
 
     def _is_new(self, card: ItemCard, before: Before | None) -> bool:
-        """Return whether an item that this process was told of is newly open, or another one."""
+        """Return whether a noted item has opened, or has another title or category now."""
         if before is None or not is_open(card, self.clock.now()):
             return False
         if before.card is None:
@@ -312,7 +315,7 @@ class CacheInvalidator:
         return (before.card.title, before.card.category_id) != (card.title, card.category_id)
 
     def _without_bids(self, item_ids: Sequence[ItemId]) -> list[ItemId]:
-        """Return the items that nobody has bid on: no bid has moved their price."""
+        """Return the items without bids: no bid has moved their price."""
         if not item_ids:
             return []
         items = IdColumn.of(self.scorer.settings.ids.item, item_ids)
@@ -323,13 +326,13 @@ class CacheInvalidator:
             )
         return [one for one in item_ids if one not in bid_on]
 
-    # What was told and is to be seen by now.
+    # Pending events that the database should show by now.
 
-    def _settle_overlays(self) -> None:
+    def _settle_pending(self) -> None:
         over = self.pending.over()
         if not over:
             return
-        # By now the database knows better.
+        # The database shows by now which events were stored: read these homepages again.
         for user_id in {one.user_id for one in over}:
             self._forget(ListKind.PERSONAL, user_id)
         missing = self._unconfirmed(over)
@@ -337,11 +340,11 @@ class CacheInvalidator:
         if missing:
             _log.warning("bids told of, but not seen within a minute: bids=%d", missing)
 
-    def _unconfirmed(self, told: Sequence[PendingEvent]) -> int:
+    def _unconfirmed(self, events: Sequence[PendingEvent]) -> int:
         """Return how many bids the activity does not show by now."""
         bids = [
             Bid(user_id=one.user_id, item_id=one.item_id, placed_at=one.at)
-            for one in told
+            for one in events
             if one.at is not None
         ]
         if not bids:
@@ -351,11 +354,11 @@ class CacheInvalidator:
         since = earliest - CONFIRMS_FROM if earliest.year > 1 else None
         users = IdColumn.of(ids.user, list(dict.fromkeys(one.user_id for one in bids)))
         happened = self.scorer.activity.interactions(since=since, users=users)
-        # A seller's own would not be seen there either way.
+        # The activity never shows the bids of sellers on their own items.
         return len(self.scorer.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
 
 
-def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
+def _has_new_price(card: ItemCard | None, before: Before | None) -> bool:
     return (
         card is not None
         and before is not None
@@ -366,20 +369,20 @@ def _is_priced_anew(card: ItemCard | None, before: Before | None) -> bool:
 
 
 class _Ticker:
-    """One thread of the process that has each follower look once a second."""
+    """A thread of the process that has each invalidator read its feed once a second."""
 
     def __init__(self) -> None:
         self.start_over()
         starts_over(self)
 
     def start_over(self) -> None:
-        self._followers, self._lock = WeakSet[CacheInvalidator](), Lock()
+        self._invalidators, self._lock = WeakSet[CacheInvalidator](), Lock()
         self._has_none = Event()
         self._is_alive = False
 
-    def add(self, follower: CacheInvalidator) -> None:
+    def add(self, invalidator: CacheInvalidator) -> None:
         with self._lock:
-            self._followers.add(follower)
+            self._invalidators.add(invalidator)
             self._has_none.clear()
             if self._is_alive:
                 return
@@ -390,25 +393,25 @@ class _Ticker:
             self._is_alive = False
             raise
 
-    def discard(self, follower: CacheInvalidator) -> None:
+    def discard(self, invalidator: CacheInvalidator) -> None:
         with self._lock:
-            self._followers.discard(follower)
-            if not self._followers:
+            self._invalidators.discard(invalidator)
+            if not self._invalidators:
                 self._has_none.set()
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                followers = list(self._followers)
-                if not followers:
+                invalidators = list(self._invalidators)
+                if not invalidators:
                     self._is_alive = False
                     return
-            for follower in followers:
+            for invalidator in invalidators:
                 with suppress(RuntimeError):  # No thread can be started any more.
-                    follower.tick()
-            del followers
-            # It is the last reference in a frame that lives as long as the process.
-            follower = None  # type: ignore[assignment]  # dropped
+                    invalidator.tick()
+            del invalidators
+            # This frame lasts as long as the process, and would keep the invalidator alive.
+            invalidator = None  # type: ignore[assignment]  # dropped
             self._has_none.wait(_SECONDS_BETWEEN_LOOKS)
 
 

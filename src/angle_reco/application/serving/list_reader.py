@@ -1,4 +1,4 @@
-"""Lists of suggestions: from memory, else as they are stored, else computed now."""
+"""Reads lists of suggestions: from memory, else as stored, else computed for the call."""
 
 import logging
 import sys
@@ -35,16 +35,16 @@ from angle_reco.settings import Settings
 _log = logging.getLogger(__name__)
 
 _SECONDS_WHILE_COVERED = 10.0
-"""After so long it is looked again whether a complete run has come to an owner."""
+"""How long a stale list is not refreshed again while a run is to renew it."""
 
 
 @attrs.frozen(kw_only=True)
 class CachedList:
-    """A list as memory has it, with what else its answers need.
+    """A list as it is cached, with the other data that its answers need.
 
-    Of a user's list *engaged* are the items in it that the user bid on or watches, of an
-    item's *category* is the item's. *cards* are there where nothing is kept: for the answer
-    at hand.
+    In a user's list, *engaged* are the items that the user bid on or watches. In a list of
+    similar items, *category* is the category of the owner item. *cards* are set only without
+    a cache, for the current answer.
     """
 
     packed: PackedList
@@ -56,10 +56,11 @@ class CachedList:
 
 @attrs.frozen(kw_only=True)
 class ListReader:
-    """Lists by kind and owner; without *keeping* nothing of them stays in memory.
+    """Reads lists by kind and owner; without a *stale_cache* no list stays in memory.
 
-    *renewed_by_run* has an item's list made anew in the ledger of runs, so that of many
-    processes one does it. *is_run_under_way* tells whether a complete run over a kind is.
+    *renewed_by_run* recomputes the list of one item as a run in the ledger, so that only one
+    of several processes does it. *is_run_under_way* returns whether any process is executing
+    a complete run over a kind.
     """
 
     lists: ListStore
@@ -77,13 +78,13 @@ class ListReader:
     def of(
         self, kind: ListKind, owner: object, *, viewer: UserId | None = None
     ) -> Served[CachedList]:
-        """Return the list of an owner, whether or not one is stored.
+        """Return the list of an owner; compute it if no usable list is stored.
 
-        Where nothing is kept, its cards are for the *viewer* of an item's page.
+        Without a *stale_cache*, the cards in a list of similar items are read for *viewer*.
 
         Raises:
-            ItemNotFoundError: Of similar items: there is no such item.
-            StorageUnavailableError: It could not be read or computed, or not in time.
+            ItemNotFoundError: The list is of similar items, and no item has the owner's id.
+            StorageUnavailableError: The list could not be read or computed, or not in time.
         """
         if self.stale_cache is None:
             made = self._make(kind, owner, False, viewer).value
@@ -91,10 +92,10 @@ class ListReader:
         return self.stale_cache.current(key_of(kind, owner), partial(self._make, kind, owner))
 
     def of_popular(self, category: CategoryId | None) -> Served[CachedList] | None:
-        """Return the popular items that are in memory or stored, None if that is nowhere.
+        """Return a list of popular items; without a *stale_cache*, None if none is stored.
 
         Raises:
-            StorageUnavailableError: They could not be read, or not in time.
+            StorageUnavailableError: The list could not be read, or not in time.
         """
         owner = popular_owner(category)
         if self.stale_cache is not None:
@@ -103,27 +104,27 @@ class ListReader:
         return None if read is None else Served(read.value, read.value.made_as)
 
     def computed_anew(self, user_id: UserId, *, keep: int) -> Served[CachedList]:
-        """Return a user's list as it is now: too little of the one that is kept is shown.
+        """Compute a user's list for an answer that the cached list cannot fill.
 
-        One that is longer than those that are stored is for this answer alone.
+        A list longer than the stored ones serves this answer only and is not cached.
 
         Raises:
-            StorageUnavailableError: It could not be computed, or not in time.
+            StorageUnavailableError: The list could not be computed, or not in time.
         """
         if self.stale_cache is not None and keep <= self.settings.chosen_ranker.kept:
-            make = partial(self._make_anew, ListKind.PERSONAL, user_id)
+            make = partial(self._recompute, ListKind.PERSONAL, user_id)
             return self.stale_cache.anew(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
-        kept = CachedList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
-        return Served(kept, kept.made_as)
+        cached = CachedList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
+        return Served(cached, cached.made_as)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.
 
         Raises:
-            ItemNotFoundError: There is no such item.
+            ItemNotFoundError: No item has this id.
         """
         live = None if self.open_items is None else self.open_items.known()
         card = None if live is None else live.cards.get(item_id)
@@ -132,16 +133,16 @@ class ListReader:
         return card or _found(item_id, self._cards([item_id]))
 
     def is_usable(self, kind: ListKind, stored: StoredList | None) -> bool:
-        """Return whether a stored list is there, of the recipe of now, and not too old."""
+        """Return whether a stored list exists, has the current recipe and is not too old."""
         age = self._age(kind, stored)
         return age is not None and freshness_at(age, self.settings.freshness[kind]) is not None
 
     def forget(self, kind: ListKind, owner: object) -> bool:
-        """Have the next answer read a list anew; False when it was not in memory."""
+        """Drop a list from the cache; return False if it was not cached."""
         return self.stale_cache is not None and self.stale_cache.cache.forget(key_of(kind, owner))
 
     def market(self) -> OpenMarket:
-        """Return the open items to compute with: those in memory, if that is possible."""
+        """Return the open items to compute with, from memory if possible."""
         if self.open_items is not None:
             market = self.open_items.current().value.market
             if market is not None:
@@ -152,10 +153,14 @@ class ListReader:
     def _make(
         self, kind: ListKind, owner: object, is_shown: bool, viewer: UserId | None = None
     ) -> Loaded[CachedList]:
-        """Read what is stored; behind an answer that shows it, make it anew if it is stale."""
+        """Return the stored list, or compute it if the stored list cannot be used.
+
+        *is_shown* says that an answer shows an older list. A stale stored list is then
+        recomputed, unless a complete run over its kind is under way.
+        """
         read = self._read(kind, owner, viewer)
         if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
-            return self._make_anew(kind, owner, is_shown)
+            return self._recompute(kind, owner, is_shown)
         if is_shown and read.value.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.is_run_under_way(kind):
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
@@ -164,23 +169,23 @@ class ListReader:
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
                 read = self._read(kind, owner) or read
             else:
-                return self._make_anew(kind, owner, is_shown)
+                return self._recompute(kind, owner, is_shown)
         return read
 
-    def _lacks_returned(self, owner: object, kept: CachedList) -> bool:
-        """Return whether a stored list may be without an item whose bid was just withdrawn.
+    def _lacks_returned(self, owner: object, cached: CachedList) -> bool:
+        """Return whether a stored list may lack an item whose bid was just withdrawn.
 
-        One that was edited by hand stays what it is.
+        An edited list is never recomputed for that.
         """
         returned = self.pending.returned_to(UserId(owner))
-        return not kept.packed.edited and not returned.issubset(kept.packed.ids)
+        return not cached.packed.edited and not returned.issubset(cached.packed.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
     ) -> Loaded[CachedList] | None:
-        """Return the stored list of an owner, None when it cannot be used.
+        """Return the stored list of an owner, None if it cannot be used.
 
-        That is when it is missing, of another recipe, or too old to be shown.
+        A list cannot be used if it is missing, has another recipe, or is too old to be shown.
         """
         about_to_wait()
         stored = self.lists.read(kind, [owner]).get(owner)
@@ -189,31 +194,31 @@ class ListReader:
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
             return None
-        kept = CachedList(packed=PackedList.of(stored), made_as=freshness)
-        return self._made(self._with_cards(kind, owner, kept, viewer), age, limits)
+        cached = CachedList(packed=PackedList.of(stored), made_as=freshness)
+        return self._made(self._with_cards(kind, owner, cached, viewer), age, limits)
 
     def _with_cards(
-        self, kind: ListKind, owner: object, kept: CachedList, viewer: UserId | None
+        self, kind: ListKind, owner: object, cached: CachedList, viewer: UserId | None
     ) -> CachedList:
-        """Return a stored list with what is known of its items, and of the one it is of.
+        """Return a stored list with the data that its answers need of its items and its owner.
 
         Raises:
-            ItemNotFoundError: There is no item of that id any more.
+            ItemNotFoundError: The item that owns a list of similar items no longer exists.
         """
-        ids, is_kept = kept.packed.ids, self.stale_cache is not None
+        ids, is_cached = cached.packed.ids, self.stale_cache is not None
         if kind is ListKind.PERSONAL:
             cards = self._cards(ids, viewer=UserId(owner))
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
-            return attrs.evolve(kept, engaged=engaged, cards=None if is_kept else cards)
-        if kind is ListKind.SIMILAR and is_kept:
-            return attrs.evolve(kept, category=self.card(ItemId(owner)).category_id)
+            return attrs.evolve(cached, engaged=engaged, cards=None if is_cached else cards)
+        if kind is ListKind.SIMILAR and is_cached:
+            return attrs.evolve(cached, category=self.card(ItemId(owner)).category_id)
         if kind is ListKind.SIMILAR:
             cards = self._cards((ItemId(owner), *ids), viewer=viewer)
             item = _found(ItemId(owner), cards)
-            return attrs.evolve(kept, category=item.category_id, cards=cards)
-        return kept
+            return attrs.evolve(cached, category=item.category_id, cards=cards)
+        return cached
 
-    def _make_anew(self, kind: ListKind, owner: object, is_shown: bool) -> Loaded[CachedList]:
+    def _recompute(self, kind: ListKind, owner: object, is_shown: bool) -> Loaded[CachedList]:
         category, ids, market = None, self.settings.ids, self.market()
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
@@ -231,10 +236,10 @@ class ListReader:
             store = partial(self._store, kind, lists)
             store() if is_shown else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        kept = CachedList(
+        cached = CachedList(
             packed=PackedList.of(lists.stored(0)), made_as=Freshness.COMPUTED, category=category
         )
-        return self._made(kept, age, limits)
+        return self._made(cached, age, limits)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
@@ -242,7 +247,7 @@ class ListReader:
         return self.scorer.homepages(market, profiles, users.ids, keep=keep)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
-        """Store a list, which is as good without: the next process computes it again."""
+        """Store a computed list; a failure is only logged, as the list can be recomputed."""
         try:
             with deadline(self.settings.deadline.total_seconds()):
                 store_one(self.lists, kind, lists)
@@ -252,13 +257,13 @@ class ListReader:
             )
 
     def _made(
-        self, kept: CachedList, age: timedelta, limits: FreshnessLimits
+        self, cached: CachedList, age: timedelta, limits: FreshnessLimits
     ) -> Loaded[CachedList]:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
-        size = kept.packed.footprint + sys.getsizeof(kept.engaged) + _OF_ITSELF
-        size += sum(sys.getsizeof(one) for one in kept.packed.ids if one not in shared)
-        return Loaded(kept, size, max(age, timedelta(0)), limits)
+        size = cached.packed.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
+        size += sum(sys.getsizeof(one) for one in cached.packed.ids if one not in shared)
+        return Loaded(cached, size, max(age, timedelta(0)), limits)
 
     def _cards(
         self, item_ids: Collection[ItemId], viewer: UserId | None = None
@@ -268,7 +273,10 @@ class ListReader:
         return self.catalog.cards(item_ids, at=now, until=self.as_of, viewer=viewer)
 
     def _age(self, kind: ListKind, stored: StoredList | None) -> timedelta | None:
-        """Return how old a stored list is, None when it is missing or of another recipe."""
+        """Return the age of a stored list, None if it is missing or cannot be used.
+
+        A list of another recipe, or one computed too far in the future, cannot be used.
+        """
         if stored is None or stored.recipe != self.scorer.recipes.lists[kind]:
             return None
         return age_of(
@@ -287,9 +295,9 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
 
 
 def key_of(kind: ListKind, owner: object) -> CacheKey:
-    """Return what a list is kept under."""
+    """Return the cache key of a list."""
     return (kind.value, owner)
 
 
 _OF_ITSELF = 80
-"""What an object with four fields takes, in bytes."""
+"""The bytes of a `CachedList` without its values."""

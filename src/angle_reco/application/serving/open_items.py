@@ -1,4 +1,4 @@
-"""The open items, in memory: what may be shown is known without asking."""
+"""Caches the open items, so that answers know without a query which items may be shown."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -27,21 +27,22 @@ _log = logging.getLogger(__name__)
 
 _MOST_POPULAR = 1_000
 _BYTES_OF_POPULAR = 2_500
-"""How many lists of popular items are kept with the open items, and what one takes."""
+"""The most lists of popular items cached with the open items, and the bytes of one."""
 
 _BYTES_OF_ENTRY = 1_500
-"""What a cache counts for an entry besides its value, at most."""
+"""The most that a cache counts for an entry besides its value."""
 
 LIVE: CacheKey = ("live", "")
 
 
 @attrs.frozen(kw_only=True)
 class LiveMarket:
-    """The open items of a moment: columns to compute with, and cards to show.
+    """The open items at a moment: columns to compute with, and cards to show.
 
-    Of a market too large for its share of memory there are the cards of the most popular
-    items, or not even the columns; *is_complete* says that an item without a card is not
-    open. Reading it began at *since*, by the monotonic clock.
+    If the market exceeds its share of memory, *cards* has only the most popular items, or
+    there are neither columns nor cards. Where demand fades there are no columns either. With
+    *is_complete*, an item without a card is not open. *since* is the time, by the monotonic
+    clock, at which reading started.
     """
 
     market: OpenMarket | None
@@ -52,9 +53,9 @@ class LiveMarket:
     _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
 
     def popular(self, scorer: Scorer, category: CategoryId | None, *, keep: int) -> PackedList:
-        """Return the popular items of everything or a category.
+        """Return the popular items of a category, or of all categories where it is None.
 
-        Of lists as long as those that are stored each is made once.
+        A list no longer than stored lists are is computed once and cached.
 
         Raises:
             ValueError: There are no columns.
@@ -66,7 +67,7 @@ class LiveMarket:
             return known
         lists = scorer.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
         made = PackedList.of(lists.stored(0))
-        # Nobody's question grows it: of categories without open items nothing is kept.
+        # Empty lists are not cached: requests for unknown categories must not use memory.
         if keep <= POPULAR_KEPT and len(made) and len(self._popular) < _MOST_POPULAR:
             self._popular[category] = made
         return made
@@ -74,11 +75,10 @@ class LiveMarket:
 
 @attrs.frozen(kw_only=True)
 class OpenItems:
-    """Reads the open items again and again, while there are answers that need them.
+    """Reads and refreshes the open items, as long as answers need them.
 
-    What they take of memory is left to them by the cache of lists (*make_room*).
-    *before_reading* is called each time. Of the items that *changed* since, their cards are
-    there, or to be read.
+    *make_room* has the cache of lists leave them the bytes that they take. *before_reading* is
+    called before each read. *changed* tracks the items that changed since the last one.
     """
 
     stale_cache: StaleCache
@@ -91,24 +91,24 @@ class OpenItems:
     changed: ChangedItems
 
     def known(self) -> LiveMarket | None:
-        """Return the open items as far as they are known, and have nothing done about it."""
+        """Return the open items in memory if they may be shown, without refreshing them."""
         cached = self.stale_cache.cache.get(LIVE)
         return None if cached is None else cached.value
 
     def held(self) -> LiveMarket | None:
-        """Return the open items in memory, also those that are shown only on error."""
+        """Return the open items in memory, even if they may be shown only on error."""
         held: LiveMarket | None = self.stale_cache.cache.held(LIVE)
         return held
 
     def at_once(self) -> Served[LiveMarket] | None:
-        """Return the open items as far as they are known, without waiting for anything."""
+        """Return the open items in memory without waiting; refresh them behind the answer."""
         return self.stale_cache.at_once(LIVE, self._read)
 
     def current(self) -> Served[LiveMarket]:
-        """Return the open items, which are read first where they are not known.
+        """Return the open items; read them first if none are in memory.
 
         Raises:
-            StorageUnavailableError: They could not be read, or not in time.
+            StorageUnavailableError: The open items could not be read, or not in time.
         """
         return self.stale_cache.current(LIVE, self._read)
 
@@ -126,7 +126,7 @@ class OpenItems:
     def _within(
         self, read: OpenCards, now: datetime, *, room: int, since: float
     ) -> tuple[LiveMarket, int]:
-        """Return as much of the open items as there is room for, and how much that takes."""
+        """Return as much of the open items as fits into *room*, and its size in bytes."""
         lists = min(len(read.catalogue.categories) + 1, _MOST_POPULAR) * _BYTES_OF_POPULAR
         columns, cards = read.footprint + lists, read.footprint_of_cards
         if columns > room:
@@ -136,15 +136,15 @@ class OpenItems:
             return LiveMarket(market=None, cards={}, is_complete=False, since=since), 0
         market = None
         if self.settings.popularity.half_life is None:
-            # Where demand fades it is from every bid there ever was: too much for every minute.
+            # Fading demand is computed from all bids ever placed: too slow for every refresh.
             market = self.scorer.market_of(read.catalogue, now)
         shown, is_complete = read, columns + cards <= room
         if not is_complete:
             counts = read.catalogue.bids + read.catalogue.watchers
             most = len(read) * (room - columns) // cards
-            kept = np.zeros(len(read), np.bool_)
-            kept[np.argsort(-counts, kind="stable")[:most]] = True
-            shown = read.where(kept)
+            has_card = np.zeros(len(read), np.bool_)
+            has_card[np.argsort(-counts, kind="stable")[:most]] = True
+            shown = read.where(has_card)
         live = LiveMarket(
             market=market,
             cards=shown.cards(self.settings.prices),

@@ -1,4 +1,4 @@
-"""What users just bid on or began to watch, of which what is in memory knows nothing yet."""
+"""Pending activity: bids and watches of users that memory and the database may not show yet."""
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -14,7 +14,7 @@ from angle_reco.ports.clock import Clock
 from angle_reco.ports.forks import starts_over
 
 SECONDS = 60.0
-"""So long does what was told stand for what is not seen in the activity yet."""
+"""How long a pending event counts although the activity does not show it yet."""
 
 _MOST = 50_000
 _MOST_OF_ONE = 1_000
@@ -24,11 +24,12 @@ _NOTHING: frozenset[ItemId] = frozenset()
 
 @attrs.frozen(kw_only=True, eq=False)
 class PendingEvent:
-    """That a user bid on an item, watches it, or does so no longer.
+    """A bid on an item, a watch, or the end of a watch, by one user.
 
-    *at* is the moment of a bid, None of all else. What *hides* the item from pages made for
-    the user is anything but the end of a watch. It is over at *until*, of the monotonic clock.
-    What *is_heard* comes from the feed, which does not say whether it is a bid or a watch.
+    *at* is the time of a bid, None for other events. Every event *hides* the item from the
+    user's homepage and suggestions after a bid, except the end of a watch. The event expires at
+    *until*, by the monotonic clock. With *is_heard*, it comes from the feed, which does not say
+    whether it is a bid or a watch.
     """
 
     user_id: UserId
@@ -41,18 +42,18 @@ class PendingEvent:
 
 @attrs.frozen
 class _OfUser:
-    """What was told of one user: by item, a bid apart from all else."""
+    """The pending events of one user, by item and by whether the event is a bid."""
 
-    told: dict[tuple[ItemId, bool], PendingEvent]
+    events: dict[tuple[ItemId, bool], PendingEvent]
     hidden: frozenset[ItemId]
     bids: tuple[PendingEvent, ...]
 
 
 class PendingActivity:
-    """What was told, laid over what is in memory for a minute: bounded, the oldest goes first.
+    """Pending events, which count for a minute on top of what memory and the database show.
 
-    Reading takes no lock: what is kept of a user is replaced, never changed. *offers* are the
-    amounts of bids.
+    Their number is bounded; the oldest are dropped first. *offers* has the amounts of bids.
+    Reading takes no lock, as the record of a user is replaced and never modified.
     """
 
     def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
@@ -79,17 +80,17 @@ class PendingActivity:
         self._note([PendingEvent(user_id=user_id, item_id=item_id, at=at, until=self._until)])
 
     def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
-        """Note a watch, or that it *ends*."""
+        """Note a watch, or with *ends* the end of one."""
         self._note(
             [PendingEvent(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)]
         )
 
     def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
-        """Note that another process was told of something; what this one was told counts more."""
+        """Note events that the feed has shown; events noted in this process take precedence."""
         item_ids = list(item_ids)
         self.offers.heard(user_id, item_ids)
         known = self._of.get(user_id)
-        items = set() if known is None else {item_id for item_id, _ in known.told}
+        items = set() if known is None else {item_id for item_id, _ in known.events}
         self._note(
             [
                 PendingEvent(user_id=user_id, item_id=one, until=self._until, is_heard=True)
@@ -101,11 +102,11 @@ class PendingActivity:
     def withdrawn(
         self, user_id: UserId, item_ids: Collection[ItemId], *, until: datetime | None = None
     ) -> None:
-        """Note that a user's bids on items are withdrawn: those placed *until* then, or all."""
+        """Note that a user withdrew bids on items: those placed *until* then, or all of them."""
         with self._lock:
             for item_id in item_ids:
                 known = self._of.get(user_id)
-                entries = {} if known is None else known.told
+                entries = {} if known is None else known.events
                 bid, other = entries.get((item_id, True)), entries.get((item_id, False))
                 if bid is not None and bid.at is not None and until is not None and bid.at > until:
                     continue
@@ -119,10 +120,10 @@ class PendingActivity:
                 del self._returned[next(iter(self._returned))]
 
     def rolled_back(self, user_id: UserId, item_ids: Collection[ItemId]) -> None:
-        """Forget what a user did with items: it was rolled back."""
+        """Drop a user's events on items, as their transaction was rolled back."""
         with self._lock:
             known = self._of.get(user_id)
-            entries = {} if known is None else known.told
+            entries = {} if known is None else known.events
             for item_id in item_ids:
                 for one in (entries.get((item_id, True)), entries.get((item_id, False))):
                     if one is not None:
@@ -131,19 +132,19 @@ class PendingActivity:
                 self._returned.pop((user_id, item_id), None)
 
     def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
-        """Return the items whose bids of a user were just withdrawn."""
+        """Return the items on which a user just withdrew bids."""
         if not self._returned:
             return _NOTHING
         with self._lock:
             return frozenset(item_id for of, item_id in self._returned if of == user_id)
 
     def hidden_from(self, user_id: UserId | None) -> frozenset[ItemId]:
-        """Return what a user engaged with, as far as that was just told."""
+        """Return the items that pending events hide from a user."""
         known = None if user_id is None else self._of.get(user_id)
         return _NOTHING if known is None else known.hidden
 
     def bids_of(self, user_id: UserId) -> Sequence[Bid]:
-        """Return the bids of a user that were just told."""
+        """Return the pending bids of a user."""
         known = self._of.get(user_id)
         return [
             Bid(user_id=user_id, item_id=one.item_id, placed_at=one.at)
@@ -152,19 +153,19 @@ class PendingActivity:
         ]
 
     def forget(self, user_id: UserId) -> int:
-        """Forget a user; return how much that was."""
+        """Drop all events of a user; return how many."""
         with self._lock:
             self.offers.forget(user_id)
             self._returned = {one: at for one, at in self._returned.items() if one[0] != user_id}
             gone = self._of.pop(user_id, None)
             if gone is None:
                 return 0
-            self._size -= len(gone.told)
+            self._size -= len(gone.events)
             self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
-            return len(gone.told)
+            return len(gone.events)
 
     def clear(self) -> int:
-        """Forget everybody; return how much that was."""
+        """Drop the events of all users; return how many."""
         with self._lock:
             self.offers.clear()
             gone, self._returned = self._size, {}
@@ -172,7 +173,7 @@ class PendingActivity:
         return gone
 
     def over(self) -> Sequence[PendingEvent]:
-        """Return what is over, and forget it."""
+        """Drop the events that have expired, and return them."""
         now, over = self._clock.monotonic(), list[PendingEvent]()
         self.offers.over()
         with self._lock:
@@ -188,11 +189,11 @@ class PendingActivity:
     def _until(self) -> float:
         return self._clock.monotonic() + SECONDS
 
-    def _note(self, told: Sequence[PendingEvent]) -> None:
+    def _note(self, events: Sequence[PendingEvent]) -> None:
         with self._lock:
-            for one in told:
+            for one in events:
                 known = self._of.get(one.user_id)
-                entries = {} if known is None else dict(known.told)
+                entries = {} if known is None else dict(known.events)
                 key = (one.item_id, one.at is not None)
                 self._size -= entries.pop(key, None) is not None
                 while len(entries) >= _MOST_OF_ONE:
@@ -204,18 +205,18 @@ class PendingActivity:
                 self._in_order.append(one)
             while self._size > self._most:
                 self._drop(self._in_order.popleft())
-            # What was replaced since is still in the order: that must not grow without end.
+            # Replaced events stay in the queue until now: bound its length, too.
             if len(self._in_order) > 2 * self._most:
                 self._in_order = deque(one for one in self._in_order if self._is_kept(one))
 
     def _is_kept(self, one: PendingEvent) -> bool:
         known = self._of.get(one.user_id)
-        return known is not None and known.told.get((one.item_id, one.at is not None)) is one
+        return known is not None and known.events.get((one.item_id, one.at is not None)) is one
 
     def _drop(self, one: PendingEvent) -> bool:
         if not self._is_kept(one):
             return False
-        entries = dict(self._of[one.user_id].told)
+        entries = dict(self._of[one.user_id].events)
         del entries[one.item_id, one.at is not None]
         self._size -= 1
         if entries:

@@ -1,4 +1,4 @@
-"""What users just offered for items, of which the cards in memory may not know yet."""
+"""Pending offers: amounts of bids that the cards in memory may not show yet."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -14,7 +14,7 @@ from angle_reco.ports.forks import starts_over
 
 
 class _Offer(NamedTuple):
-    """The highest amount of a user for an item, and how many of their events the feed owes."""
+    """A user's highest amount for an item, and how many of their events the feed has not shown."""
 
     amount: Decimal | None
     times: int
@@ -24,7 +24,7 @@ class _Offer(NamedTuple):
 class PendingOffers:
     """The amounts of bids in this process's events that the feed has not confirmed yet.
 
-    An amount goes when the feed has shown as many events of its user on its item as this
+    An amount is dropped once the feed has shown as many events of the user on the item as this
     process has taken, when the bid is withdrawn, and after *seconds*. Reading takes no lock.
     """
 
@@ -77,24 +77,24 @@ class PendingOffers:
                     self._drop(item_id, user_id)
 
     def withdrawn(self, user_id: UserId, item_id: ItemId) -> None:
-        """Forget what a user offered for an item."""
+        """Drop a user's amount for an item."""
         with self._lock:
             self._drop(item_id, user_id)
 
     def forget(self, user_id: UserId) -> None:
-        """Forget a user."""
+        """Drop all amounts of a user."""
         with self._lock:
             for item_id, of in list(self._in_order):
                 if of == user_id:
                     self._drop(item_id, of)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all amounts."""
         with self._lock:
             self._offers, self._in_order, self._highest = {}, {}, {}
 
     def over(self) -> None:
-        """Forget what was noted too long ago."""
+        """Drop the amounts that have expired."""
         now = self._clock.monotonic()
         with self._lock:
             while self._in_order:
@@ -106,7 +106,7 @@ class PendingOffers:
     def on(
         self, cards: Mapping[ItemId, ItemCard], item_ids: Iterable[ItemId]
     ) -> Mapping[ItemId, ItemCard]:
-        """Return the cards of these items, with the amounts that are higher than their prices."""
+        """Return the cards of items, with pending amounts that exceed their prices as prices."""
         highest = self._highest
         if not highest:
             return cards
@@ -119,9 +119,9 @@ class PendingOffers:
         del self._in_order[item_id, user_id]
         if not offers:
             del self._offers[item_id]
-        self._look(item_id)
+        self._update_highest(item_id)
 
-    def _look(self, item_id: ItemId) -> None:
+    def _update_highest(self, item_id: ItemId) -> None:
         offers = self._offers.get(item_id, {})
         amounts = [one.amount for one in offers.values() if one.amount is not None]
         if amounts:

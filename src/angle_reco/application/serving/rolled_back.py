@@ -1,4 +1,4 @@
-"""Pending events whose transaction, which is the host's, was rolled back."""
+"""Drops pending events whose transaction the host rolled back."""
 
 import logging
 
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class RolledBackEvents:
-    """Forgets pending events that were rolled back, so that their items are shown again."""
+    """Drops pending events that were rolled back, so that their items are shown again."""
 
     changes: Changes
     pending: PendingActivity
     lists: Cache | None
 
     def look(self) -> None:
-        """Forget the events that were rolled back by now.
+        """Drop the events that have been rolled back by now.
 
         Raises:
             StorageUnavailableError: The database did not answer.
@@ -38,9 +38,9 @@ class RolledBackEvents:
                 self.lists.forget(key_of(ListKind.PERSONAL, change.user_id))
 
     def look_for(self, user_id: UserId | None) -> None:
-        """Forget them before a page of a user is made, where one of theirs may be among them.
+        """Drop the events before an answer to a user, if one of theirs may be rolled back.
 
-        On an event loop, which waits for nothing, and where the database does not answer, they
+        On an event loop, which must not wait, and if the database does not answer, the events
         stay until the next look.
         """
         if user_id is None or not self.changes.may_have_ended(user_id) or not may_wait():

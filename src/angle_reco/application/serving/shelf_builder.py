@@ -1,4 +1,4 @@
-"""From a list of suggestions to a shelf: what may be shown, how it looks, and what failed."""
+"""Builds shelves from lists: filters the items that may be shown and records failures."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -34,24 +34,27 @@ from angle_reco.settings import Settings, Verify
 _log = logging.getLogger(__name__)
 
 CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
-"""A host's own way from item ids to its objects; what it leaves out is not shown.
+"""A host's function from item ids to its objects; items missing from the result are not shown.
 
-What it raises is raised to the caller, as it is.
+Its exceptions reach the caller unchanged.
 """
 
 LIST, ITEMS, INTERESTS, POPULAR = "list", "items", "interests", "popular"
-"""What a shelf can be degraded by: what could not be read, or not anew."""
+"""The values of *degraded_by*: the data that could not be read or refreshed."""
 
 
 class Viewing(NamedTuple):
-    """For whom an answer is filtered, and whether what they bid on or watch may be in it."""
+    """The user an answer is filtered for, and whether it may show items they engaged with.
+
+    A user engages with an item by a bid or a watch.
+    """
 
     viewer: UserId | None
     engaged_too: bool
 
 
 class ShelfDraft(NamedTuple):
-    """Suggestions with the freshness of their list, and what failed on the way."""
+    """Suggestions with the freshness of their list, and the failures on the way."""
 
     suggestions: list[Suggestion]
     freshness: Freshness
@@ -59,7 +62,7 @@ class ShelfDraft(NamedTuple):
 
 
 class Cards(NamedTuple):
-    """The cards of items that may be open, and what failed when they were read."""
+    """The cards of items that may be open, and the failures when they were read."""
 
     by_id: Mapping[ItemId, ItemCard]
     degraded_by: tuple[str, ...] = ()
@@ -67,9 +70,9 @@ class Cards(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class ShelfBuilder:
-    """What every reading call does with lists, wherever they come from.
+    """Turns lists into shelves, for every surface.
 
-    Without *keeping* nothing stays in memory, and nothing stands in for what fails.
+    Without a *stale_cache* nothing is cached, and a failure has no fallback.
     """
 
     list_reader: ListReader
@@ -86,11 +89,11 @@ class ShelfBuilder:
 
     @property
     def ids(self) -> IdKinds:
-        """Return which kinds of ids there are."""
+        """Return the kinds of the host's ids."""
         return self.settings.ids
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
-        """Return whether there are stored interests that can be used."""
+        """Return whether stored interests exist, have the current recipe and are not too old."""
         if stored is None or stored.recipe != self.scorer.recipes.interests:
             return False
         freshness = freshness_of(
@@ -102,12 +105,13 @@ class ShelfBuilder:
         return freshness is not None
 
     def cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
-        """Return the cards of those items that may be open: from memory as far as possible.
+        """Return the cards of the items that may be open, from memory as far as possible.
 
-        Their prices are at least the amounts of pending bids.
+        With *open_items*, a price is at least the highest pending amount for its item.
 
         Raises:
-            StorageUnavailableError: They are not all in memory, and could not be read.
+            StorageUnavailableError: The cards could not be read, and no open items in memory
+                can replace them.
         """
         known = self._cards(item_ids, viewer)
         if self.open_items is None:
@@ -123,7 +127,7 @@ class ShelfBuilder:
             except StorageUnavailableError:
                 if in_memory is None:
                     raise
-                # Older ones may be shown now that the database does not answer.
+                # While the database does not answer, older open items may be shown.
                 live = in_memory.current()
         cards, freshness = live.value.cards, live.freshness
         degraded: tuple[str, ...] = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
@@ -143,15 +147,15 @@ class ShelfBuilder:
             try:
                 cards |= self._read_cards(missing, viewer)
             except StorageUnavailableError:
-                # The others are known, and enough to fill a page more often than not.
+                # The cards in memory usually fill a page.
                 degraded = (ITEMS,)
         return Cards(cards, degraded)
 
     def touched_by(self, user_id: UserId) -> frozenset[ItemId]:
-        """Return what a user bid on or watches, which cards in memory do not tell.
+        """Return the items a user bid on or watches, which cards in memory do not record.
 
         Raises:
-            StorageUnavailableError: It could not be read.
+            StorageUnavailableError: The items could not be read.
         """
         with self.asking():
             return self.scorer.activity.touched_by(user_id, until=self.as_of)
@@ -166,7 +170,7 @@ class ShelfBuilder:
         first_rank: int = 1,
         cards: Mapping[ItemId, ItemCard] | None = None,
     ) -> tuple[list[Suggestion], tuple[str, ...]]:
-        """Return the first *limit* lines that may be shown, and what failed on the way."""
+        """Return the first *limit* lines that may be shown, and the failures on the way."""
         degraded_by: tuple[str, ...] = ()
         if cards is None:
             cards, degraded_by = self.cards(packed.ids, viewing.viewer)
@@ -189,7 +193,10 @@ class ShelfBuilder:
         without: Collection[ItemId] = (),
         first_rank: int = 1,
     ) -> ShelfDraft:
-        """Return popular items, of everything or of a category: of now, stored, or computed.
+        """Return popular items of a category, or of all categories where it is None.
+
+        They come from the open items in memory, else from a cached or stored list, else they
+        are computed.
 
         Raises:
             StorageUnavailableError: They are not in memory, and could not be read in time.
@@ -206,14 +213,14 @@ class ShelfBuilder:
                 if len(suggestions) == limit or len(packed) < most:
                     break
             return ShelfDraft(suggestions, live.freshness, degraded_by)
-        kept = self.list_reader.of_popular(category)
-        if kept is not None:
-            packed = kept.value.packed
+        served = self.list_reader.of_popular(category)
+        if served is not None:
+            packed = served.value.packed
             suggestions, degraded_by = shown(packed)
             if len(suggestions) == limit or packed.is_complete:
-                return answer_of(kept, suggestions, degraded_by)
+                return answer_of(served, suggestions, degraded_by)
         market = self.list_reader.market()
-        # All of them: how many may not be shown is known when their cards are.
+        # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
         packed = PackedList.of(ranked.stored(0))
         suggestions, degraded_by = list[Suggestion](), ()
@@ -242,10 +249,13 @@ class ShelfBuilder:
         limit: int,
         without: Collection[ItemId] = (),
     ) -> ShelfDraft:
-        """Return an answer; where the database does not answer, popular items, or nothing.
+        """Return the result of *answer*; if the database fails, popular items or nothing.
+
+        Before that, read the change feed if that is due, and drop pending events that were
+        rolled back or have expired.
 
         Raises:
-            StorageUnavailableError: It does not, and nothing is to stand in for it.
+            StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
         """
         if self.invalidator is None:
             self.pending.over()
@@ -260,7 +270,7 @@ class ShelfBuilder:
             self.tell_degraded(surface, error)
         try:
             if self.open_items is not None:
-                # Also older ones, now that the database does not answer.
+                # If this refresh fails, open items that may be shown only on error are used.
                 self.open_items.current()
             popular = self.popular(category, viewing, limit=limit, without=without)
         except StorageUnavailableError:
@@ -268,10 +278,10 @@ class ShelfBuilder:
         return popular._replace(degraded_by=(LIST, *popular.degraded_by))
 
     def shelf(self, answer: ShelfDraft, loader: CardLoader | None) -> Shelf:
-        """Return an answer as a shelf, with the host's own cards where it loads them itself.
+        """Return a draft as a shelf, with the objects that the host's *loader* returns as cards.
 
         Raises:
-            InvalidValueError: The host's loader returned no mapping.
+            InvalidValueError: The loader did not return a mapping.
         """
         suggestions = answer.suggestions
         if loader is not None:
@@ -279,19 +289,19 @@ class ShelfBuilder:
             cards: object = loader([one.item_id for one in suggestions])
             if not is_mapping(cards):
                 raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
-            kept = [one for one in suggestions if one.item_id in cards]
+            loaded = [one for one in suggestions if one.item_id in cards]
             suggestions = [
                 one._replace(rank=rank, card=cards[one.item_id])
-                for rank, one in enumerate(kept, start=1)
+                for rank, one in enumerate(loaded, start=1)
             ]
         return Shelf(tuple(suggestions), freshness=answer.freshness, degraded_by=answer.degraded_by)
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask the database for something that is not kept.
+        """Read from the database within the block, watched by the circuit breaker.
 
         Raises:
-            StorageUnavailableError: It did not answer, or is known not to.
+            StorageUnavailableError: The database did not answer, or is known not to.
         """
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
@@ -306,7 +316,7 @@ class ShelfBuilder:
             )
 
     def tell_degraded(self, surface: str, error: Exception) -> None:
-        """Tell the host that a call is answered with less than it should be."""
+        """Notify the host, once a minute for each *surface*, that an answer was degraded."""
         name = type(error).__name__
         event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
         if self.stale_cache is not None and self.stale_cache.notifier.tell(event, about=surface):
@@ -314,19 +324,19 @@ class ShelfBuilder:
 
 
 def answer_of(
-    kept: Served[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
+    served: Served[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
 ) -> ShelfDraft:
-    """Return suggestions from a list as an answer, which says if that is shown on error."""
-    if kept.freshness is Freshness.STALE_ON_ERROR:
+    """Return suggestions as a draft, degraded if their list may be shown only on error."""
+    if served.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
-    return ShelfDraft(suggestions, kept.freshness, degraded_by)
+    return ShelfDraft(suggestions, served.freshness, degraded_by)
 
 
 def checked_loader(loader: CardLoader | None) -> CardLoader | None:
-    """Return a host's loader, if there is one, before anything is read for it.
+    """Return a host's loader, or None, before anything is read for it.
 
     Raises:
-        InvalidValueError: It cannot be called.
+        InvalidValueError: The loader cannot be called.
     """
     return None if loader is None else function(loader, "cards")
 

@@ -1,6 +1,6 @@
-"""Values kept in memory: shown while they may be, made anew behind the answer, once for all.
+"""A cache that serves stale values while it refreshes them behind the answer.
 
-The idea is stale-while-revalidate and stale-if-error (RFC 5861), of values instead of pages.
+This is stale-while-revalidate and stale-if-error (RFC 5861), for values instead of pages.
 """
 
 import logging
@@ -28,7 +28,7 @@ from angle_reco.ports.threads import BackgroundPool
 _log = logging.getLogger(__name__)
 
 _DEADLINES_BEHIND = 10
-"""How many times the deadline of a call making something behind it may take."""
+"""The deadline of a refresh behind an answer, in deadlines of a call."""
 
 _SECONDS_TO_TRY_AGAIN = 1.0
 _SECONDS_AFTER_A_DEFECT = 10.0
@@ -36,11 +36,11 @@ _MOST_PAUSES = 10_000
 
 
 class Cacheable(Protocol):
-    """A value that can be kept; *made_as* says what it was when it was made."""
+    """A value that can be cached."""
 
     @property
     def made_as(self) -> Freshness:
-        """Return how fresh it was when it was made, or that it was computed."""
+        """Return how fresh the value was when it was loaded, or that it was computed."""
         ...
 
 
@@ -48,7 +48,7 @@ _K = TypeVar("_K", bound=Cacheable)
 
 
 class Loaded(NamedTuple, Generic[_K]):
-    """A value that was read or computed, how many bytes it takes, and how old it is."""
+    """A value that was read or computed, its size in bytes, its age and its limits."""
 
     value: _K
     size: int
@@ -57,11 +57,11 @@ class Loaded(NamedTuple, Generic[_K]):
 
 
 Make: TypeAlias = Callable[[bool], Loaded[_K]]
-"""Reads or computes a value; told whether an older one is shown meanwhile."""
+"""Reads or computes a value; the argument says whether an older value is shown until then."""
 
 
 class Served(NamedTuple, Generic[_K]):
-    """What is kept of a key, or was made just now, and how fresh it is."""
+    """A value that was cached or just made, and how fresh it is."""
 
     value: _K
     freshness: Freshness
@@ -69,7 +69,10 @@ class Served(NamedTuple, Generic[_K]):
 
 @attrs.define(kw_only=True)
 class StaleCache:
-    """A cache, and those who fill it: in the call that misses something, or behind it."""
+    """Serves the values of a cache; makes missing ones in the call, or behind it in *pool*.
+
+    For each key at most one computation, a flight, is under way; all callers share it.
+    """
 
     cache: Cache
     pool: BackgroundPool
@@ -81,22 +84,24 @@ class StaleCache:
     _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
 
     def at_once(self, key: CacheKey, make: Make[_K]) -> Served[_K] | None:
-        """Return what is kept, without waiting; what is stale or missing is made behind."""
+        """Return the cached value without waiting; refresh a stale or missing one behind it."""
         cached = self.cache.get(key)
         if cached is None and self.breaker.is_known:
-            # The one try is for a call that waits, and may need more than this.
+            # The circuit breaker allows one try a second: leave it to a call that waits.
             return None
         if cached is None or cached.freshness is not Freshness.FRESH:
             self.renew(key, make)
         return None if cached is None else Served(*cached)
 
     def current(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
-        """Return what is kept, else what is made now, by one for all who ask meanwhile.
+        """Return the cached value, or make it now; concurrent callers share one computation.
+
+        If making it fails, return a value that may be shown only on error, if one is cached.
 
         Raises:
-            StorageUnavailableError: It could not be made, or not in time.
+            StorageUnavailableError: The value could not be made, or not in time.
         """
-        # What was waited for says itself what it is: it was made for this answer.
+        # A value this answer waited for was made for it: use it with its freshness when made.
         cached = None if key in landed_values() else self.cache.get(key)
         current: Served[_K]
         if cached is not None:
@@ -108,10 +113,10 @@ class StaleCache:
         return current
 
     def anew(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
-        """Return what is made now, although something is kept.
+        """Make the value now, even if one is cached, and return it.
 
         Raises:
-            StorageUnavailableError: It could not be made, or not in time.
+            StorageUnavailableError: The value could not be made, or not in time.
         """
         value = self._awaited(key, make)
         return Served(value, value.made_as)
@@ -122,14 +127,14 @@ class StaleCache:
         except NotInMemoryError:
             raise
         except Exception:
-            # What was too old may be shown now that making it anew has failed.
+            # After a failed refresh, a value that was too old may be shown on error.
             cached = self.cache.get(key)
             if cached is None:
                 raise
             return Served(*cached)
 
     def renew(self, key: CacheKey, make: Make[_K]) -> None:
-        """Make a value behind the answer, unless that is under way or just failed."""
+        """Refresh a value behind the answer, unless a refresh is under way or paused."""
         now = self.clock.monotonic()
         if self._pauses.get(key, now) > now:
             return
@@ -138,7 +143,7 @@ class StaleCache:
             self._launch(flight, make, is_shown=True)
 
     def pause(self, key: CacheKey, seconds: float) -> None:
-        """Do not make a value behind answers for some time."""
+        """Do not refresh a value behind answers for so many *seconds*."""
         now = self.clock.monotonic()
         if len(self._pauses) >= _MOST_PAUSES:
             self._pauses = {one: at for one, at in list(self._pauses.items()) if at > now}
@@ -169,7 +174,10 @@ class StaleCache:
         return value
 
     def _joined(self, key: CacheKey) -> tuple[Flight, bool]:
-        """Join the flight of a key; one that hangs is given up: another takes off next time."""
+        """Join the flight of a key, or start one; return it and whether it is new.
+
+        A flight that takes too long is failed, and the next call starts another.
+        """
         now = self.clock.monotonic()
         flight, is_new = self.cache.join(key)
         if is_new:
@@ -177,7 +185,7 @@ class StaleCache:
             return flight, is_new
         most = 2 * self._seconds_behind
         if self.breaker.is_known:
-            # What is kept shall be shown meanwhile, however old it is.
+            # Fail it earlier, so that an older cached value can be shown on error.
             most = self.deadline.total_seconds()
         if now - self._began.get(flight, now) > most:
             self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
@@ -187,16 +195,16 @@ class StaleCache:
         try:
             self.pool.submit(partial(self._fly, flight, make, is_shown=is_shown))
         except RuntimeError as error:
-            # No thread can be begun any more, as while the interpreter exits.
+            # No thread can be started, for example while the interpreter exits.
             self._fail(flight, error, is_shown=is_shown)
 
     def _fly(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
-        """Make the value of a flight, which ends here however that goes."""
-        # A call's own deadline, which is shorter, stays in force.
+        """Make the value of a flight and end the flight, with the value or with the error."""
+        # The deadline of the call, which is shorter, stays in force.
         try:
             with deadline(self._seconds_behind), self.breaker.watched():
                 made = make(is_shown)
-        except Exception as error:  # noqa: BLE001 — whatever the rules raise; all who wait get it
+        except Exception as error:  # noqa: BLE001 — any error of *make* goes to all who wait
             self._fail(flight, error, is_shown=is_shown)
         except BaseException as error:
             self.cache.fail(flight, error)
@@ -211,7 +219,7 @@ class StaleCache:
         self.pause(flight.key, _SECONDS_TO_TRY_AGAIN if is_outage else _SECONDS_AFTER_A_DEFECT)
         self.cache.fail(flight, error)
         if isinstance(error, ItemNotFoundError):
-            # Nobody shall be shown what is like an item that is gone.
+            # Similar items of an item that no longer exists must not be shown.
             self.cache.forget(flight.key)
         elif is_shown:
             event = RefreshFailed(kind=kind, error=name, at=self.clock.now())

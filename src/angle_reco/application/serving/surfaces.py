@@ -1,4 +1,8 @@
-"""The five reading calls: from memory, stored, computed now, and at last what is popular."""
+"""The five reading calls: the four surfaces, and the interests of a user.
+
+A surface answers from memory, else from a stored list, else from a list computed for the call,
+and falls back on popular items.
+"""
 
 import attrs
 
@@ -33,7 +37,7 @@ from angle_reco.ports.stores import InterestStore
 
 @attrs.frozen(kw_only=True)
 class Homepage:
-    """What to show a user first: "Recommended for you"."""
+    """The homepage of a user: "Recommended for you"."""
 
     access: Access
     shelves: ShelfBuilder
@@ -43,11 +47,11 @@ class Homepage:
     ) -> Shelf:
         """Return at most *limit* suggestions for *owner*; an unknown user gets popular items.
 
-        So does a visitor, who has no homepage to ask for.
+        An anonymous visitor, who has no homepage, gets popular items too.
 
         Raises:
-            AccessDeniedError: The actor may not see what is theirs.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read the homepage of *owner*.
+            InvalidValueError: The limit is not a whole number of at least 1.
         """
         if actor is ANONYMOUS and owner is None:
             return self._of_visitor(limit, cards)
@@ -79,49 +83,49 @@ class Homepage:
         return shelves.shelf(answer, cards)
 
     def _answer(self, user_id: UserId, viewing: Viewing, limit: int) -> ShelfDraft:
-        kept = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
-        answer, packed = self._shown(kept, viewing, limit), kept.value.packed
+        served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
+        answer, packed = self._shown(served, viewing, limit), served.value.packed
         is_empty = not answer.suggestions
         if len(answer.suggestions) == limit or (packed.is_complete and not is_empty):
             return answer
         if packed.edited:
-            # Computing it anew would bring back what somebody took out by hand.
-            touched = self.shelves.touched_by(user_id) | self._hidden(kept, viewing)
+            # Recomputing an edited list would restore the items that an override removed.
+            touched = self.shelves.touched_by(user_id) | self._hidden(served, viewing)
             return self.shelves.popular(None, viewing, limit=limit, without=touched)
-        if packed.is_complete and kept.freshness is Freshness.COMPUTED:
+        if packed.is_complete and served.freshness is Freshness.COMPUTED:
             return answer
-        # Too much of it has ended since.
+        # Too many of the list's items have ended since it was computed.
         longest = packed.recipe.kept
         try:
-            anew = self.shelves.list_reader.computed_anew(user_id, keep=max(limit, longest))
+            recomputed = self.shelves.list_reader.computed_anew(user_id, keep=max(limit, longest))
         except StorageUnavailableError as error:
             if is_empty or self.shelves.stale_cache is None:
                 raise
-            # Fewer of their own are better than as many of everybody's.
+            # A few personal suggestions are better than a full page of popular items.
             self.shelves.tell_degraded("homepage", error)
             return answer._replace(degraded_by=(LIST, *answer.degraded_by))
-        return self._shown(anew, viewing, limit)
+        return self._shown(recomputed, viewing, limit)
 
-    def _hidden(self, kept: Served[CachedList], viewing: Viewing) -> frozenset[ItemId]:
-        told = self.shelves.pending.hidden_from(viewing.viewer)
-        return kept.value.engaged | told if told else kept.value.engaged
+    def _hidden(self, served: Served[CachedList], viewing: Viewing) -> frozenset[ItemId]:
+        pending = self.shelves.pending.hidden_from(viewing.viewer)
+        return served.value.engaged | pending if pending else served.value.engaged
 
-    def _shown(self, kept: Served[CachedList], viewing: Viewing, limit: int) -> ShelfDraft:
+    def _shown(self, served: Served[CachedList], viewing: Viewing, limit: int) -> ShelfDraft:
         return answer_of(
-            kept,
+            served,
             *self.shelves.shown(
-                kept.value.packed,
+                served.value.packed,
                 viewing,
                 limit=limit,
-                without=self._hidden(kept, viewing),
-                cards=kept.value.cards,
+                without=self._hidden(served, viewing),
+                cards=served.value.cards,
             ),
         )
 
 
 @attrs.frozen(kw_only=True)
 class SimilarItems:
-    """What else to show on an item's page."""
+    """The similar items on an item's page."""
 
     access: Access
     shelves: ShelfBuilder
@@ -131,12 +135,12 @@ class SimilarItems:
     ) -> Shelf:
         """Return at most *limit* similar items, never more than 20.
 
-        Where no similar one is open, the popular items of its category, and where none of
-        these is, popular ones.
+        If no similar item is open, return popular items of the same category; if none of
+        these is open, popular items of all categories.
 
         Raises:
-            InvalidValueError: The limit is no whole number of at least 1.
-            ItemNotFoundError: There is no such item.
+            InvalidValueError: The limit is not a whole number of at least 1.
+            ItemNotFoundError: No item has this id.
         """
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(actor.user_id, engaged_too=True)
@@ -154,10 +158,10 @@ class SimilarItems:
 
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> ShelfDraft:
         shelves = self.shelves
-        kept = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(kept.value.packed, viewing, limit=limit, cards=kept.value.cards)
-        answer = answer_of(kept, *shown)
-        for category in _wider(kept.value.category):
+        served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
+        shown = shelves.shown(served.value.packed, viewing, limit=limit, cards=served.value.cards)
+        answer = answer_of(served, *shown)
+        for category in _wider(served.value.category):
             if not answer.suggestions:
                 answer = shelves.popular(category, viewing, limit=limit, without={item_id})
         return answer
@@ -165,7 +169,7 @@ class SimilarItems:
 
 @attrs.frozen(kw_only=True)
 class AfterBid:
-    """What else might please, right after a bid: "You might also like"."""
+    """The suggestions right after a bid: "You might also like"."""
 
     access: Access
     shelves: ShelfBuilder
@@ -182,12 +186,13 @@ class AfterBid:
     ) -> Shelf:
         """Return at most *limit* suggestions for *owner*, who has bid on an item.
 
-        With *suppose*, their interests count a bid on it right now, which is not stored.
+        With *suppose*, a bid on the item at this moment counts towards the interests of
+        *owner*, without being stored.
 
         Raises:
-            AccessDeniedError: The actor may not see what is theirs.
-            InvalidValueError: The limit is no whole number of at least 1.
-            ItemNotFoundError: There is no such item.
+            AccessDeniedError: The actor may not read suggestions after a bid of *owner*.
+            InvalidValueError: The limit is not a whole number of at least 1.
+            ItemNotFoundError: No item has this id.
         """
         self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
         shelves = self.shelves
@@ -208,13 +213,13 @@ class AfterBid:
         self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, suppose: bool
     ) -> ShelfDraft:
         shelves, rule = self.shelves, self.shelves.settings.after_bid
-        kept = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
-        packed, category = kept.value.packed, kept.value.category
+        served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
+        packed, category = served.value.packed, served.value.category
         interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
         cards, degraded_by_cards = (
             shelves.cards(packed.ids, user_id)
-            if kept.value.cards is None
-            else Cards(kept.value.cards)
+            if served.value.cards is None
+            else Cards(served.value.cards)
         )
         places = packed.places_shown(
             cards,
@@ -243,7 +248,7 @@ class AfterBid:
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]
-        answer = answer_of(kept, suggestions, (*degraded_by, *degraded_by_cards))
+        answer = answer_of(served, suggestions, (*degraded_by, *degraded_by_cards))
         for wider in _wider(category):
             if len(answer.suggestions) < limit:
                 more = shelves.popular(
@@ -263,11 +268,11 @@ class AfterBid:
     def _user(
         self, user_id: UserId, item_id: ItemId, *, suppose: bool
     ) -> tuple[dict[CategoryId, int], frozenset[ItemId], tuple[str, ...]]:
-        """Return a user's interests by category, what they engaged with, and what failed."""
+        """Return a user's interests by category, the items they engaged with, and failures."""
         shelves = self.shelves
         now = shelves.clock.now()
         bid = Bid(user_id=user_id, item_id=item_id, placed_at=now)
-        told = shelves.pending.hidden_from(user_id)
+        pending = shelves.pending.hidden_from(user_id)
         live = None if shelves.open_items is None else shelves.open_items.known()
         try:
             with shelves.asking():
@@ -281,13 +286,13 @@ class AfterBid:
             if shelves.stale_cache is None:
                 raise
             shelves.tell_degraded("after_bid", error)
-            return {}, told, (INTERESTS,)
-        return {one.category_id: one.score for one in interests.values()}, engaged | told, ()
+            return {}, pending, (INTERESTS,)
+        return {one.category_id: one.score for one in interests.values()}, engaged | pending, ()
 
 
 @attrs.frozen(kw_only=True)
 class PopularItems:
-    """What most people want, of everything or of one category."""
+    """The popular items of all categories or of one."""
 
     access: Access
     shelves: ShelfBuilder
@@ -300,10 +305,10 @@ class PopularItems:
         limit: int,
         cards: CardLoader | None = None,
     ) -> Shelf:
-        """Return at most *limit* popular items; none for a category without open ones.
+        """Return at most *limit* popular items; none for a category without open items.
 
         Raises:
-            InvalidValueError: The limit is no whole number of at least 1.
+            InvalidValueError: The limit is not a whole number of at least 1.
         """
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
         shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
@@ -322,7 +327,7 @@ class PopularItems:
 
 @attrs.frozen(kw_only=True)
 class ReadInterests:
-    """What a user is drawn to, by category."""
+    """The interests of a user, by category."""
 
     access: Access
     shelves: ShelfBuilder
@@ -334,8 +339,8 @@ class ReadInterests:
         """Return the interests of *owner*, the strongest first; all of them without a limit.
 
         Raises:
-            AccessDeniedError: The actor may not see what is theirs.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read the interests of *owner*.
+            InvalidValueError: The limit is not a whole number of at least 1.
         """
         self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
         user_id = self.shelves.ids.user_id(owner)
@@ -349,5 +354,5 @@ class ReadInterests:
 
 
 def _wider(category: CategoryId | None) -> list[CategoryId | None]:
-    """Return where else to look where there is nothing similar."""
+    """Return the categories to fall back on, in order; None stands for all categories."""
     return [None] if category is None else [category, None]
