@@ -303,13 +303,15 @@ class SqlChanges:
                 (sa.func.pg_is_in_recovery(), on_standby), else_=sa.cast(now, sa.Text)
             )
         newest = sa.select(changes.number).order_by(changes.number.desc()).limit(1)
-        told_at = sa.select(changes.told_at)
+        published_at = sa.select(changes.told_at)
         parts = {
             "snapshot": snapshot,
             "forgotten": sa.select(keys.value).where(keys.name == _FORGOTTEN).scalar_subquery(),
             "newest": newest.scalar_subquery(),
-            "newest_told_at": (told_at.order_by(changes.number.desc()).limit(1).scalar_subquery()),
-            "known_told_at": told_at.where(changes.number == known).scalar_subquery(),
+            "newest_told_at": (
+                published_at.order_by(changes.number.desc()).limit(1).scalar_subquery()
+            ),
+            "known_told_at": published_at.where(changes.number == known).scalar_subquery(),
         }
         return [part.label(name) for name, part in parts.items()]
 

@@ -85,7 +85,7 @@ def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tupl
         among(table.c.owner, lists.owners, kind, connection.dialect.name),
         table.c.computed_at <= lists.computed_at,
     )
-    owners, kept = read_within(
+    owners, stored = read_within(
         connection,
         query,
         [CopyType.of_ids(kind), CopyType.UUID],
@@ -93,8 +93,8 @@ def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tupl
     )
     [fresh] = digested
     known = IdIndex.of(kind, IdColumn(kind, owners))
-    in_order = np.empty_like(kept)
-    in_order[known.codes(IdColumn(kind, owners))] = kept
+    in_order = np.empty_like(stored)
+    in_order[known.codes(IdColumn(kind, owners))] = stored
     codes = known.codes(lists.owners)
     is_same = codes >= 0
     is_same[is_same] = in_order[codes[is_same]] == fresh.values[is_same]
