@@ -1,4 +1,4 @@
-"""A database with all that says how it is used: whose tables, named how, in how much time."""
+"""A database with its table names, time limits and host schema, and the adapters on it."""
 
 import logging
 import weakref
@@ -50,16 +50,17 @@ from angle_reco.ports.deadlines import deadline
 _CALLS_A_CHECK = 5
 
 _ROWS_POINTED_OUT, _SECONDS_TO_POINT_OUT = 1_000, 1.0
-"""Of each select when connecting, and for all of them together."""
+"""Limits of `Storage.point_out`: rows of each select, and seconds for all selects together."""
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
 class SqlPorts:
-    """The adapters of one storage, a field a port.
+    """The adapters of one storage, one field per port.
 
-    A *recorder* stores events on the reference schema; *permissions* are in a table.
+    *recorder* stores events and exists only on the reference schema. *permissions* is None
+    where no table of permissions is known.
     """
 
     users: SqlUsers
@@ -76,7 +77,7 @@ class SqlPorts:
 
 @attrs.frozen(kw_only=True)
 class Storage:
-    """One database, the names of our tables in it, and the host's schema if there is one.
+    """One database, the names of our tables in it, and the host's schema if it has one.
 
     Without a *host* the marketplace is in the reference schema, beside our tables.
     """
@@ -100,10 +101,11 @@ class Storage:
         prefix: str = DEFAULT_PREFIX,
         borrowed: Borrowed | None = None,
     ) -> "Storage":
-        """Return the storage on an engine of ours; nothing is asked of the database yet.
+        """Return the storage on *engine*, without sending a statement.
 
         Raises:
-            InvalidValueError: A name cannot be one of a schema or table.
+            InvalidValueError: The schema or prefix cannot be part of a name, or *host* is no
+                HostSchema.
         """
         if schema is not None and engine.dialect.name == "sqlite":
             raise InvalidValueError("schema of tables", schema, "None: SQLite has no schemas")
@@ -119,7 +121,7 @@ class Storage:
         )
 
     def qualified(self) -> "Storage":
-        """Return the storage with its tables named with their schema, whatever the search path.
+        """Return the storage with schema-qualified table names, independent of the search path.
 
         Raises:
             SchemaError: No schema is named, and none of the search path exists.
@@ -132,26 +134,26 @@ class Storage:
         if schema is None:
             raise SchemaError("no schema of the search_path exists: name one with schema=")
         tables = Tables.of(self.tables.ids, schema=schema, prefix=self.tables.prefix)
-        # A host that names the schema may set its search path to it, too.
+        # A host may also set its own search path to the schema that is named here.
         homes = tuple(dict.fromkeys(one for one in (home, schema) if one is not None))
         database = _closed_when_dropped(attrs.evolve(self.database, homes=homes))
         return attrs.evolve(self, database=database, tables=tables)
 
     @property
     def is_borrowed(self) -> bool:
-        """Return whether everything runs on one connection of the host's."""
+        """Return whether every statement runs on one connection of the host."""
         return self.database.borrowed is not None
 
     @cached_property
     def market(self) -> Market:
-        """Return the marketplace as the queries see it."""
+        """Return the tables or selects in which queries find the marketplace."""
         if self.host is None:
             return Market.of_reference(self.tables, self.database.dialect)
         return Market.of_host(self.host, self.tables, self._columns)
 
     @property
     def permissions(self) -> SqlPermissions | None:
-        """Return the permissions that are in a table, the reference schema's or the host's."""
+        """Return the permissions in tables of the reference schema or the host, None without."""
         if self.host is None:
             return SqlPermissions.of_reference(self.database, self.tables)
         if self.host.permissions is None:
@@ -159,7 +161,7 @@ class Storage:
         return SqlPermissions(self.database, self.host.permissions.held, self.tables.ids)
 
     def ports(self) -> SqlPorts:
-        """Return the adapters on this storage."""
+        """Return the adapters of this storage."""
         database, tables, market = self.database, self.tables, self.market
         is_reference, changes = self.host is None, SqlChanges(database, tables)
         return SqlPorts(
@@ -176,10 +178,10 @@ class Storage:
         )
 
     def check_host(self) -> None:
-        """Make sure that the host's selects can be used, whether or not our tables are there.
+        """Check that the host's selects can be used; our tables need not exist.
 
         Raises:
-            SchemaError: They cannot; the text says which and why.
+            SchemaError: A select cannot be used; the text says which and why.
             StorageUnavailableError: The database did not answer.
         """
         if self.host is not None:
@@ -191,13 +193,14 @@ class Storage:
         require_readable_ids(self.database, host, self._columns)
 
     def check(self) -> None:
-        """Make sure that our tables are there, and that the host's selects can be used.
+        """Check that our tables exist, and that the host's selects can be used.
 
         Raises:
-            SchemaError: They are not, or cannot; the text says which and what to do.
+            SchemaError: A table is missing or a select cannot be used; the text says which
+                and what to do.
             StorageUnavailableError: The database did not answer.
         """
-        # A dozen small questions: no job that would have to be patient.
+        # A dozen small queries: this needs the time of a few calls, not the patience of jobs.
         with deadline(self.database.deadline.total_seconds() * _CALLS_A_CHECK):
             require_version(self.database)
             require_schema(self.database, self.tables, self.host)
@@ -207,19 +210,19 @@ class Storage:
                     check_sign_ins(self.database, self.host.sign_ins, self.tables.ids)
 
     def require_ready(self) -> None:
-        """Make sure that jobs and events can do their work: it is asked, and no row written.
+        """Check that jobs and events can read and write, without writing a row.
 
         Raises:
-            SchemaError: A table is missing, ours or the host's.
-            StorageError: This user of the database may not do what they do.
+            SchemaError: A table of ours or the host is missing, or from an earlier release.
+            StorageError: The database's user lacks a privilege that jobs or events need.
             StorageUnavailableError: The database did not answer, or takes no writes now.
         """
         require_ready(self.database, self.tables, self.host)
 
     def findings(self, *, everything: bool = True) -> tuple[Finding, ...]:
-        """Return what is odd about the host's rows; on the reference schema nothing is.
+        """Return the odd values in the host's rows; the reference schema has none.
 
-        Of *everything*, or of the first rows of each select.
+        With *everything*, read all rows, otherwise the first rows of each select.
         """
         if self.host is None:
             return ()
@@ -227,7 +230,7 @@ class Storage:
         return tuple(findings(self.database, self.host, self._columns, most=most))
 
     def point_out(self) -> None:
-        """Log what is odd among the first rows of the host's selects, where that is quick."""
+        """Log odd values in the first rows of the host's selects, unless that takes too long."""
         if self.host is None:
             return
         most = _ROWS_POINTED_OUT
@@ -247,28 +250,28 @@ class Storage:
         return HostColumns(self.tables.ids, self.prices, self.database.dialect, zone or "UTC")
 
     def migrate_up(self) -> bool:
-        """Bring the schema to where this release expects it; False when it was there."""
+        """Migrate the schema to the revision of this release; return False if it was there."""
         require_version(self.database)
         return migrate_up(self.database, self.tables, self.host)
 
     def migrate_down(self) -> bool:
-        """Drop every table of ours with all it holds; False when there was none."""
+        """Drop all our tables with their content; return False if there were none."""
         return migrate_down(self.database, self.tables, self.host)
 
     def migration_sql(self, *, is_up: bool) -> str:
-        """Return the statements of a migration, to be run by somebody else."""
+        """Return the statements of a migration as a script, without running it."""
         return migration_sql(self.database.dialect, self.tables, self.host, is_up=is_up)
 
     def close(self) -> None:
-        """Close the connections that nothing uses; new ones are made on demand."""
+        """Close idle connections; new ones are opened on demand."""
         close_engine(self.database.engine)
 
     def revisions(self) -> tuple[str | None, str]:
-        """Return the revision that the database is at, and the one that it should be at."""
+        """Return the revision of the database, None without one, and that of this release."""
         return schema_version(self.database, self.tables, self.host), HEAD
 
 
 def _closed_when_dropped(database: Database) -> Database:
-    """Return a database whose connections are closed where a recommender never is."""
+    """Return *database*, whose connections are closed once it is garbage-collected."""
     weakref.finalize(database, close_engine, database.engine)
     return database

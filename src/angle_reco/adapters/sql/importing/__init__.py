@@ -1,1 +1,1 @@
-"""Importing CSV files into the reference schema."""
+"""Import of CSV files into the reference schema."""

@@ -1,4 +1,4 @@
-"""What is wrong with the files of an import: all of it counted, the first of it described."""
+"""The errors in the files of an import: all are counted, the first ones described."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ import attrs
 from angle_reco.domain.errors import BadInputError
 
 MOST_DESCRIBED = 20
-"""Rows and files; of more there is their number."""
+"""Limit of the described rows and files; further ones are only counted."""
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +21,7 @@ class BadRow:
     is_of_encoding: bool = False
 
     def error(self) -> BadInputError:
-        """Return it as the error that stops an import."""
+        """Return the error that describes the row and stops an import."""
         return BadInputError(self.file, self.reason, line=self.line, column=self.column)
 
 
@@ -29,7 +29,7 @@ class BadRow:
 class BadRows:
     """The bad rows of an import, and the files that cannot be read to their end.
 
-    Of the rows of a file in another encoding, the first one alone is described.
+    In a file with another encoding only the first row with that error is described.
     """
 
     described: list[BadInputError] = attrs.field(factory=list, init=False)
@@ -48,14 +48,14 @@ class BadRows:
             self.described.append(row.error())
 
     def add_file(self, error: BadInputError) -> None:
-        """Note that a file cannot be read, or not to its end."""
+        """Add a file that cannot be read to its end."""
         self.files.append(error)
 
     def refuse(self, *, skip_bad_rows: bool) -> None:
-        """Raise what was found, unless it is rows alone that may be left out.
+        """Raise the errors found; with *skip_bad_rows* only those of files.
 
         Raises:
-            BadInputError: There is something; files that cannot be read come first.
+            BadInputError: There are such errors; files come before rows.
         """
         found = self.files if skip_bad_rows else [*self.files, *self.described]
         if found:

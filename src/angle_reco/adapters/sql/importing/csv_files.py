@@ -1,4 +1,4 @@
-"""Reading CSV files row by row, with the line of everything that is wrong."""
+"""Reading CSV files row by row; each error names its line."""
 
 import gzip
 import io
@@ -28,10 +28,11 @@ from angle_reco.domain.import_format import ImportFile
 
 
 def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[ImportFile, Path]]:
-    """Return the path of each file of an import by its name; absent ones are left out.
+    """Return the files of an import and their paths by name, without absent optional ones.
 
     Raises:
-        BadInputError: There is no such directory, a file is missing, or is there twice.
+        BadInputError: The directory or a required file does not exist, a file exists in both
+            forms, or is no regular file.
     """
     try:
         return dict(_found(directory, files))
@@ -42,12 +43,12 @@ def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[
 def read_rows(
     file: ImportFile, path: Path, found_bad: Callable[[BadRow], None]
 ) -> Iterator[tuple[int, list[object], int, int]]:
-    """Yield the line and the values of each good row, and how far into the file it is.
+    """Yield the line and values of each good row, the bytes read so far, and the file's size.
 
     Bad rows go to *found_bad*.
 
     Raises:
-        BadInputError: The file cannot be read, or its header is not as it should be.
+        BadInputError: The file cannot be read, its header is wrong, or a row is too long.
     """
     with _open(path) as (text, raw, total):
         rows, fields = CsvRows(text), list(file.fields.values())
@@ -64,7 +65,7 @@ def read_rows(
                     found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
                     continue
                 if len(row) != len(header):
-                    if row:  # an empty line is none
+                    if row:  # an empty line is ignored
                         reason = f"has {len(row)} fields where the header has {len(header)}"
                         found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
                     continue
@@ -83,7 +84,7 @@ def read_rows(
 
 
 def _bad_value(path: Path, line: int, error: InvalidValueError) -> BadRow:
-    """Return a row with a value that cannot be used, or that is in another encoding."""
+    """Return the description of a row with an invalid value or in another encoding."""
     encoding = other_encoding(error.what, error.value)
     return BadRow(
         file=path.name,
@@ -118,7 +119,7 @@ def _found(
 
 
 def _require_regular(path: Path) -> None:
-    """Refuse what is no file of the disk: opening a named pipe would wait for a writer."""
+    """Refuse a path to no regular file: opening a named pipe would wait for a writer."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kinds = {
@@ -134,7 +135,7 @@ def _header(file: ImportFile, path: Path, rows: CsvRows) -> list[str]:
     try:
         header = next(rows, [])
     except NotCsvError as error:
-        # As when names in quotes are followed by something else than a comma.
+        # For example, quoted names with another separator than a comma.
         reason = other_separator([error.line], file.columns) or f"is no CSV: {error}"
         raise BadInputError(path.name, reason, line=1) from None
     separator = other_separator(header, file.columns)
@@ -144,7 +145,7 @@ def _header(file: ImportFile, path: Path, rows: CsvRows) -> list[str]:
 
 
 def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:
-    """Return where the header has each column of the file."""
+    """Return the index in the header of each column of the file."""
     if not header:
         names = ",".join(file.columns)
         raise BadInputError(path.name, f"is empty, but should begin with a header: {names}")
@@ -162,10 +163,10 @@ def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[IO[str], IO[bytes], int]]:
-    """Open a file as text, and the bytes beneath it for how far it has been read.
+    """Open a file; yield it as text, its raw bytes to measure progress, and its size in bytes.
 
-    Bytes that are not UTF-8 become lone surrogates, which no field may hold: so they are
-    reported with the line and column where they stand.
+    Bytes that are not UTF-8 become lone surrogates, which no field accepts: so they are
+    reported with their line and column.
     """
     try:
         with path.open("rb") as raw:

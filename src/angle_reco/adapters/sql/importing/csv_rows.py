@@ -1,7 +1,7 @@
 """The rows of a CSV text, each of bounded length.
 
-`csv.field_size_limit` is one for the whole process: it belongs to the host, and is neither
-changed nor relied upon. Rows that the csv module refuses are split here.
+`csv.field_size_limit` is global to the process and belongs to the host: this module neither
+changes it nor relies on it, and splits rows itself that the csv module refuses.
 """
 
 import csv
@@ -11,17 +11,17 @@ from itertools import chain
 from typing import IO
 
 LONGEST_ROW = 16 * 2**20
-"""Characters that are read of one row; what its fields may hold is checked afterwards."""
+"""Limit of a row in characters; its fields are checked afterwards."""
 
 _COST_OF_A_LINE = 64
-"""Characters that each line of a row counts besides: about what a short text takes in memory."""
+"""Characters that each line of a row counts in addition, for the memory of a short text."""
 
 _END_OF_FIELD = re.compile(r"[,\r\n]|\Z")
 _ENDS_OF_ROW = ("", "\n", "\r", "\r\n")
 
 
 class NotCsvError(Exception):
-    """A row is no CSV, which its last *line* shows; reading goes on with the next one."""
+    """A row is no CSV; *line* is its last line, and reading can continue with the next row."""
 
     def __init__(self, reason: str, line: str) -> None:
         super().__init__(reason)
@@ -29,15 +29,15 @@ class NotCsvError(Exception):
 
 
 class RowTooLongError(Exception):
-    """A row does not end within what is read of one; where the next one begins is unknown."""
+    """A row exceeds the limit; reading cannot continue, as the start of the next is unknown."""
 
 
 class CsvRows:
-    """Yields the fields of each row; *line* is where the row that came last begins.
+    """Yields the fields of each row; *line* is the line on which the latest row begins.
 
     Raises:
-        NotCsvError: (when iterated) That row is no CSV.
-        RowTooLongError: (when iterated) That row is longer than `LONGEST_ROW`.
+        NotCsvError: (when iterated) The row is no CSV.
+        RowTooLongError: (when iterated) The row is longer than `LONGEST_ROW`.
     """
 
     def __init__(self, text: IO[str]) -> None:
@@ -56,7 +56,7 @@ class CsvRows:
         try:
             return next(self._reader)
         except csv.Error:
-            # Also where a field is longer than the limit that the host has set.
+            # The error may also come from a field longer than the host's limit.
             return self._split()
 
     def _bounded(self, text: IO[str]) -> Iterator[str]:
@@ -67,7 +67,7 @@ class CsvRows:
             self._lines_read += 1
             self._row.append(line)
             yield line
-            # The list is empty once the row has ended.
+            # The list is empty when the reader has started another row.
             left = max(left - len(line) - _COST_OF_A_LINE, 0) if self._row else LONGEST_ROW
 
     def _split(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""Importing a marketplace from CSV files into the reference schema, all or nothing.
+"""Import of a marketplace from CSV files into the reference schema, all or nothing.
 
-Rows are checked one by one into temporary tables, which takes no lock on the database;
-what concerns several rows is then checked and merged by a few statements in one
-transaction.
+Rows are checked one by one and copied into temporary tables, which locks nothing in the
+database. A few statements in one transaction then check the rows against each other and
+merge them.
 """
 
 import logging
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Imported:
-    """What an import did to one kind of rows; *bad* ones were left out as asked for."""
+    """The numbers of rows in one file of an import; *bad* rows were skipped on request."""
 
     new: int
     updated: int
@@ -46,10 +46,10 @@ class Imported:
 
 @attrs.frozen(kw_only=True)
 class ImportOutcome:
-    """What an import did, by file; the first bad rows are described.
+    """The outcome of an import, by file, with descriptions of the first bad rows.
 
-    *warnings* are about good rows that look like a mistake, each with an example. *replaced*
-    is what an import that replaces has removed.
+    *warnings* are about good rows that look like mistakes, each with an example. *replaced*
+    says how many rows an import with *replace* removed.
     """
 
     files: dict[str, Imported]
@@ -58,7 +58,7 @@ class ImportOutcome:
     replaced: Removal | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the outcome as JSON has it."""
+        """Return the outcome as values for JSON."""
         return attrs.asdict(self)
 
 
@@ -73,15 +73,14 @@ def import_directory(
 ) -> ImportOutcome:
     """Import a directory of CSV files; importing it again changes nothing.
 
-    The tables are created where there are none. A user or item that is known with other
-    content is updated. With *replace*, rows that the files do not have are removed, in the
-    same transaction, after *before_removal* was called with their numbers.
+    Missing tables are created. A stored user or item with other content is updated. With
+    *replace*, rows that are not in the files are removed in the same transaction, after a call
+    of *before_removal* with their numbers; it may raise to stop the import.
 
     Raises:
-        InvalidValueError: Bad rows are to be skipped while replacing.
-        BadInputError: Files or, unless *skip_bad_rows*, rows are not as they should be.
-            Nothing was stored.
-        StorageError: The database cannot be used. Nothing was stored.
+        InvalidValueError: *skip_bad_rows* and *replace* were combined.
+        BadInputError: A file or, without *skip_bad_rows*, a row is bad; nothing was stored.
+        StorageError: The database cannot be used; nothing was stored.
     """
     if replace and skip_bad_rows:
         expected = "False while replacing: a row that is left out would count as gone"
@@ -96,7 +95,7 @@ def import_directory(
         return _import(storage, files, options, progress)
     with _removed_unless_done(file_of(database.engine)):
         outcome = _import(storage, files, options, progress)
-    # An import beside this one that failed may have removed the new file just before.
+    # A concurrent import that failed may have removed the new file.
     require_schema(database, tables, None)
     let_readers_in(database)
     return outcome
@@ -104,7 +103,7 @@ def import_directory(
 
 @attrs.frozen(kw_only=True)
 class _Options:
-    """How to import; it replaces where there is something to call before it removes."""
+    """How to import; *before_removal* is None unless the import replaces."""
 
     skip_bad_rows: bool
     before_removal: BeforeRemoval | None
@@ -122,10 +121,11 @@ def _import(
     try:
         with database.connected() as connection:
             if database.is_postgres:
-                # All in one transaction: a pooler may give the next one another session.
+                # One transaction for everything: with a pooler the next one may be in another
+                # session, without the temporary tables.
                 connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             else:
-                # Not back to the pool: the temporary tables go with the connection.
+                # Detached from the pool, so that the temporary tables end with the connection.
                 connection.detach()
             staged = {}
             for name, (file, path) in files.items():
@@ -133,7 +133,7 @@ def _import(
                     staged[name] = stage(connection, targets[name], file, path, bad.add, progress)
                 except BadInputError as error:
                     bad.add_file(error)
-            # Not found with the rest: what refers to rows that are bad would be bad, too.
+            # Raised before the merge, where rows that refer to bad rows would be bad, too.
             bad.refuse(skip_bad_rows=options.skip_bad_rows)
             if not database.is_postgres:
                 connection.commit()
@@ -154,7 +154,7 @@ def _import(
             ):
                 SqlChanges(database, tables).publish_gap(connection)
             if database.is_postgres:
-                # Or the first job would be planned as if everything were empty.
+                # Without statistics, queries of the first job would be planned for empty tables.
                 quoted = connection.dialect.identifier_preparer.format_table
                 filled = ", ".join(map(quoted, tables.reference.tables.values()))
                 connection.exec_driver_sql(f"ANALYZE {filled}")
@@ -180,7 +180,7 @@ def _imported(merged: Merged, bad: int) -> Imported:
 
 @contextmanager
 def _removed_unless_done(file: Path) -> Iterator[None]:
-    """Leave no empty database behind where there was none before."""
+    """Remove a new database that is still empty if the block raises."""
     existed = file.exists()
     try:
         yield
@@ -191,10 +191,10 @@ def _removed_unless_done(file: Path) -> Iterator[None]:
 
 
 def _remove_if_empty(file: Path) -> None:
-    """Remove a database without anything in it, unless somebody else is using it."""
+    """Remove a database without tables, unless another connection uses it."""
     try:
         with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
-            # Also takes back what a full disk left half done.
+            # This also rolls back a transaction that a full disk interrupted.
             connection.execute("BEGIN EXCLUSIVE")
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
                 file.unlink()

@@ -1,11 +1,11 @@
-"""What a file is that should be CSV in UTF-8, as far as its beginning or a field tells."""
+"""Recognition of files that are not CSV in UTF-8, by their first bytes, header or fields."""
 
 from collections.abc import Sequence
 
 from angle_reco.domain.errors import shown
 
 HEAD = 16
-"""Bytes that are looked at."""
+"""Number of first bytes that `other_form` examines."""
 
 _BEGINNINGS = (
     (b"\x1f\x8b", "is packed with gzip, but should be plain, or be named .csv.gz and packed once"),
@@ -21,11 +21,11 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def other_form(head: bytes) -> str | None:
-    """Return what a file is by its first bytes, and what it should be; None for a text."""
+    """Return why a file with these first bytes is no plain UTF-8 text, None if it may be one."""
     for beginning, reason in _BEGINNINGS:
         if head.startswith(beginning):
             return reason
-    # Without a byte-order mark: a header is ASCII, so every other byte of UTF-16 is null.
+    # Without a byte-order mark UTF-16 shows by null bytes, because a header is ASCII.
     if b"\x00" in head[:2]:
         width = 32 if head[:4].count(0) == 3 else 16
         return f"is in UTF-{width}, but should be in UTF-8"
@@ -33,7 +33,7 @@ def other_form(head: bytes) -> str | None:
 
 
 def other_separator(header: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return what separates the names of a header, and what should; None where commas do."""
+    """Return why a header is not separated by commas, None if it is."""
     line = ",".join(header)
     for separator, name in _SEPARATORS.items():
         names = {one.strip(" \"'\r\n") for one in line.split(separator)}
@@ -43,9 +43,9 @@ def other_separator(header: Sequence[str], columns: Sequence[str]) -> str | None
 
 
 def other_encoding(column: str, value: object) -> str | None:
-    """Return why the text of a field is no UTF-8, None where it is.
+    """Return why a field is no UTF-8, None if it is.
 
-    Bytes that are no UTF-8 stand in it as lone surrogates.
+    Bytes that are not UTF-8 are lone surrogates in *value*.
     """
     if not isinstance(value, str):
         return None
@@ -55,7 +55,7 @@ def other_encoding(column: str, value: object) -> str | None:
         raw = value.encode("utf-8", "surrogateescape")
         try:
             decoded = raw.decode("cp1252")
-        except UnicodeDecodeError:  # five bytes mean nothing there
+        except UnicodeDecodeError:  # cp1252 leaves five bytes undefined
             decoded = raw.decode("latin-1")
         return (
             f"{column} is no text in UTF-8, but probably in Latin-1 or Windows-1252, where it"

@@ -1,4 +1,4 @@
-"""From the temporary tables of an import into the reference schema, checked by statements."""
+"""Checking and merging the temporary tables of an import into the reference schema."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,13 @@ FoundBad: TypeAlias = Callable[[BadRow], None]
 
 _DECIMAL = re.compile(r"(-?[0-9]{1,19})\.0+")
 
-# The files may be older than what was signed in since.
+# The files may be older than sign-ins that were recorded since.
 _NEVER_GOES_BACK = frozenset({"last_sign_in_at", "sign_in_count"})
 
 
 @attrs.frozen(kw_only=True)
 class Merged:
-    """How many good rows a file had, and how many of them were new or differed."""
+    """How many good rows a file had, and how many of them were new or updated a stored row."""
 
     rows: int
     new: int
@@ -35,9 +35,9 @@ def merge(
     found_bad: FoundBad,
     progress: Callable[[str, int, int], None],
 ) -> dict[str, Merged]:
-    """Bring every staged row into the tables; bad rows go to *found_bad* and stay out.
+    """Merge the staged rows into the tables, except bad rows, which go to *found_bad*.
 
-    Users and items come first, as bids and watches may only be of known ones.
+    Users and items must come first in *staged*: bids and watches may only refer to known ones.
     """
     merged = {}
     for done, (name, stage) in enumerate(staged.items()):
@@ -56,7 +56,7 @@ def merge(
 
 
 def _drop_contradictions(connection: sa.Connection, stage: sa.Table, found_bad: FoundBad) -> None:
-    """Take rows out whose id an earlier row has with other content."""
+    """Delete rows whose id an earlier row has with other content."""
     key, *others = (column for column in stage.c if column.name not in ("line", "file"))
     repeated = sa.select(key).group_by(key).having(sa.func.count() > 1)
     query = (
@@ -82,7 +82,7 @@ def _drop_unknown(
     file_name: str,
     found_bad: FoundBad,
 ) -> None:
-    """Take rows out that are of a user or item nobody knows."""
+    """Delete rows that refer to an unknown user or item."""
     query = (
         sa.select(stage.c.line, stage.c.file, stage.c[key])
         .where(~sa.exists().where(known.c[key] == stage.c[key]))
@@ -101,7 +101,7 @@ def _drop_unknown(
 
 
 def _decimal_hint(one: object) -> str:
-    """Return what to think of an id such as 12.0, which programs make of a whole number."""
+    """Return a hint for an id such as 12.0, which some programs write for a whole number."""
     found = _DECIMAL.fullmatch(one) if isinstance(one, str) else None
     return "" if found is None else f" (an id {found[1]!r} may have been written as a decimal)"
 
@@ -120,7 +120,7 @@ def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merg
     columns = {column.name: column for column in stage.c if column.name not in ("line", "file")}
     key, *others = columns
     before = _count(connection, table)
-    # Rows with the same id are equal by now, so any of them will do.
+    # Rows with the same id are equal here, so DISTINCT leaves one of each.
     query = sa.select(*columns.values()).where(_ALWAYS).distinct().order_by(columns[key])
     insert = upsert_into(table, connection.dialect.name).from_select(list(columns), query)
     new = insert.excluded
@@ -139,7 +139,7 @@ def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merg
 
 
 def _larger(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the larger of two values, of a value and null the value."""
+    """Return the larger of two values; null counts as smaller than any value."""
     return sa.case((sa.or_(other.is_(None), one > other), one), else_=other)
 
 
@@ -184,5 +184,5 @@ def _count(connection: sa.Connection, table: sa.Table) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-# SQLite cannot tell the ON of a join from that of a conflict unless a WHERE stands between.
+# SQLite parses ON CONFLICT after a SELECT as a join's ON unless there is a WHERE between.
 _ALWAYS = sa.literal_column("1") == sa.literal_column("1")

@@ -1,6 +1,6 @@
-"""Removing what the files of an import no longer have, and what was stored about it.
+"""Removal of rows that the files of an import no longer have, and of results about them.
 
-Erased users stay erased: the hashes that are left of them are not touched.
+Erased users stay erased: their hashes are not removed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +16,10 @@ from angle_reco.domain.lists import ListKind
 
 @attrs.frozen(kw_only=True)
 class Removal:
-    """How many rows there were before an import that replaces, and how many it removes.
+    """How many rows existed before an import that replaces, and how many it removes.
 
-    By what they are: users, items, bids and watches, and what was stored about users and
-    items that are gone: interests, lists and permissions.
+    Both are by name: users, items, bids, watches, and the interests, lists and permissions of
+    removed users and items.
     """
 
     there: dict[str, int]
@@ -27,12 +27,12 @@ class Removal:
 
 
 BeforeRemoval: TypeAlias = Callable[[Removal], None]
-"""Called with what is about to be removed, while it still can be stopped."""
+"""Called with the numbers before the removal; an exception stops the import."""
 
 
 @attrs.frozen(kw_only=True)
 class _Gone:
-    """Rows of one table that are to be removed."""
+    """Rows of one table to be removed."""
 
     name: str
     table: sa.Table
@@ -45,16 +45,16 @@ def remove_gone(
     staged: Mapping[str, sa.Table],
     before: BeforeRemoval,
 ) -> Removal:
-    """Remove rows that are not among those *staged*, and return how many.
+    """Remove rows that are not *staged*, after a call of *before*; return how many.
 
-    Of watches without a file those stay whose user and item do.
+    Without a file of watches, only watches of removed users and items are removed.
     """
     for name, stage in staged.items():
         columns = [stage.c[key] for key in _KEYS[name]]
         sa.Index(f"{stage.name}_key", *columns).create(connection)
     stored = (tables.interests, *(tables.lists[kind] for kind in _LISTS))
     for table in stored:
-        # As other writers of what is personal do, and in their order.
+        # Other writers of personal results take these locks, too, and in the same order.
         one_at_a_time(connection, table)
     gone = list(_gone(tables, staged))
     there, removed = (dict.fromkeys(_NAMES, 0) for _ in range(2))
@@ -82,7 +82,7 @@ _LISTS = (ListKind.PERSONAL, ListKind.SIMILAR)
 
 
 def _gone(tables: Tables, staged: Mapping[str, sa.Table]) -> Iterator[_Gone]:
-    """Yield what is to be removed: users and items last, as the rest is found by them."""
+    """Yield the rows to be removed; users and items last, because the rest is found by them."""
     users, items = tables.users.c.user_id, tables.items.c.item_id
     is_gone_user = ~_is_staged(staged, "users", tables.users)
     is_gone_item = ~_is_staged(staged, "items", tables.items)
@@ -101,7 +101,7 @@ def _gone(tables: Tables, staged: Mapping[str, sa.Table]) -> Iterator[_Gone]:
     yield of("lists", similar, similar.c.owner, gone_items)
     yield of("permissions", permissions, permissions.c.user_id, gone_users)
     bids, stage, watches = tables.bids, staged["bids"], tables.watches
-    # Equal bids are numbered: of more than the file has, the last ones go.
+    # Equal bids are numbered from 0: those beyond the number in the file are removed.
     equal = sa.select(sa.func.count()).select_from(stage).where(*_equal(stage, bids, "bids"))
     yield _Gone(name="bids", table=bids, condition=bids.c.number >= equal.scalar_subquery())
     yield _Gone(

@@ -1,4 +1,4 @@
-"""Files of an import in temporary tables, row by row checked, with the line of each."""
+"""Copying the files of an import into temporary tables, with the line of each row."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from angle_reco.adapters.sql.importing.csv_files import read_rows
 from angle_reco.domain.import_format import ImportFile
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is in all."""
+"""Called with a description of the current step, the amount done, and the total."""
 
 _ROWS_AT_ONCE = 20_000
 
@@ -24,7 +24,7 @@ _AS_STORED: dict[str, dict[str, str]] = {
     "bids": {},
     "watches": {"inserted_at": "watched_at"},
 }
-"""Columns of files that the reference schema names otherwise."""
+"""Columns that have another name in the reference schema than in the files."""
 
 
 def stage(
@@ -35,7 +35,7 @@ def stage(
     found_bad: Callable[[BadRow], None],
     progress: Progress,
 ) -> sa.Table:
-    """Read a file into a temporary table with the columns of *target*, and each row's line."""
+    """Read a file into a temporary table with the columns of *target*, the line and the file."""
     columns = [target.c[_AS_STORED[file.name].get(name, name)] for name in file.columns]
     table = sa.Table(
         f"import_{file.name}",
@@ -62,7 +62,7 @@ def stage(
 
 
 class _SqliteRows:
-    """A table of SQLite that rows are added to."""
+    """Inserts rows into a temporary table of SQLite."""
 
     def __init__(self, connection: sa.Connection, table: sa.Table) -> None:
         table.create(connection)
@@ -72,17 +72,17 @@ class _SqliteRows:
         self._insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 — constant names
 
     def add(self, rows: Sequence[tuple[object, ...]]) -> None:
-        as_kept = [tuple(one.hex if isinstance(one, UUID) else one for one in row) for row in rows]
-        self._connection.exec_driver_sql(self._insert, as_kept)
+        stored = [tuple(one.hex if isinstance(one, UUID) else one for one in row) for row in rows]
+        self._connection.exec_driver_sql(self._insert, stored)
 
     def close(self) -> None:
-        """Do nothing: the rows are as they should be."""
+        """Do nothing: the rows are complete."""
 
 
 class _CopiedRows:
-    """A table of PostgreSQL that rows are copied into.
+    """Copies rows into a temporary table of PostgreSQL.
 
-    Moments come as microseconds, and are turned into what they are all at once.
+    Moments are copied as microseconds, and `close` converts them all at once.
     """
 
     def __init__(self, connection: sa.Connection, table: sa.Table) -> None:
@@ -120,7 +120,7 @@ class _CopiedRows:
                 copy.write_row(row)
 
     def close(self) -> None:
-        """Turn numbers into moments, and let the planner know what there is."""
+        """Convert numbers to moments, and analyse the table for the planner."""
         name = self._table.name
         if self._moments:
             changes = ", ".join(
@@ -135,7 +135,7 @@ _AS_MOMENT = (
     "(timestamp '1970-01-01' + ({0} / 86400000000) * interval '1 day'"
     " + ({0} %% 86400000000) * interval '1 microsecond') AT TIME ZONE 'UTC'"
 )
-"""Days apart from the rest: an interval of microseconds is multiplied as a float."""
+"""Days are added separately: PostgreSQL multiplies intervals as floats, which lose precision."""
 
 
 def _type_name(of: sa.types.TypeEngine[Any]) -> str:

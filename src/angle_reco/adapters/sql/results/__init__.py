@@ -1,1 +1,1 @@
-"""The results and the bookkeeping of jobs, in tables of ours."""
+"""SQL stores for the results and the bookkeeping of jobs."""

@@ -1,4 +1,4 @@
-"""The feed of changes in a table: who reads it is told of each once it is committed."""
+"""The change feed in a table: readers get each change after its transaction has committed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,21 +29,21 @@ from angle_reco.ports.changes import Cursor, Feed
 from angle_reco.ports.deadlines import deadline
 
 MOST_BYTES = 8_000_000
-"""Of one answer, about: a reader for whom there is more finds a gap."""
+"""Approximate limit of one read; a reader with more unread changes gets a gap."""
 
 _BYTES_OF_A_ROW = 100
 _ERASED_FOR = timedelta(seconds=30)
 _ROWS_A_DELETE = 10_000
 _FORGOTTEN = "changes"
-"""Among the keys: up to where changes were deleted."""
+"""Name of the row in the keys table that records how far changes were deleted."""
 
 _GONE = "gone"
-"""The kind of a row of which nothing is left but that it was there."""
+"""Kind of a row whose content was removed; readers that have not read it get a gap."""
 
 
 @attrs.define(eq=False)
 class SqlChanges:
-    """`Changes` in a table of ours; *clock* is an SQL expression, by default the server's."""
+    """`Changes` in an SQL table; *clock* is an SQL expression, by default the server's clock."""
 
     database: Database
     tables: Tables
@@ -61,7 +61,7 @@ class SqlChanges:
         if connection is not None:
             done = execute_in(connection, self.database, insert, values)
             if 0 <= done.rows < len(changes):
-                # Of another tenant, perhaps: its ids would mean something else to us.
+                # The connection may be in the schema of another tenant, whose ids name others.
                 raise InvalidValueError(
                     "connection",
                     "one whose current_schema() is another",
@@ -73,12 +73,12 @@ class SqlChanges:
             self.database.write(lambda ours: ours.execute(insert, values).close())
 
     def publish_gap(self, connection: sa.Connection) -> None:
-        """Have every reader find a gap: this transaction changes more than the feed holds."""
+        """Publish a gap to all readers, for a transaction with too many changes to list."""
         gap = {"kind": _GONE, "user_id": None, "items": None, "job": None}
         connection.execute(self._insert_one, gap).close()
 
     def now(self) -> Cursor:
-        # Nobody was told a row of this number.
+        # No row has the number -1, so no row is looked up.
         [row] = self.database.rows(sa.select(*self._state(known=sa.literal(-1))))
         return self._state_of(row).place.cursor(self.database.dialect)
 
@@ -123,7 +123,7 @@ class SqlChanges:
         else:
             try:
                 with deadline(0):
-                    # Without another writer there is no transaction that could still commit.
+                    # Under SQLite's write lock no other writer has an open transaction.
                     found = self.database.write(
                         lambda ours: ours.scalar(self._rows_of, {"keys": json.dumps(keys)})
                     )
@@ -146,7 +146,7 @@ class SqlChanges:
         def unit(connection: sa.Connection) -> int:
             one_at_a_time(connection, self.tables.changes)
             now: datetime = connection.execute(sa.select(self.clock)).scalar_one()
-            # Also what was told of them later.
+            # This includes changes of the user published after the erasure.
             erased = sa.select(changes.user_id).where(
                 changes.kind == ChangeKind.ERASED.value, changes.told_at <= now - _ERASED_FOR
             )
@@ -161,7 +161,7 @@ class SqlChanges:
 
     @cached_property
     def _insert_one(self) -> sa.Insert:
-        """Return the statement that writes one change, given by its fields."""
+        """Return the statement that inserts one change; its parameters are the fields."""
         columns = self.tables.changes.c
         values: dict[str, sa.ColumnElement[Any]] = {
             name: sa.bindparam(name, type_=columns[name].type) for name in _FIELDS
@@ -174,7 +174,7 @@ class SqlChanges:
 
     @cached_property
     def _insert(self) -> sa.Insert:
-        """Return the statement that writes changes, given as one text of JSON."""
+        """Return the statement that inserts changes; its parameter is one JSON text."""
         table, kind = self.tables.changes, self.tables.ids.user
         given = sa.bindparam("changes", type_=sa.Text)
         new: Any
@@ -206,12 +206,15 @@ class SqlChanges:
     def _returning(self, insert: sa.Insert) -> sa.Insert:
         if not self.database.is_postgres:
             return insert
-        # Of no column: the host's role may have no right to read them.
+        # RETURNING reads no column, because the host's role may lack the right to SELECT.
         return insert.returning(_number(sa.func.pg_current_xact_id()))
 
     @cached_property
     def _rows_of(self) -> sa.Select[Any]:
-        """Return the query of what the given transactions, on SQLite the given rows, wrote."""
+        """Return the query for the rows of given transactions, on SQLite for given row numbers.
+
+        On PostgreSQL it also returns the current snapshot.
+        """
         changes = self.tables.changes.c
         if self.database.is_postgres:
             key = changes.written_by
@@ -231,13 +234,13 @@ class SqlChanges:
 
     @cached_property
     def _news(self) -> sa.Select[Any]:
-        """Return the query of what a reader was not told, beside the state of the feed."""
+        """Return the query for the changes that a reader has not read, and the feed's state."""
         changes, dialect = self.tables.changes, self.database.dialect
         known = sa.bindparam("known", type_=sa.BigInteger)
         is_new = changes.c.number > known
         if dialect == "postgresql":
-            # Also those of lower numbers that were not committed by then. Rows of another
-            # server that came with a dump are by transactions that are still to come.
+            # Rows with lower numbers are new if their transactions had not ended at the last read.
+            # Rows restored from another server's dump name transactions that are still to come.
             running = sa.bindparam("running", type_=ARRAY(sa.BigInteger))
             end = sa.bindparam("end", type_=sa.BigInteger)
             written_by = changes.c.written_by
@@ -254,8 +257,9 @@ class SqlChanges:
             .limit(MOST_BYTES // _BYTES_OF_A_ROW + 1)
             .subquery("new")
         )
-        # Most of many are the same few, of items that are bid on: each once, with its numbers.
-        # All as one text: the driver takes longer over a row than the server over that.
+        # Many changes are usually repetitions, of items that receive bids: each distinct change
+        # is sent once, with its numbers. The result is one text, because the driver spends more
+        # time on a row than the server on the aggregation.
         of = [new.c.kind, new.c.user_id, new.c["items"], new.c.job]
         each = (
             sa.select(
@@ -275,7 +279,7 @@ class SqlChanges:
         return sa.select(state, news.c.news, news.c.bytes).select_from(state.join(news, sa.true()))
 
     def _json_list(self, of: sa.ColumnElement[Any]) -> sa.Function[Any]:
-        """Return what a field or an array is in all rows, as a list."""
+        """Return the aggregate that lists a field or an array over all rows."""
         name = "json_agg" if self.database.is_postgres else "json_group_array"
         return sa.Function(name, of)
 
@@ -293,19 +297,21 @@ class SqlChanges:
         if self.database.is_postgres:
             now = sa.func.pg_current_snapshot()
             first = sa.cast(sa.func.pg_snapshot_xmin(now), sa.Text)
-            # A standby does not list what is running: from the first of them on it is open.
+            # A standby lists no running transactions: all from the oldest one on may be running.
             on_standby = first.concat(":").concat(first).concat(":")
             snapshot = sa.case(
                 (sa.func.pg_is_in_recovery(), on_standby), else_=sa.cast(now, sa.Text)
             )
         newest = sa.select(changes.number).order_by(changes.number.desc()).limit(1)
-        told_at = sa.select(changes.told_at)
+        published_at = sa.select(changes.told_at)
         parts = {
             "snapshot": snapshot,
             "forgotten": sa.select(keys.value).where(keys.name == _FORGOTTEN).scalar_subquery(),
             "newest": newest.scalar_subquery(),
-            "newest_told_at": (told_at.order_by(changes.number.desc()).limit(1).scalar_subquery()),
-            "known_told_at": told_at.where(changes.number == known).scalar_subquery(),
+            "newest_told_at": (
+                published_at.order_by(changes.number.desc()).limit(1).scalar_subquery()
+            ),
+            "known_told_at": published_at.where(changes.number == known).scalar_subquery(),
         }
         return [part.label(name) for name, part in parts.items()]
 
@@ -319,12 +325,12 @@ class SqlChanges:
         )
 
     def _written(self, changes: Sequence[Change]) -> tuple[sa.Insert, Mapping[str, object]]:
-        """Return the statement that writes changes, and its parameters."""
+        """Return the statement that inserts changes, and its parameters."""
         rows: list[dict[str, object]] = [
             {
                 "kind": change.kind.value,
                 "user_id": change.user_id,
-                # A text within the text, as it is stored.
+                # JSON within JSON: the column stores it as a text.
                 "items": _json([*map(_plain, change.item_ids)]) if change.item_ids else None,
                 "job": change.job or None,
             }
@@ -334,11 +340,11 @@ class SqlChanges:
             return self._insert_one, rows[0]
         for place, row in enumerate(rows):
             row |= {"place": place, "user_id": _plain(row["user_id"])}
-        # Nothing but ASCII: a host's connection may be of any encoding.
+        # ASCII only: a host's connection may use any encoding.
         return self._insert, {"changes": json.dumps(rows, separators=(",", ":"))}
 
     def _changes(self, news: Sequence[Sequence[Any]]) -> tuple[Change, ...]:
-        """Return changes in the order of their numbers."""
+        """Return the changes in the order of their row numbers."""
         changes = [
             (number, change)
             for numbers, *fields in news
@@ -363,10 +369,11 @@ class SqlChanges:
         )
 
     def _delete(self, connection: sa.Connection, is_old: sa.ColumnElement[bool]) -> int:
-        """Delete old rows, and keep how far that went.
+        """Delete old rows, and record how far; return how many held a change.
 
-        On PostgreSQL only those by transactions that were over when that was last looked
-        at, and that readers have in their snapshots by now, with all that began before.
+        On PostgreSQL a row is deleted only if its transaction and all earlier ones had ended
+        at the previous deletion, so that the snapshots of readers include them by now. Rows
+        restored from another server's dump need not wait.
         """
         table, keys = self.tables.changes, self.tables.keys
         of_keys = sa.select(keys.c.value).where(keys.c.name == _FORGOTTEN)
@@ -396,17 +403,17 @@ class SqlChanges:
             )
         if after != before:
             insert = upsert_into(keys, connection.dialect.name)
-            keep = insert.values(name=_FORGOTTEN, value=str(after))
+            upsert = insert.values(name=_FORGOTTEN, value=str(after))
             connection.execute(
-                keep.on_conflict_do_update(
-                    index_elements=[keys.c.name], set_={"value": keep.excluded.value}
+                upsert.on_conflict_do_update(
+                    index_elements=[keys.c.name], set_={"value": upsert.excluded.value}
                 )
             )
         return count
 
 
 def forget_user(connection: sa.Connection, tables: Tables, user_id: UserId) -> None:
-    """Forget what was told of a user; who has not read it yet finds a gap."""
+    """Remove the content of a user's changes; readers that have not read them get a gap."""
     one_at_a_time(connection, tables.changes)
     _empty(connection, tables, tables.changes.c.user_id == user_id)
 
@@ -426,7 +433,7 @@ def _number(transaction: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
 
 _FIELDS = ("kind", "user_id", "items", "job")
 
-# A kind that is unknown here is of a later release, beside which this one runs on.
+# A later release on the same database may publish other kinds; here these are gaps.
 _KINDS = {kind.value: kind for kind in ChangeKind}
 
 
@@ -435,7 +442,7 @@ def _micros(moment: datetime | None) -> int | None:
 
 
 def _plain(one: object) -> object:
-    """Return an id as JSON has it, UUIDs as the 32 digits that SQLite stores."""
+    """Return an id for JSON: a UUID becomes the 32 digits that SQLite stores."""
     return one.hex if isinstance(one, UUID) else one
 
 

@@ -1,4 +1,4 @@
-"""Erased users: taken out of our tables, and kept out of them."""
+"""Erasure of users: removing their rows, and recording that none may be written again."""
 
 import secrets
 from datetime import datetime
@@ -21,7 +21,7 @@ from angle_reco.domain.lists import ListKind
 
 @attrs.frozen
 class SqlErasure:
-    """`Erasure` from our tables."""
+    """`Erasure` from the SQL tables of this library."""
 
     database: Database
     tables: Tables
@@ -31,7 +31,7 @@ class SqlErasure:
         tables, personal = self.tables, self.tables.lists[ListKind.PERSONAL]
 
         def unit(connection: sa.Connection) -> Erased:
-            # Who writes in bulk has these locks before asking who is erased.
+            # Bulk writers take these locks before they look up erased users.
             one_at_a_time(connection, tables.interests)
             one_at_a_time(connection, personal)
             self._note(connection, user_id, at)
@@ -55,7 +55,7 @@ class SqlErasure:
         return self.database.write(unit)
 
     def _note(self, connection: sa.Connection, user_id: UserId, at: datetime) -> None:
-        """Keep the hash of an id; the first time stays."""
+        """Store the hash of an id; an existing row keeps its time."""
         erasures, keys = self.tables.erasures, self.tables.keys
         new = upsert_into(keys, connection.dialect.name).values(
             name=KEY_OF_ERASURES, value=secrets.token_hex(32)
@@ -71,8 +71,8 @@ class SqlErasure:
     def _forget_sign_ins(self, connection: sa.Connection, user_id: UserId) -> int:
         table = self.tables.sign_ins
         if connection.dialect.name == "postgresql":
-            # A sign-in is one statement, so it waits here, and then sees what was noted: a
-            # statement looks at the data as of when it got its locks.
+            # A concurrent sign-in is one statement: it waits for this lock and then sees the
+            # hash, because its snapshot is taken after it got the lock.
             name = connection.dialect.identifier_preparer.format_table(table)
             connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE")
         return connection.execute(sa.delete(table).where(table.c.user_id == user_id)).rowcount

@@ -1,4 +1,4 @@
-"""How far a reader of the feed of changes has come, and what may be hidden from it."""
+"""Positions in the change feed, and whether a reader at a position may miss changes."""
 
 import re
 from typing import Self
@@ -10,9 +10,10 @@ from angle_reco.ports.changes import Cursor
 
 @attrs.frozen
 class Snapshot:
-    """Which transactions are over: all before *first*, and those before *end* but *running*.
+    """Which transactions have ended: all before *end* except those in *running*.
 
-    SQLite, where one writes after the other, needs none: there it is always the same.
+    All before *first* have ended. SQLite has one writer at a time and needs no snapshot:
+    there it is constant.
     """
 
     first: int = 0
@@ -29,16 +30,17 @@ class Snapshot:
         return f"{self.first}:{self.end}:{','.join(map(str, self.running))}"
 
     def has(self, transaction: int) -> bool:
-        """Return whether a transaction is over: committed, or rolled back."""
+        """Return whether a transaction has ended: committed or rolled back."""
         return transaction < self.end and transaction not in self.running
 
 
 @attrs.frozen
 class FeedPosition:
-    """How far a reader has come: the last row that was there, and what was over by then.
+    """How far a reader has come: the newest row, and which transactions had ended.
 
-    With the moment of the row it can be told from another one of that number, as there is
-    where a backup was restored or a standby took over that had not heard of everything.
+    *told_at* is the publication time of that row, in microseconds since 1970. It distinguishes
+    the row from another one with its number, which can exist after a backup was restored or
+    after a standby without the latest rows took over.
     """
 
     number: int
@@ -47,14 +49,14 @@ class FeedPosition:
 
     @classmethod
     def of(cls, cursor: Cursor, dialect: str) -> Self | None:
-        """Return what a cursor says, None where it is none of ours."""
+        """Return the position that a cursor encodes, None if it is not one of this feed."""
         found = _CURSOR.fullmatch(cursor.text)
         if found is None or found["dialect"] != dialect:
             return None
         return cls(int(found["number"]), int(found["told_at"]), Snapshot.of(found["snapshot"]))
 
     def cursor(self, dialect: str) -> Cursor:
-        """Return it as a reader keeps it."""
+        """Return the position as a cursor for the reader."""
         return Cursor(text=f"{dialect} {self.number} {self.told_at} {self.snapshot}")
 
 
@@ -67,9 +69,9 @@ _CURSOR = re.compile(
 
 @attrs.frozen
 class Forgotten:
-    """Up to which number rows were deleted, and the newest transaction that had written one.
+    """The highest number of the deleted rows, and the newest transaction that wrote one.
 
-    *first* is the first transaction that was not over when that was last looked at.
+    *first* is the first transaction that had not ended at the last deletion.
     """
 
     number: int = 0
@@ -78,7 +80,7 @@ class Forgotten:
 
     @classmethod
     def of(cls, text: str | None) -> Self:
-        """Return what is kept as text, or that nothing was deleted."""
+        """Return the value stored as *text*; None means that nothing was deleted."""
         return cls() if text is None else cls(*map(int, text.split()))
 
     def __str__(self) -> str:
@@ -87,7 +89,10 @@ class Forgotten:
 
 @attrs.frozen(kw_only=True)
 class State:
-    """The feed at the moment of a statement, and the row that a reader was told last."""
+    """The feed at the moment of a statement, and the publication time of a reader's last row.
+
+    *known_told_at* is None if that row does not exist.
+    """
 
     snapshot: Snapshot
     forgotten: Forgotten
@@ -97,19 +102,19 @@ class State:
 
     @property
     def place(self) -> FeedPosition:
-        """Return the place of a reader who knows of everything."""
+        """Return the position of a reader that has read every change."""
         if self.newest < self.forgotten.number:
             return FeedPosition(self.forgotten.number, 0, self.snapshot)
         return FeedPosition(self.newest, self.newest_told_at, self.snapshot)
 
     def hides_from(self, known: FeedPosition) -> bool:
-        """Return whether something may be gone that a reader was not told.
+        """Return whether changes may be gone that a reader at *known* has not read.
 
-        Transactions that were not over then are all from the first of its snapshot on.
+        The transactions that had not ended at *known* start at the first of its snapshot.
         """
         is_deleted = (
             known.number < self.forgotten.number
-            # Numbers beyond all there are come with a dump, from another server.
+            # Transactions beyond the current end are those of another server, from a dump.
             or known.snapshot.first <= self.forgotten.written_by < self.snapshot.end
         )
         is_another_past = self.snapshot.end < known.snapshot.end or (

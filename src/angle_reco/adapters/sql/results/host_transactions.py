@@ -1,4 +1,4 @@
-"""What this process published in transactions of its host's, until it is known how they ended."""
+"""Changes that this process published in host transactions whose outcome is not known yet."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,9 +19,10 @@ _SECONDS_TO_ASK_AGAIN = 1.0
 
 @attrs.define(eq=False)
 class Published:
-    """A change in a host's transaction; *key* finds its row again.
+    """A change published in a host's transaction; *key* finds its row again.
 
     On PostgreSQL the key is the number of the transaction, on SQLite that of the row.
+    The change expires at *until*, by the monotonic clock.
     """
 
     change: Change
@@ -31,10 +32,10 @@ class Published:
     asked_at: float = float("-inf")
 
     def may_have_ended(self, now: float) -> bool:
-        """Return whether its transaction has ended, as far as its connection shows.
+        """Return whether the transaction may have ended, as far as its connection shows.
 
-        A transaction that started on the same connection since hides that. Where a connection
-        shows it, and the database contradicts, it may have ended a second later.
+        A later transaction on the same connection hides the end. After True the answer for a
+        known connection is False for a second, in case the database contradicts it.
         """
         if self.connection is None:
             return True
@@ -47,10 +48,10 @@ class Published:
 
 
 class HostTransactions:
-    """The changes that await the end of their transactions, the newest of equal ones alone.
+    """The changes whose transactions may be open; of equal changes only the newest.
 
-    A change is forgotten after as many *seconds* as a pending event. There are at *most* so
-    many: the oldest go first.
+    A change expires after *seconds*, as a pending event does. *most* limits their number:
+    the oldest are dropped first.
     """
 
     def __init__(self, *, seconds: float = 60.0, most: int = 10_000) -> None:
@@ -62,16 +63,16 @@ class HostTransactions:
         starts_over(self)
 
     def start_over(self) -> None:
-        """Forget the transactions, which are the parent's, with the lock that it may hold."""
+        """Drop the transactions of the parent process, and the lock, which it may hold."""
         self._published, self._of, self._lock = {}, {}, Lock()
 
     def add(self, change: Change, key: int, connection: object = None) -> None:
-        """Add a change that was published on a driver's *connection*."""
+        """Add a change published on a driver's *connection*; one without a user is ignored."""
         if change.user_id is None:
             return
         published = Published(change, key, until=monotonic() + self._seconds)
-        # That of sqlite3 has no weak references, and a strong one would keep open what the host
-        # has dropped.
+        # sqlite3 connections support no weak references, and a strong one would keep a connection
+        # open that the host has dropped.
         with suppress(TypeError):
             published.connection = ref(connection)
         with self._lock:
@@ -82,14 +83,14 @@ class HostTransactions:
             self._of.setdefault(change.user_id, set()).add(change)
 
     def discard(self, changes: Sequence[Change]) -> None:
-        """Forget changes that are committed, or rolled back."""
+        """Drop changes whose transactions were committed or rolled back."""
         if self._published:
             with self._lock:
                 for change in changes:
                     self._drop(change)
 
     def may_have_ended(self, user_id: UserId) -> bool:
-        """Return whether a transaction with a change of a user may have ended."""
+        """Return whether a transaction with a change of this user may have ended."""
         if user_id not in self._of:
             return False
         now = monotonic()
@@ -98,7 +99,7 @@ class HostTransactions:
         return any(published.may_have_ended(now) for published in some)
 
     def pending(self) -> Sequence[Published]:
-        """Return the changes whose transactions matter still."""
+        """Return the changes that have not expired, the oldest first."""
         if not self._published:
             return ()
         now = monotonic()

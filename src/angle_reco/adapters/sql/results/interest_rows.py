@@ -1,4 +1,4 @@
-"""Interests as rows: bringing those of some users up to date, touching what changed."""
+"""Interests as rows: replacing those of some users, and writing only rows that changed."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -34,13 +34,13 @@ def replace_interests(
     users: IdColumn,
     computed_at: datetime,
 ) -> tuple[int, int]:
-    """Make *interests* all that is kept of *users*; return how many rows changed, how many not."""
+    """Replace the interests of *users*; return the numbers of changed and of unchanged rows."""
     is_sqlite = connection.dialect.name == "sqlite"
     return (_upsert if is_sqlite else _merge)(connection, tables, interests, users, computed_at)
 
 
 def interest_of(row: sa.Row[Any]) -> UserInterest:
-    """Return a row as the value that it stands for."""
+    """Return the interest that a row stores."""
     return UserInterest(
         user_id=row.user_id,
         category_id=row.category_id,
@@ -53,7 +53,7 @@ def interest_of(row: sa.Row[Any]) -> UserInterest:
 
 
 def rows_by_hand(user_id: UserId, stored: StoredInterests) -> list[dict[str, Any]]:
-    """Return the rows of a user, with a mark for what was deleted by hand."""
+    """Return the rows for a user's edited interests, with one for each removed category."""
     marks = {"recipe": stored.recipe, "computed_at": stored.computed_at}
     rows = [{**attrs.asdict(one), **marks, "removed": False} for one in stored.interests]
     return rows + [
@@ -79,7 +79,7 @@ def _merge(
     users: IdColumn,
     computed_at: datetime,
 ) -> tuple[int, int]:
-    """Copy the interests beside the table, take out what is gone, and merge what changed."""
+    """Copy the interests to a temporary table, delete missing rows and merge changed ones."""
     table = tables.interests
     stage = sa.Table(
         f"{table.name}_fresh",
@@ -135,7 +135,7 @@ def _upsert(
     users: IdColumn,
     computed_at: datetime,
 ) -> tuple[int, int]:
-    """Write what changed row by row, as SQLite likes it."""
+    """Compare rows in Python and write those that changed, for SQLite."""
     table = tables.interests
     upsert = sqlite.insert(table)
     upsert = upsert.on_conflict_do_update(
@@ -172,7 +172,7 @@ def _upsert(
 def _by_users(
     interests: Interests, users: IdColumn
 ) -> Iterator[tuple[IdColumn, dict[tuple[UserId, CategoryId], UserInterest]]]:
-    """Yield users in batches, each once, with what is to be kept of them."""
+    """Yield the users in batches, each user once, with the interests to store for them."""
     of_user: dict[object, list[UserInterest]] = {}
     for interest in interests.values():
         of_user.setdefault(interest.user_id, []).append(interest)

@@ -1,4 +1,4 @@
-"""Kept interests, a row a user and category."""
+"""Stored interests, one row per user and category."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -28,7 +28,7 @@ _KIND = "interests"
 
 @attrs.frozen
 class SqlInterestStore:
-    """`InterestStore` in a table of our own."""
+    """`InterestStore` in an SQL table."""
 
     database: Database
     tables: Tables

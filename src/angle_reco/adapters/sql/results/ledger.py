@@ -1,4 +1,4 @@
-"""The ledger of runs in a table, by the database's clock."""
+"""The ledger of runs in a table; the database's clock decides."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ _OPEN = [state.value for state in RunState if not state.is_final]
 
 @attrs.frozen
 class SqlRunLedger:
-    """`RunLedger` in a table of ours; *clock* is an SQL expression, by default the server's."""
+    """`RunLedger` in an SQL table; *clock* is an SQL expression, by default the server's clock."""
 
     database: Database
     tables: Tables
@@ -48,11 +48,11 @@ class SqlRunLedger:
             newest = self._lock(connection, run_request.key)
             now = connection.execute(sa.select(self.clock)).scalar_one()
             claim = claimed(
-                [_run(row) for row in connection.execute(self._of_interest(run_request, now))],
+                [_run(row) for row in connection.execute(self._relevant(run_request, now))],
                 run_request,
                 now=now,
                 holder=holder,
-                # Larger also than those before this key was forgotten.
+                # The clock makes it larger than earlier ones even if the key's fence was lost.
                 number=max(newest + 1, to_micros(now)),
                 lease=lease,
             )
@@ -69,7 +69,7 @@ class SqlRunLedger:
         newest = (
             sa.select(fences.c.number)
             .where(fences.c.job == run.fence.job)
-            .with_for_update()  # So nobody claims another of the key meanwhile.
+            .with_for_update()  # No other run of the key is claimed before this commits.
             .scalar_subquery()
         )
         return self._change_held(run, {"lease_until": self._from_now(lease)}, newest == run.number)
@@ -145,7 +145,7 @@ class SqlRunLedger:
         return self.database.write(unit)
 
     def _lock(self, connection: sa.Connection, key: RunKey) -> int:
-        """Have nobody else claim a run of a key meanwhile; return the newest number."""
+        """Lock a key against other claims in this transaction; return its newest number."""
         fences = self.tables.fences
         insert = upsert_into(fences, connection.dialect.name).values(job=str(key), number=0)
         locking = insert.on_conflict_do_update(
@@ -155,13 +155,13 @@ class SqlRunLedger:
         return newest
 
     def _advance(self, connection: sa.Connection, run: Run) -> None:
-        """Let nobody write any more who held an earlier run of the key."""
+        """Raise the fence to this run: holders of earlier runs of the key cannot write any more."""
         fences, fence = self.tables.fences, run.fence
         connection.execute(
             sa.update(fences).where(fences.c.job == fence.job).values(number=fence.number)
         )
 
-    def _of_interest(self, run_request: RunRequest, now: datetime) -> sa.Select[Any]:
+    def _relevant(self, run_request: RunRequest, now: datetime) -> sa.Select[Any]:
         runs = self.tables.runs
         first = now if run_request.slot is None else run_request.slot
         query = sa.select(runs).where(
@@ -169,7 +169,7 @@ class SqlRunLedger:
             runs.c.arguments == run_request.key.arguments,
             sa.or_(runs.c.state.in_(_OPEN), runs.c.slot >= first),
         )
-        # One that ends just now has ended first, or cannot any more (PostgreSQL).
+        # On PostgreSQL a run that is being finished ends before this read, or after the claim.
         return query.with_for_update()
 
     def _keep(self, connection: sa.Connection, run: Run) -> None:

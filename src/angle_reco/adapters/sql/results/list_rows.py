@@ -1,4 +1,4 @@
-"""Lists as rows: which of them are news, and how they get into a table."""
+"""Lists as rows: finding the lists that changed, and writing them to a table."""
 
 import json
 import struct
@@ -33,21 +33,21 @@ _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
 
 _OIDS = {IdKind.INT: 20, IdKind.UUID: 2950, IdKind.TEXT: 25}
 _OID_OF_INT4, _OID_OF_INT2 = 23, 21
-"""PostgreSQL's numbers for the types of elements, which are the same everywhere."""
+"""PostgreSQL's OIDs of the element types, the same on every server."""
 
 _Section: TypeAlias = Callable[[int, int], bytes]
-"""Returns what the lines [first, last) of all lists have of one column."""
+"""Returns the lines [first, last) of one column, encoded for COPY."""
 
 
 def digests(lists: Lists) -> IdColumn:
-    """Return for each list a digest of all that it says: equal ones need no comparing."""
-    begun = sha256(lists.recipe.to_text().encode())
+    """Return a digest of each list's recipe and lines; lists with equal digests are equal."""
+    of_recipe = sha256(lists.recipe.to_text().encode())
     texts = lists.items.values.tolist() if lists.items.kind is IdKind.TEXT else None
     lines = _lines(lists)
     width, data = lines.itemsize, lines.view(np.uint8).data
     digested = []
     for first, last in pairwise(lists.offsets.tolist()):
-        digest = begun.copy()
+        digest = of_recipe.copy()
         digest.update(data[width * first : width * last])
         if texts is not None:
             digest.update("\n".join(texts[first:last]).encode())
@@ -56,7 +56,7 @@ def digests(lists: Lists) -> IdColumn:
 
 
 def _lines(lists: Lists) -> npt.NDArray[Any]:
-    """Return all that has one width of each line, side by side."""
+    """Return the fixed-width columns of all lines as one structured array."""
     columns: dict[str, npt.NDArray[Any]] = {
         "score": lists.scores,
         "reason": lists.reasons,
@@ -75,17 +75,17 @@ def _lines(lists: Lists) -> npt.NDArray[Any]:
 
 
 def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tuple[Lists, IdColumn]:
-    """Return the lists that the table does not hold as they are, by owner, and their digests.
+    """Return the lists that the table holds with another digest or not at all, and the digests.
 
-    Some of them may yet be close enough to what it holds.
+    They are sorted by owner. Some may still differ too little to be written (`has_changed`).
     """
     kind, digested = lists.owners.kind, list[IdColumn]()
-    # What claims to be from later than this run is none of it.
+    # A stored list that claims a later time than this run is always replaced.
     query = sa.select(table.c.owner, table.c.digest).where(
         among(table.c.owner, lists.owners, kind, connection.dialect.name),
         table.c.computed_at <= lists.computed_at,
     )
-    owners, kept = read_within(
+    owners, stored = read_within(
         connection,
         query,
         [CopyType.of_ids(kind), CopyType.UUID],
@@ -93,20 +93,20 @@ def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tupl
     )
     [fresh] = digested
     known = IdIndex.of(kind, IdColumn(kind, owners))
-    in_order = np.empty_like(kept)
-    in_order[known.codes(IdColumn(kind, owners))] = kept
+    in_order = np.empty_like(stored)
+    in_order[known.codes(IdColumn(kind, owners))] = stored
     codes = known.codes(lists.owners)
     is_same = codes >= 0
     is_same[is_same] = in_order[codes[is_same]] == fresh.values[is_same]
     places = np.flatnonzero(~is_same)
-    # Sorting them here is cheap; the server would have to move whole lists about.
+    # Sorted here, where only places move; the server would have to move whole lists.
     news = lists.owners.take(places)
     places = places[np.argsort(IdIndex.of(kind, news).codes(news))]
     return lists.take(places), fresh.take(places)
 
 
 def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
-    """Write those of the lists that changed (`has_changed`); return how many did."""
+    """Write the lists that changed (`has_changed`); return their number."""
     if len(lists) == 0:
         return 0
     is_sqlite = connection.dialect.name == "sqlite"
@@ -114,7 +114,7 @@ def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fres
 
 
 def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
-    """Copy the lists beside the table, and merge what changed by one statement."""
+    """Copy the lists to a temporary table, and merge the changed ones by one statement."""
     stage, merge = _merging(table)
     marks = {"with_recipe": lists.recipe.to_text(), "as_of": lists.computed_at}
     with staged(connection, stage):
@@ -124,7 +124,7 @@ def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdCo
 
 @lru_cache
 def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
-    """Return the table that lists are copied to, and the statement that merges them."""
+    """Return the temporary table for lists, and the statement that merges it into *table*."""
     names = ["owner", *_ARRAYS, "digest"]
     stage = sa.Table(
         f"{table.name}_fresh",
@@ -160,7 +160,7 @@ def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
 
 
 def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
-    """Yield the lists as COPY takes them."""
+    """Yield each list as a row in COPY's binary format."""
     kind, components = lists.items.kind, len(lists.recipe.components)
     if kind is IdKind.TEXT:
         sized = with_sizes(lists.items.values, CopyType.TEXT)
@@ -194,7 +194,7 @@ def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
-    """Write what changed row by row, as SQLite likes it."""
+    """Compare rows in Python and write those that changed, for SQLite."""
     upsert = sqlite.insert(table)
     upsert = upsert.on_conflict_do_update(
         index_elements=[table.c.owner],
@@ -220,7 +220,7 @@ _LISTS_AT_ONCE = 500
 def write_one(
     connection: sa.Connection, table: sa.Table, item_kind: IdKind, owner: object, stored: StoredList
 ) -> None:
-    """Write the list of one owner, edited by hand or not."""
+    """Write the list of one owner, whether or not it has overrides."""
     lines, is_sqlite = stored.lines, connection.dialect.name == "sqlite"
     arrays: dict[str, list[Any]] = {
         "items": [line.item_id for line in lines],
@@ -239,7 +239,7 @@ def write_one(
     row |= {
         "owner": owner,
         "recipe": stored.recipe.to_text(),
-        # Equal to that of no run: the next one does not take it for its own.
+        # A random digest equals none that a run computes, so the next run compares the list.
         "digest": uuid4(),
         "computed_at": stored.computed_at,
     }
@@ -271,7 +271,7 @@ def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
 
 
 def _is_news(old: sa.RowMapping | None, new: dict[str, Any]) -> bool:
-    """Return what `has_changed` says of two rows: equal columns are equal as texts."""
+    """Return `has_changed` of two rows, in which equal columns are equal as texts."""
     if old is None or old["computed_at"] > new["computed_at"]:
         return True
     exact = ("items", "reasons", "sources", "by_hand", "recipe")

@@ -1,4 +1,4 @@
-"""Kept lists of suggestions, a row a list, so that replacing one is atomic by itself."""
+"""Stored lists of suggestions, one row per list, so that replacing a list is atomic."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ from angle_reco.ports.stores import StoreTotals, Written
 
 @attrs.frozen
 class SqlListStore:
-    """`ListStore` in one table a kind."""
+    """`ListStore` in SQL tables, one per kind of list."""
 
     database: Database
     tables: Tables
@@ -95,7 +95,7 @@ class SqlListStore:
         self.database.write(unit)
 
     def _to_write(self, connection: sa.Connection, kind: ListKind, lists: Lists) -> Lists:
-        """Return the lists that may be kept: personal ones of erased users may not."""
+        """Return *lists* without personal lists of erased users."""
         if kind is not ListKind.PERSONAL:
             return lists
         places = places_to_write(connection, self.tables, lists.owners)
@@ -136,30 +136,29 @@ class SqlListStore:
         )
 
     def _stored(self, row: sa.Row[Any]) -> StoredList:
-        # "items" and the like are methods of rows, so columns are read by name.
-        kept = {name: self._array(row._mapping[name]) for name in _ARRAYS}
+        arrays = {name: self._array(row._mapping[name]) for name in _ARRAYS}
         if not self.database.is_postgres and self.tables.ids.item is IdKind.UUID:
-            kept["items"] = [UUID(hex=one) for one in kept["items"]]
+            arrays["items"] = [UUID(hex=one) for one in arrays["items"]]
         recipe = Recipe.from_text(row.recipe)
         width = len(recipe.components)
-        length = len(kept["items"])
+        length = len(arrays["items"])
         return StoredList(
             lines=tuple(
                 StoredLine(
                     item_id=ItemId(item_id),
                     score=score,
-                    parts=tuple(kept["parts"][width * place : width * (place + 1)]),
+                    parts=tuple(arrays["parts"][width * place : width * (place + 1)]),
                     reason=REASONS[reason],
                     source=SOURCES[source],
                     by_hand=bool(by_hand),
                 )
                 for place, item_id, score, reason, source, by_hand in zip(
                     range(length),
-                    kept["items"],
-                    kept["scores"],
-                    kept["reasons"],
-                    kept["sources"],
-                    kept["by_hand"] or [False] * length,
+                    arrays["items"],
+                    arrays["scores"],
+                    arrays["reasons"],
+                    arrays["sources"],
+                    arrays["by_hand"] or [False] * length,
                     strict=True,
                 )
             ),
@@ -169,8 +168,8 @@ class SqlListStore:
             edited=row.by_hand is not None,
         )
 
-    def _array(self, kept: Any) -> Any:
-        return json.loads(kept) if isinstance(kept, str) else kept
+    def _array(self, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
 
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources", "by_hand")
@@ -178,7 +177,7 @@ _ARRAYS = ("items", "scores", "parts", "reasons", "sources", "by_hand")
 
 @lru_cache
 def _read_query(tables: Tables, kind: ListKind, dialect: str) -> sa.Select[Any]:
-    """Return the statement for lists; building it anew takes longer than running it."""
+    """Return the query for lists, cached: building it takes longer than running it."""
     table = tables.lists[kind]
     wanted = sa.bindparam("wanted", type_=IdList)
     return sa.select(table, covered_at(tables, kind)).where(

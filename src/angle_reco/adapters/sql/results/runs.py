@@ -1,4 +1,4 @@
-"""What runs of jobs leave beside their results: how far the last complete one reached."""
+"""Bookkeeping of runs within the transactions that write results: coverage, fences, locks."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.runs import Fence, RunState
 
 _SECONDS_THAT_COUNT = 1.0
-"""A transaction that was shorter keeps no heartbeat from being in time."""
+"""A shorter transaction does not delay a heartbeat enough to lose a lease."""
 
 
 def covered_at(tables: Tables, kind: str) -> sa.Label[Any]:
-    """Return when the last complete run of a kind started, labelled for another query."""
+    """Return the start of the last complete run of a kind, as a labelled subquery."""
     coverage = tables.coverage.c
     return (
         sa.select(coverage.started_at)
@@ -29,7 +29,7 @@ def covered_at(tables: Tables, kind: str) -> sa.Label[Any]:
 
 
 def close_run(connection: sa.Connection, tables: Tables, kind: str, started_at: datetime) -> None:
-    """Note a complete run, whether or not it is later than the last one."""
+    """Record a complete run, even if the recorded one started later."""
     insert = upsert_into(tables.coverage, connection.dialect.name)
     connection.execute(
         insert.values(kind=kind, started_at=started_at).on_conflict_do_update(
@@ -39,12 +39,12 @@ def close_run(connection: sa.Connection, tables: Tables, kind: str, started_at: 
 
 
 def pass_fence(connection: sa.Connection, tables: Tables, fence: Fence | None) -> None:
-    """Make sure that no newer run of the job has begun or written, until the transaction ends.
+    """Check that no newer run of the job was claimed or has written, until the transaction ends.
 
-    That comes last in a transaction: whoever claims the next run waits for it.
+    Call it last in a transaction: the claim of the next run waits for the commit.
 
     Raises:
-        FencedOffError: One has.
+        FencedOffError: A newer run was claimed or has written.
     """
     if fence is None:
         return
@@ -61,9 +61,9 @@ def pass_fence(connection: sa.Connection, tables: Tables, fence: Fence | None) -
 
 
 def _add_to_leases(connection: sa.Connection, tables: Tables, seconds: float) -> None:
-    """Prolong all leases by the time for which this transaction kept SQLite locked.
+    """Extend all running leases by the time for which this transaction has locked SQLite.
 
-    Until it ends no process can prolong its own, and after it others could come first.
+    Until it ends no process can extend its lease, and then another process could claim first.
     """
     if seconds < _SECONDS_THAT_COUNT:
         return
@@ -78,13 +78,13 @@ def _add_to_leases(connection: sa.Connection, tables: Tables, seconds: float) ->
 
 
 def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:
-    """Have those who write to *table* in bulk wait for each other.
+    """Serialise bulk writers of *table* until the transaction ends.
 
-    So two batches that overlap leave what they would one after the other, and cannot wait
-    for each other's rows. Readers wait for nobody. On SQLite there is one writer anyway.
+    Two overlapping batches leave the same rows as one after the other, and cannot deadlock.
+    Readers do not wait. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
-        # A process may name the schema or leave it to the search path: the lock is one.
+        # The lock is the same whether a process names the schema or relies on the search path.
         bare, full = (_lock_key(name) for name in (table.name, table.fullname))
         is_bare = sa.func.current_schema() == sa.literal(table.schema, sa.Text)
         key = sa.case((is_bare, sa.literal(bare, sa.BigInteger)), else_=full)

@@ -1,4 +1,4 @@
-"""The columns for sign-ins on the host's users table: added, and taken out only if we did."""
+"""The columns for sign-ins on the host's users table: adding them, dropping those we added."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 BODY = "$angle_reco$"
-"""Stands around blocks of statements in scripts, as no name has it."""
+"""Dollar quote around blocks of statements in scripts; no name contains it."""
 
 
 def add_sign_in_columns(op: "Operations", columns: SignInColumns) -> None:
-    """Add the columns in a migration of the host's own, with Alembic's `op`.
+    """Add the columns in a migration of the host, with Alembic's *op*.
 
-    They have constant defaults, so no row is rewritten.
+    No row is rewritten: the columns are nullable or have a constant default.
     """
     for column in _columns(columns):
         op.add_column(columns.table.name, column, schema=columns.table.schema)
 
 
 def drop_sign_in_columns(op: "Operations", columns: SignInColumns) -> None:
-    """Drop what `add_sign_in_columns` added."""
+    """Drop the columns that `add_sign_in_columns` added."""
     for column in _columns(columns):
         op.drop_column(columns.table.name, column.name, schema=columns.table.schema)
 
 
 def require_columns(connection: sa.Connection, columns: SignInColumns) -> None:
-    """Make sure that the host's table has the columns.
+    """Check that the host's table has the columns.
 
     Raises:
-        SchemaError: It has not; the text says what to do.
+        SchemaError: There is no such table, or it lacks a column; the text says what to do.
     """
     there = _columns_there(connection, columns)
     missing = [column.name for column in _columns(columns) if column.name not in there]
@@ -50,14 +50,14 @@ def require_columns(connection: sa.Connection, columns: SignInColumns) -> None:
 
 
 def add_where_missing(connection: sa.Connection, tables: Tables, columns: SignInColumns) -> bool:
-    """Add what the host's table has not, and remember it; False when nothing was missing.
+    """Add missing columns to the host's table and record them; return False if none was.
 
     Raises:
         SchemaError: There is no such table.
     """
     there = _columns_there(connection, columns)
     missing = [column for column in _columns(columns) if column.name not in there]
-    # One that somebody dropped again is known already.
+    # A column that we added and the host dropped again has been recorded before.
     known = set(connection.scalars(sa.select(tables.additions.c.name)))
     for column in missing:
         name = _name(columns, column)
@@ -70,7 +70,7 @@ def add_where_missing(connection: sa.Connection, tables: Tables, columns: SignIn
 def added_columns(
     connection: sa.Connection, tables: Tables, columns: SignInColumns
 ) -> list[sa.Column[Any]]:
-    """Return the columns that we added and that are still there, not those the host had."""
+    """Return the columns that we added and that still exist, without those the host had."""
     added = set(connection.scalars(sa.select(tables.additions.c.name)))
     there = _columns_there(connection, columns)
     return [
@@ -110,7 +110,7 @@ def addition_statements(dialect: str, tables: Tables, columns: SignInColumns) ->
 
 
 def removal_statements(dialect: str, tables: Tables, columns: SignInColumns) -> list[str]:
-    """Return the statements that drop what we added, for a script."""
+    """Return the statements that drop the columns we added, for a script."""
     of = dialect_named(dialect)
     statements = []
     for column in _columns(columns):
@@ -124,7 +124,7 @@ def removal_statements(dialect: str, tables: Tables, columns: SignInColumns) -> 
                 f"DO {BODY} BEGIN IF EXISTS ({was_added}) THEN {drop}; END IF; END {BODY}"
             )
         else:
-            # Scripts of SQLite cannot decide.
+            # Scripts of SQLite have no conditions.
             statements.append(f"-- only if this finds a row: {was_added}\n-- {drop}")
     return statements
 
@@ -196,7 +196,7 @@ def _literal(text: str) -> str:
 
 
 def dialect_named(name: str) -> sa.Dialect:
-    """Return the dialect, to write statements in."""
-    # Scripts have no parameters: a % in a name stands for itself.
+    """Return the dialect with this name, for compiling statements."""
+    # A script has no parameters, so a % in a name must not be doubled.
     of: sa.Dialect = (sqlite if name == "sqlite" else postgresql).dialect(paramstyle="named")
     return of

@@ -1,4 +1,4 @@
-"""The host's own tables as the source: what each labelled select may and must hold."""
+"""The host's tables as the source: the labelled columns that each select may or must have."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -18,7 +18,7 @@ Query: TypeAlias = SelectBase
 
 
 class Holds(Enum):
-    """What a labelled column holds; the value is how an error calls it."""
+    """What a labelled column holds; errors show the value."""
 
     USER_ID = "ids of users"
     ITEM_ID = "ids of items"
@@ -30,7 +30,7 @@ class Holds(Enum):
     COUNT = "counts (whole numbers)"
 
     def kind(self, ids: IdKinds) -> IdKind | None:
-        """Return which kind of ids these are, None where it is not about ids."""
+        """Return the kind of these ids, None if the column holds no ids."""
         return {
             Holds.USER_ID: ids.user,
             Holds.ITEM_ID: ids.item,
@@ -40,7 +40,7 @@ class Holds(Enum):
 
 @attrs.frozen
 class Label:
-    """What one labelled column holds, and whether a select has to have it."""
+    """What one labelled column holds, and whether a select must have it."""
 
     holds: Holds
     is_required: bool = False
@@ -78,21 +78,24 @@ LABELS: dict[str, dict[str, Label]] = {
         "watched_at": Label(Holds.MOMENT, is_required=True),
     },
 }
-"""Every select of a host's schema and the labels it may have."""
+"""The selects of a host's schema, each with the labels it may have."""
 
 HELD_LABELS: dict[str, Label] = {
     "user_id": Label(Holds.USER_ID, is_required=True),
     "name": Label(Holds.WORDS, is_required=True),
 }
-"""The labels of a select of who holds which permission."""
+"""The labels of a select of the permissions that users hold."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class SignInColumns:
-    """Columns on the host's own users table where sign-ins are counted.
+    """Columns on the host's users table that count sign-ins.
 
     *table* is that table, *user_id* its key. `angle-reco migrate up` adds the two columns
-    where they are missing, and `add_sign_in_columns` does so in a migration of the host's.
+    where they are missing; `add_sign_in_columns` adds them in a migration of the host.
+
+    Raises:
+        InvalidValueError: *table* is no table, or *user_id* is no column of it.
     """
 
     table: sa.Table
@@ -117,15 +120,16 @@ def _values(values: object) -> Mapping[str, Any]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class PermissionTable:
-    """The host's table of permissions, and a select of who holds which.
+    """The host's table of permissions, and a select of the permissions that users hold.
 
-    *table* is where permissions have their names, in the column *name*. *held* is a select
-    labelled **user_id** and **name**, which may join groups and roles. `angle-reco migrate
-    up` inserts our two permissions where they are missing, and `add_permissions` does so in
-    a migration of the host's; *values* are further columns that a new row needs.
+    *table* holds the names of permissions in its column *name*. *held* is a select labelled
+    **user_id** and **name**, which may join groups and roles. `angle-reco migrate up`
+    inserts our two permissions where they are missing; `add_permissions` inserts them in a
+    migration of the host. *values* are further columns that a new row needs.
 
     Raises:
-        SchemaError: The select lacks a label, or has one that means nothing.
+        InvalidValueError: *table* is no table, a column is none of it, or *held* is no select.
+        SchemaError: The select lacks a label, or has an unknown one.
     """
 
     table: sa.Table
@@ -185,28 +189,27 @@ def _check_labels(name: str, query: Query, known: Mapping[str, Label]) -> None:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class HostSchema:
-    """Where the host keeps its marketplace, as selects with labelled columns, for reading.
+    """The host's marketplace as selects with labelled columns, which are only read.
 
     - `users`: **user_id**, created_at, last_sign_in_at
     - `items`: **item_id**, category_id, seller_id, title, price, starting_price,
       is_published, status, starts_at, ends_at, listed_at
     - `bids`: **user_id**, **item_id**, amount, **placed_at**
     - `watches`: **user_id**, **item_id**, **watched_at**
-    - `categories`: **category_id**; with it, only categories that it has count
+    - `categories`: **category_id**; if given, no other categories count
 
-    Those in bold there must be. A `status` is the text of an `AuctionStatus`; one that is
-    null, or not labelled, follows from the times, any other text is not open. Amounts are
-    in the currency, not in cents; `price` is the current one, and where it is null the
-    highest bid, before that the starting price.
+    Labels in bold are required. `status` is the text of an `AuctionStatus`; without the label,
+    or if it is null, the status follows from the times; an item with any other text is not
+    open. Amounts are in the currency, not in cents. `price` is the current price; if it is
+    null, the highest bid counts, and without bids the starting price.
 
-    Moments without a time zone are in *time_zone*, such as `"Europe/Berlin"`; None is UTC,
-    which `Recommender.check` points out. Of an hour that comes twice, when clocks go back, it
-    is the later one; a time that is left out, when they go forward, is as far behind the change
-    as it says.
+    Moments without a time zone are in *time_zone*, such as `"Europe/Berlin"`; None means UTC,
+    and `Recommender.check` points that out. When clocks go back, a time in the repeated hour is
+    the later of the two. When they go forward from 2:00 to 3:00, the skipped time 2:30 is 3:30.
 
     Raises:
-        SchemaError: A select lacks a label, or has one that means nothing.
-        InvalidValueError: The time zone is not known.
+        SchemaError: A select lacks a label, or has an unknown one.
+        InvalidValueError: A value is of another type, or the time zone is unknown.
     """
 
     users: Query
@@ -232,7 +235,7 @@ class HostSchema:
 
     @property
     def selects(self) -> dict[str, Query]:
-        """Return the selects that there are, by name."""
+        """Return the selects that are not None, by name."""
         named = {name: getattr(self, name) for name in LABELS}
         return {name: query for name, query in named.items() if query is not None}
 

@@ -1,4 +1,4 @@
-"""Bringing the tables to where this release expects them, and telling where they are."""
+"""Migrations of the tables to the revision of this release, and checks of their revision."""
 
 import random
 import time
@@ -33,7 +33,7 @@ HEAD = "0004"
 
 _LOCK_SECONDS = 0.2
 _TRIES = 300
-"""Somebody who reads for minutes is waited for: locks are asked for shortly, and often."""
+"""A migration outlasts readers of minutes: it waits for a lock briefly, but often."""
 
 _REVISIONS = Path(__file__).parent / "revisions"
 
@@ -43,11 +43,11 @@ _T = TypeVar("_T")
 def schema_version(
     database: Database, tables: Tables, host: HostSchema | None = None
 ) -> str | None:
-    """Return the revision that a database is at, None where there is nothing of ours.
+    """Return the revision of a database, None if our tables do not exist.
 
     Raises:
-        SchemaError: The ids there are of other kinds, the marketplace is not where it is
-            looked for, or a later release was here.
+        SchemaError: The tables have ids of other kinds, belong to another source (a host's
+            schema or the reference schema), or are from a later release.
     """
     if not database.is_postgres and not _is_there(database.engine):
         return None
@@ -56,10 +56,10 @@ def schema_version(
 
 
 def require_revision(connection: sa.Connection, tables: Tables) -> None:
-    """Make sure that our tables are not those of an earlier release.
+    """Check that our tables are not at an earlier revision.
 
     Raises:
-        SchemaError: They are.
+        SchemaError: They are at an earlier revision.
     """
     version = connection.scalar(sa.select(tables.version.c.version_num))
     if version in _KNOWN and version != HEAD:
@@ -67,7 +67,7 @@ def require_revision(connection: sa.Connection, tables: Tables) -> None:
 
 
 def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
-    """Make sure that the database is where this release expects it.
+    """Check that the database is at the revision of this release, with the sign-in columns.
 
     Raises:
         SchemaError: It is not; the text says what to do.
@@ -101,15 +101,15 @@ def _is_old(version: str, where: str | None) -> str:
 
 
 def migrate_up(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
-    """Bring the schema to HEAD; False when it was there.
+    """Migrate the schema to HEAD, and add to the host's tables; return False if nothing changed.
 
     Raises:
-        SchemaError: There are other tables already, which would be mixed with ours.
-        StorageUnavailableError: Somebody held a lock that is needed for minutes.
+        SchemaError: Other tables exist already, and ours would mix with them.
+        StorageUnavailableError: Another connection held a needed lock for minutes.
     """
-    is_new = schema_version(database, tables, host) != HEAD and _patiently(
+    is_new = schema_version(database, tables, host) != HEAD and _repeat_while_locked(
         lambda: database.write(
-            lambda connection: create_schema(_locking_shortly(connection), tables, host)
+            lambda connection: create_schema(_limit_lock_waits(connection), tables, host)
         )
     )
     if not database.is_postgres and host is None and database.borrowed is None:
@@ -119,26 +119,26 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
     columns, permissions = host.sign_ins, host.permissions
 
     def add(connection: sa.Connection) -> bool:
-        _alone(_locking_shortly(connection), tables)
+        _lock_migrations(_limit_lock_waits(connection), tables)
         added = permissions is not None and insert_where_missing(connection, tables, permissions)
-        # Last, so that those who write to the host's table wait for nothing else.
+        # Last, so that writers to the host's table wait for as short a time as possible.
         return (columns is not None and add_where_missing(connection, tables, columns)) or added
 
-    return _patiently(lambda: database.write(add)) or is_new
+    return _repeat_while_locked(lambda: database.write(add)) or is_new
 
 
 def migrate_down(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
-    """Drop every table and view of ours with what is in them; False when none was there.
+    """Drop all our tables and views with their content; return False if there were none.
 
-    What was added to tables of the host's goes too; what they had themselves stays, and
-    so do permissions that somebody holds.
+    Columns and permissions that we added to tables of the host are removed too, except
+    permissions that a user holds or another table refers to.
     """
     if not database.is_postgres and not _is_there(database.engine):
         return False
     columns = None if host is None else host.sign_ins
 
     def drop(connection: sa.Connection) -> bool:
-        _alone(_locking_shortly(connection), tables)
+        _lock_migrations(_limit_lock_waits(connection), tables)
         if _version(connection, tables, host) is None:
             return False
         added = [] if columns is None else added_columns(connection, tables, columns)
@@ -147,25 +147,25 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
         run_revisions("base", tables, host, connection=connection)
         tables.version.drop(connection)
         if columns is not None:
-            # Last, so that those who write to the host's table wait for nothing else.
+            # Last, so that writers to the host's table wait for as short a time as possible.
             drop_columns(connection, columns, added)
         return True
 
-    return _patiently(lambda: database.write(drop))
+    return _repeat_while_locked(lambda: database.write(drop))
 
 
 def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> bool:
-    """Bring the schema to HEAD within the caller's transaction; False when it was there.
+    """Migrate the schema to HEAD in the caller's transaction; return False if it was there.
 
-    Another process may just have done so.
+    Another process may have done so just before.
 
     Raises:
-        SchemaError: There are other tables already, which would be mixed with ours.
+        SchemaError: Other tables exist already, and ours would mix with them.
     """
-    _alone(connection, tables)
+    _lock_migrations(connection, tables)
     version = _version(connection, tables, host)
     if version is None:
-        _refuse_strangers(connection, tables, host)
+        _refuse_other_tables(connection, tables, host)
         if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
             connection.execute(sa.schema.CreateSchema(tables.schema))
     if version != HEAD:
@@ -182,20 +182,20 @@ def include_object(
     *,
     prefix: str = DEFAULT_PREFIX,
 ) -> bool:
-    """Have a host's `alembic revision --autogenerate` leave our tables alone.
+    """Make a host's `alembic revision --autogenerate` ignore our tables.
 
-    It is Alembic's `include_object`, for `context.configure`; with another prefix of
-    tables, use `functools.partial(include_object, prefix=...)`.
+    Pass it to `context.configure` as Alembic's `include_object`; with another prefix of
+    tables, pass `functools.partial(include_object, prefix=...)`.
     """
     is_ours = type_ == "table" and reflected and compare_to is None
     return not (is_ours and name is not None and name.startswith(prefix))
 
 
 def let_readers_in(database: Database) -> None:
-    """Have readers and a writer of SQLite no longer wait for each other; the file remembers it.
+    """Switch a file of SQLite to WAL, in which readers and a writer do not wait for each other.
 
-    While somebody else uses the database, or where nobody can write to it, that stays
-    for the next time.
+    The file remembers the mode. While another connection uses the database, or if it is not
+    writable, the switch is left to the next call.
     """
     with suppress(StorageError), database.reading() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -212,8 +212,8 @@ def run_revisions(
 ) -> None:
     """Run our revisions up or down *to* one, on a *connection* or into a *script*.
 
-    Alembic's `context` and `op` stand for one migration of a process: an `env.py` of the
-    host's may be using them now, in this thread or another. So neither is used here.
+    Alembic's `context` and `op` are global to the process, and an `env.py` of the host may
+    be using them in this thread or another. So neither is used here.
     """
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -228,14 +228,14 @@ def run_revisions(
     context = MigrationContext.configure(
         connection,
         dialect_name=dialect,
-        # Scripts have no parameters: a % in a name stands for itself.
+        # A script has no parameters, so a % in a name must not be doubled.
         dialect_opts={"paramstyle": "named"},
         opts={
             "fn": steps,
             "script": revisions,
             "version_table": tables.version.name,
             "version_table_schema": tables.schema,
-            # The caller has opened a transaction, and writes one into scripts.
+            # The caller has opened a transaction, or writes one into the script.
             "transactional_ddl": False,
             "as_sql": script is not None,
             "literal_binds": script is not None,
@@ -247,15 +247,15 @@ def run_revisions(
         context.run_migrations(op=Operations(context), tables=tables, with_reference=host is None)
 
 
-def _patiently(unit: Callable[[], _T]) -> _T:
-    """Return what *unit* returns, trying again while somebody else holds a lock."""
+def _repeat_while_locked(unit: Callable[[], _T]) -> _T:
+    """Return what *unit* returns, repeating it while another connection holds a lock."""
     for _ in range(_TRIES):
         try:
             return unit()
         except StorageUnavailableError as error:
             if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCKED:
                 raise
-            # Long enough for those who queued up behind us to get through.
+            # Long enough for the statements that queued behind ours to run.
             time.sleep(random.uniform(0.5, 1.0))
     return unit()
 
@@ -263,13 +263,13 @@ def _patiently(unit: Callable[[], _T]) -> _T:
 _LOCKED = "55P03"
 
 
-def _alone(connection: sa.Connection, tables: Tables) -> None:
-    """Wait until nobody else migrates these tables, to the end of the transaction.
+def _lock_migrations(connection: sa.Connection, tables: Tables) -> None:
+    """Lock these tables against other migrations until the transaction ends.
 
-    On SQLite whoever writes is alone anyway.
+    SQLite has one writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
-        # A process may name the schema or leave it to the search path: the lock is one.
+        # The lock is the same whether a process names the schema or relies on the search path.
         is_bare = sa.func.current_schema() == sa.literal(tables.schema, sa.Text)
         name = sa.case(
             (is_bare, f".{tables.prefix}"), else_=f"{tables.schema or ''}.{tables.prefix}"
@@ -277,15 +277,17 @@ def _alone(connection: sa.Connection, tables: Tables) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
 
 
-def _locking_shortly(connection: sa.Connection) -> sa.Connection:
-    """Have statements give up on locks soon: all others wait behind one who waits."""
+def _limit_lock_waits(connection: sa.Connection) -> sa.Connection:
+    """Limit how long statements wait for locks: all later statements queue behind them."""
     if connection.dialect.name == "postgresql":
         milliseconds = int(_LOCK_SECONDS * 1000)
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
     return connection
 
 
-def _refuse_strangers(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
+def _refuse_other_tables(
+    connection: sa.Connection, tables: Tables, host: HostSchema | None
+) -> None:
     inspector = sa.inspect(connection)
     if tables.schema is not None and not inspector.has_schema(tables.schema):
         return
@@ -312,13 +314,13 @@ def _refuse_strangers(connection: sa.Connection, tables: Tables, host: HostSchem
 
 
 def _is_there(engine: sa.Engine) -> bool:
-    """Return whether there is a file to look into: connecting would make one."""
+    """Return whether the database exists; connecting would create a missing file."""
     name = engine.url.database
     if not name or name == ":memory:" or name.startswith("file:"):
         return True
     try:
         return file_of(engine).exists()
-    except OSError:  # no name that a file can have
+    except OSError:  # the name cannot be that of a file
         return False
 
 
@@ -352,12 +354,14 @@ def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None)
             f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}:"
             " name them by Settings(ids=IdKinds(user=…, item=…, category=…))"
         )
-    _require_same_home(connection, tables, host)
+    _require_same_source(connection, tables, host)
     return str(versions[0])
 
 
-def _require_same_home(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> None:
-    """Make sure that nobody takes a host's tables for the reference schema, or the reverse."""
+def _require_same_source(
+    connection: sa.Connection, tables: Tables, host: HostSchema | None
+) -> None:
+    """Check that our tables were created for the same source: a host or the reference schema."""
     named = sa.select(tables.additions.c.name).where(tables.additions.c.name == REFERENCE_SCHEMA)
     has_reference = connection.scalar(named) is not None
     if host is None and not has_reference:
@@ -376,7 +380,7 @@ _KNOWN = ("0001", "0002", "0003", HEAD)
 
 
 def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:
-    """Return which kinds of ids the tables hold, by the types of their columns."""
+    """Return the kinds of ids in the tables, by the types of their columns."""
     interests = {
         column["name"]: column["type"]
         for column in inspector.get_columns(tables.interests.name, tables.schema)

@@ -1,4 +1,4 @@
-"""Permissions in tables: who holds one, and ours put into a host's table and taken out again."""
+"""Permissions in tables: checking whether a user holds one, and adding ours to a host's table."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _NAMES = (MANAGE_RECOMMENDATIONS, INSPECT_USERS)
 
-_BY_HAND = "-- Make sure that no other table refers to the row: a script of SQLite cannot look.\n"
+_WARNING = "-- Make sure that no other table refers to the row: a script of SQLite cannot look.\n"
 
 
 @attrs.frozen
 class SqlPermissions:
-    """`Permissions` by a select of who holds which, labelled user_id and name."""
+    """`Permissions` by a select of held permissions, labelled user_id and name."""
 
     database: Database
     held: Query
@@ -35,7 +35,7 @@ class SqlPermissions:
 
     @classmethod
     def of_reference(cls, database: Database, tables: Tables) -> "SqlPermissions":
-        """Return those of the reference schema."""
+        """Return the permissions of the reference schema."""
         held = tables.user_permissions.c
         return cls(database, sa.select(held.user_id, held.name), tables.ids)
 
@@ -43,11 +43,11 @@ class SqlPermissions:
         try:
             user_id = self.ids.user_id(user_id)
         except InvalidValueError:
-            # SQLite would take the text 7 for the number.
+            # SQLite would treat the text 7 as the number.
             return False
         held, dialect = self.held.subquery("held").c, self.database.dialect
         is_text = self.ids.user is IdKind.TEXT
-        # Without our collation, in which an index of the host's could not be used.
+        # Without our collation, which would rule out an index of the host.
         user = sa.type_coerce(held.user_id, sa.Text() if is_text else id_type(self.ids.user))
         query = (
             sa.select(sa.literal(1))
@@ -60,7 +60,7 @@ class SqlPermissions:
 
 
 def add_permissions(op: "Operations", permissions: PermissionTable) -> None:
-    """Insert our permissions where they are missing, in a migration of the host's own.
+    """Insert our permissions where they are missing, in a migration of the host.
 
     *op* is Alembic's.
     """
@@ -74,7 +74,7 @@ def add_permissions(op: "Operations", permissions: PermissionTable) -> None:
 
 
 def drop_permissions(op: "Operations", permissions: PermissionTable) -> None:
-    """Delete our permissions, but none that somebody holds or another table refers to."""
+    """Delete our permissions, except those that a user holds or another table refers to."""
     context = op.get_context()
     for name in _NAMES:
         if context.as_sql:
@@ -88,7 +88,7 @@ def drop_permissions(op: "Operations", permissions: PermissionTable) -> None:
 def insert_where_missing(
     connection: sa.Connection, tables: Tables, permissions: PermissionTable
 ) -> bool:
-    """Insert what the host's table has not, and remember it; False when nothing was missing.
+    """Insert missing permissions and record them; return False if none was missing.
 
     Raises:
         SchemaError: There is no such table.
@@ -104,7 +104,7 @@ def insert_where_missing(
 def delete_what_was_inserted(
     connection: sa.Connection, tables: Tables, permissions: PermissionTable
 ) -> None:
-    """Delete what we inserted, but nothing that somebody holds or another table refers to.
+    """Delete the permissions we inserted, except those held or referred to by another table.
 
     Raises:
         SchemaError: There is no such table.
@@ -114,7 +114,7 @@ def delete_what_was_inserted(
         was_inserted = _was_inserted(tables, permissions, name)
         if connection.dialect.name == "postgresql":
             connection.execute(_as_text(_removal_on_postgres(permissions, name, was_inserted)))
-        # Whoever writes to SQLite is alone: nobody comes to refer to it meanwhile.
+        # SQLite has one writer: no reference can appear between the check and the deletion.
         elif not _is_referred_to(connection, permissions, name):
             connection.execute(_removal(permissions, name, "sqlite", was_inserted))
 
@@ -123,7 +123,7 @@ def permission_statements(dialect: str, tables: Tables, permissions: PermissionT
     """Return the statements of `insert_where_missing`, for a script.
 
     Raises:
-        SchemaError: A value cannot be written into one.
+        SchemaError: A value cannot be written as a literal.
     """
     return [_written(statement, dialect) for statement in _insertions(tables, permissions, dialect)]
 
@@ -157,7 +157,7 @@ def _insertion(permissions: PermissionTable, name: str, dialect: str) -> sa.Inse
 
 
 def _defaults(permissions: PermissionTable) -> dict[str, Any]:
-    """Return what SQLAlchemy would put into columns, as scripts have to have it too."""
+    """Return SQLAlchemy's column defaults as values, because scripts need them too."""
     defaults = {key: column.default for key, column in permissions.table.c.items()}
     return {
         key: default.arg(None) if default.is_callable else default.arg
@@ -179,16 +179,16 @@ def _removal_script(
 ) -> str:
     if dialect == "postgresql":
         return _removal_on_postgres(permissions, name, *conditions)
-    return _BY_HAND + _written(_removal(permissions, name, dialect, *conditions), dialect)
+    return _WARNING + _written(_removal(permissions, name, dialect, *conditions), dialect)
 
 
 def _removal_on_postgres(
     permissions: PermissionTable, name: str, *conditions: sa.ColumnElement[bool]
 ) -> str:
-    """Return a block that looks into the tables that refer to the host's, then deletes.
+    """Return a block that deletes a permission unless a row of another table refers to it.
 
-    Rows that would be deleted along, or forget what they refer to, count as well. One that
-    comes meanwhile is found by its foreign key, which may be checked at the end only.
+    References with ON DELETE CASCADE or SET NULL count as well. A reference that appears
+    after that check violates its foreign key; deferred keys are checked at once.
     """
     column = permissions.table.c[permissions.name].name
     removal = _removal(permissions, name, "postgresql", *conditions)
@@ -229,9 +229,9 @@ END {BODY}"""  # noqa: S608 — names and values are quoted where they are writt
 
 
 def _is_referred_to(connection: sa.Connection, permissions: PermissionTable, name: str) -> bool:
-    """Return whether a row of another table of SQLite refers to that of a permission.
+    """Return whether a row of another table of SQLite refers to a permission's row.
 
-    Most programs do not have SQLite enforce foreign keys.
+    Most programs do not enable foreign keys in SQLite, so the deletion would not fail.
     """
     table, code = permissions.table, permissions.table.c[permissions.name].name
     keys = sa.inspect(connection).get_multi_foreign_keys(schema=table.schema)
@@ -271,7 +271,7 @@ def _was_inserted(tables: Tables, permissions: PermissionTable, name: str) -> sa
 def _is_exactly(
     column: sa.ColumnElement[Any], text: object, dialect: str
 ) -> sa.ColumnElement[bool]:
-    """Return the condition that a column is *text*, whatever its type and collation."""
+    """Return the condition that a column equals *text*, whatever its type and collation."""
     bytes_ = "BINARY" if dialect == "sqlite" else "C"
     return sa.cast(column, sa.Text).collate(bytes_) == text
 
@@ -287,9 +287,9 @@ def _require_table(connection: sa.Connection, permissions: PermissionTable) -> N
 
 
 def _written(statement: sa.ClauseElement, dialect: str) -> str:
-    """Return a statement with its values in it."""
+    """Return a statement as text, with its values as literals."""
     of = dialect_named(dialect)
-    # Before SQLAlchemy 2.1 a dialect doubles backslashes until it has asked a server.
+    # Before SQLAlchemy 2.1 a dialect without a connection doubles backslashes.
     vars(of).update(_backslash_escapes=False)
     try:
         return str(statement.compile(dialect=of, compile_kwargs={"literal_binds": True}))
@@ -301,7 +301,7 @@ def _written(statement: sa.ClauseElement, dialect: str) -> str:
 
 
 def _write(op: "Operations", statement: str) -> None:
-    # As it is: what Alembic compiles may have each % twice.
+    # Written directly, because Alembic may double each % when it compiles a statement.
     op.get_context().impl.static_output(f"{statement};")
 
 

@@ -1,4 +1,4 @@
-"""Whether a process can do its work on a database: tables are there, and may be written."""
+"""Check whether jobs and events can work on a database: its tables exist and are writable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,18 +22,18 @@ _OF_REFERENCE = {
     "bids": ("SELECT", "INSERT"),
     "watches": _ALL,
 }
-"""What jobs and events do to the tables of the reference schema; of others they read."""
+"""What jobs and events do to tables of the reference schema; they only read the others."""
 
 _SECONDS_FOR_LOCK = 0.05
 _MOST_NAMED = 3
 
 
 def require_ready(database: Database, tables: Tables, host: HostSchema | None) -> None:
-    """Make sure that tables are there and may be read and written, without writing a row.
+    """Check that the tables exist and may be read and written, without writing a row.
 
     Raises:
-        SchemaError: A table is missing, ours or the host's, or is of an earlier release.
-        StorageError: This user of the database may not do what jobs and events do.
+        SchemaError: A table of ours or the host is missing, or from an earlier release.
+        StorageError: The database's user lacks a privilege that jobs or events need.
         StorageUnavailableError: The database did not answer, or takes no writes now.
     """
     if database.is_postgres:
@@ -49,7 +49,7 @@ def require_ready(database: Database, tables: Tables, host: HostSchema | None) -
 
 
 def _require_privileges(database: Database, tables: Tables, host: HostSchema | None) -> None:
-    """Ask PostgreSQL's catalogue, which waits for no lock."""
+    """Check the privileges by PostgreSQL's catalogue, which waits for no lock."""
     needed = [
         (_quoted(table), privilege)
         for table, privileges in _needed(tables, host)
@@ -78,7 +78,7 @@ def _require_privileges(database: Database, tables: Tables, host: HostSchema | N
 
 
 def _columns_of(host: HostSchema | None) -> dict[str, list[str]]:
-    """Return the host's columns that sign-ins are counted in."""
+    """Return the host's columns that count sign-ins, as parameters of the query."""
     if host is None or host.sign_ins is None:
         return {}
     counted = host.sign_ins
@@ -113,7 +113,7 @@ SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
 def _require_tables(database: Database, tables: Tables, host: HostSchema | None) -> None:
     name = database.engine.url.database or ""
     if name and not name.startswith((":memory:", "file:")) and not Path(name).exists():
-        # Connecting would make an empty file.
+        # Connecting would create an empty file.
         raise SchemaError(f"there is no file {name}: run `angle-reco migrate up`")
     with database.reading() as connection:
         there = set(sa.inspect(connection).get_table_names())
@@ -131,11 +131,11 @@ def _require_writable_file(database: Database, tables: Tables) -> None:
     except StorageUnavailableError as error:
         if not is_busy(error):
             raise
-        # Another connection is writing, so it can be written.
+        # Another connection is writing, so the file is writable.
 
 
 def _needed(tables: Tables, host: HostSchema | None) -> Iterator[tuple[sa.Table, tuple[str, ...]]]:
-    """Yield the tables of ours, each with what jobs and events do to it."""
+    """Yield the tables that we created, each with the privileges that jobs and events need."""
     yield tables.version, _READS
     for table in tables.own.tables.values():
         yield table, _READS if table is tables.additions else _ALL
@@ -145,7 +145,7 @@ def _needed(tables: Tables, host: HostSchema | None) -> Iterator[tuple[sa.Table,
 
 
 def _readable(host: HostSchema) -> sa.Executable:
-    """Return a statement that runs if all of the host's selects do, and reads no row."""
+    """Return a statement that succeeds if all of the host's selects do, and reads no row."""
     queries = list(host.selects.values())
     if host.permissions is not None:
         queries.append(host.permissions.held)
@@ -158,7 +158,7 @@ def _readable(host: HostSchema) -> sa.Executable:
 
 
 def _quoted(table: sa.Table) -> str:
-    # Not by the dialect of the driver, which doubles every %.
+    # The dialect of the driver would double every %.
     return dialect_named("postgresql").identifier_preparer.format_table(table)
 
 

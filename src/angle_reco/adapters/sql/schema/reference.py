@@ -1,4 +1,4 @@
-"""The reference schema: a marketplace's own tables, where no host brings them."""
+"""The reference schema: tables of a marketplace for use without a host's schema."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from angle_reco.domain.items import AuctionStatus
 
 
 def reference_tables(metadata: sa.MetaData, ids: IdKinds) -> dict[str, sa.Table]:
-    """Return the tables by what they hold: users and their permissions, items, bids, watches."""
+    """Return the tables by name: users and their permissions, items, bids, watches."""
     user_id, item_id, category_id = (
         TYPES_OF_IDS[kind] for kind in (ids.user, ids.item, ids.category)
     )
@@ -67,7 +67,7 @@ def _items(
         sa.Column("starting_price", Units),
         sa.Column("current_price", Units),
         sa.Column("publication_status", sa.Text, nullable=False),
-        # None: it follows from the times.
+        # If it is null, the status follows from the times.
         sa.Column("auction_status", sa.Text),
         sa.CheckConstraint(
             sa.column("auction_status").in_([status.value for status in AuctionStatus]),
@@ -84,9 +84,9 @@ def _bids(
     user_id: ColumnType,
     item_id: ColumnType,
 ) -> sa.Table:
-    # A bid has no id of its own. Equal ones are told apart by their number, and an
-    # unknown amount is −1, so that all of it can be the key: by item and moment, which
-    # is how counts and prices are read.
+    # A bid has no id, so all its columns are the key. A number distinguishes equal bids, and
+    # an unknown amount is −1. The key starts with item and moment, by which counts and prices
+    # are read.
     return sa.Table(
         "bids",
         metadata,

@@ -1,4 +1,4 @@
-"""Migrations as statements, to be run by somebody else."""
+"""Migrations as scripts of SQL, to be run with other tools."""
 
 import io
 
@@ -15,15 +15,15 @@ from angle_reco.adapters.sql.schema.migrations import run_revisions
 from angle_reco.adapters.sql.schema.permissions import permission_removals, permission_statements
 from angle_reco.adapters.sql.schema.tables import Tables
 
-# Of squawk, a linter that many hosts run on migrations. Scores are millionths and codes
-# are small, by arrays of many; the version table is Alembic's.
+# Rules of squawk, a linter that many hosts run on migrations. Scores (millionths) and codes
+# fit small types and are stored in long arrays; Alembic defines the version table.
 _LINTS_OF_UP = ("prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-text-field")
-# Dropping is what going down is about.
+# A downgrade is meant to drop them.
 _LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
 
 
 def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
-    """Return the statements of `migrate_up` or `migrate_down`, to be run by somebody else."""
+    """Return the statements of `migrate_up` or `migrate_down` as a script."""
     written = io.StringIO()
     columns, permissions = (None, None) if host is None else (host.sign_ins, host.permissions)
     if dialect == "postgresql":
@@ -36,7 +36,7 @@ def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_u
         if permissions is not None:
             written.write(_as_script(permission_statements(dialect, tables, permissions)))
         if columns is not None:
-            # Apart, so that the host's table is locked for no longer than that takes.
+            # In a separate transaction, so that the host's table is locked only briefly.
             added = addition_statements(dialect, tables, columns)
             written.write(_as_script(["COMMIT", "BEGIN", *added]))
     else:
@@ -46,7 +46,7 @@ def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_u
         if columns is not None:
             written.write(_as_script(removal_statements(dialect, tables, columns)))
         run_revisions("base", tables, host, dialect=dialect, script=written)
-        # Alembic before 1.19 has written this already.
+        # Alembic before 1.19 writes this statement, too.
         drop = sa.schema.DropTable(tables.version, if_exists=True)
         statement = drop.compile(dialect=dialect_named(dialect))
         written.write(_as_script([str(statement).strip()]))
@@ -59,7 +59,7 @@ def _schema_statements(tables: Tables) -> list[str]:
         return []
     quoted = '"' + tables.schema.replace('"', '""') + '"'
     literal = "'" + tables.schema.replace("'", "''") + "'"
-    # Unlike IF NOT EXISTS this asks for no right to create schemas where it is there.
+    # Unlike CREATE SCHEMA IF NOT EXISTS, this needs no right to create an existing schema.
     return [
         f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
         f" THEN CREATE SCHEMA {quoted}; END IF; END {BODY}"

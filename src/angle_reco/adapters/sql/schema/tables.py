@@ -17,7 +17,7 @@ from angle_reco.domain.lists import ListKind
 DEFAULT_PREFIX = "angle_reco_"
 
 REFERENCE_SCHEMA = "reference schema"
-"""Among the additions: we made users, items, bids and watches, and may drop them."""
+"""Name among the additions: we created users, items, bids and watches, and may drop them."""
 
 _LONGEST_SCHEMA = 63
 _SCHEMA = re.compile("[^\x00\ud800-\udfff]{1,63}")
@@ -45,9 +45,9 @@ def _is_name_of_schema(value: str) -> bool:
 class Tables:
     """The tables for one choice of id kinds, names and place.
 
-    *own* holds the library's tables, *reference* those that stand for a host's. *version*
-    and *additions* belong to the migrations: where the schema is, and what they put into
-    tables of the host, to be taken out again.
+    *own* holds the library's tables, *reference* those of the reference schema. *version* and
+    *additions* belong to the migrations: the revision of the schema, and what migrations added
+    to tables of the host, so that they can remove it.
     """
 
     ids: IdKinds
@@ -83,14 +83,14 @@ class Tables:
         """Return the tables whose ids are of these kinds.
 
         Raises:
-            InvalidValueError: The schema or the prefix makes no names.
+            InvalidValueError: The schema or the prefix cannot be part of a name.
         """
         return cls._of(ids, _schema(schema), _prefix(prefix))
 
     @classmethod
     @lru_cache(maxsize=8)
     def _of(cls, ids: IdKinds, schema: str | None, prefix: str) -> "Tables":
-        """Return the tables of a choice, the same ones every time: making them takes a while."""
+        """Return the tables of a choice, cached, because creating the objects takes a while."""
         own, reference = sa.MetaData(schema=schema), sa.MetaData(schema=schema)
         user_id, item_id, category_id = (
             TYPES_OF_IDS[kind] for kind in (ids.user, ids.item, ids.category)
@@ -101,7 +101,7 @@ class Tables:
             prefix=prefix,
             own=own,
             reference=reference,
-            # Alembic makes and fills this one.
+            # Alembic creates and fills this table.
             version=sa.Table(
                 f"{prefix}version",
                 sa.MetaData(schema=schema),
@@ -118,8 +118,8 @@ class Tables:
                 sa.Column("last_sign_in_at", Moment, nullable=False),
                 sa.Column("sign_in_count", sa.BigInteger, nullable=False),
                 sqlite_with_rowid=False,
-                # On PostgreSQL its fillfactor is 70: room on each page, so that counting on does
-                # not touch the index.
+                # On PostgreSQL the fillfactor is 70: the room left on each page lets updates of
+                # the count leave the index alone.
             ),
             interests=sa.Table(
                 f"{prefix}user_interests",
@@ -132,7 +132,7 @@ class Tables:
                 sa.Column("last_interaction_at", Moment, nullable=False),
                 sa.Column("recipe", sa.Text, nullable=False),
                 sa.Column("computed_at", Moment, nullable=False),
-                # Written by hand; and one that was deleted by hand, until a job decides again.
+                # Overrides, until a job replaces the row: an edited interest, a removed one.
                 sa.Column("by_hand", sa.Boolean, nullable=False, server_default=sa.false()),
                 sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),
                 sa.CheckConstraint("score BETWEEN 0 AND 1000000", name="score_is_a_fraction"),
@@ -154,7 +154,7 @@ class Tables:
             erasures=sa.Table(
                 f"{prefix}erasures",
                 own,
-                # What is left of an erased user: a keyed hash of their id.
+                # A keyed hash of the id, the only data that remains of an erased user.
                 sa.Column("user_digest", sa.Uuid, primary_key=True),
                 sa.Column("erased_at", Moment, nullable=False),
                 sqlite_with_rowid=False,
@@ -176,7 +176,7 @@ class Tables:
         )
 
     def owner_kind(self, kind: ListKind) -> IdKind:
-        """Return which ids the owners of lists have; categories are written as text."""
+        """Return the kind of the ids of owners; categories are written as text."""
         match kind:
             case ListKind.SIMILAR:
                 return self.ids.item
@@ -187,8 +187,8 @@ class Tables:
 
 
 def quoted_name(tables: Tables, name: str) -> str:
-    """Return the name of a table or view of ours as statements have it, with its schema."""
-    # The prefix is checked to make names that need no quotes.
+    """Return the name of a table or view of ours for SQL text, with its schema."""
+    # A valid prefix makes names that need no quotes.
     full = name if name.startswith(tables.prefix) else f"{tables.prefix}{name}"
     if tables.schema is None:
         return full
@@ -202,9 +202,9 @@ def _lists(
     owner: ColumnType,
     item_id: ColumnType,
 ) -> sa.Table:
-    # Arrays in the order of the list, as JSON text on SQLite; those of the parts one after
-    # another; reasons and sources are codes, which the views spell out. The digest stands
-    # for all of a list, so that what is unchanged need not travel to be compared.
+    # Arrays are in the order of the list, JSON text on SQLite; the parts of all lines are one
+    # array. Reasons and sources are codes, which the views spell out. By the digest a job sees
+    # that a list is unchanged without reading or sending the whole list.
     return sa.Table(
         name,
         metadata,
@@ -231,7 +231,7 @@ def _runs(name: str, metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        # Arguments are JSON in the order of their names, '' where there are none.
+        # Arguments are JSON in the order of their names, or ''.
         sa.Column("job", text(), primary_key=True),
         sa.Column("arguments", text(), primary_key=True),
         sa.Column("slot", Moment, primary_key=True),
@@ -254,7 +254,7 @@ def _changes(name: str, metadata: sa.MetaData, user_id: ColumnType) -> sa.Table:
     return sa.Table(
         name,
         metadata,
-        # No number comes twice, also after those of the newest rows were deleted.
+        # No number is reused, even after the newest rows were deleted.
         sa.Column(
             "number",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
@@ -264,9 +264,10 @@ def _changes(name: str, metadata: sa.MetaData, user_id: ColumnType) -> sa.Table:
         sa.Column("told_at", Moment, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("user_id", user_id()),
-        # Ids as a JSON array; the transaction that wrote the row, on PostgreSQL.
+        # Ids as a JSON array.
         sa.Column("items", sa.Text),
         sa.Column("job", sa.Text),
+        # The transaction that wrote the row, on PostgreSQL.
         sa.Column("written_by", sa.BigInteger),
         *(
             sa.Index(

@@ -1,4 +1,4 @@
-"""Views that show a row a suggestion, for people and reports."""
+"""Views with one row per suggestion, for people and reports."""
 
 from angle_reco.adapters.sql.schema.tables import Tables, quoted_name
 from angle_reco.domain.ids import IdKind
@@ -18,7 +18,7 @@ def view_names(tables: Tables) -> list[str]:
 
 
 def view_statements(tables: Tables, dialect: str) -> list[str]:
-    """Return the statements that create the views; names are ours, or checked and quoted."""
+    """Return the statements that create the views; all names are ours, or checked and quoted."""
     as_rows = _of_sqlite if dialect == "sqlite" else _of_postgres
     return [
         f"CREATE VIEW {quoted_name(tables, name)} AS\n{as_rows(tables, kind, owner, item)}"
@@ -27,7 +27,7 @@ def view_statements(tables: Tables, dialect: str) -> list[str]:
 
 
 def _of_postgres(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
-    # Categories are written as text there, and all of them together as an empty one.
+    # Owners of popular lists are categories as text; the empty text means all categories.
     of = {IdKind.INT: "bigint", IdKind.UUID: "uuid"}.get(tables.ids.category)
     is_other = kind is ListKind.POPULAR and of is not None
     of_owner = f"nullif(lists.owner, '')::{of}" if is_other else "lists.owner"
@@ -45,7 +45,7 @@ def _of_postgres(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
 
 
 def _of_sqlite(tables: Tables, kind: ListKind, owner: str, item: str) -> str:
-    # Categories are written as text there; UUIDs lose their dashes again, as items have them.
+    # Owners of popular lists are categories as text; UUIDs lose their dashes, as in items.
     is_text_of_uuid = kind is ListKind.POPULAR and tables.ids.category is IdKind.UUID
     of_owner = "replace(lists.owner, '-', '')" if is_text_of_uuid else "lists.owner"
 

@@ -1,8 +1,8 @@
 """The first tables.
 
-What a revision makes never changes, whatever the tables are by now: so it does not use
-their definitions, but says them again. A test compares the two. Only views are as they are
-today: whatever revision changes one makes it anew.
+A revision must always create the same tables, so it repeats their definitions instead of
+using those in `tables`, which change. A test compares the two. Only views use today's
+definition: a later revision that changes a view creates it again.
 """
 
 import re
@@ -22,7 +22,7 @@ down_revision = None
 
 _Type = Callable[[], sa.types.TypeEngine[Any]]
 
-# Without autoincrement where they are a key: the host counts them up, not we.
+# Keys are without autoincrement, because the host assigns the ids.
 _IDS: dict[IdKind, _Type] = {
     IdKind.INT: sa.BigInteger,
     IdKind.UUID: sa.Uuid,
@@ -33,7 +33,7 @@ _LISTS = ("similar_lists", "personal_lists", "popular_lists")
 
 
 def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Create our own tables and views, and the reference schema where there is no host's."""
+    """Create our tables and views, and the reference schema if the host has none."""
     user_id, item_id, category_id = (
         _IDS[kind] for kind in (tables.ids.user, tables.ids.item, tables.ids.category)
     )
@@ -103,7 +103,7 @@ def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
 
 
 def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Drop all of it."""
+    """Drop all tables and views of this revision."""
     for view in view_names(tables):
         op.execute(_literally(f"DROP VIEW {view}"))
     names = ["additions", "sign_ins", "user_interests", *_LISTS, "coverage", "fences"]
@@ -168,7 +168,7 @@ def _create_reference(
 
 
 def _literally(statement: str) -> sa.TextClause:
-    # What looks like a parameter is part of a host's name.
+    # A colon before a word is part of a host's name, not a parameter.
     return sa.text(re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", statement))
 
 

@@ -1,4 +1,4 @@
-"""What is written by hand, who was erased, and who may do what in the reference schema."""
+"""Marks of overrides, erased users, and permissions of the reference schema."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _MARKS = ("by_hand", "removed")
 
 
 def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Add the marks, the erasures with their key, and permissions where there is no host's."""
+    """Add the marks, the erasures with their key, and permissions if the host has no schema."""
     schema, prefix = tables.schema, tables.prefix
     for name in _MARKS:
         # With a constant default no row is rewritten.
@@ -60,7 +60,7 @@ def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
 
 
 def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Take all of it out again."""
+    """Drop all tables and columns of this revision."""
     schema, prefix = tables.schema, tables.prefix
     if with_reference:
         op.drop_table("user_permissions", schema=schema)

@@ -44,7 +44,7 @@ def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
 
 
 def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Drop it."""
+    """Drop the table of runs."""
     op.drop_table(f"{tables.prefix}runs", schema=tables.schema)
 
 

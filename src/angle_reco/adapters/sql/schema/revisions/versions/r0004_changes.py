@@ -1,4 +1,4 @@
-"""The feed of changes."""
+"""The change feed."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
 
 
 def downgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
-    """Drop it, with how far it was pruned."""
+    """Drop the table of changes, and the record of how far it was pruned."""
     schema, prefix = tables.schema, tables.prefix
     op.drop_table(f"{prefix}changes", schema=schema)
     keys = sa.table(f"{prefix}keys", sa.column("name", sa.Text), schema=schema)
