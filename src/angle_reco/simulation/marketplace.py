@@ -289,7 +289,7 @@ def _starting_prices(rng: np.random.Generator, category: Int64s) -> tuple[Int64s
     """Return the starting prices of lots and their bid increments, in cents."""
     spread = np.exp(_PRICE_SPREAD * rng.standard_normal(len(category)))
     cents = np.maximum(MEDIAN_CENTS[category % len(MEDIAN_CENTS)] * spread, 100)
-    magnitude = 10 ** np.floor(np.log10(cents / 20))  # increments are 1, 2 or 5 times this: 2 to 5 %
+    magnitude = 10 ** np.floor(np.log10(cents / 20))  # a step is 1, 2 or 5 times this: 2 to 5 %
     lead = np.array((1, 2, 5))[np.searchsorted((2, 5), cents / 20 / magnitude, side="right")]
     step = np.rint(lead * magnitude).astype(np.int64)
     return np.rint(cents / step).astype(np.int64) * step, step
