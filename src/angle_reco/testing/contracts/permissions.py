@@ -60,7 +60,7 @@ class PermissionsContract(EveryIdKind):
         assert host.permissions.holds(sample.users[0], _NAME.upper()) is False
         assert host.permissions.holds(sample.users[0], "") is False
 
-    def test_user_ids_are_case_sensitive(self, host: Grants, sample: Sample) -> None:
+    def test_user_ids_are_compared_exactly(self, host: Grants, sample: Sample) -> None:
         if sample.ids.user is IdKind.TEXT:
             host.grant(UserId("ann"), _NAME)
 
