@@ -467,7 +467,7 @@ class InterestStoreContract(EveryIdKind):
         assert store.of(sample.users[0]) is None
         assert store.totals().rows == 0
 
-    def test_an_edit_of_an_unknown_user_gets_none(
+    def test_an_edit_without_stored_interests_gets_none(
         self, store: InterestStore, sample: Sample
     ) -> None:
         seen: list[StoredInterests | None] = []
