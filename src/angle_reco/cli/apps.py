@@ -1,4 +1,4 @@
-"""The host's application, found by the name that `--app` gives."""
+"""Load the host's application that the option `--app` names."""
 
 import inspect
 import os
@@ -16,14 +16,16 @@ _DJANGO_SETTINGS = "DJANGO_SETTINGS_MODULE"
 def load_app(path: str) -> Recommender:
     """Return the host's recommender, given as `module:name`.
 
+    The name may be that of a function without arguments, which is then called.
+
     Raises:
-        InvalidValueError: There is no such thing, or it is no recommender.
+        InvalidValueError: The module or the name does not exist, or is not a recommender.
     """
     expected = "module:name of a Recommender, or of a function without arguments that returns one"
     module_name, _, name = path.partition(":")
     if not module_name or module_name.startswith(".") or not name:
         raise InvalidValueError("app", path, expected)
-    # As with `python -m`: what is in the directory at hand can be imported.
+    # As with `python -m`, modules in the current directory can be imported.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     _set_up_django()
@@ -31,7 +33,7 @@ def load_app(path: str) -> Recommender:
         found: Any = import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that the application itself misses
+            raise  # the application itself imports a missing module
         raise InvalidValueError("app", path, f"{expected}: no module {error.name!r}") from None
     for part in name.split("."):
         if not hasattr(found, part):
@@ -49,10 +51,10 @@ def load_app(path: str) -> Recommender:
 
 
 def _set_up_django() -> None:
-    """Set Django up, where it is configured: an application may import its models.
+    """Set Django up if it is configured, as the application may import Django models.
 
     Raises:
-        InvalidValueError: Its settings are in a module that is not there.
+        InvalidValueError: The settings module does not exist.
     """
     settings = os.environ.get(_DJANGO_SETTINGS)
     if not settings or find_spec("django") is None:
@@ -61,6 +63,6 @@ def _set_up_django() -> None:
         import_module("django").setup()
     except ModuleNotFoundError as error:
         if error.name is None or not f"{settings}.".startswith(f"{error.name}."):
-            raise  # a module that the settings or an app of theirs miss
+            raise  # the settings or an installed app import a missing module
         expected = f"a module that can be imported from here: no module {error.name!r}"
         raise InvalidValueError(_DJANGO_SETTINGS, settings, expected) from None

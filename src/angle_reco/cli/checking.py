@@ -1,4 +1,4 @@
-"""The command that looks for what is odd about the host's data."""
+"""The command `check`, which looks for oddities in the host's data."""
 
 import attrs
 from rich.text import Text
@@ -8,11 +8,11 @@ from angle_reco.cli.options import Target
 from angle_reco.cli.output import console, plain, print_json
 
 NOTHING_FOUND, FOUND = 0, 1
-"""The exit statuses; that of an error is the one of all commands."""
+"""The exit statuses; an error exits with 2, as in every command."""
 
 
 def show_findings(target: Target, *, everything: bool) -> int:
-    """Print what is odd, and return the exit status."""
+    """Print the findings and return the exit status."""
     with target.recommender() as recommender:
         findings = recommender.check(everything=everything)
     if target.as_json:

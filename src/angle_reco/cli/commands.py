@@ -1,4 +1,7 @@
-"""The commands. Each opens a recommender, asks it as the system, and prints the answer."""
+"""The commands of `angle-reco`.
+
+Most open a recommender, call it as the system actor, and print the result.
+"""
 
 import logging
 import os
@@ -45,9 +48,9 @@ from angle_reco.cli.output import (
 
 
 def run(args: Sequence[str]) -> int:
-    """Run a command and return its exit status: 0, or 2 after lines that say why not.
+    """Run a command and return its exit status: 0, or 2 after printing the errors.
 
-    The command `check` also ends with 1, where it finds something.
+    The command `check` returns 1 when it has findings.
     """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
@@ -64,8 +67,8 @@ def run(args: Sequence[str]) -> int:
     except click.Abort:
         return _failed("stopped")
     except (BrokenPipeError, SystemExit):
-        # Whoever read the answer has seen enough (click and rich exit then); nothing may be
-        # written at exit either.
+        # The reader of stdout closed it early (click and rich raise SystemExit then). Python
+        # flushes stdout at exit, which must not fail either.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -83,7 +86,7 @@ def _failed(*reasons: str) -> int:
 
 
 def _lines_of(error: BadInputError) -> tuple[str, ...]:
-    """Return what is wrong with files: a line for each error that is described, then the sum."""
+    """Return the errors in the files: a line for each described one, then the total."""
     if error.count == 1:
         return (error.first,)
     described = (error.first, *error.others)
@@ -99,8 +102,8 @@ def _lines_of(error: BadInputError) -> tuple[str, ...]:
 def angle_reco() -> None:
     """Recommendations for auction sites and marketplaces.
 
-    Begin with `angle-reco demo`, or bring your own data: `import` a directory of CSV
-    files, `run all` jobs, and ask for a `homepage`. With `--app` commands work on the
+    Start with `angle-reco demo`, or use your own data: `import` a directory of CSV
+    files, `run all` jobs, and show a `homepage`. With `--app`, commands work on the
     data of your application.
     """
 
@@ -127,7 +130,7 @@ def angle_reco() -> None:
     help="Save what the user sees as an SVG picture, too.",
 )
 def demo(database: str, seed: int, picture: Path | None) -> None:
-    """Make a small auction site up and show what it would recommend."""
+    """Generate a small auction site and show what it would recommend."""
     show_demo(database_named_before() or database, seed, picture)
 
 
@@ -143,8 +146,9 @@ def demo(database: str, seed: int, picture: Path | None) -> None:
 def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool) -> None:
     """Import a marketplace from a DIRECTORY of CSV files.
 
-    It holds users, items, bids and, if there are any, watches: each a .csv or .csv.gz
-    with a header. All of it is stored or nothing, and importing it again changes nothing.
+    The directory holds users, items, bids and optionally watches, each a .csv or .csv.gz
+    file with a header. The import stores all of it or nothing; repeating it changes
+    nothing.
     """
     show_import(target, directory, skip_bad_rows=skip_bad_rows, replace=replace)
 
@@ -153,9 +157,9 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool)
 @click.option("--all", "everything", is_flag=True, help="Read every row, however many there are.")
 @on_database(reads=False)
 def check(target: Target, everything: bool) -> int:
-    """Find what is odd in the data: rows and values that do not count as they are.
+    """Find oddities in the data: rows and values that are not used as stored.
 
-    The exit status is 0 when nothing is found, 1 when something is, 2 after an error.
+    The exit status is 0 without findings, 1 with findings, 2 after an error.
     """
     return show_findings(target, everything=everything)
 
@@ -166,9 +170,10 @@ def check(target: Target, everything: bool) -> int:
 @click.option("--sql", is_flag=True, help="Print the statements instead of running them.")
 @on_database(reads=False)
 def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
-    """Make the tables of angle-reco (up), drop them (down), or check them (status).
+    """Create the tables of angle-reco (up), drop them (down), or check them (status).
 
-    Also while the application runs. Whatever happened, running it again completes it.
+    The application may be running. If a migration was interrupted, running it again
+    completes it.
     """
     with target.storage() as storage:
         if sql:
@@ -206,10 +211,10 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
 @click.option("--item", metavar="ITEM", help="Similarities of this item alone.")
 @on_database(reads=True)
 def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
-    """Run jobs now, one after another; `all` stands for the four of them.
+    """Run jobs now, one after another; `all` stands for all four.
 
     refresh_user_interests, generate_popular_items, generate_recommendations and
-    compute_item_similarities store what later calls answer from.
+    compute_item_similarities store the results that later calls read.
     """
     names = list(JOB_NAMES) if "all" in jobs else list(jobs)
     with target.recommender() as recommender, progress() as report:
@@ -241,7 +246,7 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
 @limit_option(20, MOST)
 @on_database(reads=True)
 def homepage(target: Target, user: str, limit: int) -> None:
-    """Show what USER would see first: "Recommended for you"."""
+    """Show the homepage of USER: "Recommended for you"."""
     checked_limit(limit)
     with target.recommender() as recommender:
         user_id = _known_user(recommender, user)
@@ -253,7 +258,7 @@ def homepage(target: Target, user: str, limit: int) -> None:
 @limit_option(8, MOST_SIMILAR)
 @on_database(reads=True)
 def similar(target: Target, item: str, limit: int) -> None:
-    """Show what is similar to ITEM."""
+    """Show the items similar to ITEM."""
     with target.recommender() as recommender:
         item_id = parsed_id(recommender.settings.ids.item, item, "item id")
         shelf = recommender.system.similar_items(item_id, limit)
@@ -267,7 +272,7 @@ def similar(target: Target, item: str, limit: int) -> None:
 @limit_option(8, MOST)
 @on_database(reads=True)
 def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -> None:
-    """Show what USER might also like, having bid on ITEM."""
+    """Show what USER might also like after a bid on ITEM."""
     checked_limit(limit)
     with target.recommender() as recommender:
         item_id = parsed_id(recommender.settings.ids.item, item, "item id")
@@ -281,7 +286,7 @@ def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -
 @limit_option(20, MOST)
 @on_database(reads=True)
 def popular(target: Target, category: str | None, limit: int) -> None:
-    """Show what most people want."""
+    """Show the most popular items."""
     with target.recommender() as recommender:
         kind = recommender.settings.ids.category
         category_id = None if category is None else parsed_id(kind, category, "category id")
@@ -294,7 +299,7 @@ def popular(target: Target, category: str | None, limit: int) -> None:
 @limit_option(None, MOST)
 @on_database(reads=True)
 def interests(target: Target, user: str, limit: int | None) -> None:
-    """Show what USER is drawn to, by category."""
+    """Show the interests of USER, by category."""
     with target.recommender() as recommender:
         found = recommender.system.interests(limit, of=_known_user(recommender, user))
     _remark_limit(limit, MOST)
@@ -310,9 +315,9 @@ def interests(target: Target, user: str, limit: int | None) -> None:
 @click.argument("user")
 @on_database(reads=False)
 def export_user(target: Target, user: str) -> None:
-    """Print all that is kept about USER, as one JSON document.
+    """Print everything stored about USER, as one JSON document.
 
-    What your application itself keeps about them, such as bids, is not in it.
+    Data of your application, such as bids, is not included.
     """
     with target.recommender() as recommender:
         user_id = parsed_id(recommender.settings.ids.user, user, "user id")
@@ -327,10 +332,10 @@ def export_user(target: Target, user: str) -> None:
 @click.option("--yes", is_flag=True, help="Yes, remove it; this cannot be undone.")
 @on_database(reads=False)
 def erase_user(target: Target, user: str, yes: bool) -> None:
-    """Remove all that is kept about USER, for good.
+    """Remove everything stored about USER, permanently.
 
-    Nothing is stored about them again, also not by a job that is running. What your
-    application itself keeps stays as it is.
+    Nothing is stored about USER again, not even by a job that is running. Data of your
+    application is not changed.
     """
     if not yes:
         raise click.UsageError("erase-user cannot be undone: say --yes to do so")
@@ -347,10 +352,10 @@ def erase_user(target: Target, user: str, yes: bool) -> None:
 @angle_reco.command(cls=Command)
 @on_database(reads=False)
 def forget(target: Target) -> None:
-    """Have every process forget the lists and open items in its memory.
+    """Clear the cached lists and open items of every process.
 
-    Each does so when it next reads the open items: within a minute, if it answers at all.
-    Nothing that is stored is removed.
+    Each process does so when it next reads the open items: within a minute, unless it is
+    idle. Stored results are not removed.
     """
     with target.recommender() as recommender:
         recommender.system.forget_cached()
@@ -363,7 +368,7 @@ def forget(target: Target) -> None:
 @angle_reco.command(cls=Command)
 @on_database(reads=True)
 def stats(target: Target) -> None:
-    """Show how much there is, and how old what jobs have stored is."""
+    """Show counts, the age of stored results, and the last run of each job."""
     with target.recommender() as recommender:
         taken = recommender.system.stats(patient=True)
     if target.as_json:
@@ -416,27 +421,27 @@ def _run_row(name: str, job: JobStats) -> tuple[str, ...]:
 )
 @on_database(reads=False)
 def work(target: Target, grace: float) -> None:
-    """Run the jobs as they are due, until told to stop (SIGTERM or Ctrl-C).
+    """Run the jobs when they are due, until stopped (SIGTERM or Ctrl-C).
 
-    Any number of these may run, beside your application or instead of its own `start()`:
-    each run happens once.
+    Any number of workers may run, beside your application or instead of its `start()`:
+    each run of a job happens once.
     """
     logging.getLogger("angle_reco").setLevel(logging.INFO)
-    told: list[int] = []
+    signals: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):
-        # Nothing with a lock, which the handler may have interrupted while it was held.
-        signal.signal(name, lambda number, _: told.append(number))
+        # The handler takes no lock: it may interrupt code that already holds that lock.
+        signal.signal(name, lambda number, _: signals.append(number))
     with target.recommender() as recommender:
         recommender.start()
         remark("working; stop with Ctrl-C")
-        while not told:
+        while not signals:
             sleep(0.2)
-        is_over = recommender.stop(timedelta(seconds=grace))
-    remark("stopped" if is_over else "stopped; a job was left, which another process takes over")
+        is_done = recommender.stop(timedelta(seconds=grace))
+    remark("stopped" if is_done else "stopped; a job was left, which another process takes over")
 
 
 def _known_user(recommender: Recommender, user: str) -> Any:
-    """Return a user's id; that there is no such user, or no activity of theirs, is remarked on."""
+    """Return a user's id; remark if the user is unknown or has neither bids nor watches."""
     user_id = parsed_id(recommender.settings.ids.user, user, "user id")
     ports, until = recommender.ports, recommender.as_of
     if not ports.activity.touched_by(user_id, until=until):

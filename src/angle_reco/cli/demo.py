@@ -1,4 +1,4 @@
-"""The demo: a made-up auction site, its jobs, and what one of its users would see."""
+"""The command `demo`: a simulated auction site, its jobs, and the shelves of one user."""
 
 import os
 import re
@@ -41,7 +41,7 @@ _SHOWN = 5
 
 
 def show_demo(database: str, seed: int, picture: Path | None) -> None:
-    """Make the marketplace, run the jobs, and show the answers for one user."""
+    """Simulate a marketplace, run the jobs, and show the shelves of one user."""
     path = _fresh_file(database)
     where, now = console(record=picture is not None), datetime.now(UTC).replace(microsecond=0)
     where.print(Text("angle_reco on a made-up auction site", style="bold"))
@@ -76,16 +76,19 @@ def show_demo(database: str, seed: int, picture: Path | None) -> None:
             where.export_text(clear=True)
         _show_user(where, recommender, _lively_user(market, now), now)
         if picture is not None:
-            # Without the web font: a picture asks no server for anything.
+            # Without the web font, so that viewing the picture sends no request to a server.
             svg = where.export_svg(title="angle-reco demo")
             picture.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), "utf-8")
     _show_next(where, database, path)
 
 
 def _fresh_file(database: str) -> Path:
-    """Return the file of the database, which is not there yet or any more.
+    """Return the path of the database file, after removing the file of an earlier demo.
 
-    Only what an earlier demo left behind under its own name is removed.
+    An existing file is removed only if its name starts with `angle_reco_demo`.
+
+    Raises:
+        click.UsageError: The URL is not of a SQLite file, or another file exists there.
     """
     prefix = "sqlite:///"
     if not database.startswith(prefix) or "?" in database:
@@ -109,7 +112,7 @@ def _timed(where: Console, what: str, work: Callable[[], _Result]) -> _Result:
 
 
 def _lively_user(market: Marketplace, now: datetime) -> str:
-    """Return somebody who bids and watches, about as much as can be looked over."""
+    """Return a user who signed in lately, with about 14 bids and 8 watches in 60 days."""
     since = np.datetime64(int((now - timedelta(days=60)).timestamp()), "s")
     bids = np.bincount(market.bids.user[market.bids.placed_at > since], minlength=len(market.users))
     watches = np.bincount(
@@ -136,7 +139,7 @@ def _show_user(where: Console, recommender: Recommender, user: str, now: datetim
     _headline(where, "Recommended for them", "me.homepage(7)")
     where.print(shelf_text(page))
 
-    # Of the categories on the page the one they like least has the most to gain.
+    # The category of weakest interest on the page shows the largest rise after a bid.
     one = min(page, key=lambda line: line.contributions["interest"])
     _headline(where, f"Similar to {plain(one.card.title)}", "me.similar_items(item, 4)")
     where.print(shelf_text(me.similar_items(one.item_id, 4)))
@@ -177,7 +180,7 @@ def _show_activity(where: Console, recommender: Recommender, user: str) -> None:
 def _bid(
     where: Console, recommender: Recommender, user: str, one: Suggestion, now: datetime
 ) -> None:
-    """Bid on a lot, and show what that changes at once and with the next run."""
+    """Place a bid, and show what it changes at once and after the next job run."""
     me, category = recommender.as_user(user), one.card.category_id
     before = {line.category_id: line.score for line in me.interests()}
     price = one.card.price + max(one.card.price // 20, Decimal(1))
@@ -219,7 +222,7 @@ def _show_next(where: Console, database: str, path: Path) -> None:
 
 
 def _command() -> str:
-    """Return how to call this command again from here."""
+    """Return how the user can call this command from the current directory."""
     if shutil.which("angle-reco"):
         return "angle-reco"
     script = Path(sys.argv[0])

@@ -1,4 +1,4 @@
-"""The command that imports a directory, and what it says before and after."""
+"""The command `import`: import a directory, and print what will and did change."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def show_import(target: Target, directory: Path, *, skip_bad_rows: bool, replace: bool) -> None:
-    """Import a directory, and print what that did."""
+    """Import a directory and print the row counts.
+
+    Raises:
+        click.UsageError: *replace* and *skip_bad_rows* are both set.
+    """
     if replace and skip_bad_rows:
         raise click.UsageError(
             "--replace goes without --skip-bad-rows: a row that is left out would count as gone"
@@ -40,7 +44,7 @@ def show_import(target: Target, directory: Path, *, skip_bad_rows: bool, replace
 
 
 def _remark_removal(removal: "Removal") -> None:
-    """Say what is there, and what of it is about to be removed."""
+    """Print the row counts of the database, and how many rows are about to be removed."""
     there, gone = (
         ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "nothing"
         for counts in (removal.there, removal.removed)
@@ -60,7 +64,7 @@ def _print_counts(outcome: "ImportOutcome") -> None:
         header.append("removed")
         for row in rows:
             row.append(f"{removed[row[0]]:,}")
-        # What was stored about users and items that are gone, and watches without a file.
+        # Stored results about removed users and items, and watches without a file.
         rows += [
             [name, *[""] * 4, f"{count:,}"]
             for name, count in removed.items()

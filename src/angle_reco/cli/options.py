@@ -1,4 +1,4 @@
-"""What commands have in common: their options, how they are read, and the database behind."""
+"""The options that commands share, how they are parsed, and the data they select."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,8 +29,8 @@ _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Command(click.RichCommand):
     """A command whose arguments may be ids that begin with a dash.
 
-    There are no options of one letter, so `-42` is an id. What begins with two dashes is
-    an option, known or mistyped, unless it comes after `--`.
+    There are no one-letter options, so `-42` is an id. A word that begins with two dashes
+    is an option, known or mistyped, unless it comes after `--`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -38,7 +38,11 @@ class Command(click.RichCommand):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse unknown options, then read *args* as click does."""
+        """Parse *args* as click does, after refusing unknown options.
+
+        Raises:
+            click.NoSuchOption: An option is unknown.
+        """
         known = {name for option in self.get_params(ctx) for name in option.opts}
         for arg in args[: args.index("--") if "--" in args else None]:
             name = arg.split("=", 1)[0]
@@ -48,14 +52,14 @@ class Command(click.RichCommand):
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment with its time zone, in ISO 8601; a day alone is its beginning in UTC."""
+    """A moment with a time zone, in ISO 8601; a date alone is midnight UTC."""
 
     name = "time"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the moment that *value* writes."""
+        """Return the moment that *value* denotes; fail if it has no time zone."""
         if isinstance(value, datetime):
             return value
         try:
@@ -72,10 +76,10 @@ class Moment(click.ParamType[datetime]):
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What a command works on, as of when, and how it answers.
+    """The data a command works on, as of which moment, and its output format.
 
-    That is the host's application, if there is one, else a database with the reference
-    schema.
+    The data is that of the host's application *app*, or without one a database with the
+    reference schema.
     """
 
     database: str
@@ -92,7 +96,7 @@ class Target:
             with load_app(self.app) as application:
                 yield application.as_of_moment(self.as_of or application.as_of, ranker=self.ranker)
             return
-        # A process that answers once keeps nothing.
+        # A process that answers a single call gains nothing from a cache.
         settings = Settings(
             cache_enabled=False, ranker=CLASSIC.name if self.ranker is None else self.ranker
         )
@@ -103,7 +107,11 @@ class Target:
 
     @contextmanager
     def storage(self) -> Iterator["Storage"]:
-        """Open the database behind it, ready or not."""
+        """Open the database the command works on, even if its tables are not up to date.
+
+        Raises:
+            InvalidValueError: The application's data is not in a database.
+        """
         if self.app is None:
             with storage_at(self.database, Settings(), pooler=self.pooler) as storage:
                 yield storage
@@ -117,15 +125,15 @@ class Target:
 
 
 def named_before(group: Callable[[], None]) -> Callable[..., None]:
-    """Give the group of commands the options that say where the data is.
+    """Add the options `--app` and `--database` to the group of commands.
 
-    They count for the command as if they came after it.
+    Given before a command, they work as if they came after it.
     """
 
     @click.option("--app", metavar="MODULE:NAME", help="Your application, as after a command.")
     @click.option("--database", metavar="URL", help="The database, as after a command.")
     def with_options(app: str | None, database: str | None) -> None:
-        # A command looks for them in the context of the group.
+        # Commands read these values from the context of the group, see `_named`.
         del app, database
         group()
 
@@ -134,10 +142,10 @@ def named_before(group: Callable[[], None]) -> Callable[..., None]:
 
 
 def database_named_before() -> str | None:
-    """Return the database that is named before a command that works on no other data.
+    """Return the `--database` given before the command, for a command that takes no `--app`.
 
     Raises:
-        click.UsageError: It is named again after it, or an application is.
+        click.UsageError: `--database` is also given after the command, or `--app` is given.
     """
     before, after = _named(click.get_current_context())
     if "app" in before:
@@ -147,7 +155,7 @@ def database_named_before() -> str | None:
 
 
 def _named(context: click.Context | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return where the data is by what is written before the command, and after it."""
+    """Return the options `app` and `database` given before the command, and those after it."""
     return _written(None if context is None else context.parent), _written(context)
 
 
@@ -167,10 +175,10 @@ def _refuse_twice(before: dict[str, str], after: dict[str, str]) -> None:
 
 
 def _chosen(app: str | None, database: str) -> tuple[str | None, str]:
-    """Return the application and the database of a command; what is written goes first.
+    """Return the application and the database; the command line overrides the environment.
 
     Raises:
-        click.UsageError: Both are written, or one of them twice.
+        click.UsageError: The command line gives both, or one of them twice.
     """
     before, after = _named(click.get_current_context())
     _refuse_twice(before, after)
@@ -183,7 +191,10 @@ def _chosen(app: str | None, database: str) -> tuple[str | None, str]:
 
 
 def on_database(*, reads: bool) -> _Decorator:
-    """Give a command the options of `Target`, and hand it one as its first argument."""
+    """Add the options of `Target` to a command, and pass it a target as its first argument.
+
+    A command that *reads* recommendations also gets `--as-of` and `--ranker`.
+    """
     options = [
         click.option(
             "--app",
@@ -257,7 +268,7 @@ def on_database(*, reads: bool) -> _Decorator:
 
 
 def limit_option(default: int | None, most: int) -> _Decorator:
-    """Give a command the option `--limit`."""
+    """Add the option `--limit` to a command."""
     shown = "all" if default is None else str(default)
     return click.option(
         "--limit",
@@ -269,10 +280,10 @@ def limit_option(default: int | None, most: int) -> _Decorator:
 
 
 def parsed_id(kind: IdKind, text: str, what: str) -> Any:
-    """Return the id that an argument writes.
+    """Return the id that the argument *text* denotes.
 
     Raises:
-        InvalidValueError: It writes none of that kind.
+        InvalidValueError: The text is not an id of that kind, or not valid UTF-8.
     """
     try:
         text.encode()

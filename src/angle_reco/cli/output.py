@@ -1,4 +1,4 @@
-"""How answers look: tables of at most 80 columns, JSON, remarks, and progress."""
+"""Output of commands: tables of at most 80 columns, JSON, remarks, and progress."""
 
 import json
 import os
@@ -30,51 +30,52 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def prepare_streams() -> None:
-    """Make both streams take whatever is written to them.
+    """Make writing to stdout and stderr safe.
 
-    One that is closed swallows it; what its encoding does not have is replaced.
+    A closed stream is replaced by the null device; characters that a stream cannot encode
+    are written as replacement characters.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — until the exit
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — open until exit
             setattr(sys, name, nowhere)
         elif isinstance(stream, TextIOWrapper) and not _is_utf8(stream):
             stream.reconfigure(errors="replace")
 
 
 def console(*, stderr: bool = False, record: bool = False) -> Console:
-    """Return where to write; wide terminals are not filled, as lines get hard to follow."""
+    """Return a console of at most 80 columns, as longer lines are hard to read."""
     width = min(Console(stderr=stderr).width, _WIDTH)
     return Console(stderr=stderr, highlight=False, width=width, record=record)
 
 
 def print_json(answer: object) -> None:
-    """Print an answer as JSON, as it comes: nothing wrapped, nothing coloured."""
+    """Print a result as indented JSON, without wrapping or colour."""
     json.dump(answer, sys.stdout, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
     sys.stdout.write("\n")
 
 
 def remark(text: str) -> None:
-    """Say something about an answer, beside it; if nobody listens, never mind."""
+    """Print a remark on standard error; a closed stderr is no error."""
     _say(f"angle-reco: {plain(text)}")
 
 
 def _say(line: str) -> None:
-    """Write a line on standard error, and none any more once nobody reads them."""
+    """Print a line on standard error; once its reader is gone, discard all further lines."""
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — until the exit
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — open until exit
 
 
 def plain(text: object) -> str:
-    """Return a text of the marketplace with nothing in it that a terminal would obey."""
+    """Return *text* with unprintable characters, such as terminal escapes, replaced."""
     return "".join(one if one.isprintable() else "�" for one in str(text))
 
 
 def shelf_text(shelf: Shelf) -> Text:
-    """Return suggestions as text: what it is with price and score, and below it why."""
+    """Return suggestions as text: title, id, price and score, and the reason below."""
     lines = Text(no_wrap=True, overflow="ellipsis")
     ids = [plain(one.item_id) for one in shelf]
     for_id = max(map(cell_len, ids), default=0)
@@ -92,7 +93,7 @@ def shelf_text(shelf: Shelf) -> Text:
 
 
 def _fitted(text: str, width: int) -> str:
-    """Return a text as wide as *width* columns of a terminal; some characters take two."""
+    """Return a text cut or padded to *width* terminal columns; wide characters count as two."""
     if cell_len(text) > width:
         text = f"{set_cell_size(text, width - 1)}…"
     return set_cell_size(text, width)
@@ -103,24 +104,24 @@ def _is_utf8(stream: TextIO) -> bool:
 
 
 def money(amount: Decimal | None) -> str:
-    """Return an amount for people, with cents where it has any."""
+    """Return an amount for display, with cents only if it has any."""
     if amount is None:
         return "–"
     return f"{amount:,.2f}" if amount != amount.to_integral_value() else f"{amount:,.0f}"
 
 
 def day(moment: datetime | None) -> str:
-    """Return a moment for people, to the minute."""
+    """Return a moment for display, to the minute."""
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def minute(moment: datetime | None) -> str:
-    """Return a moment of these days for people, in UTC, without its year."""
+    """Return a recent moment for display, in UTC, to the minute and without the year."""
     return "–" if moment is None else f"{moment:%m-%d %H:%M}"
 
 
 def interests_table(interests: Iterable[UserInterest]) -> Table:
-    """Return interests as a table with a bar for each score."""
+    """Return a table of interests, with a bar for each score."""
     return facts_table(
         ("category", "score", "", "interactions", "last one"),
         [
@@ -140,7 +141,7 @@ def interests_table(interests: Iterable[UserInterest]) -> Table:
 def facts_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()
 ) -> Table:
-    """Return a plain table; *right* are the columns of numbers."""
+    """Return a plain table; the columns *right* are aligned to the right."""
     numbers = set(right)
     table = Table(box=None, header_style="bold", padding=(0, 1))
     for place, name in enumerate(header):
@@ -156,13 +157,13 @@ def facts_table(
 
 
 def indented(table: Table) -> Padding:
-    """Return a table a little to the right, as part of a longer text."""
+    """Return a table indented by two columns."""
     return Padding(table, (0, 0, 0, 2))
 
 
 @contextmanager
 def progress(*, lines: bool = True) -> Iterator[Report]:
-    """Show how far long work is: a bar on a terminal, elsewhere plain *lines* or nothing."""
+    """Show the progress of long work: a bar on a terminal, else plain *lines* or nothing."""
     where = console(stderr=True)
     if where.is_terminal:
         with Progress(
@@ -182,9 +183,9 @@ def progress(*, lines: bool = True) -> Iterator[Report]:
 
 
 class _Lines:
-    """Progress as lines: one when something begins, and one every few seconds.
+    """Progress as lines: one when a step starts, and one every few seconds.
 
-    Work goes on where nobody reads them any more.
+    A closed stderr does not interrupt the work.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A simulated auction marketplace: people with tastes, lots that sound real, bids that rise."""
+"""A simulated auction marketplace: users with tastes, lots with titles, rising bids."""
 
 from angle_reco.simulation.columns import Bids, Items, Marketplace, Users, Watches
 from angle_reco.simulation.marketplace import MarketplaceShape, simulate

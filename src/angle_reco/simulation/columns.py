@@ -1,4 +1,4 @@
-"""A simulated marketplace as columns, and as the files that are imported."""
+"""A simulated marketplace as columns, and as the CSV files that the import reads."""
 
 import csv
 from collections.abc import Callable
@@ -14,12 +14,12 @@ Int64s = npt.NDArray[np.int64]
 Moments = npt.NDArray[np.datetime64]  # UTC, whole seconds; NaT is none
 Texts = npt.NDArray[np.object_]  # of str
 
-_CHUNK = 200_000  # rows of a file at once
+_CHUNK = 200_000  # rows written at once
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Columns:
-    """Arrays of one length that nobody writes to, a place in each for the same thing."""
+    """Read-only arrays of one length; row k of each describes the same entity."""
 
     def __attrs_post_init__(self) -> None:
         columns: list[npt.NDArray[np.generic]] = list(attrs.asdict(self).values())
@@ -34,7 +34,7 @@ class _Columns:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Users(_Columns):
-    """Who is there, in the order of their ids. Sellers are among them."""
+    """The users, sellers included, in the order of their ids."""
 
     user_id: Texts
     inserted_at: Moments
@@ -44,15 +44,15 @@ class Users(_Columns):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Items(_Columns):
-    """The lots, in the order of their ids and of listing."""
+    """The lots, in the order of their ids, which is also that of listing."""
 
     item_id: Texts
-    category: Codes  # its place among the marketplace's category_ids
+    category: Codes  # an index into the marketplace's category_ids
     seller: Codes  # a row of the users
     title: Texts
     starting_cents: Int64s
-    current_cents: Int64s  # the highest bid, before the first one the starting price
-    publication_status: Texts  # published, withdrawn or draft; nobody ever saw a draft
+    current_cents: Int64s  # the highest bid, or the starting price without bids
+    publication_status: Texts  # published, withdrawn or draft; drafts have no bids or watches
     starts_at: Moments
     end_time: Moments  # NaT: open until withdrawn
     inserted_at: Moments
@@ -60,7 +60,7 @@ class Items(_Columns):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Bids(_Columns):
-    """The bids, lot by lot, each lot's rising with time."""
+    """The bids, lot by lot; the bids of a lot rise with time."""
 
     user: Codes  # a row of the users
     item: Codes  # a row of the items
@@ -70,7 +70,7 @@ class Bids(_Columns):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Watches(_Columns):
-    """Who keeps an eye on what, user by user; a pair is there once."""
+    """The watches, user by user; each pair of user and item occurs once."""
 
     user: Codes  # a row of the users
     item: Codes  # a row of the items
@@ -79,7 +79,7 @@ class Watches(_Columns):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Marketplace:
-    """Everything that was there and that happened until a moment."""
+    """Users, items and activity of a marketplace up to a moment."""
 
     category_ids: tuple[str, ...]
     users: Users
@@ -93,8 +93,8 @@ class Marketplace:
         """Write users.csv, items.csv, bids.csv and watches.csv as `angle-reco import` reads them.
 
         Args:
-            directory: Made where it is missing; files of these names are replaced.
-            progress: Called now and then with the name of a file, rows written and rows in all.
+            directory: Created if missing; existing files of these names are replaced.
+            progress: Called repeatedly with the name of a file, its rows written and its rows.
         """
         directory.mkdir(parents=True, exist_ok=True)
         for file, columns in self._files().items():
@@ -110,7 +110,7 @@ class Marketplace:
                         progress(file, min(part.stop, rows), rows)
 
     def _files(self) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
-        """Return the columns of each file by its name; floats are money."""
+        """Return the columns of each file by file name; float columns are amounts of money."""
         users, items, bids, watches = self.users, self.items, self.bids, self.watches
         return {
             "users.csv": attrs.asdict(users),
@@ -141,7 +141,7 @@ class Marketplace:
 
 
 def _texts(column: npt.NDArray[np.generic]) -> list[object]:
-    """Return what is written for the values of *column*."""
+    """Return the values of *column* as they are written to a file."""
     match column.dtype.kind:
         case "M":
             moments = np.datetime_as_string(column.astype("M8[s]"), timezone="UTC")

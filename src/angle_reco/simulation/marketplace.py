@@ -1,4 +1,4 @@
-"""Making a marketplace up: people with tastes, lots with an appeal, bids that rise."""
+"""Simulate a marketplace: users with tastes, lots with an appeal, rising bids."""
 
 import math
 import sys
@@ -21,17 +21,17 @@ from angle_reco.simulation.columns import (
 )
 from angle_reco.simulation.titles import MEDIAN_CENTS, slug, titles_in
 
-# Until they become columns, moments are int64 seconds since the history began.
+# Until they become columns, moments are int64 seconds since the start of the history.
 _DAY = 86_400
-_SESSION = 2 * 3_600  # how long somebody stays after signing in
-_NONE = -1  # a moment that is not there
+_SESSION = 2 * 3_600  # how long a user stays after signing in
+_NONE = -1  # no moment
 
-_TASTE = (0.55, 0.80, 0.90)  # cumulative shares of somebody's three categories; the rest is any
-_LEVEL_WIDTH = 0.3  # how much of a category's price range somebody looks at
+_TASTE = (0.55, 0.80, 0.90)  # cumulative shares of a user's three favourites; the rest is any
+_LEVEL_WIDTH = 0.3  # the part of a category's price range that a user looks at
 _PRICE_SPREAD = 0.8  # sigma of the logarithm of starting prices within a category
 _STATUSES = np.array(("published", "withdrawn", "draft"), dtype=object)
 _STATUS_SHARES = (0.96, 0.02, 0.02)
-_ROUNDS = 30  # of drawing what is still missing
+_ROUNDS = 30  # attempts at drawing the missing events
 _CHUNK = 200_000  # draws at once
 
 
@@ -39,16 +39,17 @@ _CHUNK = 200_000  # draws at once
 class MarketplaceShape:
     """How large and how lively a simulated marketplace is.
 
-    The exponents are Zipf's: the k-th of its kind gets a share like k ** -exponent, 0 is all alike.
-    Bids and watches are fewer where nobody is left who may place them.
+    The exponents are Zipf's: the k-th of its kind gets a share in proportion to
+    k ** -exponent; with 0 all shares are equal. There are fewer bids and watches than
+    requested if no user is left who may place them.
     """
 
     users: int = 2_000
     items: int = 5_000
     bids: int = 40_000
     watches: int = 20_000
-    sellers: int = 200  # so many of the users
-    categories: int = 24  # so many have a name of their own; more are numbered
+    sellers: int = 200  # how many of the users sell
+    categories: int = 24  # this many have distinct names; further ones are numbered
     user_exponent: float = 0.6
     item_exponent: float = 0.5
     category_exponent: float = 0.6
@@ -69,9 +70,9 @@ class MarketplaceShape:
 
 
 def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
-    """Return the marketplace of that shape as it stands at *now*.
+    """Return a marketplace of the given shape as of *now*.
 
-    The same shape, *now* and numpy give the same marketplace.
+    The same shape, *now* and version of numpy give the same marketplace.
 
     Raises:
         ValueError: *now* has no time zone.
@@ -97,7 +98,7 @@ def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
 
     shelf = np.lexsort((starting, category))
     zeal = rng.permutation(_zipf(shape.users, shape.user_exponent))
-    zeal[sellers[::4]] = 0  # they only sell
+    zeal[sellers[::4]] = 0  # these sellers never bid
     appeal = rng.permutation(_zipf(shape.items, shape.item_exponent))
     closing = np.where(ends == _NONE, today, np.minimum(ends - 1, today))
     crowd = _Crowd(
@@ -163,38 +164,38 @@ def simulate(shape: MarketplaceShape, *, now: datetime) -> Marketplace:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Crowd:
-    """Everybody with their tastes, in front of a shelf with all lots."""
+    """All users with their tastes, and all lots in the order of category and price."""
 
     rng: np.random.Generator
-    zeal_before: Floats  # what all users before this one do together; one more for the end
-    favourites: Int64s  # three categories a user; one may be there twice
-    demand: Floats  # the share of each category where nobody has a favourite
-    level: Floats  # where a user looks in the price range of any category: 0 cheap, 1 dear
+    zeal_before: Floats  # cumulative activity of the users before each; one more for the end
+    favourites: Int64s  # three categories per user, possibly repeated
+    demand: Floats  # the share of each category in looks outside the favourites
+    level: Floats  # a user's place in the price range of any category: 0 cheap, 1 dear
     shelf: Int64s  # the lots by category, from cheap to dear
-    shelf_starts: Int64s  # where on the shelf each category starts; one more for the end
-    appeal_before: Floats  # the appeal of all lots before a place on the shelf
+    shelf_starts: Int64s  # the start of each category in *shelf*; one more for the end
+    appeal_before: Floats  # cumulative appeal of the lots before each place in *shelf*
     seller: Int64s
-    arrival: Int64s  # the user's first and last second here
-    departure: Int64s
-    closing: Int64s  # the last second in which something can be done with a lot
+    arrival: Int64s  # each user's first second on the site
+    departure: Int64s  # each user's last second on the site
+    closing: Int64s  # the last second in which users can act on each lot
 
     def act(self, count: int, opening: Int64s, *, come_back: float = 0.0) -> Int64s:
         """Return about *count* events in no order, none before its lot's *opening*.
 
-        An event is a column of user, lot and moment. Whoever did something with a lot
-        does it again with probability *come_back*.
+        Each column of the result is an event: user, lot and moment. A user who acted on a
+        lot acts on it again with probability *come_back*.
         """
         user, item = self._looks(count)
         times = self.rng.geometric(1 - come_back, count)
         user, item = np.repeat(user, times), np.repeat(item, times)
         first = np.maximum(opening[item], self.arrival[user])
         last = np.minimum(self.closing[item], self.departure[user])
-        late = self.rng.random(len(user)) ** 0.7  # more is done towards the end
+        late = self.rng.random(len(user)) ** 0.7  # activity grows towards the end
         at = first + ((last - first + 1) * late).astype(np.int64)
         return np.stack((user, item, at))[:, (first <= last) & (self.seller[item] != user)]
 
     def _looks(self, count: int) -> tuple[Int64s, Int64s]:
-        """Return users and the lot that each of them looks at."""
+        """Return *count* users, drawn by activity, and the lot that each looks at."""
         everybody = np.full(count, len(self.level))
         user = _pick(self.rng, self.zeal_before, np.zeros_like(everybody), everybody)
         taste = np.searchsorted(_TASTE, self.rng.random(count))
@@ -203,7 +204,7 @@ class _Crowd:
         category = np.where(taste < len(_TASTE), favourite, anything)
 
         start, end = self.shelf_starts[category], self.shelf_starts[category + 1]
-        start, end = np.where(start < end, (start, end), ((0,), (len(self.shelf),)))  # none: all
+        start, end = np.where(start < end, (start, end), ((0,), (len(self.shelf),)))  # no lots: all
         size = end - start
         start += (size * (1 - _LEVEL_WIDTH) * self.level[user]).astype(np.int64)
         end = np.minimum(end, start + np.ceil(size * _LEVEL_WIDTH).astype(np.int64))
@@ -211,22 +212,22 @@ class _Crowd:
 
 
 def _pick(rng: np.random.Generator, weight_before: Floats, start: Int64s, end: Int64s) -> Int64s:
-    """Return a place in each range, as likely as its weight in it."""
+    """Return a random place in each range [start, end), in proportion to the weights."""
     low, high = weight_before[start], weight_before[end]
     marks = low + (high - low) * rng.random(len(low))
-    order = np.argsort(marks)  # looking them up in order is much faster
+    order = np.argsort(marks)  # sorted lookups are much faster
     places = np.empty_like(start)
     places[order] = np.searchsorted(weight_before, marks[order], side="right") - 1
     return np.clip(places, start, end - 1)
 
 
 def _gather(count: int, act: Callable[[int], Int64s], settle: Callable[[Int64s], Int64s]) -> Int64s:
-    """Return *count* settled events, or fewer where no more find a place."""
+    """Return *count* events that *settle* accepts, or fewer if drawing more is in vain."""
     events = np.empty((3, 0), dtype=np.int64)
     for _ in range(_ROUNDS):
         found = events.shape[1]
         missing = count - found
-        looks = min(count, 3 * missing) + 1_000  # since some find no place
+        looks = min(count, 3 * missing) + 1_000  # as some are rejected
         sizes = (min(_CHUNK, looks - start) for start in range(0, looks, _CHUNK))
         more = np.concatenate([act(size) for size in sizes], axis=1)[:, :missing]
         events = settle(np.concatenate((events, more), axis=1))
@@ -236,7 +237,7 @@ def _gather(count: int, act: Callable[[int], Int64s], settle: Callable[[Int64s],
 
 
 def _in_turn(events: Int64s) -> Int64s:
-    """Order by lot and time; of one moment one stays, and nobody follows themself."""
+    """Order events by lot and time; drop repeated moments and a user's immediate repetitions."""
     _, order = np.unique((events[1] << 32) + events[2], return_index=True)
     events = events[:, order]
     change = np.diff(events[0], prepend=-1) | np.diff(events[1], prepend=-1)
@@ -244,22 +245,22 @@ def _in_turn(events: Int64s) -> Int64s:
 
 
 def _once_each(events: Int64s) -> Int64s:
-    """Order by user and lot; of a pair one stays."""
+    """Order events by user and lot; keep one of each pair."""
     _, order = np.unique((events[0] << 32) + events[1], return_index=True)
     return events[:, order]
 
 
 def _zipf(count: int, exponent: float) -> Floats:
-    """Return the shares of *count* kinds, the largest first."""
+    """Return Zipf shares of *count* entities, the largest first; their sum is 1."""
     weights: Floats = np.arange(1, count + 1, dtype=np.float64) ** -exponent
     shares: Floats = weights / weights.sum()
     return shares
 
 
 def _lifetimes(rng: np.random.Generator, count: int, today: int) -> tuple[Int64s, Int64s, Int64s]:
-    """Return when each lot is listed, opens and ends, in the order of listing."""
+    """Return when each lot is listed, opens and ends (or `_NONE`), in the order of listing."""
     length = rng.uniform(2, 14, count) * _DAY
-    ended = today - 0.95 * today * rng.random(count) ** 1.5  # more of them lately
+    ended = today - 0.95 * today * rng.random(count) ** 1.5  # more of them recently
     opened = today - min(today, 21 * _DAY) * rng.random(count) ** 2
     ending = today + 1 + rng.random(count) * rng.choice((1, 7, 35), count, p=(0.2, 0.4, 0.4)) * _DAY
     scheduled = today + rng.uniform(0.05, 7, count) * _DAY
@@ -275,7 +276,7 @@ def _lifetimes(rng: np.random.Generator, count: int, today: int) -> tuple[Int64s
 
 
 def _presence(rng: np.random.Generator, count: int, today: int) -> tuple[Int64s, Int64s]:
-    """Return when each user came, in that order, and when they signed in last."""
+    """Return when each user was created, in order, and last signed in (or `_NONE`)."""
     created = np.sort(today * rng.random(count) ** 3).astype(np.int64)
     regular = rng.exponential(4 * _DAY, count)
     lapsed = 30 * _DAY + rng.exponential(20 * _DAY, count)
@@ -285,10 +286,10 @@ def _presence(rng: np.random.Generator, count: int, today: int) -> tuple[Int64s,
 
 
 def _starting_prices(rng: np.random.Generator, category: Int64s) -> tuple[Int64s, Int64s]:
-    """Return starting prices and the steps in which bids rise, in cents."""
+    """Return the starting prices of lots and their bid increments, in cents."""
     spread = np.exp(_PRICE_SPREAD * rng.standard_normal(len(category)))
     cents = np.maximum(MEDIAN_CENTS[category % len(MEDIAN_CENTS)] * spread, 100)
-    magnitude = 10 ** np.floor(np.log10(cents / 20))  # a step is 1, 2 or 5 of it: 2 to 5 %
+    magnitude = 10 ** np.floor(np.log10(cents / 20))  # a step is 1, 2 or 5 times this: 2 to 5 %
     lead = np.array((1, 2, 5))[np.searchsorted((2, 5), cents / 20 / magnitude, side="right")]
     step = np.rint(lead * magnitude).astype(np.int64)
     return np.rint(cents / step).astype(np.int64) * step, step
@@ -297,7 +298,7 @@ def _starting_prices(rng: np.random.Generator, category: Int64s) -> tuple[Int64s
 def _rising_prices(
     rng: np.random.Generator, item: Int64s, starting: Int64s, step: Int64s
 ) -> tuple[Int64s, Int64s]:
-    """Return the cents of each bid, given lot by lot, and those each lot has come to."""
+    """Return the cents of each bid, given lot by lot, and the current price of each lot."""
     steps = rng.geometric(0.6, len(item))
     climbed = np.cumsum(steps)
     first = np.flatnonzero(np.diff(item, prepend=-1))

@@ -1,4 +1,4 @@
-"""Titles in the words of each trade, with the slug and the prices of its category."""
+"""Titles of lots in the words of each trade, and the slugs and prices of categories."""
 
 import re
 from itertools import chain, zip_longest
@@ -9,7 +9,7 @@ from angle_reco.simulation.columns import Int64s, Texts
 
 
 def slug(number: int) -> str:
-    """Return the id of a category; where there are more than trades, they are numbered."""
+    """Return the id of a category; beyond the number of trades, ids are numbered."""
     again, trade = divmod(number, len(_SLUGS))
     return f"{_SLUGS[trade]}-{again + 1}" if again else _SLUGS[trade]
 
@@ -27,7 +27,7 @@ def titles_in(rng: np.random.Generator, category: Int64s) -> Texts:
 
 
 def _alternatives(part: str) -> list[str]:
-    """Return what may stand in a part of a title, from "||, boxed" or ", 1963..1989"."""
+    """Return the alternatives of a part of a title, from "||, boxed" or ", 1963..1989"."""
     if numbers := re.fullmatch(r"(.*?)(\d+)\.\.(\d+)", part):
         words = [f"{numbers[1]}{n}" for n in range(int(numbers[2]), int(numbers[3]) + 1)]
     else:
@@ -36,7 +36,7 @@ def _alternatives(part: str) -> list[str]:
 
 
 # Of each trade: the slug of its category, the median starting price, and the parts of a title with
-# their alternatives. One that begins with a comma or colon follows at once, others after a space.
+# their alternatives. An alternative that begins with a comma or colon follows without a space.
 _TRADES = """
 watches 450:
   Omega Seamaster|Omega Speedmaster|Rolex Datejust|Longines Conquest|IWC Ingenieur|Heuer Carrera

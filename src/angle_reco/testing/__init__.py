@@ -1,4 +1,4 @@
-"""For tests: a clock moved by hand, fixtures, and the contracts that adapters keep."""
+"""Test support: a manual clock, pytest fixtures, and contract suites for adapters."""
 
 from angle_reco.testing import plain
 from angle_reco.testing.clock import ManualClock

@@ -1,4 +1,4 @@
-"""A clock that is moved by hand."""
+"""A clock that tests move."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ from angle_reco.domain.moments import check_moment
 
 
 class ManualClock:
-    """`Clock` that stands still until it is told to move.
+    """A `Clock` that stands still until a test moves it.
 
     >>> clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
     >>> clock.advance(timedelta(hours=1))
@@ -19,18 +19,18 @@ class ManualClock:
         self._passed = timedelta(0)
 
     def now(self) -> datetime:
-        """Return the moment it was moved to."""
+        """Return the current moment of this clock."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds that it was advanced by in all."""
+        """Return the total seconds by which `advance` moved this clock."""
         return self._passed.total_seconds()
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass, on both faces of the clock.
+        """Move both the time of day and the monotonic time forward.
 
         Raises:
-            ValueError: Time does not go backwards; `set` does, for the time of day alone.
+            ValueError: *by* is negative; only `set` can move the time of day backwards.
         """
         if by < timedelta(0):
             raise ValueError(f"time cannot advance by {by}")
@@ -38,5 +38,5 @@ class ManualClock:
         self._passed += by
 
     def set(self, moment: datetime) -> None:
-        """Change the time of day, back too, as when somebody corrects a clock."""
+        """Set the time of day, forward or back, as when a system clock is corrected."""
         self._now = check_moment(moment, "moment")

@@ -11,20 +11,20 @@ __all__ = ["clock", "market", "recommender"]
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Return the clock of the `recommender`, to be moved by hand."""
+    """Return the manual clock of the `recommender`."""
     return ManualClock()
 
 
 @pytest.fixture
 def market() -> MemoryMarketplace:
-    """Return the marketplace of the `recommender`: an empty one, with texts as ids.
+    """Return the marketplace of the `recommender`: empty, with text ids.
 
-    Override it to bring your own.
+    Override this fixture to provide another marketplace.
     """
     return MemoryMarketplace()
 
 
 @pytest.fixture
 def recommender(market: MemoryMarketplace, clock: ManualClock) -> Recommender:
-    """Return a recommender that has everything in memory."""
+    """Return a recommender over in-memory adapters."""
     return Recommender(attrs.evolve(memory_ports(market), clock=clock))

@@ -1,7 +1,7 @@
-"""The rules of scoring in plain Python: slow, short, and what fast forms are held to.
+"""The scoring rules in plain Python: slow and short, the oracle for the vectorised forms.
 
-Everything is a loop over single values: items as cards, bids and watches as they are
-placed, fractions where something is divided. Nothing here comes from the columns.
+Every rule loops over single values: item cards, bids and watches, with fractions for
+division. No code is shared with the columnar forms.
 """
 
 from collections import Counter, defaultdict
@@ -33,7 +33,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @attrs.frozen(kw_only=True)
 class PlainMarket:
-    """All items of a marketplace, open or not, and all that ever happened to them."""
+    """All items of a marketplace, open or not, and all bids and watches."""
 
     items: Sequence[ItemCard]
     happened: Sequence[Bid | Watch]
@@ -42,7 +42,7 @@ class PlainMarket:
 
     @cached_property
     def open_items(self) -> list[ItemCard]:
-        """Return the items that may be suggested to somebody."""
+        """Return the items that may be suggested."""
         return [item for item in self.items if is_open(item, self.now)]
 
     @cached_property
@@ -52,7 +52,7 @@ class PlainMarket:
 
     @cached_property
     def counted(self) -> list[Bid | Watch]:
-        """Return what happened, without what sellers bid on their own items."""
+        """Return all activity except sellers' bids on their own items."""
         sellers = {item.item_id: item.seller_id for item in self.items}
         return [
             one
@@ -62,7 +62,7 @@ class PlainMarket:
 
     @cached_property
     def demand(self) -> dict[ItemId, tuple[Millionths, Millionths]]:
-        """Return the bids and the watchers of each item, as the rule counts them."""
+        """Return the counts of bids and watchers of each item, as the rule counts them."""
         happened = defaultdict(list)
         for one in self.counted:
             happened[one.item_id].append(one)
@@ -73,7 +73,7 @@ class PlainMarket:
 
     @cached_property
     def engaged(self) -> dict[ItemId, set[UserId]]:
-        """Return who bid on or watches each item."""
+        """Return the users who bid on or watch each item."""
         engaged: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
         for one in self.counted:
             engaged.setdefault(one.item_id, set()).add(one.user_id)
@@ -81,7 +81,7 @@ class PlainMarket:
 
     @cached_property
     def watchers(self) -> dict[ItemId, set[UserId]]:
-        """Return who watches each item."""
+        """Return the users who watch each item."""
         watchers: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
         for one in self.happened:
             if isinstance(one, Watch):
@@ -90,7 +90,7 @@ class PlainMarket:
 
     @cached_property
     def in_tie_order(self) -> list[ItemCard]:
-        """Return the open items by bids and watchers, later listing, smaller id."""
+        """Return the open items by the sum of bids and watchers, later listing, smaller id."""
         items = sorted(self.open_items, key=lambda item: _comparable(item.item_id))
         items.sort(key=_listed_at, reverse=True)
         return sorted(items, key=lambda item: sum(self.demand[item.item_id]), reverse=True)
@@ -114,7 +114,7 @@ def rounded(value: Fraction) -> int:
 
 
 def decayed(age: timedelta, decay: Decay) -> Millionths:
-    """Return what an interaction of this age still counts; one of the future is one of now.
+    """Return the weight of an interaction of this age; a future one counts as one of now.
 
     >>> decayed(timedelta(days=7, hours=23), DecaySteps()), decayed(timedelta(8), DecaySteps())
     (1000000, 700000)
@@ -144,7 +144,10 @@ def interests_of(
     now: datetime,
     rule: InterestRule,
 ) -> list[UserInterest]:
-    """Return one user's interests, strongest first, from what anybody did."""
+    """Return one user's interests, strongest first, from the activity of all users.
+
+    Ties: more interactions, later last interaction, smaller category id.
+    """
     counted = [
         one
         for one in happened
@@ -182,7 +185,7 @@ def interests_of(
 def demand_of(
     happened: Iterable[Bid | Watch], *, now: datetime, rule: PopularityRule
 ) -> tuple[Millionths, Millionths]:
-    """Return how many bids and watchers count, from all that happened to one item."""
+    """Return the counts of bids and watchers, from all activity on one item."""
     happened = list(happened)
     bids = [one for one in happened if isinstance(one, Bid)]
     if rule.counting is BidCounting.BIDDERS:
@@ -213,7 +216,7 @@ def recency_of(item: ItemCard, now: datetime) -> Millionths:
 def popular_items(
     market: PlainMarket, *, keep: int, category_id: CategoryId | None = None
 ) -> list[StoredLine]:
-    """Return the most popular items, of all or of a category."""
+    """Return the *keep* most popular items, of all categories or of one."""
     is_all = category_id is None
     items = [item for item in market.in_popular_order if is_all or item.category_id == category_id]
     return [
@@ -228,7 +231,7 @@ def popular_items(
 
 
 def prices_near(one: Decimal | None, other: Decimal | None) -> bool:
-    """Return whether prices differ by at most half of the larger; unknown ones are not near.
+    """Return whether prices differ by at most half of the larger; unknown prices are not near.
 
     >>> prices_near(Decimal(50), Decimal(100)), prices_near(Decimal(0), Decimal(1))
     (True, False)
@@ -255,7 +258,7 @@ def similarity_parts(
 def similar_items(
     market: PlainMarket, original: ItemCard, *, rule: SimilarityRule, keep: int
 ) -> list[StoredLine]:
-    """Return the open items most similar to one item, which may be open or not."""
+    """Return the *keep* open items most similar to *original*, itself open or not."""
     found = []
     for candidate in market.in_tie_order:
         if candidate.item_id != original.item_id:
@@ -276,7 +279,7 @@ def homepage(
     ranker: Ranker,
     keep: int,
 ) -> list[StoredLine]:
-    """Return one user's page; *interests* are theirs, strongest first."""
+    """Return one user's homepage; *interests* are that user's, strongest first."""
     touched = {one.item_id for one in market.happened if one.user_id == user_id}
     favourites = {interest.category_id for interest in interests[: ranker.favourites]}
     interest_in = {interest.category_id: interest.score for interest in interests}
@@ -315,7 +318,7 @@ def homepage(
 def contributions(
     market: PlainMarket, item: ItemCard, interest: Millionths, ranker: Ranker
 ) -> tuple[Millionths, ...]:
-    """Return what speaks for an item of a category of this interest, a part a component."""
+    """Return each component's part of the score, for an item in a category of this *interest*."""
     values = {
         Component.INTEREST: interest,
         Component.POPULARITY: popularity_of(market, item),
@@ -325,7 +328,7 @@ def contributions(
 
 
 def homepage_reason(market: PlainMarket, item: ItemCard, interest: Millionths) -> Reason:
-    """Return the first reason that holds for an item of a category of this interest."""
+    """Return the first reason that applies to an item in a category of this *interest*."""
     watchers = len(market.watchers[item.item_id])
     is_active = item.status is AuctionStatus.ACTIVE
     if interest > 700_000 and watchers > 5:
@@ -345,7 +348,7 @@ def after_bid(
     interests: Mapping[CategoryId, Millionths],
     rule: AfterBidRule,
 ) -> list[StoredLine]:
-    """Return similar items by what the user likes; equal ones keep their order."""
+    """Return similar items ranked by the user's interests; equal ones keep their order."""
     lines = []
     for line in similar:
         category_id = categories.get(line.item_id)
@@ -357,12 +360,12 @@ def after_bid(
 
 
 def moment_of(one: Bid | Watch) -> datetime:
-    """Return when a bid was placed or a watch began."""
+    """Return when a bid was placed or a watch started."""
     return one.placed_at if isinstance(one, Bid) else one.watched_at
 
 
 def _watched_once(happened: Sequence[Bid | Watch]) -> list[Bid | Watch]:
-    """Return all bids, and of each user's watches of an item the earliest."""
+    """Return all bids, and each user's earliest watch of each item."""
     earliest: dict[tuple[UserId, ItemId], Watch] = {}
     for one in happened:
         if isinstance(one, Watch):
@@ -378,7 +381,7 @@ def _strength(one: Bid | Watch, *, now: datetime, rule: InterestRule) -> Million
 
 
 def _half_to_the(halvings: Fraction) -> Fraction:
-    """Return 2 to the power of −*halvings*: exact where that is a fraction, else to 60 digits."""
+    """Return 2 to the power of −*halvings*: exact if rational, else to 60 digits."""
     if halvings.denominator == 1:
         return Fraction(1, 2**halvings.numerator)
     context = Context(prec=60)
@@ -396,7 +399,7 @@ def _ends_soon(item: ItemCard, now: datetime) -> bool:
 
 
 def _cause(parts: tuple[Millionths, Millionths, Millionths]) -> Reason:
-    """Return the largest part's name, the first of equal ones."""
+    """Return the reason that the largest part stands for, the first of equal parts."""
     same_category, price_range, collaborative = parts
     if same_category >= price_range and same_category >= collaborative:
         return Reason.SAME_CATEGORY
@@ -415,5 +418,5 @@ def _listed_at(item: ItemCard) -> datetime:
     return item.listed_at or _EARLIEST
 
 
-def _comparable(one: object) -> Any:  # ids of one kind compare; their type does not say so
+def _comparable(one: object) -> Any:  # ids of one kind are comparable, but their static type is not
     return one

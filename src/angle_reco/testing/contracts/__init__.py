@@ -1,8 +1,11 @@
-"""The promises of the ports as test classes, for adapters to inherit; kernels have a module."""
+"""Contract suites: the promises of each port as a test class that adapters inherit.
+
+`KernelsContract` is not imported here; it is in the module `kernels`.
+"""
 
 import pytest
 
-# Before the imports: so a promise that is not kept shows the values that differ.
+# Before the imports, so that failing assertions in these modules show their values.
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"

@@ -1,4 +1,4 @@
-"""What every `ActivityQueries` and `ActivityRecorder` promises."""
+"""The contract suite of `ActivityQueries`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ from angle_reco.testing.contracts.samples import (
 )
 
 After: TypeAlias = Callable[..., ActivityQueries]
-"""Returns the port under test, after these bids and watches by known users on known items."""
+"""A factory of the port under test, over these bids and watches and all users and items."""
 
 _SPANS = [
     (None, None, [-2, -1, 0, 1, 2]),
@@ -38,25 +38,26 @@ _SPANS = [
     (NOW + TICK, NOW - TICK, []),
     (NOW + DAY, None, []),
 ]
-"""The borders of a span, and the ticks around NOW that lie in it."""
+"""The borders of spans, each with the ticks around NOW that the span includes."""
 
 
 class ActivityQueriesContract(EveryIdKind):
-    """The promises of `ActivityQueries`; a subclass says how to *make* one.
+    """The promises of `ActivityQueries`; a subclass overrides the fixture *make*.
 
-    Where money is kept as binary fractions, *largest_amount* is what these still tell apart.
+    An adapter that stores money as binary floats overrides *largest_amount* with the
+    largest amount that these represent to the fourth decimal place.
     """
 
     largest_amount = Decimal("99999999999999.9999")
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[ActivityQueries]:
-        """Return what makes the port under test, with ids of `sample.ids`."""
+        """Return the factory of the port under test, with ids of `sample.ids`."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
     def after(self, make: Make[ActivityQueries], sample: Sample) -> After:
-        """Return what makes it with all users and items of the sample."""
+        """Return a factory that includes all users and items of the sample."""
 
         def after(*happened: Bid | Watch) -> ActivityQueries:
             return make(
@@ -80,7 +81,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert seen(after(*happened).interactions()) == expected(happened)
 
-    def test_interactions_of_every_id_are_told_apart(self, after: After, sample: Sample) -> None:
+    def test_interactions_of_all_ids_are_distinguished(self, after: After, sample: Sample) -> None:
         users, items = len(sample.users), len(sample.items)
         happened: list[Bid | Watch] = [
             sample.bid(place, place % items, NOW + TICK * place) for place in range(users)
@@ -89,7 +90,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert seen(after(*happened).interactions()) == expected(happened)
 
-    def test_every_bid_counts_and_equal_ones_too(self, after: After, sample: Sample) -> None:
+    def test_every_bid_counts_even_equal_ones(self, after: After, sample: Sample) -> None:
         happened = [
             *[sample.bid(0, 0, NOW, "5")] * 3,
             *[sample.bid(0, 0, NOW)] * 2,
@@ -173,9 +174,7 @@ class ActivityQueriesContract(EveryIdKind):
 
             assert seen(by_user) == seen(by_item) == expected([bid])
 
-    def test_of_no_users_or_items_there_are_no_interactions(
-        self, after: After, sample: Sample
-    ) -> None:
+    def test_no_users_or_no_items_give_no_interactions(self, after: After, sample: Sample) -> None:
         activity = after(sample.bid(0, 0), sample.watch(0, 0))
 
         assert seen(activity.interactions(users=sample.user_column([]))) == Counter()
@@ -189,13 +188,13 @@ class ActivityQueriesContract(EveryIdKind):
         assert (joined.users.kind, joined.items.kind) == (sample.ids.user, sample.ids.item)
         assert len(joined) == 0
 
-    def test_many_users_may_be_asked_for_at_once(self, after: After, sample: Sample) -> None:
+    def test_many_users_may_be_requested_at_once(self, after: After, sample: Sample) -> None:
         activity = after(sample.bid(0, 0))
         many = sample.user_column([*[sample.unknown_user] * 40_000, sample.users[0]])
 
         assert seen(activity.interactions(users=many)) == expected([sample.bid(0, 0)])
 
-    def test_a_users_bids_come_newest_first_and_those_of_one_moment_by_item(
+    def test_bids_of_a_user_are_ordered_newest_first_then_by_item(
         self, after: After, sample: Sample
     ) -> None:
         newest_first = [
@@ -210,7 +209,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert list(found) == newest_first
 
-    def test_a_users_bids_of_one_moment_on_one_item_come_by_amount_the_unknown_ones_first(
+    def test_bids_of_one_moment_on_one_item_are_ordered_by_amount_unknown_first(
         self, after: After, sample: Sample
     ) -> None:
         amounts = [None, None, "0", "2", "2", "10", "10.0001"]
@@ -220,7 +219,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert list(found) == bids
 
-    def test_an_hour_that_clocks_show_twice_is_two_hours(
+    def test_a_repeated_local_hour_is_two_different_hours(
         self, after: After, sample: Sample
     ) -> None:
         activity = after(
@@ -267,7 +266,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert [bid.placed_at for bid in found] == [NOW + TICK * tick for tick in reversed(ticks)]
 
-    def test_a_watchlist_comes_newest_first_and_what_is_of_one_moment_by_item(
+    def test_a_watchlist_is_ordered_newest_first_then_by_item(
         self, after: After, sample: Sample
     ) -> None:
         newest_first = [
@@ -300,16 +299,16 @@ class ActivityQueriesContract(EveryIdKind):
             NOW + TICK * tick for tick in reversed(ticks)
         ]
 
-    def test_a_user_nobody_has_heard_of_has_done_nothing(
-        self, after: After, sample: Sample
-    ) -> None:
+    def test_an_unknown_user_has_no_activity(self, after: After, sample: Sample) -> None:
         activity = after(sample.bid(0, 0), sample.watch(0, 0))
 
         assert list(activity.user_bids(sample.unknown_user)) == []
         assert list(activity.user_watchlist(sample.unknown_user)) == []
         assert activity.touched_by(sample.unknown_user) == frozenset()
 
-    def test_engaged_is_who_bid_on_or_watches_an_item(self, after: After, sample: Sample) -> None:
+    def test_users_who_bid_on_or_watch_an_item_are_engaged(
+        self, after: After, sample: Sample
+    ) -> None:
         activity = after(
             sample.bid(0, 0),
             sample.bid(0, 0, NOW + DAY),
@@ -330,10 +329,10 @@ class ActivityQueriesContract(EveryIdKind):
         }
         assert all(isinstance(one, frozenset) for one in engaged.values())
 
-    def test_of_no_items_nobody_is_engaged(self, after: After, sample: Sample) -> None:
+    def test_no_items_give_no_engaged_users(self, after: After, sample: Sample) -> None:
         assert dict(after(sample.bid(0, 0)).engaged_users([])) == {}
 
-    def test_engaged_users_of_every_id_are_told_apart(self, after: After, sample: Sample) -> None:
+    def test_engaged_users_of_all_ids_are_distinguished(self, after: After, sample: Sample) -> None:
         places = range(min(len(sample.users), len(sample.items)))
         activity = after(*(sample.bid(place, place) for place in places))
 
@@ -341,7 +340,7 @@ class ActivityQueriesContract(EveryIdKind):
             sample.items[place]: {sample.users[place]} for place in places
         }
 
-    def test_who_is_engaged_by_then(self, after: After, sample: Sample) -> None:
+    def test_engaged_users_until_a_moment(self, after: After, sample: Sample) -> None:
         activity = after(
             sample.bid(0, 0, NOW),
             sample.watch(1, 0, NOW),
@@ -356,7 +355,9 @@ class ActivityQueriesContract(EveryIdKind):
             sample.items[0]: set(sample.users[:4])
         }
 
-    def test_touched_is_what_a_user_bid_on_or_watches(self, after: After, sample: Sample) -> None:
+    def test_items_that_a_user_bid_on_or_watches_are_touched(
+        self, after: After, sample: Sample
+    ) -> None:
         activity = after(
             sample.bid(0, 0),
             sample.bid(0, 0, NOW + DAY),
@@ -369,7 +370,7 @@ class ActivityQueriesContract(EveryIdKind):
         assert activity.touched_by(sample.users[0]) == set(sample.items[:3])
         assert isinstance(activity.touched_by(sample.users[0]), frozenset)
 
-    def test_what_a_user_touched_by_then(self, after: After, sample: Sample) -> None:
+    def test_touched_items_until_a_moment(self, after: After, sample: Sample) -> None:
         activity = after(
             sample.bid(0, 0, NOW),
             sample.watch(0, 1, NOW),
@@ -380,15 +381,15 @@ class ActivityQueriesContract(EveryIdKind):
         assert activity.touched_by(sample.users[0], until=NOW) == set(sample.items[:2])
         assert activity.touched_by(sample.users[0]) == set(sample.items[:4])
 
-    def test_a_seller_s_bids_on_their_own_item_count_for_nothing(
+    def test_sellers_bids_on_their_own_items_are_no_interactions(
         self, make: Make[ActivityQueries], sample: Sample
     ) -> None:
         own = [sample.bid(0, 0, NOW, "5"), sample.bid(0, 0, NOW + TICK), sample.bid(1, 1)]
         counted: list[Bid | Watch] = [
-            sample.bid(0, 1),  # of one seller on the item of another
+            sample.bid(0, 1),  # a seller bids on the item of another
             sample.bid(1, 0),
             sample.bid(0, 2),  # an item without a seller
-            sample.bid(2, 3),  # one whose seller has bid on nothing of theirs
+            sample.bid(2, 3),  # an item whose seller is no bidder
             sample.watch(0, 0),
         ]
         activity = make(
@@ -418,7 +419,7 @@ class ActivityQueriesContract(EveryIdKind):
             items[3]: {users[2]},
         }
 
-    def test_a_seller_s_bids_on_their_own_item_are_there_all_the_same(
+    def test_sellers_bids_on_their_own_items_are_still_bids_of_the_user(
         self, make: Make[ActivityQueries], sample: Sample
     ) -> None:
         own = sample.bid(0, 0, NOW, "5")
@@ -433,7 +434,7 @@ class ActivityQueriesContract(EveryIdKind):
         assert activity.totals() == (1, 0)
         assert dict(activity.engaged_users(sample.items[:1])) == {sample.items[0]: frozenset()}
 
-    def test_every_id_of_a_seller_is_told_apart_from_those_of_bidders(
+    def test_sellers_and_bidders_of_all_ids_are_distinguished(
         self, make: Make[ActivityQueries], sample: Sample
     ) -> None:
         places = range(min(len(sample.users), len(sample.items)))
@@ -448,7 +449,7 @@ class ActivityQueriesContract(EveryIdKind):
 
         assert seen(activity.interactions()) == expected(others)
 
-    def test_nothing_is_counted_where_nothing_happened(self, after: After) -> None:
+    def test_without_activity_the_totals_are_zero(self, after: After) -> None:
         assert after().totals() == (0, 0)
 
     def test_bids_and_watches_are_counted(self, after: After, sample: Sample) -> None:
@@ -462,7 +463,7 @@ _Row: TypeAlias = tuple[object, object, Activity, datetime]
 
 
 def seen(batches: Iterable[Interactions]) -> Counter[_Row]:
-    """Return the rows of interactions, and how often each is there."""
+    """Return the rows of interactions, and how often each occurs."""
     return Counter(
         (user_id, item_id, Activity(kind), from_micros(moment))
         for batch in batches
@@ -473,7 +474,7 @@ def seen(batches: Iterable[Interactions]) -> Counter[_Row]:
 
 
 def expected(happened: Iterable[Bid | Watch]) -> Counter[_Row]:
-    """Return the rows that interactions should have."""
+    """Return the rows that `interactions` should yield for these bids and watches."""
     return Counter(
         (
             one.user_id,
@@ -486,5 +487,5 @@ def expected(happened: Iterable[Bid | Watch]) -> Counter[_Row]:
 
 
 def moment_of(one: Bid | Watch) -> datetime:
-    """Return when it happened."""
+    """Return when a bid was placed or a watch started."""
     return one.placed_at if isinstance(one, Bid) else one.watched_at

@@ -1,4 +1,4 @@
-"""What every `Cache` promises."""
+"""The contract suite of `Cache`."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -25,7 +25,7 @@ NO_TIME = timedelta(0)
 
 ROOM = 1_000_000
 A_QUARTER = 240_000
-"""Four of these fit with what a cache needs for itself, five do not."""
+"""A size of which four entries fit into `ROOM`, overhead included, and five do not."""
 
 FRESH, STALE, ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
 
@@ -33,24 +33,24 @@ _spans = st.timedeltas(NO_TIME, 365 * DAY) | st.sampled_from([NO_TIME, TICK, HOU
 
 
 class MakeCache(Protocol):
-    """How to make an empty cache."""
+    """A factory of empty caches."""
 
     def __call__(self, clock: Clock, *, most_bytes: int) -> Cache:
-        """Return one for so many bytes."""
+        """Return an empty cache of at most *most_bytes* bytes."""
         ...
 
 
 class CacheContract:
-    """The promises of `Cache`; a subclass says how to *make* one."""
+    """The promises of `Cache`; a subclass overrides the fixture *make*."""
 
     @pytest.fixture
     def make(self) -> MakeCache:
-        """Return what makes the port under test."""
+        """Return the factory of the port under test."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
     def clock(self) -> ManualClock:
-        """Return its clock, which is not at its start."""
+        """Return the clock of the cache, whose monotonic time does not start at zero."""
         clock = ManualClock()
         clock.advance(timedelta(days=11, seconds=7, microseconds=123_457))
         return clock
@@ -60,7 +60,7 @@ class CacheContract:
         """Return the port under test, empty."""
         return make(clock, most_bytes=ROOM)
 
-    # What is kept.
+    # Stored values and their freshness.
 
     def test_an_unknown_key_is_missing(self, cache: Cache) -> None:
         put(cache, KEY)
@@ -69,7 +69,9 @@ class CacheContract:
         assert cache.get(ELSEWHERE) is None
 
     @pytest.mark.parametrize("value", [None, False, "", (), float("nan"), object()])
-    def test_what_is_kept_comes_back_itself(self, cache: Cache, value: object) -> None:
+    def test_a_stored_value_is_returned_as_the_same_object(
+        self, cache: Cache, value: object
+    ) -> None:
         assert put(cache, KEY, value)
 
         kept = cache.get(("personal", "ann"))
@@ -78,14 +80,14 @@ class CacheContract:
         assert kept.value is value
         assert kept.freshness is FRESH
 
-    def test_the_newest_value_is_kept(self, cache: Cache) -> None:
+    def test_the_newest_value_replaces_an_older_one(self, cache: Cache) -> None:
         put(cache, KEY, "old", age=HOUR + TICK)
         put(cache, KEY, "new")
 
         assert cache.get(KEY) == Cached("new", FRESH)
         assert cache.stats().entries == 1
 
-    def test_it_is_as_fresh_as_the_rule_says_at_every_bound(self, make: MakeCache) -> None:
+    def test_freshness_follows_the_rule_at_every_bound(self, make: MakeCache) -> None:
         @given(
             limits=st.builds(
                 FreshnessLimits, fresh_for=_spans, stale_for=_spans, on_error_for=_spans
@@ -129,7 +131,7 @@ class CacheContract:
 
         as_the_rule_says()
 
-    def test_only_monotonic_time_makes_it_older(self, cache: Cache, clock: ManualClock) -> None:
+    def test_entries_age_by_monotonic_time_alone(self, cache: Cache, clock: ManualClock) -> None:
         put(cache, KEY)
         clock.set(clock.now() + 99 * DAY)
         after = cache.get(KEY)
@@ -137,7 +139,7 @@ class CacheContract:
 
         assert after == cache.get(KEY) == Cached("value", FRESH)
 
-    def test_what_is_too_old_to_be_shown_at_all_is_not_kept(self, cache: Cache) -> None:
+    def test_a_value_too_old_to_be_shown_is_not_stored(self, cache: Cache) -> None:
         put(cache, OTHER, size=3 * A_QUARTER)
 
         assert put(cache, KEY, age=LIMITS.kept_for)
@@ -145,9 +147,9 @@ class CacheContract:
         assert cache.stats().entries == 1
         assert cache.get(OTHER)
 
-    # Within a number of bytes.
+    # The limit in bytes.
 
-    def test_bytes_are_what_is_kept_and_what_that_takes(self, cache: Cache) -> None:
+    def test_bytes_include_values_and_their_overhead(self, cache: Cache) -> None:
         put(cache, KEY, size=1_000)
         one = cache.stats().bytes
         put(cache, OTHER, size=2_000)
@@ -160,7 +162,7 @@ class CacheContract:
         assert (both - one, more - both) == (one + 1_000, 3_000)
         assert cache.stats().bytes == one
 
-    def test_what_fills_the_cache_to_the_byte_fits(self, cache: Cache) -> None:
+    def test_a_value_that_fills_the_cache_to_the_byte_fits(self, cache: Cache) -> None:
         put(cache, KEY, size=0)
         of_an_entry = cache.stats().bytes
         room = ROOM - of_an_entry
@@ -171,7 +173,7 @@ class CacheContract:
         assert put(cache, OTHER, size=room)
         assert (cache.stats().bytes, cache.stats().evictions) == (ROOM, 1)
 
-    def test_two_that_fill_the_cache_to_the_byte_both_stay(self, cache: Cache) -> None:
+    def test_two_values_that_fill_the_cache_to_the_byte_both_fit(self, cache: Cache) -> None:
         put(cache, KEY, size=0)
         of_an_entry = cache.stats().bytes
 
@@ -183,7 +185,7 @@ class CacheContract:
         assert both == [KEY, OTHER]
         assert keys_in(cache, KEY, OTHER) == [OTHER]
 
-    def test_what_fills_the_room_that_is_left_by_others_stays(self, cache: Cache) -> None:
+    def test_a_value_that_fills_the_unreserved_room_stays(self, cache: Cache) -> None:
         put(cache, KEY, size=1_000)
         one = cache.stats().bytes
 
@@ -195,7 +197,7 @@ class CacheContract:
         assert keys_in(cache, KEY) == []
         assert cache.stats().evictions == 1
 
-    def test_the_entry_that_was_not_used_for_longest_goes_first(self, cache: Cache) -> None:
+    def test_the_least_recently_used_entry_is_evicted_first(self, cache: Cache) -> None:
         for number in range(4):
             assert put(cache, ("personal", number), size=A_QUARTER)
         cache.get(("personal", 0))
@@ -212,7 +214,7 @@ class CacheContract:
         ]
         assert cache.stats().evictions == 2
 
-    def test_a_failure_is_no_use(self, cache: Cache) -> None:
+    def test_a_failure_does_not_count_as_use(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
             put(cache, key, size=A_QUARTER)
         cache.fail(takes_off(cache, KEY), ValueError())
@@ -221,7 +223,7 @@ class CacheContract:
 
         assert keys_in(cache, KEY, OTHER) == [OTHER]
 
-    def test_a_larger_value_makes_room_for_itself_only(self, cache: Cache) -> None:
+    def test_a_larger_value_evicts_no_more_than_it_needs(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
             put(cache, key, size=A_QUARTER)
 
@@ -229,7 +231,7 @@ class CacheContract:
 
         assert keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE) == [KEY, THIRD, ELSEWHERE]
 
-    def test_a_value_of_the_same_size_takes_the_place_of_its_elder(self, cache: Cache) -> None:
+    def test_a_value_of_the_same_size_evicts_nothing(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
             put(cache, key, size=A_QUARTER)
 
@@ -238,7 +240,7 @@ class CacheContract:
         assert cache.stats().entries == 4
         assert cache.stats().evictions == 0
 
-    def test_what_does_not_fit_alone_does_not_empty_the_cache(self, cache: Cache) -> None:
+    def test_a_value_larger_than_the_cache_evicts_no_other(self, cache: Cache) -> None:
         put(cache, KEY)
 
         assert not put(cache, OTHER, size=ROOM + 1)
@@ -246,14 +248,14 @@ class CacheContract:
         assert keys_in(cache, KEY, OTHER, THIRD) == [KEY]
         assert cache.stats().evictions == 0
 
-    def test_what_does_not_fit_is_still_newer_than_what_was_there(self, cache: Cache) -> None:
+    def test_a_value_that_does_not_fit_still_removes_the_older_one(self, cache: Cache) -> None:
         put(cache, KEY, "old")
 
         assert not put(cache, KEY, "new", size=ROOM + 1)
         assert cache.get(KEY) is None
         assert cache.stats().evictions == 1
 
-    def test_room_can_be_left_to_others(self, cache: Cache) -> None:
+    def test_room_can_be_reserved_for_others(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
             put(cache, key, size=A_QUARTER)
 
@@ -268,7 +270,7 @@ class CacheContract:
         assert cache.stats().bytes <= ROOM // 2
         assert cache.stats().most_bytes == ROOM
 
-    def test_what_was_left_to_others_can_be_had_back(self, cache: Cache) -> None:
+    def test_reserved_room_can_be_released(self, cache: Cache) -> None:
         cache.reserve(2 * ROOM)
         at_none = put(cache, KEY)
         cache.reserve(ROOM // 4)
@@ -278,9 +280,9 @@ class CacheContract:
         assert all(put(cache, key, size=A_QUARTER) for key in (KEY, OTHER, THIRD, ELSEWHERE))
         assert cache.stats().entries == 4
 
-    # What is made anew.
+    # Flights and refreshes.
 
-    def test_a_flight_brings_a_value_to_the_cache_and_to_all_who_wait(self, cache: Cache) -> None:
+    def test_a_flight_delivers_its_value_to_the_cache_and_all_waiters(self, cache: Cache) -> None:
         mine, is_new = cache.join(KEY)
         theirs, is_new_again = cache.join(("personal", "ann"))
         of_other, is_new_of_other = cache.join(OTHER)
@@ -294,12 +296,12 @@ class CacheContract:
         assert cache.get(KEY) == Cached("new", FRESH)
         assert not of_other.future.done()
 
-    def test_a_flight_brings_what_is_so_old_already(self, cache: Cache) -> None:
+    def test_a_flight_may_deliver_a_value_that_is_already_stale(self, cache: Cache) -> None:
         land(cache, takes_off(cache), "new", age=HOUR + TICK)
 
         assert cache.get(KEY) == Cached("new", STALE)
 
-    def test_after_a_flight_comes_another_one(self, cache: Cache) -> None:
+    def test_after_a_flight_ends_the_next_join_starts_another(self, cache: Cache) -> None:
         first = takes_off(cache)
         land(cache, first, "first")
         second = takes_off(cache)
@@ -309,7 +311,7 @@ class CacheContract:
         assert len({id(flight) for flight in (first, second, third)}) == 3
         assert not third.future.done()
 
-    def test_all_who_wait_get_the_error(self, cache: Cache) -> None:
+    def test_all_waiters_get_the_error(self, cache: Cache) -> None:
         flight = takes_off(cache)
         error = KeyboardInterrupt()
 
@@ -318,7 +320,7 @@ class CacheContract:
         assert flight.future.exception(timeout=0) is error
         assert cache.get(KEY) is None
 
-    def test_what_was_not_made_anew_is_shown_for_longer(
+    def test_an_entry_whose_refresh_failed_is_shown_for_longer(
         self, cache: Cache, clock: ManualClock
     ) -> None:
         put(cache, KEY, age=LIMITS.shown_for)
@@ -337,7 +339,7 @@ class CacheContract:
 
         assert before == Cached("value", STALE)
         assert after == last == Cached("value", ON_ERROR)
-        # That it failed once says nothing of now.
+        # A failure older than `FAILED_FOR` no longer counts.
         assert later is None
         assert cache.get(KEY) is None
         assert cache.get(OTHER) is None
@@ -352,7 +354,7 @@ class CacheContract:
 
         assert shown == [Cached("value", ON_ERROR), Cached("value", ON_ERROR), None]
 
-    def test_what_is_missing_by_now_comes_back_on_error(
+    def test_an_expired_entry_is_shown_again_on_error(
         self, cache: Cache, clock: ManualClock
     ) -> None:
         put(cache, KEY)
@@ -364,7 +366,7 @@ class CacheContract:
         assert cache.get(KEY) == Cached("value", ON_ERROR)
 
     @pytest.mark.parametrize("is_by_flight", [False, True])
-    def test_a_new_value_makes_up_for_a_failure(
+    def test_a_new_value_clears_a_failure(
         self, cache: Cache, clock: ManualClock, is_by_flight: bool
     ) -> None:
         put(cache, KEY)
@@ -380,7 +382,7 @@ class CacheContract:
         assert before == Cached("new", STALE)
         assert cache.get(KEY) is None
 
-    def test_a_flight_of_a_key_that_was_put_lost(self, cache: Cache) -> None:
+    def test_a_put_during_a_flight_discards_the_value_of_the_flight(self, cache: Cache) -> None:
         flight = takes_off(cache)
         put(cache, KEY, "put")
 
@@ -390,7 +392,7 @@ class CacheContract:
 
     @pytest.mark.parametrize("is_all", [False, True])
     @pytest.mark.parametrize("was_there", [False, True])
-    def test_nothing_that_was_forgotten_comes_back(
+    def test_a_flight_does_not_restore_a_forgotten_key(
         self, cache: Cache, is_all: bool, was_there: bool
     ) -> None:
         if was_there:
@@ -407,9 +409,7 @@ class CacheContract:
         assert cache.get(KEY) is None
 
     @pytest.mark.parametrize("is_put", [False, True])
-    def test_a_flight_that_lost_is_out_of_the_way_of_the_next(
-        self, cache: Cache, is_put: bool
-    ) -> None:
+    def test_a_discarded_flight_does_not_block_the_next(self, cache: Cache, is_put: bool) -> None:
         lost = takes_off(cache)
         if is_put:
             put(cache, KEY, "put", age=LIMITS.shown_for + TICK)
@@ -425,7 +425,7 @@ class CacheContract:
         assert land(cache, flight, "new")
         assert cache.get(KEY) == Cached("new", FRESH)
 
-    def test_a_flight_that_lost_does_not_fail_what_is_newer(self, cache: Cache) -> None:
+    def test_a_discarded_flight_does_not_fail_a_newer_entry(self, cache: Cache) -> None:
         flight = takes_off(cache)
         put(cache, KEY, age=LIMITS.shown_for + TICK)
 
@@ -435,7 +435,7 @@ class CacheContract:
         with pytest.raises(ValueError, match="lost"):
             flight.future.result(timeout=0)
 
-    def test_forgetting_a_key_leaves_flights_of_others(self, cache: Cache) -> None:
+    def test_forgetting_a_key_leaves_flights_of_other_keys(self, cache: Cache) -> None:
         flights = [takes_off(cache, key) for key in (KEY, ELSEWHERE)]
         cache.forget(OTHER)
         put(cache, THIRD)
@@ -455,7 +455,7 @@ class CacheContract:
         clock.advance(LIMITS.shown_for + TICK)
         assert cache.get(KEY) is None
 
-    def test_who_stops_waiting_does_not_stop_the_others(self, cache: Cache) -> None:
+    def test_a_waiter_cannot_cancel_the_flight(self, cache: Cache) -> None:
         flight = takes_off(cache)
 
         was_cancelled = cache.join(KEY)[0].future.cancel()
@@ -465,13 +465,13 @@ class CacheContract:
         assert flight.future.result(timeout=0) == "new"
 
     @pytest.mark.parametrize("fails", [False, True])
-    def test_who_hears_of_the_end_can_use_the_cache(self, cache: Cache, fails: bool) -> None:
+    def test_callbacks_of_a_flight_can_use_the_cache(self, cache: Cache, fails: bool) -> None:
         flight = takes_off(cache)
-        heard = list[Cached | None]()
+        seen = list[Cached | None]()
 
         def look(_: "Future[object]") -> None:
-            # In a thread of its own: nothing is held while they are told.
-            thread = Thread(target=lambda: heard.append(cache.get(KEY)), daemon=True)
+            # Another thread can use the cache: the cache holds no lock during callbacks.
+            thread = Thread(target=lambda: seen.append(cache.get(KEY)), daemon=True)
             thread.start()
             thread.join(10)
 
@@ -481,9 +481,9 @@ class CacheContract:
         else:
             land(cache, flight, "new")
 
-        assert heard == [None if fails else Cached("new", FRESH)]
+        assert seen == [None if fails else Cached("new", FRESH)]
 
-    # What there is something newer of.
+    # Marking a kind as stale.
 
     def test_marking_a_kind_makes_its_entries_stale(self, cache: Cache, clock: ManualClock) -> None:
         for key in (KEY, OTHER, ELSEWHERE):
@@ -500,16 +500,14 @@ class CacheContract:
         assert at_the_end == stale
         assert cache.get(KEY) is None
 
-    def test_what_is_put_after_a_mark_is_fresh(self, cache: Cache) -> None:
+    def test_a_value_put_after_a_mark_is_fresh(self, cache: Cache) -> None:
         cache.mark("personal")
         cache.mark("personal")
         put(cache, KEY)
 
         assert cache.get(KEY) == Cached("value", FRESH)
 
-    def test_a_flight_from_before_a_mark_may_have_read_what_was_before_it(
-        self, cache: Cache
-    ) -> None:
+    def test_a_flight_from_before_a_mark_stores_a_stale_entry(self, cache: Cache) -> None:
         flights = [takes_off(cache, key) for key in (KEY, ELSEWHERE)]
         cache.mark("personal")
         later = takes_off(cache, OTHER)
@@ -521,9 +519,9 @@ class CacheContract:
         assert cache.get(OTHER) == Cached("new", FRESH)
         assert later.generation != flights[0].generation
 
-    # What goes.
+    # Removing entries.
 
-    def test_forgetting_says_whether_there_was_something(
+    def test_forgetting_returns_whether_there_was_an_entry(
         self, cache: Cache, clock: ManualClock
     ) -> None:
         put(cache, KEY)
@@ -556,14 +554,14 @@ class CacheContract:
         put(cache, ELSEWHERE, size=700)
         before = cache.stats().bytes
 
-        # THIRD has expired by then.
+        # THIRD has expired by now, so it does not count as evicted.
         assert cache.forget_all("personal") == Evicted(2, of_the_kind)
         assert cache.forget_all("personal") == cache.forget_all("unknown") == Evicted(0, 0)
         assert keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE) == [ELSEWHERE]
         assert (cache.stats().entries, cache.stats().bytes) == (1, before - of_the_kind)
         assert (cache.stats().expired, cache.stats().evictions) == (1, 0)
 
-    def test_forgetting_one_kind_leaves_flights_of_others(self, cache: Cache) -> None:
+    def test_forgetting_one_kind_leaves_flights_of_other_kinds(self, cache: Cache) -> None:
         lost, stays = takes_off(cache), takes_off(cache, ELSEWHERE)
 
         cache.forget_all("personal")
@@ -575,9 +573,7 @@ class CacheContract:
         assert land(cache, stays, "new")
         assert cache.get(ELSEWHERE) == Cached("new", FRESH)
 
-    def test_what_may_not_be_shown_any_more_can_be_dropped(
-        self, cache: Cache, clock: ManualClock
-    ) -> None:
+    def test_expired_entries_can_be_evicted(self, cache: Cache, clock: ManualClock) -> None:
         put(cache, KEY, size=500)
         one = cache.stats().bytes
         clock.advance(TICK)
@@ -594,7 +590,7 @@ class CacheContract:
         assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
         assert (cache.stats().expired, cache.stats().evictions) == (2, 0)
 
-    def test_what_may_not_be_shown_any_more_goes_first(
+    def test_expired_entries_are_removed_before_others(
         self, cache: Cache, clock: ManualClock
     ) -> None:
         put(cache, KEY, size=2 * A_QUARTER, age=LIMITS.shown_for)
@@ -608,7 +604,7 @@ class CacheContract:
         assert cache.stats().entries == 2
         assert (cache.stats().expired, cache.stats().evictions) == (1, 0)
 
-    def test_what_is_held_is_there_until_it_may_not_even_be_shown_on_error(
+    def test_held_returns_an_entry_until_it_may_not_be_shown_even_on_error(
         self, cache: Cache, clock: ManualClock
     ) -> None:
         put(cache, KEY, "old")
@@ -621,7 +617,7 @@ class CacheContract:
         clock.advance(TICK)
         assert cache.held(KEY) is None
 
-    def test_what_is_forgotten_is_not_held(self, cache: Cache) -> None:
+    def test_held_returns_nothing_for_a_forgotten_entry(self, cache: Cache) -> None:
         forgets: list[Callable[[], object]] = [
             lambda: cache.forget(KEY),
             cache.forget_all,
@@ -635,7 +631,7 @@ class CacheContract:
 
             assert cache.held(KEY) is None
 
-    def test_looking_at_what_is_held_is_no_use_of_it(self, cache: Cache) -> None:
+    def test_held_does_not_count_as_use(self, cache: Cache) -> None:
         for key in (KEY, OTHER, THIRD, ELSEWHERE):
             put(cache, key, size=A_QUARTER)
 
@@ -646,7 +642,7 @@ class CacheContract:
         assert cache.held(OTHER) is not None
         assert (cache.stats().hits, cache.stats().misses) == (0, 0)
 
-    # How it did.
+    # Statistics.
 
     def test_answers_are_counted(self, cache: Cache, clock: ManualClock) -> None:
         put(cache, KEY)
@@ -672,22 +668,22 @@ def put(
     age: timedelta = NO_TIME,
     limits: FreshnessLimits = LIMITS,
 ) -> bool:
-    """Put a small value that is new."""
+    """Put a value, by default a small and new one; return whether it is stored."""
     return cache.put(key, value, size=size, age=age, limits=limits)
 
 
 def takes_off(cache: Cache, key: CacheKey = KEY) -> Flight:
-    """Return a new flight."""
+    """Return a new flight of *key*; fail if one is under way."""
     flight, is_new = cache.join(key)
     assert is_new
     return flight
 
 
 def land(cache: Cache, flight: Flight, value: object, *, age: timedelta = NO_TIME) -> bool:
-    """End a flight with a small value that is new."""
+    """End a flight with a small value, by default a new one; return whether it is stored."""
     return cache.land(flight, value, size=100, age=age, limits=LIMITS)
 
 
 def keys_in(cache: Cache, *keys: CacheKey) -> list[CacheKey]:
-    """Return which of these keys are not missing."""
+    """Return those of *keys* that have an entry that may be shown."""
     return [key for key in keys if cache.get(key) is not None]

@@ -1,4 +1,4 @@
-"""What every `CatalogQueries` promises."""
+"""The contract suite of `CatalogQueries`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,24 +31,23 @@ _UNITS = Decimal(10_000)
 
 
 class CatalogQueriesContract(EveryIdKind):
-    """The promises of `CatalogQueries`; a subclass says how to *make* one.
+    """The promises of `CatalogQueries`; a subclass overrides the fixture *make*.
 
-    Where money is kept as binary fractions, *largest_price* is what these still tell apart.
+    An adapter that stores money as binary floats overrides *largest_price* with the
+    largest price that these represent to the fourth decimal place.
     """
 
     largest_price = Decimal("99999999999999.9999")
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[CatalogQueries]:
-        """Return what makes the port under test, with ids of `sample.ids`.
+        """Return the factory of the port under test, with ids of `sample.ids`.
 
-        Prices follow from bids as in the reference schema, in its scale.
+        Bids determine prices as in the reference schema, at its price scale.
         """
         pytest.fail("override this fixture")
 
-    def test_every_open_item_comes_in_the_order_of_ids(
-        self, make: Make[CatalogQueries], sample: Sample
-    ) -> None:
+    def test_open_items_are_ordered_by_id(self, make: Make[CatalogQueries], sample: Sample) -> None:
         catalog = make(items=sample.everything[1::2] + sample.everything[::2])
 
         catalogue = open_items(catalog, NOW)
@@ -64,7 +63,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert (len(catalogue), catalogue.items.ids.kind) == (0, sample.ids.item)
 
     @pytest.mark.parametrize("status", list(AuctionStatus))
-    def test_the_status_is_the_hosts(
+    def test_the_status_is_that_of_the_host(
         self, make: Make[CatalogQueries], sample: Sample, status: AuctionStatus
     ) -> None:
         started = attrs.evolve(
@@ -90,7 +89,7 @@ class CatalogQueriesContract(EveryIdKind):
             (NOW.replace(year=1), NOW.replace(year=9999), AuctionStatus.ACTIVE),
         ],
     )
-    def test_a_status_that_the_host_does_not_say_follows_from_the_times(
+    def test_without_a_status_of_the_host_the_times_determine_it(
         self,
         make: Make[CatalogQueries],
         sample: Sample,
@@ -106,7 +105,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert card_of(catalog, sample.items[0]).status is status
         assert found.status.tolist() == ([status.code] if status in OPEN_STATUSES else [])
 
-    def test_an_item_is_open_until_its_end_whatever_the_host_says(
+    def test_an_item_is_open_until_its_end_whatever_its_status(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         ends = [NOW - DAY, NOW, NOW + TICK, NOW.astimezone(ELSEWHERE) + DAY, None]
@@ -121,7 +120,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert ids_of(open_items(catalog, NOW - TICK)) == sample.items[1:5]
         assert ids_of(open_items(catalog, NOW.astimezone(ELSEWHERE))) == sample.items[2:5]
 
-    def test_what_is_not_published_is_not_open(
+    def test_an_unpublished_item_is_not_open(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -132,7 +131,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert card_of(catalog, sample.items[0]).is_published is False
         assert card_of(catalog, sample.items[1]).is_published is True
 
-    def test_a_row_says_all_that_is_known(self, make: Make[CatalogQueries], sample: Sample) -> None:
+    def test_a_row_has_all_known_values(self, make: Make[CatalogQueries], sample: Sample) -> None:
         known = Item(
             item_id=sample.items[1],
             category_id=sample.categories[2],
@@ -160,7 +159,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert seller_of(open_items(catalog, NOW), 0) == sample.unknown_user
         assert card_of(catalog, sample.items[0]).seller_id == sample.unknown_user
 
-    def test_categories_and_sellers_of_every_id_are_told_apart(
+    def test_categories_and_sellers_of_all_ids_are_distinguished(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         rows = [
@@ -187,7 +186,7 @@ class CatalogQueriesContract(EveryIdKind):
             assert seller_of(catalogue, row) == seller_id
         assert len(catalogue) == len(rows)
 
-    def test_the_price_is_the_highest_bid_before_it_the_starting_price(
+    def test_the_price_is_the_highest_bid_or_else_the_starting_price(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         starting = [Decimal(10), Decimal(10), None, None, Decimal(10), Decimal(0), Decimal(10)]
@@ -196,7 +195,7 @@ class CatalogQueriesContract(EveryIdKind):
             sample.bid(1, 1, NOW + TICK, "12.5"),
             sample.bid(2, 1, NOW + DAY, "12"),
             sample.bid(0, 2, NOW, "3.0001"),
-            sample.bid(0, 4),  # how much nobody knows
+            sample.bid(0, 4),  # of unknown amount
             sample.bid(0, 6, NOW, "1"),
             sample.bid(1, 6),
         ]
@@ -248,7 +247,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert counted.bids.tolist()[:4] == [4, 1, 0, 0]
         assert counted.watchers.tolist()[:4] == [1, 0, 5, 0]
 
-    def test_bidders_are_counted_where_asked_for(
+    def test_bidders_are_counted_on_request(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -272,7 +271,7 @@ class CatalogQueriesContract(EveryIdKind):
     @pytest.mark.parametrize(
         ("counting", "bids"), [(BidCounting.BIDS, [3, 0, 1]), (BidCounting.BIDDERS, [2, 0, 1])]
     )
-    def test_a_seller_s_bids_on_their_own_item_set_its_price_and_are_not_counted(
+    def test_sellers_bids_on_their_own_items_set_the_price_and_are_not_counted(
         self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting, bids: list[int]
     ) -> None:
         catalog = make(
@@ -306,7 +305,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert [card.engaged for card in mine.values()] == [True, True]
 
     @pytest.mark.parametrize("counting", list(BidCounting))
-    def test_the_cards_of_everything_that_is_open_are_those_of_each(
+    def test_open_cards_equal_the_cards_of_the_open_items(
         self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting
     ) -> None:
         known = {
@@ -355,7 +354,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert cards == catalog.cards(sample.items[:9], at=NOW)
         assert all(is_open(card, NOW) for card in cards.values())
 
-    def test_titles_come_as_they_are_with_every_open_item(
+    def test_titles_of_open_items_are_unchanged(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         titles = [
@@ -410,7 +409,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert ids_of(open_items(catalog, NOW)) == sample.items[:4]
         assert sorted_like(sample, catalog.cards(sample.items, at=NOW)) == sample.items[:4]
 
-    def test_prices_and_counts_follow_from_the_bids_and_watches_until_then(
+    def test_bids_and_watches_until_a_moment_determine_prices_and_counts(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -458,9 +457,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert statuses == [AuctionStatus.SCHEDULED, AuctionStatus.ACTIVE, AuctionStatus.ENDED]
         assert len(catalog.cards(sample.items[:1], at=NOW, until=NOW - TICK)) == 0
 
-    def test_a_card_says_all_that_is_known(
-        self, make: Make[CatalogQueries], sample: Sample
-    ) -> None:
+    def test_a_card_has_all_known_values(self, make: Make[CatalogQueries], sample: Sample) -> None:
         title = "Stehlampe „Bauhaus“, 60% off;\n'50s 🛋 \\ ?"
         item = Item(
             item_id=sample.items[4],
@@ -484,7 +481,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert (card.ends_at, card.listed_at) == (NOW + DAY, NOW - 2 * DAY)
         assert (card.status, card.is_published, card.engaged) == (AuctionStatus.ACTIVE, True, False)
 
-    def test_a_card_says_what_is_not_known(
+    def test_unknown_values_of_a_card_are_none_or_empty(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         card = card_of(make(items=[sample.item(0)]), sample.items[0])
@@ -492,7 +489,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert (card.category_id, card.seller_id, card.price) == (None, None, None)
         assert (card.ends_at, card.listed_at, card.title) == (None, None, "")
 
-    def test_cards_are_of_items_open_or_not_that_exist(
+    def test_every_item_that_exists_has_a_card_open_or_not(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -511,12 +508,10 @@ class CatalogQueriesContract(EveryIdKind):
         assert sorted_like(sample, cards) == sample.items[:4]
         assert [is_open(cards[one], NOW) for one in sample.items[:4]] == [True, *[False] * 3]
 
-    def test_of_no_items_there_are_no_cards(
-        self, make: Make[CatalogQueries], sample: Sample
-    ) -> None:
+    def test_no_items_give_no_cards(self, make: Make[CatalogQueries], sample: Sample) -> None:
         assert dict(make(items=sample.everything).cards([], at=NOW)) == {}
 
-    def test_cards_of_every_id_are_told_apart(
+    def test_cards_of_all_ids_are_distinguished(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -531,7 +526,7 @@ class CatalogQueriesContract(EveryIdKind):
         for place, one in enumerate(sample.items):
             assert card_of(catalog, one).title == f"lot {place}"
 
-    def test_engaged_is_what_the_viewer_bid_on_or_watches(
+    def test_items_that_the_viewer_bid_on_or_watches_are_engaged(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -549,7 +544,7 @@ class CatalogQueriesContract(EveryIdKind):
         assert engaged(sample.users[1]) == sample.items[3:5]
         assert engaged(sample.users[2]) == engaged(sample.unknown_user) == engaged(None) == []
 
-    def test_nobody_is_engaged_with_what_they_touch_later(
+    def test_activity_after_until_is_no_engagement(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         catalog = make(
@@ -572,7 +567,7 @@ class CatalogQueriesContract(EveryIdKind):
             sample.items[3],
         ]
 
-    def test_categories_come_in_the_order_asked_for(
+    def test_categories_are_in_the_requested_order(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:
         items = [
@@ -597,14 +592,12 @@ class CatalogQueriesContract(EveryIdKind):
             None if code == NONE else found.categories.ids[code] for code in found.codes.tolist()
         ] == [known.get(one) for one in asked]
 
-    def test_of_no_items_there_are_no_categories(
-        self, make: Make[CatalogQueries], sample: Sample
-    ) -> None:
+    def test_no_items_give_no_categories(self, make: Make[CatalogQueries], sample: Sample) -> None:
         catalog = make(items=[attrs.evolve(sample.item(0), category_id=sample.categories[0])])
 
         assert catalog.categories(sample.item_column([])).codes.tolist() == []
 
-    def test_without_items_there_are_none_to_count(self, make: Make[CatalogQueries]) -> None:
+    def test_without_items_the_total_is_zero(self, make: Make[CatalogQueries]) -> None:
         assert make().total() == 0
 
     def test_all_items_are_counted(self, make: Make[CatalogQueries], sample: Sample) -> None:
@@ -620,13 +613,13 @@ def open_items(
     until: datetime | None = None,
     counting: BidCounting = BidCounting.BIDS,
 ) -> Catalogue:
-    """Return what is open by the domain's rule, of what the port says may be."""
+    """Return the items of `may_be_open` that are open by the domain's rule."""
     catalogue = catalog.may_be_open(at, until=until, counting=counting)
     return catalogue.where(open_rows(catalogue, at))
 
 
 def assert_equal(found: Catalogue, expected: Catalogue) -> None:
-    """Check that two catalogues hold the same."""
+    """Assert that two catalogues are equal."""
     for name, one in attrs.asdict(expected, recurse=False).items():
         other = getattr(found, name)
         if isinstance(one, IdIndex):
@@ -637,7 +630,7 @@ def assert_equal(found: Catalogue, expected: Catalogue) -> None:
 
 
 def ids_of(catalogue: Catalogue) -> list[object]:
-    """Return the items of a catalogue, in its order."""
+    """Return the item ids of a catalogue, in its order."""
     return list(catalogue.items.ids)
 
 
@@ -647,19 +640,19 @@ def prices_of(catalogue: Catalogue) -> list[Decimal | None]:
 
 
 def category_of(catalogue: Catalogue, row: int) -> object:
-    """Return the category of a row."""
+    """Return the category id of a row."""
     code = int(catalogue.category[row])
     return None if code == NONE else catalogue.categories.ids[code]
 
 
 def seller_of(catalogue: Catalogue, row: int) -> object:
-    """Return the seller of a row."""
+    """Return the seller id of a row."""
     code = int(catalogue.seller[row])
     return None if code == NONE else catalogue.sellers.ids[code]
 
 
 def sorted_like(sample: Sample, cards: Mapping[ItemId, ItemCard]) -> list[ItemId]:
-    """Return whose cards there are, in the order of the sample; the unknown ones last."""
+    """Return the item ids of *cards*, in the order of the sample; unknown ids last."""
     known = [one for one in sample.items if one in cards]
     return [*known, *(cards.keys() - set(known))]
 

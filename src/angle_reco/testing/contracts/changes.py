@@ -1,4 +1,4 @@
-"""What every `Changes` promises."""
+"""The contract suites of `Changes`."""
 
 import random
 import time
@@ -30,9 +30,11 @@ FORGET = Change(kind=ChangeKind.FORGET)
 
 @attrs.frozen(kw_only=True)
 class TimedChanges:
-    """A feed, the same as another process has it, a way to move its clock, what erases there.
+    """The change feed under test, with a clock that tests can move.
 
-    *quieten* waits until no transaction of others is open that began earlier.
+    *beside* is the same feed as seen by another process, *advance* moves the clock of both,
+    and *erasure* erases users from their database. *quieten* waits until no other
+    transaction is open that started before the call.
     """
 
     changes: Changes
@@ -43,15 +45,15 @@ class TimedChanges:
 
 
 Begin = Callable[[], AbstractContextManager[Any]]
-"""What begins a transaction of a host's: committed in the end, rolled back after an error."""
+"""Opens a transaction of the host: committed at the end, rolled back after an error."""
 
 
 class TakenBackError(Exception):
-    """A host has changed its mind."""
+    """Raised in a host's transaction to roll it back."""
 
 
 class ChangesContract(EveryIdKind):
-    """The promises of `Changes`; a subclass brings an empty feed that is *timed*."""
+    """The promises of `Changes`; a subclass overrides the fixture *timed* with an empty feed."""
 
     @pytest.fixture
     def timed(self, sample: Sample) -> TimedChanges:
@@ -63,54 +65,54 @@ class ChangesContract(EveryIdKind):
         """Return the port under test."""
         return timed.changes
 
-    def test_what_is_published_is_told_as_it_is_and_in_its_order(
+    def test_published_changes_are_read_unchanged_and_in_order(
         self, timed: TimedChanges, sample: Sample
     ) -> None:
-        told = every_change(sample)
+        changes = every_change(sample)
         cursor = timed.beside.now()
 
-        timed.changes.publish(told[:5])
-        timed.changes.publish(told[5:])
+        timed.changes.publish(changes[:5])
+        timed.changes.publish(changes[5:])
         feed = timed.beside.since(cursor)
 
-        assert list(feed.changes) == told
+        assert list(feed.changes) == changes
         assert [list(map(type, (change.user_id, *change.item_ids))) for change in feed.changes] == [
-            list(map(type, (change.user_id, *change.item_ids))) for change in told
+            list(map(type, (change.user_id, *change.item_ids))) for change in changes
         ]
         assert feed.has_gap is False
 
-    def test_nothing_new_is_no_gap(self, changes: Changes) -> None:
+    def test_without_new_changes_there_is_no_gap(self, changes: Changes) -> None:
         cursor = changes.now()
 
         feeds = [changes.since(cursor), changes.since(changes.since(cursor).cursor)]
 
         assert [(list(feed.changes), feed.has_gap) for feed in feeds] == [([], False)] * 2
 
-    def test_publishing_nothing_tells_nothing(self, changes: Changes) -> None:
+    def test_publishing_nothing_adds_no_change(self, changes: Changes) -> None:
         cursor = changes.now()
 
         changes.publish([])
 
         assert list(changes.since(cursor).changes) == []
 
-    def test_what_was_before_is_not_told(self, changes: Changes) -> None:
+    def test_changes_before_the_cursor_are_not_read(self, changes: Changes) -> None:
         changes.publish([run("before"), run("before as well")])
         cursor = changes.now()
         changes.publish([run("after")])
 
         assert jobs(changes.since(cursor)) == ["after"]
 
-    def test_each_reader_is_told_everything_once(self, timed: TimedChanges) -> None:
+    def test_each_reader_reads_every_change_once(self, timed: TimedChanges) -> None:
         readers = [Reader(timed.changes), Reader(timed.beside)]
         for number in range(6):
             timed.changes.publish([run(f"{number}")])
             readers[number % 2].read()
 
-        told = [reader.read() for reader in readers]
+        found = [reader.read() for reader in readers]
 
-        assert told == [[f"{number}" for number in range(6)]] * 2
+        assert found == [[f"{number}" for number in range(6)]] * 2
 
-    def test_from_one_cursor_the_same_is_told_again(self, changes: Changes) -> None:
+    def test_reading_again_from_a_cursor_repeats_its_changes(self, changes: Changes) -> None:
         cursor = changes.now()
         changes.publish([run("first")])
         changes.since(cursor)
@@ -118,14 +120,16 @@ class ChangesContract(EveryIdKind):
 
         assert jobs(changes.since(cursor)) == ["first", "second"]
 
-    def test_thousands_at_once_keep_their_order(self, changes: Changes) -> None:
+    def test_thousands_of_changes_published_at_once_keep_their_order(
+        self, changes: Changes
+    ) -> None:
         cursor, names = changes.now(), [f"{number}" for number in range(20_000)]
 
         changes.publish([run(name) for name in names])
 
         assert jobs(changes.since(cursor)) == names
 
-    def test_one_change_can_be_of_as_many_items_as_there_may_be(
+    def test_one_change_can_name_the_maximum_number_of_items(
         self, changes: Changes, sample: Sample
     ) -> None:
         cursor = changes.now()
@@ -151,7 +155,7 @@ class ChangesContract(EveryIdKind):
             "0123456789abcdef ٣",
         ],
     )
-    def test_a_cursor_of_something_else_is_a_gap(self, changes: Changes, text: str) -> None:
+    def test_a_cursor_of_another_feed_gives_a_gap(self, changes: Changes, text: str) -> None:
         changes.publish([run("before")])
 
         feed = changes.since(Cursor(text=text))
@@ -161,7 +165,7 @@ class ChangesContract(EveryIdKind):
         again = changes.since(feed.cursor)
         assert (jobs(again), again.has_gap) == (["after"], False)
 
-    def test_what_is_old_is_forgotten_and_counted(self, timed: TimedChanges) -> None:
+    def test_pruning_removes_and_counts_old_changes(self, timed: TimedChanges) -> None:
         timed.changes.publish([run("old"), run("old, too")])
         timed.advance(HOUR)
         timed.changes.publish([run("young")])
@@ -174,7 +178,7 @@ class ChangesContract(EveryIdKind):
         assert counts == [0, 0, 2, 0, 0]
         assert timed.changes.prune(older_than=timedelta()) == 1
 
-    def test_who_was_not_told_what_is_forgotten_finds_a_gap(self, timed: TimedChanges) -> None:
+    def test_a_reader_that_missed_pruned_changes_gets_a_gap(self, timed: TimedChanges) -> None:
         knows_nothing = timed.changes.now()
         timed.changes.publish([run("old")])
         timed.quieten()
@@ -191,9 +195,7 @@ class ChangesContract(EveryIdKind):
             after = timed.changes.since(gap.cursor)
             assert (jobs(after), after.has_gap) == ([], False)
 
-    def test_when_everything_is_forgotten_nobody_is_told_less_of_what_follows(
-        self, timed: TimedChanges
-    ) -> None:
+    def test_pruning_everything_loses_no_later_change(self, timed: TimedChanges) -> None:
         nothing = timed.changes.now()
         timed.changes.publish([run("old"), run("old, too")])
         timed.quieten()
@@ -206,17 +208,17 @@ class ChangesContract(EveryIdKind):
         timed.changes.publish([run("new")])
         for cursor in (knows_all, comes_later, timed.changes.since(nothing).cursor):
             feed = timed.changes.since(cursor)
-            told = [] if cursor not in (knows_all, comes_later) else ["new"]
-            assert (jobs(feed), feed.has_gap) == (told, False)
+            expected = [] if cursor not in (knows_all, comes_later) else ["new"]
+            assert (jobs(feed), feed.has_gap) == (expected, False)
         assert timed.changes.since(nothing).has_gap is True
 
-    def test_of_erased_users_nothing_is_kept_for_longer_than_half_a_minute(
+    def test_changes_of_erased_users_are_pruned_after_half_a_minute(
         self, timed: TimedChanges, sample: Sample
     ) -> None:
         user, other = sample.users[0], sample.users[1]
         early = timed.changes.now()
         timed.changes.publish([engaged(sample, user), engaged(sample, other), erased(user)])
-        # Begun before they were erased, perhaps, and committed afterwards.
+        # As by a transaction that started before the erasure and committed after it.
         timed.changes.publish([engaged(sample, user)])
         timed.quieten()
         late = timed.changes.since(early).cursor
@@ -232,7 +234,7 @@ class ChangesContract(EveryIdKind):
         assert [(jobs(feed), feed.has_gap) for feed in feeds] == [([], True), (["new"], False)]
         assert timed.changes.prune(older_than=timedelta()) == 2
 
-    def test_erasing_a_user_forgets_what_was_told_of_them(
+    def test_erasing_a_user_removes_their_changes(
         self, timed: TimedChanges, sample: Sample
     ) -> None:
         user, other = sample.users[0], sample.users[1]
@@ -250,7 +252,9 @@ class ChangesContract(EveryIdKind):
         assert feeds[1].has_gap is False
 
     @pytest.mark.parametrize("connection", [object(), "postgresql:///shop", 0, {}])
-    def test_what_is_no_connection_is_refused(self, changes: Changes, connection: object) -> None:
+    def test_a_value_that_is_no_connection_is_refused(
+        self, changes: Changes, connection: object
+    ) -> None:
         cursor = changes.now()
 
         with pytest.raises(InvalidValueError, match="connection") as caught:
@@ -258,17 +262,17 @@ class ChangesContract(EveryIdKind):
         with pytest.raises(InvalidValueError, match="connection"):
             changes.publish([], connection=connection)
 
-        # It may be a URL with a password.
+        # The error names the type alone: the value may be a URL with a password.
         assert caught.value.value == type(connection).__name__
         assert list(changes.since(cursor).changes) == []
 
 
 class ChangesAtOnceContract:
-    """What it promises to many readers and writers at once, whatever the ids are."""
+    """The promises of `Changes` to concurrent readers and writers, with one choice of id kinds."""
 
     @pytest.fixture
     def sample(self) -> Sample:
-        """Return what is in the feed."""
+        """Return the users and items that changes name."""
         return Sample(KINDS[-1])
 
     @pytest.fixture
@@ -281,7 +285,7 @@ class ChangesAtOnceContract:
         """Return the port under test."""
         return timed.changes
 
-    def test_a_steady_reader_is_told_everything_once_by_many_writers(
+    def test_readers_read_every_change_of_concurrent_writers_once(
         self, timed: TimedChanges
     ) -> None:
         def write(writer: int) -> list[str]:
@@ -294,19 +298,24 @@ class ChangesAtOnceContract:
 
 
 class ChangesInTransactionsContract(ChangesAtOnceContract):
-    """Its promises where a host has transactions of its own: the fixture *begin* begins one."""
+    """The promises of `Changes` about host transactions, which the fixture *begin* opens.
+
+    A subclass overrides the fixtures *timed*, *begin* and *elsewhere*.
+    """
 
     @pytest.fixture
     def begin(self, timed: TimedChanges) -> Begin:
-        """Return what begins transactions on the feed's database."""
+        """Return a function that opens a transaction on the feed's database."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
     def elsewhere(self) -> object:
-        """Return a connection that is open, of the same kind, to another database."""
+        """Return an open connection of the same kind to another database."""
         pytest.fail("override this fixture")
 
-    def test_a_change_is_told_when_the_host_commits(self, changes: Changes, begin: Begin) -> None:
+    def test_a_change_is_published_when_the_host_commits(
+        self, changes: Changes, begin: Begin
+    ) -> None:
         reader = Reader(changes)
 
         with begin() as connection:
@@ -317,7 +326,9 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert before == []
         assert reader.read() == ["first", "second", "third"]
 
-    def test_what_is_rolled_back_is_not_told(self, changes: Changes, begin: Begin) -> None:
+    def test_a_change_is_not_published_when_the_host_rolls_back(
+        self, changes: Changes, begin: Begin
+    ) -> None:
         reader = Reader(changes)
 
         with suppress(TakenBackError), begin() as connection:
@@ -327,7 +338,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
         assert reader.read() == ["later"]
 
-    def test_what_was_rolled_back_is_known_once(
+    def test_rolled_back_changes_are_returned_once(
         self, changes: Changes, begin: Begin, sample: Sample
     ) -> None:
         one, other = (engaged(sample, user) for user in sample.users[:2])
@@ -337,7 +348,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
             changes.publish([withdrawn(sample, sample.users[1])], connection=connection)
             assert list(changes.rolled_back()) == []
             raise TakenBackError
-        # On SQLite it takes the number of the one that was rolled back.
+        # On SQLite this change reuses the number of the one that was rolled back.
         changes.publish([other])
 
         assert changes.may_have_ended(sample.users[0])
@@ -346,7 +357,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert not changes.may_have_ended(sample.users[0])
 
     @pytest.mark.parametrize("is_heard", [False, True])
-    def test_what_was_committed_was_not_rolled_back(
+    def test_committed_changes_are_not_returned_as_rolled_back(
         self, changes: Changes, begin: Begin, sample: Sample, is_heard: bool
     ) -> None:
         cursor = changes.now()
@@ -360,7 +371,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert list(changes.rolled_back()) == []
         assert not any(changes.may_have_ended(user) for user in sample.users)
 
-    def test_a_savepoint_alone_can_be_rolled_back(
+    def test_a_rollback_to_a_savepoint_alone_is_found(
         self, changes: Changes, begin: Begin, sample: Sample
     ) -> None:
         stays, goes = (engaged(sample, user) for user in sample.users[:2])
@@ -373,7 +384,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
         assert list(changes.rolled_back()) == [goes]
 
-    def test_an_erased_user_has_rolled_nothing_back(
+    def test_changes_of_an_erased_user_are_not_returned_as_rolled_back(
         self, timed: TimedChanges, begin: Begin, sample: Sample
     ) -> None:
         with begin() as connection:
@@ -382,7 +393,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
         assert list(timed.changes.rolled_back()) == []
 
-    def test_what_was_published_outside_of_transactions_cannot_be_rolled_back(
+    def test_changes_outside_of_host_transactions_cannot_be_rolled_back(
         self, changes: Changes, sample: Sample
     ) -> None:
         changes.publish([engaged(sample, sample.users[0])])
@@ -390,18 +401,18 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert not changes.may_have_ended(sample.users[0])
         assert list(changes.rolled_back()) == []
 
-    def test_a_connection_of_another_database_is_refused(
+    def test_a_connection_to_another_database_is_refused(
         self, changes: Changes, elsewhere: object
     ) -> None:
         with pytest.raises(InvalidValueError, match="connection is 'one of another database'"):
             changes.publish([FORGET], connection=elsewhere)
 
-    def test_a_connection_that_is_closed_is_refused(self, changes: Changes, begin: Begin) -> None:
+    def test_a_closed_connection_is_refused(self, changes: Changes, begin: Begin) -> None:
         with begin() as connection:
             pass
         connection.close()
         if hasattr(connection, "flush"):
-            # A session opens another one.
+            # A session reopens its connection on use.
             changes.publish([FORGET], connection=connection)
             connection.close()
             return
@@ -411,7 +422,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
         assert caught.value.value == type(connection).__name__
 
-    def test_a_steady_reader_is_told_what_was_committed_once_by_many_writers(
+    def test_readers_read_only_committed_changes_of_concurrent_writers_once(
         self, timed: TimedChanges, begin: Begin
     ) -> None:
         def write(writer: int) -> list[str]:
@@ -431,7 +442,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
 
 def _say(connection: Any, text: str) -> None:
-    """Execute a statement as it is on a connection of a host."""
+    """Execute a raw SQL statement on a host's connection or session."""
     if hasattr(connection, "exec_driver_sql"):
         connection.exec_driver_sql(text)
     else:
@@ -440,7 +451,7 @@ def _say(connection: Any, text: str) -> None:
 
 
 class Reader:
-    """Goes on from cursor to cursor; what it was told are jobs."""
+    """A reader that continues from its last cursor; *told* holds the jobs of all changes read."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
@@ -448,7 +459,7 @@ class Reader:
         self.told = list[str]()
 
     def read(self) -> list[str]:
-        """Read what is new; return everything there was so far."""
+        """Read the new changes; return the jobs of all changes read so far."""
         feed = self._changes.since(self._cursor)
         assert not feed.has_gap
         self._cursor = feed.cursor
@@ -457,59 +468,62 @@ class Reader:
 
 
 def check_readers(timed: TimedChanges, write: Callable[[int], list[str]]) -> None:
-    """Make sure that readers are told what *write* says it told, once and in its order."""
-    steady, slow, is_over = Reader(timed.beside), Reader(timed.changes), Event()
+    """Assert that readers get each change that *write* returns once, in each writer's order.
+
+    One reader reads while the writers write, another only afterwards.
+    """
+    steady, slow, stop = Reader(timed.beside), Reader(timed.changes), Event()
 
     def read() -> None:
-        while not is_over.is_set():
+        while not stop.is_set():
             steady.read()
 
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         reading = pool.submit(read)
         try:
-            told = list(pool.map(write, range(WRITERS)))
+            written = list(pool.map(write, range(WRITERS)))
         finally:
-            is_over.set()
+            stop.set()
         reading.result()
     for reader in (steady, slow):
         found = reader.read()
-        assert Counter(found) == Counter(name for names in told for name in names)
-        for writer, names in enumerate(told):
+        assert Counter(found) == Counter(name for names in written for name in names)
+        for writer, names in enumerate(written):
             assert [one for one in found if one.startswith(f"{writer} ")] == names
 
 
 def run(job: str) -> Change:
-    """Return the end of a run."""
+    """Return the change that a run of *job* has ended."""
     return Change(kind=ChangeKind.RUN, job=job)
 
 
 def jobs(feed: Feed) -> list[str]:
-    """Return of which jobs runs have ended."""
+    """Return the job of each change, in the order of the feed."""
     return [change.job for change in feed.changes]
 
 
 def items(ids: Any) -> Change:
-    """Return a change of items."""
+    """Return the change that items have changed."""
     return Change(kind=ChangeKind.ITEMS, item_ids=tuple(map(ItemId, ids)))
 
 
 def engaged(sample: Sample, user_id: UserId) -> Change:
-    """Return that a user did something with an item."""
+    """Return the change that a user engaged with an item."""
     return Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(sample.items[0],))
 
 
 def withdrawn(sample: Sample, user_id: UserId) -> Change:
-    """Return that a user's bids on an item were withdrawn."""
+    """Return the change that a user's bids on an item were withdrawn."""
     return Change(kind=ChangeKind.WITHDRAWN, user_id=user_id, item_ids=(sample.items[0],))
 
 
 def erased(user_id: UserId) -> Change:
-    """Return that a user is forgotten."""
+    """Return the change that a user was erased."""
     return Change(kind=ChangeKind.ERASED, user_id=user_id)
 
 
 def every_change(sample: Sample) -> Sequence[Change]:
-    """Return changes of every kind, of every id that is hard to write."""
+    """Return changes of every kind, with every id of the sample and a job of odd characters."""
     return [
         run("refresh"),
         items(sample.items),

@@ -1,4 +1,4 @@
-"""What every `Clock` promises."""
+"""The contract suite of `Clock`."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -9,7 +9,7 @@ from angle_reco.ports.clock import Clock
 
 
 class ClockContract:
-    """The promises of `Clock`; a subclass brings the *clock*."""
+    """The promises of `Clock`; a subclass overrides the fixture *clock*."""
 
     @pytest.fixture
     def clock(self) -> Clock:

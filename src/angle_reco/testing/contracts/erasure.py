@@ -1,4 +1,4 @@
-"""What every `Erasure` promises."""
+"""The contract suite of `Erasure`."""
 
 import threading
 from collections.abc import Callable
@@ -34,7 +34,11 @@ NOTHING = Erased(sign_ins=0, interests=0, lists=0, suggestions=0)
 
 @attrs.frozen(kw_only=True)
 class ErasableStores:
-    """The stores that share one erasure; whether sign-ins are counted *beside* the host's."""
+    """The erasure under test, and the stores that it removes users from.
+
+    *beside* says whether sign-ins are counted beside the host's tables, so that an erasure
+    removes these counts.
+    """
 
     interests: InterestStore
     lists: ListStore
@@ -44,16 +48,16 @@ class ErasableStores:
 
 
 class ErasureContract(EveryIdKind):
-    """The promises of `Erasure`; a subclass says how to *make* stores over users."""
+    """The promises of `Erasure`; a subclass overrides the fixture *make*."""
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[ErasableStores]:
-        """Return what makes the stores, with ids of `sample.ids`."""
+        """Return the factory of the stores, with ids of `sample.ids`."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
     def stores(self, make: Make[ErasableStores], sample: Sample) -> ErasableStores:
-        """Return stores that keep something about everybody."""
+        """Return stores with interests, a homepage and sign-ins of every user."""
         users = [
             User(user_id=one, last_sign_in_at=NOW - DAY, sign_in_count=place + 1)
             for place, one in enumerate(sample.users)
@@ -62,7 +66,7 @@ class ErasureContract(EveryIdKind):
         write(stores, sample, sample.users)
         return stores
 
-    def test_all_that_is_kept_about_a_user_goes(
+    def test_everything_stored_about_a_user_is_removed(
         self, stores: ErasableStores, sample: Sample
     ) -> None:
         user = sample.users[3]
@@ -77,7 +81,7 @@ class ErasureContract(EveryIdKind):
         assert signed_in is not None
         assert signed_in.count == (0 if stores.beside else 4)
 
-    def test_a_list_of_nothing_is_a_list(self, stores: ErasableStores, sample: Sample) -> None:
+    def test_an_empty_list_counts_as_a_list(self, stores: ErasableStores, sample: Sample) -> None:
         user = sample.users[0]
         stores.lists.write(ListKind.PERSONAL, sample.lists(ListKind.PERSONAL, {user: []}))
 
@@ -85,21 +89,21 @@ class ErasureContract(EveryIdKind):
 
         assert (erased.lists, erased.suggestions) == (1, 0)
 
-    def test_what_was_written_by_hand_goes_too(
-        self, stores: ErasableStores, sample: Sample
-    ) -> None:
+    def test_overrides_are_removed_too(self, stores: ErasableStores, sample: Sample) -> None:
         user = sample.users[0]
         stores.interests.edit(user, lambda _: by_hand(sample, user))
         stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample))
 
         erased = stores.erasure.erase(user, at=NOW)
 
-        # Of the interests one is a mark that it was removed.
+        # One of the interests is only the mark of a removal.
         assert (erased.interests, erased.lists, erased.suggestions) == (2, 1, 1)
         assert kept_of(stores, user) == (None, None)
 
-    def test_nothing_of_others_goes(self, stores: ErasableStores, sample: Sample) -> None:
-        # Among the texts are "a" and "A".
+    def test_nothing_of_other_users_is_removed(
+        self, stores: ErasableStores, sample: Sample
+    ) -> None:
+        # The text ids include both "a" and "A".
         gone, stay = sample.users[::2], sample.users[1::2]
         before = {one: (kept_of(stores, one), stores.users.sign_ins(one)) for one in stay}
         lists = {
@@ -115,10 +119,10 @@ class ErasureContract(EveryIdKind):
         assert {kind: dict(stores.lists.read(kind, sample.owners(kind))) for kind in lists} == lists
         assert stores.users.total() == len(sample.users)
 
-    def test_about_others_everything_is_written_as_before(
+    def test_writes_about_other_users_still_succeed(
         self, stores: ErasableStores, sample: Sample
     ) -> None:
-        # Ids in another case are those of others.
+        # Ids that differ only in case are of different users.
         gone, stay = sample.users[::2], sample.users[1::2]
         for one in gone:
             stores.erasure.erase(one, at=NOW)
@@ -143,7 +147,7 @@ class ErasureContract(EveryIdKind):
         assert again == [NOTHING] * 3
         assert write(stores, sample, [user]) == (Written(0, 0), Written(0, 0))
 
-    def test_somebody_unknown_can_be_erased_and_stays_so(
+    def test_an_unknown_user_can_be_erased_permanently(
         self, stores: ErasableStores, sample: Sample
     ) -> None:
         user = sample.unknown_user
@@ -185,7 +189,7 @@ class ErasureContract(EveryIdKind):
         assert stores.interests.totals().rows == 0
         assert stores.lists.totals(ListKind.PERSONAL).owners == 0
 
-    def test_nothing_is_written_by_hand_about_an_erased_user(
+    def test_an_override_for_an_erased_user_is_refused(
         self, stores: ErasableStores, sample: Sample
     ) -> None:
         user, other = sample.users[0], sample.users[1]
@@ -204,10 +208,10 @@ class ErasureContract(EveryIdKind):
         stores.lists.edit(ListKind.PERSONAL, other, lambda _: page_by_hand(sample))
         assert kept_of(stores, other) == (by_hand(sample, other), page_by_hand(sample))
 
-    def test_lists_that_are_of_nobody_are_written_all_the_same(
+    def test_lists_that_belong_to_no_user_are_still_written(
         self, stores: ErasableStores, sample: Sample
     ) -> None:
-        # Whose ids are those of items, too.
+        # Items may have the ids of erased users.
         for one in {*sample.users, *(UserId(one) for one in same_as_users(sample))}:
             stores.erasure.erase(one, at=NOW)
 
@@ -240,11 +244,11 @@ class ErasureContract(EveryIdKind):
         assert (found.last_at, found.count) == (NOW + HOUR, 4)
 
     @pytest.mark.parametrize("is_first", [True, False], ids=["erased first", "written first"])
-    def test_whoever_writes_meanwhile_leaves_nothing(
+    def test_writes_during_an_erasure_leave_nothing(
         self, stores: ErasableStores, sample: Sample, is_first: bool
     ) -> None:
         user, other = sample.users[5], sample.users[6]
-        begun, over = threading.Semaphore(0), threading.Event()
+        started, stop = threading.Semaphore(0), threading.Event()
         works: list[Callable[[int], object]] = [
             lambda turn: write(stores, sample, [other, user], score=1_000 * (turn % 9 + 1)),
             lambda turn: stores.interests.edit(user, lambda _: by_hand(sample, user)),
@@ -258,24 +262,24 @@ class ErasureContract(EveryIdKind):
                     with suppress(UserErasedError):
                         work(turn)
                     if turn == 2:
-                        begun.release()
-                    if turn >= _TURNS and over.is_set():
+                        started.release()
+                    if turn >= _TURNS and stop.is_set():
                         break
             finally:
-                begun.release()
+                started.release()
 
         with ThreadPoolExecutor(len(works)) as pool:
             if is_first:
-                over.set()
+                stop.set()
                 stores.erasure.erase(user, at=NOW)
             writing = [pool.submit(loop, work) for work in works]
             if not is_first:
                 try:
                     for _ in works:
-                        assert begun.acquire(timeout=_PATIENCE)
+                        assert started.acquire(timeout=_PATIENCE)
                     stores.erasure.erase(user, at=NOW)
                 finally:
-                    over.set()
+                    stop.set()
             for one in writing:
                 one.result()
 
@@ -287,13 +291,16 @@ class ErasureContract(EveryIdKind):
 
 
 _TURNS = 6
-_PATIENCE = 30.0  # seconds, for what takes a fraction of one
+_PATIENCE = 30.0  # seconds; a fraction of one is usually enough
 
 
 def write(
     stores: ErasableStores, sample: Sample, users: list[UserId], *, score: int = 500_000
 ) -> tuple[Written, Written]:
-    """Write interests, pages, and lists of nobody; return what was written of the first two."""
+    """Write interests and homepages of *users*, and similar and popular lists.
+
+    Returns the counts of interests and of homepages.
+    """
     interests = [interest(sample, user, place, score) for user in users for place in range(2)]
     pages: dict[object, list[StoredLine]] = {
         user: [line(sample, place, score) for place in range(3)] for user in users
@@ -312,18 +319,18 @@ def write(
 def kept_of(
     stores: ErasableStores, user: UserId
 ) -> tuple[StoredInterests | None, StoredList | None]:
-    """Return what is kept of a user."""
+    """Return the stored interests and homepage of a user."""
     pages = stores.lists.read(ListKind.PERSONAL, [user])
     return stores.interests.of(user), pages.get(user)
 
 
 def same_as_users(sample: Sample) -> list[object]:
-    """Return the ids of items that could be users'."""
+    """Return the ids of items if they are of the same kind as those of users."""
     return list(sample.items) if sample.ids.item is sample.ids.user else []
 
 
 def interest(sample: Sample, user: UserId, category: int, score: int) -> UserInterest:
-    """Return an interest of a user in one of the categories."""
+    """Return an interest of a user; *category* is a place in the sample."""
     return UserInterest(
         user_id=user,
         category_id=sample.categories[category],
@@ -335,7 +342,7 @@ def interest(sample: Sample, user: UserId, category: int, score: int) -> UserInt
 
 
 def line(sample: Sample, item: int, score: int) -> StoredLine:
-    """Return a line with one of the items."""
+    """Return a line; *item* is a place in the sample."""
     return StoredLine(
         item_id=sample.items[item],
         score=score,
@@ -346,7 +353,7 @@ def line(sample: Sample, item: int, score: int) -> StoredLine:
 
 
 def by_hand(sample: Sample, user: UserId) -> StoredInterests:
-    """Return an interest that somebody wrote, and one that they removed."""
+    """Return interests with one manual override, and one manual removal."""
     one = attrs.evolve(interest(sample, user, 0, 9), by_hand=True)
     return StoredInterests(
         interests=(one,), recipe="", computed_at=NOW, removed=(sample.categories[1],)
@@ -354,6 +361,6 @@ def by_hand(sample: Sample, user: UserId) -> StoredInterests:
 
 
 def page_by_hand(sample: Sample) -> StoredList:
-    """Return a page with a line that somebody wrote."""
+    """Return a homepage with one manual line."""
     one = attrs.evolve(line(sample, 2, 9), parts=(0, 0), by_hand=True)
     return StoredList(lines=(one,), recipe=RECIPE, computed_at=NOW, edited=True)

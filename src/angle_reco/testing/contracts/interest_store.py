@@ -1,4 +1,4 @@
-"""What every `InterestStore` promises."""
+"""The contract suite of `InterestStore`."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,14 +26,14 @@ from angle_reco.testing.contracts.samples import (
 
 
 class InterestStoreContract(EveryIdKind):
-    """The promises of `InterestStore`; a subclass brings an empty *store*."""
+    """The promises of `InterestStore`; a subclass overrides the fixture *store*."""
 
     @pytest.fixture
     def store(self, sample: Sample) -> InterestStore:
         """Return the port under test, empty, with ids of `sample.ids`."""
         pytest.fail("override this fixture")
 
-    def test_nothing_is_kept_before_the_first_write(
+    def test_a_store_is_empty_before_the_first_write(
         self, store: InterestStore, sample: Sample
     ) -> None:
         assert store.of(sample.users[0]) is None
@@ -41,7 +41,7 @@ class InterestStoreContract(EveryIdKind):
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=None
         )
 
-    def test_what_is_written_is_read_again(self, store: InterestStore, sample: Sample) -> None:
+    def test_written_interests_can_be_read(self, store: InterestStore, sample: Sample) -> None:
         one = UserInterest(
             user_id=sample.users[1],
             category_id=sample.categories[2],
@@ -80,7 +80,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert list(kept.interests) == expected
 
-    def test_a_limit_keeps_the_strongest(self, store: InterestStore, sample: Sample) -> None:
+    def test_a_limit_returns_the_strongest(self, store: InterestStore, sample: Sample) -> None:
         interests = [interest(sample, category=place, score=900 - place) for place in range(4)]
         write(store, sample, interests)
 
@@ -93,7 +93,7 @@ class InterestStoreContract(EveryIdKind):
             interests,
         ]
 
-    def test_the_interests_of_each_user_are_their_own(
+    def test_interests_of_different_users_are_separate(
         self, store: InterestStore, sample: Sample
     ) -> None:
         interests = [
@@ -127,7 +127,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept.computed_at == NOW
 
     @pytest.mark.parametrize(
-        ("change", "is_news"),
+        ("change", "is_change"),
         [
             ({"score": 500_000 + SCORE_TOLERANCE}, False),
             ({"score": 500_000 - SCORE_TOLERANCE}, False),
@@ -145,7 +145,7 @@ class InterestStoreContract(EveryIdKind):
         store: InterestStore,
         sample: Sample,
         change: dict[str, Any],  # fields of any type
-        is_news: bool,
+        is_change: bool,
     ) -> None:
         old = UserInterest(
             user_id=sample.users[0],
@@ -161,10 +161,10 @@ class InterestStoreContract(EveryIdKind):
         written = write(store, sample, [new], at=NOW + HOUR)
 
         kept = store.of(sample.users[0])
-        assert written == Written(changed=is_news, unchanged=not is_news)
+        assert written == Written(changed=is_change, unchanged=not is_change)
         assert kept is not None
-        assert kept.interests == (new if is_news else old,)
-        assert kept.computed_at == (NOW + HOUR if is_news else NOW)
+        assert kept.interests == (new if is_change else old,)
+        assert kept.computed_at == (NOW + HOUR if is_change else NOW)
 
     def test_a_row_with_another_recipe_is_written(
         self, store: InterestStore, sample: Sample
@@ -180,7 +180,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert (kept.recipe, kept.computed_at) == ('ours: "été"', NOW + HOUR)
 
-    def test_small_steps_do_not_add_up_unseen(self, store: InterestStore, sample: Sample) -> None:
+    def test_small_changes_add_up_to_a_write(self, store: InterestStore, sample: Sample) -> None:
         scores = [500_000, 500_060, 500_120]
 
         changed = [
@@ -189,7 +189,7 @@ class InterestStoreContract(EveryIdKind):
 
         assert changed == [1, 0, 1]
 
-    def test_a_row_from_later_than_the_run_is_rewritten(
+    def test_a_row_computed_later_than_the_write_is_rewritten(
         self, store: InterestStore, sample: Sample
     ) -> None:
         one = interest(sample)
@@ -202,9 +202,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert kept.computed_at == NOW
 
-    def test_what_is_no_longer_there_goes_and_counts_as_a_change(
-        self, store: InterestStore, sample: Sample
-    ) -> None:
+    def test_a_removed_row_counts_as_a_change(self, store: InterestStore, sample: Sample) -> None:
         interests = [interest(sample, category=place) for place in range(4)]
         write(store, sample, interests)
 
@@ -215,7 +213,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert list(kept.interests) == interests[:1]
 
-    def test_a_user_without_interests_keeps_none(
+    def test_writing_no_interests_of_a_user_removes_all(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [interest(sample, user=user) for user in range(3)])
@@ -225,7 +223,7 @@ class InterestStoreContract(EveryIdKind):
         assert written == Written(changed=2, unchanged=0)
         assert [store.of(user) is None for user in sample.users[:3]] == [True, True, False]
 
-    def test_users_that_were_not_named_keep_theirs(
+    def test_interests_of_unnamed_users_are_kept(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [interest(sample, user=user) for user in range(2)])
@@ -236,7 +234,7 @@ class InterestStoreContract(EveryIdKind):
         assert [one and one.interests[0].score for one in kept] == [500_000, 7]
         assert [one and one.computed_at for one in kept] == [NOW, NOW + HOUR]
 
-    def test_interests_are_as_old_as_the_newest_row(
+    def test_interests_are_dated_by_their_newest_row(
         self, store: InterestStore, sample: Sample
     ) -> None:
         old, other = interest(sample, category=0, score=9), interest(sample, category=1, score=10)
@@ -249,13 +247,15 @@ class InterestStoreContract(EveryIdKind):
         assert strongest is not None
         assert (kept.computed_at, strongest.computed_at) == (NOW + HOUR, NOW + HOUR)
 
-    def test_writing_of_nobody_changes_nothing(self, store: InterestStore, sample: Sample) -> None:
+    def test_writing_for_no_users_changes_nothing(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
         write(store, sample, [interest(sample)])
 
         assert write(store, sample, [], users=[]) == Written(0, 0)
         assert store.totals().rows == 1
 
-    def test_a_user_who_is_named_several_times_counts_once(
+    def test_a_user_named_several_times_counts_once(
         self, store: InterestStore, sample: Sample
     ) -> None:
         interests = [interest(sample, user=user) for user in range(2)]
@@ -268,7 +268,7 @@ class InterestStoreContract(EveryIdKind):
         assert gone == 1
         assert store.totals().rows == 1
 
-    def test_interests_of_users_that_were_not_named_are_left_out(
+    def test_interests_of_unnamed_users_are_not_written(
         self, store: InterestStore, sample: Sample
     ) -> None:
         interests = [interest(sample, user=user) for user in range(3)]
@@ -278,7 +278,7 @@ class InterestStoreContract(EveryIdKind):
         assert written == Written(1, 0)
         assert [store.of(user) is None for user in sample.users[:3]] == [True, False, True]
 
-    def test_many_users_are_written_at_once(self, store: InterestStore, sample: Sample) -> None:
+    def test_many_users_can_be_written_at_once(self, store: InterestStore, sample: Sample) -> None:
         interests = [
             interest(sample, user=user, category=category)
             for user in range(len(sample.users))
@@ -289,7 +289,9 @@ class InterestStoreContract(EveryIdKind):
         assert write(store, sample, interests) == Written(0, len(interests))
         assert store.totals().rows == len(interests)
 
-    def test_a_complete_run_forgets_all_others(self, store: InterestStore, sample: Sample) -> None:
+    def test_a_complete_run_removes_all_other_users(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
         write(store, sample, [interest(sample, user=user) for user in range(4)])
         write(
             store,
@@ -305,7 +307,9 @@ class InterestStoreContract(EveryIdKind):
         assert gone == 3
         assert [store.of(user) is None for user in sample.users[:4]] == [True, False, True, False]
 
-    def test_a_complete_run_covers_what_it_left(self, store: InterestStore, sample: Sample) -> None:
+    def test_a_complete_run_covers_the_remaining_rows(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
         write(store, sample, [interest(sample)])
 
         gone = store.retain(sample.user_column(sample.users), started_at=NOW + DAY + TICK)
@@ -316,7 +320,7 @@ class InterestStoreContract(EveryIdKind):
         assert (kept.computed_at, kept.covered_at) == (NOW, NOW + DAY + TICK)
         assert store.totals().covered_at == NOW + DAY + TICK
 
-    def test_a_complete_run_of_nobody_forgets_everything(
+    def test_a_complete_run_without_users_removes_everything(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [interest(sample, user=user) for user in range(4)])
@@ -326,7 +330,7 @@ class InterestStoreContract(EveryIdKind):
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=NOW
         )
 
-    def test_what_is_written_after_a_run_is_covered_by_it_too(
+    def test_rows_written_after_a_complete_run_are_covered_by_it(
         self, store: InterestStore, sample: Sample
     ) -> None:
         store.retain(sample.user_column([]), started_at=NOW)
@@ -336,7 +340,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert (kept.computed_at, kept.covered_at) == (NOW + DAY, NOW)
 
-    def test_totals_say_how_much_there_is_and_how_old(
+    def test_totals_count_rows_and_give_their_ages(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [interest(sample, user=0, category=0)], at=NOW - DAY)
@@ -351,7 +355,7 @@ class InterestStoreContract(EveryIdKind):
             owners=2, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
         )
 
-    def test_the_newest_run_of_a_job_may_write_as_often_as_it_likes(
+    def test_the_newest_run_of_a_job_may_write_repeatedly(
         self, store: InterestStore, sample: Sample
     ) -> None:
         numbers = [0, 0, 1, 7, 7, 2**63 - 1]
@@ -366,7 +370,7 @@ class InterestStoreContract(EveryIdKind):
             assert (written, gone) == (Written(1, 0), 0)
         assert store.totals().covered_at == NOW + TICK * 5
 
-    def test_an_older_run_is_refused_and_leaves_everything_as_it_was(
+    def test_an_older_run_is_refused_and_changes_nothing(
         self, store: InterestStore, sample: Sample
     ) -> None:
         newer, older = (Fence(job="refresh", number=number) for number in (8, 7))
@@ -383,7 +387,7 @@ class InterestStoreContract(EveryIdKind):
 
         assert (store.of(sample.users[0]), store.totals()) == before
 
-    def test_a_run_that_wrote_nothing_new_counts_as_the_newest_too(
+    def test_a_run_that_changed_nothing_still_fences_older_runs(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [], users=[], fence=Fence(job="refresh", number=2))
@@ -396,7 +400,7 @@ class InterestStoreContract(EveryIdKind):
 
         assert store.totals().rows == 0
 
-    def test_runs_of_other_jobs_and_writers_without_one_are_let_through(
+    def test_other_jobs_and_writers_without_a_fence_are_not_fenced(
         self, store: InterestStore, sample: Sample
     ) -> None:
         fences = [
@@ -415,12 +419,10 @@ class InterestStoreContract(EveryIdKind):
 
         assert written == [Written(1, 0)] * len(fences)
 
-    def test_what_is_written_by_hand_is_read_again_with_its_mark(
-        self, store: InterestStore, sample: Sample
-    ) -> None:
+    def test_an_override_is_read_with_its_mark(self, store: InterestStore, sample: Sample) -> None:
         computed, other = interest(sample, category=0), interest(sample, user=1)
         write(store, sample, [computed, other])
-        by_hand = UserInterest(
+        override = UserInterest(
             user_id=sample.users[0],
             category_id=sample.categories[1],
             score=999_999,
@@ -430,18 +432,16 @@ class InterestStoreContract(EveryIdKind):
             by_hand=True,
         )
 
-        store.edit(sample.users[0], lambda kept: edited(kept, by_hand, computed))
+        store.edit(sample.users[0], lambda kept: edited(kept, override, computed))
 
         kept, others = (store.of(user) for user in sample.users[:2])
         assert kept is not None
-        assert kept.interests == (by_hand, computed)
+        assert kept.interests == (override, computed)
         assert (kept.recipe, kept.computed_at, kept.removed) == ("", NOW, ())
         assert others is not None
         assert others.interests == (other,)
 
-    def test_what_was_removed_by_hand_is_remembered(
-        self, store: InterestStore, sample: Sample
-    ) -> None:
+    def test_manual_removals_are_stored(self, store: InterestStore, sample: Sample) -> None:
         interests = [interest(sample, category=place) for place in range(3)]
         write(store, sample, interests)
         gone = tuple(one.category_id for one in interests[1:])
@@ -457,7 +457,7 @@ class InterestStoreContract(EveryIdKind):
         assert (none.interests, none.removed) == ((), tuple(sample.categories[:3]))
         assert none.computed_at == NOW
 
-    def test_who_is_edited_to_have_nothing_has_nothing_kept(
+    def test_an_edit_to_nothing_removes_the_user(
         self, store: InterestStore, sample: Sample
     ) -> None:
         write(store, sample, [interest(sample)])
@@ -467,11 +467,11 @@ class InterestStoreContract(EveryIdKind):
         assert store.of(sample.users[0]) is None
         assert store.totals().rows == 0
 
-    def test_where_nothing_is_kept_an_edit_begins_with_none(
+    def test_an_edit_without_stored_interests_gets_none(
         self, store: InterestStore, sample: Sample
     ) -> None:
         seen: list[StoredInterests | None] = []
-        begun = StoredInterests(
+        written = StoredInterests(
             interests=(attrs.evolve(interest(sample), by_hand=True),),
             recipe="ours",
             computed_at=NOW - DAY,
@@ -479,14 +479,14 @@ class InterestStoreContract(EveryIdKind):
 
         def change(kept: StoredInterests | None) -> StoredInterests:
             seen.append(kept)
-            return begun
+            return written
 
         store.edit(sample.users[0], change)
 
         assert seen == [None]
-        assert store.of(sample.users[0]) == begun
+        assert store.of(sample.users[0]) == written
 
-    def test_an_edit_sees_all_that_is_kept(self, store: InterestStore, sample: Sample) -> None:
+    def test_an_edit_gets_all_stored_interests(self, store: InterestStore, sample: Sample) -> None:
         write(store, sample, [interest(sample, category=place) for place in range(3)])
         store.retain(sample.user_column(sample.users), started_at=NOW + HOUR)
         store.edit(
@@ -506,7 +506,7 @@ class InterestStoreContract(EveryIdKind):
         assert seen[0] is not None
         assert (seen[0].covered_at, seen[0].removed) == (NOW + HOUR, tuple(sample.categories[2:3]))
 
-    def test_an_edit_that_returns_what_it_was_given_changes_nothing(
+    def test_an_edit_that_returns_its_argument_changes_nothing(
         self, store: InterestStore, sample: Sample
     ) -> None:
         one = interest(sample)
@@ -537,17 +537,17 @@ class InterestStoreContract(EveryIdKind):
 
         assert (store.of(sample.users[0]), store.totals()) == before
         assert store.of(sample.unknown_user) is None
-        # Nobody waits for it any more.
+        # The failed edit released its lock.
         store.edit(sample.users[0], lambda kept: edited(kept, interest(sample, score=7)))
         assert [one.score for one in _of(store.of(sample.users[0]))] == [7]
 
-    def test_the_next_write_replaces_what_was_written_by_hand_even_by_the_same(
+    def test_the_next_write_replaces_an_override_even_by_an_equal_row(
         self, store: InterestStore, sample: Sample
     ) -> None:
         computed = [interest(sample, category=place, score=900 - place) for place in range(3)]
         write(store, sample, computed)
-        by_hand = attrs.evolve(computed[1], by_hand=True)
-        store.edit(sample.users[0], lambda kept: edited(kept, computed[0], by_hand, computed[2]))
+        override = attrs.evolve(computed[1], by_hand=True)
+        store.edit(sample.users[0], lambda kept: edited(kept, computed[0], override, computed[2]))
 
         written = [write(store, sample, computed, at=NOW + HOUR) for _ in range(2)]
 
@@ -558,7 +558,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept.computed_at == NOW + HOUR
 
     @pytest.mark.parametrize("is_computed", [True, False])
-    def test_the_next_write_decides_anew_about_what_was_removed_by_hand(
+    def test_the_next_write_replaces_manual_removals(
         self, store: InterestStore, sample: Sample, is_computed: bool
     ) -> None:
         stays, gone = interest(sample, category=0), interest(sample, category=1, score=0)
@@ -574,7 +574,7 @@ class InterestStoreContract(EveryIdKind):
         assert kept is not None
         assert (list(kept.interests), kept.removed) == (computed, ())
 
-    def test_of_many_who_edit_one_user_none_is_lost(
+    def test_concurrent_edits_of_one_user_are_all_stored(
         self, store: InterestStore, sample: Sample
     ) -> None:
         threads, each = 4, 3
@@ -595,7 +595,7 @@ class InterestStoreContract(EveryIdKind):
 def edited(
     kept: StoredInterests | None, *interests: UserInterest, removed: Sequence[CategoryId] = ()
 ) -> StoredInterests:
-    """Return what is kept with exactly these interests, and these removed."""
+    """Return *kept* with exactly these interests and *removed* categories."""
     kept = kept or StoredInterests(interests=(), recipe="", computed_at=NOW)
     return attrs.evolve(kept, interests=interests, removed=tuple(removed))
 
@@ -613,7 +613,7 @@ def interest(
     count: int = 1,
     last_at: datetime = NOW,
 ) -> UserInterest:
-    """Return an interest of one of the users in one of the categories."""
+    """Return an interest; *user* and *category* are places in the sample."""
     return UserInterest(
         user_id=sample.users[user],
         category_id=sample.categories[category],
@@ -633,7 +633,7 @@ def write(
     at: datetime = NOW,
     fence: Fence | None = None,
 ) -> Written:
-    """Write interests, by default as all of the users that they are of."""
+    """Write interests as all those of *users*, by default of the users that they name."""
     if users is None:
         users = list(dict.fromkeys(one.user_id for one in interests))
     return store.write(

@@ -1,4 +1,4 @@
-"""What every `Kernels` promises: the bits of the plain rule."""
+"""The contract suite of `Kernels`: exactly the results of the plain rules."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,8 +31,8 @@ from angle_reco.testing.contracts.markets import (
 )
 
 _promise = settings(
-    # Kernels keep nothing between calls, so one fixture serves all examples, and who
-    # inherits the promise runs it by itself.
+    # Kernels are stateless, so all examples may share one fixture, and each subclass may
+    # run an inherited test as its executor.
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.differing_executors,
@@ -42,7 +42,7 @@ _promise = settings(
 
 
 class Case(NamedTuple):
-    """One random question to a kernel."""
+    """One random input of a kernel."""
 
     ids: IdKinds
     market: plain.PlainMarket
@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw: st.DrawFn, kind: IdKind) -> Case:
-    """Draw a market whose ids are all of one kind, and how many suggestions to keep."""
+    """Draw a market with ids of one kind, and the number of suggestions to keep."""
     ids = IdKinds(user=kind, item=kind, category=kind)
     return Case(ids, draw(markets(ids)), draw(st.sampled_from([1, 2, 3, 4, 40])))
 
@@ -60,20 +60,20 @@ every_kind = pytest.mark.parametrize("kind", IdKind)
 
 
 class KernelsContract:
-    """Holds `Kernels` to the plain rule; inherit it and override the fixture *kernels*."""
+    """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
 
     @pytest.fixture
     def kernels(self) -> Kernels:
-        """Return the kernels to hold."""
+        """Return the kernels under test."""
         pytest.fail("override this fixture")
 
     @every_kind
     @_promise
     @given(data=st.data())
-    def test_similar_items_are_those_of_the_plain_rule(
+    def test_similar_items_equal_those_of_the_plain_rule(
         self, kernels: Kernels, kind: IdKind, data: st.DataObject
     ) -> None:
-        """Of every open item, and of others at once."""
+        """For all items in one call, open or not."""
         case, rule = data.draw(cases(kind)), data.draw(similarity_rules())
 
         found = similar(kernels, case, case.market.items, rule)
@@ -86,10 +86,10 @@ class KernelsContract:
     @every_kind
     @_promise
     @given(data=st.data())
-    def test_homepages_are_those_of_the_plain_rule(
+    def test_homepages_equal_those_of_the_plain_rule(
         self, kernels: Kernels, kind: IdKind, data: st.DataObject
     ) -> None:
-        """Of users with and without interests."""
+        """For users with and without interests."""
         case = data.draw(cases(kind))
         ranker = data.draw(st.just(CLASSIC) | rankers())
         rule = data.draw(st.sampled_from([InterestRule(), InterestRule(bid_weight=0)]))
@@ -116,7 +116,7 @@ class KernelsContract:
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:
-        """Neither beside an ended item nor to a user."""
+        """Neither similar to an ended item nor for a user."""
         ids = IdKinds(user=kind, item=kind, category=kind)
         case = Case(ids, plain.PlainMarket(items=[], happened=[], now=NOW), keep=5)
         users = index_of_users(ids)
@@ -128,21 +128,21 @@ class KernelsContract:
     @every_kind
     @settings(_promise, max_examples=5)
     @given(data=st.data())
-    def test_who_asks_for_nothing_gets_nothing(
+    def test_an_empty_batch_gives_an_empty_result(
         self, kernels: Kernels, kind: IdKind, data: st.DataObject
     ) -> None:
-        """No originals and no users are a batch as well."""
+        """Without originals or users the result is empty."""
         case = data.draw(cases(kind))
-        nobody = index_of_users(case.ids, count=0)
+        no_users = index_of_users(case.ids, count=0)
 
         assert similar(kernels, case, [], SimilarityRule()) == []
-        assert homepages(kernels, case, nobody, CLASSIC, InterestRule()) == []
+        assert homepages(kernels, case, no_users, CLASSIC, InterestRule()) == []
 
 
 def similar(
     kernels: Kernels, case: Case, items: Sequence[ItemCard], rule: SimilarityRule
 ) -> list[list[StoredLine]]:
-    """Return what kernels suggest beside each of *items*."""
+    """Return the similar items that the kernels compute for each of *items*."""
     market = open_market(case.market, case.ids)
     users = index_of_users(case.ids, count=len(IDS[case.ids.user]))
     owners = IdColumn.of(case.ids.item, [item.item_id for item in items])
@@ -164,7 +164,7 @@ def similar(
 def homepages(
     kernels: Kernels, case: Case, users: IdIndex, ranker: Ranker, rule: InterestRule
 ) -> list[list[StoredLine]]:
-    """Return what kernels suggest to each of *users*."""
+    """Return the homepage that the kernels compute for each of *users*."""
     market = open_market(case.market, case.ids)
     profiles = profiles_of(case.market, case.ids, users, rule)
     ranked = kernels.homepages(market, profiles, ranker=ranker, keep=case.keep)
@@ -172,5 +172,5 @@ def homepages(
 
 
 def lines_of(lists: Lists) -> list[list[StoredLine]]:
-    """Return lists as single values."""
+    """Return the lines of each list as values."""
     return [list(lists.stored(place).lines) for place in range(len(lists))]

@@ -1,4 +1,4 @@
-"""What every `RunLedger` promises."""
+"""The contract suite of `RunLedger`."""
 
 import sys
 from collections.abc import Callable
@@ -39,9 +39,11 @@ ODD_TEXTS = (
 
 @attrs.frozen(kw_only=True)
 class TimedLedger:
-    """A ledger, a way to move its clock, which stands at NOW, and a store beside it.
+    """The ledger under test, with its clock and a store.
 
-    Its clock is also moved back, as when one that was ahead is corrected.
+    *advance* moves the clock, which starts at NOW; tests also move it back, as when a
+    clock that was ahead is corrected. *store* is an interest store that checks the fences
+    of the ledger's runs.
     """
 
     ledger: RunLedger
@@ -50,11 +52,11 @@ class TimedLedger:
 
 
 class RunLedgerContract:
-    """The promises of `RunLedger`; a subclass brings an empty one that is *timed*."""
+    """The promises of `RunLedger`; a subclass overrides the fixture *timed*."""
 
     @pytest.fixture
     def timed(self) -> TimedLedger:
-        """Return the port under test, empty, with its clock; the ids of the store are texts."""
+        """Return an empty ledger with its clock, and a store with text ids."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
@@ -62,7 +64,7 @@ class RunLedgerContract:
         """Return the port under test."""
         return timed.ledger
 
-    def test_its_clock_is_the_one_it_is_given(self, timed: TimedLedger) -> None:
+    def test_the_ledger_uses_the_given_clock(self, timed: TimedLedger) -> None:
         before = timed.ledger.now(), timed.ledger.open([], back=DAY).now
         timed.advance(HOUR + TICK)
 
@@ -70,7 +72,7 @@ class RunLedgerContract:
         assert timed.ledger.now() == NOW + HOUR + TICK
         assert timed.ledger.open([], back=DAY).now == NOW + HOUR + TICK
 
-    def test_who_asks_first_has_the_run(self, ledger: RunLedger) -> None:
+    def test_the_first_request_claims_the_run(self, ledger: RunLedger) -> None:
         claim = ledger.claim(run_request(), holder="ann", lease=LEASE)
 
         assert claim.answer is ClaimStatus.CLAIMED
@@ -89,29 +91,29 @@ class RunLedgerContract:
         assert claim.run.number > 0
         assert runs_in(ledger) == [claim.run]
 
-    def test_who_asks_next_is_told_who_has_it(self, ledger: RunLedger) -> None:
+    def test_later_requests_get_the_run_that_is_held(self, ledger: RunLedger) -> None:
         held = claimed(ledger)
 
         same_slot = ledger.claim(run_request(), holder="bob", lease=LEASE)
         next_slot = ledger.claim(run_request(slot=SLOT + HOUR), holder="bob", lease=LEASE)
-        by_hand = ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
+        manual = ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
 
         busy = Claim(answer=ClaimStatus.BUSY, run=held)
-        assert [same_slot, next_slot, by_hand] == [busy] * 3
+        assert [same_slot, next_slot, manual] == [busy] * 3
         assert runs_in(ledger) == [held]
 
-    @pytest.mark.parametrize("is_by_hand", [False, True])
-    def test_the_same_holder_is_told_the_same_again(
-        self, timed: TimedLedger, is_by_hand: bool
+    @pytest.mark.parametrize("is_manual", [False, True])
+    def test_the_same_holder_gets_the_same_claim_again(
+        self, timed: TimedLedger, is_manual: bool
     ) -> None:
-        wanted = wish_by_hand() if is_by_hand else run_request()
+        wanted = wish_by_hand() if is_manual else run_request()
         first = timed.ledger.claim(wanted, holder="ann", lease=LEASE)
         timed.advance(SECOND)
 
         assert timed.ledger.claim(wanted, holder="ann", lease=LEASE) == first
         assert runs_in(timed.ledger) == [first.run]
 
-    def test_a_run_that_is_over_is_not_begun_again(self, timed: TimedLedger) -> None:
+    def test_a_finished_run_is_not_claimed_again(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.advance(SECOND)
         assert timed.ledger.finish(run, outcome="{}") is True
@@ -127,7 +129,7 @@ class RunLedgerContract:
             outcome="{}",
         )
 
-    def test_the_next_slot_can_be_begun_then(self, timed: TimedLedger) -> None:
+    def test_the_next_slot_can_be_claimed_after_a_run(self, timed: TimedLedger) -> None:
         first = claimed(timed.ledger)
         timed.ledger.finish(first)
 
@@ -136,7 +138,7 @@ class RunLedgerContract:
         assert second.attempt == 1
         assert second.number > first.number
 
-    def test_a_failed_attempt_is_due_again_after_a_while(self, timed: TimedLedger) -> None:
+    def test_a_failed_attempt_is_due_again_after_its_delay(self, timed: TimedLedger) -> None:
         first = claimed(timed.ledger)
         timed.advance(SECOND)
         assert timed.ledger.finish(first, error="odd: 'ü'", retry_after=MINUTE) is True
@@ -172,9 +174,7 @@ class RunLedgerContract:
         assert (again.run.finished_at, again.run.outcome) == (NOW, None)
 
     @pytest.mark.parametrize("failures", [0, 2])
-    def test_an_attempt_that_is_given_back_can_be_made_again(
-        self, timed: TimedLedger, failures: int
-    ) -> None:
+    def test_a_returned_attempt_is_not_used_up(self, timed: TimedLedger, failures: int) -> None:
         for _ in range(failures):
             timed.ledger.finish(claimed(timed.ledger), error="E", retry_after=timedelta(0))
         run = claimed(timed.ledger)
@@ -197,7 +197,7 @@ class RunLedgerContract:
         assert again.attempt == run.attempt == failures + 1
         assert again.number > run.number
 
-    def test_what_was_taken_over_gives_no_attempt_back(self, timed: TimedLedger) -> None:
+    def test_a_run_that_was_taken_over_returns_no_attempt(self, timed: TimedLedger) -> None:
         lost = claimed(timed.ledger)
         timed.advance(LEASE + TICK)
         rescue = claimed(timed.ledger)
@@ -207,7 +207,7 @@ class RunLedgerContract:
         assert kept is False
         assert runs_in(timed.ledger) == [rescue]
 
-    def test_a_run_is_taken_over_once_its_lease_is_over(self, timed: TimedLedger) -> None:
+    def test_a_run_is_taken_over_once_its_lease_has_expired(self, timed: TimedLedger) -> None:
         gone = claimed(timed.ledger)
 
         timed.advance(LEASE)
@@ -227,9 +227,7 @@ class RunLedgerContract:
         )
         assert rescue.run.number > gone.number
 
-    def test_a_run_that_lost_its_holder_at_the_last_attempt_is_given_up(
-        self, timed: TimedLedger
-    ) -> None:
+    def test_a_run_whose_last_attempt_expired_is_discarded(self, timed: TimedLedger) -> None:
         for _ in range(3):
             claimed(timed.ledger)
             timed.advance(LEASE + TICK)
@@ -244,7 +242,7 @@ class RunLedgerContract:
         assert after == Claim(answer=ClaimStatus.DONE, run=last.run)
         assert runs_in(timed.ledger) == []
 
-    def test_a_lease_that_a_clock_ahead_has_set_is_cut(self, timed: TimedLedger) -> None:
+    def test_a_lease_set_by_a_clock_that_was_ahead_is_cut(self, timed: TimedLedger) -> None:
         held = timed.ledger.claim(run_request(), holder="ann", lease=DAY).run
 
         busy = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
@@ -264,9 +262,7 @@ class RunLedgerContract:
             is ClaimStatus.CLAIMED
         )
 
-    def test_a_holder_that_is_alive_when_the_clock_goes_back_keeps_its_run(
-        self, timed: TimedLedger
-    ) -> None:
+    def test_a_live_holder_keeps_its_run_when_the_clock_goes_back(self, timed: TimedLedger) -> None:
         timed.advance(HOUR)
         held = claimed(timed.ledger)
         timed.advance(-HOUR)
@@ -283,7 +279,7 @@ class RunLedgerContract:
         write(timed.store, held)
         assert timed.ledger.finish(held) is True
 
-    def test_what_waits_by_a_clock_that_was_ahead_can_begin_once_it_goes_back(
+    def test_runs_due_by_a_clock_that_was_ahead_can_start_once_it_goes_back(
         self, timed: TimedLedger
     ) -> None:
         ledger, item = timed.ledger, RunKey.of(JOB, {"item_id": 7})
@@ -296,13 +292,13 @@ class RunLedgerContract:
 
         again = ledger.claim(run_request(), holder="bob", lease=LEASE)
         begins = attrs.evolve(request(key=item, slot=waiting.slot), begins=True)
-        begun = ledger.claim(begins, holder="bob", lease=LEASE)
+        claim = ledger.claim(begins, holder="bob", lease=LEASE)
 
         assert (again.answer, again.run.attempt) == (ClaimStatus.CLAIMED, 2)
         assert again.run.number > failed.number
-        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
+        assert (claim.answer, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
 
-    def test_what_ended_by_a_clock_that_was_ahead_is_forgotten(self, timed: TimedLedger) -> None:
+    def test_runs_that_ended_by_a_clock_that_was_ahead_are_pruned(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         timed.advance(HOUR)
         ahead = over(ledger, run_request(slot=SLOT + HOUR))
@@ -318,7 +314,7 @@ class RunLedgerContract:
         again = claimed(ledger, slot=SLOT + HOUR)
         assert (again.attempt, again.number > ahead.number) == (1, True)
 
-    def test_a_request_leaves_one_run_that_waits(self, timed: TimedLedger) -> None:
+    def test_repeated_requests_leave_one_waiting_run(self, timed: TimedLedger) -> None:
         ledger, begin = timed.ledger, MINUTE - timedelta(seconds=15, microseconds=123_456)
 
         first = ledger.claim(request(), holder="ann", lease=LEASE)
@@ -332,7 +328,7 @@ class RunLedgerContract:
         assert again == later == first
         assert runs_in(ledger) == [first.run]
 
-    def test_a_run_that_waits_begins_when_no_other_of_its_key_is_held(
+    def test_a_waiting_run_is_claimed_when_no_other_of_its_key_is_held(
         self, timed: TimedLedger
     ) -> None:
         ledger = timed.ledger
@@ -342,16 +338,16 @@ class RunLedgerContract:
 
         busy = ledger.claim(begins, holder="eve", lease=LEASE)
         ledger.finish(held)
-        begun = ledger.claim(begins, holder="eve", lease=LEASE)
+        claim = ledger.claim(begins, holder="eve", lease=LEASE)
         trailing = ledger.claim(request(), holder="eve", lease=LEASE).run
 
         assert busy == Claim(answer=ClaimStatus.BUSY, run=held)
-        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
+        assert (claim.answer, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
         assert trailing.slot == waiting.slot + MINUTE
         assert trailing.due_at == NOW.replace(minute=31, second=0, microsecond=0)
-        assert runs_in(ledger) == sorted([held_by(ledger, begun.run), trailing], key=by_slot)
+        assert runs_in(ledger) == sorted([held_by(ledger, claim.run), trailing], key=by_slot)
 
-    def test_a_request_after_one_that_is_over_waits_for_the_next_window(
+    def test_a_request_after_a_finished_run_waits_for_the_next_window(
         self, timed: TimedLedger
     ) -> None:
         ledger = timed.ledger
@@ -365,7 +361,7 @@ class RunLedgerContract:
         assert second.run.slot == first.slot + MINUTE
         assert second.run.due_at == NOW.replace(minute=31, second=0, microsecond=0)
 
-    def test_by_hand_each_run_has_a_slot_of_its_own(self, timed: TimedLedger) -> None:
+    def test_each_manual_run_has_a_different_slot(self, timed: TimedLedger) -> None:
         runs = []
         for _ in range(5):
             claim = timed.ledger.claim(wish_by_hand(), holder="ann", lease=LEASE)
@@ -378,7 +374,7 @@ class RunLedgerContract:
         numbers = [run.number for run in runs]
         assert numbers == sorted(set(numbers))
 
-    def test_runs_of_other_keys_go_on_beside_it(self, ledger: RunLedger) -> None:
+    def test_runs_of_different_keys_are_held_at_the_same_time(self, ledger: RunLedger) -> None:
         keys = [RunKey(job) for job in (JOB, *ODD_TEXTS)]
         keys += [RunKey.of(JOB, {"item_id": text}) for text in ODD_TEXTS]
         keys += [RunKey.of(JOB, {"item_id": 7, "as_of": text}) for text in ODD_TEXTS]
@@ -393,7 +389,7 @@ class RunLedgerContract:
         assert all(ledger.beat(claim.run, lease=LEASE) for claim in claims)
         assert all(ledger.finish(claim.run) for claim in claims)
 
-    def test_odd_texts_are_kept_as_they_are(self, timed: TimedLedger) -> None:
+    def test_odd_texts_are_stored_unchanged(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         for place, text in enumerate(ODD_TEXTS):
             run = ledger.claim(run_request(slot=SLOT + place * HOUR), holder=text, lease=LEASE).run
@@ -408,7 +404,7 @@ class RunLedgerContract:
         assert ledger.finish(run, outcome="".join(ODD_TEXTS))
         assert ledger.last_of_each([JOB])[JOB].outcome == "".join(ODD_TEXTS)
 
-    def test_a_beat_prolongs_a_run_from_now_on(self, timed: TimedLedger) -> None:
+    def test_a_beat_extends_the_lease_from_now(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.advance(LEASE - TICK)
 
@@ -425,7 +421,7 @@ class RunLedgerContract:
             is ClaimStatus.CLAIMED
         )
 
-    def test_a_beat_that_comes_late_keeps_what_nobody_took(self, timed: TimedLedger) -> None:
+    def test_a_late_beat_keeps_a_run_that_was_not_taken_over(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.advance(10 * LEASE)
 
@@ -447,13 +443,13 @@ class RunLedgerContract:
         assert runs_in(timed.ledger) == [rescue]
         assert timed.ledger.beat(rescue, lease=LEASE) is True
 
-    @pytest.mark.parametrize("is_by_hand", [False, True])
-    def test_a_run_is_lost_once_a_later_one_of_its_key_began(
-        self, timed: TimedLedger, is_by_hand: bool
+    @pytest.mark.parametrize("is_manual", [False, True])
+    def test_a_run_is_lost_once_a_later_one_of_its_key_is_claimed(
+        self, timed: TimedLedger, is_manual: bool
     ) -> None:
         lost = claimed(timed.ledger)
         timed.advance(LEASE + TICK)
-        later = wish_by_hand() if is_by_hand else run_request(slot=SLOT + HOUR)
+        later = wish_by_hand() if is_manual else run_request(slot=SLOT + HOUR)
         held = timed.ledger.claim(later, holder="bob", lease=LEASE).run
 
         assert timed.ledger.beat(lost, lease=DAY) is False
@@ -465,7 +461,7 @@ class RunLedgerContract:
     @pytest.mark.parametrize(
         "how", [{}, {"error": "E"}, {"error": "E", "retry_after": timedelta(0)}]
     )
-    def test_what_is_over_is_neither_prolonged_nor_ended_again(
+    def test_a_finished_attempt_is_neither_extended_nor_finished_again(
         self, timed: TimedLedger, how: dict[str, Any]
     ) -> None:
         run = claimed(timed.ledger)
@@ -477,7 +473,9 @@ class RunLedgerContract:
         assert timed.ledger.finish(run, outcome="other", error="other") is False
         assert timed.ledger.last_of_each([JOB]) == before
 
-    def test_a_run_nobody_claimed_is_nobodys(self, timed: TimedLedger) -> None:
+    def test_a_run_that_was_not_claimed_cannot_be_extended_or_finished(
+        self, timed: TimedLedger
+    ) -> None:
         run = claimed(timed.ledger)
         others = [
             attrs.evolve(run, slot=SLOT + TICK),
@@ -491,7 +489,7 @@ class RunLedgerContract:
             assert timed.ledger.finish(other) is False
         assert runs_in(timed.ledger) == [run]
 
-    def test_whoever_held_an_earlier_run_can_write_no_more(self, timed: TimedLedger) -> None:
+    def test_the_holder_of_an_earlier_run_can_no_longer_write(self, timed: TimedLedger) -> None:
         earlier = claimed(timed.ledger)
         write(timed.store, earlier)
         timed.advance(LEASE + TICK)
@@ -505,7 +503,9 @@ class RunLedgerContract:
         with pytest.raises(FencedOffError, match=JOB):
             write(timed.store, earlier)
 
-    def test_runs_that_lost_name_the_later_one_of_their_own_key(self, timed: TimedLedger) -> None:
+    def test_a_fenced_run_gets_the_number_of_the_later_run_of_its_key(
+        self, timed: TimedLedger
+    ) -> None:
         keys = [RunKey(JOB), RunKey("other"), RunKey.of(JOB, {"item_id": 7})]
         earlier = [claimed(timed.ledger, key=key) for key in keys]
         timed.advance(LEASE + TICK)
@@ -519,7 +519,7 @@ class RunLedgerContract:
 
         assert numbers == [run.number for run in later]
 
-    def test_a_run_of_another_key_does_not_keep_it_from_writing(self, timed: TimedLedger) -> None:
+    def test_a_run_of_another_key_does_not_fence_a_run(self, timed: TimedLedger) -> None:
         first = claimed(timed.ledger)
         other = timed.ledger.claim(
             run_request(key=RunKey.of(JOB, {"item_id": "vase"})), holder="bob", lease=LEASE
@@ -528,7 +528,7 @@ class RunLedgerContract:
         for run in (first, other, first):
             write(timed.store, run)
 
-    def test_what_came_to_nothing_keeps_nobody_from_writing(self, timed: TimedLedger) -> None:
+    def test_a_request_without_a_claim_does_not_fence_a_run(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
         timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
@@ -536,12 +536,12 @@ class RunLedgerContract:
 
         write(timed.store, run)
 
-    @pytest.mark.parametrize("is_by_hand", [False, True])
-    def test_of_sixteen_who_ask_at_once_one_has_it(
-        self, timed: TimedLedger, is_by_hand: bool
+    @pytest.mark.parametrize("is_manual", [False, True])
+    def test_one_of_sixteen_concurrent_requests_claims_the_run(
+        self, timed: TimedLedger, is_manual: bool
     ) -> None:
         keys = [RunKey.of(JOB, {"item_id": place}) for place in range(20)]
-        wanted = [wish_by_hand(key=key) if is_by_hand else run_request(key=key) for key in keys]
+        wanted = [wish_by_hand(key=key) if is_manual else run_request(key=key) for key in keys]
 
         def ask(place: int) -> list[Claim]:
             holder = f"h{place}"
@@ -554,7 +554,7 @@ class RunLedgerContract:
             assert mine.run in runs_in(timed.ledger)
         assert len(runs_in(timed.ledger)) == 20
 
-    def test_of_sixteen_requests_at_once_one_run_comes(self, timed: TimedLedger) -> None:
+    def test_sixteen_concurrent_requests_leave_one_waiting_run(self, timed: TimedLedger) -> None:
         claims = at_once(
             16, lambda place: timed.ledger.claim(request(), holder=f"h{place}", lease=LEASE)
         )
@@ -563,7 +563,7 @@ class RunLedgerContract:
         assert len({claim.run.slot for claim in claims}) == 1
         assert runs_in(timed.ledger) == [claims[0].run]
 
-    def test_open_runs_are_those_that_are_not_over_and_the_last_of_the_schedule(
+    def test_open_returns_unfinished_runs_and_recent_scheduled_runs(
         self, timed: TimedLedger
     ) -> None:
         ledger, item = timed.ledger, RunKey.of(JOB, {"item_id": 7})
@@ -594,7 +594,7 @@ class RunLedgerContract:
         slots = {run.slot for run in ledger.open([JOB, "other"], back=DAY + 2 * TICK).runs}
         assert {old.slot, recent.slot, NOW - HOUR} <= slots
 
-    def test_open_runs_come_by_slot_and_then_by_key(self, ledger: RunLedger) -> None:
+    def test_open_runs_are_ordered_by_slot_then_by_key(self, ledger: RunLedger) -> None:
         keys = [RunKey("a"), RunKey("a", "[1]"), RunKey("a", "[2]"), RunKey("b")]
         wanted = [(key, SLOT + place * TICK) for place in range(3) for key in keys]
         for key, slot in reversed(wanted):
@@ -603,7 +603,7 @@ class RunLedgerContract:
 
         assert [(run.key, run.slot) for run in ledger.open([], back=DAY).runs] == wanted
 
-    def test_of_very_many_open_runs_come_those_without_arguments_and_those_due_first(
+    def test_beyond_the_limit_open_prefers_runs_without_arguments_and_due_first(
         self, ledger: RunLedger
     ) -> None:
         def left(key: RunKey, due_at: datetime) -> Run:
@@ -620,7 +620,7 @@ class RunLedgerContract:
 
         assert list(known.runs) == [*reversed(later[2:]), *plain]
 
-    def test_of_an_empty_ledger_it_is_known_what_time_it_is(self, ledger: RunLedger) -> None:
+    def test_an_empty_ledger_returns_the_time_and_no_runs(self, ledger: RunLedger) -> None:
         known = ledger.open([JOB], back=DAY)
 
         assert (known.now, list(known.runs)) == (NOW, [])
@@ -628,7 +628,7 @@ class RunLedgerContract:
         assert ledger.last_of_each([]) == {}
         assert ledger.prune(retention=DAY) == 0
 
-    def test_the_last_of_a_job_is_the_one_that_began_last(self, timed: TimedLedger) -> None:
+    def test_the_last_run_of_a_job_is_the_one_that_started_last(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         over(ledger, run_request(slot=SLOT + DAY))
         timed.advance(SECOND)
@@ -646,7 +646,7 @@ class RunLedgerContract:
         assert {job: run.key.job for job, run in found.items()} == {JOB: JOB, "other": "other"}
         assert all(not run.key.arguments for run in found.values())
 
-    def test_a_run_that_waits_is_not_the_last_before_it_starts(self, ledger: RunLedger) -> None:
+    def test_a_waiting_run_is_not_the_last_run_before_it_starts(self, ledger: RunLedger) -> None:
         last = over(ledger, run_request(slot=NOW - DAY))
         for key in (RunKey(JOB), RunKey("waits")):
             ledger.claim(request(key=key, slot=NOW + HOUR), holder="ann", lease=LEASE)
@@ -655,7 +655,7 @@ class RunLedgerContract:
 
         assert {job: run.slot for job, run in found.items()} == {JOB: last.slot}
 
-    def test_of_those_that_began_together_the_last_is_the_later_slot(
+    def test_of_runs_that_started_together_the_last_has_the_latest_slot(
         self, ledger: RunLedger
     ) -> None:
         for slot in (SLOT, SLOT + HOUR, SLOT - HOUR):
@@ -663,7 +663,7 @@ class RunLedgerContract:
 
         assert ledger.last_of_each([JOB])[JOB].slot == SLOT + HOUR
 
-    def test_a_run_that_is_held_or_failed_can_be_the_last(self, timed: TimedLedger) -> None:
+    def test_a_held_or_failed_run_can_be_the_last_run(self, timed: TimedLedger) -> None:
         over(timed.ledger, run_request())
         timed.advance(SECOND)
         held = claimed(timed.ledger, slot=SLOT + HOUR)
@@ -673,7 +673,7 @@ class RunLedgerContract:
 
         assert timed.ledger.last_of_each([JOB])[JOB].error == "E"
 
-    def test_what_was_over_so_long_ago_is_forgotten(self, timed: TimedLedger) -> None:
+    def test_runs_that_ended_before_the_retention_are_pruned(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         for place, key in enumerate([RunKey(JOB), RunKey("other"), RunKey.of(JOB, {"a": 1})]):
             over(ledger, run_request(key=key, slot=SLOT + place * HOUR))
@@ -693,7 +693,7 @@ class RunLedgerContract:
         )
         assert ledger.prune(retention=DAY) == 0
 
-    def test_what_is_held_or_ended_lately_is_kept_however_early_it_was_due(
+    def test_held_and_recently_ended_runs_are_not_pruned_however_early_due(
         self, timed: TimedLedger
     ) -> None:
         ledger = timed.ledger
@@ -708,7 +708,7 @@ class RunLedgerContract:
         assert runs_in(ledger) == [held]
         assert ledger.last_of_each([JOB]).keys() == {JOB}
 
-    def test_what_nobody_came_for_is_kept_as_long(self, timed: TimedLedger) -> None:
+    def test_abandoned_runs_are_pruned_after_the_retention(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
         ledger.claim(request(key=RunKey("waits")), holder="ann", lease=LEASE)
         claimed(ledger, key=RunKey("held"))
@@ -723,7 +723,7 @@ class RunLedgerContract:
         assert ledger.prune(retention=DAY) == 3
         assert runs_in(ledger) == []
 
-    def test_numbers_grow_also_when_all_is_forgotten(self, timed: TimedLedger) -> None:
+    def test_numbers_still_grow_after_all_runs_are_pruned(self, timed: TimedLedger) -> None:
         earlier = over(timed.ledger, run_request())
         timed.advance(SECOND)
         assert timed.ledger.prune(retention=TICK) == 1
@@ -739,7 +739,7 @@ class RunLedgerContract:
 def run_request(
     *, key: RunKey | None = None, slot: datetime = SLOT, attempts: int = 3
 ) -> RunRequest:
-    """Return a wish for the run of a slot."""
+    """Return a scheduled request for the run of a slot."""
     return RunRequest(
         key=key or RunKey(JOB),
         trigger=Trigger.SCHEDULE,
@@ -750,12 +750,12 @@ def run_request(
 
 
 def wish_by_hand(*, key: RunKey | None = None) -> RunRequest:
-    """Return a wish for a run with a slot of its own."""
+    """Return a manual request for a run; the ledger gives it a new slot."""
     return RunRequest(key=key or RunKey(JOB), trigger=Trigger.MANUAL, window=HOUR, attempts=1)
 
 
 def request(*, key: RunKey | None = None, slot: datetime | None = None) -> RunRequest:
-    """Return a wish for a run by whoever works, in the minute it is."""
+    """Return a request that leaves a run to any worker, by default in the minute of NOW."""
     return RunRequest(
         key=key or RunKey(JOB),
         trigger=Trigger.REQUEST,
@@ -767,14 +767,14 @@ def request(*, key: RunKey | None = None, slot: datetime | None = None) -> RunRe
 
 
 def claimed(ledger: RunLedger, *, key: RunKey | None = None, slot: datetime = SLOT) -> Run:
-    """Return a run that somebody has now."""
+    """Claim the run of a slot as holder "ann", and return it."""
     claim = ledger.claim(run_request(key=key, slot=slot), holder="ann", lease=LEASE)
     assert claim.answer is ClaimStatus.CLAIMED
     return claim.run
 
 
 def over(ledger: RunLedger, wanted: RunRequest) -> Run:
-    """Return a run that somebody had, and that is over by now."""
+    """Claim the requested run, finish it, and return it as claimed."""
     claim = ledger.claim(wanted, holder="ann", lease=LEASE)
     assert claim.answer is ClaimStatus.CLAIMED
     assert ledger.finish(claim.run)
@@ -782,29 +782,33 @@ def over(ledger: RunLedger, wanted: RunRequest) -> Run:
 
 
 def runs_in(ledger: RunLedger) -> list[Run]:
-    """Return the runs that are not over."""
+    """Return the open runs of the ledger."""
     return list(ledger.open([], back=DAY).runs)
 
 
 def held_by(ledger: RunLedger, run: Run) -> Run:
-    """Return a run as it is kept."""
+    """Return the stored state of an open run."""
     [kept] = [one for one in runs_in(ledger) if (one.key, one.slot) == (run.key, run.slot)]
     return kept
 
 
 def by_slot(run: Run) -> tuple[datetime, str, str]:
-    """Return the place of a run among others."""
+    """Return the sort key of runs: slot, job, arguments."""
     return run.slot, run.key.job, run.key.arguments
 
 
 def write(store: InterestStore, run: Run) -> None:
-    """Write as a run does; what it writes does not matter."""
-    nobody = Sample(KINDS[0]).user_column([])
-    store.retain(nobody, started_at=NOW, fence=run.fence)
+    """Write to the store with the fence of *run*, without any data.
+
+    Raises:
+        FencedOffError: A later run of the key was claimed.
+    """
+    no_users = Sample(KINDS[0]).user_column([])
+    store.retain(no_users, started_at=NOW, fence=run.fence)
 
 
 def at_once(count: int, ask: Callable[[int], _T]) -> list[_T]:
-    """Return what so many threads are told, who ask at the same moment."""
+    """Call *ask* in *count* threads at the same time; return their results in order."""
     barrier = Barrier(count)
 
     def wait_and_ask(place: int) -> _T:
@@ -812,7 +816,7 @@ def at_once(count: int, ask: Callable[[int], _T]) -> list[_T]:
         return ask(place)
 
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # They come in each other's way as much as they can.
+    sys.setswitchinterval(1e-6)  # so that the threads interleave as much as possible
     try:
         with ThreadPoolExecutor(count) as threads:
             return list(threads.map(wait_and_ask, range(count)))

@@ -1,4 +1,4 @@
-"""What every `ListStore` promises."""
+"""The contract suite of `ListStore`."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,7 +24,7 @@ from angle_reco.testing.contracts.samples import (
 
 
 class ListStoreContract(EveryIdKind):
-    """The promises of `ListStore`; a subclass brings an empty *store*."""
+    """The promises of `ListStore`; a subclass overrides the fixture *store*."""
 
     @pytest.fixture
     def store(self, sample: Sample) -> ListStore:
@@ -33,10 +33,10 @@ class ListStoreContract(EveryIdKind):
 
     @pytest.fixture(params=list(ListKind))
     def kind(self, request: pytest.FixtureRequest) -> ListKind:
-        """Return the kind of lists that a promise is tried with."""
+        """Return the kind of lists that a promise is tested with."""
         return ListKind(request.param)
 
-    def test_nothing_is_kept_before_the_first_write(
+    def test_a_store_is_empty_before_the_first_write(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -48,7 +48,7 @@ class ListStoreContract(EveryIdKind):
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=None
         )
 
-    def test_what_is_written_is_read_again(
+    def test_a_written_list_can_be_read(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[3]
@@ -71,7 +71,7 @@ class ListStoreContract(EveryIdKind):
         assert kept.recipe == RECIPE
         assert (kept.computed_at, kept.covered_at) == (NOW + TICK, None)
 
-    def test_lists_of_every_owner_are_told_apart(
+    def test_lists_of_all_owners_are_distinguished(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -88,7 +88,7 @@ class ListStoreContract(EveryIdKind):
                 several[owner]
             ]
 
-    def test_only_owners_that_have_a_list_are_answered(
+    def test_only_owners_with_a_list_are_returned(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -100,7 +100,9 @@ class ListStoreContract(EveryIdKind):
         assert found.keys() == {owners[0], owners[2]}
         assert dict(store.read(kind, [])) == {}
 
-    def test_an_empty_list_is_one(self, store: ListStore, sample: Sample, kind: ListKind) -> None:
+    def test_an_empty_list_is_stored(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
         owner, other = sample.owners(kind)[:2]
         empty: dict[object, list[StoredLine]] = {owner: [], other: [line(sample)]}
 
@@ -113,7 +115,7 @@ class ListStoreContract(EveryIdKind):
         assert found[owner].is_complete
         assert (store.totals(kind).owners, store.totals(kind).rows) == (2, 1)
 
-    def test_a_list_that_became_empty_is_kept_empty(
+    def test_a_list_that_became_empty_is_stored_as_empty(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -132,7 +134,7 @@ class ListStoreContract(EveryIdKind):
         assert store.write(kind, sample.lists(kind, {})) == Written(0, 0)
         assert store.totals(kind).owners == 1
 
-    def test_kinds_are_kept_apart(self, store: ListStore, sample: Sample) -> None:
+    def test_kinds_are_separate(self, store: ListStore, sample: Sample) -> None:
         for score, kind in enumerate(ListKind):
             several = {owner: [line(sample, score=score)] for owner in sample.owners(kind)}
             store.write(kind, sample.lists(kind, several))
@@ -170,7 +172,7 @@ class ListStoreContract(EveryIdKind):
         assert list(found[owners[1]].lines) == several[owners[1]]
 
     @pytest.mark.parametrize(
-        ("change", "is_news"),
+        ("change", "is_change"),
         [
             ({"score": 500_000 + SCORE_TOLERANCE, "parts": (500_000, SCORE_TOLERANCE)}, False),
             ({"score": 500_000 - SCORE_TOLERANCE, "parts": (499_900, 0)}, False),
@@ -186,7 +188,7 @@ class ListStoreContract(EveryIdKind):
         sample: Sample,
         kind: ListKind,
         change: dict[str, Any],  # fields of any type
-        is_news: bool,
+        is_change: bool,
     ) -> None:
         owner = sample.owners(kind)[0]
         old = [line(sample, item=1, score=900_000), line(sample, item=0, score=500_000)]
@@ -196,11 +198,11 @@ class ListStoreContract(EveryIdKind):
         written = store.write(kind, sample.lists(kind, {owner: new}, at=NOW + HOUR))
 
         kept = store.read(kind, [owner])[owner]
-        assert written == Written(changed=is_news, unchanged=not is_news)
-        assert list(kept.lines) == (new if is_news else old)
-        assert kept.computed_at == (NOW + HOUR if is_news else NOW)
+        assert written == Written(changed=is_change, unchanged=not is_change)
+        assert list(kept.lines) == (new if is_change else old)
+        assert kept.computed_at == (NOW + HOUR if is_change else NOW)
 
-    def test_equal_lists_are_unchanged_and_parts_alone_are_no_news(
+    def test_equal_lists_and_changed_parts_alone_are_no_change(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -240,7 +242,7 @@ class ListStoreContract(EveryIdKind):
             for owner, kept in store.read(kind, [first, second, third]).items()
         } == dict(several)
 
-    def test_other_items_another_order_or_length_is_a_change(
+    def test_other_items_another_order_or_another_length_is_a_change(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -253,7 +255,7 @@ class ListStoreContract(EveryIdKind):
             assert written == Written(1, 0)
             assert list(store.read(kind, [owner])[owner].lines) == version
 
-    def test_small_steps_do_not_add_up_unseen(
+    def test_small_changes_add_up_to_a_write(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -275,7 +277,7 @@ class ListStoreContract(EveryIdKind):
         ],
         ids=["name", "kept", "weight", "order"],
     )
-    def test_a_list_by_another_recipe_is_written(
+    def test_a_list_with_another_recipe_is_written(
         self, store: ListStore, sample: Sample, kind: ListKind, recipe: Recipe
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -300,7 +302,7 @@ class ListStoreContract(EveryIdKind):
         assert (kept.recipe, list(kept.lines)) == (recipe, lines)
         assert not kept.is_complete
 
-    def test_a_list_from_later_than_the_run_is_rewritten(
+    def test_a_list_computed_later_than_the_write_is_rewritten(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -312,7 +314,7 @@ class ListStoreContract(EveryIdKind):
         assert written == [Written(1, 0), Written(0, 1)]
         assert store.read(kind, [owner])[owner].computed_at == NOW
 
-    def test_many_lists_are_written_at_once(self, store: ListStore, sample: Sample) -> None:
+    def test_many_lists_can_be_written_at_once(self, store: ListStore, sample: Sample) -> None:
         owners: list[object] = [f"category {place}" for place in range(1_203)]
         several = {owner: [line(sample, score=place)] for place, owner in enumerate(owners)}
         kind = ListKind.POPULAR
@@ -324,7 +326,7 @@ class ListStoreContract(EveryIdKind):
             owner: list(kept.lines) for owner, kept in store.read(kind, owners).items()
         } == several
 
-    def test_a_complete_run_forgets_all_others(
+    def test_a_complete_run_removes_all_other_lists(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -336,7 +338,7 @@ class ListStoreContract(EveryIdKind):
         assert gone == len(owners) - 2
         assert store.read(kind, owners).keys() == set(stay)
 
-    def test_a_complete_run_covers_what_it_left(
+    def test_a_complete_run_covers_the_remaining_lists(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner, other = sample.owners(kind)[:2]
@@ -352,7 +354,7 @@ class ListStoreContract(EveryIdKind):
         assert store.coverage(kind) == NOW + DAY + TICK
         assert store.totals(kind).covered_at == NOW + DAY + TICK
 
-    def test_a_complete_run_over_nothing_forgets_everything(
+    def test_a_complete_run_without_owners_removes_everything(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -365,7 +367,7 @@ class ListStoreContract(EveryIdKind):
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=NOW
         )
 
-    def test_a_later_run_covers_anew(
+    def test_a_later_run_renews_the_coverage(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         for at in (NOW, NOW + DAY):
@@ -373,7 +375,7 @@ class ListStoreContract(EveryIdKind):
 
         assert store.coverage(kind) == NOW + DAY
 
-    def test_lists_older_than_a_moment_come_in_the_order_of_their_owners(
+    def test_lists_older_than_a_moment_are_ordered_by_owner(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -387,7 +389,7 @@ class ListStoreContract(EveryIdKind):
         assert list(store.older_than(kind, NOW + TICK)) == [*owners[:2], *owners[3:]]
         assert list(store.older_than(kind, NOW + DAY)) == owners
 
-    def test_a_covered_list_is_as_young_as_the_run(
+    def test_the_age_of_a_covered_list_is_that_of_the_run(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)[:2]
@@ -398,7 +400,7 @@ class ListStoreContract(EveryIdKind):
         assert list(store.older_than(kind, NOW)) == []
         assert list(store.older_than(kind, NOW + TICK)) == owners
 
-    def test_totals_say_how_much_there_is_and_how_old(
+    def test_totals_count_lists_and_give_their_ages(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owners = sample.owners(kind)
@@ -411,7 +413,7 @@ class ListStoreContract(EveryIdKind):
             owners=3, rows=3, oldest_at=NOW - DAY, newest_at=NOW + TICK, covered_at=None
         )
 
-    def test_the_newest_run_of_a_job_may_write_as_often_as_it_likes(
+    def test_the_newest_run_of_a_job_may_write_repeatedly(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -426,7 +428,7 @@ class ListStoreContract(EveryIdKind):
             assert (written, gone) == (Written(1, 0), 0)
         assert store.coverage(kind) == NOW + TICK * 5
 
-    def test_an_older_run_is_refused_and_leaves_everything_as_it_was(
+    def test_an_older_run_is_refused_and_changes_nothing(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         newer, older = (Fence(job="compute", number=number) for number in (8, 7))
@@ -448,7 +450,7 @@ class ListStoreContract(EveryIdKind):
 
         assert (dict(store.read(kind, owners)), store.totals(kind)) == before
 
-    def test_a_run_that_wrote_nothing_new_counts_as_the_newest_too(
+    def test_a_run_that_changed_nothing_still_fences_older_runs(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         some = sample.lists(kind, {sample.owners(kind)[0]: []})
@@ -472,7 +474,7 @@ class ListStoreContract(EveryIdKind):
             with pytest.raises(FencedOffError):
                 store.write(kind, nothing[kind], fence=Fence(job="compute", number=1))
 
-    def test_runs_of_other_jobs_and_writers_without_one_are_let_through(
+    def test_other_jobs_and_writers_without_a_fence_are_not_fenced(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -496,18 +498,18 @@ class ListStoreContract(EveryIdKind):
 
         assert written == [Written(1, 0)] * len(fences)
 
-    def test_what_is_written_by_hand_is_read_again_with_its_mark(
+    def test_an_override_is_read_with_its_mark(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner, other = sample.owners(kind)[:2]
         computed = line(sample, item=1)
-        by_hand = line_by_hand(sample, 0, score=1_000_000)
+        override = line_by_hand(sample, 0, score=1_000_000)
         store.write(kind, sample.lists(kind, {owner: [computed], other: [computed]}))
 
-        store.edit(kind, owner, lambda kept: edited(kept, by_hand, computed))
+        store.edit(kind, owner, lambda kept: edited(kept, override, computed))
 
         found = store.read(kind, [owner, other])
-        assert found[owner].lines == (by_hand, computed)
+        assert found[owner].lines == (override, computed)
         assert (found[owner].edited, found[owner].is_complete) == (True, True)
         assert (found[owner].recipe, found[owner].computed_at) == (RECIPE, NOW)
         assert (found[other].lines, found[other].edited) == ((computed,), False)
@@ -526,25 +528,25 @@ class ListStoreContract(EveryIdKind):
             kept = store.read(kind, [owner])[owner]
             assert (list(kept.lines), kept.edited) == (left, True)
 
-    def test_where_there_is_no_list_an_edit_begins_with_none(
+    def test_an_edit_without_a_stored_list_gets_none(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner, other = sample.owners(kind)[:2]
         seen: list[StoredList | None] = []
-        begun = StoredList(lines=(line(sample),), recipe=RECIPE, computed_at=NOW, edited=True)
-        computed = attrs.evolve(begun, edited=False)
+        written = StoredList(lines=(line(sample),), recipe=RECIPE, computed_at=NOW, edited=True)
+        computed = attrs.evolve(written, edited=False)
 
         def change(kept: StoredList | None) -> StoredList:
             seen.append(kept)
-            return begun
+            return written
 
         store.edit(kind, owner, change)
         store.edit(kind, other, lambda _: computed)
 
         assert seen == [None]
-        assert dict(store.read(kind, [owner, other])) == {owner: begun, other: computed}
+        assert dict(store.read(kind, [owner, other])) == {owner: written, other: computed}
 
-    def test_an_edit_sees_the_list_as_it_is_read(
+    def test_an_edit_gets_the_list_that_read_returns(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -566,7 +568,7 @@ class ListStoreContract(EveryIdKind):
         assert seen[0] is not None
         assert seen[0].covered_at == NOW + HOUR
 
-    def test_an_edit_that_returns_what_it_was_given_changes_nothing(
+    def test_an_edit_that_returns_its_argument_changes_nothing(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -598,21 +600,21 @@ class ListStoreContract(EveryIdKind):
                 store.edit(kind, one, fail)
 
         assert (dict(store.read(kind, [owner, missing])), store.totals(kind)) == before
-        # Nobody waits for it any more.
+        # The failed edit released its lock.
         store.edit(kind, owner, lambda kept: edited(kept, line(sample, score=7)))
         assert [one.score for one in store.read(kind, [owner])[owner].lines] == [7]
 
-    @pytest.mark.parametrize("is_by_hand", [True, False], ids=["a line by hand", "one taken out"])
-    def test_the_next_write_replaces_what_was_edited_even_by_the_same(
-        self, store: ListStore, sample: Sample, kind: ListKind, is_by_hand: bool
+    @pytest.mark.parametrize("is_override", [True, False], ids=["a line by hand", "one taken out"])
+    def test_the_next_write_replaces_an_edited_list_even_by_an_equal_one(
+        self, store: ListStore, sample: Sample, kind: ListKind, is_override: bool
     ) -> None:
         owner, other = sample.owners(kind)[:2]
         first, second = line(sample, score=9), line(sample, item=1, score=8)
-        left = (attrs.evolve(first, parts=(0, 0), by_hand=True),) if is_by_hand else (first,)
-        before = [first] if is_by_hand else [first, second]
+        left = (attrs.evolve(first, parts=(0, 0), by_hand=True),) if is_override else (first,)
+        before = [first] if is_override else [first, second]
         store.write(kind, sample.lists(kind, {owner: before, other: [first]}))
         store.edit(kind, owner, lambda kept: edited(kept, *left))
-        # The items and scores happen to be those that are there.
+        # The computed lists have the same items and scores as the stored ones.
         computed = sample.lists(kind, {owner: [first], other: [first]}, at=NOW + HOUR)
 
         written = [store.write(kind, computed) for _ in range(2)]
@@ -622,7 +624,7 @@ class ListStoreContract(EveryIdKind):
         assert kept.lines == (first,)
         assert (kept.edited, kept.computed_at) == (False, NOW + HOUR)
 
-    def test_a_write_of_what_was_there_before_the_edit_replaces_it_too(
+    def test_a_write_of_the_list_from_before_the_edit_replaces_it(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner = sample.owners(kind)[0]
@@ -638,7 +640,7 @@ class ListStoreContract(EveryIdKind):
             lines=(line(sample), line(sample, item=1)), recipe=RECIPE, computed_at=NOW
         )
 
-    def test_of_many_who_edit_one_list_none_is_lost(
+    def test_concurrent_edits_of_one_list_are_all_stored(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:
         owner, threads, each = sample.owners(kind)[0], 4, 3
@@ -661,18 +663,18 @@ class ListStoreContract(EveryIdKind):
 
 
 def edited(kept: StoredList | None, *lines: StoredLine) -> StoredList:
-    """Return a list with exactly these lines, as somebody edited it."""
+    """Return *kept*, or a new list, with exactly these lines and marked as edited."""
     kept = kept or StoredList(lines=(), recipe=RECIPE, computed_at=NOW)
     return attrs.evolve(kept, lines=lines, edited=True)
 
 
 def line_by_hand(sample: Sample, item: int, *, score: int = 500_000) -> StoredLine:
-    """Return a line with one of the items, as somebody wrote it."""
+    """Return a manual line; *item* is a place in the sample."""
     return attrs.evolve(line(sample, item=item, score=score), parts=(0, 0), by_hand=True)
 
 
 def line(sample: Sample, *, item: int = 0, score: int = 500_000) -> StoredLine:
-    """Return a line with one of the items."""
+    """Return a computed line; *item* is a place in the sample."""
     return StoredLine(
         item_id=sample.items[item],
         score=score,

@@ -1,4 +1,4 @@
-"""Small random markets with many ties, as plain values and as the columns that they make."""
+"""Small random markets with many ties, as plain values and as columns."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -52,13 +52,13 @@ IDS: dict[IdKind, tuple[Id, ...]] = {
             *(number << 40 for number in range(11, 19)),
         )
     ),
-    # By code point U+FFFF comes before what lies beyond it; by UTF-16 it would not.
+    # U+FFFF sorts before U+1F600 by code point, after it by UTF-16 unit.
     IdKind.TEXT: (
         *("b", "\uffff", "\U0001f600", "B", "é", "10", "9", "-x", "a b", "ba", "\ue000", "z"),
         *(f"lot {number}" for number in range(11, 19)),
     ),
 }
-"""Twenty ids of each kind, in no order, the hard ones among them."""
+"""Twenty ids of each kind, in no order, including ones that are hard to handle."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _AGES = (
@@ -77,10 +77,10 @@ _MONEY = ("0", "0.0001", "0.0002", "0.0003", "1", "2", "2.0001", "4", "999999999
 
 
 def markets(ids: IdKinds) -> st.SearchStrategy[plain.PlainMarket]:
-    """Return marketplaces of a few items in few categories, and of what a few users did.
+    """Return a strategy of marketplaces with few items, categories and active users.
 
-    Their sizes are drawn, so that failures get smaller; the rest follows from a seed,
-    which is faster and fills more evenly.
+    Hypothesis draws the sizes, so that failures shrink. The rest follows from a seed,
+    which is faster and distributes values more evenly.
     """
     return st.builds(
         _market,
@@ -94,8 +94,8 @@ def markets(ids: IdKinds) -> st.SearchStrategy[plain.PlainMarket]:
     )
 
 
-def lot(item_id: object, **known: Any) -> ItemCard:  # fields of ItemCard, of their types
-    """Return an active item that anybody may bid on, with nothing else *known* of it."""
+def lot(item_id: object, **known: Any) -> ItemCard:  # values of fields of ItemCard
+    """Return an active item without a seller, with all other data empty unless *known*."""
     plain_lot = ItemCard(
         item_id=ItemId(item_id),
         title="",
@@ -131,7 +131,7 @@ def _market(
         )
         for _ in range(did)
     ]
-    acts += acts[: random.randrange(4)]  # each bid counts, a watch is one however often it comes
+    acts += acts[: random.randrange(4)]  # repetitions: each bid counts, a watch counts once
     watched = random.choice(all_items)
     acts += [(False, user, watched, NOW) for user in users[_ASKING_USERS:][:crowd]]
     return plain.PlainMarket(
@@ -169,7 +169,7 @@ def _item(ids: IdKinds, item_id: Id, categories: Sequence[Id], random: Random) -
 
 
 def popularity_rules() -> st.SearchStrategy[PopularityRule]:
-    """Return ways to count bids and watchers."""
+    """Return a strategy of rules that count bids and watchers."""
     half_lives = st.sampled_from([timedelta(days=7), timedelta(days=1), timedelta(hours=5)])
     return st.just(PopularityRule()) | st.builds(
         PopularityRule,
@@ -182,7 +182,7 @@ def popularity_rules() -> st.SearchStrategy[PopularityRule]:
 
 @st.composite
 def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
-    """Draw weights that may be 0 or lie right at the threshold."""
+    """Draw weights that may be 0 or equal the threshold."""
     if draw(st.booleans()):
         return SimilarityRule()
     weights = st.sampled_from([0, 1, 99_999, 100_000, 200_000, 300_000, 300_001, 333_333])
@@ -200,7 +200,7 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
 
 @st.composite
 def rankers(draw: st.DrawFn) -> Ranker:
-    """Draw weights of some components, in any order, and ways to fill a page."""
+    """Draw rankers: weights of some components in any order, and limits of categories."""
     components = draw(st.permutations(list(Component)))[: draw(st.integers(1, 3))]
     weights = st.sampled_from([0, 1, 100_000, 200_000, 333_333])
     return Ranker(
@@ -241,7 +241,7 @@ def open_market(market: plain.PlainMarket, ids: IdKinds) -> OpenMarket:
 
 
 def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
-    """Return items, which may not be open, as those that similar ones are looked for."""
+    """Return *items*, open or not, as the originals of similar lists."""
     categories = market.catalogue.categories
     return Originals(
         row=np.array([market.catalogue.row_of(item.item_id) for item in items], np.int64),
@@ -259,7 +259,7 @@ def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
 def engagement_of(
     happened: Sequence[Bid | Watch], ids: IdKinds, users: IdIndex, items: IdIndex
 ) -> Engagement:
-    """Return who engaged with which of *items*, a pair an interaction."""
+    """Return which of *users* engaged with which of *items*, one pair per interaction."""
     columns = Interactions.of(ids, happened)
     user, place = users.codes(columns.users), items.codes(columns.items)
     known = (user != NONE) & (place != NONE)
@@ -267,7 +267,7 @@ def engagement_of(
 
 
 def interests_in(market: plain.PlainMarket, ids: IdKinds, rule: InterestRule) -> Interests:
-    """Return the interests of everybody in a market as columns."""
+    """Return the interests of all users of a market as columns."""
     happened = Interactions.of(ids, market.happened)
     categories = [market.categories.get(one.item_id) for one in market.happened]
     index, codes = IdIndex.of_nullable(ids.category, categories)
@@ -278,7 +278,7 @@ def interests_in(market: plain.PlainMarket, ids: IdKinds, rule: InterestRule) ->
 def profiles_of(
     market: plain.PlainMarket, ids: IdKinds, users: IdIndex, rule: InterestRule
 ) -> Profiles:
-    """Return the profiles of *users*, with or without anything that they did."""
+    """Return the profiles of *users*, including users without activity."""
     return Profiles.of(
         users,
         interests=interests_in(market, ids, rule),
@@ -288,7 +288,7 @@ def profiles_of(
 
 
 def index_of_users(ids: IdKinds, count: int = _ASKING_USERS) -> IdIndex:
-    """Return the users of random markets, without the crowd, and two who did nothing."""
+    """Return the first *count* users: by default the active ones and two without activity."""
     return IdIndex.of(ids.user, IdColumn.of(ids.user, IDS[ids.user][:count]))
 
 

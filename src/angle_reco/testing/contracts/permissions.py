@@ -1,4 +1,4 @@
-"""What every `Permissions` promises."""
+"""The contract suite of `Permissions`."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ _OTHER = "inspect_users"
 
 
 class Grants(Protocol):
-    """The host's side of a `Permissions` under test: where it gives and takes them."""
+    """The host behind the `Permissions` under test, which grants and revokes permissions."""
 
     @property
     def permissions(self) -> Permissions:
@@ -21,31 +21,31 @@ class Grants(Protocol):
         ...
 
     def grant(self, user_id: UserId, name: str) -> None:
-        """Let a user hold a permission."""
+        """Grant a permission to a user."""
         ...
 
     def revoke(self, user_id: UserId, name: str) -> None:
-        """Take a permission away."""
+        """Revoke a permission of a user."""
         ...
 
 
 class PermissionsContract(EveryIdKind):
-    """The promises of `Permissions`; a subclass brings the *host* that grants them."""
+    """The promises of `Permissions`; a subclass overrides the fixture *host*."""
 
     @pytest.fixture
     def host(self, sample: Sample) -> Grants:
-        """Return a host that knows the users of the sample, of whom none holds anything."""
+        """Return a host with the users of the sample, none of which holds a permission."""
         pytest.fail("override this fixture")
 
-    def test_nobody_holds_what_was_not_granted(self, host: Grants, sample: Sample) -> None:
+    def test_without_a_grant_no_user_holds_a_permission(self, host: Grants, sample: Sample) -> None:
         assert not any(host.permissions.holds(one, _NAME) for one in sample.users)
 
-    def test_who_was_granted_it_holds_it(self, host: Grants, sample: Sample) -> None:
+    def test_a_granted_permission_is_held(self, host: Grants, sample: Sample) -> None:
         host.grant(sample.users[0], _NAME)
 
         assert host.permissions.holds(sample.users[0], _NAME) is True
 
-    def test_a_permission_is_one_users_alone(self, host: Grants, sample: Sample) -> None:
+    def test_a_grant_is_for_one_user_alone(self, host: Grants, sample: Sample) -> None:
         for granted in sample.users:
             host.grant(granted, _NAME)
             holders = [one for one in sample.users if host.permissions.holds(one, _NAME)]
@@ -53,16 +53,14 @@ class PermissionsContract(EveryIdKind):
 
             assert holders == [granted]
 
-    def test_one_permission_is_not_another(self, host: Grants, sample: Sample) -> None:
+    def test_a_grant_is_for_one_permission_alone(self, host: Grants, sample: Sample) -> None:
         host.grant(sample.users[0], _NAME)
 
         assert host.permissions.holds(sample.users[0], _OTHER) is False
         assert host.permissions.holds(sample.users[0], _NAME.upper()) is False
         assert host.permissions.holds(sample.users[0], "") is False
 
-    def test_a_user_whose_id_is_written_in_another_case_is_another(
-        self, host: Grants, sample: Sample
-    ) -> None:
+    def test_user_ids_are_compared_exactly(self, host: Grants, sample: Sample) -> None:
         if sample.ids.user is IdKind.TEXT:
             host.grant(UserId("ann"), _NAME)
 
@@ -70,19 +68,17 @@ class PermissionsContract(EveryIdKind):
             assert host.permissions.holds(UserId("Ann"), _NAME) is False
             assert host.permissions.holds(UserId("ann "), _NAME) is False
 
-    def test_a_permission_that_is_held_in_another_case_is_another(
-        self, host: Grants, sample: Sample
-    ) -> None:
+    def test_permission_names_are_case_sensitive(self, host: Grants, sample: Sample) -> None:
         host.grant(sample.users[0], _NAME.upper())
 
         assert host.permissions.holds(sample.users[0], _NAME) is False
 
-    def test_an_unknown_user_holds_none(self, host: Grants, sample: Sample) -> None:
+    def test_an_unknown_user_holds_no_permission(self, host: Grants, sample: Sample) -> None:
         host.grant(sample.users[0], _NAME)
 
         assert host.permissions.holds(sample.unknown_user, _NAME) is False
 
-    def test_the_answer_is_never_remembered(self, host: Grants, sample: Sample) -> None:
+    def test_the_answer_is_never_cached(self, host: Grants, sample: Sample) -> None:
         answers = [host.permissions.holds(sample.users[0], _NAME)]
         host.grant(sample.users[0], _NAME)
         answers.append(host.permissions.holds(sample.users[0], _NAME))

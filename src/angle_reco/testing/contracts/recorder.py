@@ -1,4 +1,4 @@
-"""What every `ActivityRecorder` promises."""
+"""The contract suite of `ActivityRecorder`."""
 
 from datetime import UTC
 
@@ -25,23 +25,23 @@ from angle_reco.testing.contracts.samples import (
 
 @attrs.frozen(kw_only=True)
 class RecordedActivity:
-    """The port under test, and activity as it is read again."""
+    """The port under test, and queries that read the recorded activity."""
 
     recorder: ActivityRecorder
     queries: ActivityQueries
 
 
 class ActivityRecorderContract(EveryIdKind):
-    """The promises of `ActivityRecorder`; a subclass says how to *make* one, and its reader."""
+    """The promises of `ActivityRecorder`; a subclass overrides the fixture *make*."""
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[RecordedActivity]:
-        """Return what makes the port under test, with ids of `sample.ids`."""
+        """Return the factory of the port under test and its queries, with ids of `sample.ids`."""
         pytest.fail("override this fixture")
 
     @pytest.fixture
     def activity(self, make: Make[RecordedActivity], sample: Sample) -> RecordedActivity:
-        """Return the port under test with all users and items of the sample, and nothing done."""
+        """Return the port under test with all users and items of the sample, without activity."""
         return make(users=sample.everyone, items=sample.everything)
 
     def test_a_bid_is_stored(self, activity: RecordedActivity, sample: Sample) -> None:
@@ -57,7 +57,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert activity.queries.totals() == (3, 0)
 
     @pytest.mark.parametrize("amount", [None, "0", "12.34"])
-    def test_a_bid_that_is_there_stays_one(
+    def test_recording_a_stored_bid_again_changes_nothing(
         self, activity: RecordedActivity, sample: Sample, amount: str | None
     ) -> None:
         bid = sample.bid(0, 0, NOW, amount)
@@ -67,7 +67,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert changed == [True, False, False]
         assert activity.queries.totals() == (1, 0)
 
-    def test_amounts_are_equal_by_value_and_moments_wherever_the_clock_hangs(
+    def test_equal_bids_are_recognised_across_scales_and_time_zones(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         changed = [
@@ -78,7 +78,7 @@ class ActivityRecorderContract(EveryIdKind):
 
         assert changed == [True, False, False]
 
-    def test_an_hour_that_clocks_show_twice_is_two_hours(
+    def test_a_repeated_local_hour_is_two_different_hours(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         bids = [sample.bid(0, 0, at) for at in (SUMMER, WINTER, WINTER.astimezone(UTC), SUMMER)]
@@ -87,7 +87,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert [activity.recorder.record_bid(bid) for bid in bids] == [True, True, False, False]
         assert [activity.recorder.record_watch(one) for one in watches] == [True, True, False]
 
-    def test_a_bid_that_differs_in_anything_is_another(
+    def test_bids_that_differ_in_any_field_are_separate(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         bids = [
@@ -103,7 +103,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert [activity.recorder.record_bid(bid) for bid in bids] == [True] * len(bids)
         assert activity.queries.totals() == (len(bids), 0)
 
-    def test_a_bid_that_is_there_several_times_stays_so(
+    def test_recording_keeps_stored_duplicates_of_a_bid(
         self, make: Make[RecordedActivity], sample: Sample
     ) -> None:
         bid = sample.bid(0, 0, NOW, "1")
@@ -113,7 +113,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert activity.queries.totals() == (2, 0)
 
     @pytest.mark.parametrize("amount", ["-0.01", "NaN", "Infinity", "0.00001", "1e15"])
-    def test_an_amount_that_is_none_is_refused(
+    def test_an_invalid_amount_is_refused(
         self, activity: RecordedActivity, sample: Sample, amount: str
     ) -> None:
         with pytest.raises(InvalidValueError, match="amount"):
@@ -121,7 +121,7 @@ class ActivityRecorderContract(EveryIdKind):
 
         assert activity.queries.totals() == (0, 0)
 
-    def test_a_bid_of_or_on_something_unknown_changes_nothing(
+    def test_a_bid_with_an_unknown_user_or_item_changes_nothing(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         user, item = sample.users[0], sample.items[0]
@@ -134,7 +134,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert [activity.recorder.record_bid(bid) for bid in bids] == [False] * 3
         assert activity.queries.totals() == (0, 0)
 
-    def test_a_user_s_bids_on_an_item_can_be_removed(
+    def test_bids_of_a_user_on_an_item_can_be_removed(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         users, items = sample.users, sample.items
@@ -156,7 +156,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert seen(activity.queries.interactions()) == expected(left)
         assert list(activity.queries.user_bids(users[0])) == left[:1]
 
-    def test_bids_that_were_placed_later_may_stay(
+    def test_bids_placed_after_until_are_not_removed(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         bids = [sample.bid(0, 0, NOW + TICK * tick, "1") for tick in (-1, 0, 1)]
@@ -182,7 +182,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert activity.recorder.record_bid(bid) is True
         assert list(activity.queries.user_bids(sample.users[0])) == [bid]
 
-    def test_where_there_are_no_bids_none_are_removed(
+    def test_without_bids_none_are_removed(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         activity.recorder.record_watch(sample.watch(0, 0))
@@ -204,7 +204,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert list(activity.queries.user_watchlist(sample.users[0])) == watches
         assert activity.queries.totals() == (0, 3)
 
-    def test_of_several_watches_the_earliest_stays(
+    def test_the_earliest_of_several_watches_is_stored(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         moments = [NOW, NOW, NOW + DAY, NOW - TICK, NOW, NOW.astimezone(ELSEWHERE) - HOUR]
@@ -217,7 +217,7 @@ class ActivityRecorderContract(EveryIdKind):
         ]
         assert seen(activity.queries.interactions()) == expected([sample.watch(0, 0, NOW - HOUR)])
 
-    def test_a_watch_of_or_on_something_unknown_changes_nothing(
+    def test_a_watch_with_an_unknown_user_or_item_changes_nothing(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         user, item = sample.users[0], sample.items[0]
@@ -229,7 +229,7 @@ class ActivityRecorderContract(EveryIdKind):
         assert [activity.recorder.record_watch(watch) for watch in watches] == [False] * 2
         assert activity.queries.totals() == (0, 0)
 
-    def test_a_watch_can_be_forgotten(self, activity: RecordedActivity, sample: Sample) -> None:
+    def test_a_watch_can_be_removed(self, activity: RecordedActivity, sample: Sample) -> None:
         users, items = sample.users, sample.items
         for watch in (sample.watch(0, 0), sample.watch(0, 1), sample.watch(1, 0)):
             activity.recorder.record_watch(watch)
@@ -242,7 +242,7 @@ class ActivityRecorderContract(EveryIdKind):
             [sample.watch(0, 1), sample.watch(1, 0), sample.bid(0, 0)]
         )
 
-    def test_a_watch_that_was_forgotten_may_begin_again_later(
+    def test_a_removed_watch_can_be_recorded_again(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         activity.recorder.record_watch(sample.watch(0, 0, NOW))
@@ -253,7 +253,7 @@ class ActivityRecorderContract(EveryIdKind):
             sample.watch(0, 0, NOW + DAY)
         ]
 
-    def test_what_nobody_watches_cannot_be_forgotten(
+    def test_without_a_watch_none_is_removed(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         activity.recorder.record_bid(sample.bid(0, 0))
@@ -266,7 +266,7 @@ class ActivityRecorderContract(EveryIdKind):
 
         assert gone == [False] * 3
 
-    def test_users_and_items_of_every_id_are_told_apart(
+    def test_users_and_items_of_all_ids_are_distinguished(
         self, activity: RecordedActivity, sample: Sample
     ) -> None:
         places = range(min(len(sample.users), len(sample.items)))

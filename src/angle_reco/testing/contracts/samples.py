@@ -1,4 +1,4 @@
-"""What the contracts fill adapters with: ids that are hard to handle, and rows around them."""
+"""Sample data of the contract suites: ids that are hard to handle, and rows with these ids."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,22 +21,22 @@ from angle_reco.domain.scoring.interest import Interests, UserInterest
 from angle_reco.domain.users import User
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123_456, tzinfo=UTC)
-"""When the contracts take place."""
+"""The current moment in the contract suites."""
 
 TICK = timedelta(microseconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 ELSEWHERE = timezone(timedelta(hours=5, minutes=45))
-"""Where clocks show something else than in UTC."""
+"""A time zone other than UTC."""
 
 _BERLIN = ZoneInfo("Europe/Berlin")
 SUMMER = datetime(2026, 10, 25, 2, 30, tzinfo=_BERLIN)
 WINTER = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=_BERLIN)
-"""When clocks show the same twice: an hour later, they have been put back."""
+"""Two moments of equal local time, an hour apart: at the end of summer time."""
 
 RECIPE = Recipe(name="classic", weights=(("interest", 600_000), ("popularity", 400_000)), kept=60)
-"""What lists are made by, unless a promise is about that."""
+"""The recipe of sample lists, unless a promise is about recipes."""
 
 _IDS: dict[IdKind, tuple[object, ...]] = {
     IdKind.INT: (
@@ -69,7 +69,7 @@ _IDS: dict[IdKind, tuple[object, ...]] = {
         UUID("ff000000-0000-0000-0000-000000000000"),
         UUID(int=2**128 - 1),
     ),
-    # In the order of code points: where UTF-16 counts, the last two change places.
+    # In the order of code points; the last two are swapped in the order of UTF-16 units.
     IdKind.TEXT: (
         " a ",
         "%",
@@ -102,7 +102,7 @@ KINDS = (
     IdKinds(user=IdKind.INT, item=IdKind.UUID, category=IdKind.INT),
     IdKinds(user=IdKind.UUID, item=IdKind.INT, category=IdKind.UUID),
 )
-"""The choices of id kinds that each promise is tried with: every kind in every place."""
+"""The combinations of id kinds each promise is tested with: every kind for every entity."""
 
 
 OwnedLines: TypeAlias = tuple[object, Sequence[StoredLine]]
@@ -110,23 +110,23 @@ OwnedLines: TypeAlias = tuple[object, Sequence[StoredLine]]
 
 @attrs.frozen
 class Sample:
-    """Users, items and categories of some kinds of ids, by their place in the order of ids."""
+    """Users, items and categories with ids of the given kinds, by position in id order."""
 
     ids: IdKinds
 
     @property
     def users(self) -> list[UserId]:
-        """Return the ids of users, in their order."""
+        """Return the ids of users, in id order."""
         return [UserId(one) for one in _IDS[self.ids.user]]
 
     @property
     def items(self) -> list[ItemId]:
-        """Return the ids of items, in their order."""
+        """Return the ids of items, in id order."""
         return [ItemId(one) for one in _IDS[self.ids.item]]
 
     @property
     def categories(self) -> list[CategoryId]:
-        """Return the ids of categories, in their order."""
+        """Return the ids of categories, in id order."""
         return [CategoryId(one) for one in _IDS[self.ids.category]]
 
     @property
@@ -141,12 +141,12 @@ class Sample:
 
     @property
     def everyone(self) -> list[User]:
-        """Return all the users, of whom nothing is known."""
+        """Return all users, with an id and no other data."""
         return [User(user_id=one) for one in self.users]
 
     @property
     def everything(self) -> list[Item]:
-        """Return all the items, of which nothing is known."""
+        """Return all items, with an id and no other data."""
         return [Item(item_id=one) for one in self.items]
 
     def user(
@@ -157,7 +157,7 @@ class Sample:
         last_sign_in_at: datetime | None = None,
         sign_in_count: int = 0,
     ) -> User:
-        """Return one of the users."""
+        """Return the user at *place*."""
         return User(
             user_id=self.users[place],
             created_at=created_at,
@@ -166,13 +166,13 @@ class Sample:
         )
 
     def item(self, place: int) -> Item:
-        """Return one of the items, to be evolved."""
+        """Return the item at *place*, without other data; use `attrs.evolve` to add some."""
         return Item(item_id=self.items[place])
 
     def bid(
         self, user: int, item: int, at: datetime = NOW, amount: Decimal | str | None = None
     ) -> Bid:
-        """Return a bid of one of the users on one of the items."""
+        """Return a bid; *user* and *item* are places."""
         return Bid(
             user_id=self.users[user],
             item_id=self.items[item],
@@ -181,11 +181,11 @@ class Sample:
         )
 
     def watch(self, user: int, item: int, at: datetime = NOW) -> Watch:
-        """Return the watch of one of the users on one of the items."""
+        """Return a watch; *user* and *item* are places."""
         return Watch(user_id=self.users[user], item_id=self.items[item], watched_at=at)
 
     def owners(self, kind: ListKind) -> list[object]:
-        """Return owners of lists, in the order of their ids."""
+        """Return owners of lists, in id order."""
         match kind:
             case ListKind.SIMILAR:
                 return list(self.items)
@@ -213,7 +213,7 @@ class Sample:
         return IdColumn.of(self.ids.item, items)
 
     def interests(self, rows: Sequence[UserInterest], *, recipe: str = "") -> Interests:
-        """Return single interests as columns."""
+        """Return interests as columns."""
         users, user = IdIndex.of_nullable(self.ids.user, [row.user_id for row in rows])
         categories, category = IdIndex.of_nullable(
             self.ids.category, [row.category_id for row in rows]
@@ -238,7 +238,7 @@ class Sample:
         at: datetime = NOW,
         recipe: Recipe = RECIPE,
     ) -> Lists:
-        """Return lists as columns, with their owners, of whom each may have several."""
+        """Return lists as columns; a sequence may hold several lists of one owner."""
         owned = list(lists.items()) if isinstance(lists, Mapping) else lists
         lines = [line for _, one in owned for line in one]
         parts = np.array([line.parts for line in lines], np.int32)
@@ -259,10 +259,10 @@ Port_co = TypeVar("Port_co", covariant=True)
 
 
 class Make(Protocol[Port_co]):
-    """Returns the port under test, over a marketplace of exactly these rows.
+    """A factory of the port under test, over a marketplace of exactly these rows.
 
-    Bids and watches are of the users and items that come with them; equal bids are
-    several, and there is at most one watch of a user and item. A test calls it once.
+    Bids and watches refer to the given users and items. Equal bids are separate bids; a
+    user watches an item at most once. A test calls the factory once.
     """
 
     def __call__(
@@ -273,14 +273,14 @@ class Make(Protocol[Port_co]):
         bids: Iterable[Bid] = (),
         watches: Iterable[Watch] = (),
     ) -> Port_co:
-        """Return it."""
+        """Return the port under test."""
         ...
 
 
 class EveryIdKind:
-    """Has each promise tried with each choice of id kinds."""
+    """Runs each test with each combination of id kinds in `KINDS`."""
 
     @pytest.fixture(params=KINDS, ids=lambda ids: f"{ids.user}-{ids.item}-{ids.category}")
     def sample(self, request: pytest.FixtureRequest) -> Sample:
-        """Return users, items and categories to fill the adapter with."""
+        """Return the users, items and categories that tests store."""
         return Sample(request.param)

@@ -1,4 +1,4 @@
-"""What every `UserQueries` promises."""
+"""The contract suite of `UserQueries`."""
 
 from datetime import timedelta
 
@@ -20,14 +20,14 @@ from angle_reco.testing.contracts.samples import (
 
 
 class UserQueriesContract(EveryIdKind):
-    """The promises of `UserQueries`; a subclass says how to *make* one."""
+    """The promises of `UserQueries`; a subclass overrides the fixture *make*."""
 
     @pytest.fixture
     def make(self, sample: Sample) -> Make[UserQueries]:
-        """Return what makes the port under test, with ids of `sample.ids`."""
+        """Return the factory of the port under test, with ids of `sample.ids`."""
         pytest.fail("override this fixture")
 
-    def test_active_is_who_signed_in_strictly_after_the_moment(
+    def test_users_who_signed_in_strictly_after_the_moment_are_active(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -41,7 +41,7 @@ class UserQueriesContract(EveryIdKind):
 
         assert users.active_since(NOW).to_list() == sample.users[2:4]
 
-    def test_of_those_who_never_signed_in_the_ones_created_after_it_are_active(
+    def test_users_who_never_signed_in_are_active_if_created_after_the_moment(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -55,7 +55,7 @@ class UserQueriesContract(EveryIdKind):
 
         assert users.active_since(NOW).to_list() == sample.users[2:3]
 
-    def test_where_a_sign_in_is_known_the_creation_does_not_matter(
+    def test_with_a_known_sign_in_the_creation_does_not_matter(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -83,12 +83,14 @@ class UserQueriesContract(EveryIdKind):
         assert active.kind == sample.ids.user
         assert active.to_list() == sample.users
 
-    def test_without_users_nobody_is_active(self, make: Make[UserQueries], sample: Sample) -> None:
+    def test_without_users_there_are_no_active_users(
+        self, make: Make[UserQueries], sample: Sample
+    ) -> None:
         active = make().active_since(NOW)
 
         assert (active.kind, len(active)) == (sample.ids.user, 0)
 
-    def test_a_moment_is_the_same_wherever_the_clock_hangs(
+    def test_moments_are_compared_across_time_zones(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -101,7 +103,7 @@ class UserQueriesContract(EveryIdKind):
         assert users.active_since(NOW.astimezone(ELSEWHERE)).to_list() == sample.users[1:2]
         assert users.active_since(NOW).to_list() == sample.users[1:2]
 
-    def test_an_hour_that_clocks_show_twice_is_two_hours(
+    def test_a_repeated_local_hour_is_two_different_hours(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -117,7 +119,7 @@ class UserQueriesContract(EveryIdKind):
         users.record_sign_in(sample.users[1], WINTER)
         assert users.active_since(SUMMER).to_list() == sample.users[:3]
 
-    def test_moments_of_long_ago_and_far_ahead_are_moments(
+    def test_the_first_and_the_last_year_are_accepted(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         long_ago, far_ahead = NOW.replace(year=1), NOW.replace(year=9999)
@@ -155,7 +157,7 @@ class UserQueriesContract(EveryIdKind):
         ("bid_before", "watch_before", "expected"),
         [(3, 2, 2), (2, 3, 2), (3, None, 3), (None, 3, 3), (0, 5, 0), (5, 0, 0), (-1, 4, 4)],
     )
-    def test_the_newest_bid_or_watch_stands_for_a_sign_in_that_is_known_only_as_later(
+    def test_the_newest_bid_or_watch_replaces_a_last_sign_in_after_until(
         self,
         make: Make[UserQueries],
         sample: Sample,
@@ -195,7 +197,7 @@ class UserQueriesContract(EveryIdKind):
         assert just_before == sample.users[:1]
         assert at_once == []
 
-    def test_with_nothing_to_stand_for_a_later_sign_in_the_creation_decides(
+    def test_without_activity_the_creation_replaces_a_last_sign_in_after_until(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -212,7 +214,7 @@ class UserQueriesContract(EveryIdKind):
         assert None not in found
         assert users.active_since(NOW - DAY, until=NOW).to_list() == sample.users[1:2]
 
-    def test_a_sign_in_until_then_is_not_replaced_by_activity(
+    def test_activity_does_not_replace_a_sign_in_before_until(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -244,7 +246,7 @@ class UserQueriesContract(EveryIdKind):
         assert found.last_at == NOW + 2 * DAY
         assert users.active_since(NOW + DAY).to_list() == sample.users[:1]
 
-    def test_a_sign_in_is_counted_and_its_moment_kept(
+    def test_a_sign_in_is_counted_and_its_moment_stored(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(
@@ -278,7 +280,7 @@ class UserQueriesContract(EveryIdKind):
         assert found is not None
         assert (found.last_at, found.count) == (NOW, 4)
 
-    def test_a_sign_in_of_nobody_changes_nothing(
+    def test_a_sign_in_of_an_unknown_user_changes_nothing(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(users=[sample.user(0)])
@@ -297,7 +299,7 @@ class UserQueriesContract(EveryIdKind):
         assert users.active_since(NOW - TICK).to_list() == sample.users[1:2]
         assert len(users.active_since(NOW)) == 0
 
-    def test_the_sign_ins_of_each_user_are_their_own(
+    def test_sign_ins_of_different_users_are_separate(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         users = make(users=sample.everyone)
@@ -312,7 +314,7 @@ class UserQueriesContract(EveryIdKind):
             NOW + timedelta(seconds=place) for place in range(1, len(sample.users))
         ]
 
-    def test_who_never_signed_in_is_known_all_the_same(
+    def test_a_user_without_sign_ins_is_known(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:
         found = make(users=[sample.user(0)]).sign_ins(sample.users[0])
@@ -320,7 +322,7 @@ class UserQueriesContract(EveryIdKind):
         assert found is not None
         assert (found.last_at, found.count) == (None, 0)
 
-    def test_without_users_there_are_none_to_count(self, make: Make[UserQueries]) -> None:
+    def test_without_users_the_total_is_zero(self, make: Make[UserQueries]) -> None:
         assert make().total() == 0
 
     def test_all_users_are_counted(self, make: Make[UserQueries], sample: Sample) -> None:
