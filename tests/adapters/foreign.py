@@ -536,7 +536,7 @@ def _rows_of_models(market: MemoryMarketplace) -> Rows:
 
 def quoted() -> Foreign:
     """Return a marketplace of text ids in the schema "Market Place"; ours are in "reco"."""
-    metadata = sa.MetaData(schema="Market FeedPosition")
+    metadata = sa.MetaData(schema="Market Place")
     hidden = frozenset({"books", "coins"})
     member = sa.Table(
         "Member",

@@ -284,7 +284,7 @@ class Django:
                 table=self.permission,
                 held=held,
                 name="codename",
-                values={"name": "RunContext on recommendations", "content_type_id": 7},
+                values={"name": "Work on recommendations", "content_type_id": 7},
             ),
         )
 

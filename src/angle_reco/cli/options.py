@@ -220,7 +220,7 @@ def on_database(*, reads: bool) -> _Decorator:
             show_envvar=True,
             help="Without --app: the database is behind a pooler of transactions, as PgBouncer.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="ClaimStatus in JSON."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     ]
     if reads:
         options += [
