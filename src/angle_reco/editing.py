@@ -231,7 +231,7 @@ class Editing(Bound):
         rank: int | None = None,
         reason: Reason | str = Reason.FOR_YOU,
     ) -> StoredLine:
-        """Add an override as `create_recommendation` does, or replace the line that exists.
+        """Add an override as `create_recommendation` does, or move and replace the existing line.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
