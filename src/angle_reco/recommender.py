@@ -237,7 +237,7 @@ class Recommender:
     ) -> Self:
         """Return a recommender on a marketplace in memory, by default an empty one.
 
-        Without *settings* calls neither cache nor store anything. With *settings* the limits
+        Without *settings* reading calls neither cache nor store results. With them the limits
         of a database apply: the cache and the lists that calls store each take at most
         `cache_bytes`, and a call waits for the marketplace at most `deadline`.
 
@@ -363,7 +363,7 @@ class Recommender:
 
     @property
     def system(self) -> View:
-        """Return the view of the host's own code, which has every permission."""
+        """Return the view of the host's own code, which is allowed every action."""
         return View(self._use_cases, SYSTEM)
 
     def signed_in(
