@@ -1,4 +1,4 @@
-"""The same answers for code on an event loop, which never waits for them itself."""
+"""Coroutines for the reading calls and the events; the event loop is never blocked."""
 
 import asyncio
 import inspect
@@ -31,11 +31,11 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class AsyncView:
-    """What `View` reads, as coroutines.
+    """The reading calls of `View` as coroutines.
 
-    What is in memory is answered at once, in the thread of the event loop. What is not, is
-    read or computed in another one, by one for all who wait for it; who stops waiting stops
-    nothing. The arguments and errors are those of `View`.
+    A cached answer is returned at once, in the thread of the event loop. A missing value is
+    read or computed in another thread, once for all callers that wait for it; cancelling a
+    caller does not cancel that work. Arguments and errors are those of `View`.
     """
 
     _view: View
@@ -50,7 +50,7 @@ class AsyncView:
     async def similar_items(
         self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
     ) -> Shelf:
-        """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions."""
+        """Return similar items for an item's page: at most *limit* (1 to 20) suggestions."""
         return await self._answered(lambda: self._view.similar_items(item_id, limit, cards=cards))
 
     async def after_bid(
@@ -74,7 +74,7 @@ class AsyncView:
         category: CategoryRef | None = None,
         cards: CardLoader | None = None,
     ) -> Shelf:
-        """Return what most people want, of everything or of one category."""
+        """Return the most popular open items, of all or of one category."""
         return await self._answered(
             lambda: self._view.popular_items(limit, category=category, cards=cards)
         )
@@ -82,11 +82,14 @@ class AsyncView:
     async def interests(
         self, limit: int | None = None, *, of: UserRef | None = None
     ) -> tuple[UserInterest, ...]:
-        """Return what a user is drawn to, the strongest first; without a limit all of it."""
+        """Return a user's interests, the strongest first; all of them without a *limit*."""
         return await self._answered(lambda: self._view.interests(limit, of=of))
 
     async def _answered(self, ask: Callable[[], _T]) -> _T:
-        """Answer from memory, as soon as what is missing there has come; else elsewhere."""
+        """Call *ask* on cached values alone, after waiting for missing ones that a future brings.
+
+        Where no future does, call it in another thread.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._view._seconds_at_most
         landed: dict[CacheKey, Future[Any]] = {}
@@ -99,7 +102,7 @@ class AsyncView:
                 key, future = missing.key, missing.future
             if key is None or future is None or key in landed:
                 break
-            landed[key] = future if await _is_over(future, left) else _too_late()
+            landed[key] = future if await _is_done_within(left, future) else _timed_out()
 
         def ask_in_time() -> _T:
             with deadline(max(ends_at - loop.time(), 0.0)):
@@ -110,33 +113,33 @@ class AsyncView:
 
 @attrs.frozen
 class AsyncRecommender:
-    """A recommender for code on an event loop; it belongs to the one it is of."""
+    """The asynchronous interface of a `Recommender`, which `Recommender.aio` returns."""
 
     _recommender: "Recommender"
     _elsewhere: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("aio", _THREADS))
 
     def as_user(self, user_id: UserRef) -> AsyncView:
-        """Return what a signed-in user may read; their own, and what is public.
+        """Return the view of a signed-in user: the user's results, and public ones.
 
         Raises:
-            InvalidValueError: The id is of another kind than the settings say.
+            InvalidValueError: The id is not of the kind that the settings name.
         """
         return AsyncView(self._recommender.as_user(user_id), self._elsewhere)
 
     @property
     def anonymous(self) -> AsyncView:
-        """Return what a visitor may read: what is public."""
+        """Return the view of a visitor: public results."""
         return AsyncView(self._recommender.anonymous, self._elsewhere)
 
     @property
     def system(self) -> AsyncView:
-        """Return what the host's own code may read, which is everything."""
+        """Return the view of the host's own code, which may read everything."""
         return AsyncView(self._recommender.system, self._elsewhere)
 
     async def signed_in(
         self, user_id: UserRef, at: datetime | None = None, *, connection: object | None = None
     ) -> bool:
-        """Count a sign-in; False when it was not counted. Never raises into the request."""
+        """Count a sign-in; return whether it was counted. Errors are as with `bid_placed`."""
         return await self._taken(
             "signed_in",
             lambda given: self._recommender.signed_in(user_id, at, connection=given),
@@ -152,10 +155,11 @@ class AsyncRecommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Take a bid; False when nothing came of it. Never raises into the request.
+        """Notify the recommender of a bid, as `Recommender.bid_placed` does.
 
-        The events take the host's own *connection*, an `AsyncConnection` or `AsyncSession`
-        of SQLAlchemy on any driver: they are then part of its transaction.
+        The *connection* of an event is the host's `AsyncConnection` or `AsyncSession` of
+        SQLAlchemy, on any driver: the event is then part of its transaction. Results and
+        errors are those of `Recommender.bid_placed`.
         """
         return await self._taken(
             "bid_placed",
@@ -173,7 +177,7 @@ class AsyncRecommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Take the end of a user's bids on an item; False when nothing came of it."""
+        """Notify the recommender that a user's bids on an item were withdrawn or rolled back."""
         return await self._taken(
             "bid_withdrawn",
             lambda given: self._recommender.bid_withdrawn(
@@ -190,7 +194,7 @@ class AsyncRecommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Take a watch; False when nothing came of it. Never raises into the request."""
+        """Notify the recommender that a user watches an item; as `bid_placed`."""
         return await self._taken(
             "watched",
             lambda given: self._recommender.watched(user_id, item_id, at=at, connection=given),
@@ -200,7 +204,7 @@ class AsyncRecommender:
     async def unwatched(
         self, user_id: UserRef, item_id: ItemRef, *, connection: object | None = None
     ) -> bool:
-        """Take the end of a watch; False when nothing came of it. Never raises."""
+        """Notify the recommender that a watch ended; as `bid_placed`."""
         return await self._taken(
             "unwatched",
             lambda given: self._recommender.unwatched(user_id, item_id, connection=given),
@@ -210,7 +214,7 @@ class AsyncRecommender:
     async def items_changed(
         self, item_ids: Iterable[ItemRef], *, connection: object | None = None
     ) -> bool:
-        """Take changes of items; False when nothing came of it. Never raises."""
+        """Notify the recommender that items changed; as `Recommender.items_changed`."""
         return await self._taken(
             "items_changed",
             lambda given: self._recommender.items_changed(item_ids, connection=given),
@@ -231,21 +235,21 @@ class AsyncRecommender:
                 return await run_in(self._elsewhere, lambda: take(None))
             if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
                 return not_taken(_no_connection(connection))
-            # What reads the database does so elsewhere, on a connection of ours.
+            # Reading the change feed blocks: it happens in another thread, on our connection.
             await run_in(self._elsewhere, events.look)
         except StorageUnavailableError as error:
             return not_taken(error)
         from sqlalchemy.exc import SQLAlchemyError
 
         def take_here(given: object) -> bool:
-            # On the host's loop, which waits for nothing but the host's connection.
+            # This runs on the host's loop, which may wait for the host's connection alone.
             with from_memory_alone({}):
                 return take(given)
 
         try:
             return bool(await connection.run_sync(take_here))  # type: ignore[attr-defined]  # as looked up
         except SQLAlchemyError:
-            # It is closed, or was never started.
+            # The connection is closed, or was never started.
             return not_taken(_no_connection(connection))
 
 
@@ -255,7 +259,9 @@ def _no_connection(given: object) -> InvalidValueError:
 
 
 async def run_in(threads: BackgroundPool, work: Callable[[], _T]) -> _T:
-    """Return what *work* does in another thread, which who is cancelled before does not begin.
+    """Return the result of *work*, which another thread runs in a copy of the caller's context.
+
+    Work cancelled before it starts never runs.
 
     Raises:
         StorageUnavailableError: No thread can be started.
@@ -268,11 +274,11 @@ async def run_in(threads: BackgroundPool, work: Callable[[], _T]) -> _T:
         try:
             future.set_result(context.run(work))
         except StopIteration as error:
-            # No coroutine can raise it (PEP 479): asyncio would wait forever.
+            # A coroutine cannot raise StopIteration (PEP 479): asyncio would wait forever.
             failed = RuntimeError("what was asked raised StopIteration")
             failed.__cause__ = error
             future.set_exception(failed)
-        except BaseException as error:  # noqa: BLE001 — it is raised where the answer is awaited
+        except BaseException as error:  # noqa: BLE001 — raised where the future is awaited
             future.set_exception(error)
 
     try:
@@ -282,26 +288,26 @@ async def run_in(threads: BackgroundPool, work: Callable[[], _T]) -> _T:
     return await asyncio.wrap_future(future)
 
 
-async def _is_over(future: "Future[Any]", seconds: float) -> bool:
-    """Wait for a future that many wait for; False when it takes longer."""
+async def _is_done_within(seconds: float, future: "Future[Any]") -> bool:
+    """Wait for a future that other callers share, without ever cancelling it."""
     loop = asyncio.get_running_loop()
-    over = loop.create_future()
+    done = loop.create_future()
 
-    def end() -> None:
-        if not over.done():
-            over.set_result(None)
+    def set_done() -> None:
+        if not done.done():
+            done.set_result(None)
 
-    def tell(_: object) -> None:
-        # The loop may be gone when it is over.
+    def notify(_: object) -> None:
+        # The loop may be closed by now.
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(end)
+            loop.call_soon_threadsafe(set_done)
 
-    future.add_done_callback(tell)
-    await asyncio.wait({over}, timeout=seconds)
+    future.add_done_callback(notify)
+    await asyncio.wait({done}, timeout=seconds)
     return future.done()
 
 
-def _too_late() -> "Future[Any]":
+def _timed_out() -> "Future[Any]":
     failed = Future[Any]()
     failed.set_exception(StorageUnavailableError("it took too long to make"))
     return failed

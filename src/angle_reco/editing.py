@@ -1,4 +1,4 @@
-"""What is bound to an actor: how use cases are asked, and what is written by hand."""
+"""Calls bound to an actor: how use cases are called, and the overrides of single results."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,30 +21,34 @@ _T = TypeVar("_T")
 
 @attrs.frozen(repr=False)
 class Bound:
-    """Use cases with the actor who asks them."""
+    """The use cases, bound to the actor who calls them."""
 
     _use_cases: UseCases
     actor: Actor
 
     def __repr__(self) -> str:
-        # Without the user's id: a repr ends up in logs and error reports.
+        # The user's id is left out: a repr ends up in logs and error reports.
         actor = "signed in" if isinstance(self.actor, SignedIn) else self.actor.name
         return f"{type(self).__name__}({actor})"
 
     def _asked(
         self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Ask a use case as the actor, who does not wait longer than the deadline."""
+        """Call a use case as the actor, within the deadline."""
         with deadline(self._seconds_at_most):
             return use_case(self.actor, *args, **kwargs)
 
     @property
     def _seconds_at_most(self) -> float:
-        """Return for how long a call waits for the database."""
+        """Return how many seconds a call may wait for the database."""
         return self._use_cases.deadline.total_seconds()
 
     def _owner(self, of: UserRef | None) -> UserId | None:
-        """Return whose results are meant; only the system is told what is wrong with an id."""
+        """Return the user whose results are read.
+
+        The id is checked here for the system only: for any other actor the use case checks
+        access first, so that an error about the id discloses nothing.
+        """
         if self.actor is SYSTEM:
             return self._use_cases.ids.user_id(of)
         if of is not None:
@@ -54,7 +58,7 @@ class Bound:
 
 @attrs.frozen(repr=False)
 class Editing(Bound):
-    """Single results written by hand: the next answer has them, the next job replaces them."""
+    """Overrides of single results: the next answer shows them, the next job replaces them."""
 
     def create_interest(
         self,
@@ -65,14 +69,14 @@ class Editing(Bound):
         interaction_count: int = 0,
         last_interaction_at: datetime | None = None,
     ) -> UserInterest:
-        """Write by hand how strongly a user is drawn to a category, 0 to 1.
+        """Add an override of a user's interest in a category, with a score from 0 to 1.
 
-        The next answer has it; the next refresh of interests replaces it.
+        The next answer uses it; the next refresh of interests replaces it.
 
         Raises:
             AccessDeniedError: The actor may not write interests.
-            AlreadyStoredError: There is an interest of this user in this category.
-            InvalidValueError: An id, the score, the count or the moment cannot be.
+            AlreadyStoredError: The user has an interest in this category.
+            InvalidValueError: An id, the score, the count or the moment is invalid.
             UserErasedError: The user was erased.
         """
         return self._asked(
@@ -94,11 +98,11 @@ class Editing(Bound):
         interaction_count: int = 0,
         last_interaction_at: datetime | None = None,
     ) -> UserInterest:
-        """Write an interest by hand as with `create_interest`, in place of the one there is.
+        """Add an override as `create_interest` does, or replace the interest that exists.
 
         Raises:
             AccessDeniedError: The actor may not write interests.
-            InvalidValueError: An id, the score, the count or the moment cannot be.
+            InvalidValueError: An id, the score, the count or the moment is invalid.
             UserErasedError: The user was erased.
         """
         return self._asked(
@@ -112,11 +116,11 @@ class Editing(Bound):
         )
 
     def delete_interest(self, user_id: UserRef, category_id: CategoryRef) -> bool:
-        """Take an interest out until the next refresh; False when there was none.
+        """Remove an interest until the next refresh; return False if there was none.
 
         Raises:
             AccessDeniedError: The actor may not write interests.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             UserErasedError: The user was erased.
         """
         return self._asked(
@@ -131,15 +135,15 @@ class Editing(Bound):
         score: float | Decimal,
         reason: Reason | str = Reason.SAME_CATEGORY,
     ) -> StoredLine:
-        """Write by hand that an item is similar to another one, by a score of 0 to 1.
+        """Add an override to the similar items of an item, with a score from 0 to 1.
 
-        The next answer has it, where its score puts it; the next run over similar items
+        The next answer shows it at the place of its score; the next run over similar items
         replaces it.
 
         Raises:
             AccessDeniedError: The actor may not write similar items.
-            AlreadyStoredError: It is among the similar items.
-            InvalidValueError: An id, the score or the reason cannot be.
+            AlreadyStoredError: The list contains the similar item.
+            InvalidValueError: An id, the score or the reason is invalid.
             ItemNotFoundError: There is no such item.
         """
         return self._asked(
@@ -159,11 +163,11 @@ class Editing(Bound):
         score: float | Decimal,
         reason: Reason | str = Reason.SAME_CATEGORY,
     ) -> StoredLine:
-        """Write a similarity by hand as with `create_similarity`, in place of the one there is.
+        """Add an override as `create_similarity` does, or replace the line that exists.
 
         Raises:
             AccessDeniedError: The actor may not write similar items.
-            InvalidValueError: An id, the score or the reason cannot be.
+            InvalidValueError: An id, the score or the reason is invalid.
             ItemNotFoundError: There is no such item.
         """
         return self._asked(
@@ -176,11 +180,11 @@ class Editing(Bound):
         )
 
     def delete_similarity(self, item_id: ItemRef, similar_id: ItemRef) -> bool:
-        """Take a similar item out until the next run; False when it was none.
+        """Remove a similar item until the next run; return False if the list has no such item.
 
         Raises:
             AccessDeniedError: The actor may not write similar items.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             ItemNotFoundError: There is no such item.
         """
         return self._asked(
@@ -196,15 +200,15 @@ class Editing(Bound):
         rank: int | None = None,
         reason: Reason | str = Reason.FOR_YOU,
     ) -> StoredLine:
-        """Put an item on a user's homepage by hand, at a rank or where its score puts it.
+        """Add an override to a user's homepage, at *rank* or else at the place of its score.
 
-        The next answer has it, if the item may be shown; the next run over homepages
-        replaces it.
+        *rank* counts from 1, *score* is from 0 to 1. The next answer shows the item if it may
+        be shown; the next run over homepages replaces it.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
-            AlreadyStoredError: It is on the homepage.
-            InvalidValueError: An id, the score, the rank or the reason cannot be.
+            AlreadyStoredError: The homepage contains the item.
+            InvalidValueError: An id, the score, the rank or the reason is invalid.
             ItemNotFoundError: There is no such item.
             UserErasedError: The user was erased.
         """
@@ -227,11 +231,11 @@ class Editing(Bound):
         rank: int | None = None,
         reason: Reason | str = Reason.FOR_YOU,
     ) -> StoredLine:
-        """Put an item on a homepage as with `create_recommendation`, or move it there.
+        """Add an override as `create_recommendation` does, or move and replace the existing line.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
-            InvalidValueError: An id, the score, the rank or the reason cannot be.
+            InvalidValueError: An id, the score, the rank or the reason is invalid.
             ItemNotFoundError: There is no such item.
             UserErasedError: The user was erased.
         """
@@ -246,11 +250,11 @@ class Editing(Bound):
         )
 
     def delete_recommendation(self, user_id: UserRef, item_id: ItemRef) -> bool:
-        """Take an item off a user's homepage until the next run; False when it was not there.
+        """Remove an item from a homepage until the next run; return False if it was not there.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             UserErasedError: The user was erased.
         """
         return self._asked(

@@ -1,4 +1,4 @@
-"""The object a host holds."""
+"""`Recommender`, the object through which a host uses the library."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -46,20 +46,21 @@ _DAY = timedelta(days=1)
 _SECONDS_TO_END = 1.0
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-"""Of the moments that can be looked back at: a hundred years before is still in the calendar."""
+"""The earliest *as_of*: any span of the settings, at most a hundred years, can be subtracted."""
 
 Permitted = Callable[[UserId, str], bool]
-"""A host's own answer to whether a user holds a permission."""
+"""A host's function that returns whether a user holds a permission."""
 
 OnEvent = Callable[[Event], None]
-"""A host's own way to take note of what happened."""
+"""A host's function that receives the events of the library."""
 
 
 class Recommender:
-    """Recommendations for one marketplace: events go in, and bound views answer.
+    """Recommendations for one marketplace: it takes events, and its views return shelves.
 
-    The constructor takes a record of ports; `connect`, `from_engine` and `in_memory`
-    make one. Reading starts with an actor: `as_user(id)`, `anonymous` or `system`.
+    The constructor takes a record of ports; `connect`, `from_engine`, `from_connection` and
+    `in_memory` build one. To read, choose the view of an actor: `as_user(id)`, `anonymous`
+    or `system`.
     """
 
     def __init__(
@@ -72,18 +73,19 @@ class Recommender:
     ) -> None:
         """Wire the use cases.
 
-        With *as_of* everything reads and scores as at that moment, itself included:
-        nothing later exists. *on_event* is told what a host may want to know of, such as
-        that somebody inspects another user (`UserInspected`).
+        With *as_of* every call reads and scores as of that moment: data up to and including
+        it counts, later data does not exist. *on_event* receives the events `UserInspected`
+        (a user reads the results of another user), `RunFailed`, `AnswerDegraded` and
+        `RefreshFailed`.
 
         Raises:
-            InvalidValueError: *as_of* is no moment with a time zone, or one before 1900.
+            InvalidValueError: *as_of* is not a moment with a time zone, or is before 1900.
         """
         self.settings = _settings(settings)
         self._given = instance(ports, "ports", Ports)
         if ports.storage is not None and ports.storage.is_borrowed:
-            # Nothing outlives the host's transaction, and no thread uses its connection: a
-            # run that never beats keeps its lease for a day.
+            # No other thread may use the host's connection, and a cache must not outlive the
+            # host's transaction. The lease lasts a day because no heartbeat renews it.
             runs = attrs.evolve(self.settings.runs, lease=_DAY, beat=_DAY / 4)
             self.settings = attrs.evolve(self.settings, cache_enabled=False, runs=runs)
         if on_event is not None:
@@ -123,14 +125,15 @@ class Recommender:
         """Return a recommender on a database, such as `postgresql:///shop`.
 
         *host* maps the host's own tables; without it the marketplace is in the reference
-        schema. Our tables are in *schema*, and begin with *prefix* (`angle_reco_`).
-        With *migrate* they are created where they are missing. Without *check* nothing is
-        asked of the database yet. Behind a *pooler* of transactions, such as PgBouncer,
-        nothing is kept in a session. `close()` lets go of the connections.
+        schema. The tables of the library are in *schema*, and their names start with *prefix*
+        (by default `angle_reco_`). *migrate* creates missing ones, *check* compares the tables
+        and the host's selects with the requirements; without both the database is not queried
+        yet. With *pooler*, for a transaction pooler such as PgBouncer, no session state is
+        used. `close()` closes the connections.
 
         Raises:
-            InvalidValueError: The URL is none of a supported database.
-            SchemaError: The tables or the host's selects are not as they should be.
+            InvalidValueError: The URL names no supported database.
+            SchemaError: The tables or the host's selects are not as required.
             StorageUnavailableError: The database did not answer.
         """
         from angle_reco.adapters.sql.core.engine import open_engine
@@ -157,15 +160,15 @@ class Recommender:
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:
-        """Return a recommender on the database of an engine of the host's.
+        """Return a recommender on the database of the host's engine.
 
-        Connections of ours are made as the engine makes its own, and are in a small pool
-        apart: a request that holds a connection of the host's pool never waits for a second
-        one. All else is as with `connect`.
+        The recommender opens connections the way the engine does, in a small pool of the
+        recommender: a request that holds a connection of the host's pool never waits for a
+        second one. The other arguments are those of `connect`.
 
         Raises:
-            InvalidValueError: The engine cannot be served: the text says what to use.
-            SchemaError: The tables or the host's selects are not as they should be.
+            InvalidValueError: The engine is not supported; the message says what to use.
+            SchemaError: The tables or the host's selects are not as required.
             StorageUnavailableError: The database did not answer.
         """
         settings = _settings(settings)
@@ -197,13 +200,13 @@ class Recommender:
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:
-        """Return a recommender that works on one connection of the host's, for test suites.
+        """Return a recommender that works on one connection of the host, for test suites.
 
-        Everything it reads and writes is part of the host's transaction, and is gone when
-        that is rolled back. It works in the thread that calls, caches nothing and starts no
-        jobs; `run_job` runs one. *connection* is a `Connection` or `Session` of SQLAlchemy
-        on psycopg 3 or sqlite3, a connection of these drivers, or Django's. All else is as
-        with `connect`.
+        All reads and writes are part of the host's transaction and are rolled back with it.
+        The recommender works in the calling thread and caches nothing; `start` starts no jobs,
+        `run_job` runs one. *connection* is a `Connection` or `Session` of SQLAlchemy on
+        psycopg 3 or sqlite3, a connection of these drivers, or Django's. The other arguments
+        are those of `connect`.
 
         Raises:
             InvalidValueError: The connection is none of these.
@@ -234,9 +237,9 @@ class Recommender:
     ) -> Self:
         """Return a recommender on a marketplace in memory, by default an empty one.
 
-        Without *settings* nothing is kept besides: every answer is of that moment. With them it
-        is bounded as on a database: answers in memory and the lists that calls store each take
-        `cache_bytes` at most, and a call waits for the marketplace no longer than `deadline`.
+        Without *settings* reading calls neither cache nor store results. With them the limits
+        of a database apply: the cache and the lists that calls store each take at most
+        `cache_bytes`, and a call waits for the marketplace at most `deadline`.
 
         Raises:
             InvalidValueError: The marketplace has other kinds of ids or prices than the
@@ -255,19 +258,19 @@ class Recommender:
 
     @property
     def storage(self) -> "Storage | None":
-        """Return the database behind it, to be migrated; None in memory."""
+        """Return the storage to migrate or inspect; None in memory."""
         return self.ports.storage
 
     def check(self, *, everything: bool = False) -> "tuple[Finding, ...]":
-        """Look at the tables and at rows of the host's selects; return what is odd.
+        """Check the tables and the rows of the host's selects; return findings on odd rows.
 
-        What is found does no harm: such rows are left out, or a value of theirs counts as
-        `what` of the finding says. The first 10,000 rows of each select are looked at, as the
-        findings say, or all with *everything*. In memory there is nothing to find.
+        Findings are harmless: such a row is left out, or a value in it is treated as
+        `Finding.what` says. The first 10,000 rows of each select are examined, as
+        `Finding.looked_at` says, or all rows with *everything*. In memory there are no findings.
 
         Raises:
             InvalidValueError: *everything* is neither True nor False.
-            SchemaError: The tables or the host's selects are not as they should be.
+            SchemaError: The tables or the host's selects are not as required.
             StorageUnavailableError: The database did not answer.
         """
         everything = flag(everything, "everything")
@@ -279,24 +282,26 @@ class Recommender:
     def as_of_moment(self, as_of: datetime | None, *, ranker: str | None = None) -> "Recommender":
         """Return a recommender on the same data as of another moment, or with another ranker.
 
-        It shares the connections, which stay this one's to close, and keeps nothing in memory.
+        The new recommender has no cache and shares the connections of this one: close this
+        one only.
 
         Raises:
-            InvalidValueError: The moment or the ranker cannot be.
+            InvalidValueError: *as_of* is not a usable moment, or no ranker has that name.
         """
         ranker = self.settings.ranker if ranker is None else ranker
         settings = attrs.evolve(self.settings, ranker=ranker, cache_enabled=False)
         return type(self)(self._given, settings, as_of=as_of, on_event=self._on_event)
 
     def start(self, scheduler: JobScheduler | Literal["own"] | None = "own") -> None:
-        """Run the jobs in this process, as the schedule says, until `stop`.
+        """Run the jobs in this process on their schedule until `stop`.
 
-        However many processes do so, each run happens once. Calling it again does nothing;
-        after a fork it starts anew in the child. With None the host schedules: it calls
-        `system.run_job(name, scheduled=True)`.
+        Each scheduled run happens once, however many processes call `start`. A second call
+        does nothing; a forked child has to call it again. With None as *scheduler* the host
+        schedules: it calls `system.run_job(name, scheduled=True)`. If results are cached, a
+        thread reads the change feed every second, also with None.
 
         Raises:
-            InvalidValueError: This is a recommender as of a moment, or that is no scheduler.
+            InvalidValueError: The recommender is as of a moment, or *scheduler* is no scheduler.
         """
         new_scheduler = _scheduler(scheduler)
         if self.ports.storage is not None and self.ports.storage.is_borrowed:
@@ -309,20 +314,20 @@ class Recommender:
         self._use_cases.warm()
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
-        """Run no more jobs in this process; False when one was not done within *grace*.
+        """Run no more jobs in this process; return False if one did not end within *grace*.
 
-        A job that runs stops at its next step, and goes on in another process.
+        A running job stops at its next step; another process can claim its run at once.
         """
-        is_over = self._use_cases.worker.stop(exactly(grace, "grace", timedelta))
+        has_ended = self._use_cases.worker.stop(exactly(grace, "grace", timedelta))
         if self._use_cases.invalidator is not None:
             self._use_cases.invalidator.end()
-        return is_over
+        return has_ended
 
     def close(self) -> None:
-        """Stop the jobs, close the connections of ours, and end the threads.
+        """Stop the jobs, close the recommender's connections and end its threads.
 
-        What is being read behind answers is waited for, as long as a call may take. Threads
-        that other recommenders of the process keep busy go on.
+        Background refreshes are waited for, at most `deadline`. Threads that are busy for
+        other recommenders of the process continue.
         """
         self.stop()
         self._use_cases.settle()
@@ -337,28 +342,28 @@ class Recommender:
         self.close()
 
     def as_user(self, user_id: UserRef) -> View:
-        """Return what a signed-in user may read; their own, and what is public.
+        """Return the view of a signed-in user: the user's results, and public ones.
 
         Raises:
-            InvalidValueError: The id is of another kind than the settings say.
+            InvalidValueError: The id is not of the kind that the settings name.
         """
         return View(self._use_cases, SignedIn(self.settings.ids.user_id(user_id)))
 
     @property
     def anonymous(self) -> View:
-        """Return what a visitor may read: what is public."""
+        """Return the view of a visitor: public results."""
         return View(self._use_cases, ANONYMOUS)
 
     @cached_property
     def aio(self) -> "AsyncRecommender":
-        """Return the reading calls and the events as coroutines."""
+        """Return the asynchronous interface: the reading calls and the events as coroutines."""
         from angle_reco.aio import AsyncRecommender
 
         return AsyncRecommender(self)
 
     @property
     def system(self) -> View:
-        """Return the view of the host's own code, which may do everything."""
+        """Return the view of the host's own code, which is allowed every action."""
         return View(self._use_cases, SYSTEM)
 
     def signed_in(
@@ -368,10 +373,11 @@ class Recommender:
         *,
         connection: object | None = None,
     ) -> bool:
-        """Count a sign-in; False when it was not counted, which `stats()` counts.
+        """Count a sign-in of a user now or *at* a moment; return whether it was counted.
 
-        With the host's own *connection* it is part of that transaction: give it where the
-        request has written to the user's row, which the sign-in would wait for otherwise.
+        `stats()` counts the sign-ins that were not. With the host's *connection* the sign-in
+        is part of its transaction: pass it if the request has written to the user's row, or
+        the sign-in waits for that row. Errors are as with `bid_placed`.
         """
         return self._use_cases.events.signed_in(user_id, at, connection)
 
@@ -384,13 +390,20 @@ class Recommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Tell of a bid, which counts from now on, in this process before it is committed.
+        """Notify the recommender of a bid; on the reference schema and in memory, store it.
 
-        Other processes are told once it is: with the host's own *connection*, of SQLAlchemy
-        or of the driver, exactly then; without, at once. False when nothing came of it.
-        Never raises into the request, unless the settings say `strict_events`. An odd amount
-        or moment is logged and dropped, and the bid counts without it. A higher *amount* is
-        the price of the item in the next answer.
+        This process counts the bid at once, even before it is committed. Other processes see
+        it in the change feed: with the host's *connection* (of SQLAlchemy or of the driver)
+        when the host commits, without it at once. An invalid amount or moment is logged and
+        dropped, and the bid counts without it. An *amount* above the item's price is the price
+        in the next answer.
+
+        Return False if the bid was not taken, or changed nothing in the store. Failures are
+        logged and counted, and never reach the request, apart from the two below.
+
+        Raises:
+            HostTransactionLostError: SQLite rolled back the host's transaction.
+            InvalidValueError: A value is invalid, and the settings say `strict_events`.
         """
         return self._use_cases.events.bid_placed(user_id, item_id, amount, at, connection)
 
@@ -402,12 +415,12 @@ class Recommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Take the end of a user's bids on an item: they were withdrawn or rolled back.
+        """Notify the recommender that a user's bids on an item were withdrawn or rolled back.
 
-        The item may be shown to the user at once, in this process, and in the others when
-        they read the feed. With *at*, bids that were placed later stay. On the reference
-        schema and in memory the bids are removed: False where there were none.
-        Never raises into the request, unless the settings say `strict_events`.
+        The item may be shown to the user again: at once in this process, and in the others
+        when they read the change feed. With *at*, bids that were placed later stay; an invalid
+        *at* is not dropped, the event is not taken. On the reference schema and in memory the
+        bids are removed; return False if there were none. Errors are as with `bid_placed`.
         """
         return self._use_cases.events.bid_withdrawn(user_id, item_id, at, connection)
 
@@ -419,23 +432,24 @@ class Recommender:
         at: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Tell of a watch, as of a bid. Never raises into the request."""
+        """Notify the recommender that a user watches an item; as `bid_placed`."""
         return self._use_cases.events.watched(user_id, item_id, at, connection)
 
     def unwatched(
         self, user_id: UserRef, item_id: ItemRef, *, connection: object | None = None
     ) -> bool:
-        """Tell that a watch ended, as of a bid. Never raises into the request."""
+        """Notify the recommender that a watch ended; as `bid_placed`."""
         return self._use_cases.events.unwatched(user_id, item_id, connection)
 
     def items_changed(
         self, item_ids: Iterable[ItemRef], *, connection: object | None = None
     ) -> bool:
-        """Tell that items were published, withdrawn, edited or sold: at most 100,000.
+        """Notify the recommender that items were published, withdrawn, edited or sold.
 
-        What is in memory of them does not count from now on, in this process. Other
-        processes are told as of a bid. A new item gets its similar ones, and enters the
-        lists of these. False when nothing came of it. Never raises into the request.
+        At most 100,000 ids. This process no longer uses what its cache holds of the items;
+        other processes see the change in the feed, as with `bid_placed`. A newly open item
+        gets similar items, and enters the lists of those. Return False if the event was not
+        taken, or *item_ids* is empty. Errors are as with `bid_placed`.
         """
         return self._use_cases.events.items_changed(item_ids, connection)
 
@@ -450,6 +464,6 @@ def _scheduler(scheduler: object) -> Callable[[], JobScheduler] | None:
     if type(scheduler) is str and scheduler == "own":
         return own_scheduler
     if all(callable(getattr(scheduler, name, None)) for name in ("start", "submit", "stop")):
-        host_s = cast("JobScheduler", scheduler)  # by all that can be told
-        return lambda: host_s
+        host_scheduler = cast("JobScheduler", scheduler)  # its methods are checked above
+        return lambda: host_scheduler
     raise InvalidValueError("scheduler", scheduler, '"own", None or a JobScheduler')

@@ -1,4 +1,4 @@
-"""What a host can choose; every default is that of the documentation."""
+"""The settings of a host; `docs/api.md` lists them with their defaults."""
 
 import hashlib
 import re
@@ -28,7 +28,7 @@ from angle_reco.domain.validators import flag, whole
 
 
 def _freshness() -> dict[ListKind, FreshnessLimits]:
-    # Similar lists are made once a day: 30 hours give that run six to be late.
+    # Similar items are computed once a day: 30 hours let that run be six hours late.
     limits = {kind: FreshnessLimits() for kind in ListKind}
     limits[ListKind.SIMILAR] = FreshnessLimits(fresh_for=timedelta(hours=30))
     return limits
@@ -39,7 +39,7 @@ def _workers() -> dict[Queue, int]:
 
 
 class Verify(StrEnum):
-    """How it is known at an answer which items may be shown."""
+    """Where an answer looks up which items may be shown: in memory, or also in the database."""
 
     IN_MEMORY = "in_memory"
     ALWAYS = "always"
@@ -60,21 +60,21 @@ def _random_key() -> str:
 class Settings:
     """The rules and their weights, the kinds of ids, and how long results stay usable.
 
-    *ranker* is the name of a ranker: one of ours, or of the host's own *presets*. A call
-    waits for the database *deadline* at most; jobs have a hundred times as long for a
-    unit of work. In log lines a hash of a user's id stands for it, keyed by *log_key*:
-    by default a random one in each process, so name one to follow a user through several.
+    *ranker* is the name of the ranker of homepages: `classic`, or one of the host's *presets*.
+    A call waits for the database at most *deadline*; jobs have a hundred times as long for a
+    unit of work. Log lines contain a hash of a user's id, keyed by *log_key*. The default key
+    is random in each process: set one to follow a user through several processes.
 
-    *schedule* changes rows of the schedule of jobs, by name; *workers* is how many of each
-    queue's runs a process works on at once. Scheduled runs keep the database busy for the
-    share *pace* of their time at most.
+    *schedule* replaces rows of the job schedule, by job name; *workers* is how many runs of
+    each queue a process executes at once. Scheduled runs keep the database busy for at most
+    the share *pace* of their time.
 
-    With *cache_enabled* a process keeps lists and open items in memory, in *cache_bytes*
-    together, of which open items take half at most. These are read anew every *live_for*.
-    With *verify* as `always` the items of every answer are looked up in the database, too.
+    With *cache_enabled* a process caches lists and open items, in *cache_bytes* together, of
+    which open items take at most half. Open items are read again every *live_for*. If
+    *verify* is `always`, every answer looks its items up in the database, too.
 
     *strict_events* is for development and test suites: an event raises `InvalidValueError`
-    for what it would log otherwise.
+    where it would log a warning.
     """
 
     ids: IdKinds = attrs.field(factory=IdKinds)
@@ -123,7 +123,7 @@ class Settings:
         self._check_cache()
         flag(self.strict_events, "strict_events")
         if type(self.log_key) is not str or not self.log_key or _SURROGATE.search(self.log_key):
-            # Not the value: it is a secret.
+            # The error leaves out the value, which is a secret.
             raise InvalidValueError(
                 "log_key", type(self.log_key).__name__, "a text that is not empty, in UTF-8"
             )
@@ -156,23 +156,23 @@ class Settings:
 
     @property
     def fingerprints(self) -> Fingerprints:
-        """Return what stands for users in log lines."""
+        """Return the hashes that stand for users in log lines."""
         return Fingerprints(hashlib.blake2b(self.log_key.encode()).digest())
 
     @property
     def rankers(self) -> dict[str, Ranker]:
-        """Return every ranker that can be named."""
+        """Return every ranker by its name: `classic` and the presets."""
         return {ranker.name: ranker for ranker in (CLASSIC, *self.presets)}
 
     @property
     def chosen_ranker(self) -> Ranker:
-        """Return the ranker that homepages are made with."""
+        """Return the ranker of homepages."""
         return self.rankers[self.ranker]
 
     def recipes(self, as_of: datetime | None = None) -> Recipes:
-        """Return what results of these settings are marked with, as of now or of a moment.
+        """Return the recipes that mark results of these settings, as of now or of a moment.
 
-        Results as of a moment are marked with it, so that they never pass for live ones.
+        The recipes as of a moment contain it, so that such results are never used as current.
         """
         made_by = {
             ListKind.SIMILAR: (self.similarity.recipe, self.similarity),
@@ -194,7 +194,7 @@ _AN_HOUR = timedelta(hours=1)
 
 
 def _fingerprint(*rules: object) -> str:
-    """Return a short text that is another one when a rule has another value."""
+    """Return a short text that differs whenever a value of the rules differs."""
     return hashlib.blake2s(repr(rules).encode(), digest_size=6).hexdigest()
 
 
@@ -208,4 +208,4 @@ _KINDS = {
     "interests_freshness": FreshnessLimits,
     "runs": RunRules,
 }
-"""What each setting that is a value of the domain has to be."""
+"""The class of each setting that is a value of the domain."""

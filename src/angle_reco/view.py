@@ -1,4 +1,4 @@
-"""What one actor may read and do."""
+"""`View`, the reading calls and operations of one actor."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -24,10 +24,11 @@ from angle_reco.editing import Editing
 
 @attrs.frozen(repr=False)
 class View(Editing):
-    """What one actor may read and do; who may do what is one table of the policy.
+    """The reading calls and operations of one actor; the policy table says who may use which.
 
-    *of* names whose results are meant: by default the user's own; the system has to say.
-    *cards* is a host's own way from item ids to its objects.
+    *of* is the user whose results are read: by default the signed-in user; `system` has to
+    pass it. *cards* is a host's function that maps item ids to the host's objects: items that
+    it leaves out are not shown.
     """
 
     def homepage(
@@ -38,18 +39,18 @@ class View(Editing):
         A visitor gets popular items, as the `source` of each suggestion says.
 
         Raises:
-            AccessDeniedError: It is not the actor's to see.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read it.
+            InvalidValueError: *limit* is not a whole number of at least 1.
         """
         return self._asked(self._use_cases.homepage, self._owner(of), limit=limit, cards=cards)
 
     def similar_items(
         self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
     ) -> Shelf:
-        """Return what else to show on an item's page: at most *limit* (1 to 20) suggestions.
+        """Return similar items for an item's page: at most *limit* (1 to 20) suggestions.
 
         Raises:
-            InvalidValueError: The limit is no whole number of at least 1.
+            InvalidValueError: *limit* is not a whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
         return self._asked(self._use_cases.similar_items, ItemId(item_id), limit=limit, cards=cards)
@@ -65,11 +66,11 @@ class View(Editing):
     ) -> Shelf:
         """Return "You might also like" for a user who has bid on an item.
 
-        With *suppose* a bid on it right now is counted, and not stored.
+        With *suppose* the user's interests count a bid on the item now, which is not stored.
 
         Raises:
-            AccessDeniedError: It is not the actor's to see.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read it.
+            InvalidValueError: *limit* is not a whole number of at least 1.
             ItemNotFoundError: There is no such item.
         """
         return self._asked(
@@ -88,10 +89,10 @@ class View(Editing):
         category: CategoryRef | None = None,
         cards: CardLoader | None = None,
     ) -> Shelf:
-        """Return what most people want, of everything or of one category.
+        """Return the most popular open items, of all or of one category.
 
         Raises:
-            InvalidValueError: The limit is no whole number of at least 1.
+            InvalidValueError: *limit* is not a whole number of at least 1.
         """
         return self._asked(
             self._use_cases.popular_items,
@@ -103,27 +104,27 @@ class View(Editing):
     def interests(
         self, limit: int | None = None, *, of: UserRef | None = None
     ) -> tuple[UserInterest, ...]:
-        """Return what a user is drawn to, the strongest first; without a limit all of it.
+        """Return a user's interests, the strongest first; all of them without a *limit*.
 
         Raises:
-            AccessDeniedError: It is not the actor's to see.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read it.
+            InvalidValueError: *limit* is not a whole number of at least 1.
         """
         return self._asked(self._use_cases.interests, self._owner(of), limit=limit)
 
     def sign_ins(self, *, of: UserRef | None = None) -> SignIns | None:
-        """Return when a user last signed in and how often, None for an unknown user.
+        """Return when a user last signed in and how often; None for an unknown user.
 
         Raises:
-            AccessDeniedError: It is not the actor's to see.
+            AccessDeniedError: The actor may not read it.
         """
         return self._asked(self._use_cases.stored.sign_ins, self._owner(of))
 
     def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
-        """Return a user's stored interests, neither computed nor checked for their age.
+        """Return a user's stored interests, whatever their age; nothing is computed.
 
         Raises:
-            AccessDeniedError: They are not the actor's to see.
+            AccessDeniedError: The actor may not read them.
         """
         return self._asked(self._use_cases.stored.get_interests, self._owner(of))
 
@@ -133,49 +134,52 @@ class View(Editing):
         """Return a user's strongest stored interests.
 
         Raises:
-            AccessDeniedError: They are not the actor's to see.
-            InvalidValueError: The limit is no whole number of at least 1.
+            AccessDeniedError: The actor may not read them.
+            InvalidValueError: *limit* is not a whole number of at least 1.
         """
         return self._asked(self._use_cases.stored.get_interests, self._owner(of), limit=limit)
 
     def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
-        """Return a user's homepage as it is stored, None when there is none.
+        """Return a user's stored homepage; None if none is stored.
 
         Raises:
-            AccessDeniedError: It is not the actor's to see.
+            AccessDeniedError: The actor may not read it.
         """
         return self._asked(self._use_cases.stored.get_recommendations, self._owner(of))
 
     def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
-        """Return an item's similar items as they are stored, None when there are none."""
+        """Return the stored list of an item's similar items; None if none is stored."""
         return self._asked(self._use_cases.stored.find_similar_items, ItemId(item_id))
 
     def find_stale_recommendations(
         self, *, older_than: timedelta | None = None
     ) -> Sequence[object]:
-        """Return the users whose stored homepages are no longer fresh, or older than that.
+        """Return the ids of users whose stored homepages are no longer fresh.
+
+        With *older_than*, of those whose homepages are older than that.
 
         Raises:
-            AccessDeniedError: The actor may not know.
+            AccessDeniedError: The actor may not read them.
+            InvalidValueError: *older_than* is not a span of at most a hundred years.
         """
         return self._asked(self._use_cases.stored.find_stale_recommendations, older_than=older_than)
 
     def export_user(self, user_id: UserRef | None = None) -> UserExport:
-        """Return all that is kept about a user, by default the actor; `to_json()` writes it.
+        """Return all data stored about a user, by default the actor; `to_json()` formats it.
 
         Raises:
-            AccessDeniedError: It is not the actor's to have.
+            AccessDeniedError: The actor may not export it.
         """
         return self._asked(self._use_cases.export_user, self._owner(user_id))
 
     def erase_user(self, user_id: UserRef | None = None) -> Erased:
-        """Remove all that is kept about a user, by default the actor; return how much it was.
+        """Remove all data stored about a user, by default the actor; return how much it was.
 
-        Nothing is stored about them again, also not by a job that is running. What the host
-        owns stays as it is.
+        Nothing is stored about the user again, not even by a job that is running. The host's
+        data is unchanged.
 
         Raises:
-            AccessDeniedError: The actor may not erase them.
+            AccessDeniedError: The actor may not erase the user.
             StorageUnavailableError: The database did not answer; nothing was removed.
         """
         return self._asked(self._use_cases.erase_user, self._owner(user_id))
@@ -201,17 +205,18 @@ class View(Editing):
         scheduled: bool = False,
         progress: Progress = no_progress,
     ) -> JobOutcome | None:
-        """Run a job now and wait for it; similarities also for one item alone.
+        """Run a job now and return its outcome; with *item_id*, compute that item's list only.
 
-        That is what a person wants: it always runs, once no other run of its like is under
-        way. *scheduled* is for a scheduler of the host's: then it runs unless that was done
-        in its window of now, by whatever process, or is being done; None says so.
+        A manual run always executes, after any run of the same job (and item) has finished.
+        *scheduled* is for a host's own scheduler: the run executes unless a process has
+        finished it in the current window, will retry it later, or is executing the job; then
+        the call returns None.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it is not for one item.
+            InvalidValueError: There is no such job, or it cannot run for one item.
             ItemNotFoundError: There is no such item.
-            FencedOffError: This process slept, and a later run of the job has taken over.
+            FencedOffError: This process was suspended, and a later run has taken over.
             StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         item = None if item_id is None else ItemId(item_id)
@@ -220,13 +225,14 @@ class View(Editing):
         return self._use_cases.runs.by_hand(self.actor, name, item_id=item, progress=progress)
 
     def request_job(self, name: str, *, item_id: ItemRef | None = None) -> datetime:
-        """Leave a job to whichever process works; return from when on it may begin.
+        """Request a run by any process that runs jobs; return the earliest time it may start.
 
-        Of several requests for the same before it begins, one run comes.
+        Several requests for the same job (and item) before it starts lead to one run.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it is not for one item.
+            InvalidValueError: There is no such job, it cannot run for one item, or the
+                recommender is as of a moment.
         """
         item = None if item_id is None else ItemId(item_id)
         return self._asked(self._use_cases.runs.request, name, item_id=item).due_at
@@ -238,19 +244,21 @@ class View(Editing):
         item_id: ItemRef | None = None,
         pending: bool = False,
     ) -> int:
-        """Forget what is in memory of a user or an item, or everything; return how much it was.
+        """Drop the cached list of a user or an item, or the whole cache of every process.
 
-        That counts entries of this process. Everything is forgotten in the others too, when
-        they next read the open items: within a minute, if they answer at all.
+        Return how many entries this process dropped. Without ids, other processes also drop
+        their cached lists, when they read the change feed: within a second or two, or at
+        their next call if they read it only then.
 
-        With *pending*, events that this process has taken and that the tables do not show
-        yet are forgotten instead, of one user or of all, in this process: a test suite that
-        rolls its transactions back calls it after each test.
+        With *pending*, drop pending activity of one user or of all users instead, in this
+        process alone: events that it has taken and the tables do not show yet. A test suite
+        that rolls back its transactions calls it after each test.
 
         Raises:
             AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is of another kind, or an item is named for *pending*.
-            StorageUnavailableError: The database did not answer, to tell the others.
+            InvalidValueError: An id is not of its kind, or *item_id* is given with *pending*.
+            StorageUnavailableError: The database did not answer: this process has dropped its
+                cache, the others are not notified.
         """
         return self._asked(
             self._use_cases.forget_cached,
@@ -260,23 +268,23 @@ class View(Editing):
         )
 
     def health(self) -> Health:
-        """Return whether this process does what it should, and why if it does not.
+        """Return whether this process works as it should, and the reason if it does not.
 
-        The database is asked whether tables are there and may be written; nothing is.
+        The check looks whether the tables exist and are writable; it writes nothing.
 
         Raises:
-            AccessDeniedError: The actor may not know.
+            AccessDeniedError: The actor may not read it.
         """
         return self._asked(self._use_cases.check_health)
 
     def stats(self, *, patient: bool = False) -> Stats:
-        """Return how much there is and how old it is.
+        """Return counts and ages of the marketplace's data and of stored results, and job states.
 
-        Rows are counted, which on large tables may take longer than a call should: when
-        *patient*, it waits as a job does.
+        Counting rows of large tables may take longer than `deadline`; with *patient* the call
+        waits as long as a job does.
 
         Raises:
-            AccessDeniedError: The actor may not know.
+            AccessDeniedError: The actor may not read them.
             StorageUnavailableError: The database did not answer in time.
         """
         if flag(patient, "patient"):

@@ -106,7 +106,7 @@ class TestMemory:
         told = [host.notifier.tell(event(), about=number) for number in range(30)]
 
         assert told == [True] * 10 + [False] * 20
-        assert len(host.notifier._told) == 10
+        assert len(host.notifier._muted_until) == 10
         # Nor are the first told again.
         assert not host.notifier.tell(event(), about=0)
 
@@ -115,7 +115,7 @@ class TestMemory:
             for number in range(10):
                 assert host.notifier.tell(event(), about=(minute, number))
             assert not host.notifier.tell(event(), about="one more")
-            assert len(host.notifier._told) == 10
+            assert len(host.notifier._muted_until) == 10
             host.clock.advance(MINUTE)
 
     def test_only_what_is_over_makes_room(self, host: Host) -> None:
@@ -152,4 +152,4 @@ def test_threads_that_tell_at_once_raise_nothing(
         one.join()
 
     assert errors == []
-    assert len(host.notifier._told) <= 50 + len(threads)
+    assert len(host.notifier._muted_until) <= 50 + len(threads)

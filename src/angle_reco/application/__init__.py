@@ -1,1 +1,1 @@
-"""Use cases: what can be asked for, each a frozen record of ports."""
+"""Use cases: each is a frozen record of ports with the calls that a view makes."""

@@ -1,4 +1,4 @@
-"""The question that comes before every query: may this actor do this?"""
+"""The access check that precedes every query: may this actor do this?"""
 
 import logging
 from collections.abc import Callable
@@ -29,10 +29,10 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """The policy with the host's permissions behind it.
+    """The policy, applied with the permissions of the host.
 
-    A permission that is not looked up within the *deadline* is not held. Who inspects
-    another user is reported to *on_event* first; where that fails, they may not.
+    A permission whose lookup fails or exceeds the *deadline* counts as not held. An inspection
+    of another user is reported to *on_event* first; if that fails, the access is denied.
     """
 
     permissions: Permissions
@@ -44,10 +44,10 @@ class Access:
     def require(
         self, actor: Actor, action: Action, resource: Resource, *, owner: object = None
     ) -> None:
-        """Make sure that *actor* may do *action* to a *resource* that belongs to *owner*.
+        """Require that *actor* may do *action* to a *resource* that belongs to *owner*.
 
         Raises:
-            AccessDeniedError: They may not; the text is the same whoever the owner is.
+            AccessDeniedError: The actor may not; the message is the same for every owner.
         """
         if type(actor) is SignedIn and owner is actor.user_id and (action, resource) in OWN:
             # Nearly every call, and the shortest way through the policy.
@@ -58,13 +58,13 @@ class Access:
             self._report(UserId(actor.user_id), UserId(owner), action, resource)
 
     def _holds(self, user_id: UserId, name: str) -> bool:
-        """Return whether a user holds a permission; one that cannot be looked up is not held."""
+        """Return whether a user holds a permission; False if the lookup fails."""
         about_to_wait()
         with deadline(self.deadline.total_seconds()):
             try:
                 is_held = self.permissions.holds(user_id, name)
             except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever the host's own code raises
-                # The class alone: the text may name the user.
+                # Only the class is logged: the message may name the user.
                 _log.warning(
                     "permission not looked up: permission=%s error=%s", name, type(error).__name__
                 )
@@ -92,5 +92,5 @@ class Access:
             self.on_event(inspected)
         except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
             _log.warning("inspection not reported: error=%s", type(error).__name__)
-            # Nobody looks at others unseen.
+            # An inspection that is not reported must not happen.
             raise AccessDeniedError(f"{action.value} {resource.value}") from None

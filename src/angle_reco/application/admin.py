@@ -1,4 +1,4 @@
-"""How much there is, and how old it is."""
+"""Statistics: how much data there is, how old it is, and how jobs and events went."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,21 +24,21 @@ from angle_reco.ports.users import UserQueries
 
 @attrs.frozen(kw_only=True)
 class JobStats:
-    """The last run of a job, None before the first, and when the schedule next wants one."""
+    """The last run of a job, None before the first, and when the next scheduled one is due."""
 
     last: Run | None
     next_at: datetime
 
     @property
     def outcome(self) -> Mapping[str, Any]:
-        """Return what the last run counted; nothing unless it succeeded."""
+        """Return the counts of the last run; empty unless it succeeded."""
         if self.last is None or self.last.outcome is None:
             return {}
         read: Mapping[str, Any] = json.loads(self.last.outcome)
         return read
 
     def to_json(self) -> dict[str, object]:
-        """Return it as JSON has it."""
+        """Return the last run and the next due time as JSON values."""
         last = self.last
         return {
             "next_at": self.next_at.isoformat(),
@@ -58,11 +58,11 @@ class JobStats:
 
 @attrs.frozen(kw_only=True)
 class Stats:
-    """Counts of the marketplace and of what is kept about it, jobs, and failures of events.
+    """Counts of the marketplace and of stored results, the jobs, and failures of events.
 
-    *events_unconfirmed* are bids that were told of and not seen in the activity within a
-    minute. *memory* and *statements* are of this process since it started, None where there is no
-    memory or no database; *statements* leaves out bulk copies of PostgreSQL.
+    *events_unconfirmed* counts pending bids that the activity did not show within a minute.
+    *memory* and *statements* are of this process since it started, None without a cache or a
+    database; *statements* leaves out bulk copies of PostgreSQL.
     """
 
     users: int
@@ -79,7 +79,7 @@ class Stats:
     statements: int | None
 
     def to_json(self) -> dict[str, object]:
-        """Return the stats as JSON has them."""
+        """Return the stats as JSON values."""
         return {
             "users": self.users,
             "items": self.items,
@@ -98,7 +98,7 @@ class Stats:
 
 @attrs.frozen(kw_only=True)
 class ReadStats:
-    """Count what there is."""
+    """Counts the data and collects the state of jobs, events and cache."""
 
     access: Access
     users: UserQueries
@@ -114,7 +114,7 @@ class ReadStats:
     as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
-        """Return the stats of now.
+        """Return the current stats.
 
         Raises:
             AccessDeniedError: The actor may not read them.

@@ -1,4 +1,4 @@
-"""What the host tells of, by sign-ins to new items: nothing here raises into its request."""
+"""Events of the host: sign-ins, bids, watches and changed items."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -29,20 +29,21 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 MOST_AT_ONCE = 10 * MOST_ITEMS
-"""Of the items that one call may tell of."""
+"""How many items one call of `items_changed` may name."""
 
 
 @attrs.define(kw_only=True)
 class Events:
-    """Takes events in; one that cannot be taken is logged and counted in `failed`.
+    """Takes events; a failure is logged and counted in `failed`, and not raised.
 
-    An amount or a moment that cannot be used is logged and dropped: the event counts without
-    it. Where the settings say `strict_events`, both are errors instead.
+    An invalid amount or moment is logged and dropped: the event counts without it. With the
+    setting `strict_events` an invalid value raises `InvalidValueError` instead. A lost host
+    transaction is always raised (`HostTransactionLostError`).
 
-    What it is told is laid over the memory of this process at once, and told to the others
-    through the feed of changes: where a host's *connection* is given, within its transaction.
-    Without a *recorder*, which is for the reference schema and memory, bids and watches are
-    the host's own to store.
+    An event is pending activity of this process at once. Other processes read it in the
+    change feed; it is published in the transaction of the host's *connection*, if one is
+    given. On the reference schema and in memory a *recorder* stores bids and watches; without
+    a recorder the host stores them.
     """
 
     users: UserQueries
@@ -59,13 +60,13 @@ class Events:
 
     @property
     def unconfirmed(self) -> int:
-        """Return how many bids were told of that the activity did not show in time."""
+        """Return how many pending bids the activity did not show in time."""
         return 0 if self.invalidator is None else self.invalidator.unconfirmed
 
     def signed_in(
         self, user_id: object, at: datetime | None = None, connection: object | None = None
     ) -> bool:
-        """Count a sign-in; whether it was."""
+        """Count a sign-in; return whether it was counted."""
 
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
@@ -87,7 +88,7 @@ class Events:
         at: datetime | None,
         connection: object | None = None,
     ) -> bool:
-        """Note a bid; the same one twice is one."""
+        """Take a bid; the same bid twice counts once."""
 
         def take() -> bool:
             ids = self.settings.ids
@@ -97,9 +98,9 @@ class Events:
                 amount=self._money("bid_placed", amount),
                 placed_at=self._moment("bid_placed", at),
             )
-            # One from the future counts as of now until it is stored.
+            # A bid from the future counts as of now until it is stored.
             self.pending.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
-            # First: a process that reads the change reads the price, too.
+            # Store before publishing: a process that reads the change reads the price, too.
             is_stored = self.recorder is None or self.recorder.record_bid(
                 bid, connection=connection
             )
@@ -116,12 +117,12 @@ class Events:
         at: datetime | None,
         connection: object | None = None,
     ) -> bool:
-        """Note that a user's bids on an item are withdrawn: those placed until *at*, or all."""
+        """Take a withdrawal of a user's bids on an item: those placed until *at*, or all."""
 
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
             item = self.settings.ids.item_id(item_id)
-            # Not dropped where it is odd, as of other events: without it later bids would go, too.
+            # An invalid moment is not dropped here: without it later bids would be removed, too.
             until = None if at is None else check_moment(at, "at")
             is_gone = self.recorder is None or self.recorder.remove_bids(
                 user, item, until=until, connection=connection
@@ -143,7 +144,7 @@ class Events:
         at: datetime | None,
         connection: object | None = None,
     ) -> bool:
-        """Note a watch; of several of one user and item the earliest stays."""
+        """Take a watch; of several watches of one item by one user the earliest is stored."""
 
         def take() -> bool:
             ids = self.settings.ids
@@ -173,7 +174,7 @@ class Events:
         return self._taken("unwatched", take)
 
     def items_changed(self, item_ids: Iterable[object], connection: object | None = None) -> bool:
-        """Note that items were published, withdrawn, edited or sold."""
+        """Take a change of items: published, withdrawn, edited or sold."""
 
         def take() -> bool:
             items = self._items(item_ids)
@@ -209,9 +210,10 @@ class Events:
         *,
         amount: Decimal | None = None,
     ) -> None:
-        """Have a user's list read again, here and elsewhere, and the price of a bid shown.
+        """Drop the user's cached list, note the price of a bid, and publish the change.
 
-        It is told first: who is told too early reads twice, who is told nothing never would.
+        Watches are stored after this call: an early notice costs one extra read, a missing one
+        leaves stale data.
         """
         self.list_reader.forget(ListKind.PERSONAL, user_id)
         self.pending.offers.note(user_id, item_id, amount)
@@ -219,7 +221,7 @@ class Events:
         self.changes.publish([change], connection=connection)
 
     def not_taken(self, event: str, error: Exception) -> bool:
-        """Count and log that an event could not even be tried; return False."""
+        """Log and count an event that failed before it could be taken; return False."""
 
         def fail() -> bool:
             raise error
@@ -227,7 +229,7 @@ class Events:
         return self._taken(event, fail)
 
     def look(self) -> None:
-        """Read the change feed if that is due, and drop pending events that are over."""
+        """Read the change feed if that is due, and drop pending events that have expired."""
         if self.invalidator is None:
             self.pending.over()
         else:
@@ -244,13 +246,13 @@ class Events:
         return self.clock.now() if moment is None else moment
 
     def _or_dropped(self, event: str, check: Callable[[], _T]) -> _T | None:
-        """Return a checked part of an event, None for one that the event counts without."""
+        """Return the checked part of an event; None if it is invalid and dropped."""
         try:
             return check()
         except InvalidValueError as error:
             if self.settings.strict_events:
                 raise
-            # What is wrong, but not the value: it may be the user's.
+            # The log leaves out the value, which may be personal.
             _log.warning(
                 "part of an event dropped: event=%s value=%s expected=%s",
                 event,
@@ -264,7 +266,7 @@ class Events:
             if self.as_of is not None:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             with deadline(self.settings.deadline.total_seconds()):
-                # First: who has not looked yet would not hear what it tells.
+                # Look first: without a cursor this process would not read its own change.
                 self.look()
                 stored = take()
         except HostTransactionLostError:
@@ -275,14 +277,14 @@ class Events:
             self.failed += 1
             if self.settings.strict_events:
                 raise
-            # What is wrong, but not the value: it may be the user's.
+            # The log leaves out the value, which may be personal.
             _log.warning(
                 "event not taken: event=%s value=%s expected=%s", event, error.what, error.expected
             )
             return False
         except Exception as error:  # noqa: BLE001 — no failure of ours may fail the host's request
             self.failed += 1
-            # The class alone: the text may name the user.
+            # Only the class is logged: the message may name the user.
             _log.warning("event not taken: event=%s error=%s", event, type(error).__name__)
             return False
         if not stored:

@@ -1,4 +1,4 @@
-"""What a host is told of, to its `on_event`: once, and never at the cost of an answer."""
+"""Notifications of the host's `on_event`, which never fail an answer."""
 
 import logging
 from collections.abc import Callable, Hashable
@@ -16,14 +16,14 @@ _MOST_REMEMBERED = 10_000
 
 @attrs.define(kw_only=True)
 class Notifier:
-    """Tells a host of events; of the same thing not again for a minute."""
+    """Notifies the host of events, at most once a minute for each subject."""
 
     clock: Clock
     on_event: Callable[[Event], None] | None = None
-    _told: dict[Hashable, float] = attrs.field(factory=dict, init=False)
+    _muted_until: dict[Hashable, float] = attrs.field(factory=dict, init=False)
 
     def tell(self, event: Event, *, about: Hashable = None) -> bool:
-        """Tell of an event; False when that about the same thing was told a moment ago."""
+        """Notify the host; return False if the subject *about* had a notification just before."""
         if about is not None and not self._is_new(about):
             return False
         if self.on_event is not None:
@@ -35,11 +35,13 @@ class Notifier:
 
     def _is_new(self, about: Hashable) -> bool:
         now = self.clock.monotonic()
-        if self._told.get(about, now) > now:
+        if self._muted_until.get(about, now) > now:
             return False
-        if len(self._told) >= _MOST_REMEMBERED:
-            self._told = {one: until for one, until in list(self._told.items()) if until > now}
-            if len(self._told) >= _MOST_REMEMBERED:
+        if len(self._muted_until) >= _MOST_REMEMBERED:
+            self._muted_until = {
+                one: until for one, until in list(self._muted_until.items()) if until > now
+            }
+            if len(self._muted_until) >= _MOST_REMEMBERED:
                 return False
-        self._told[about] = now + _SECONDS_BETWEEN
+        self._muted_until[about] = now + _SECONDS_BETWEEN
         return True

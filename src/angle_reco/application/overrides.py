@@ -1,4 +1,4 @@
-"""Results written by hand: visible in the next answer, and kept until a job replaces them."""
+"""Overrides of single results: the next answer shows them, the next job replaces them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -24,8 +24,8 @@ from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
 class WriteOverrides:
     """Creates, changes and deletes single interests, similar items and recommendations.
 
-    What is changed is what the next answer would have been: the stored result, or, where
-    there is none that can be used, the computed one.
+    An override changes the result that the next answer would use: the stored one if it is
+    usable, else a computed one, which is stored with the change.
     """
 
     access: Access
@@ -44,12 +44,12 @@ class WriteOverrides:
         last_interaction_at: datetime | None,
         replaces: bool,
     ) -> UserInterest:
-        """Keep how strongly a user is drawn to a category, as somebody says it is.
+        """Store an override of a user's interest in a category.
 
         Raises:
             AccessDeniedError: The actor may not write interests.
-            AlreadyStoredError: There is one, and this does not replace any.
-            InvalidValueError: An id, the score, the count or the moment cannot be.
+            AlreadyStoredError: The interest exists, and *replaces* is false.
+            InvalidValueError: An id, the score, the count or the moment is invalid.
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
@@ -68,22 +68,22 @@ class WriteOverrides:
             by_hand=True,
         )
 
-        def change(kept: StoredInterests) -> StoredInterests:
-            others = _others(kept, interest.category_id)
-            if len(others) < len(kept.interests) and not replaces:
+        def change(stored: StoredInterests) -> StoredInterests:
+            others = _others(stored, interest.category_id)
+            if len(others) < len(stored.interests) and not replaces:
                 raise AlreadyStoredError("an interest of this user in this category")
-            removed = tuple(one for one in kept.removed if one != interest.category_id)
-            return attrs.evolve(kept, interests=(*others, interest), removed=removed)
+            removed = tuple(one for one in stored.removed if one != interest.category_id)
+            return attrs.evolve(stored, interests=(*others, interest), removed=removed)
 
         self._edit_interests(interest.user_id, change)
         return interest
 
     def delete_interest(self, actor: Actor, user_id: UserId, category_id: CategoryId) -> bool:
-        """Take an interest out; False when there was none.
+        """Remove an interest; return False if there was none.
 
         Raises:
             AccessDeniedError: The actor may not write interests.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
@@ -91,13 +91,13 @@ class WriteOverrides:
         category_id = self.shelves.ids.category_id(category_id)
         was_there = False
 
-        def change(kept: StoredInterests) -> StoredInterests:
+        def change(stored: StoredInterests) -> StoredInterests:
             nonlocal was_there
-            others = _others(kept, category_id)
-            was_there = len(others) < len(kept.interests)
+            others = _others(stored, category_id)
+            was_there = len(others) < len(stored.interests)
             if not was_there:
-                return kept
-            return attrs.evolve(kept, interests=others, removed=(*kept.removed, category_id))
+                return stored
+            return attrs.evolve(stored, interests=others, removed=(*stored.removed, category_id))
 
         self._edit_interests(user_id, change)
         return was_there
@@ -112,12 +112,12 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Keep that an item is similar to another one, as somebody says it is.
+        """Store an override in the list of an item's similar items.
 
         Raises:
             AccessDeniedError: The actor may not write similar items.
-            AlreadyStoredError: It is there, and this does not replace any.
-            InvalidValueError: An id, the score or the reason cannot be.
+            AlreadyStoredError: The list contains the similar item, and *replaces* is false.
+            InvalidValueError: An id, the score or the reason is invalid.
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
@@ -135,11 +135,11 @@ class WriteOverrides:
         return line
 
     def delete_similarity(self, actor: Actor, item_id: ItemId, similar_id: ItemId) -> bool:
-        """Take a similar item out of another one's; False when it was none.
+        """Remove a similar item from an item's list; return False if it was not in the list.
 
         Raises:
             AccessDeniedError: The actor may not write similar items.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
@@ -157,12 +157,12 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Keep an item on a user's homepage, as somebody says it should be.
+        """Store an override on a user's homepage.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
-            AlreadyStoredError: It is there, and this does not replace any.
-            InvalidValueError: An id, the score, the rank or the reason cannot be.
+            AlreadyStoredError: The homepage contains the item, and *replaces* is false.
+            InvalidValueError: An id, the score, the rank or the reason is invalid.
             ItemNotFoundError: There is no such item.
             UserErasedError: The user was erased.
         """
@@ -179,11 +179,11 @@ class WriteOverrides:
         return line
 
     def delete_recommendation(self, actor: Actor, user_id: UserId, item_id: ItemId) -> bool:
-        """Take an item off a user's homepage; False when it was not there.
+        """Remove an item from a user's homepage; return False if it was not there.
 
         Raises:
             AccessDeniedError: The actor may not write homepages.
-            InvalidValueError: An id is of another kind.
+            InvalidValueError: An id is not of its kind.
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
@@ -200,20 +200,20 @@ class WriteOverrides:
         *,
         replaces: bool,
     ) -> None:
-        def change(kept: StoredList) -> StoredList:
-            if not replaces and any(one.item_id == line.item_id for one in kept.lines):
+        def change(stored: StoredList) -> StoredList:
+            if not replaces and any(one.item_id == line.item_id for one in stored.lines):
                 raise AlreadyStoredError(what)
-            return with_line(kept, line, rank=rank)
+            return with_line(stored, line, rank=rank)
 
         self._edit_list(kind, owner, change)
 
     def _delete_line(self, kind: ListKind, owner: object, item_id: ItemId) -> bool:
         was_there = False
 
-        def change(kept: StoredList) -> StoredList:
+        def change(stored: StoredList) -> StoredList:
             nonlocal was_there
-            was_there = any(one.item_id == item_id for one in kept.lines)
-            return without_line(kept, item_id)
+            was_there = any(one.item_id == item_id for one in stored.lines)
+            return without_line(stored, item_id)
 
         self._edit_list(kind, owner, change)
         return was_there
@@ -221,11 +221,11 @@ class WriteOverrides:
     def _edit_list(
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
-        def usable(kept: StoredList | None) -> StoredList | None:
-            return kept if self.shelves.list_reader.is_usable(kind, kept) else None
+        def usable(stored: StoredList | None) -> StoredList | None:
+            return stored if self.shelves.list_reader.is_usable(kind, stored) else None
 
-        def change_usable(kept: StoredList | None) -> StoredList:
-            found = usable(kept)
+        def change_usable(stored: StoredList | None) -> StoredList:
+            found = usable(stored)
             if found is None:
                 raise _NothingToEdit
             return change(found)
@@ -235,8 +235,8 @@ class WriteOverrides:
         except _NothingToEdit:
             computed = self._computed_list(kind, owner)
             if change(computed) is not computed:
-                # Or what somebody has stored meanwhile.
-                self.lists.edit(kind, owner, lambda kept: change(usable(kept) or computed))
+                # If another process has stored a usable list since, that list is changed.
+                self.lists.edit(kind, owner, lambda stored: change(usable(stored) or computed))
         finally:
             self.shelves.list_reader.forget(kind, owner)
 
@@ -253,11 +253,11 @@ class WriteOverrides:
     def _edit_interests(
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
     ) -> None:
-        def usable(kept: StoredInterests | None) -> StoredInterests | None:
-            return kept if self.shelves.may_use_interests(kept) else None
+        def usable(stored: StoredInterests | None) -> StoredInterests | None:
+            return stored if self.shelves.may_use_interests(stored) else None
 
-        def change_usable(kept: StoredInterests | None) -> StoredInterests:
-            found = usable(kept)
+        def change_usable(stored: StoredInterests | None) -> StoredInterests:
+            found = usable(stored)
             if found is None:
                 raise _NothingToEdit
             return change(found)
@@ -273,13 +273,13 @@ class WriteOverrides:
                 computed_at=now,
             )
             if change(computed) is not computed:
-                # Or what somebody has stored meanwhile.
-                self.interests.edit(user_id, lambda kept: change(usable(kept) or computed))
+                # If another process has stored usable interests since, those are changed.
+                self.interests.edit(user_id, lambda stored: change(usable(stored) or computed))
 
 
-class _NothingToEdit(Exception):  # noqa: N818 — no error: the next answer would be computed
+class _NothingToEdit(Exception):  # noqa: N818 — no error: the result is computed instead
     """Nothing is stored that the next answer would use."""
 
 
-def _others(kept: StoredInterests, category_id: CategoryId) -> tuple[UserInterest, ...]:
-    return tuple(one for one in kept.interests if one.category_id != category_id)
+def _others(stored: StoredInterests, category_id: CategoryId) -> tuple[UserInterest, ...]:
+    return tuple(one for one in stored.interests if one.category_id != category_id)

@@ -1,4 +1,4 @@
-"""All that is kept about a user: to hand it out, and to remove it."""
+"""Export and erasure of all data stored about a user."""
 
 import logging
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ from angle_reco.ports.users import UserQueries
 _log = logging.getLogger(__name__)
 
 EXPORT_FORMAT = "angle_reco.user/1"
-"""What the document of an export is, and its version."""
+"""The format of an exported document, with its version."""
 
 
 @attrs.frozen(kw_only=True)
 class UserExport:
-    """All that is kept about a user; None where nothing is.
+    """All data stored about a user; a field is None if nothing is stored.
 
-    What the host itself keeps, such as bids and watches, is not in it.
+    The host's data, such as bids and watches, is not included.
     """
 
     user_id: UserId
@@ -42,12 +42,12 @@ class UserExport:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing is kept."""
+        """Return whether nothing is stored about the user."""
         signed_in = self.sign_ins is not None and (self.sign_ins.count or self.sign_ins.last_at)
         return not signed_in and self.interests is None and self.homepage is None
 
     def to_json(self) -> dict[str, object]:
-        """Return it as one JSON document (`docs/authorization.md` shows its shape)."""
+        """Return the export as one JSON document (`docs/authorization.md` shows its shape)."""
         return {
             "format": EXPORT_FORMAT,
             "user_id": json_id(self.user_id),
@@ -60,7 +60,7 @@ class UserExport:
 
 @attrs.frozen(kw_only=True)
 class ExportUser:
-    """Hands out what is kept about a user."""
+    """Exports the data stored about a user."""
 
     access: Access
     users: UserQueries
@@ -70,10 +70,10 @@ class ExportUser:
     ids: IdKinds
 
     def __call__(self, actor: Actor, owner: UserId | None) -> UserExport:
-        """Return all that is kept about *owner*.
+        """Return all data stored about *owner*.
 
         Raises:
-            AccessDeniedError: It is not the actor's to have.
+            AccessDeniedError: The actor may not export it.
         """
         self.access.require(actor, Action.EXPORT, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)
@@ -88,7 +88,7 @@ class ExportUser:
 
 @attrs.frozen(kw_only=True)
 class EraseUser:
-    """Removes what is kept about a user, for good."""
+    """Removes the data stored about a user, permanently."""
 
     access: Access
     erasure: Erasure
@@ -99,12 +99,12 @@ class EraseUser:
     pending: PendingActivity
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
-        """Remove all that is kept about *owner*, and say how much it was.
+        """Remove all data stored about *owner*; return how much it was.
 
-        Nothing is stored about them again. What the host owns stays as it is.
+        Nothing is stored about the user again. The host's data is unchanged.
 
         Raises:
-            AccessDeniedError: The actor may not erase them.
+            AccessDeniedError: The actor may not erase the user.
         """
         self.access.require(actor, Action.ERASE, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)

@@ -1,4 +1,4 @@
-"""The memory of a process as a whole: cleared by who may, and judged from outside."""
+"""The cache of a process as a whole: its statistics, clearing it, and the health check."""
 
 import logging
 from collections.abc import Callable
@@ -30,19 +30,19 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class ProcessCache:
-    """What a process keeps: lists, and the open items."""
+    """The cache of a process: its lists, and the open items."""
 
     lists: StaleCache
     open_items: OpenItems
 
     def evict(self) -> Evicted:
-        """Drop what may not be shown any more."""
+        """Drop the lists that are too old to be shown; return how much was dropped."""
         gone = self.lists.cache.evict()
         _log.info("memory evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
         return gone
 
     def stats(self) -> "MemoryStats":
-        """Return how it did, and what it holds."""
+        """Return how the cache performed, and what it holds."""
         live = self.open_items.held()
         return MemoryStats(
             lists=self.lists.cache.stats(),
@@ -53,7 +53,7 @@ class ProcessCache:
 
 @attrs.frozen(kw_only=True)
 class ForgetCached:
-    """Clears memory: of one user or item in this process, or all of it in every process."""
+    """Clears the cache: of one user or item in this process, or all of it in every process."""
 
     access: Access
     memory: ProcessCache | None
@@ -71,15 +71,17 @@ class ForgetCached:
         item_id: ItemId | None = None,
         pending: bool = False,
     ) -> int:
-        """Forget the list of a user, that of an item, or everything; return how many entries.
+        """Drop the list of a user, of an item, or everything; return how many entries.
 
-        That is in this process. Everything is forgotten in the others too, within a second or
-        two. What is *pending* is of this process alone, of a user or of all.
+        The entries are those of this process. Dropping everything also notifies the other
+        processes, which drop their lists when they next read the change feed. With *pending*,
+        drop pending events instead, of a user or of all users, in this process alone.
 
         Raises:
             AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is of another kind, or pending events of an item are meant.
-            StorageUnavailableError: The database did not answer, to tell the others.
+            InvalidValueError: An id is not of its kind, or *item_id* is given with *pending*.
+            StorageUnavailableError: The database did not answer: this process has dropped its
+                entries, the others are not notified.
         """
         self.access.require(actor, Action.CLEAR, Resource.CACHES)
         user_id = None if user_id is None else self.ids.user_id(user_id)
@@ -100,12 +102,12 @@ class ForgetCached:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries
                 self.memory.open_items.stale_cache.cache.forget(LIVE)
-            self._tell_others()
+            self._notify_others()
         _log.info("memory cleared by hand: entries=%d", gone)
         return gone
 
     def _forget_pending(self, user_id: UserId | None) -> int:
-        """Forget events that the tables may not show, with the lists that were made of them."""
+        """Drop pending events, and the cached homepages that were computed with them."""
         if user_id is not None:
             return self.pending.forget(user_id) + self.list_reader.forget(
                 ListKind.PERSONAL, user_id
@@ -115,7 +117,7 @@ class ForgetCached:
             gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
         return gone
 
-    def _tell_others(self) -> None:
+    def _notify_others(self) -> None:
         run_request = RunRequest(
             key=RunKey(FORGETTING),
             trigger=Trigger.MANUAL,
@@ -123,20 +125,21 @@ class ForgetCached:
             attempts=1,
         )
         claim = self.ledger.claim(run_request, holder=uuid4().hex, lease=timedelta(seconds=30))
-        # Somebody else's, which is not over, will do as well.
+        # If another process holds such a run, the end of that run has the same effect.
         if claim.answer is ClaimStatus.CLAIMED:
             self.ledger.finish(claim.run)
-        # They look into the ledger anyway, but now they do so at once.
+        # Other processes read the ledger from time to time; the change makes them do so now.
         self.changes.publish([Change(kind=ChangeKind.FORGET)])
 
 
 @attrs.frozen(kw_only=True)
 class Health:
-    """Whether a process does what it should, and what is the matter if not.
+    """Whether a process works as it should, and the reason if it does not.
 
-    *database* is "ok" or the kind of error that it answered with, and *reason* the text of
-    that error; *jobs* is "running", "not started", or why they could not be; *live_items* how
-    fresh the open items in memory are, None where none are known or nothing is kept.
+    *database* is "ok" or the class name of the error that the check met, and *reason* the
+    message of that error. *jobs* is "running", "not started", or "failed: " with the cause.
+    *live_items* is the freshness of the open items in memory, None if there are none or
+    nothing is cached.
     """
 
     is_ok: bool
@@ -147,7 +150,7 @@ class Health:
     at: datetime
 
     def to_json(self) -> dict[str, object]:
-        """Return it as JSON has it."""
+        """Return the health as JSON values."""
         return {
             "is_ok": self.is_ok,
             "database": self.database,
@@ -160,7 +163,7 @@ class Health:
 
 @attrs.frozen(kw_only=True)
 class CheckHealth:
-    """Asks whether the database can be worked on, and looks at what this process has."""
+    """Checks that the database is usable, and the state of jobs and cache in this process."""
 
     access: Access
     memory: ProcessCache | None
@@ -169,10 +172,10 @@ class CheckHealth:
     now: Callable[[], datetime]
 
     def __call__(self, actor: Actor) -> Health:
-        """Return how this process is.
+        """Return the health of this process.
 
         Raises:
-            AccessDeniedError: The actor may not know.
+            AccessDeniedError: The actor may not read it.
         """
         self.access.require(actor, Action.READ, Resource.HEALTH)
         database, reason, jobs, live = "ok", None, self.jobs(), None
@@ -196,14 +199,14 @@ class CheckHealth:
 
 @attrs.frozen(kw_only=True)
 class MemoryStats:
-    """How the memory of this process did, and what it holds; *live_…* are the open items."""
+    """How the cache of this process performed, and what it holds; *live_…* are the open items."""
 
     lists: CacheStats
     live_items: int
     live_bytes: int
 
     def to_json(self) -> dict[str, object]:
-        """Return it as JSON has it."""
+        """Return the stats as JSON values."""
         return {
             **attrs.asdict(self.lists),
             "live_items": self.live_items,

@@ -1,4 +1,4 @@
-"""Results computed from the host's data: what jobs store, and what calls fall back on."""
+"""Results computed from the host's data, for jobs to store and for calls to fall back on."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -30,9 +30,9 @@ from angle_reco.settings import Settings
 
 @attrs.frozen(kw_only=True)
 class Scorer:
-    """The ports that results are computed from, and the settings that say how.
+    """Computes results from the ports, by the rules of the settings.
 
-    With *as_of* nothing later exists: no bid, no item, no user.
+    With *as_of* later data does not exist: no bid, no item, no user.
     """
 
     activity: ActivityQueries
@@ -48,13 +48,13 @@ class Scorer:
         return self.settings.recipes(self.as_of)
 
     def market(self) -> OpenMarket:
-        """Return the open items of now."""
+        """Return the market of the items that are open now."""
         now, rule = self.clock.now(), self.settings.popularity
         listed = self.catalog.may_be_open(now, until=self.as_of, counting=rule.counting)
         return self.market_of(listed.where(open_rows(listed, now)), now)
 
     def market_of(self, catalogue: Catalogue, now: datetime) -> OpenMarket:
-        """Return the market of the items that are open at a moment, with the demand for them."""
+        """Return the market of a catalogue of open items, with the demand for them at *now*."""
         rule = self.settings.popularity
         if rule.half_life is None:
             demand = plain_demand(catalogue)
@@ -71,14 +71,14 @@ class Scorer:
         return OpenMarket(catalogue=catalogue, demand=demand, rule=rule, now=now)
 
     def interests(self, users: IdColumn, *, supposed: Iterable[Bid] = ()) -> Interests:
-        """Return the interests of *users*, bids that are only *supposed* counted too."""
+        """Return the interests of *users*; bids that are only *supposed* count, too."""
         ids, happened = self.settings.ids, self.recent_activity(users)
         return self.interests_from(
             Interactions.joined(ids, [happened, Interactions.of(ids, supposed)])
         )
 
     def recent_activity(self, users: IdColumn) -> Interactions:
-        """Return what *users* did in the time that counts for interests."""
+        """Return what *users* did within the time that the interest rule counts."""
         since = self.clock.now() - self.settings.interest.window
         return self._drained(since=since, users=users)
 
@@ -90,10 +90,10 @@ class Scorer:
         told: Iterable[Bid] = (),
         known: Mapping[ItemId, ItemCard] = MappingProxyType({}),
     ) -> tuple[Interests, frozenset[ItemId]]:
-        """Return a user's interests and what they engaged with.
+        """Return a user's interests, and the items that the user bid on or watches.
 
-        *supposed* bids count too, and those that were *told* unless they are there already.
-        What is not among the *known* cards is read for them.
+        *supposed* bids count, and pending bids (*told*) unless the activity shows them. The
+        cards of the items of both are read unless they are *known*.
         """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
@@ -105,10 +105,9 @@ class Scorer:
     def counted(
         self, bids: Sequence[Bid], known: Mapping[ItemId, ItemCard] = MappingProxyType({})
     ) -> Sequence[Bid]:
-        """Return the bids without those of sellers on their own items, which do not count.
+        """Return *bids* without those of sellers on their own items, which do not count.
 
-        What the activity yields is without them already. Items whose cards are not *known*
-        are read.
+        The activity port leaves such bids out already. Cards that are not *known* are read.
         """
         items = dict.fromkeys(one.item_id for one in bids)
         unknown = [one for one in items if one not in known]
@@ -119,7 +118,7 @@ class Scorer:
         return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 
     def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
-        """Return what rankings need to know of *users*, by all that they did."""
+        """Return the profiles of *users* that a ranker needs, from all of their activity."""
         happened = self._drained(users=users.ids)
         return Profiles.of(
             users, interests=self.interests_from(happened), interactions=happened, market=market
@@ -128,7 +127,7 @@ class Scorer:
     def homepages(
         self, market: OpenMarket, profiles: Profiles, users: IdColumn, *, keep: int
     ) -> Lists:
-        """Return the pages of *users*, who are those of *profiles*."""
+        """Return the homepages of *users*, which are the users of *profiles*."""
         ranker = self.settings.chosen_ranker
         ranked = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
         return ranked.named(
@@ -138,7 +137,7 @@ class Scorer:
     def similar_to_all(
         self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
     ) -> Lists:
-        """Return the lists of the open items in rows [first, last)."""
+        """Return the similar items of the open items in rows [first, last)."""
         rule = self.settings.similarity
         among = (engagement.places >= first) & (engagement.places < last)
         ranked = self.kernels.similar_items(
@@ -157,7 +156,7 @@ class Scorer:
         )
 
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
-        """Return the list of one item, open or not."""
+        """Return the similar items of one item, open or not."""
         rule, catalogue = self.settings.similarity, market.catalogue
         row = catalogue.row_of(item.item_id)
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
@@ -187,25 +186,25 @@ class Scorer:
         return ranked.named(catalogue.ids_at, owner, self._recipe(ListKind.SIMILAR), market.now)
 
     def engagement(self, market: OpenMarket) -> Engagement:
-        """Return who engaged with which open item, whenever that was."""
+        """Return which users engaged with which open item, at any time."""
         happened = self._drained(items=market.catalogue.items.ids)
         return _engagement(happened, _index_of_users(happened), market.catalogue.items)
 
     def popular(
         self, market: OpenMarket, *, category: CategoryId | None = None, keep: int
     ) -> Lists:
-        """Return the one list of the most popular items, of all or of a category."""
+        """Return the most popular items, of all or of one category, as a single list."""
         owner = popular_owner(category)
         code = NONE if category is None else market.catalogue.categories.code(category)
         if category is not None and code == NONE:
-            keep = 0  # nothing in it is open
+            keep = 0  # no item of the category is open
         ranked = rank_popular(market, keep=keep, category=code)
         return self._popular_lists(market, ranked, [owner])
 
     def popular_of_each(self, market: OpenMarket) -> tuple[Lists, Lists]:
-        """Return the list over everything, and a list for each category with open items."""
+        """Return the popular items of all, and a list for each category with open items."""
         ranked = rank_popular_by_category(market, keep=POPULAR_KEPT)
-        # An adapter may know of categories in which nothing is open: these get no list.
+        # An adapter may name categories without open items: they get no list.
         filled = np.flatnonzero(np.diff(ranked.offsets))
         by_category = attrs.evolve(ranked, offsets=np.append(0, ranked.offsets[filled + 1]))
         owners = [
@@ -247,7 +246,7 @@ class Scorer:
 
 
 def popular_owner(category: CategoryId | None) -> str:
-    """Return whose list the popular items of a category are, or of everything."""
+    """Return the owner of a list of popular items: its category, or `EVERYTHING`."""
     return EVERYTHING if category is None else str(category)
 
 

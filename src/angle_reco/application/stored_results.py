@@ -1,4 +1,4 @@
-"""Reading what is stored, as it is stored."""
+"""Reading stored results unfiltered, whatever their age."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from angle_reco.settings import Settings
 
 @attrs.frozen(kw_only=True)
 class StoredResources:
-    """The stored interests and lists, neither filtered nor computed."""
+    """Reads stored interests and lists, neither filtered nor computed."""
 
     access: Access
     users: UserQueries
@@ -32,7 +32,7 @@ class StoredResources:
     as_of: datetime | None = None
 
     def sign_ins(self, actor: Actor, owner: UserId | None) -> SignIns | None:
-        """Return when *owner* last signed in and how often, None for an unknown user."""
+        """Return when *owner* last signed in and how often; None for an unknown user."""
         self.access.require(actor, Action.READ, Resource.SIGN_INS, owner=owner)
         return self.users.sign_ins(self.settings.ids.user_id(owner), until=self.as_of)
 
@@ -47,13 +47,13 @@ class StoredResources:
         return () if stored is None else stored.interests
 
     def get_recommendations(self, actor: Actor, owner: UserId | None) -> StoredList | None:
-        """Return the stored homepage of *owner*, None when there is none."""
+        """Return the stored homepage of *owner*; None if none is stored."""
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         user_id = self.settings.ids.user_id(owner)
         return self.lists.read(ListKind.PERSONAL, [user_id]).get(user_id)
 
     def find_similar_items(self, actor: Actor, item_id: ItemId) -> StoredList | None:
-        """Return the stored similar items of an item, None when there are none."""
+        """Return the stored list of an item's similar items; None if none is stored."""
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         item_id = self.settings.ids.item_id(item_id)
         return self.lists.read(ListKind.SIMILAR, [item_id]).get(item_id)
@@ -61,7 +61,7 @@ class StoredResources:
     def find_stale_recommendations(
         self, actor: Actor, *, older_than: timedelta | None = None
     ) -> Sequence[object]:
-        """Return the users whose stored homepages are no longer fresh, or older than that."""
+        """Return the users whose stored homepages are no longer fresh, or above *older_than*."""
         self.access.require(actor, Action.READ, Resource.STATS)
         age = older_than
         if age is None:

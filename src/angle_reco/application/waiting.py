@@ -1,4 +1,4 @@
-"""Answers that may wait for the database, and those that come from memory alone."""
+"""Whether an answer may wait for the database, or has to come from memory alone."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -10,7 +10,7 @@ from angle_reco.ports.cache import CacheKey
 
 
 class NotInMemoryError(Exception):
-    """An answer from memory alone cannot be given; *future* brings what is missing, if any."""
+    """A value is not in memory, and the answer may not wait; *future*, if any, will bring it."""
 
     def __init__(self, key: CacheKey | None = None, future: "Future[Any] | None" = None) -> None:
         super().__init__()
@@ -23,9 +23,9 @@ _landed: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar("lande
 
 @contextmanager
 def from_memory_alone(landed: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None]:
-    """Have whatever would wait within raise `NotInMemoryError` instead.
+    """Raise `NotInMemoryError` where code in the block would wait.
 
-    What futures of before brought, value or error, counts as in memory.
+    The results of the *landed* futures, values or errors, count as in memory.
     """
     token = _landed.set(landed)
     try:
@@ -35,7 +35,7 @@ def from_memory_alone(landed: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None
 
 
 def landed_values() -> Mapping[CacheKey, "Future[Any]"]:
-    """Return the futures that brought values for this answer, by the keys of these."""
+    """Return the completed futures whose results this answer may use, by cache key."""
     return _landed.get() or {}
 
 
@@ -45,10 +45,10 @@ def may_wait() -> bool:
 
 
 def about_to_wait() -> None:
-    """Say that what follows waits for something outside of memory.
+    """Require that the answer may wait; call this before anything that waits.
 
     Raises:
-        NotInMemoryError: The answer is to come from memory alone.
+        NotInMemoryError: The answer has to come from memory alone.
     """
     if _landed.get() is not None:
         raise NotInMemoryError

@@ -1,1 +1,1 @@
-"""Producing what is stored: the batch jobs, and the runs that execute them."""
+"""Computing the stored results: the batch jobs, and the runs that execute them."""

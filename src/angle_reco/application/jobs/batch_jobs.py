@@ -1,4 +1,4 @@
-"""The jobs: each computes one kind of result for all, and stores what changed."""
+"""The jobs: each computes one kind of result for all owners, and stores what changed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -27,7 +27,7 @@ _ITEMS_AT_ONCE = 5_000
 
 
 class Done(NamedTuple):
-    """What a job did: for how many it was, and what of it had to be written."""
+    """What a job did: for how many owners, and how much it wrote and removed."""
 
     scope: int
     written: Written
@@ -35,14 +35,15 @@ class Done(NamedTuple):
 
 
 class NothingToEnterError(Exception):
-    """There is no list that an item could enter."""
+    """No list is stored that the item could enter, or its recipe differs."""
 
 
 @attrs.frozen(kw_only=True)
 class Jobs:
-    """What the jobs do, run by whoever holds a claim.
+    """The work of the jobs, for a run that holds the claim.
 
-    *rewritten* is told of an item whose similar ones were made out of turn, and whose it entered.
+    After a run for one item, *rewritten* is called with the item and the items whose lists it
+    entered.
     """
 
     users: UserQueries
@@ -144,7 +145,7 @@ class Jobs:
         return Done(len(market), total.written, removed)
 
     def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:
-        """Rank and store the similar items of one item; an open one enters the lists of these.
+        """Rank and store the similar items of one item; an open item enters their lists, too.
 
         Raises:
             ItemNotFoundError: There is no such item.
@@ -166,9 +167,9 @@ class Jobs:
     def _enter_lists_of(
         self, similar: StoredList, item_id: ItemId, work: RunContext
     ) -> list[ItemId]:
-        """Put an item into the lists of those most like it; return whose lists are others now.
+        """Put an item into the lists of its similar items; return the owners of changed lists.
 
-        As items are as similar one way as the other way round, a line holds for both.
+        Similarity is symmetric, so a line of the item's list is valid in the other list.
         """
         entered = list[ItemId]()
         for place, line in enumerate(similar.lines):
@@ -176,12 +177,12 @@ class Jobs:
             mirrored = attrs.evolve(line, item_id=item_id)
             was_entered = False
 
-            def enter(kept: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
+            def enter(stored: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
                 nonlocal was_entered
-                if kept is None or kept.recipe != similar.recipe:
+                if stored is None or stored.recipe != similar.recipe:
                     raise NothingToEnterError
-                made = with_similar(kept, mirrored)
-                was_entered = made is not kept
+                made = with_similar(stored, mirrored)
+                was_entered = made is not stored
                 return made
 
             with suppress(NothingToEnterError):
@@ -214,10 +215,10 @@ JOBS: dict[str, Callable[[Jobs, RunContext], Done]] = {
     "generate_recommendations": Jobs.generate_recommendations,
     "compute_item_similarities": Jobs.compute_similarities,
 }
-"""Every job by its name, in the order in which they are best run by hand."""
+"""Every job by its name, in the recommended order of manual runs."""
 
 OF_ONE_ITEM = "compute_item_similarities"
-"""The job that can be run for one item."""
+"""The job that can run for one item."""
 
 
 @attrs.define

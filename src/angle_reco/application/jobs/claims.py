@@ -1,4 +1,4 @@
-"""Runs of jobs: by hand, by the schedule, and those that wait; claimed in the ledger."""
+"""Starting runs of jobs: manual, scheduled and requested ones, claimed in the ledger."""
 
 import logging
 import os
@@ -42,12 +42,15 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _MOST_BY_ITEM = 50
-"""Of the items whose similar ones are made one by one: for more, all are made at once."""
+"""For up to this many items, similar items are computed item by item; for more, by one run."""
 
 
 @attrs.frozen(kw_only=True)
 class JobClaims:
-    """Begins runs: by hand, by the schedule, and those that wait."""
+    """Claims runs and starts them: manual, scheduled and requested ones.
+
+    *done* is called with the key of a run that has succeeded.
+    """
 
     access: Access
     ledger: RunLedger
@@ -68,15 +71,15 @@ class JobClaims:
         item_id: ItemId | None = None,
         progress: Progress = no_progress,
     ) -> JobOutcome:
-        """Run a job now, over everything or, similarities, for one item.
+        """Execute a manual run of a job, complete or, for similar items, for one item.
 
-        While another run of its like is under way, that is waited for.
+        A manual run always executes, after any run of the same key has finished.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it is not for one item.
+            InvalidValueError: There is no such job, or it cannot run for one item.
             ItemNotFoundError: There is no such item.
-            FencedOffError: This process slept, and a later run of the job has taken over.
+            FencedOffError: This process was suspended, and a later run has taken over.
             StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
@@ -88,7 +91,7 @@ class JobClaims:
         while claim.answer is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(run_request)
-        return self._told(claim.run, RunContext(progress=progress))
+        return self._execute(claim.run, RunContext(progress=progress))
 
     def scheduled(
         self,
@@ -98,11 +101,16 @@ class JobClaims:
         item_id: ItemId | None = None,
         progress: Progress = no_progress,
     ) -> JobOutcome | None:
-        """Run a job unless that was done in its window of now, or somebody is at it.
+        """Execute the run of the current window of a job; None if it cannot be claimed.
+
+        It cannot if it has finished, if it waits for a retry, or while any run of the job is
+        executing. After the run, old runs and changes are pruned.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or this is as of a moment.
+            InvalidValueError: There is no such job, *item_id* is given, or the recommender is
+                as of a moment.
+            Exception: Whatever stopped the run.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         if item_id is not None:
@@ -114,18 +122,18 @@ class JobClaims:
         claim = self._claim(run_request_of(key, Trigger.SCHEDULE, rule, slot=slot))
         if claim.answer is not ClaimStatus.CLAIMED:
             return None
-        outcome = self._told(claim.run, RunContext(progress=progress, pace=self.settings.pace))
-        # Where a host schedules, nobody else does.
+        outcome = self._execute(claim.run, RunContext(progress=progress, pace=self.settings.pace))
+        # Where the host schedules, no worker prunes.
         self.prune()
         return outcome
 
     def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
-        """Leave a run to whoever works; one that waits already is enough.
+        """Request a run by any worker; return the waiting run, which may exist already.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, it is not for one item, or this is as
-                of a moment.
+            InvalidValueError: There is no such job, it cannot run for one item, or the
+                recommender is as of a moment.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         self._refuse_the_past()
@@ -135,10 +143,10 @@ class JobClaims:
         return self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
 
     def renew(self, item_id: ItemId) -> None:
-        """Have the similar items of one item made anew, unless that was done this minute.
+        """Recompute the similar items of one item, unless a run has done so this minute.
 
-        What goes wrong is logged, reported, and tried again later by whoever works. It is not
-        told as done: whoever wants it reads it.
+        A failure is logged and reported, and a worker retries the run later. *done* is not
+        called: the caller reads the new list.
 
         Raises:
             StorageError: The ledger did not answer.
@@ -151,7 +159,7 @@ class JobClaims:
                 self.runner(claim.run, RunContext(pace=self.settings.pace))
 
     def want(self, item_ids: Sequence[ItemId]) -> None:
-        """Leave it to whoever works to make the similar items of these; of many, those of all.
+        """Request runs that compute the similar items of these items, or of all if there are many.
 
         Raises:
             StorageError: The ledger did not answer.
@@ -161,12 +169,12 @@ class JobClaims:
             self.request(SYSTEM, OF_ONE_ITEM, item_id=item_id)
 
     def is_under_way(self, job: str) -> bool:
-        """Return whether a complete run of a job is, somewhere."""
+        """Return whether any process is executing a complete run of a job."""
         known = self.ledger.open([job], back=timedelta(0))
         return any(run.key == RunKey(job) and run.is_held(known.now) for run in known.runs)
 
     def due(self) -> Sequence[RunRequest]:
-        """Return what should be begun now; one statement."""
+        """Return the runs that should start now; one statement."""
         rules = {name: rule for name, rule in self.rules.items() if name in JOBS}
         back = max(rule.schedule.every + rule.window for rule in rules.values())
         known = self.ledger.open(list(rules), back=back)
@@ -178,9 +186,10 @@ class JobClaims:
         return due_run_requests(known.runs, rules, known.now, lease=self.settings.runs.lease)
 
     def prune(self) -> None:
-        """Forget what was over long ago; where that fails, the next time does it.
+        """Remove old runs from the ledger, and old changes from the feed.
 
-        Changes too: where no process keeps answers in memory, nobody else does.
+        Changes, too, because no other code removes them if no process has a cache. A failure is
+        logged; the next call tries again.
         """
         try:
             self.ledger.prune(retention=self.settings.runs.retention)
@@ -189,25 +198,25 @@ class JobClaims:
             _log.warning("runs not pruned: error=%s", type(error).__name__)
 
     def begin(self, run_request: RunRequest, *, stop: Flag) -> bool:
-        """Do a run if it can be claimed, and end it in the ledger; False when it cannot be.
+        """Execute a run if it can be claimed, and end it in the ledger; False if it cannot.
 
-        What goes wrong is logged, reported, and tried again later as far as the rules say.
+        A failure is logged and reported, and the run is retried later as the rules allow.
         """
         claim = self._claim(run_request)
         if claim.answer is not ClaimStatus.CLAIMED:
             return False
-        # Ended, logged and reported by then.
+        # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
             self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
             self.done(claim.run.key)
         return True
 
-    def _told(self, run: Run, work: RunContext) -> JobOutcome:
-        """Return what a run did to the one who called for it.
+    def _execute(self, run: Run, work: RunContext) -> JobOutcome:
+        """Execute a claimed run for a caller who waits for its outcome.
 
         Raises:
             FencedOffError: A later run has taken over.
-            Exception: Whatever else stopped it.
+            Exception: Whatever else stopped the run.
         """
         outcome = self.runner(run, work)
         self.done(run.key)
@@ -227,7 +236,7 @@ class JobClaims:
         return claim
 
     def _refuse_the_past(self) -> None:
-        """Refuse to leave a run to those who work, who do so in the present."""
+        """Refuse runs as of a moment: a schedule and its workers are of the present."""
         if self.as_of is not None:
             raise InvalidValueError("as_of", self.as_of, "None: the past is run by hand")
 
@@ -243,5 +252,5 @@ class JobClaims:
 
 
 def _holder() -> str:
-    """Return a name for one claim, which also tells people where it runs."""
+    """Return a unique name for one claim, which also shows where the run executes."""
     return f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""Keeping a claimed run one's own while it lasts."""
+"""Renewing the lease of a claimed run while it executes."""
 
 import logging
 from threading import Event, Thread
@@ -19,11 +19,11 @@ _SECONDS_AFTER_A_FAILURE = 1.0
 
 @attrs.define
 class Heartbeat:
-    """Prolongs the lease of a run, in a thread, until the block ends.
+    """Renews the lease of a run, in a thread, until the block ends.
 
     *lost* is set when a later run has taken over (*is_taken_over*), and when the ledger has
-    not answered for as long as the lease lasts: then one may have. A ledger that is locked
-    by another transaction is no such case: no process can claim a run either.
+    not answered for a whole lease: then a later run may have. Time in which another
+    transaction locks the ledger does not count: no process can claim a run either.
     """
 
     ledger: RunLedger
@@ -35,13 +35,13 @@ class Heartbeat:
     _thread: Thread | None = attrs.field(default=None, init=False)
 
     def __enter__(self) -> Self:
-        # A daemon: the interpreter does not wait at its exit for the next beat.
+        # A daemon thread: the interpreter does not wait for the next beat before it exits.
         self._thread = Thread(target=self._beat, name="angle-reco-heartbeat", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Without waiting for the thread: a beat that comes late finds the run over.
+        # The thread is not joined: the ledger refuses a late beat, because the run has ended.
         self._is_over.set()
 
     def _beat(self) -> None:
@@ -51,7 +51,7 @@ class Heartbeat:
         while not self._is_over.wait(pause):
             asked_at = monotonic()
             try:
-                # One that takes longer is followed by the next.
+                # A beat that takes longer fails; the next one follows.
                 with deadline(beat):
                     is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
             except StorageLockedError:

@@ -1,4 +1,4 @@
-"""Storing the list of one owner, made anew out of turn."""
+"""Storing the recomputed list of one owner, outside of a complete run."""
 
 import attrs
 
@@ -10,24 +10,24 @@ from angle_reco.ports.stores import ListStore, Written
 def store_one(
     store: ListStore, kind: ListKind, lists: Lists, *, fence: Fence | None = None
 ) -> Written:
-    """Store the list of one owner; one that is as it was is from now on, too.
+    """Store the list of one owner; if the content is unchanged, renew its timestamp.
 
-    A complete run covers what it leaves as it was. Nothing covers a single list, which would
-    stay too old however often it was made anew.
+    A complete run covers the lists that it leaves unchanged. No run covers a single list, which
+    would stay stale however often it was recomputed.
 
     Raises:
-        FencedOffError: A newer run of the job has written; nothing was.
-        StorageError: It could not be stored.
+        FencedOffError: A newer run of the job has written; this call wrote nothing.
+        StorageError: The list could not be stored.
         UserErasedError: The owner of a personal list was erased.
     """
 
-    def renewed(kept: StoredList | None) -> StoredList:
+    def renewed(stored: StoredList | None) -> StoredList:
         made = lists.stored(0)
-        if kept is None:
+        if stored is None:
             return made
-        if kept.computed_at >= made.computed_at:
-            return kept
-        return attrs.evolve(kept, computed_at=made.computed_at)
+        if stored.computed_at >= made.computed_at:
+            return stored
+        return attrs.evolve(stored, computed_at=made.computed_at)
 
     written = store.write(kind, lists, fence=fence)
     if written.unchanged:

@@ -1,4 +1,4 @@
-"""A run from the inside: what it reports, how it holds back, and when it stops."""
+"""The context of a run: its progress, its pace, its failures, and when it stops."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -15,29 +15,29 @@ from angle_reco.domain.runs import Fence
 _log = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is in all."""
+"""Called with the current step of a run, how much of it is done, and how much there is in all."""
 
 MOST_FAILURES = 1_000
-"""Of single users or items; a run with more has not met odd ones, but a defect."""
+"""How many users or items of a run may fail; more are the sign of a defect, not of odd data."""
 
 _ERRORS_KEPT = 5
 _LONGEST_PAUSE = 5.0
 
 
 class RunStoppedError(Exception):
-    """The run is to end here: the process stops, or the run is somebody else's by now."""
+    """The run has to stop: its process ends, or the run is lost."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 @attrs.define(kw_only=True)
 class RunContext:
-    """What a job has at hand while it runs.
+    """The context that a run hands to its job.
 
-    *pace* is the share of time that it may keep the database busy, 1 being all of it.
-    *stop* is set when the process ends, *lost* when the run is somebody else's.
+    *pace* is the share of time in which the job may keep the database busy, 1 being all of it.
+    *stop* is set when the process ends, *lost* when another run has, or may have, taken over.
     """
 
     fence: Fence | None = None
@@ -49,10 +49,10 @@ class RunContext:
     errors: list[str] = attrs.field(factory=list)
 
     def reached(self, what: str, done: int, total: int) -> None:
-        """Report how far the run is.
+        """Report the progress of the run.
 
         Raises:
-            RunStoppedError: It is to go no further.
+            RunStoppedError: The run has to stop.
         """
         if self.stop.is_set() or self.lost.is_set():
             raise RunStoppedError
@@ -60,7 +60,7 @@ class RunContext:
 
     @contextmanager
     def asking_the_database(self) -> Iterator[None]:
-        """Leave the database alone afterwards, so that the pace is kept."""
+        """Pause after the block for as long as the pace requires, but at most five seconds."""
         started = monotonic()
         yield
         pause = (monotonic() - started) * (1 / self.pace - 1)
@@ -70,20 +70,21 @@ class RunContext:
     def one_by_one_if_need_be(
         self, first: int, last: int, act: Callable[[int, int], None], name: Callable[[int], str]
     ) -> None:
-        """Do *act* to [first, last); where that fails, to halves of it, down to single ones.
+        """Call *act* on [first, last); if it fails, on halves, down to single users or items.
 
-        Those that fail alone are counted and logged by *name*, and do not stop the rest.
+        A single one that fails is counted, and logged by its *name*; the others continue.
 
         Raises:
-            StorageError: The database failed, which is about none of them.
-            FencedOffError: The run is somebody else's.
-            RunStoppedError: It is to go no further.
+            StorageError: The database failed, which no single user or item causes.
+            FencedOffError: A later run has taken over.
+            RunStoppedError: The run has to stop.
+            Exception: More than `MOST_FAILURES` have failed; this is the error of the last.
         """
         try:
             act(first, last)
         except (StorageError, FencedOffError, RunStoppedError):
             raise
-        except Exception as error:  # whatever the rules raise for one odd user or item
+        except Exception as error:  # the rules may raise anything for one odd user or item
             if last - first > 1:
                 middle = (first + last) // 2
                 self.one_by_one_if_need_be(first, middle, act, name)

@@ -1,4 +1,4 @@
-"""A claimed run from its beginning to its end, which the ledger is told, whatever happens."""
+"""Executing a claimed run and recording its end in the ledger."""
 
 import json
 import logging
@@ -35,10 +35,10 @@ _SECONDS_BETWEEN_TRIES = 0.5
 
 @attrs.frozen(kw_only=True)
 class JobOutcome:
-    """What a run of a job did: whom it was for, and what of it had to be written.
+    """What a run of a job did: for how many owners (*scope*), and how much it wrote.
 
-    *changed*, *unchanged* and *removed* count lists, of interests rows. *failed* counts
-    users or items that were left out, of which *errors* tells the first few.
+    *changed*, *unchanged* and *removed* count lists, or rows for interests. *failed* counts
+    users or items that were left out; *errors* describes the first few.
     """
 
     job: str
@@ -52,7 +52,7 @@ class JobOutcome:
     errors: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """Return the outcome as JSON has it."""
+        """Return the outcome as JSON values."""
         return {
             **attrs.asdict(self),
             "started_at": self.started_at.isoformat(),
@@ -62,7 +62,7 @@ class JobOutcome:
 
 @attrs.frozen(kw_only=True)
 class JobRunner:
-    """Does what runs are for, and ends them."""
+    """Executes claimed runs, and ends them in the ledger."""
 
     ledger: RunLedger
     jobs: Jobs
@@ -72,14 +72,15 @@ class JobRunner:
     on_event: Callable[[Event], None] | None = None
 
     def __call__(self, run: Run, work: RunContext) -> JobOutcome:
-        """Return what a claimed run did; however it ends, the ledger is told.
+        """Execute a claimed run; record in the ledger how it ended, whether or not it failed.
 
         Raises:
-            Exception: Whatever stopped it.
+            Exception: Whatever stopped the run.
         """
         work.fence = run.fence
         started_at, started = self.clock.now(), self.clock.monotonic()
-        # It beats until the ledger knows: what is done is not to be begun again meanwhile.
+        # The heartbeat lasts until the ledger has recorded the end: until then no other process
+        # may start the run again.
         with Heartbeat(self.ledger, run, self.settings.runs, work.lost) as heartbeat:
             try:
                 done = self._done(run.key, work)
@@ -115,7 +116,7 @@ class JobRunner:
         return outcome
 
     def _loss(self, run: Run, heartbeat: Heartbeat) -> FencedOffError | StorageUnavailableError:
-        """Return why a run that stopped was lost."""
+        """Return the error that says why a run was lost."""
         if not heartbeat.is_taken_over:
             lease = self.settings.runs.lease
             return StorageUnavailableError(
@@ -136,10 +137,10 @@ class JobRunner:
         return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
 
     def _succeed(self, run: Run, outcome: JobOutcome, work: RunContext) -> None:
-        """Keep the outcome in the ledger, however often it has to be asked.
+        """Record the outcome in the ledger; retry while the ledger does not answer.
 
         Raises:
-            StorageError: It did not answer for as long as the run was ours.
+            StorageError: The ledger did not answer before the run was lost or had to stop.
         """
         while True:
             try:
@@ -158,9 +159,9 @@ class JobRunner:
                 return
 
     def _end(self, run: Run, error: BaseException, work: RunContext) -> None:
-        """End a failed attempt in the ledger, to be tried again if there is sense in it.
+        """End a failed attempt in the ledger, so that it is retried if a retry can succeed.
 
-        One that was stopped because its process ends gives its attempt back.
+        An attempt that was stopped because its process ends is not counted.
         """
         is_stopped = isinstance(error, RunStoppedError) and not work.lost.is_set()
         attempts = run_request_of(run.key, run.trigger, self.rules[run.key.job]).attempts
@@ -181,7 +182,7 @@ class JobRunner:
                 gives_back=is_stopped,
             )
         except StorageError:
-            # Whoever takes it over after its lease knows whether it was the last attempt.
+            # The process that takes the run over after its lease decides whether to retry.
             _log.warning("run not ended in the ledger: job=%s", run.key.job)
             self.tell_failed(run, text, is_final=False)
             return
@@ -200,7 +201,7 @@ class JobRunner:
             self.tell_failed(run, text, is_final=is_final)
 
     def tell_failed(self, run: Run, error: str, *, is_final: bool) -> None:
-        """Tell the host of a failed attempt."""
+        """Notify the host of a failed attempt."""
         if self.on_event is None:
             return
         failed = RunFailed(

@@ -1,4 +1,4 @@
-"""The schedule of the jobs, as one table; settings change single rows of it."""
+"""The schedule of the jobs, as one table; the settings replace single rows of it."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -43,15 +43,15 @@ SCHEDULE: Mapping[str, JobRule] = {
         in_every_process=True,
     ),
 }
-"""When each job is due, in UTC, by default."""
+"""The default rule of each job; times are in UTC."""
 
 
 def schedule_of(settings: Settings) -> Mapping[str, JobRule]:
-    """Return the schedule with what the settings change.
+    """Return the schedule with the rows that the settings replace.
 
     Raises:
-        InvalidValueError: They name an unknown job, or finished runs would be forgotten
-            within a window.
+        InvalidValueError: The settings name an unknown job, or would prune finished runs
+            within a window, in which a run may happen only once.
     """
     for job in settings.schedule:
         if job not in SCHEDULE:

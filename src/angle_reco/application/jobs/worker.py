@@ -1,4 +1,4 @@
-"""What a process does by itself: it looks what is due, and has it done."""
+"""The worker of a process: it looks for due runs, and has a scheduler execute them."""
 
 import atexit
 import logging
@@ -29,7 +29,7 @@ _GRACE_AT_EXIT = timedelta(seconds=10)
 
 @attrs.frozen
 class _Task:
-    """Work for a scheduler, with the name of its job."""
+    """Work for a scheduler, named after its job."""
 
     name: str
     act: Callable[[], None]
@@ -42,11 +42,11 @@ class _Task:
 class Worker:
     """Runs jobs in this process from `start` to `stop`.
 
-    *own* are those that each process does for itself, without a claim. *failure* is why
-    the last `start` did not succeed.
+    *own* are the jobs that every process runs for itself, without a claim. *failure* is the
+    class name of the error that the last `start` raised.
 
-    It belongs to the process that started it: in one that forked off nothing runs until
-    that starts its own.
+    A worker belongs to the process that started it: a forked child runs no jobs until it
+    calls `start`.
     """
 
     runs: JobClaims
@@ -71,21 +71,21 @@ class Worker:
 
     @property
     def state(self) -> str:
-        """Return "running", "not started", or that it failed and why."""
+        """Return "running", "not started", or "failed: " with the failure."""
         if self.is_running:
             return "running"
         return f"failed: {self.failure}" if self.failure else "not started"
 
     @property
     def is_running(self) -> bool:
-        """Return whether this process, and not one it forked off, runs jobs."""
+        """Return whether this process runs jobs; False in a forked child until it starts."""
         return self._scheduler is not None and self._pid == os.getpid()
 
     def start(self, new_scheduler: Callable[[], JobScheduler]) -> None:
-        """Begin to run jobs; nothing happens when that is so already.
+        """Start to run jobs; a running worker is unchanged.
 
         Raises:
-            InvalidValueError: This is a recommender as of a moment, of which time stands still.
+            InvalidValueError: The recommender is as of a moment, which has no schedule.
         """
         if self.runs.as_of is not None:
             raise InvalidValueError("as_of", self.runs.as_of, "None: the past has no schedule")
@@ -105,28 +105,28 @@ class Worker:
                 raise
             self.failure = ""
             if not self._exits:
-                # A reference of its own would keep everything alive until then.
+                # A strong reference would keep the worker and its ports alive until the exit.
                 atexit.register(_stop_at_exit, weakref.ref(self))
                 self._exits = True
         _log.info("jobs started: process=%d", os.getpid())
 
     def stop(self, grace: timedelta) -> bool:
-        """Run no more jobs; those that run stop at their next step, and go on elsewhere.
+        """Run no more jobs; a running job stops at its next step, and can be claimed again.
 
-        Returns False when one took longer than *grace*: its run is taken over when its
-        lease is over.
+        Return False if a job took longer than *grace*: another process takes its run over
+        once the lease has expired.
         """
         if not self.is_running:
             return True
         with self._lock:
             scheduler, self._scheduler = self._scheduler, None
             self._stop.set()
-        is_over = scheduler is None or scheduler.stop(grace)
-        _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), is_over)
-        return is_over
+        has_ended = scheduler is None or scheduler.stop(grace)
+        _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), has_ended)
+        return has_ended
 
     def _look(self) -> None:
-        """Have done what is due, unless that is in hand already."""
+        """Hand due runs to the scheduler, unless they wait or execute in this process."""
         try:
             with deadline(self.settings.deadline.total_seconds()):
                 run_requests = self.runs.due()
@@ -143,7 +143,7 @@ class Worker:
                 scheduler.submit(self.runs.rules[job].queue, task)
 
     def _slots_of_own(self) -> dict[str, datetime]:
-        # By this process's clock: nobody else is concerned.
+        # The clock of this process decides: no other process is concerned.
         now, rules = self.runs.clock.now(), self.runs.rules
         return {
             job: window_of(rules[job].schedule.last_before(now), rules[job].window)
@@ -180,7 +180,7 @@ class Worker:
 
 
 def _stop_at_exit(reference: "weakref.ref[Worker]") -> None:
-    """Have jobs end before the interpreter does, so that others go on with them at once."""
+    """Stop the jobs before the interpreter exits, so that other processes can claim them."""
     worker = reference()
     if worker is not None:
         worker.stop(_GRACE_AT_EXIT)
