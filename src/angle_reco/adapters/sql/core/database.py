@@ -56,7 +56,7 @@ class Database:
     """An engine, and the time limits for units of work on it.
 
     Within a call (`angle_reco.ports.deadlines`), a unit may take the time that the call has
-    left; elsewhere it may take *deadline* times `PATIENCE`. A unit that loses its connection
+    left; elsewhere, on PostgreSQL, *deadline* times `PATIENCE`. A unit that loses its connection
     runs once more on a new one. *homes* are the schemas that unqualified names may resolve to
     on a connection, empty if unknown. With a *borrowed* connection, units run within the
     host's transaction and without limits.

@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 
 class LeftForForkError(StorageUnavailableError):
-    """A fork of the process interrupted a unit of work, which was rolled back."""
+    """A fork of the process interrupted or prevented a unit of work, which changed nothing."""
 
     def __str__(self) -> str:
         return "a read or write was interrupted because this process forks"
@@ -199,7 +199,7 @@ def begin_immediate(connection: sa.Connection, raw: sqlite3.Connection) -> None:
 
 
 def seconds_locked(connection: sa.Connection) -> float:
-    """Return the seconds since the transaction on *connection* took SQLite's write lock."""
+    """Return the seconds since the transaction took SQLite's write lock, 0 on PostgreSQL."""
     is_sqlite = connection.dialect.name == "sqlite"
     return monotonic() - connection.info.get(_LOCKED_AT, monotonic()) if is_sqlite else 0.0
 

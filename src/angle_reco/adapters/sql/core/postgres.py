@@ -227,7 +227,8 @@ def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
     """Set up a connection that a host's engine made like those of `open_engine`.
 
     A transaction that a listener of the host has started is committed, to preserve its
-    settings. Behind a *pooler* no setting persists, so each transaction sets what it needs.
+    settings, or rolled back if it has failed. Behind a *pooler* no setting persists, so each
+    transaction sets what it needs.
 
     Raises:
         InvalidValueError: The connection is not one of psycopg 3.
