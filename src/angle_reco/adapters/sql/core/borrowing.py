@@ -1,8 +1,8 @@
-"""One connection of the host's on which everything runs: databases in memory, test suites.
+"""Run all work on one connection of the host, for test suites and databases in memory.
 
-A test suite that rolls each test back, and a database in memory, have no second connection
-that would see the same rows. A unit of work of ours is then a part of the host's transaction,
-and a transaction of its own only where none has started.
+A test suite that rolls back each test, and a database in memory, offer no second connection
+that sees the same rows. A unit of work therefore runs within the host's transaction, or in a
+separate one if none has started.
 """
 
 import sqlite3
@@ -31,74 +31,79 @@ _EXPECTED = (
 )
 _SAVEPOINT = "SAVEPOINT angle_reco_unit"
 _RELEASE = "RELEASE SAVEPOINT angle_reco_unit"
-_TAKE_BACK = "ROLLBACK TO SAVEPOINT angle_reco_unit"
+_ROLLBACK_TO = "ROLLBACK TO SAVEPOINT angle_reco_unit"
 _LOCK_TIMEOUT = "SELECT set_config('lock_timeout', '{}', true)"
 
 
 @attrs.frozen(eq=False)
 class Borrowed:
-    """A connection of the host's, and the *engine* of ours on it, which never commits or closes.
+    """A connection of the host, and an *engine* on it that never commits or closes it.
 
-    A transaction that a unit of work begins stays open where the host's connection begins
-    transactions by itself (*begins_by_itself*), as it would for a statement of the host's.
+    Where the host's connection begins transactions implicitly (*autobegins*), a transaction
+    that a unit of work begins stays open, as after a statement of the host.
     """
 
     engine: sa.Engine
     _host: HostConnection
-    _begins_by_itself: bool
-    _kept: object = None
+    _autobegins: bool
+    _checked_out: object = None
 
     @property
     def raw(self) -> Any:
-        """Return the connection of the driver."""
+        """Return the driver's connection."""
         return self._host.raw
 
     @contextmanager
     def unit(self, *, writes: bool) -> Iterator[None]:
-        """Run a unit of work: all or nothing of it is part of the host's transaction."""
+        """Run a unit of work atomically, within the host's transaction if one has started.
+
+        Raises:
+            StorageUnavailableError: The connection is closed.
+            StorageError: The connection is in a state in which it accepts no statement.
+        """
         if self._host.is_closed:
             raise StorageUnavailableError("the connection that was given is closed")
         raw = self.raw
         if (reason := reason_to_refuse(raw)) is not None:
             raise StorageError(f"the connection that was given is {reason[0]}")
         if isinstance(raw, sqlite3.Connection) and not writes:
-            # A read that fails leaves SQLite as it was.
+            # On SQLite, a failed read does not change the transaction.
             yield
             return
         self._host.begin()
-        is_begun = _is_begun(raw)
-        if not is_begun:
-            _say(raw, "BEGIN")
-        if is_begun or self._begins_by_itself:
+        in_transaction = _in_transaction(raw)
+        if not in_transaction:
+            _execute(raw, "BEGIN")
+        if in_transaction or self._autobegins:
             with _within_savepoint(raw):
                 yield
             return
         try:
             yield
         except BaseException:
-            _say(raw, "ROLLBACK")
+            _execute(raw, "ROLLBACK")
             raise
-        _say(raw, "COMMIT")
+        _execute(raw, "COMMIT")
 
 
 def borrow(connection: object) -> Borrowed:
     """Return a host's connection to work on; nothing is sent on it yet.
 
     Raises:
-        InvalidValueError: It is none that can be used.
+        InvalidValueError: The connection is closed or of a kind that is not supported.
     """
     opened = opened_connection(connection)
     if opened is None:
-        # Not the connection: that may show a password.
+        # Not the connection itself: its repr may show a password.
         raise InvalidValueError("connection", type(connection).__name__, _EXPECTED)
     raw = opened.raw
-    by_itself = opened.alchemy is not None or not _commits_each(raw)
-    return Borrowed(_engine_on(raw), opened, by_itself)
+    autobegins = opened.alchemy is not None or not _autocommits(raw)
+    return Borrowed(_engine_on(raw), opened, autobegins)
 
 
 def borrow_static(engine: sa.Engine) -> Borrowed:
     """Return the one connection of an engine with a StaticPool, as for a database in memory."""
-    # Never given back: the pool would roll back what the host has started on it.
+    # Stays checked out: on return, the pool would roll back the host's transaction.
     checked_out = engine.pool.connect()
     raw = checked_out.dbapi_connection
     return Borrowed(_engine_on(raw), HostConnection(None, raw), False, checked_out)
@@ -118,38 +123,38 @@ def _engine_on(raw: Any) -> sa.Engine:
     )
     engine.hide_parameters = True
     for name in ("do_begin", "do_commit", "do_rollback", "do_close", "do_terminate"):
-        setattr(engine.dialect, name, _leave)
+        setattr(engine.dialect, name, _do_nothing)
     return engine
 
 
-def _leave(*_: object) -> None:
-    """Leave the connection and its transaction to the host."""
+def _do_nothing(*_: object) -> None:
+    """Do nothing, because the host controls the connection and its transaction."""
 
 
 def _twin(raw: Any) -> Any:
-    """Return a connection of psycopg on the same session, which makes tuples of rows."""
+    """Return a second connection object on the session of *raw*, whose rows are tuples."""
     from psycopg import Connection
 
     class Twin(Connection[Any]):
         def __del__(self, *_: Any) -> None:
-            """Leave it open: it is the host's to close."""
+            """Leave the session open, because the host closes it."""
 
     handlers = raw.pgconn.notice_handler, raw.pgconn.notify_handler
     twin = Twin(raw.pgconn)
-    # Notices and notifications stay the host's.
+    # The constructor replaced the handlers: notices and notifications belong to the host.
     raw.pgconn.notice_handler, raw.pgconn.notify_handler = handlers
-    # Names of prepared statements would be the same as those of the host's.
+    # Names of prepared statements would collide with those of the host's connection.
     twin.prepare_threshold = None
     return twin
 
 
-def _is_begun(raw: Any) -> bool:
+def _in_transaction(raw: Any) -> bool:
     if isinstance(raw, sqlite3.Connection):
         return raw.in_transaction
     return bool(raw.info.transaction_status)
 
 
-def _commits_each(raw: Any) -> bool:
+def _autocommits(raw: Any) -> bool:
     if isinstance(raw, sqlite3.Connection):
         return raw.isolation_level is None
     return bool(raw.autocommit)
@@ -158,23 +163,23 @@ def _commits_each(raw: Any) -> bool:
 @contextmanager
 def _within_savepoint(raw: Any) -> Iterator[None]:
     is_postgres = not isinstance(raw, sqlite3.Connection)
-    lock_timeout = _say(raw, "SHOW lock_timeout") if is_postgres else None
-    _say(raw, _SAVEPOINT)
+    lock_timeout = _execute(raw, "SHOW lock_timeout") if is_postgres else None
+    _execute(raw, _SAVEPOINT)
     try:
         yield
     except BaseException:
         with suppress(DBAPIError):
-            _say(raw, _TAKE_BACK)
-            _say(raw, _RELEASE)
+            _execute(raw, _ROLLBACK_TO)
+            _execute(raw, _RELEASE)
         raise
     if is_postgres:
-        # What is set locally outlives the savepoint.
-        _say(raw, _LOCK_TIMEOUT.format(lock_timeout))
-    _say(raw, _RELEASE)
+        # A local setting outlives the savepoint.
+        _execute(raw, _LOCK_TIMEOUT.format(lock_timeout))
+    _execute(raw, _RELEASE)
 
 
-def _say(raw: Any, statement: str) -> Any:
-    """Execute a statement by a cursor whose rows are tuples; return its first field, if any."""
+def _execute(raw: Any, statement: str) -> Any:
+    """Execute a statement and return the first field of its first row, if any."""
     if isinstance(raw, sqlite3.Connection):
         try:
             raw.cursor(sqlite3.Cursor).execute(statement).close()

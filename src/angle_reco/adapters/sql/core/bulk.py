@@ -1,4 +1,4 @@
-"""Reading in bulk: the rows of queries as columns, whichever database they come from."""
+"""Bulk reads: the rows of queries as columns, from PostgreSQL or SQLite."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -19,10 +19,10 @@ _ROWS_AT_ONCE = 50_000
 def read_columns(
     database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
+    """Yield batches of the rows of all *queries*, as columns, from one snapshot.
 
-    Only moments may be null. Ids come as an `IdColumn` has them, moments in microseconds
-    since 1970: without an end as NEVER, without a beginning or null as UNKNOWN_MOMENT.
+    Only moments may be null. Ids have the dtype of an `IdColumn`. Moments are microseconds
+    since 1970: `infinity` is NEVER, `-infinity` and null are UNKNOWN_MOMENT.
     """
     with database.reading() as connection:
         yield from _batches(connection, queries, wires)
@@ -44,13 +44,13 @@ def read_within(
 ) -> list[npt.NDArray[Any]]:
     """Return all rows of one query as columns, as part of a transaction.
 
-    *meanwhile* is called while the database works, where it does so by itself.
+    *meanwhile* is called once: while PostgreSQL executes the query, or before SQLite does.
     """
     batches = list(_batches(connection, [query], wires, meanwhile))
     if len(batches) == 1:
         return batches[0]
     return [
-        np.concatenate([_nothing(wire), *(batch[place] for batch in batches)])
+        np.concatenate([_empty(wire), *(batch[place] for batch in batches)])
         for place, wire in enumerate(wires)
     ]
 
@@ -58,19 +58,22 @@ def read_within(
 def read_few(
     database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
-    """Return the rows of all *queries* as columns, where they are few: in one trip.
+    """Return the rows of all *queries* as columns, in one round trip; for few rows.
 
-    A statement that was sent before is not written anew, as one for COPY is.
+    SQLAlchemy caches the compiled statement, whereas one for COPY is compiled on every call.
     """
     if database.is_postgres:
         rows = database.rows(as_rows(queries, wires))
-        return columns_of_rows(rows, wires) if rows else list(map(_nothing, wires))
+        return columns_of_rows(rows, wires) if rows else list(map(_empty, wires))
     rows = database.rows(_as_one(queries, wires))
-    return _columns(rows, wires) if rows else list(map(_nothing, wires))
+    return _columns(rows, wires) if rows else list(map(_empty, wires))
 
 
 def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
-    """Return an id, or in place of null one that means nothing by itself."""
+    """Return an id column with null replaced by a zero id, which is meaningless alone.
+
+    A real id may have the same value, so queries select beside it whether it was null.
+    """
     zeros = {IdKind.INT: "0", IdKind.TEXT: "''", IdKind.UUID: f"'{'0' * 32}'"}
     return sa.func.coalesce(column, sa.literal_column(zeros[kind], column.type), type_=column.type)
 
@@ -79,12 +82,12 @@ def _batches(
     connection: sa.Connection,
     queries: Iterable[sa.Select[Any]],
     wires: Sequence[CopyType],
-    meanwhile: Callable[[], object] = lambda: None,
+    while_waiting: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     if connection.dialect.name == "sqlite":
-        meanwhile()
+        while_waiting()
         return _from_rows(connection, queries, wires)
-    return copy_columns(connection, queries, wires, meanwhile)
+    return copy_columns(connection, queries, wires, while_waiting)
 
 
 def _from_rows(
@@ -98,7 +101,7 @@ def _from_rows(
 
 def _columns(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     columns = zip(*rows, strict=True)
-    return [_arrived(column, wire) for column, wire in zip(columns, wires, strict=True)]
+    return [_as_array(column, wire) for column, wire in zip(columns, wires, strict=True)]
 
 
 def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
@@ -107,7 +110,7 @@ def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.
 
 
 def _sent(query: sa.Select[Any], wires: Sequence[CopyType]) -> sa.Select[Any]:
-    """Return *query* with its columns as the driver has them, where that saves work."""
+    """Return *query* with columns typed as the driver returns them, to skip conversions."""
     columns: list[sa.ColumnElement[Any]] = []
     for column, wire in zip(query.selected_columns, wires, strict=True):
         if wire is CopyType.UUID:
@@ -120,10 +123,10 @@ def _sent(query: sa.Select[Any], wires: Sequence[CopyType]) -> sa.Select[Any]:
     return sending
 
 
-def _arrived(column: Sequence[Any], wire: CopyType) -> npt.NDArray[Any]:
+def _as_array(column: Sequence[Any], wire: CopyType) -> npt.NDArray[Any]:
     match wire:
         case CopyType.UUID:
-            # One conversion for all of them: a UUID object a row takes longer than the query.
+            # One conversion for the column: a UUID object per row takes longer than the query.
             return np.frombuffer(bytes.fromhex("".join(column)), np.dtype("V16"))
         case CopyType.TEXT:
             return np.array(column, np.dtypes.StringDType())
@@ -139,7 +142,7 @@ def _micros(moment: Any) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _nothing(wire: CopyType) -> npt.NDArray[Any]:
+def _empty(wire: CopyType) -> npt.NDArray[Any]:
     match wire:
         case CopyType.UUID:
             return np.empty(0, "V16")

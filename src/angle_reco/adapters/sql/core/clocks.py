@@ -1,4 +1,4 @@
-"""What time it is by the database's clock."""
+"""The current time by the database's clock."""
 
 from datetime import datetime, timedelta
 
@@ -9,10 +9,10 @@ from angle_reco.domain.moments import MICROSECOND
 
 
 def clock_of_server(dialect: str) -> sa.ColumnElement[datetime]:
-    """Return what time it is by the database's clock, also late in a transaction."""
+    """Return the current time by the database's clock, not the start of the transaction."""
     if dialect == "postgresql":
         return sa.func.clock_timestamp(type_=Moment)
-    # Days since noon of 24 November 4714 BC, of which 1970 began at 2440587.5.
+    # Julian days count from noon of 24 November 4714 BC; 1970 starts at 2440587.5.
     days = sa.func.julianday("now") - 2440587.5
     return sa.type_coerce(sa.cast(sa.func.round(days * 86_400_000), sa.BigInteger) * 1000, Moment)
 
@@ -20,7 +20,7 @@ def clock_of_server(dialect: str) -> sa.ColumnElement[datetime]:
 def moved(
     moment: sa.ColumnElement[datetime], by: timedelta, dialect: str
 ) -> sa.ColumnElement[datetime]:
-    """Return a moment so much later."""
+    """Return *moment* shifted by the duration *by*."""
     if dialect == "postgresql":
         return sa.type_coerce(moment + sa.literal(by, sa.Interval), Moment)
     return sa.type_coerce(sa.type_coerce(moment, sa.BigInteger) + by // MICROSECOND, Moment)

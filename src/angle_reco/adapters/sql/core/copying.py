@@ -1,9 +1,8 @@
-"""Bulk data to and from PostgreSQL by COPY, columns at a time rather than a row at a time.
+"""Bulk transfer to and from PostgreSQL with COPY, by columns rather than by rows.
 
-Rows whose fields all have one width travel in COPY's binary format, where they are an
-array already. Rows with texts come in its text format, which splits quickly, and go in
-the binary one. The formats are those of the chapters "COPY" and "Message Formats" of
-PostgreSQL's manual.
+Rows of fixed-width fields travel in COPY's binary format, which numpy reads as an array.
+Rows with texts are read in the text format, which splits quickly, and written in the binary
+format. PostgreSQL's manual defines the formats in the chapters "COPY" and "Message Formats".
 """
 
 import re
@@ -35,13 +34,13 @@ _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
 
 _YEAR_2000 = 946_684_800_000_000
-"""Where PostgreSQL's moments begin, in microseconds since 1970."""
+"""PostgreSQL's epoch, in microseconds since 1970."""
 
 _DIALECT: sa.Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
 
 
 class CopyType(Enum):
-    """How a field travels: the value is its numpy type, the big end first."""
+    """The format of a field in COPY; the value starts with its big-endian numpy dtype."""
 
     INT = ">i8"
     SMALL = ">i2"
@@ -51,17 +50,17 @@ class CopyType(Enum):
 
     @classmethod
     def of_ids(cls, kind: IdKind) -> "CopyType":
-        """Return how ids of a kind travel."""
+        """Return the type of fields that hold ids of *kind*."""
         return {IdKind.INT: cls.INT, IdKind.UUID: cls.UUID, IdKind.TEXT: cls.TEXT}[kind]
 
     @property
     def is_text(self) -> bool:
-        """Return whether values have a length of their own."""
+        """Return whether the length of the values varies."""
         return self is CopyType.TEXT
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return the numpy type of a field as it travels."""
+        """Return the numpy dtype of a field in the binary format."""
         return np.dtype(self.value.split()[0])
 
 
@@ -71,11 +70,11 @@ def copy_columns(
     wires: Sequence[CopyType],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    """Yield the rows of all *queries* as columns, some at a time, from one snapshot.
+    """Yield batches of the rows of all *queries*, as columns, from one snapshot.
 
-    Only moments may be null. Ids come as an `IdColumn` has them, moments in microseconds
-    since 1970: without an end as NEVER, without a beginning or null as UNKNOWN_MOMENT.
-    *meanwhile* is called while the server begins its work.
+    Only moments may be null. Ids have the dtype of an `IdColumn`. Moments are microseconds
+    since 1970: `infinity` is NEVER, `-infinity` and null are UNKNOWN_MOMENT. *meanwhile* is
+    called once, after the statement is sent and before its result is read.
     """
     is_text = any(wire.is_text for wire in wires)
     sent = [_sent(query, wires, is_text=is_text) for query in queries]
@@ -86,14 +85,14 @@ def copy_columns(
     command = f"COPY ({compiled}) TO STDOUT (FORMAT {how})"
     parse = _columns_of_text if is_text else _columns_of_bytes
     with driver_of(connection) as raw:
-        # COPY takes no parameters, so the driver writes them into the statement, quoted.
+        # COPY takes no parameters, so the driver quotes the values into the statement.
         processors = {
             name: bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
             for bind, name in compiled.bind_names.items()
         }
         values = dict(compiled.construct_params())
         for name, process in processors.items():
-            # The values of an IN are numbered.
+            # The parameters of an IN list have numbered names.
             of_bind = re.compile(re.escape(name) + r"(_\d+)?")
             if process is not None:
                 values |= {key: process(values[key]) for key in filter(of_bind.fullmatch, values)}
@@ -105,13 +104,13 @@ def copy_columns(
 
 
 def as_rows(queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
-    """Return one statement for *queries*, whose rows `columns_of_rows` understands."""
+    """Return one statement for *queries*, whose rows `columns_of_rows` decodes."""
     sent = [_sent(query, wires, is_text=True) for query in queries]
     return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
 def columns_of_rows(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
-    """Return rows that did not come by COPY as columns."""
+    """Return the rows of an `as_rows` statement as columns."""
     columns = list(zip(*rows, strict=True))
     if all(wire.is_text for wire in wires):
         return _columns_of_fields("", columns, wires)
@@ -120,14 +119,17 @@ def columns_of_rows(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.
 
 @contextmanager
 def staged(connection: sa.Connection, stage: sa.Table) -> Iterator[None]:
-    """Have a temporary table until the block ends: the transaction may go on with another."""
+    """Create the temporary table *stage*, and drop it when the block succeeds.
+
+    The same transaction may then create another one of this name.
+    """
     stage.create(connection, checkfirst=False)
     yield
     stage.drop(connection, checkfirst=False)
 
 
 def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes]) -> None:
-    """Copy rows, each in the binary format, into a table."""
+    """Copy rows, which are encoded in the binary format, into a table."""
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     name = _DIALECT.identifier_preparer.format_table(table)
     into = f"COPY {name} ({columns}) FROM STDIN (FORMAT binary)"
@@ -143,9 +145,9 @@ def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes])
 
 
 def _sent(query: sa.Select[Any], wires: Sequence[CopyType], *, is_text: bool) -> sa.Select[Any]:
-    """Return *query* with its columns as they travel.
+    """Return *query* with its columns cast to the types of the transfer.
 
-    Among texts all that has one width goes before them, as the digits of its bytes.
+    In the text format, the first column holds all fixed-width fields, as hexadecimal digits.
     """
     columns: list[sa.ColumnElement[Any]] = []
     widths: list[sa.ColumnElement[Any]] = []
@@ -185,9 +187,9 @@ def _sent_off(pgconn: pq.abc.PGconn, statement: bytes) -> Generator[Wait, Ready 
 
 
 def _copied_out(connection: psycopg.Connection[Any]) -> Iterator[bytearray]:
-    """Yield what COPY sends, some rows at a time.
+    """Yield the data that COPY sends, many rows at a time.
 
-    The driver's own loop takes longer over each row than the server does.
+    The driver's loop takes longer over each row than the server does.
     """
     connection.wait(_started(connection.pgconn))
     is_done = False
@@ -208,7 +210,7 @@ def _some_rows(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, tuple[byte
     while len(rows) < _BYTES_READ_AT_ONCE:
         size, row = get(1)
         if size > 0:
-            # Added at once: a view of libpq's memory that is kept costs four times as much.
+            # Appended immediately: storing the views of libpq's memory costs four times as much.
             rows += row
         elif size == 0:
             yield from _readable(pgconn)
@@ -237,7 +239,7 @@ def _readable(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, None]:
 def _failed(
     pgconn: pq.abc.PGconn, result: pq.abc.PGresult | None
 ) -> Generator[Wait, Ready | int, None]:
-    """Raise the server's error, once it has said all it has to say."""
+    """Raise the server's error, after reading its remaining results."""
     while (yield from _result(pgconn)) is not None:
         pass
     if result is None:
@@ -248,9 +250,9 @@ def _failed(
 def _columns_of_bytes(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     row = _row_dtype(wires)
     first = len(_HEADER) if rows.startswith(_HEADER) else 0
-    # What is left after whole rows is the end.
+    # The bytes after the last whole row are the trailer.
     read = np.frombuffer(rows, row, count=(len(rows) - first) // row.itemsize, offset=first)
-    return [_arrived(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
+    return [_decoded(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
 
 
 def _columns_of_text(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
@@ -269,14 +271,14 @@ def _columns_of_text(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDA
 def _columns_of_fields(
     together: str, texts: Iterable[Sequence[str]], wires: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
-    """Return columns, of which those of one width came together, as digits."""
+    """Return all columns; *together* holds the fixed-width ones as hexadecimal digits."""
     widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]
     read = np.frombuffer(bytes.fromhex(together), np.dtype(widths or [("nothing", np.dtype("u1"))]))
     left = iter(texts)
     return [
         np.array(next(left), np.dtypes.StringDType())
         if wire.is_text
-        else _arrived(read[f"field{place}"], wire)
+        else _decoded(read[f"field{place}"], wire)
         for place, wire in enumerate(wires)
     ]
 
@@ -289,7 +291,7 @@ def _unescaped(found: re.Match[str]) -> str:
     return _ESCAPES.get(found[1], found[1])
 
 
-def _arrived(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
+def _decoded(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
     match wire:
         case CopyType.INT | CopyType.SMALL:
             return column.astype(np.int64)
@@ -303,7 +305,7 @@ def _arrived(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
 
 
 def _row_dtype(wires: Sequence[CopyType]) -> np.dtype[Any]:
-    """Return a row of fields of one width: how many there are, and the size before each."""
+    """Return the dtype of a row of fixed-width fields: their count, and each with its size."""
     parts: list[tuple[str, Any]] = [("count", ">i2")]
     for place, wire in enumerate(wires):
         parts += [(f"size{place}", ">i4"), (f"field{place}", wire.dtype)]
@@ -311,7 +313,10 @@ def _row_dtype(wires: Sequence[CopyType]) -> np.dtype[Any]:
 
 
 def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[bytes]:
-    """Yield columns of equal length as rows in the binary format: ids, integers and moments."""
+    """Yield columns of ids, integers or moments as rows encoded in the binary format.
+
+    The columns have equal lengths. Without texts, a single chunk holds all rows.
+    """
     sent = [
         (CopyType.of_ids(one.kind), one.values) if isinstance(one, IdColumn) else one
         for one in columns
@@ -321,7 +326,7 @@ def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[b
         rows["count"] = len(sent)
         for place, (wire, values) in enumerate(sent):
             rows[f"size{place}"] = wire.dtype.itemsize
-            rows[f"field{place}"] = _departing(values, wire)
+            rows[f"field{place}"] = _encoded(values, wire)
         yield rows.tobytes()
         return
     head = struct.pack("!h", len(sent))
@@ -329,20 +334,20 @@ def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[b
         yield head + b"".join(fields)
 
 
-def _departing(values: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
+def _encoded(values: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
     return values - _YEAR_2000 if wire is CopyType.MOMENT else values
 
 
 def with_sizes(values: npt.NDArray[Any], wire: CopyType) -> Sequence[bytes]:
-    """Return each value with its size before it."""
+    """Return each value in the binary format, preceded by its size."""
     if wire is CopyType.TEXT:
         encoded = [one.encode() for one in values.tolist()]
         return [struct.pack("!i", len(one)) + one for one in encoded]
-    return _cut(elements(_departing(values, wire), wire.dtype), 4 + wire.dtype.itemsize)
+    return _cut(elements(_encoded(values, wire), wire.dtype), 4 + wire.dtype.itemsize)
 
 
 def elements(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bytes:
-    """Return values of one width with the size of each before it, as arrays have them."""
+    """Return fixed-width values encoded as array elements, each preceded by its size."""
     sized = np.empty(len(values), np.dtype([("size", ">i4"), ("value", dtype)]))
     sized["size"] = dtype.itemsize
     sized["value"] = values
@@ -350,10 +355,10 @@ def elements(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bytes:
 
 
 def _cut(data: bytes, width: int) -> list[bytes]:
-    """Return *data* in pieces of one width."""
+    """Split *data* into pieces of *width* bytes."""
     return [data[first : first + width] for first in range(0, len(data), width)]
 
 
 def array_head(oid: int, length: int) -> bytes:
-    """Return what stands before the elements of an array of one dimension."""
+    """Return the header of an encoded array of one dimension."""
     return struct.pack("!iiIii", 1, 0, oid, length, 1) if length else struct.pack("!iiI", 0, 0, oid)

@@ -1,4 +1,4 @@
-"""Units of work on a database: in time, all or nothing, with errors of our own."""
+"""Units of work on a database: limited in time, atomic, with the library's errors."""
 
 import logging
 import sqlite3
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 @attrs.define(eq=False)
 class Statements:
-    """How many statements were sent, bulk copies of PostgreSQL not among them."""
+    """Counts the statements sent, except bulk copies of PostgreSQL."""
 
     count: int = 0
     _lock: Lock = attrs.field(factory=Lock, repr=False)
@@ -36,12 +36,12 @@ class Statements:
         starts_over(self)
 
     def start_over(self) -> None:
-        """Make a new lock: another thread of the parent may hold the old one."""
+        """Replace the lock: a thread of the parent may have held it at the fork."""
         self._lock = Lock()
 
     @classmethod
     def of(cls, engine: sa.Engine) -> "tuple[sa.Engine, Statements]":
-        """Return an engine on the same connections, of which only the statements count."""
+        """Return an engine on the same pool, and the counter of the statements sent on it."""
         mine, statements = engine.execution_options(), cls()
         sa.event.listen(mine, "before_cursor_execute", statements._note)
         return mine, statements
@@ -53,12 +53,13 @@ class Statements:
 
 @attrs.frozen
 class Database:
-    """An engine, and how long units of work on it may take.
+    """An engine, and the time limits for units of work on it.
 
-    Within a call (`angle_reco.ports.deadline`) that is what the call has left; elsewhere
-    work is patient. A unit that met a lost connection runs once more on a new one. *homes*
-    are the schemas that names without one may mean on a connection, none if that is unknown. With a
-    *borrowed* connection of the host's, units run within its transaction, and without limits.
+    Within a call (`angle_reco.ports.deadlines`), a unit may take the time that the call has
+    left; elsewhere, on PostgreSQL, *deadline* times `PATIENCE`. A unit that loses its connection
+    runs once more on a new one. *homes* are the schemas that unqualified names may resolve to
+    on a connection, empty if unknown. With a *borrowed* connection, units run within the
+    host's transaction and without limits.
     """
 
     engine: sa.Engine = attrs.field(repr=lambda engine: engine.dialect.name)
@@ -68,17 +69,17 @@ class Database:
 
     @property
     def dialect(self) -> str:
-        """Return which database it is: `postgresql` or `sqlite`."""
+        """Return the name of the dialect: `postgresql` or `sqlite`."""
         return self.engine.dialect.name
 
     @property
     def is_postgres(self) -> bool:
-        """Return whether this is PostgreSQL, and not SQLite."""
+        """Return whether the database is PostgreSQL rather than SQLite."""
         return self.dialect == "postgresql"
 
     @property
     def is_at_home(self) -> sa.ColumnElement[bool]:
-        """Return the condition that names without a schema mean what they mean to us."""
+        """Return the condition that the current schema is one of *homes*, if these are known."""
         if not self.homes:
             return sa.true()
         return sa.func.current_schema().in_([sa.literal(one, sa.Text) for one in self.homes])
@@ -88,13 +89,13 @@ class Database:
         return self._again_if_lost(lambda: self._rows(query, values))
 
     def scalar(self, query: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
-        """Return the first field of the first row, None without rows."""
+        """Return the first field of the first row, or None without rows."""
         rows = self.rows(query, values)
         return rows[0][0] if rows else None
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Open a connection for reading; one that is lost meanwhile is an error."""
+        """Open a connection for reading; losing it within the block is an error."""
         try:
             with ExitStack() as opened:
                 yield self._again_if_lost(lambda: self._opened(opened))
@@ -102,10 +103,10 @@ class Database:
             raise translated(error) from error
 
     def write(self, unit: Callable[[sa.Connection], _T], *, is_repeatable: bool = True) -> _T:
-        """Return what *unit* returns, in a transaction: all of it is kept, or nothing.
+        """Run *unit* in a transaction and return its result; it commits as a whole or not at all.
 
-        When the connection is lost it runs once more. One that is not *repeatable* does so
-        only if nothing of it can have been kept.
+        If the connection is lost, the unit runs once more. Unless it *is_repeatable*, it does so
+        only if it cannot have been committed.
         """
         is_committing = False
 
@@ -124,7 +125,7 @@ class Database:
     def _rows(self, query: sa.Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
         with self.connected() as connection:
             if time_left() is not None and self._limits_statements(connection):
-                # One trip instead of three: a statement alone needs no transaction.
+                # One round trip instead of three: a single statement needs no transaction.
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             self._limit(connection)
             return connection.execute(query, values or {}).all()
@@ -132,14 +133,14 @@ class Database:
     def _opened(self, until_closed: ExitStack) -> sa.Connection:
         with ExitStack() as opening:
             connection = opening.enter_context(self.connected())
-            # On PostgreSQL this is a statement, which shows whether the connection lives.
+            # On PostgreSQL this sends a statement, which detects a lost connection.
             self._limit(connection, may_trust=False)
             until_closed.push(opening.pop_all())
         return connection
 
     @contextmanager
     def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
-        """Open a connection, and a transaction if it *begins* one."""
+        """Open a connection, and a transaction on it if *begins* is true."""
         with ExitStack() as until_closed:
             if self.borrowed is not None:
                 until_closed.enter_context(self.borrowed.unit(writes=begins))
@@ -183,7 +184,7 @@ class Database:
             raise translated(error) from error
 
     def _limit(self, connection: sa.Connection, *, may_trust: bool = True) -> None:
-        """Have what runs on a connection end when it should."""
+        """Limit the time of statements on a connection of PostgreSQL that is not borrowed."""
         if not self.is_postgres or self.borrowed is not None:
             return
         from angle_reco.adapters.sql.core.postgres import limit_time
@@ -196,7 +197,7 @@ class Database:
 
 @contextmanager
 def _waiting_less(connection: sa.Connection) -> Iterator[None]:
-    """Have a call wait for another writer to SQLite no longer than it has time."""
+    """Limit a call's wait for another writer of SQLite to the time it has left."""
     raw = connection.connection.dbapi_connection
     if not isinstance(raw, sqlite3.Connection):
         yield
@@ -210,12 +211,12 @@ def _waiting_less(connection: sa.Connection) -> Iterator[None]:
 
 
 def begin_writing(connection: sa.Connection) -> None:
-    """Have statements count their rows, and take SQLite's lock for writers now.
+    """Make statements preserve their row counts, and take SQLite's write lock immediately.
 
-    Later, halfway, that might fail. Python's driver begins transactions late, and never
-    for tables; beginning it ourselves also makes changes of the schema part of it.
+    Taking the lock within the transaction might fail halfway. Python's driver begins
+    transactions late, and none for DDL: an explicit BEGIN also covers schema changes.
     """
-    # How many rows an INSERT wrote is forgotten otherwise.
+    # By default, SQLAlchemy discards the row count of an INSERT.
     connection.execution_options(preserve_rowcount=True)
     raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:

@@ -1,4 +1,4 @@
-"""How ids in bulk go into statements and come out of rows, on both databases."""
+"""SQL that differs between PostgreSQL and SQLite: lists of ids, arrays, order and upserts."""
 
 import json
 from collections.abc import Collection
@@ -14,9 +14,9 @@ from angle_reco.domain.ids import IdKind
 
 
 class IdList(sa.types.TypeDecorator[IdColumn]):
-    """Ids as one parameter however many: an array, and a JSON array on SQLite."""
+    """Any number of ids as one parameter: an array, or a JSON array on SQLite."""
 
-    # Not Text: that would be cast from, at each row anew where no index helps.
+    # Not Text: without an index, PostgreSQL would repeat the cast from it for every row.
     impl = sa.types.NullType
     cache_ok = True
 
@@ -32,7 +32,7 @@ def among(
     kind: IdKind,
     dialect: str,
 ) -> sa.ColumnElement[bool]:
-    """Return the condition that *column* is one of *ids*, or of a parameter for them."""
+    """Return the condition that *column* is one of *ids*, which may be a parameter."""
     parameter = sa.bindparam(None, ids, IdList) if isinstance(ids, IdColumn) else ids
     if dialect == "sqlite":
         wanted = sa.func.json_each(parameter).table_valued("value")
@@ -47,32 +47,32 @@ def not_among(
     parameter = sa.bindparam(None, ids, IdList)
     if dialect == "sqlite":
         return ~among(column, ids, kind, dialect)
-    # A join with the array once, where ANY would look through it for every row.
+    # A join with the array: ANY would search the whole array for every row.
     kept = sa.func.unnest(_as_array(parameter, kind)).column_valued("kept")
     return ~sa.exists().where(sa.type_coerce(kept, id_type(kind)) == column)
 
 
 def in_order(column: sa.ColumnElement[Any], kind: IdKind, dialect: str) -> sa.ColumnElement[Any]:
-    """Return *column* to sort by: texts by code point, whatever the host's collation."""
+    """Return *column* as a sort key: texts by code point, whatever the host's collation."""
     is_text = kind is IdKind.TEXT and dialect == "postgresql"
     return column.collate("C") if is_text else column
 
 
 def length_of(array: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[int]:
-    """Return how many elements an array holds, which SQLite keeps as JSON."""
+    """Return the number of elements of an array, which SQLite stores as JSON."""
     is_sqlite = dialect == "sqlite"
     return sa.func.json_array_length(array) if is_sqlite else sa.func.cardinality(array)
 
 
 def upsert_into(table: sa.Table, dialect: str) -> Any:
-    """Return an INSERT that can say what to do about rows that are there already."""
+    """Return an INSERT that supports ON CONFLICT."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def json_ids(ids: IdColumn) -> str:
     """Return ids as a JSON array, UUIDs as the 32 digits that SQLite stores.
 
-    Texts stand as they are, so that equal ids are equal bytes.
+    Non-ASCII characters are not escaped, so that equal ids are equal bytes.
     """
     if ids.kind is IdKind.UUID:
         return json.dumps([raw.hex() for raw in ids.values.tolist()])
@@ -80,12 +80,12 @@ def json_ids(ids: IdColumn) -> str:
 
 
 def _as_array(parameter: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
-    # Texts without a collation: with another than the column's no index would serve.
+    # Texts without a collation: one that differs from the column's would rule out its index.
     return sa.cast(parameter, ARRAY(sa.Text() if kind is IdKind.TEXT else id_type(kind)))
 
 
 def _array_literal(ids: IdColumn) -> str:
-    """Return ids as PostgreSQL writes arrays."""
+    """Return ids as an array literal of PostgreSQL."""
     listed: Collection[str]
     match ids.kind:
         case IdKind.UUID:

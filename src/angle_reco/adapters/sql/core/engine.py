@@ -1,4 +1,4 @@
-"""Engines of our own, made from a URL."""
+"""Engines that the library creates from a URL."""
 
 import logging
 from datetime import timedelta
@@ -18,10 +18,10 @@ from angle_reco.ports.deadlines import time_left
 from angle_reco.ports.forks import at_fork
 
 BUSY_SECONDS = 30
-"""How long a statement waits for another process that is writing to SQLite."""
+"""How long a statement waits for another process that writes to SQLite."""
 
 _TO_CONNECT = 5
-"""How many times the deadline making a connection may take outside of calls."""
+"""The time limit for connecting outside of calls, as a multiple of the deadline."""
 
 _POOL_SIZE = 5
 _LONGEST_URL = 4_096
@@ -39,26 +39,27 @@ def open_engine(
 ) -> sa.Engine:
     """Return an engine for a database URL such as `sqlite:///shop.db`; nothing connects yet.
 
-    On PostgreSQL it has a small pool. Half of *deadline* is the most to wait for one of
-    its connections, and for making one; a statement takes at most all of it. Behind a
-    *pooler* of transactions its connections keep nothing in their sessions.
+    An engine of PostgreSQL has a small pool. Within a call of the usual *deadline*, waiting
+    for a connection and making one take at most half of it each, a statement at most all of
+    it; work outside of calls may take longer. Behind a *pooler* of transactions, connections
+    store no state in their sessions.
 
     Raises:
-        InvalidValueError: It is no URL of a database that is supported, or has an option
-            that would have no effect.
+        InvalidValueError: The URL is not one of a supported database, or has an option
+            without effect.
     """
     if not is_a(url, str, sa.URL) or (is_a(url, str) and str.__len__(url) > _LONGEST_URL):
         raise InvalidValueError("database", "no URL", _EXPECTED)
     try:
         parsed = sa.make_url(plain(url))
-    except (ArgumentError, ValueError):  # the latter for ports that are no numbers
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         # The text may hold a password, so the error does not repeat it.
         raise InvalidValueError("database", "no URL", _EXPECTED) from None
     if parsed.drivername in _SQLITE:
         refuse_pooler(pooler)
         return _sqlite_engine(parsed)
     if parsed.drivername in _POSTGRES and "@" in (parsed.host or ""):
-        # What stands before it is part of a password that is not quoted.
+        # An @ in the host comes from a password that is not percent-encoded.
         raise InvalidValueError("database", "no URL: the password is not quoted", _EXPECTED)
     if parsed.drivername in _POSTGRES:
         from angle_reco.adapters.sql.core.url_options import check_options, with_empty_options
@@ -75,7 +76,7 @@ def open_engine(
 
 
 def close_engine(engine: sa.Engine) -> None:
-    """Close the connections of an engine that nothing uses; it makes new ones on demand."""
+    """Close the connections of an idle engine; it makes new ones on demand."""
     with GATE.entered():
         engine.dispose()
 
@@ -84,14 +85,14 @@ def refuse_pooler(pooler: bool) -> None:
     """Refuse a pooler in front of SQLite.
 
     Raises:
-        InvalidValueError: There is to be one.
+        InvalidValueError: *pooler* is true.
     """
     if pooler:
         raise InvalidValueError("pooler", True, "False: SQLite has none")
 
 
 def file_of(engine: sa.Engine) -> Path:
-    """Return the file that an engine of SQLite keeps its data in."""
+    """Return the database file of an engine of SQLite."""
     return Path(engine.url.database or "")
 
 
@@ -112,7 +113,7 @@ def _postgres_engine(url: sa.URL, deadline: timedelta, *, pooler: bool) -> sa.En
     from angle_reco.adapters.sql.core.postgres import BoundedConnection, connect_options
 
     if isinstance(password := url.query.get("password"), str):
-        # Where it is hidden when the engine is shown.
+        # Moved out of the query: the repr of the engine hides it there.
         url = url.set(password=password).difference_update_query(["password"])
     options = connect_options(url, deadline.total_seconds(), pooler=pooler)
     engine = pooled_postgres(url, deadline, connect_args=options)
@@ -125,11 +126,11 @@ def _postgres_engine(url: sa.URL, deadline: timedelta, *, pooler: bool) -> sa.En
 
 
 def pooled_postgres(url: sa.URL, deadline: timedelta, **options: Any) -> sa.Engine:
-    """Return an engine with a small pool, in which a call waits no longer than it has time."""
+    """Return an engine with a small pool, where a call waits no longer than its deadline."""
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
-        # Ids of users stay out of the texts of errors and out of log lines.
+        # Keeps user ids out of error texts and log lines.
         hide_parameters=True,
         poolclass=FairPool,
         pool_size=_POOL_SIZE,
@@ -144,9 +145,9 @@ def pooled_postgres(url: sa.URL, deadline: timedelta, **options: Any) -> sa.Engi
         raw.ends_at = None
 
     @sa.event.listens_for(engine, "handle_error")
-    def let_go(context: sa.engine.ExceptionContext) -> None:
+    def drop_read_only(context: sa.engine.ExceptionContext) -> None:
         if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
-            # A new connection may find the server that takes writes now.
+            # After a failover, a new connection may reach the server that accepts writes.
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = False
 
@@ -155,7 +156,7 @@ def pooled_postgres(url: sa.URL, deadline: timedelta, **options: Any) -> sa.Engi
 
 
 def seconds_to_connect(deadline: timedelta) -> float:
-    """Return how long making a connection may take: within a call half of the deadline."""
+    """Return the time limit for connecting: in a call half the deadline, if that much is left."""
     left, seconds = time_left(), deadline.total_seconds()
     return seconds * _TO_CONNECT if left is None else min(seconds / 2, left)
 
@@ -164,7 +165,7 @@ _engines: WeakSet[sa.Engine] = WeakSet()
 
 
 def _leave_to_parent() -> None:
-    """Let go, in a process that forked off, of connections that are its parent's."""
+    """Discard the parent's connections in a forked child, without closing their sessions."""
     if not _engines:
         return
     from angle_reco.adapters.sql.core.postgres import BoundedConnection
@@ -178,5 +179,5 @@ at_fork(in_child=_leave_to_parent)
 
 
 def _without_secrets(url: sa.URL) -> str:
-    # What follows the question mark may hold a password too.
+    # The query of the URL may hold a password, too.
     return url.set(query={}).render_as_string(hide_password=True)

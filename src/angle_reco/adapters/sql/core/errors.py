@@ -1,4 +1,4 @@
-"""What a database refuses becomes an error of our own, by its code and never by class alone."""
+"""Translates database errors to the library's, by error code and never by class alone."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ from angle_reco.domain.errors import (
 
 
 def translated(error: DBAPIError | TimeoutError) -> StorageError:
-    """Return the error of ours for what a database refused."""
+    """Return the library's error for an error of SQLAlchemy."""
     if isinstance(error, TimeoutError):
         return StorageUnavailableError("every connection to the database is in use")
     if isinstance(error.orig, sqlite3.Error):
@@ -23,12 +23,12 @@ def translated(error: DBAPIError | TimeoutError) -> StorageError:
 
 
 def ran_out_of_time(error: DBAPIError) -> bool:
-    """Return whether the time for a statement was up, which is no reason to try again."""
+    """Return whether a statement was cancelled for its time limit, so that it is not repeated."""
     return getattr(error.orig, "sqlstate", None) == "57014"
 
 
 def is_busy(error: StorageError) -> bool:
-    """Return whether another connection was writing to a file of SQLite."""
+    """Return whether another connection held a lock on the SQLite file."""
     cause = getattr(error.__cause__, "orig", None)
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -49,7 +49,7 @@ def _of_sqlite(error: sqlite3.Error) -> StorageError:
         case sqlite3.SQLITE_ERROR if str(error).startswith(_MISSING):
             return SchemaError(f"the database is not as it should be ({error})")
         case _:
-            # The statement and its values stay out of the text: they may be personal.
+            # The text leaves out the statement and its values, which may be personal data.
             return StorageError(f"the database refused a statement ({error})")
 
 
@@ -57,9 +57,9 @@ _MISSING = ("no such table", "no such column", "no such view")
 
 
 def _of_postgres(error: DBAPIError) -> StorageError:
-    # psycopg2 calls it otherwise.
+    # psycopg2 names the attribute pgcode.
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
-    # The details of a message may quote rows; its first line does so for data alone.
+    # The details of a message may quote rows; its primary message does so in class 22 alone.
     said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     said = said or " ".join(str(error.orig).split())
     match state[:2], state:

@@ -1,10 +1,10 @@
 """Keeps threads out of SQLite while the process forks.
 
-The C library's mutexes that a thread holds at the fork stay locked in the child, and so
-does a transaction: SQLite would count the child among its holders. A connection that is
-merely open is no better: in the child SQLite believes that the file is locked, which the
-operating system does not, and what the child commits can be lost. So at the fork no thread
-is inside, and no connection of ours is open.
+A mutex of the C library that a thread holds at the fork stays locked in the child. So does a
+transaction, because SQLite counts the child among its holders. An idle connection is unsafe,
+too: SQLite in the child assumes that the file is locked, the operating system does not, and
+a commit of the child can be lost. At a fork, therefore, no thread is inside SQLite and no
+connection of the library is open.
 """
 
 import logging
@@ -25,14 +25,14 @@ from angle_reco.ports.deadlines import time_left
 from angle_reco.ports.forks import at_fork
 
 MOST_SECONDS = 1.0
-"""A fork waits so long for threads to leave SQLite, and then happens."""
+"""How long a fork waits for threads to leave SQLite before it proceeds."""
 
 SECONDS_UNTIL_INTERRUPTED = 0.5
-"""A unit of work that has not ended by then is interrupted, and repeated after the fork."""
+"""After this time, running units of work are interrupted, to be repeated after the fork."""
 
 _SECONDS_BETWEEN_LOOKS = 0.01
 _MOST_MILLISECONDS_BUSY = 100
-"""SQLite cannot be interrupted while it waits for another writer: it waits in such steps."""
+"""The longest wait for another writer at a time, because SQLite cannot be interrupted in it."""
 
 _MOST_REPEATS = 20
 _IS_OURS = "angle_reco_is_ours"
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 
 class LeftForForkError(StorageUnavailableError):
-    """A unit of work was interrupted because the process forks; nothing of it was kept."""
+    """A fork of the process interrupted or prevented a unit of work, which changed nothing."""
 
     def __str__(self) -> str:
         return "a read or write was interrupted because this process forks"
@@ -51,44 +51,44 @@ class LeftForForkError(StorageUnavailableError):
 
 @attrs.define(eq=False)
 class Visit:
-    """A unit of work inside SQLite: its thread, and its connection if that is ours."""
+    """A unit of work inside SQLite: its thread, and its connection if the library opened it."""
 
     thread: int
     raw: sqlite3.Connection | None = None
     is_interrupted: bool = False
 
     def on(self, connection: sa.Connection) -> None:
-        """Note the connection, which may be interrupted if it is of an engine of ours."""
+        """Record the connection for `interrupt`, if an engine of the library opened it."""
         raw = connection.connection.dbapi_connection
         if connection.info.get(_IS_OURS) and isinstance(raw, sqlite3.Connection):
             self.raw = raw
 
     def interrupt(self) -> None:
-        """End the statement that is running, if one is."""
+        """Interrupt the running statement, if any."""
         if self.raw is not None:
             self.is_interrupted = True
-            with suppress(sqlite3.ProgrammingError):  # It is closed by now.
+            with suppress(sqlite3.ProgrammingError):  # It may be closed by now.
                 self.raw.interrupt()
 
 
 class Gate:
-    """Counts the units of work inside SQLite; closed, it lets no other thread in.
+    """Counts the units of work inside SQLite; while closed, it admits no other thread.
 
-    A thread that is inside may enter again: others would wait for it in vain.
+    A thread that is inside may enter again: if it were blocked, the fork would wait in vain.
     """
 
     def __init__(self) -> None:
-        self._changed = Condition()  # Of an RLock: a signal's handler may fork, too.
+        self._changed = Condition()  # Has an RLock, because a signal handler may fork, too.
         self._visits: set[Visit] = set()
         self._forks = 0
         self._left_inside = 0
 
     @contextmanager
     def entered(self) -> Iterator[Visit]:
-        """Be inside SQLite until the block ends.
+        """Register a unit of work inside SQLite until the block ends.
 
         Raises:
-            LeftForForkError: A fork interrupted the unit of work, or lasted too long.
+            LeftForForkError: A fork interrupted the unit, or lasted longer than the call may.
         """
         visit = self._enter()
         try:
@@ -109,7 +109,7 @@ class Gate:
         return self._forks > 0
 
     def close(self) -> None:
-        """Let no other thread in, and wait for those inside to leave, interrupting them."""
+        """Admit no other thread, and wait for those inside to leave, interrupting late ones."""
         began, me = monotonic(), get_ident()
         with self._changed:
             self._forks += 1
@@ -118,24 +118,24 @@ class Gate:
                 if passed >= MOST_SECONDS:
                     break
                 if passed >= SECONDS_UNTIL_INTERRUPTED:
-                    # Again and again: between two statements it has no effect.
+                    # Repeatedly, because an interrupt between two statements has no effect.
                     for visit in others:
                         visit.interrupt()
                 self._changed.wait(_SECONDS_BETWEEN_LOOKS)
             self._left_inside = len(others)
 
     def open(self) -> None:
-        """Let threads in again, after the fork."""
+        """Admit threads again, after the fork."""
         with self._changed:
             self._forks -= 1
             left, self._left_inside = self._left_inside, 0
             self._changed.notify_all()
         if left:
-            # The child may hang: a mutex of SQLite's may be locked in it for ever.
+            # The child may hang, because a mutex of SQLite may stay locked in it for ever.
             _log.warning("forked with threads inside the database: threads=%d", left)
 
     def start_over(self) -> None:
-        """Forget, in the child, the threads of the parent."""
+        """Discard the other threads of the parent, in the child."""
         me = get_ident()
         self._changed, self._forks, self._left_inside = Condition(), 0, 0
         self._visits = {visit for visit in self._visits if visit.thread == me}
@@ -151,10 +151,10 @@ class Gate:
 
 
 def repeated_after_forks(unit: Callable[[], _T]) -> _T:
-    """Return what *unit* returns, which is repeated while forks interrupt it and there is time.
+    """Run *unit* and return its result, repeating it while forks interrupt it and time is left.
 
     Raises:
-        LeftForForkError: It was interrupted too often, or its time is over.
+        LeftForForkError: Forks interrupted it too often, or its deadline has expired.
     """
     for _ in range(_MOST_REPEATS):
         with suppress(LeftForForkError):
@@ -165,13 +165,13 @@ def repeated_after_forks(unit: Callable[[], _T]) -> _T:
 
 
 GATE = Gate()
-"""That of this process: SQLite's mutexes are the process's, too."""
+"""The gate of this process, because SQLite's mutexes are per process."""
 
 _engines: WeakSet[sa.Engine] = WeakSet()
 
 
 def close_at_fork(engine: sa.Engine) -> None:
-    """Have an engine of ours on SQLite interrupted if need be, and closed before each fork."""
+    """Close an engine of SQLite before each fork, interrupting its statements if needed."""
 
     @sa.event.listens_for(engine, "connect")
     def mark(_: object, record: Any) -> None:
@@ -181,10 +181,10 @@ def close_at_fork(engine: sa.Engine) -> None:
 
 
 def begin_immediate(connection: sa.Connection, raw: sqlite3.Connection) -> None:
-    """Begin a transaction as SQLite's one writer, waiting for another as the connection says.
+    """Begin a transaction that holds SQLite's write lock, within the connection's busy timeout.
 
     Raises:
-        LeftForForkError: The process forks, and another writer is still at it.
+        LeftForForkError: The process forks while another writer holds the lock.
     """
     [(usual,)] = raw.execute("PRAGMA busy_timeout")
     ends_at = monotonic() + usual / 1_000
@@ -199,7 +199,7 @@ def begin_immediate(connection: sa.Connection, raw: sqlite3.Connection) -> None:
 
 
 def seconds_locked(connection: sa.Connection) -> float:
-    """Return for how long the transaction on *connection* has kept SQLite locked."""
+    """Return the seconds since the transaction took SQLite's write lock, 0 on PostgreSQL."""
     is_sqlite = connection.dialect.name == "sqlite"
     return monotonic() - connection.info.get(_LOCKED_AT, monotonic()) if is_sqlite else 0.0
 
@@ -215,7 +215,7 @@ def _is_writer(connection: sa.Connection, ends_at: float) -> bool:
 
 
 def _code(error: DBAPIError) -> int:
-    """Return SQLite's primary code of an error, 0 for another's."""
+    """Return SQLite's primary error code, or 0 for an error of another driver."""
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -228,7 +228,7 @@ def _before_fork() -> None:
 def _in_child() -> None:
     GATE.start_over()
     for engine in list(_engines):
-        # Without closing what a thread of the parent still has.
+        # Closes no connection that a thread of the parent still uses.
         engine.dispose(close=False)
 
 

@@ -1,4 +1,4 @@
-"""Connections of the host's: what each is, whether it takes a statement, and of which database."""
+"""The host's connections: the driver, the state and the database of each."""
 
 import os
 import sqlite3
@@ -18,7 +18,7 @@ from angle_reco.domain.type_checks import is_a
 
 
 class Driver(Enum):
-    """The drivers whose connections are served as such: where the class of each is."""
+    """The supported drivers; each value is the module and the name of its connection class."""
 
     SQLITE3 = ("sqlite3", "Connection")
     PSYCOPG = ("psycopg", "Connection")
@@ -28,34 +28,34 @@ class Driver(Enum):
 
 @attrs.frozen
 class HostConnection:
-    """An open connection of the host's: of SQLAlchemy if there is one, and of the driver."""
+    """An open connection of the host: the driver's, and SQLAlchemy's if there is one."""
 
     alchemy: sa.Connection | None
     raw: Any
 
     @property
     def is_closed(self) -> bool:
-        """Return whether it was closed since; SQLAlchemy may have given it to others."""
+        """Return whether it was closed since, or returned to a pool that may have reused it."""
         alchemy = self.alchemy
         was_given_back = alchemy is not None and (alchemy.closed or alchemy.invalidated)
         return was_given_back or not _is_open(self.raw)
 
     def begin(self) -> None:
-        """Begin what SQLAlchemy begins at any statement, so that the host's commit ends it."""
+        """Begin SQLAlchemy's transaction, as statements do, so that the host's commit ends it."""
         if self.alchemy is not None and not self.alchemy.in_transaction():
             self.alchemy.begin()
 
 
 def open_connection(connection: object, database: Database) -> HostConnection:
-    """Return what a host's connection is, once it is sure that it can be used.
+    """Return a host's connection after checking that it can be used.
 
     Raises:
-        InvalidValueError: It cannot.
+        InvalidValueError: It cannot be used.
     """
     opened = opened_connection(connection)
     if opened is None or not _is_on(opened, database):
         what = type(connection).__name__ if opened is None else "one of another database"
-        # Not the connection: that may show a password.
+        # Not the connection itself: its repr may show a password.
         raise InvalidValueError("connection", what, _expected(database))
     if (reason := reason_to_refuse(opened.raw)) is not None:
         raise InvalidValueError("connection", *reason)
@@ -64,17 +64,17 @@ def open_connection(connection: object, database: Database) -> HostConnection:
 
 @attrs.frozen
 class _Class:
-    """A class of a connection: of a driver, or what wraps one."""
+    """A class of connections: a driver's, or one that wraps a driver's."""
 
     driver: Driver | None
     is_session: bool
     is_of_django: bool
 
 
-@lru_cache(256)  # Hosts have few classes of connections; each event asks for it.
+@lru_cache(256)  # Hosts have few such classes, and each event looks one up.
 def _class_of(one: type) -> _Class:
     def is_any(*names: tuple[str, str]) -> bool:
-        # Without importing what the host has not.
+        # Looks into sys.modules, to import nothing that the host does not use.
         found = [getattr(sys.modules.get(module), name, None) for module, name in names]
         return any(other is not None and issubclass(one, other) for other in found)
 
@@ -89,13 +89,13 @@ def _class_of(one: type) -> _Class:
 
 
 def driver_of(raw: object) -> Driver | None:
-    """Return of which driver a connection is, None where it is of none that is known."""
-    # By the class, and not as `isinstance` asks: a proxy's answer may do anything.
+    """Return the driver of a connection, or None if it is unknown."""
+    # By type() rather than `isinstance`: a proxy's __class__ may run any code.
     return _class_of(type(raw)).driver  # type: ignore[arg-type]  # classes have hashes
 
 
 def opened_connection(connection: object) -> HostConnection | None:
-    """Return what a host's connection is, None where it is none or closed."""
+    """Return a host's connection, or None if it is closed or not a connection."""
     found = _class_of(type(connection))  # type: ignore[arg-type]  # classes have hashes
     if found.is_session:
         try:
@@ -125,7 +125,7 @@ def _is_open(raw: object) -> bool:
 
 
 def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
-    """Return in which state a connection takes no statement in a transaction, and what would."""
+    """Return why a connection accepts no statement and what one would, or None if it does."""
     if driver_of(raw) is Driver.PSYCOPG:
         if raw.pgconn.pipeline_status != _PIPELINE_OFF:
             return "one in pipeline mode", "one that is not"
@@ -142,7 +142,7 @@ def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
 
 
 IDLE, ACTIVE, BEGUN, FAILED = range(4)
-"""The states of a transaction, as libpq numbers them."""
+"""The states of a transaction, with the numbers of libpq."""
 
 _PIPELINE_OFF = 0  # as libpq numbers it
 
@@ -150,7 +150,7 @@ _KNOWN = frozenset({Driver.SQLITE3, Driver.PSYCOPG, Driver.PSYCOPG2})
 
 
 def transaction_status(raw: Any) -> int:
-    """Return the state of a transaction on PostgreSQL, -1 where the driver does not say."""
+    """Return the state of a transaction on PostgreSQL, or -1 if the driver reports none."""
     if driver_of(raw) is Driver.PSYCOPG:
         return int(raw.pgconn.transaction_status)
     driver = getattr(raw, "driver_connection", raw)  # behind SQLAlchemy's asyncio
@@ -160,11 +160,11 @@ def transaction_status(raw: Any) -> int:
 
 
 def is_bare(raw: Any, status: int) -> bool:
-    """Return whether a statement on PostgreSQL commits by itself, in that state."""
+    """Return whether a statement on PostgreSQL commits by itself, in the state *status*."""
     return status == IDLE and bool(getattr(raw, "autocommit", False))
 
 
-# Which database a connection is of.
+# Checks that a connection is on the library's database.
 
 
 def _is_on(opened: HostConnection, database: Database) -> bool:
@@ -173,7 +173,7 @@ def _is_on(opened: HostConnection, database: Database) -> bool:
         return True
     if database.borrowed is not None:
         return opened.raw is database.borrowed.raw
-    # What an engine's URL names need not be where its connections go.
+    # The URL of an engine need not name the database that its connections reach.
     if theirs is None or driver_of(opened.raw) in _KNOWN:
         return _is_driver_on(opened.raw, database)
     if theirs.dialect.name != ours.dialect.name:
@@ -190,14 +190,14 @@ def _is_driver_on(raw: Any, database: Database) -> bool:
 
 
 def _is_same_name(name: str | None, database: Database) -> bool:
-    # Not the server's: one has several names, and a pooler in front has others.
+    # Server names are not compared: a server has several, and a pooler has others.
     ours = database.engine.url.database
     return ours is None or name is None or name == ours
 
 
 def _file_of(connection: sqlite3.Connection) -> Path | None:
     cursor = connection.cursor(sqlite3.Cursor)
-    # Whatever the host makes of rows and texts.
+    # Overrides the host's row and text factories.
     cursor.row_factory = None
     names = {
         os.fsdecode(name): os.fsdecode(file or "")
@@ -207,7 +207,7 @@ def _file_of(connection: sqlite3.Connection) -> Path | None:
 
 
 def _file(name: str | None) -> Path | None:
-    """Return which file it is, None in memory."""
+    """Return the path of a database file, or None for a database in memory."""
     is_file = name and name != ":memory:"
     return (
         Path(name.removeprefix("file:").partition("?")[0]).resolve() if is_file and name else None

@@ -1,7 +1,7 @@
-"""An engine of ours beside the host's: it connects as theirs does, and has its own small pool.
+"""The library's engine beside the host's: it connects in the same way, with a small pool.
 
-A request of the host's holds a connection of its pool. A second one of the same pool, taken
-within that request, freezes the site as soon as as many requests run as the pool has room for.
+A request of the host holds a connection of the host's pool. Taking a second one from that pool
+within the request would deadlock the site once as many requests run as the pool has connections.
 """
 
 import sqlite3
@@ -38,28 +38,28 @@ _IN_MEMORY = (
 )
 
 _connecting: ContextVar[float | None] = ContextVar("connecting", default=None)
-"""The seconds that a connection of ours may take; None while the host makes one of its own."""
+"""The time limit for a connection that the library makes; None while the host makes one."""
 
 _engines: "WeakValueDictionary[tuple[int, timedelta, bool], sa.Engine]" = WeakValueDictionary()
 _lock = Lock()
 
 
 def engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool = False) -> sa.Engine:
-    """Return the engine of ours beside an engine of the host's; nothing connects yet.
+    """Return the library's engine beside an engine of the host; nothing connects yet.
 
-    Its connections are made by the host's creator, URL, options and `do_connect` listeners,
-    and the host's `connect` listeners see them. Checkout listeners do not: what they set
-    (a `search_path`, a role) belongs to one request of the host's. All recommenders on one
-    engine share one pool. Behind a *pooler* of transactions nothing is kept in a session.
+    The host's creator, URL, options and `do_connect` listeners make its connections, and the
+    host's `connect` listeners receive them. Checkout listeners do not: their settings (a
+    `search_path`, a role) belong to one request of the host. Recommenders on one engine share
+    one pool. Behind a *pooler* of transactions, connections store no state in their sessions.
 
     Raises:
-        InvalidValueError: The engine cannot be served.
+        InvalidValueError: The engine is not supported.
     """
     check_engine(host)
     if host.dialect.name == "sqlite":
         refuse_pooler(pooler)
     with _lock:
-        # An engine of ours holds the host's, so that its number stays taken.
+        # The library's engine references the host's, so the id() is not reused.
         key = id(host), deadline, pooler
         engine = _engines.get(key)
         if engine is None:
@@ -68,21 +68,21 @@ def engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool = False)
 
 
 def check_engine(engine: object) -> None:
-    """Refuse an engine that cannot be served.
+    """Refuse an engine that is not supported.
 
     Raises:
         InvalidValueError: It is asynchronous, of another database or driver, in memory
-            without being one shared connection, or translates schemas.
+            without a StaticPool, or has a schema_translate_map.
     """
     if not is_a(engine, sa.Engine):
-        # Nothing of SQLAlchemy's asyncio need be imported to know one.
+        # Compares the name, to avoid importing SQLAlchemy's asyncio extension.
         is_async = type(engine).__name__ == "AsyncEngine"
         what = f"an AsyncEngine of {_name(engine.sync_engine)}" if is_async else engine  # type: ignore[attr-defined]  # of an AsyncEngine
         raise InvalidValueError("engine", what, _EXPECTED)
     if engine.dialect.is_async or (engine.dialect.name, engine.dialect.driver) not in _SERVED:
         raise InvalidValueError("engine", _name(engine), _EXPECTED)
     if engine.get_execution_options().get("schema_translate_map"):
-        # Bulk reads do not go through it, and would read from another schema.
+        # Bulk reads bypass the map, and would read from another schema.
         raise InvalidValueError(
             "engine", "one with a schema_translate_map", "one without: name schemas in the selects"
         )
@@ -91,7 +91,7 @@ def check_engine(engine: object) -> None:
 
 
 def is_in_memory(engine: sa.Engine) -> bool:
-    """Return whether an engine of SQLite has no file, as far as its URL says."""
+    """Return whether an engine is of a SQLite database in memory, according to its URL."""
     if engine.dialect.name != "sqlite":
         return False
     name = engine.url.database or ":memory:"
@@ -111,20 +111,20 @@ def _engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool) -> sa.
     def connect(record: ConnectionPoolEntry) -> Any:
         token = _connecting.set(seconds_to_connect(deadline))
         try:
-            # SQLAlchemy has no public way to make a connection apart from a pool.
+            # SQLAlchemy has no public API to make a connection outside of a pool.
             return host.pool._invoke_creator(record)
         finally:
             _connecting.reset(token)
 
     if host.dialect.name == "postgresql":
-        # What the URL asks for besides is in the connections that its engine makes.
+        # The host's creator applies the options of the URL already.
         engine = pooled_postgres(host.url.set(query={}), deadline, creator=connect)
     else:
         engine = sa.create_engine(host.url, creator=connect, hide_parameters=True)
         close_at_fork(engine)
 
     def set_up(raw: Any, record: ConnectionPoolEntry) -> None:
-        # Listeners of all engines run for our pool anyway.
+        # Listeners of all engines run for this pool anyway.
         of_all = {id(listener) for listener in engine.pool.dispatch.connect}
         for listener in host.pool.dispatch.connect:
             if id(listener) not in of_all:
@@ -134,18 +134,18 @@ def _engine_beside(host: sa.Engine, deadline: timedelta, *, pooler: bool) -> sa.
         else:
             _prepare_sqlite(raw)
 
-    # Before SQLAlchemy asks the first connection what the server is like.
+    # First, before SQLAlchemy queries the server's properties on the first connection.
     sa.event.listen(engine, "connect", set_up, insert=True)
     return engine
 
 
 def _connect(dialect: sa.Dialect, _: object, args: list[Any], options: dict[str, Any]) -> Any:
-    """Make a connection of ours, with what the host's own listeners made of the options."""
+    """Make a connection for the library, with the options as the host's listeners left them."""
     seconds = _connecting.get()
     if seconds is None:
         return None
     if dialect.name == "sqlite":
-        # Threads take turns with the connections of a pool.
+        # Threads share the connections of a pool, one at a time.
         return dialect.connect(*args, **{**options, "check_same_thread": False})
     from angle_reco.adapters.sql.core.postgres import BoundedConnection
 
@@ -159,7 +159,7 @@ def _prepare_postgres(raw: Any, deadline: timedelta, *, pooler: bool) -> None:
 
 
 def _prepare_sqlite(raw: sqlite3.Connection) -> None:
-    """Have a connection work as those of `open_engine` do, whatever a listener has set."""
+    """Set up a connection like those of `open_engine`, overriding the host's listeners."""
     raw.row_factory, raw.text_factory, raw.isolation_level = None, str, "DEFERRED"
     if sys.version_info >= (3, 12):
         raw.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL

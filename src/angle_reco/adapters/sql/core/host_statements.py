@@ -1,8 +1,9 @@
-"""Statements of ours on connections of the host's: within its transaction, and leaving it whole.
+"""Executes the library's statements on connections of the host, within its transaction.
 
-The state of a transaction is the driver's. Where one has started, ours is one statement between
-savepoints; where none has, the driver begins it as for any statement of the host's; where each
-statement commits, ours does too. Nothing here commits or rolls back what it has not started.
+The driver reports the state of the transaction. If one has started, the statement runs within
+a savepoint, on SQLite as one atomic statement. If none has, the driver begins it, as for any
+statement of the host; with autocommit, the statement commits. Nothing here commits or
+rolls back a transaction that it has not started.
 """
 
 import sqlite3
@@ -39,13 +40,13 @@ _AS_WRITTEN: Mapping[str, Any] = {
     "yield_per": None,
     "preserve_rowcount": True,
 }
-"""Whatever the host has set on its connection for its queries."""
+"""Overrides execution options that the host may have set on its connection."""
 
-# No savepoint of the host's has this name.
+# A random name, which no savepoint of the host has.
 _NAME = f"angle_reco_{uuid4().hex}"
 _SAVEPOINT = f"SAVEPOINT {_NAME}"
 _RELEASE = f"RELEASE SAVEPOINT {_NAME}"
-_TAKE_BACK = f"ROLLBACK TO SAVEPOINT {_NAME}"
+_ROLLBACK_TO = f"ROLLBACK TO SAVEPOINT {_NAME}"
 _AS_ONE = f"{_SAVEPOINT}; %b; {_RELEASE}".encode()
 
 Statement = sa.Insert | sa.Update | sa.Delete
@@ -53,10 +54,10 @@ Statement = sa.Insert | sa.Update | sa.Delete
 
 @attrs.frozen
 class Executed:
-    """How many rows a statement met, and one number of the last of them.
+    """The row count of a statement, and the number of its last row.
 
-    That is what the statement returns, on SQLite the number of the row. *within* is the
-    driver's connection where the host's transaction goes on, None where all is committed.
+    *number* is the first value that the statement returns, on SQLite the rowid. *within* is the
+    driver's connection while the host's transaction is open, None if the statement committed.
     """
 
     rows: int
@@ -69,13 +70,13 @@ def execute_in(
 ) -> Executed:
     """Execute a statement in the transaction of a host's connection.
 
-    The connection may be a `Connection`, `Session` or `scoped_session` of SQLAlchemy on any
-    driver, a connection of psycopg 3, psycopg2 or sqlite3, or Django's. What fails leaves the
-    transaction as it was.
+    *connection* may be a `Connection`, `Session` or `scoped_session` of SQLAlchemy on any
+    driver, a connection of psycopg 3, psycopg2 or sqlite3, or Django's. A failed statement
+    leaves the transaction unchanged.
 
     Raises:
-        InvalidValueError: It is none of these, closed, of another database, or in a state in
-            which it takes no statement; nothing was sent on it.
+        InvalidValueError: *connection* is none of these, closed, of another database, or in a
+            state in which it accepts no statement; nothing was sent on it.
         HostTransactionLostError: SQLite rolled the whole transaction back.
         StorageError: The database refused the statement.
     """
@@ -95,8 +96,8 @@ def execute_in(
 
 
 def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Executed:
-    # One statement is whole or nothing by itself: SQLite takes back what failed of it.
-    written, was_begun = _Written.of(statement, _SQLITE3), raw.in_transaction
+    # Needs no savepoint: SQLite undoes a single statement that fails.
+    written, was_in_transaction = _Written.of(statement, _SQLITE3), raw.in_transaction
     try:
         cursor = raw.cursor(sqlite3.Cursor)
         cursor.row_factory = None
@@ -105,10 +106,10 @@ def _on_sqlite3(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Ex
             within = raw if raw.in_transaction else None
             return Executed(int(cursor.rowcount), cursor.lastrowid, within)
     except sqlite3.Error as error:
-        if was_begun and not raw.in_transaction:
+        if was_in_transaction and not raw.in_transaction:
             raise HostTransactionLostError from error
-        if not was_begun and raw.in_transaction:
-            raw.rollback()  # What the driver has started for our statement alone.
+        if not was_in_transaction and raw.in_transaction:
+            raw.rollback()  # The driver began the transaction for this statement alone.
         raise DBAPIError.instance(written.text, None, error, sqlite3.Error) from error
 
 
@@ -117,22 +118,22 @@ def _on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]) -> Ex
 
     from angle_reco.adapters.sql.core.postgres import results_of
 
-    # Parameters are written into the text, so that all of it goes in one trip, and without a
-    # cursor: the connection's own kind may take other parameters, and each costs a tenth of a
-    # statement. What cannot be written fails here, where nothing has been sent.
+    # The parameters are quoted into the text, so that one round trip without a cursor is
+    # enough: the connection's cursor class may expect other parameters, and a cursor costs a
+    # tenth of a statement. A value that cannot be quoted fails here, before anything is sent.
     text = _Written.of(statement, _PSYCOPG).with_literals(values, psycopg.adapt.Transformer(raw))
 
-    def say(text: str) -> object:
+    def execute(text: str) -> object:
         return results_of(raw, text.encode())
 
-    with _Savepoint.on(raw, say, psycopg.Error) as savepoint:
+    with _Savepoint.on(raw, execute, psycopg.Error) as savepoint:
         if savepoint.is_bare:
             return Executed(results_of(raw, text)[0].command_tuples or 0)
         if savepoint.was_idle:
-            psycopg.ClientCursor(raw).execute("")  # The driver begins a transaction in its own way.
+            psycopg.ClientCursor(raw).execute("")  # Makes the driver begin a transaction.
         if not text.isascii():
-            # The server may refuse all of a text for one character that it does not have.
-            say(_SAVEPOINT)
+            # The server may refuse the whole text for a character that its encoding lacks.
+            execute(_SAVEPOINT)
             savepoint.is_set = True
             [result, _] = results_of(raw, b"%b; %b" % (text, _RELEASE.encode()))
         else:
@@ -165,18 +166,18 @@ def _on_psycopg2(raw: Any, statement: Statement, values: Mapping[str, Any]) -> E
 def _on_alchemy(
     connection: sa.Connection, statement: Statement, values: Mapping[str, Any]
 ) -> Executed:
-    """Execute a statement on a driver that SQLAlchemy's asyncio hides."""
+    """Execute a statement on an asyncio driver, which SQLAlchemy wraps."""
     raw = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
         driver = connection.connection.driver_connection
-        was_begun = bool(getattr(driver, "in_transaction", False))
+        was_in_transaction = bool(getattr(driver, "in_transaction", False))
         try:
             done = _executed(connection, statement, values)
             return attrs.evolve(
                 done, within=driver if getattr(driver, "in_transaction", True) else None
             )
         except DBAPIError as error:
-            if was_begun and not getattr(driver, "in_transaction", True):
+            if was_in_transaction and not getattr(driver, "in_transaction", True):
                 raise HostTransactionLostError from error
             raise
     with _Savepoint.on(raw, connection.exec_driver_sql, DBAPIError) as savepoint:
@@ -205,20 +206,22 @@ def _number_of(returned: Sequence[Sequence[Any]]) -> int | None:
 
 @attrs.define
 class _Savepoint:
-    """Takes back what failed on PostgreSQL, which refuses all further statements otherwise."""
+    """Undoes a failed statement on PostgreSQL, which would refuse all further statements."""
 
     raw: Any
-    say: Callable[[str], object]
+    execute: Callable[[str], object]
     errors: type[Exception]
     was_idle: bool
     is_bare: bool
     is_set: bool = False
-    """Whether it is there for sure; within one text with others that is not known."""
+    """Whether the savepoint exists for certain; unknown if one text sets it and fails."""
 
     @classmethod
-    def on(cls, raw: Any, say: Callable[[str], object], errors: type[Exception]) -> "_Savepoint":
+    def on(
+        cls, raw: Any, execute: Callable[[str], object], errors: type[Exception]
+    ) -> "_Savepoint":
         status = transaction_status(raw)
-        return cls(raw, say, errors, status == IDLE, is_bare(raw, status))
+        return cls(raw, execute, errors, status == IDLE, is_bare(raw, status))
 
     def __enter__(self) -> "_Savepoint":
         return self
@@ -226,21 +229,21 @@ class _Savepoint:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             return
-        # A connection that is lost has taken everything back.
+        # The server rolls back the transaction of a lost connection.
         with suppress(self.errors, DBAPIError):
             if self.was_idle and not self.is_bare:
-                self.raw.rollback()  # What the driver has started for our statement alone.
+                self.raw.rollback()  # The driver began it for this statement alone.
             elif not self.is_bare and (self.is_set or transaction_status(self.raw) == FAILED):
-                self.say(_TAKE_BACK)
-                self.say(_RELEASE)
+                self.execute(_ROLLBACK_TO)
+                self.execute(_RELEASE)
         if isinstance(error, self.errors) and not isinstance(error, DBAPIError):
-            # Without the statement's values: they may be personal.
+            # Leaves out the statement's values, which may be personal data.
             raise DBAPIError.instance(_SAVEPOINT, None, error, self.errors) from error
 
 
 @contextmanager
 def _waiting_no_longer(cursor: sqlite3.Cursor) -> Iterator[None]:
-    """Wait for another writer to SQLite no longer than the call has time."""
+    """Limit the wait for another writer of SQLite to the time that the call has left."""
     left = time_left()
     if left is None:
         yield
@@ -256,16 +259,16 @@ def _waiting_no_longer(cursor: sqlite3.Cursor) -> Iterator[None]:
 
 @attrs.frozen
 class _Written:
-    """A statement as a driver takes it: its text, its parameters, and how they are converted."""
+    """A statement compiled for a driver: its text, its parameters and their conversions."""
 
     text: str
     values: Mapping[str, Any]
     processes: Mapping[str, tuple[str, Callable[[Any], Any] | None]]
-    """By the name of each parameter its name in the text, too."""
+    """Maps the name of each parameter to its name in the text and its conversion, if any."""
 
     @classmethod
     def of(cls, statement: Statement, dialect: sa.Dialect) -> "_Written":
-        """Return a statement for a driver; a statement that is kept is written once."""
+        """Return a statement compiled for a driver, from a cache by statement object."""
         known = _written.setdefault(statement, {})
         if (found := known.get(dialect.driver)) is None:
             compiled: Any = statement.compile(dialect=dialect)
@@ -282,7 +285,7 @@ class _Written:
         return found
 
     def sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return parameters as SQLAlchemy hands them to the driver, by their types."""
+        """Return the parameters converted by their types, as SQLAlchemy passes them on."""
         sent = {}
         for name, value in {**self.values, **values}.items():
             in_text, process = self.processes[name]
@@ -290,7 +293,7 @@ class _Written:
         return sent
 
     def with_literals(self, values: Mapping[str, Any], transformer: Any) -> bytes:
-        """Return the text with parameters as psycopg writes them into it."""
+        """Return the text with the parameters quoted into it by psycopg."""
         encoding, literal = transformer.encoding, transformer.as_literal
         sent = {
             name: "NULL" if value is None else bytes(literal(value)).decode(encoding)
@@ -303,10 +306,10 @@ _written: "WeakKeyDictionary[Statement, dict[str, _Written]]" = WeakKeyDictionar
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as psycopg2 takes it, which knows of UUIDs only when asked to."""
+    """Return a value for psycopg2, which adapts UUIDs only after registration."""
     return str(value) if isinstance(value, UUID) else value
 
 
 _SQLITE3 = sqlite.dialect(paramstyle="named")
-# Without casts behind its parameters: `-1::bigint` is `-(1::bigint)` where they are in the text.
+# Adds no casts to parameters: quoted into the text, `-1::bigint` would be `-(1::bigint)`.
 _PSYCOPG = psycopg2.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy

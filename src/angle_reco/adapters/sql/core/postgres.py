@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that do not wait longer than they are told to."""
+"""Connections to PostgreSQL that wait no longer than their time limit."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
 
 _SERVERS_SHARE = 0.9
-"""Of a deadline: the server gives up first, which leaves the connection usable."""
+"""The server's share of a deadline: it gives up first, which leaves the connection usable."""
 
 _KEEPALIVES = {
     "keepalives_idle": 30,
@@ -33,7 +33,7 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""So that work without an end of its own, as an import, notices a server that is gone."""
+"""Makes work without a time limit, such as an import, notice that the server is gone."""
 
 _IDLE_SECONDS = 60
 
@@ -47,17 +47,17 @@ class TooLateError(psycopg.OperationalError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that is closed rather than wait any longer for a server that is silent.
+    """A connection that closes when its time is up and the server has not answered.
 
-    The server's own timeout ends a statement that takes long, but not the waiting for a
-    server that cannot be reached any more. *ends_at* holds for all that is said on it,
-    committing and taking back included, until it is taken from the pool again.
+    The server's timeout ends a slow statement, but not the wait for a server that has become
+    unreachable. *ends_at* limits every exchange on the connection, commit and rollback
+    included, until the pool hands the connection out again.
     """
 
     ends_at: float | None = None
 
     limits_statements = False
-    """Whether it was made with a timeout of the server's for each statement."""
+    """Whether the server limits each statement since the connection was opened."""
 
     _open: ClassVar["WeakSet[BoundedConnection]"] = WeakSet()
 
@@ -65,8 +65,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
         """Return a new connection, with options as `psycopg.connect` takes them.
 
-        psycopg's own timeout for this counts in whole seconds, two at least. How its rows
-        and cursors are made is not an option here.
+        psycopg's connect_timeout counts in whole seconds, two at least. The options
+        autocommit, context, row_factory and cursor_factory are ignored.
         """
         ends_at = monotonic() + min(seconds, _seconds_given(options.pop("connect_timeout", None)))
         threshold = options.pop("prepare_threshold", 5)
@@ -95,7 +95,7 @@ class BoundedConnection(psycopg.Connection[Any]):
                         raise TooLateError("connection failed: the server did not answer in time")
         pgconn.nonblocking = 1
         connection = cls(pgconn)
-        # Also for what SQLAlchemy asks of the first one.
+        # Also limits the queries that SQLAlchemy sends on the first connection.
         connection.ends_at = ends_at
         connection.prepare_threshold = threshold
         connection.limits_statements = "statement_timeout=" in str(options.get("options", ""))
@@ -104,7 +104,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     @classmethod
     def leave_all(cls) -> None:
-        """Close all, in a process that forked off, without the server hearing of it."""
+        """Close all connections in a forked child, without sending anything to the server."""
         with Path(os.devnull).open("r+b", buffering=0) as nowhere:
             for connection in list(cls._open):
                 if not connection.closed:
@@ -112,7 +112,7 @@ class BoundedConnection(psycopg.Connection[Any]):
                     connection.close()
 
     def wait(self, gen: "PQGen[_T]", *args: Any, **kwargs: Any) -> _T:
-        """Wait for the server, as long as there is time."""
+        """Wait for the server until *ends_at*."""
         if self.ends_at is None:
             return super().wait(gen, *args, **kwargs)
         return super().wait(self._in_time(gen, self.ends_at), *args, **kwargs)
@@ -121,7 +121,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             asked = next(gen)
             while True:
-                # Asked again every tenth of a second, if nothing comes.
+                # psycopg resumes the generator every tenth of a second, even without data.
                 ready = yield asked
                 if monotonic() > ends_at:
                     self.pgconn.finish()
@@ -133,16 +133,16 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def _seconds_given(connect_timeout: object) -> float:
-    """Return how long making a connection may take by an option of libpq: 0 is no limit."""
+    """Return the limit that libpq's option connect_timeout sets; 0 sets none."""
     text = str(connect_timeout or 0)
     return int(text) or inf if text.isascii() and text.isdecimal() else inf
 
 
 def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dict[str, Any]:
-    """Return options for connections whose statements take at most so many seconds.
+    """Return options for connections whose statements take at most *seconds*.
 
-    Start-up options of a URL come after ours, so that they count where both set the same.
-    Behind a *pooler*, and where a URL has `options=`, there are none at all: then each
+    Start-up options of the URL come after the library's and so take precedence. Behind a
+    *pooler*, and with an empty `options=` in the URL, no start-up options are sent: each
     transaction sets what it needs.
     """
     usual: dict[str, Any] = {"application_name": "angle_reco", "client_encoding": "utf8"}
@@ -150,11 +150,11 @@ def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dic
     options = {name: value for name, value in usual.items() if name not in url.query}
     of_url = url.query.get("options")
     if pooler or of_url == "":
-        # Empty, or libpq would look into PGOPTIONS.
+        # Empty rather than absent: libpq would use PGOPTIONS.
         options["options"] = ""
     else:
         milliseconds = _milliseconds(seconds)
-        # A process that is stopped in the middle of a transaction holds its locks so long.
+        # Bounds how long a process that is suspended within a transaction holds its locks.
         ours = (
             f"-c statement_timeout={milliseconds} -c timezone=UTC"
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
@@ -167,18 +167,18 @@ def connect_options(url: sa.URL, seconds: float, *, pooler: bool = False) -> dic
 
 @contextmanager
 def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
-    """Give the connection of psycopg behind one of SQLAlchemy; its errors become the latter's."""
+    """Yield psycopg's connection behind one of SQLAlchemy, whose errors replace psycopg's."""
     raw = connection.connection.dbapi_connection
     if not isinstance(raw, psycopg.Connection):
         raise TypeError(f"not a connection of psycopg: {type(raw).__name__}")
     try:
         if raw.info.encoding != "utf-8":
-            # Binary rows are in it, and by default it is the database's.
+            # Binary rows use the client encoding, which defaults to the database's.
             raw.execute("SET LOCAL client_encoding TO 'UTF8'")
         yield raw
     except psycopg.Error as error:
         if raw.closed:
-            # SQLAlchemy sees by itself that it is lost, and that those in the pool may be, too.
+            # Makes SQLAlchemy detect the loss, and suspect the other connections of the pool.
             with suppress(DBAPIError):
                 connection.exec_driver_sql("SELECT 1")
         wrapped = DBAPIError.instance(
@@ -188,13 +188,13 @@ def driver_of(connection: sa.Connection) -> Iterator["psycopg.Connection[Any]"]:
 
 
 def results_of(raw: "psycopg.Connection[Any]", text: bytes) -> "list[pq.abc.PGresult]":
-    """Send statements in one text without parameters; return what each of them came to.
+    """Send statements in one text without parameters, and return the result of each.
 
-    A cursor of psycopg takes longer over a small statement than the server does. It also
-    begins a transaction where none has started, which this does not.
+    A cursor of psycopg takes longer over a small statement than the server does, and begins a
+    transaction if none has started. This function does not.
 
     Raises:
-        psycopg.Error: A statement failed; those behind it were not executed.
+        psycopg.Error: A statement failed; the statements after it were not executed.
     """
     with raw.lock:
         raw.pgconn.send_query(text)
@@ -207,10 +207,10 @@ def results_of(raw: "psycopg.Connection[Any]", text: bytes) -> "list[pq.abc.PGre
 
 @contextmanager
 def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
-    """Let go of a connection that is left in the middle of a statement.
+    """Invalidate a connection that an error leaves in the middle of a statement.
 
-    Something interrupted it, or rows were not read to the end: nobody could use it again,
-    and taking back what it did would fail, too.
+    After an interruption, or if rows were not read to the end, the connection is unusable, and
+    a rollback on it would fail, too.
     """
     try:
         yield
@@ -224,13 +224,14 @@ def closed_if_unfinished(connection: sa.Connection) -> Iterator[None]:
 
 
 def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
-    """Have a connection that a host's engine made work as one of `open_engine` does.
+    """Set up a connection that a host's engine made like those of `open_engine`.
 
-    What a listener of the host's has started is committed: it has set something to stay.
-    Behind a *pooler* nothing stays, so that each transaction sets what it needs.
+    A transaction that a listener of the host has started is committed, to preserve its
+    settings, or rolled back if it has failed. Behind a *pooler* no setting persists, so each
+    transaction sets what it needs.
 
     Raises:
-        InvalidValueError: It is none of psycopg 3.
+        InvalidValueError: The connection is not one of psycopg 3.
     """
     if not isinstance(raw, psycopg.Connection):
         kind = f"{type(raw).__module__}.{type(raw).__name__}"
@@ -240,21 +241,21 @@ def prepare(raw: Any, seconds: float, *, pooler: bool = False) -> None:
     raw.read_only = raw.deferrable = None
     raw.autocommit = True
     is_session = not pooler and _set_for_session(raw, seconds)
-    # Otherwise a timeout that the host's options set is not ours.
-    raw.limits_statements = is_session  # type: ignore[attr-defined]  # a mark of ours
+    # Also resets the mark that a statement timeout in the host's options has set.
+    raw.limits_statements = is_session  # type: ignore[attr-defined]  # set by this module
     if not is_session:
         raw.prepare_threshold = None
-    # SQLAlchemy sets the isolation level next, which ends this.
+    # SQLAlchemy does the same next, when it sets the isolation level.
     raw.autocommit = False
     if not isinstance(raw, BoundedConnection):
         _watch_network(raw)
 
 
 def _set_for_session(raw: "psycopg.Connection[Any]", seconds: float) -> bool:
-    """Set what statements of ours need for a whole session; return False behind a pooler.
+    """Set what the library's statements need for the session; return False behind a pooler.
 
-    A pooler names another process to its clients than the one that serves them, and what
-    stays in a session would meet the next of them.
+    A pooler reports another backend process than the one that executes the statement. Settings
+    of that session would affect the pooler's next client.
     """
     settings = _SESSION | {"statement_timeout": str(_milliseconds(seconds))}
     values = sql.SQL(", ").join(
@@ -281,7 +282,7 @@ _SESSION = {
 
 
 def _watch_network(raw: "psycopg.Connection[Any]") -> None:
-    """Have the operating system give up on a server that acknowledges nothing any more."""
+    """Make the operating system give up on a server that stops acknowledging data."""
     with socket.socket(fileno=os.dup(raw.fileno())) as opened:
         if opened.family in (socket.AF_INET, socket.AF_INET6) and hasattr(
             socket, "TCP_USER_TIMEOUT"
@@ -291,16 +292,16 @@ def _watch_network(raw: "psycopg.Connection[Any]") -> None:
 
 
 def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> None:
-    """Have what runs on a connection end within *seconds*, until it goes back to the pool.
+    """Limit the statements on a connection to *seconds*, until it returns to the pool.
 
-    On a connection that has a timeout of the server's since it was made, a call is in time
-    without asking for one.
+    If the server limits the connection's statements since it was opened, a call (*is_call*)
+    needs no further setting.
     """
     raw = connection.connection.dbapi_connection
     if isinstance(raw, BoundedConnection):
         raw.ends_at = monotonic() + seconds
     if not (is_call and limits_statements(connection)):
-        # As SET LOCAL, of which several in one statement could not be prepared.
+        # Equals SET LOCAL, but several of those could not be prepared as one statement.
         connection.exec_driver_sql(
             "SELECT set_config('statement_timeout', %s, true),"
             " set_config('idle_in_transaction_session_timeout', %s, true),"
@@ -310,5 +311,5 @@ def limit_time(connection: sa.Connection, seconds: float, *, is_call: bool) -> N
 
 
 def limits_statements(connection: sa.Connection) -> bool:
-    """Return whether the server limits the statements of a connection since it was made."""
+    """Return whether the server limits a connection's statements since it was opened."""
     return getattr(connection.connection.dbapi_connection, "limits_statements", False)

@@ -1,4 +1,4 @@
-"""Functions of ours in SQLite, which lets any column hold anything: what it is read as."""
+"""SQL functions for SQLite that read values of any type, because any column may hold one."""
 
 import sqlite3
 from functools import lru_cache
@@ -12,13 +12,13 @@ WORDS = "angle_reco_words"
 
 
 def add_functions(raw: sqlite3.Connection) -> None:
-    """Add our functions to a connection; they are part of it, and of no file."""
+    """Add the library's functions to a connection; the database file does not store them."""
     raw.create_function(MOMENT, 2, _moment, deterministic=True)
     raw.create_function(WITHOUT_OFFSET, 1, _without_offset, deterministic=True)
     raw.create_function(WORDS, 1, _words, deterministic=True)
 
 
-# Hosts write the same few moments of a lot again and again, as with its bids in one query.
+# The moments of one item recur often, as with each of its bids in one query.
 @lru_cache(10_000)
 def _moment(value: object, zone: str) -> int | None:
     return read_moment(_text(value), _zone(zone))
@@ -33,7 +33,7 @@ def _words(value: object) -> str | None:
 
 
 def _text(value: object) -> object:
-    """Return what a query hands over: texts come as bytes, which are of any encoding."""
+    """Return a value with texts decoded, which queries pass as bytes of any encoding."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

@@ -1,4 +1,4 @@
-"""The types of columns that need more than one word to say how they are stored."""
+"""Column types of moments, money and ids."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from angle_reco.domain.moments import from_micros, to_micros
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
-    """An aware moment: timestamptz, and whole microseconds since 1970 on SQLite.
+    """An aware moment: timestamptz, or whole microseconds since 1970 on SQLite.
 
-    SQLite has no type for moments, and texts neither compare nor travel as fast.
+    SQLite has no type for moments, and texts are slower to compare and to read.
     """
 
     impl = sa.BigInteger
@@ -35,7 +35,7 @@ class Moment(sa.types.TypeDecorator[datetime]):
 
 
 class Units(sa.types.TypeDecorator[int]):
-    """An amount of money in units of the settings' scale; −1 is an unknown one."""
+    """An amount of money in units of the settings' price scale; −1 means unknown."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -46,11 +46,11 @@ ColumnType: TypeAlias = Callable[[], sa.types.TypeEngine[Any]]
 TYPES_OF_IDS: dict[IdKind, ColumnType] = {
     IdKind.INT: sa.BigInteger,
     IdKind.UUID: sa.Uuid,
-    # Ordered by code point everywhere: SQLite does so by itself.
+    # Sorted by code point on both databases, which is SQLite's default.
     IdKind.TEXT: lambda: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
 }
 
 
 def id_type(kind: IdKind) -> sa.types.TypeEngine[Any]:
-    """Return the type of columns that hold ids of a kind."""
+    """Return the type of columns that hold ids of *kind*."""
     return TYPES_OF_IDS[kind]()

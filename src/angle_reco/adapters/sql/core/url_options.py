@@ -1,4 +1,4 @@
-"""Options in URLs of PostgreSQL: those of libpq, and how the driver prepares statements."""
+"""Options in database URLs of PostgreSQL: libpq's, and prepare_threshold of the driver."""
 
 from urllib.parse import parse_qsl
 
@@ -10,13 +10,13 @@ from sqlalchemy.exc import ArgumentError
 from angle_reco.domain.errors import InvalidValueError
 
 _MAY_REPEAT = ("host", "port")
-"""Several servers, of which one answers."""
+"""Options that may repeat, to name several servers of which one is used."""
 
 
 def with_empty_options(url: sa.URL, text: str) -> sa.URL:
-    """Return *url*, parsed from *text*, with the options that have no value.
+    """Return *url*, parsed from *text*, with the options that have an empty value.
 
-    SQLAlchemy drops them, but to libpq `options=` says that there are none.
+    SQLAlchemy drops them, but libpq reads `options=` as the request to use none.
     """
     rest = text.partition("://")[2]
     if url.username is not None:
@@ -26,12 +26,12 @@ def with_empty_options(url: sa.URL, text: str) -> sa.URL:
 
 
 def check_options(url: sa.URL, *, pooler: bool) -> None:
-    """Refuse options that would have no effect, by their names.
+    """Refuse options that would have no effect.
 
-    What libpq says of a value is in the error of the connection.
+    Most values are not checked here: libpq reports an invalid one when it connects.
 
     Raises:
-        InvalidValueError: There is no such option, it comes twice, or has no such value.
+        InvalidValueError: An option is unknown, given twice, or has an invalid value.
     """
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     for name, value in url.query.items():
@@ -51,7 +51,7 @@ def check_options(url: sa.URL, *, pooler: bool) -> None:
             "host and port of the database URL", "no servers", "such as host=one,two&port=5432,5433"
         ) from None
     if pooler and url.query.get("options"):
-        # A pooler that ignores them would have us read from other schemas than meant.
+        # A pooler that ignores them would redirect reads to unintended schemas.
         raise InvalidValueError(
             "options of the database URL",
             "given",
@@ -60,10 +60,10 @@ def check_options(url: sa.URL, *, pooler: bool) -> None:
 
 
 def prepare_threshold(url: sa.URL) -> int | None:
-    """Return how often a statement is sent before the driver prepares it, None for never.
+    """Return how often a statement runs before the driver prepares it, or None for never.
 
     Raises:
-        InvalidValueError: It is no such number.
+        InvalidValueError: The option is neither a whole number nor `none`.
     """
     text = url.query.get("prepare_threshold", "")
     if text in ("none", ""):

@@ -64,7 +64,7 @@ class SqlActivity:
             CopyType.SMALL,
             CopyType.MOMENT,
         ]
-        # One user did not do more than fits into memory; many did.
+        # The activity of one user fits into memory; that of many users may not.
         is_little = users is not None and len(users) == 1
         batches = (
             [read_few(self.database, queries, wires)]
@@ -139,7 +139,7 @@ class SqlActivity:
         )
         engaged: dict[ItemId, set[UserId]] = {item_id: set() for item_id in item_ids}
         for item_id, user_id in self.database.rows(query):
-            # A database that ignores case finds ids that were not asked for.
+            # A case-insensitive database also returns ids that were not requested.
             if item_id in engaged:
                 engaged[item_id].add(user_id)
         return {item_id: frozenset(users) for item_id, users in engaged.items()}
@@ -170,13 +170,13 @@ class SqlActivity:
 
     @property
     def _all(self) -> tuple[tuple[sa.FromClause, Any], ...]:
-        """Return where bids and watches are, and their moments."""
+        """Return the sources of bids and of watches, each with its column of moments."""
         bids, watches = self.market.bids, self.market.watches
         return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
 
     @property
     def _counted(self) -> tuple[tuple[sa.FromClause, Any], ...]:
-        """Return the same without the bids of sellers on their own items."""
+        """Return the same sources, without the bids of sellers on their own items."""
         bids, (_, watches) = self.market.counted, self._all
         return (bids, bids.c.placed_at), watches
 
@@ -243,7 +243,7 @@ class SqlRecorder:
         users, items = self.tables.users.c, self.tables.items.c
         row = sa.select(
             *(
-                # Cast: not every driver of a host's says of which type a value is.
+                # Cast, because not every driver of a host sends the type of a value.
                 sa.cast(sa.bindparam(None, value, table.c[name].type), table.c[name].type).label(
                     name
                 )

@@ -1,4 +1,4 @@
-"""Which expression makes a host's column one that can be read, for errors to name."""
+"""Casts that make a column of the host readable, for error messages to suggest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ _Cast = tuple[str, Callable[[Any], sa.ColumnElement[Any]]]
 def working_cast(
     database: Database, query: Query, label: str, holds: Holds, columns: HostColumns
 ) -> str | None:
-    """Return an expression that makes the first rows readable, None where none of ours does."""
+    """Return a cast, as a text, that makes most of the first rows readable, or None."""
     raw = query.subquery("rows").c[label]
     for text, cast in _casts(holds, columns):
         value = sa.select(cast(raw).label("value")).limit(_ROWS_TRIED).subquery("tried").c.value
@@ -31,12 +31,12 @@ def working_cast(
         tried = sa.select(there, sa.func.count(sa.case((is_odd, 1)))).select_from(value.table)
         try:
             [(count, lost)] = database.rows(tried)
-            # A few odd values may be among them. Of a direct cast the database knows without
-            # rows that there is one.
+            # A few odd values do not rule a cast out. Without rows, a direct cast counts,
+            # because the database has checked that it exists.
             if 2 * lost < count or (count == 0 and text.count("cast") == 1):
                 return text
         except (StorageError, SQLAlchemyError):
-            continue  # The database has no such cast, or a row does not take it.
+            continue  # The database lacks the cast, or a row fails it.
     return None
 
 

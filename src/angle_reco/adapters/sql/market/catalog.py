@@ -38,7 +38,7 @@ from angle_reco.domain.scoring.popularity import BidCounting
 _log = logging.getLogger(__name__)
 
 _FEW = 1_000
-"""So many rows are read as others are, without COPY."""
+"""The most items whose rows are read without COPY."""
 
 
 @attrs.frozen
@@ -121,7 +121,7 @@ class SqlCatalog:
         categories = IdIndex.of(kinds.category, found)
         of_item = np.full(len(distinct), NONE, np.int32)
         places = distinct.codes(IdColumn(kinds.item, item_ids))
-        # A database that ignores case finds ids that were not asked for.
+        # A case-insensitive database also returns ids that were not requested.
         asked = places != NONE
         of_item[places[asked]] = categories.codes(found)[asked]
         return ItemCategories(categories=categories, codes=of_item[distinct.codes(items)])
@@ -169,7 +169,7 @@ class SqlCatalog:
     def _catalogue(
         self, at: datetime, columns: Sequence[npt.NDArray[Any]]
     ) -> tuple[Catalogue, npt.NDArray[np.intp]]:
-        """Return the catalogue of what `_open_items` selects, and the order of its rows."""
+        """Return the catalogue of the rows of `_open_items`, and the row of each of its items."""
         ids = self.tables.ids
         (
             item_ids,
@@ -206,7 +206,10 @@ class SqlCatalog:
         return catalogue, order
 
     def _once(self, item_ids: IdColumn) -> tuple[IdIndex, npt.NDArray[np.intp]]:
-        """Return the items that are listed once, and where; of others no row is sure to be true."""
+        """Return the items that are listed exactly once, and the row of each.
+
+        Of an item that is listed twice, either row may be wrong.
+        """
         items = IdIndex.of(item_ids.kind, item_ids)
         codes = items.codes(item_ids)
         times = np.bincount(codes, minlength=len(items))
@@ -218,7 +221,7 @@ class SqlCatalog:
         return once, rows[np.argsort(once.codes(item_ids.take(rows)))]
 
     def _open_wires(self) -> list[CopyType]:
-        """Return how the columns of `_open_items` travel."""
+        """Return the copy types of the columns of `_open_items`."""
         ids = self.tables.ids
         of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
         wires = [
@@ -251,7 +254,7 @@ class SqlCatalog:
             *_existing(items, until),
         )
         open_ids = sa.select(items.item_id).where(*is_open)
-        # A seller's bids on their own item set its price, and count for nothing else.
+        # A seller's bids on their own item count for its price alone.
         own = is_own(market.bids, market.items, self.database.dialect)
         bidder = sa.case((own, sa.null()), else_=bids.user_id)
         counted = bidder if counting is BidCounting.BIDS else bidder.distinct()
@@ -298,13 +301,13 @@ class SqlCatalog:
 _STATUSES = {status.value: status for status in AuctionStatus}
 _OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
 _FROM_TIMES = -1
-"""In place of a status that is not stated."""
+"""Stands for a status that is not stated and follows from the item's times."""
 
 
 def _statuses(
     stated: np.ndarray, moment: int, starts_at: np.ndarray, ends_at: np.ndarray
 ) -> np.ndarray:
-    """Return the code of each status, those not stated as `status_at` has them."""
+    """Return the code of each status; one that is not stated follows the rule of `status_at`."""
     scheduled, active, ended = (
         AuctionStatus.SCHEDULED.code,
         AuctionStatus.ACTIVE.code,
@@ -316,13 +319,13 @@ def _statuses(
 
 
 def _within_calendar(moments: Int64s) -> Int64s:
-    """Return moments as `in_calendar` has them: those that Python cannot tell are not known."""
-    is_told = (moments >= to_micros(FIRST_MOMENT)) & (moments <= to_micros(LAST_MOMENT))
-    return np.where(is_told, moments, UNKNOWN_MOMENT)
+    """Replace moments that Python cannot represent by UNKNOWN_MOMENT, like `in_calendar`."""
+    is_representable = (moments >= to_micros(FIRST_MOMENT)) & (moments <= to_micros(LAST_MOMENT))
+    return np.where(is_representable, moments, UNKNOWN_MOMENT)
 
 
 def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32s]:
-    """Return the index of the ids that are known and the code of each, NONE without one."""
+    """Return the index of the known ids, and the code of each row, NONE without an id."""
     known = is_known != 0
     column = IdColumn(kind, ids[known])
     index = IdIndex.of(kind, column)
@@ -335,7 +338,7 @@ def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32
 def _cards_query(
     market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
 ) -> sa.Select[Any]:
-    """Return the statement for cards; building it anew takes longer than running it."""
+    """Return the statement for cards, cached because building it takes longer than running it."""
     items, bids, watches = market.items.c, market.bids.c, market.watches.c
     until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
     highest = (
@@ -383,10 +386,10 @@ def _cards_query(
 
 
 def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:
-    """Return what an item costs: what the host says, the highest bid, what it began with."""
+    """Return an item's price: the host's, else the highest bid, else the starting price."""
     items = market.items.c
     ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
-    # As of a moment the host's own price may be a later one.
+    # For a past moment, the host's price may be from later.
     return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
 
 

@@ -1,4 +1,4 @@
-"""Telling a host early what is wrong with its selects: whether they run, and the types in them."""
+"""Early checks of the host's selects: that they run, and that their types can be used."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,21 +29,21 @@ from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.prices import PriceScale
 
 OLDEST_POSTGRES = 15
-"""The oldest major version that is served, and tested with."""
+"""The oldest major version that is supported and tested."""
 
 _INTEGERS = {20: "bigint", 21: "smallint", 23: "integer"}
 _NUMBERS = {1700: "numeric", **_INTEGERS, 701: "double precision", 700: "real"}
 _OIDS: dict[IdKind | Holds, dict[int, str]] = {
     IdKind.INT: _INTEGERS,
     IdKind.UUID: {2950: "uuid"},
-    # Not char(n): with its blanks, equal ids are not always equal.
+    # Not char(n): because of its padding, equal ids do not always compare as equal.
     IdKind.TEXT: {25: "text", 1043: "varchar"},
     Holds.MOMENT: {1184: "timestamptz", 1114: "timestamp", 1082: "date", **_NUMBERS},
     Holds.MONEY: _NUMBERS,
     Holds.YES_OR_NO: {16: "boolean"},
     Holds.COUNT: _INTEGERS,
 }
-"""Which of PostgreSQL's types, by their numbers, can hold what; texts are made of any."""
+"""The types of PostgreSQL, by OID, that can hold each content; WORDS accept every type."""
 
 _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
     IdKind.INT: (sa.Integer,),
@@ -54,30 +54,30 @@ _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
     Holds.YES_OR_NO: (sa.Boolean, sa.Integer),
     Holds.COUNT: (sa.Integer,),
 }
-"""The same by SQLAlchemy's types: SQLite itself lets any column hold anything."""
+"""The same as types of SQLAlchemy, because a column of SQLite may hold values of any type."""
 
 
 def require_version(database: Database) -> None:
     """Refuse a server that is too old.
 
     Raises:
-        SchemaError: It is.
+        SchemaError: The server is older than `OLDEST_POSTGRES`.
     """
     if database.is_postgres:
         with database.reading() as connection:
             version = connection.dialect.server_version_info or (0,)
         if version < (OLDEST_POSTGRES,):
-            told = ".".join(map(str, version))
+            shown_version = ".".join(map(str, version))
             raise SchemaError(
-                f"PostgreSQL {told} is too old: it should be {OLDEST_POSTGRES} or newer"
+                f"PostgreSQL {shown_version} is too old: it should be {OLDEST_POSTGRES} or newer"
             )
 
 
 def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
-    """Make sure that every select runs, and that its columns have types that can be used.
+    """Check that every select runs, and that its columns have types that can be used.
 
     Raises:
-        SchemaError: One does not; the text names the select, the column and what it expects.
+        SchemaError: A check fails; the text names the select, the column and the expected types.
         StorageUnavailableError: The database did not answer.
     """
     if database.is_postgres and host.time_zone is not None:
@@ -110,10 +110,10 @@ def _check_time_zone(database: Database, name: str) -> None:
 
 
 def check_sign_ins(database: Database, columns: SignInColumns, ids: IdKinds) -> None:
-    """Make sure that the columns for sign-ins are there, and have types that can be used.
+    """Check that the columns for sign-ins exist, and have types that can be used.
 
     Raises:
-        SchemaError: They are not, or have not.
+        SchemaError: A column is missing or has another type.
         StorageUnavailableError: The database did not answer.
     """
     name, schema = columns.table.name, columns.table.schema
@@ -172,7 +172,7 @@ def _check_types(
 
 
 def _check_collations(database: Database, query: Query, texts: "Sequence[_Expected]") -> None:
-    """Refuse ids of PostgreSQL that may be equal though they differ, as in case alone."""
+    """Refuse text ids of PostgreSQL whose collation equates different ids, as by case."""
     known = sa.table(
         "pg_collation",
         sa.column("oid"),
@@ -191,7 +191,7 @@ def _check_collations(database: Database, query: Query, texts: "Sequence[_Expect
         .scalar_subquery()
         for one in texts
     ]
-    # One row, whatever the select has: their collation shows in its nulls, too.
+    # Exactly one row, even for an empty select: nulls have a collation, too.
     one_row = sa.select(sa.literal(1)).subquery("one_row").outerjoin(rows, sa.false())
     [collations] = database.rows(sa.select(*lax).select_from(one_row))
     for expected, collation in zip(texts, collations, strict=True):
@@ -209,7 +209,7 @@ def _key(expected: "_Expected") -> str:
 
 @attrs.frozen
 class _Expected:
-    """What one column has to hold; *key* is how its select calls it, *label* how an error does."""
+    """The expected content of a column; *key* is its name in the select, *label* in errors."""
 
     where: str
     label: str
@@ -218,7 +218,7 @@ class _Expected:
     key: str = attrs.field(default=attrs.Factory(_key, takes_self=True), kw_only=True)
 
     def check_moment(self, number: int, of: sa.types.TypeEngine[Any]) -> None:
-        """Refuse moments of PostgreSQL that are something else to SQLAlchemy."""
+        """Refuse a column of moments whose type of SQLAlchemy contradicts PostgreSQL's."""
         if self.holds is Holds.MOMENT and not _means(of, number):
             raise SchemaError(
                 f"{self.where}: {self.label} is a {_OIDS[Holds.MOMENT][number]} in the database,"
@@ -226,13 +226,13 @@ class _Expected:
             )
 
     def is_usable(self, of: sa.types.TypeEngine[Any]) -> bool:
-        """Return whether a column of SQLite can be used, by what the select says that it is."""
+        """Return whether a column of SQLite can be used, by the type that the select declares."""
         return isinstance(of, _SQLITE_TYPES[self.kind]) or isinstance(
             undecorated(of), _SQLITE_TYPES[self.kind]
         )
 
     def error(self, found: str, cast: str | None, *, is_postgres: bool) -> SchemaError:
-        """Return the error for a column of another type, and which cast makes it one."""
+        """Return the error for a column of the type *found*; it suggests *cast*, if any."""
         names = (
             ", ".join(_OIDS[self.kind].values())
             if is_postgres
@@ -250,12 +250,12 @@ class _Expected:
 
     @property
     def is_text(self) -> bool:
-        """Return whether these are ids that are texts."""
+        """Return whether the column holds ids that are texts."""
         return self.kind is IdKind.TEXT
 
     @property
     def kind(self) -> IdKind | Holds:
-        """Return of which kind ids are, or what else the column holds."""
+        """Return the kind of the column's ids, or its other content."""
         return self.holds.kind(self.ids) or self.holds
 
 
@@ -263,7 +263,7 @@ _MOMENT_TYPES = {1184: "DateTime(timezone=True)", 1114: "DateTime(timezone=False
 
 
 def _means(of: sa.types.TypeEngine[Any], number: int) -> bool:
-    """Return whether a type of SQLAlchemy for moments is PostgreSQL's of that number."""
+    """Return whether a type of SQLAlchemy for moments matches PostgreSQL's type of that OID."""
     if number in _NUMBERS:
         return is_number(of)
     usual = 1114 if is_without_zone(of) else 1184
@@ -271,7 +271,7 @@ def _means(of: sa.types.TypeEngine[Any], number: int) -> bool:
 
 
 def _type_name(database: Database, found: Mapping[str, int], expected: "_Expected", of: Any) -> str:
-    """Return how the database calls a column's type; on SQLite it is SQLAlchemy's."""
+    """Return the database's name of a column's type, on SQLite that of SQLAlchemy."""
     if not database.is_postgres:
         return type(of).__name__
     number = sa.cast(found[expected.key], sa.BigInteger)
@@ -279,8 +279,8 @@ def _type_name(database: Database, found: Mapping[str, int], expected: "_Expecte
 
 
 def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
-    """Return the number of each column's type, as the server has it, by label."""
-    # A column of a table may go by another key: what counts is the label.
+    """Return the OID of each column's type by label, as the server reports it."""
+    # The key of a column may differ from its label, which is what counts.
     columns = query.subquery("rows").c.items()
     nothing = sa.select(*(column.label(label) for label, column in columns)).limit(0)
     try:
@@ -296,14 +296,14 @@ def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
 
 
 _PACKED = ("json", "jsonb", "xml", "bytea")
-"""Types of PostgreSQL that hold several values in one: a cast would make ids such as {a}."""
+"""Types of PostgreSQL with structured values, of which a cast would make ids such as {a}."""
 
 _NO_SUCH_VALUE = "22P02"
-"""The SQLSTATE of a text that is none of an enum, among others."""
+"""The SQLSTATE of an invalid text representation, such as a text that an enum lacks."""
 
 
 def _hint(reason: str) -> str:
-    """Return what to do about a comparison of a type of the host's own, such as an enum."""
+    """Return advice for a failed comparison with a type that the host defines, as an enum."""
     if "operator does not exist" in reason or _NO_SUCH_VALUE in reason:
         return " (sa.cast(column, sa.Text) makes a text of an enum, also in sa.case)"
     return ""

@@ -1,4 +1,4 @@
-"""Who was erased, for statements that must not write about them."""
+"""The erased users, as conditions of statements that must not write about them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ from angle_reco.domain.fingerprints import digests_of_users
 from angle_reco.domain.ids import IdKind, UserId
 
 KEY_OF_ERASURES = "erasures"
-"""Among the keys: that of the hashes."""
+"""The name of the key of the hashes, in the table of keys."""
 
 
 @attrs.define
 class ErasedUsers:
-    """Who was erased, as a condition of one statement; the key of the hashes is remembered."""
+    """Returns conditions for erased users, and caches the key of their hashes."""
 
     tables: Tables
     _key: bytes | None = attrs.field(default=None, repr=False)
@@ -29,8 +29,8 @@ class ErasedUsers:
     def is_erased(self, user_id: UserId) -> sa.ColumnElement[bool]:
         """Return the condition that a user was erased.
 
-        As long as no key is known here, it is that anybody was; so it is where the database
-        has another one by now, as after a backup was restored.
+        Without a cached key, it holds if any user was erased. It also holds if the key in the
+        database differs from the cached one, as after restoring a backup.
         """
         erasures, keys = self.tables.erasures, self.tables.keys.c
         if self._key is None:
@@ -43,17 +43,17 @@ class ErasedUsers:
 
     @property
     def key(self) -> bytes | None:
-        """Return the key that conditions go by, None as long as none is known."""
+        """Return the cached key that conditions use, or None before one is cached."""
         return self._key
 
     def learn(self, ask: Callable[[sa.Select[Any]], Any]) -> bytes | None:
-        """Look the key up by what returns the first field of a query, and return it."""
+        """Read the key with *ask*, which returns the first field of a query, and cache it."""
         self._key = _key_by(ask, self.tables)
         return self._key
 
 
 def key_of_erasures(connection: sa.Connection, tables: Tables) -> bytes | None:
-    """Return the key of the hashes, None before the first erasure."""
+    """Return the key of the hashes, or None before the first erasure."""
     return _key_by(connection.scalar, tables)
 
 
@@ -63,9 +63,9 @@ def _key_by(ask: Callable[[sa.Select[Any]], Any], tables: Tables) -> bytes | Non
 
 
 def places_to_write(connection: sa.Connection, tables: Tables, users: IdColumn) -> Int64s | None:
-    """Return the places of users who were not erased, None when that is all of them.
+    """Return the places of the users that were not erased, or None if none was erased.
 
-    It holds for as long as nobody else writes to the table (`one_at_a_time`).
+    The result stays valid while no other connection writes to the table (`one_at_a_time`).
     """
     key = key_of_erasures(connection, tables)
     if key is None or len(users) == 0:
@@ -82,10 +82,10 @@ def places_to_write(connection: sa.Connection, tables: Tables, users: IdColumn) 
 
 
 def refuse_erased(connection: sa.Connection, tables: Tables, user_id: UserId) -> None:
-    """Make sure that a user was not erased.
+    """Refuse a user that was erased.
 
     Raises:
-        UserErasedError: They were.
+        UserErasedError: The user was erased.
     """
     kind = tables.ids.user
     if places_to_write(connection, tables, IdColumn.of(kind, [user_id])) is not None:

@@ -1,4 +1,4 @@
-"""What is odd about the rows of a host's selects, and what is done about it."""
+"""Odd values in the rows of the host's selects, and how the library treats them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -27,17 +27,17 @@ from angle_reco.domain.items import AuctionStatus
 from angle_reco.domain.prices import LARGEST_PRICE
 
 ROWS_LOOKED_AT = 10_000
-"""Of each select, where not all are."""
+"""How many rows of each select are looked at, unless all are."""
 
 _LONGEST_EXAMPLE = 80
 
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """Rows of a host's select that are not used as they are, and what is done about them.
+    """Rows of a host's select with odd values, and how the library treats them.
 
-    *example* is one of the values, as a text; *looked_at* how many rows were looked at at most,
-    None where all were.
+    *example* is one of the values as a text; *looked_at* limits the rows that were looked at,
+    None if all were.
     """
 
     select: str
@@ -55,7 +55,7 @@ class Finding:
 
 @attrs.frozen(eq=False)
 class _Odd:
-    """A kind of odd values: what is said of them, and the condition for one."""
+    """A kind of odd values: their description, and the condition for one."""
 
     label: str
     what: str
@@ -65,7 +65,7 @@ class _Odd:
 def findings(
     database: Database, host: HostSchema, columns: HostColumns, *, most: int | None = None
 ) -> Iterator[Finding]:
-    """Yield what is odd about the rows of the selects: of all, or of the first *most* of each."""
+    """Yield the findings in all rows of the selects, or in the first *most* of each."""
     for name, query in host.selects.items():
         rows = _rows(query, most)
         odd = list(_odd(name, rows, columns, host))
@@ -104,10 +104,10 @@ def findings(
 
 
 def require_readable_ids(database: Database, host: HostSchema, columns: HostColumns) -> None:
-    """Refuse selects of SQLite none of whose first ids is in the form of its kind.
+    """Refuse selects of SQLite in which none of the first ids has the form of its kind.
 
     Raises:
-        SchemaError: Such a one is there; the text names an id and what makes it one.
+        SchemaError: There is such a select; the text names an id, and a cast if one works.
     """
     for name, query in host.selects.items():
         rows = _rows(query, 100)
@@ -189,7 +189,7 @@ def _odd(name: str, rows: sa.Subquery, columns: HostColumns, host: HostSchema) -
                 yield _Odd(label, _ROUNDED, _is_long(column, columns))
             case Holds.WORDS if label == "status":
                 known = [status.value for status in AuctionStatus]
-                # As text: a type of the host's for its own states knows no others.
+                # As text: an enum of the host rejects the names of other states.
                 is_strange = sa.cast(column, sa.Text).not_in(known)
                 yield _Odd(label, "no known status, which is not open", is_strange)
             case Holds.MOMENT:
@@ -267,7 +267,7 @@ def _naive(label: str, column: sa.ColumnElement[Any], dialect: str) -> Iterator[
 
 
 def _written(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
-    """Return a value as a text to show."""
+    """Return a value as a quoted text for display."""
     raw = sa.type_coerce(column, sa.Text)
     if dialect == "sqlite":
         return sa.func.nullif(sa.func.quote(raw), "NULL", type_=sa.Text)

@@ -1,6 +1,7 @@
-"""How the columns of a host's selects are read: ids, moments, amounts, and which cannot be.
+"""How the columns of the host's selects are read: ids, moments and amounts.
 
-What cannot be read is null here, and its row is odd: it is left out, or its item is not open.
+A row with an unreadable value is odd: the row is left out, its item is not open, or the value
+counts as unknown.
 """
 
 from datetime import UTC, datetime
@@ -17,17 +18,18 @@ from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
 
 FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
-"""Between these lies what Python can tell in every time zone; databases know more."""
+"""The range of moments that Python can represent in every time zone; databases allow more."""
 
 _EPOCHS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
-"""Numbers nearer to 0 than the first are in a unit of so many microseconds, since 1970."""
+"""Pairs of a bound and a unit: numbers below the bound count so many microseconds since 1970."""
 
 
 @attrs.frozen(eq=False)
 class ReadColumn:
-    """A column as it is read, null where it cannot be, and the condition that this is so.
+    """A column as it is read, and the condition that a value cannot be read.
 
-    *is_odd* is None where the type of the column rules that out.
+    *is_odd* is None if the type of the column rules that out. An unreadable moment or amount
+    is null, an unreadable flag false; an unreadable id is returned unchanged.
     """
 
     column: sa.ColumnElement[Any]
@@ -36,7 +38,7 @@ class ReadColumn:
 
 @attrs.frozen
 class HostColumns:
-    """How a host's columns are read on a database; *time_zone* is that of naive moments."""
+    """Reads the host's columns on a database; naive moments are in *time_zone*."""
 
     ids: IdKinds
     prices: PriceScale
@@ -44,7 +46,10 @@ class HostColumns:
     time_zone: str
 
     def read(self, holds: Holds, given: Any | None) -> ReadColumn:
-        """Return how a labelled column is read, null where the host has none."""
+        """Return how a labelled column is read.
+
+        Without a column (*given* is None), a flag is true and everything else null.
+        """
         kind = holds.kind(self.ids)
         if given is None:
             return ReadColumn(self._absent(holds, kind))
@@ -82,7 +87,7 @@ class HostColumns:
         ids = exact(sa.type_coerce(given, _type_of(kind)), self.dialect)
         if self.dialect != "sqlite":
             return ReadColumn(ids)
-        # SQLite lets any column hold anything.
+        # A column of SQLite may hold values of any type.
         raw = sa.type_coerce(given, sa.Text)
         stored = {IdKind.INT: "integer"}.get(kind, "text")
         is_other = sa.func.typeof(raw) != stored
@@ -92,7 +97,7 @@ class HostColumns:
         return ReadColumn(ids, sa.and_(raw.is_not(None), is_other))
 
     def moment(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """Return a moment that compares with aware ones."""
+        """Return a column of moments that compares with aware moments."""
         if self.dialect == "sqlite":
             return self._moment_on_sqlite(given)
         if is_number(given.type):
@@ -102,7 +107,7 @@ class HostColumns:
             ]
             return sa.func.to_timestamp(sa.case(*micros), type_=Moment)
         if is_day(given.type):
-            # There are days that no timestamp can tell.
+            # PostgreSQL has days that are out of the range of its timestamps.
             day = sa.case((given <= sa.literal(LAST_MOMENT.date(), sa.Date), given))
             return sa.func.timezone(self.time_zone, sa.cast(day, sa.TIMESTAMP), type_=Moment)
         if is_without_zone(given.type):
@@ -116,17 +121,17 @@ class HostColumns:
         read_as = getattr(sa.func, MOMENT)
         read = read_as(_handed_over(text), self.time_zone, type_=sa.BigInteger)
         if self.time_zone == "UTC":
-            # Most are as SQLAlchemy and Django write them, which SQLite reads fastest itself.
+            # SQLite is fastest at reading the form that SQLAlchemy and Django write.
             seconds, fraction, is_usual = _usual(text)
             read = sa.case((is_usual, seconds * 1_000_000 + fraction), else_=read)
         return sa.type_coerce(read, Moment)
 
     def number(self, amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """Return an amount as a number, null if it is none."""
+        """Return an amount as a number, or null if it is none."""
         return sa.cast(_as_number(amount) if self.dialect == "sqlite" else amount, sa.Numeric)
 
     def _units(self, amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """Return an amount in units, rounded where it has more digits; null if it is no price."""
+        """Return an amount in units, rounded if it has more digits, or null if it is no price."""
         number = self.number(amount)
         is_price = number.between(0, LARGEST_PRICE // self.prices.units)
         units = sa.cast(sa.func.round(number * self.prices.units), sa.BigInteger)
@@ -141,7 +146,7 @@ class HostColumns:
 
 
 def _type_of(kind: IdKind) -> sa.types.TypeEngine[Any]:
-    # Without our collation, in which an index of the host's could not be used.
+    # Without the library's collation, which would rule out an index of the host.
     return sa.Text() if kind is IdKind.TEXT else id_type(kind)
 
 
@@ -150,28 +155,34 @@ def _is_lost(given: Any, read: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
 
 
 def without_offset(given: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Return whether a value of SQLite is a moment that does not say in which time zone."""
+    """Return the condition that a value of SQLite is a moment without a time zone."""
     asked = getattr(sa.func, WITHOUT_OFFSET)(_handed_over(given), type_=sa.Integer)
     is_so: sa.ColumnElement[bool] = asked == 1
     return is_so
 
 
 def _handed_over(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a value of SQLite for a function of ours: texts as bytes, which need be no UTF-8."""
+    """Return a value as an argument of the library's SQLite functions.
+
+    Texts become bytes, because they need not be UTF-8; blobs become null.
+    """
     raw = sa.type_coerce(value, sa.LargeBinary)
     kind = sa.func.typeof(raw)
     return sa.case((kind == "text", sa.cast(raw, sa.LargeBinary)), (kind != "blob", raw))
 
 
 def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool]]:
-    """Return seconds and microseconds of a text such as 2026-01-31 12:00:00.5, and if it is one."""
+    """Return the seconds and microseconds of a text, and the condition that it is readable.
+
+    The form is that of 2026-01-31 12:00:00.5.
+    """
     whole, rest = sa.func.substr(text, 1, 19), sa.func.substr(text, 20)
     is_fraction = sa.and_(
         rest.op("GLOB")(".[0-9]*"), sa.func.ltrim(sa.func.substr(rest, 2), "0123456789") == ""
     )
     is_usual = sa.and_(
         sa.func.typeof(text) == "text",
-        # It reads days such as 31 February, too; what is added makes another day of them.
+        # SQLite reads days such as 31 February, too; adding 0 seconds changes the day.
         sa.func.strftime("%Y-%m-%d %H:%M:%S", whole, "+0 seconds") == whole,
         whole > "0001",
         sa.or_(rest == "", is_fraction),
@@ -182,7 +193,10 @@ def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool
 
 
 def _as_number(amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return an amount of SQLite as a number, null if it is none: it reads 12 in 12,50."""
+    """Return an amount of SQLite as a number, or null if it is none.
+
+    A cast alone reads 12,50 as 12.
+    """
     text = sa.func.trim(sa.type_coerce(amount, sa.Text))
     kind = sa.func.typeof(amount)
     is_number = sa.and_(
@@ -197,39 +211,39 @@ def _as_number(amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def undecorated(given: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    """Return what a type of the host's own making is made of."""
+    """Return the type that a TypeDecorator of the host wraps."""
     if isinstance(given, sa.types.TypeDecorator) and not isinstance(given, Moment):
         return undecorated(given.impl_instance)
     return given
 
 
 def is_day(given: sa.types.TypeEngine[Any]) -> bool:
-    """Return whether a type says that it holds days, each of which stands for its start."""
+    """Return whether a type declares days, each of which stands for its start."""
     return isinstance(undecorated(given), sa.Date)
 
 
 def is_number(given: sa.types.TypeEngine[Any]) -> bool:
-    """Return whether a type says that it holds numbers."""
+    """Return whether a type declares numbers."""
     return isinstance(undecorated(given), sa.Integer | sa.Numeric | sa.Float)
 
 
 def is_without_zone(given: sa.types.TypeEngine[Any]) -> bool:
-    """Return whether a type says that its moments have no time zone."""
+    """Return whether a type declares moments without a time zone."""
     of = undecorated(given)
     return isinstance(of, sa.DateTime) and not of.timezone
 
 
 def exact(ids: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
-    """Return a host's ids so that only the same are equal, whatever their column ignores.
+    """Return a host's ids so that only identical ids are equal, whatever their collation.
 
-    SQLite's usual indexes serve them. On PostgreSQL none might, so that the checks refuse
-    columns that ignore something.
+    SQLite's usual indexes apply to them. On PostgreSQL an index might not, so the checks refuse
+    columns with such a collation instead.
     """
     is_text = isinstance(undecorated(ids.type), sa.String)
     return ids.collate("BINARY") if is_text and dialect == "sqlite" else ids
 
 
 def in_calendar(moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a moment, or null for one that Python cannot tell, such as infinity."""
+    """Return a moment, or null for one that Python cannot represent, such as infinity."""
     is_one = moment.between(FIRST_MOMENT, LAST_MOMENT)
     return sa.case((is_one, moment))

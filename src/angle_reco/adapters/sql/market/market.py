@@ -1,8 +1,8 @@
-"""The marketplace as the queries see it: the host's tables or the reference schema, alike.
+"""The marketplace as queries see it, the same for the host's tables and the reference schema.
 
-Whatever the host's columns are, here ids have the types of their kinds, moments are aware
-and amounts are whole units. Rows without a key are left out, and so is what happened at no
-moment of the calendar. An item with a value that cannot be read is not published.
+Whatever the types of the host's columns, ids have the types of their kinds, moments are aware
+and amounts are whole units. Rows without a key are left out, and so are bids and watches
+without a moment of the calendar. An item with an unreadable value is not published.
 """
 
 from datetime import datetime
@@ -37,10 +37,10 @@ PUBLISHED = PublicationStatus.PUBLISHED.value
 
 @attrs.frozen(kw_only=True, eq=False)
 class SignInSource:
-    """Where sign-ins are counted: the side table, or columns of the host's users.
+    """Where sign-ins are counted: the side table, or columns of the host's users table.
 
-    *last_at* is the moment as queries compare it, *stored_last* as the column holds it, in
-    *time_zone* where it says none.
+    *last_at* is the moment as queries compare it, *stored_last* as the column stores it, in
+    *time_zone* if the column has no time zone.
     """
 
     table: sa.TableClause
@@ -52,14 +52,18 @@ class SignInSource:
     time_zone: str = "UTC"
 
     def is_later_than(self, at: datetime, dialect: str) -> sa.ColumnElement[bool]:
-        """Return whether the last one is later than a moment, on any connection of the host's."""
+        """Return the condition that the last sign-in is later than *at*.
+
+        It works on every connection of the host.
+        """
         if self._is_text(dialect):
-            # Our functions are not there; texts of one writer compare as their moments do.
+            # A host's connection lacks the library's functions, but texts of one form sort
+            # like their moments.
             return self.stored_last > self.to_store(at, dialect)
         return self.last_at > sa.bindparam(None, at, Moment)
 
     def to_store(self, at: datetime, dialect: str) -> sa.ColumnElement[Any]:
-        """Return a moment as the column of the last one holds it."""
+        """Return a moment as the column of the last sign-in stores it."""
         if self._is_text(dialect):
             local = at.astimezone(ZoneInfo(self.time_zone)).replace(tzinfo=None)
             return sa.bindparam(None, local, sa.DateTime)
@@ -73,9 +77,9 @@ class SignInSource:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Market:
-    """Users, items, bids and watches, each with all the columns that queries ask for.
+    """Users, items, bids and watches, each with all columns that queries use.
 
-    *counted* are the bids without those of sellers on their own items.
+    *counted* holds the bids except those of sellers on their own items.
     """
 
     users: sa.FromClause
@@ -88,7 +92,7 @@ class Market:
 
     @classmethod
     def of_reference(cls, tables: Tables, dialect: str) -> "Market":
-        """Return the marketplace that the reference schema holds."""
+        """Return the marketplace in the reference schema."""
         users, items = tables.users, tables.items.c
         return cls(
             users=users,
@@ -121,7 +125,7 @@ class Market:
 
     @classmethod
     def of_host(cls, host: HostSchema, tables: Tables, columns: HostColumns) -> "Market":
-        """Return the marketplace that the host's own tables hold."""
+        """Return the marketplace in the host's tables."""
         read = _Reading(tables, columns)
         items = read.columns("items", host.items)
         if host.categories is not None:
@@ -143,7 +147,7 @@ class Market:
             user_ids=read.columns("users", host.users, only="user_id").subquery("known_people"),
             items=listed,
             bids=placed,
-            # Where no item has a seller, no statement looks for one.
+            # If the host names no sellers, no statement looks for one.
             counted=_counted(placed, listed, columns.dialect) if names_sellers else placed,
             watches=read.first_watches(host.watches).subquery("watched"),
             sign_ins=read.sign_ins(host.sign_ins),
@@ -152,15 +156,16 @@ class Market:
 
 @attrs.frozen
 class _Reading:
-    """How the host's columns become those that the queries know."""
+    """Converts the host's columns to those that queries use."""
 
     tables: Tables
     host: HostColumns
 
     def columns(self, name: str, query: Query | None, *, only: str | None = None) -> sa.Select[Any]:
-        """Return a select with every label of *name*, null where the host has none.
+        """Return a select with every label of *name*; the host may lack some (`HostColumns.read`).
 
-        A value that has to be there and cannot be read leaves its row out. Any other is null.
+        An unreadable value leaves its row out if it is required. Any other is null, and a flag
+        false; an item with one is not published.
         """
         labels = LABELS[name] if only is None else {only: LABELS[name][only]}
         if query is None:
@@ -176,7 +181,7 @@ class _Reading:
             read = self.host.read(spec.holds, source.c.get(label))
             chosen[label] = read.column
             if spec.is_required and spec.holds is Holds.MOMENT:
-                # Which null is not, nor what cannot be read.
+                # Null and unreadable moments are not between them.
                 conditions.append(read.column.between(FIRST_MOMENT, LAST_MOMENT))
             elif spec.is_required:
                 conditions.append(read.column.is_not(None))
@@ -190,7 +195,7 @@ class _Reading:
         return sa.select(*(one.label(label) for label, one in chosen.items())).where(*conditions)
 
     def first_watches(self, query: Query | None) -> sa.Select[Any]:
-        """Return the watches, of several of one user and item the earliest."""
+        """Return the earliest watch of each user and item."""
         watches = self.columns("watches", query).subquery("every_watch").c
         first = sa.func.min(watches.watched_at, type_=Moment).label("watched_at")
         return sa.select(watches.user_id, watches.item_id, first).group_by(
@@ -198,13 +203,13 @@ class _Reading:
         )
 
     def sign_ins(self, columns: SignInColumns | None) -> SignInSource:
-        """Return where sign-ins are counted."""
+        """Return the source of sign-ins."""
         if columns is None:
             side = self.tables.sign_ins
             is_text = self.tables.ids.user is IdKind.TEXT and self.host.dialect == "postgresql"
             return SignInSource(
                 table=side,
-                # Said again, so that it is the one to compare with the host's by.
+                # Explicit, so that comparisons with the host's ids use this collation.
                 user_id=side.c.user_id.collate("C") if is_text else side.c.user_id,
                 last_at=side.c.last_sign_in_at,
                 stored_last=side.c.last_sign_in_at,
@@ -213,7 +218,7 @@ class _Reading:
             )
         last_at, count = columns.last_sign_in_at, columns.sign_in_count
         known = columns.table.c
-        # The two may not be there yet, for `migrate up` to add.
+        # Both columns may be missing until `migrate up` adds them.
         of_host = sa.table(
             columns.table.name,
             sa.column(columns.user_id, id_type(self.tables.ids.user)),
@@ -233,10 +238,10 @@ class _Reading:
 
 
 def is_own(bids: sa.FromClause, items: sa.FromClause, dialect: str) -> sa.ColumnElement[bool]:
-    """Return the condition that a bid on an item is its seller's; null without a seller."""
+    """Return the condition that the item's seller placed a bid; null without a seller."""
     seller: sa.ColumnElement[Any] = items.c.seller_id
     if dialect == "postgresql" and isinstance(seller.type, sa.String):
-        # Columns of two tables of a host's may differ in their collations.
+        # Columns of two tables of the host may have different collations.
         seller = seller.collate("C")
     return seller == bids.c.user_id
 

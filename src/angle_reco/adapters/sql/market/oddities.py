@@ -1,4 +1,4 @@
-"""What is odd about an import although every row is good: sentences, each with an example."""
+"""Signs of mistakes in an import whose rows are all valid: sentences, each with an example."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.errors import shown
 
 _NEARLY_ALL = 0.9
-"""Share of sellers that are no users, from which on that looks like a mistake."""
+"""The share of sellers that are not users from which on a mistake is likely."""
 
 _POINT_ZERO = ".0"
 
@@ -21,7 +21,7 @@ def oddities(
     staged: Mapping[str, sa.Table],
     names: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """Return what is odd about the rows that were imported, by the *names* of their files."""
+    """Return sentences on odd values in the imported rows, with the *names* of the files."""
     return tuple(_oddities(connection, tables, staged, names))
 
 
@@ -54,7 +54,7 @@ def _oddities(
 def _decimals(
     connection: sa.Connection, column: sa.ColumnElement[Any], known: sa.Column[Any]
 ) -> str | None:
-    """Look for ids such as 12.0 where 12 is known: programs write whole numbers so."""
+    """Look for ids such as 12.0 beside 12: some programs write whole numbers as decimals."""
     if not isinstance(known.type, sa.Text):
         return None
     decimals = sa.select(column.label("id")).where(column.endswith(_POINT_ZERO)).distinct()
@@ -110,5 +110,5 @@ def _nothing_published(connection: sa.Connection, tables: Tables, items: sa.Tabl
 
 
 def _written(one: object) -> str:
-    """Return an id as the file has it."""
+    """Return an id for display, as written in the file."""
     return shown(one if isinstance(one, str) else str(one))

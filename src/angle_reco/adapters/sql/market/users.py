@@ -1,4 +1,4 @@
-"""The host's users, and their sign-ins."""
+"""The users of a marketplace in SQL, and their sign-ins."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -60,7 +60,7 @@ class SqlUsers:
                 user_id, at, lambda counting: ours.execute(counting).rowcount, ours.scalar
             )
 
-        # Where a connection is lost while committing, it may have been counted.
+        # Not repeatable: if the connection is lost during the commit, it may count twice.
         return self.database.write(unit, is_repeatable=False)
 
     def _counted(
@@ -72,11 +72,11 @@ class SqlUsers:
     ) -> bool:
         is_side_table = self.market.sign_ins.is_side_table
         count = self._count_beside if is_side_table else self._count_in_columns
-        # Asked first: another thread may learn the key in between.
+        # Read before the statement is built, because another thread may cache a newer key.
         key = self.erased.key
         if execute(count(user_id, at, self.erased.is_erased(user_id))) > 0:
             return True
-        # Unknown, or erased, or erased by another key than was known here.
+        # The user is unknown or erased, or the cached key was outdated.
         if self.erased.learn(ask) == key:
             return False
         return execute(count(user_id, at, self.erased.is_erased(user_id))) > 0
@@ -139,7 +139,7 @@ class SqlUsers:
         return counting
 
     def _with_sign_ins(self) -> sa.FromClause:
-        """Return the users, with their sign-ins where these are kept apart."""
+        """Return the users, joined with their sign-ins if these are in another table."""
         users, counted = self.market.users, self.market.sign_ins
         if counted.table is users:
             return users
@@ -150,11 +150,11 @@ class SqlUsers:
         return [] if until is None else [sa.or_(created.is_(None), created <= until)]
 
     def _last_sign_in(self, until: datetime | None) -> sa.ColumnElement[Any]:
-        """Return the last sign-in; where only a later one is known, the newest activity."""
+        """Return the last sign-in, or if it is after *until*, the newest activity up to then."""
         users, counted = self.market.users.c, self.market.sign_ins
         last = counted.last_at
         if counted.table is not self.market.users:
-            # A host often knows of one, too.
+            # The host's select often has one, too.
             last = _later(users.last_sign_in_at, counted.last_at)
         if until is None:
             return last
@@ -173,12 +173,12 @@ class SqlUsers:
 
 
 def _later(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the later of two moments, of a moment and null the moment."""
+    """Return the later of two moments, or the other one if one is null."""
     return sa.case((one.is_(None), other), (other.is_(None), one), (one > other, one), else_=other)
 
 
 def _once(users: IdColumn) -> IdColumn:
-    """Return users that come in order, each once: a join of the host's may list one twice."""
+    """Return sorted *users* without duplicates, which a join of the host may produce."""
     if len(users) < 2:
         return users
     is_new = np.ones(len(users), np.bool_)
