@@ -9,7 +9,7 @@ from angle_reco.domain.scoring.similarity import Engagement, Originals, Similari
 
 
 class Kernels(Protocol):
-    """The batch forms of the domain's rules, with results equal to the last bit."""
+    """The batch forms of the domain's rules; results equal those of the plain rules bit by bit."""
 
     def similar_items(
         self,
@@ -36,6 +36,6 @@ class Kernels(Protocol):
 
         Items of the user's favourite categories come first, by score, at most `per_category`
         of each; then the rest of those, by score; then the popular items, in their order.
-        No item is excluded for the user, and none comes twice.
+        Items excluded for the user are left out, and none comes twice.
         """
         ...
