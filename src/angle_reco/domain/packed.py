@@ -70,7 +70,7 @@ class PackedList:
     def footprint(self) -> int:
         """Return its size in bytes without the ids and the recipe, which are shared."""
         parts = (self.ids, self.numbers, self.codes, self.by_hand)
-        return sum(map(sys.getsizeof, parts)) + _OF_ITSELF
+        return sum(map(sys.getsizeof, parts)) + _OBJECT_BYTES
 
     def places_shown(
         self,
@@ -161,5 +161,5 @@ class PackedList:
 
 _BY_HAND = (BY_HAND,)
 
-_OF_ITSELF = 100
+_OBJECT_BYTES = 100
 """The size of an object with six fields, in bytes."""

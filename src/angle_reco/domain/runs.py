@@ -216,9 +216,7 @@ def claimed(
     """
     if not run_request.begins:
         return _waiting(runs, run_request, now)
-    slot = (
-        _slot_of_its_own(runs, run_request, now) if run_request.slot is None else run_request.slot
-    )
+    slot = _unique_slot(runs, run_request, now) if run_request.slot is None else run_request.slot
     busy = next((one for one in runs if one.is_held(now)), None)
     if busy is not None:
         if busy.holder == holder:
@@ -281,7 +279,7 @@ def _new(run_request: RunRequest, slot: datetime, *, due_at: datetime) -> Run:
     )
 
 
-def _slot_of_its_own(runs: Collection[Run], run_request: RunRequest, now: datetime) -> datetime:
+def _unique_slot(runs: Collection[Run], run_request: RunRequest, now: datetime) -> datetime:
     """Return a slot that no other run of the key has, and that is no start of a window."""
     taken = {one.slot for one in runs}
     slot = now
