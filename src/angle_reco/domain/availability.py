@@ -1,4 +1,4 @@
-"""Which items may be shown: the final check of every answer, whatever an adapter returned."""
+"""The rule of which items may be shown, applied to every answer whatever an adapter returned."""
 
 from datetime import datetime
 

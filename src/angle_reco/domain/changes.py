@@ -14,7 +14,7 @@ MOST_ITEMS = 10_000
 
 
 class ChangeKind(StrEnum):
-    """What a change is about."""
+    """The kind of a change."""
 
     ITEMS = "items"  # published, withdrawn, edited or sold
     ENGAGED = "engaged"  # a user bid on items, or started or stopped watching them

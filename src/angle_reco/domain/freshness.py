@@ -51,7 +51,7 @@ def freshness_at(
 ) -> Freshness | None:
     """Return how fresh a result of that *age* is, None when it must not be shown.
 
-    A marked result is stale even while its time lasts, because there is newer data. Beyond
+    A marked result is stale even within *fresh_for*, because there is newer data. Beyond
     *stale_for* a result is shown only if the refresh *has_failed*. All bounds are inclusive.
     """
     if age <= limits.fresh_for and not is_marked:

@@ -115,8 +115,8 @@ class Item:
 class ItemCard:
     """The data of an item that answers need, to show it and to decide whether they may.
 
-    *price* is the current one. *engaged* is True if the viewer for whom the card was read
-    bid on the item or watches it; cached cards are read without a viewer. *is_listed* is
+    *price* is the current one. *engaged* is True if the card was read for a viewer who bid on
+    the item or watches it; cached cards are read without a viewer. *is_listed* is
     derived: published and in an open status, whatever the time.
     """
 

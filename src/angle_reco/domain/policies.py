@@ -1,4 +1,4 @@
-"""Who may do what: one table decides, and every pair that it does not list is denied."""
+"""The access policy: one table says who may do what, and any pair not in it is denied."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -56,7 +56,7 @@ SYSTEM: Final = WithoutId("system")
 
 # These and the resources are no strings, so that no text from outside equals one.
 class Action(Enum):
-    """What can be done; errors show the value."""
+    """An action on a resource; errors show the value."""
 
     # Members are singletons, and every call looks up a pair: the hash of Enum is slow.
     __hash__ = object.__hash__
@@ -70,7 +70,7 @@ class Action(Enum):
 
 
 class Resource(Enum):
-    """What an action applies to; errors show the value."""
+    """The object of an action; errors show the value."""
 
     __hash__ = object.__hash__
 
@@ -134,8 +134,8 @@ POLICY: Final[Mapping[tuple[Action, Resource], Rule]] = MappingProxyType({
     (Action.READ,   Resource.RUNS):          Rule(_NO,   _NO,   _NO,       _YES,         _YES),
 })
 # fmt: on
-"""Who may do what. Managers hold manage_recommendations. Their own resources, and actions that
-are open to everyone, are governed by the other columns, as for all users."""
+"""The access policy. Managers hold manage_recommendations; for their own resources, and for
+actions that are open to everyone, the other columns apply to them as to all users."""
 
 
 def is_allowed(

@@ -35,7 +35,7 @@ class Fence:
 
 @attrs.frozen
 class RunKey:
-    """What runs once at a time: a job with its arguments, as JSON ordered by name."""
+    """A job with its arguments, as JSON ordered by name; one run of a key executes at a time."""
 
     job: str
     arguments: str = ""
@@ -131,9 +131,9 @@ class Run:
 
 @attrs.frozen(kw_only=True)
 class RunRequest:
-    """A request for a run: for the run of a *slot*, or for a new one with a slot to itself.
+    """A request for the run of a *slot* or, without one, for a new run with a unique slot.
 
-    Unless it *begins*, the run is stored as due, and a worker claims it later.
+    If *begins* is False, the run is stored as due, and a worker claims it later.
     """
 
     key: RunKey

@@ -15,7 +15,7 @@ _A_SECOND, _A_YEAR = timedelta(seconds=1), timedelta(days=366)
 
 
 class Queue(StrEnum):
-    """Where runs wait for a worker; a full queue does not delay the others."""
+    """A queue of runs that wait for a worker; a full one does not delay the others."""
 
     DEFAULT = "default"
     RECOMMENDATIONS = "recommendations"

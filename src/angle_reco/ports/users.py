@@ -9,7 +9,7 @@ from angle_reco.domain.users import SignIns
 
 
 class UserQueries(Protocol):
-    """Which users there are, and which of them are active.
+    """The users, and which of them are active.
 
     With *until* the result is as of that moment, inclusive: a user created later does not
     exist yet. Where only a later sign-in is known, the newest bid or watch up to then

@@ -21,7 +21,7 @@ ENDING_SOON = timedelta(days=7)
 """An item that ends within this span, inclusive, ends soon."""
 
 _SOON_OR_ACTIVE = 100_000
-"""What each of the two conditions contributes to `recency`, in millionths."""
+"""The contribution of each of the two conditions to `recency`, in millionths."""
 
 
 @attrs.frozen(kw_only=True)

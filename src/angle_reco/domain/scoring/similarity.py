@@ -21,7 +21,7 @@ _REASONS = (Reason.SAME_CATEGORY, Reason.PRICE_RANGE, Reason.COLLABORATIVE)
 
 @attrs.frozen(kw_only=True)
 class SimilarityRule:
-    """What makes two items similar, and how many of the most similar are stored.
+    """The weights of similarity, and how many of the most similar items are stored.
 
     `score = category·[same] + price·[near] + shared·min(shared users / enough_shared, 1)`,
     and only a score above the *threshold* counts.
@@ -90,7 +90,7 @@ class Originals:
 
 @attrs.frozen(kw_only=True)
 class Engagement:
-    """Who engaged with which items: pairs of a user's code and a place, in any order.
+    """Pairs of a user's code and the place of an item they engaged with, in any order.
 
     Repeated pairs count once.
     """
