@@ -1,4 +1,4 @@
-"""Wake-ups and queues by APScheduler 3, in memory: what is due, the ledger knows."""
+"""Wake-ups and queues by APScheduler 3, in memory; the ledger decides which runs are due."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -15,20 +15,20 @@ from apscheduler.triggers.interval import IntervalTrigger
 from angle_reco.domain.schedules import Queue
 from angle_reco.ports.threads import BackgroundPool
 
-# Where a host has configured no logging, what it remarks on is not printed.
+# Without this, warnings of APScheduler are printed where a host has configured no logging.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())
 
 _WAKING = "waking"
 _JITTER = 0.1
-"""By how much of it the time between wake-ups is shorter at most, at random: processes that
-began together do not all ask together."""
+"""The time between wake-ups is shortened at random by up to this share of it, so that processes
+that started together do not query the ledger together."""
 
 
 class ApsScheduler:
-    """`JobScheduler` by APScheduler: each queue an executor with a cap of its own.
+    """`JobScheduler` by APScheduler: each queue is an executor with its own limit of threads.
 
-    No job store is shared and nothing is kept: with one, two processes would do the same
-    twice. What waited for a thread is never too late (`misfire_grace_time`).
+    No job store is shared and nothing is stored: with a shared one, two processes would do
+    the same work twice. Work that waited for a thread is always done (`misfire_grace_time`).
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class ApsScheduler:
         seconds = every.total_seconds()
         self._scheduler.add_job(
             wake,
-            # What it calls jitter comes on top.
+            # APScheduler adds its jitter to the interval.
             IntervalTrigger(
                 seconds=seconds * (1 - _JITTER), jitter=seconds * _JITTER, timezone=UTC
             ),
@@ -61,7 +61,7 @@ class ApsScheduler:
         self._scheduler.start()
 
     def submit(self, queue: Queue, work: Callable[[], None]) -> None:
-        scheduler = self._scheduler  # which another thread may be about to stop
+        scheduler = self._scheduler  # another thread may replace it in `stop`
         if scheduler is not None and scheduler.running:
             name = getattr(work, "name", queue.value)
             scheduler.add_job(work, executor=queue.value, name=name)
@@ -80,17 +80,17 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is n
     """A scheduler that may be stopped at any moment."""
 
     def _main_loop(self) -> None:
-        # When it is stopped amid its work, it no longer finds what it has just handed over.
+        # If it is stopped while it works, it no longer finds the job that it just submitted.
         while self.running:
             with suppress(JobLookupError):
                 super()._main_loop()
 
 
 class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not typed
-    """An executor with at most so many of the threads that the process shares.
+    """An executor with at most *most* of the threads that the process shares.
 
-    Those of `concurrent.futures` are waited for when the interpreter exits, and refuse work
-    from then on, which APScheduler prints.
+    The executors of APScheduler use `concurrent.futures`: the interpreter waits for their
+    threads at exit, and they refuse work from then on, which APScheduler prints.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -99,12 +99,12 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
         self._is_over = False
 
     def shutdown(self, wait: bool = True) -> None:
-        """Drop what waits; what is being done goes on."""
+        """Drop the waiting work; running work goes on."""
         self._is_over = True
         self._lane.drop()
 
     def join(self, until: float) -> bool:
-        """Wait for what is being done; False if it is not by then."""
+        """Wait for running work until that monotonic time; False if it has not ended by then."""
         return self._lane.settle(until - monotonic())
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
@@ -121,13 +121,13 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
         self._lane.submit(work)
 
     def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
-        """Return the events of running a job, which APScheduler logs at INFO."""
+        """Run a job and return its events, which APScheduler logs at INFO."""
         events: list[Any] = run_job(job, job._jobstore_alias, run_times, self._logger.name)
         return events
 
 
 class _WakingThread(WorkerThreads):
-    """An executor whose runs are not logged: there is one every few seconds."""
+    """An executor that does not log its runs, of which there is one every few seconds."""
 
     def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
         del run_times

@@ -1,4 +1,4 @@
-"""The machine's clock, and one that stands still."""
+"""The machine's clock, and one with a fixed time of day."""
 
 import time
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 @attrs.frozen
 class FixedClock:
-    """`Clock` whose time of day is one moment, for answers as of then."""
+    """`Clock` whose time of day is always the same moment, for answers as of then."""
 
     moment: datetime = attrs.field(converter=_in_utc)
 

@@ -1,4 +1,4 @@
-"""Permissions as a callable of the host, or none at all."""
+"""Permissions by a callable of the host, or none at all."""
 
 import threading
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from angle_reco.domain.ids import UserId
 from angle_reco.ports.deadlines import time_left
 
 _QUESTIONS_AT_ONCE = 16
-"""A host's function that hangs leaves a thread behind; more of them than this are not asked."""
+"""The most calls at once: a host's function that hangs occupies a thread each time."""
 
 
 @attrs.frozen
 class CallablePermissions:
-    """`Permissions` that asks the host's own function `(user_id, name) -> bool`.
+    """`Permissions` that calls the host's function `(user_id, name) -> bool`.
 
-    It is asked in a thread of its own, with the caller's context variables, and waited for
-    as long as the call at hand has time. A host whose function needs the caller's thread
-    brings an adapter of its own.
+    The function runs in a new thread, with the caller's context variables; the caller waits
+    as long as its deadline allows. A host whose function needs the caller's thread provides
+    another adapter.
     """
 
     ask: Callable[[UserId, str], bool]
@@ -29,11 +29,11 @@ class CallablePermissions:
     )
 
     def holds(self, user_id: UserId, name: str) -> bool:
-        """Return whether the host says True; anything else is no.
+        """Return whether the host's function returns True; anything else counts as False.
 
         Raises:
-            TimeoutError: There was no answer in time.
-            Exception: Whatever the host's function raises.
+            TimeoutError: There was no answer in time, or too many calls are unanswered.
+            Exception: Any exception of the host's function.
         """
         if not self._room.acquire(blocking=False):
             raise TimeoutError("earlier questions are still without an answer")
@@ -43,12 +43,12 @@ class CallablePermissions:
         def ask() -> None:
             try:
                 answer.set_result(context.run(self.ask, user_id, name))
-            except BaseException as error:  # noqa: BLE001 — handed to the one who asked
+            except BaseException as error:  # noqa: BLE001 — raised in the calling thread
                 answer.set_exception(error)
             finally:
                 self._room.release()
 
-        # A daemon: the interpreter does not wait at its exit for one that hangs.
+        # A daemon, so that the interpreter does not wait at its exit for a call that hangs.
         thread = threading.Thread(target=ask, name="angle-reco-permission", daemon=True)
         try:
             thread.start()
@@ -60,7 +60,7 @@ class CallablePermissions:
 
 
 class NoPermissions:
-    """`Permissions` that nobody holds."""
+    """`Permissions` that no user holds."""
 
     def holds(self, user_id: UserId, name: str) -> bool:
         return False

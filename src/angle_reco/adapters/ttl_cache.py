@@ -1,4 +1,4 @@
-"""A cache over cachetools: the least recently used goes for want of room, the oldest by age."""
+"""A cache on cachetools: it drops the least recently used entry for room, and expired ones."""
 
 from concurrent.futures import InvalidStateError
 from contextlib import suppress
@@ -16,22 +16,22 @@ from angle_reco.ports.clock import Clock
 from angle_reco.ports.forks import starts_over
 
 BYTES_PER_ENTRY = 1_024
-"""What an entry takes beside its value and what its key names, as resident memory shows it.
+"""The size of an entry beside its value and the contents of its key, by resident memory.
 
-600 in a cache that grows, for our books and those below. Where old entries go for new ones
-all the time it is up to 1,000: then cachetools remembers as many that are gone.
+It is about 600 while a cache grows, for the bookkeeping here and in cachetools. While new
+entries replace old ones it is up to 1,000: cachetools also remembers as many removed ones.
 """
 
-# Half of what times are told apart by: what reaches a bound by the microsecond is within it.
+# Half of the resolution of times, so that a bound reached to the microsecond is inclusive.
 _HALF_A_TICK = timedelta.resolution.total_seconds() / 2
 
 _FRESH, _STALE, _ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
 
 
 class TtlCache:
-    """`Cache` within *most_bytes*; they are the sizes it is told, and `BYTES_PER_ENTRY` each.
+    """`Cache` within *most_bytes*: the sizes that callers pass, and `BYTES_PER_ENTRY` each.
 
-    In a process that forked off it has the entries, and no flights: nobody there ends them.
+    A forked child keeps the entries and drops the flights, as no thread there would end them.
     """
 
     def __init__(self, clock: Clock, *, most_bytes: int) -> None:
@@ -53,7 +53,7 @@ class TtlCache:
                 self._misses += 1
                 return None
             now = self._clock.monotonic()
-            # This is `freshness_at`, with the sums done beforehand.
+            # `freshness_at`, with the sums precomputed.
             if now < entry.fresh_until and entry.generation == self._generations.get(key[0], 0):
                 freshness = _FRESH
                 self._hits += 1
@@ -70,7 +70,7 @@ class TtlCache:
 
     def held(self, key: CacheKey) -> Any:
         with self._lock:
-            # Without using it, which `in` does not, either.
+            # Neither `in` nor `look_at` counts as a use.
             entry = self._entries.look_at(key) if key in self._entries else None
         return None if entry is None else entry.value
 
@@ -92,7 +92,7 @@ class TtlCache:
             if flight is not None:
                 return flight, False
             flight = Flight(key, self._generations.get(key[0], 0))
-            # From now on nobody who waits can cancel it for all the others.
+            # From now on no waiting thread can cancel it for the others.
             flight.future.set_running_or_notify_cancel()
             self._flights[key] = flight
             return flight, True
@@ -106,7 +106,7 @@ class TtlCache:
             is_kept = self._ends(flight) and self._keep(flight.key, entry)
             gone = self._gone()
         del gone
-        with suppress(InvalidStateError):  # It was over already.
+        with suppress(InvalidStateError):  # It had ended already.
             flight.future.set_result(value)
         return is_kept
 
@@ -115,7 +115,7 @@ class TtlCache:
             if self._ends(flight) and (entry := self._entries.look_at(flight.key)) is not None:
                 failed_at = self._clock.monotonic() + _HALF_A_TICK
                 entry.failed_until = failed_at + FAILED_FOR.total_seconds()
-        with suppress(InvalidStateError):  # It was over already.
+        with suppress(InvalidStateError):  # It had ended already.
             flight.future.set_exception(error)
 
     def forget(self, key: CacheKey) -> bool:
@@ -177,9 +177,9 @@ class TtlCache:
             )
 
     def start_over(self) -> None:
-        """Go on in a process that forked off, where no other thread is."""
+        """Reset for a forked child, which has only this thread."""
         if self._lock.locked():
-            # A thread of the parent was at it: the books may be wrong, and nothing was lost.
+            # A thread of the parent was changing the entries: they may be inconsistent.
             self._entries = _Entries(self._clock, self._most_bytes)
         self._lock = Lock()
         self._flights = {}
@@ -195,7 +195,7 @@ class TtlCache:
         )
 
     def _ends(self, flight: Flight) -> bool:
-        """Return whether a flight was neither lost nor over, which it is now."""
+        """End a flight; False if it was superseded or had ended before."""
         if self._flights.get(flight.key) is not flight:
             return False
         del self._flights[flight.key]
@@ -219,7 +219,10 @@ class TtlCache:
             self._evictions += 1
 
     def _gone(self) -> "list[_Entry]":
-        """Return what was dropped, to be let go of without the lock: it may do anything then."""
+        """Return the dropped entries; the caller releases them outside of the lock.
+
+        Releasing a value may run any code.
+        """
         self._expired += self._entries.expired
         gone = self._entries.gone
         self._entries.expired, self._entries.gone = 0, []
@@ -228,7 +231,7 @@ class TtlCache:
 
 @attrs.define(eq=False, kw_only=True, weakref_slot=False)
 class _Entry:
-    """A value, its bytes with all that is kept for it, and until when it may be what."""
+    """A value, its size with all that belongs to it, and its time limits."""
 
     value: Any
     size: int
@@ -240,9 +243,10 @@ class _Entry:
 
 
 class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
-    """Entries in the order of their last use, and in that of their end.
+    """Entries in the order of their last use, and of their expiry.
 
-    What is dropped stays in *gone* until somebody takes it; *expired* of these had ended.
+    Dropped entries stay in *gone* until they are taken; *expired* counts those dropped because
+    their time had ended.
     """
 
     def __init__(self, clock: Clock, most_bytes: int) -> None:
@@ -250,27 +254,27 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
         self.gone: list[_Entry] = []
         self.expired = 0
 
-    # Those of cachetools drop what has ended before they count.
+    # The inherited methods drop expired entries before they count.
 
     @property
     def entries(self) -> int:
-        """Return how many there are, with those that have ended."""
+        """Return the number of entries, including expired ones."""
         return cachetools.Cache.__len__(self)
 
     @property
     def bytes(self) -> int:
-        """Return their bytes, with those that have ended."""
+        """Return the size of the entries, including expired ones."""
         return int(cachetools.Cache.currsize.__get__(self))
 
     def look_at(self, key: CacheKey) -> _Entry | None:
-        """Return an entry without using it."""
+        """Return an entry without counting that as a use."""
         try:
             return cachetools.Cache.__getitem__(self, key)
         except KeyError:
             return None
 
     def drop(self, key: CacheKey) -> bool:
-        """Drop an entry that has not ended; False if there is none."""
+        """Drop an entry that has not expired; False if there is none."""
         entry = self.pop(key, None)
         if entry is None:
             return False
@@ -278,11 +282,11 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
         return True
 
     def drop_least_recently_used(self) -> None:
-        """Drop the entry that was not used for longest, of those that have not ended."""
+        """Drop the least recently used entry, of those that have not expired."""
         self.gone.append(self.popitem()[1])
 
     def expire(self, time: float | None = None) -> list[tuple[CacheKey, _Entry]]:
-        """Drop what has ended; cachetools does so on its own now and then."""
+        """Drop the expired entries; cachetools calls this from time to time, too."""
         ended = super().expire(time)
         self.gone += [entry for _, entry in ended]
         self.expired += len(ended)

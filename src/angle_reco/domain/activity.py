@@ -1,4 +1,4 @@
-"""What users do: they bid and they watch; one at a time as values, in bulk as columns."""
+"""The activity of users, bids and watches: as single values, and in bulk as columns."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from angle_reco.domain.validators import is_aware, is_money
 
 
 class Activity(IntEnum):
-    """The two things users do to items; the value is what columns hold."""
+    """The two kinds of activity; columns hold the value."""
 
     BID = 0
     WATCH = 1
@@ -26,7 +26,7 @@ class Activity(IntEnum):
 
 @attrs.frozen(kw_only=True)
 class Bid:
-    """A user offered money for an item; how much is not always known."""
+    """A bid of a user on an item; the amount may be unknown."""
 
     user_id: UserId = attrs.field(converter=as_user_id)
     item_id: ItemId = attrs.field(converter=as_item_id)
@@ -37,17 +37,17 @@ class Bid:
 
 
 def is_own_bid(bid: Bid, seller_id: UserId | None) -> bool:
-    """Return whether a bid is that of a seller on their own item.
+    """Return whether a bid is by a seller on their own item.
 
-    It sets the price as any other, and counts for nothing else: neither as demand for the item
-    nor as an interest of the seller, and it makes no items similar.
+    Such a bid sets the price like any other and counts for nothing else: not as demand for
+    the item, not as an interest of the seller, and not for the similarity of items.
     """
     return seller_id is not None and bid.user_id == seller_id
 
 
 @attrs.frozen(kw_only=True)
 class Watch:
-    """A user has put an item on their watchlist."""
+    """A user's watch of an item, which is on their watchlist."""
 
     user_id: UserId = attrs.field(converter=as_user_id)
     item_id: ItemId = attrs.field(converter=as_item_id)
@@ -56,7 +56,7 @@ class Watch:
 
 @attrs.frozen(kw_only=True)
 class Interactions:
-    """Bids and watches as columns, a row each; *moments* in microseconds."""
+    """Bids and watches as columns, one per row; *moments* are in microseconds."""
 
     users: IdColumn
     items: IdColumn
@@ -84,7 +84,7 @@ class Interactions:
 
     @classmethod
     def joined(cls, ids: IdKinds, batches: Iterable[Self]) -> Self:
-        """Return all *batches* as one, which drains whatever yields them."""
+        """Return all *batches* as one; this drains the iterable."""
         drained = list(batches)
         return cls(
             users=IdColumn.joined(ids.user, (batch.users for batch in drained)),
@@ -107,16 +107,16 @@ class Interactions:
 
 
 CONFIRMS_FROM = timedelta(seconds=60)
-"""A bid confirms one that was told if it is no more than so much earlier."""
+"""A bid confirms a pending one if it was placed at most this much earlier."""
 
 
-def unconfirmed(told: Iterable[Bid], happened: Interactions) -> list[Bid]:
-    """Return the bids that were told and that *happened* does not show yet.
+def unconfirmed(pending: Iterable[Bid], happened: Interactions) -> list[Bid]:
+    """Return the *pending* bids that *happened* does not show yet.
 
-    It shows one when there is a bid of that user on that item at its moment or later, or up
-    to a minute before: clocks differ.
+    A bid is shown by one of the same user on the same item, placed at its moment, later, or
+    up to a minute earlier, because clocks differ.
     """
-    left = list(told)
+    left = list(pending)
     if not left:
         return left
     are_bids = np.flatnonzero(happened.kinds == Activity.BID)

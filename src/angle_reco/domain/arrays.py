@@ -1,4 +1,4 @@
-"""The arrays that columns are made of, and how they are kept from changing."""
+"""The arrays that columns consist of, read-only views of them, and operations on runs."""
 
 from collections.abc import Sized
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def check_lengths(owner: object, **columns: Sized) -> None:
-    """Refuse columns of one value that are not equally long.
+    """Refuse columns of one value that differ in length.
 
     Raises:
         ValueError: The lengths differ.
@@ -35,7 +35,7 @@ def check_lengths(owner: object, **columns: Sized) -> None:
 
 
 def starts_of_runs(*sorted_keys: npt.NDArray[Any]) -> Int64s:
-    """Return where a new combination of *sorted_keys* begins.
+    """Return the places at which a new combination of *sorted_keys* starts.
 
     >>> starts_of_runs(np.array([3, 3, 5]), np.array([0, 1, 1]))
     array([0, 1, 2])
@@ -50,7 +50,7 @@ def starts_of_runs(*sorted_keys: npt.NDArray[Any]) -> Int64s:
 
 
 def ragged_ranges(starts: Int64s, lengths: Int64s) -> Int64s:
-    """Return the numbers from each of *starts* on, *lengths* of them, one range after another.
+    """Return ranges of integers, one after another: *lengths* of them from each of *starts*.
 
     >>> ragged_ranges(np.array([10, 50]), np.array([3, 2]))
     array([10, 11, 12, 50, 51])
@@ -61,7 +61,7 @@ def ragged_ranges(starts: Int64s, lengths: Int64s) -> Int64s:
 
 
 def places_in_runs(sorted_keys: npt.NDArray[Any]) -> Int64s:
-    """Return how many equal keys stand directly before each of *sorted_keys*.
+    """Return the number of equal keys directly before each of *sorted_keys*.
 
     >>> places_in_runs(np.array([7, 7, 7, 9, 9]))
     array([0, 1, 2, 0, 1])

@@ -1,4 +1,4 @@
-"""Which items may be shown: the last word on every answer, whatever an adapter returned."""
+"""The rule of which items may be shown, applied to every answer whatever an adapter returned."""
 
 from datetime import datetime
 
@@ -28,10 +28,10 @@ def open_rows(catalogue: Catalogue, now: datetime) -> Bools:
 def may_be_shown(
     card: ItemCard, *, viewer: UserId | None, now: datetime, engaged_too: bool
 ) -> bool:
-    """Return whether *viewer* may be shown an item: open, not listed by them.
+    """Return whether *viewer* may be shown an item: it is open and not listed by them.
 
-    Unless *engaged_too*, nothing that they have bid on or watch either. Nobody's items
-    are their own: a viewer of None lists nothing.
+    Unless *engaged_too*, an item that the viewer bid on or watches is not shown either. A
+    viewer of None has no own items.
     """
     is_own = viewer is not None and card.seller_id == viewer
     return is_open(card, now) and not is_own and (engaged_too or not card.engaged)

@@ -1,4 +1,4 @@
-"""What people write themselves among the results: single lines of a list."""
+"""Manual overrides: single lines that an operator writes into a list."""
 
 import attrs
 
@@ -20,7 +20,7 @@ REASONS_BY_HAND = {
         Reason.FOR_YOU,
     ),
 }
-"""The reasons that a line of each kind of list can have."""
+"""The reasons that an override can have, for each kind of list."""
 
 _SOURCES = {ListKind.SIMILAR: Source.SIMILAR, ListKind.PERSONAL: Source.PERSONAL}
 
@@ -28,10 +28,10 @@ _SOURCES = {ListKind.SIMILAR: Source.SIMILAR, ListKind.PERSONAL: Source.PERSONAL
 def line_by_hand(
     kind: ListKind, item_id: ItemId, *, score: Millionths, reason: object
 ) -> StoredLine:
-    """Return a line that a person writes into a list of a kind.
+    """Return a manual override for a list of a kind.
 
     Raises:
-        InvalidValueError: The reason is none that such lists give.
+        InvalidValueError: Lists of this kind do not have that reason.
     """
     reasons = REASONS_BY_HAND[kind]
     name = plain(reason) if is_a(reason, str) else None
@@ -48,11 +48,11 @@ def line_by_hand(
 
 
 def with_line(stored: StoredList, line: StoredLine, *, rank: int | None = None) -> StoredList:
-    """Return a list with one more line, in place of another one for its item.
+    """Return a list with one more line, which replaces another one for the same item.
 
-    It goes to *rank*, 1 being the first, or as far down as the list reaches; without a
-    rank before the first line with a lower score. No list gets longer than its recipe
-    keeps: the last line makes room.
+    The line goes to *rank*, counted from 1, or to the end if the list is shorter; without
+    *rank*, before the first line with a lower score. A list never exceeds the length that
+    its recipe allows: the last line is dropped.
     """
     line = attrs.evolve(line, parts=(0,) * len(stored.recipe.components))
     lines = [one for one in stored.lines if one.item_id != line.item_id]
@@ -61,13 +61,13 @@ def with_line(stored: StoredList, line: StoredLine, *, rank: int | None = None) 
         place = next(lower, len(lines))
     else:
         place = rank - 1
-    # The place of the last line, or behind it while there is room.
+    # At most at the last place that the recipe allows; `insert` stops at the end of the list.
     lines.insert(min(place, stored.recipe.kept - 1), line)
     return attrs.evolve(stored, lines=tuple(lines[: stored.recipe.kept]), edited=True)
 
 
 def without_line(stored: StoredList, item_id: ItemId) -> StoredList:
-    """Return a list without the line for an item; the list itself if there is none."""
+    """Return a list without the line for an item; the same list if there is none."""
     lines = tuple(one for one in stored.lines if one.item_id != item_id)
     return (
         stored

@@ -1,4 +1,4 @@
-"""What one process tells the others: that something they may have in memory is different now."""
+"""The changes that processes publish, so that others invalidate what they have cached."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -10,27 +10,27 @@ from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.validators import instance
 
 MOST_ITEMS = 10_000
-"""Of one change; more are told as several."""
+"""The most items in one change; more are published as several changes."""
 
 
 class ChangeKind(StrEnum):
-    """What is different now."""
+    """The kind of a change."""
 
-    ITEMS = "items"  # published, withdrawn, edited, sold
-    ENGAGED = "engaged"  # a user bid on items, or watches them, or does so no longer
-    WITHDRAWN = "withdrawn"  # a user has bid on items no longer
-    ERASED = "erased"  # a user is forgotten
-    RUN = "run"  # a run of a job has ended: a complete one, or one for the items that are named
-    FORGET = "forget"  # everything in memory is to be dropped
+    ITEMS = "items"  # published, withdrawn, edited or sold
+    ENGAGED = "engaged"  # a user bid on items, or started or stopped watching them
+    WITHDRAWN = "withdrawn"  # a user's bids on items were withdrawn
+    ERASED = "erased"  # a user was erased
+    RUN = "run"  # a run of a job has ended: a complete one, or one for the named items
+    FORGET = "forget"  # every cached entry must be dropped
 
 
 TOLD_FOR = timedelta(hours=1)
-"""So long are changes told; whoever did not look meanwhile finds a gap."""
+"""How long the feed stores changes; a reader that is further behind finds a gap."""
 
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """One change: of items, of what a user engages with, of a user, or of the lists of a job."""
+    """One change: of items, of a user's activity, of a user, or of the lists of a job."""
 
     kind: ChangeKind
     item_ids: tuple[ItemId, ...] = ()
@@ -52,7 +52,7 @@ class Change:
             expected = f"1 to {MOST_ITEMS:,} ids" if has_items else "none"
             raise InvalidValueError("items of a change", len(self.item_ids), expected)
         if has_user is (self.user_id is None):
-            # Not the id: errors tell nothing personal.
+            # Without the id: errors contain nothing personal.
             given = "no user" if self.user_id is None else "a user"
             raise InvalidValueError("user of a change", given, "a user" if has_user else "no user")
         if is_run is not bool(self.job):

@@ -1,4 +1,4 @@
-"""Ids in bulk: columns of them, and the index that turns them into small integers."""
+"""Columns of ids, and the index that maps ids to small integers."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 import numpy as np
 
-# By name: else `np.unique` imports it in some thread, amid which another one may fork.
+# Explicit, because `np.unique` would import it in some thread while another one may fork.
 import numpy.ma
 import numpy.typing as npt
 
@@ -22,7 +22,7 @@ from angle_reco.domain.footprints import (
 from angle_reco.domain.ids import Id, IdKind
 
 NONE = -1
-"""The code of an id that is unknown or absent."""
+"""The code of an id that is unknown or missing."""
 
 _DTYPES: dict[IdKind, Any] = {
     IdKind.INT: np.dtype(np.int64),
@@ -34,7 +34,7 @@ _DTYPES: dict[IdKind, Any] = {
 
 @attrs.frozen
 class IdColumn:
-    """Ids of one kind: int64, 16 raw bytes, or text, in an array that cannot change."""
+    """Ids of one kind, as int64, 16 raw bytes or text, in a read-only array."""
 
     kind: IdKind
     values: npt.NDArray[Any] = attrs.field(converter=frozen, eq=attrs.cmp_using(eq=np.array_equal))
@@ -45,7 +45,7 @@ class IdColumn:
 
     @classmethod
     def of(cls, kind: IdKind, ids: Iterable[object]) -> Self:
-        """Return *ids*, which are valid ones of *kind*, as a column.
+        """Return *ids*, which must be valid and of *kind*, as a column.
 
         >>> IdColumn.of(IdKind.TEXT, ["b", "a"]).to_list()
         ['b', 'a']
@@ -58,7 +58,7 @@ class IdColumn:
 
     @classmethod
     def joined(cls, kind: IdKind, columns: Iterable[Self]) -> Self:
-        """Return the ids of all *columns*, one after another."""
+        """Return the ids of all *columns*, in order."""
         parts = [column.values for column in columns]
         return cls(kind, np.concatenate([np.empty(0, _DTYPES[kind]), *parts]))
 
@@ -72,24 +72,24 @@ class IdColumn:
         return self.take(slice(place, place + 1)).to_list()[0]
 
     def to_list(self) -> list[Id]:
-        """Return the ids as the host knows them."""
+        """Return the ids as the host's types."""
         if self.kind is IdKind.UUID:
             return [UUID(bytes=raw) for raw in self.values.tolist()]
         ids: list[Id] = self.values.tolist()
         return ids
 
     def take(self, places: npt.NDArray[Any] | slice) -> Self:
-        """Return the ids at *places*: positions, a mask or a slice."""
+        """Return the ids at *places*, which are positions, a mask or a slice."""
         return type(self)(self.kind, self.values[places])
 
 
 @attrs.frozen
 class IdIndex:
-    """Distinct ids in their order: the place of an id is its code.
+    """Distinct ids in order; the place of an id is its code.
 
-    UUIDs are ordered by their bytes, integers by value, texts by code point. So of two
-    ids the smaller one has the smaller code, and rules that end in "the smaller id" can
-    compare codes.
+    UUIDs are ordered by their bytes, integers by value, texts by code point. The smaller of
+    two ids has the smaller code, so that rules that end in "the smaller id" can compare
+    codes.
     """
 
     ids: IdColumn
@@ -102,7 +102,7 @@ class IdIndex:
 
     @classmethod
     def of_nullable(cls, kind: IdKind, ids: Sequence[object | None]) -> tuple[Self, Int32s]:
-        """Return the index of *ids* and their codes, NONE where there is no id.
+        """Return the index of *ids* and their codes, NONE for a missing id.
 
         >>> index, codes = IdIndex.of_nullable(IdKind.INT, [7, None, 3])
         >>> index.ids.to_list(), codes.tolist()
@@ -121,7 +121,7 @@ class IdIndex:
     def codes(self, column: IdColumn) -> Int32s:
         """Return the code of each id, NONE for one that is not in the index."""
         if self.ids.kind is IdKind.TEXT:
-            # Hashing texts takes a quarter of the time of searching for them.
+            # Hashing texts takes a quarter of the time of a binary search.
             look_up = self._text_codes.get
             listed = column.values.tolist()
             return np.fromiter((look_up(one, NONE) for one in listed), np.int32, len(listed))
@@ -138,7 +138,7 @@ class IdIndex:
 
     @property
     def footprint(self) -> int:
-        """Return about how many bytes the ids take, with what finds the codes of texts."""
+        """Return about how many bytes the ids and the dict of text codes take."""
         size = footprint_of_array(self.ids.values)
         if self.ids.kind is IdKind.TEXT:
             codes = len(self) * sys.getsizeof(len(self))

@@ -1,14 +1,14 @@
-"""Taking a user out of all that is kept."""
+"""The result of erasing a user from all stores."""
 
 import attrs
 
 
 @attrs.frozen(kw_only=True)
 class Erased:
-    """How much was removed of what was kept about a user.
+    """How much stored data of a user was removed.
 
-    *suggestions* are those of *lists*; *sign_ins* is 1 where theirs were counted beside
-    the host's tables. What the host owns is the host's to remove.
+    *suggestions* counts those in *lists*; *sign_ins* is 1 if sign-ins were stored apart from
+    the host's tables. The host removes its own data itself.
     """
 
     sign_ins: int
@@ -17,5 +17,5 @@ class Erased:
     suggestions: int
 
     def to_json(self) -> dict[str, int]:
-        """Return the counts as JSON has them."""
+        """Return the counts for JSON."""
         return attrs.asdict(self)

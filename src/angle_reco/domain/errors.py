@@ -1,4 +1,4 @@
-"""What can go wrong, one class for each thing that a caller can act on."""
+"""The errors of angle_reco, one class for each case that a caller can act on."""
 
 import reprlib
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ _brief.maxstring = _brief.maxother = 2 * _SHOWN
 
 
 def shown(value: object) -> str:
-    """Return *value* as an error text may show it: on one line, and never long."""
+    """Return *value* as error texts show it: on one line, and never long."""
     kind = type(value)
     try:
         if is_a(value, str):
@@ -20,26 +20,26 @@ def shown(value: object) -> str:
         elif is_a(value, bytes):
             text = repr(bytes.__getitem__(value, slice(_SHOWN + 1)))
         else:
-            # Of what holds others, the first few.
+            # For a container, the first few elements.
             text = _brief.repr(value)
-    except ValueError:  # Python writes out no integer of thousands of digits
+    except ValueError:  # Python refuses to print integers of thousands of digits
         text = f"an enormous {kind.__name__}"
-    except Exception:  # noqa: BLE001 — whatever somebody's own class raises
+    except Exception:  # noqa: BLE001 — the repr of a foreign class may raise anything
         text = f"an unreadable {kind.__name__}"
     text = "".join(one if one.isprintable() else " " for one in text[: _SHOWN + 1])
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 class AngleRecoError(Exception):
-    """Anything that angle_reco raises on purpose."""
+    """Base class of the errors that angle_reco raises on purpose."""
 
     def __repr__(self) -> str:
-        # Not the values themselves, which may be of any length.
+        # Without the values themselves, which may be of any length.
         return f"{type(self).__name__}({str(self)!r})"
 
 
 class InvalidValueError(AngleRecoError, ValueError):
-    """A value cannot be used; the text says which, and what would be right."""
+    """A value cannot be used; the text names it and says what would be right."""
 
     def __init__(self, what: str, value: object, expected: str) -> None:
         super().__init__(what, value, expected)
@@ -65,7 +65,7 @@ class ItemNotFoundError(AngleRecoError):
 class AccessDeniedError(AngleRecoError):
     """The actor may not do this.
 
-    The text names the action alone, so that nobody learns from it whom or what there is.
+    The text names only the action, so that it reveals neither users nor items.
     """
 
     def __init__(self, action: str) -> None:
@@ -77,7 +77,7 @@ class AccessDeniedError(AngleRecoError):
 
 
 class AlreadyStoredError(AngleRecoError):
-    """There is such a result already; writing it is not creating it."""
+    """A result exists already, so that it cannot be created."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -88,17 +88,17 @@ class AlreadyStoredError(AngleRecoError):
 
 
 class UserErasedError(AngleRecoError):
-    """The user was erased: nothing about them is stored any more."""
+    """The user was erased, so that nothing about them is stored."""
 
     def __str__(self) -> str:
         return "the user was erased; nothing was stored"
 
 
 class BadInputError(AngleRecoError):
-    """Files to be imported are not as they should be; nothing of them was stored.
+    """Files to be imported are invalid; nothing of them was stored.
 
-    The attributes and the text are about the first thing that is wrong. *others* describes
-    further ones, a bounded number of them, and *count* says how many there are in all.
+    The attributes and the text describe the first error. *others* describes further ones,
+    up to a limit, and *count* is the number of all errors.
     """
 
     def __init__(
@@ -125,14 +125,14 @@ class BadInputError(AngleRecoError):
 
     @property
     def first(self) -> str:
-        """Return what is wrong first, as a sentence of one line."""
+        """Return the first error as a sentence on one line."""
         line = "" if self.line is None else f", line {self.line}"
         column = "" if self.column is None else f", column {self.column}"
         return f"{self.file}{line}{column}: {self.reason}"
 
 
 class StorageError(AngleRecoError):
-    """The database cannot be used as asked; the text says why and what would help."""
+    """The database cannot be used as requested; the text says why and what would help."""
 
 
 class StorageUnavailableError(StorageError):
@@ -143,25 +143,25 @@ class StorageUnavailableError(StorageError):
 
 
 class StorageLockedError(StorageUnavailableError):
-    """Another transaction kept the database locked: until it ends, no process can write."""
+    """Another transaction holds the database's lock: until it ends, no process can write."""
 
     def __str__(self) -> str:
         return "the database is being written to by another process or thread, and stayed so"
 
 
 class StorageFullError(StorageError):
-    """There is no room left on the database's disk; nothing of the last change was kept."""
+    """The database's disk is full; the last change was not stored."""
 
     def __str__(self) -> str:
         return "the database's disk is full; nothing of the last change was kept"
 
 
 class HostTransactionLostError(StorageError):
-    """SQLite rolled back the whole transaction of the host's that an event was part of.
+    """SQLite rolled back the host's whole transaction, which an event was part of.
 
-    It does so where the disk is full, where reading or writing fails, and where memory runs
-    out. Events raise nothing else into a request: here the host's own rows are gone, and a
-    commit would not say so.
+    SQLite does so when the disk is full, when input or output fails, and when memory runs
+    out. No other error of an event is raised into a request: here the host's own rows are
+    lost, and its commit would not report that.
     """
 
     def __str__(self) -> str:
@@ -172,13 +172,13 @@ class HostTransactionLostError(StorageError):
 
 
 class SchemaError(StorageError):
-    """The database holds no tables of angle_reco, or tables that are not its own."""
+    """The database has no tables of angle_reco, or other tables in their place."""
 
 
 class FencedOffError(AngleRecoError):
-    """A newer run of the job has taken over: what this one had still to store was refused.
+    """A newer run of the job has taken over: the writes of this one are refused.
 
-    *number* is the fencing number of the newer run, None where it is not known.
+    *number* is the fencing number of the newer run, None if it is unknown.
     """
 
     def __init__(self, job: str, number: int | None = None) -> None:
@@ -192,5 +192,5 @@ class FencedOffError(AngleRecoError):
 
 
 def one_of(names: Collection[str]) -> str:
-    """Return what an error text says to expect where only *names* are known."""
+    """Return the expectation for an error text that one of *names* is valid."""
     return f"one of {', '.join(sorted(names))}"

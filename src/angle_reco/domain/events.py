@@ -1,4 +1,4 @@
-"""What a host may want to know of, passed to its `on_event`."""
+"""Events that the library reports to a host's `on_event`."""
 
 from datetime import datetime
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from angle_reco.domain.policies import Resource
 
 @attrs.frozen(kw_only=True)
 class UserInspected:
-    """Somebody is about to read what is another user's, by the permission to inspect users."""
+    """An actor with the permission to inspect users is about to read another user's data."""
 
     actor_id: UserId
     user_id: UserId
@@ -21,7 +21,7 @@ class UserInspected:
 
 @attrs.frozen(kw_only=True)
 class RunFailed:
-    """An attempt of a run failed; a *final* one was the last, and the run is given up."""
+    """An attempt of a run failed; if *is_final*, it was the last and the run is discarded."""
 
     job: str
     arguments: str
@@ -33,9 +33,9 @@ class RunFailed:
 
 @attrs.frozen(kw_only=True)
 class AnswerDegraded:
-    """A call could not be answered as it should, and was with something else, or nothing.
+    """A call was answered with a fallback or with nothing, because of an error.
 
-    Told once a minute for each *surface*, which is the name of the call.
+    Reported at most once a minute for each *surface*, which is the name of the call.
     """
 
     surface: str
@@ -45,9 +45,10 @@ class AnswerDegraded:
 
 @attrs.frozen(kw_only=True)
 class RefreshFailed:
-    """What is kept in memory could not be made anew; it is shown on, until it is too old.
+    """A cached entry could not be refreshed; it is shown as stale until it is too old.
 
-    Told once a minute for each entry. *kind* is a kind of list, or `live` for open items.
+    Reported at most once a minute for each entry. *kind* is a kind of list, or `live` for
+    open items.
     """
 
     kind: str
@@ -56,4 +57,4 @@ class RefreshFailed:
 
 
 Event: TypeAlias = UserInspected | RunFailed | AnswerDegraded | RefreshFailed
-"""Anything that is told."""
+"""Any event that is reported."""

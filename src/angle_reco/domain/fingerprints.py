@@ -1,4 +1,4 @@
-"""What stands for a user where their id may not: in log lines, and once they are erased."""
+"""Keyed hashes that represent users in log lines, and after they are erased."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -16,7 +16,7 @@ _DIGEST_SIZE = 16
 def digests_of_users(key: bytes, users: Iterable[UserId]) -> IdColumn:
     """Return a keyed hash (BLAKE2b, RFC 7693) for each user, as the bytes of UUIDs.
 
-    Who does not know the *key* of up to 64 bytes cannot tell whom one stands for.
+    Without the *key*, of up to 64 bytes, a hash cannot be traced to a user.
     """
     hashes = b"".join(_digest(key, user_id) for user_id in users)
     return IdColumn(IdKind.UUID, np.frombuffer(hashes, f"V{_DIGEST_SIZE}"))
@@ -24,18 +24,18 @@ def digests_of_users(key: bytes, users: Iterable[UserId]) -> IdColumn:
 
 @attrs.frozen
 class Fingerprints:
-    """Short keyed hashes of users' ids, for log lines: the same id has the same one."""
+    """Short keyed hashes of users' ids for log lines; equal ids have equal hashes."""
 
     key: bytes = attrs.field(repr=False)
 
     def of(self, user_id: object) -> str:
-        """Return what stands for a user, twelve digits and letters."""
+        """Return the hash of a user's id, twelve hexadecimal digits."""
         return _digest(self.key, user_id).hex()[:12]
 
 
 def _digest(key: bytes, user_id: object) -> bytes:
     one = plain_id(user_id)
-    # The kind goes in, too: 7 and "7" are not the same user.
+    # The hash covers the kind: 7 and "7" are not the same user.
     match one:
         case UUID():
             written = b"u" + one.bytes

@@ -1,4 +1,4 @@
-"""How much memory columns and what is made of them take: estimates, quick ones."""
+"""Quick estimates of the memory that columns and the objects made of them take."""
 
 import sys
 from collections.abc import Callable
@@ -14,14 +14,14 @@ _LONGEST_OF_SHORT_HEAD = 255
 
 
 def footprint_of_array(array: npt.NDArray[Any]) -> int:
-    """Return about how many bytes an array takes, its texts with it."""
+    """Return about how many bytes an array takes, including its texts."""
     if isinstance(array.dtype, np.dtypes.StringDType):
         return array.nbytes + _sampled(array, _bytes_outside)
     return array.nbytes
 
 
 def footprint_of_objects(array: npt.NDArray[Any]) -> int:
-    """Return about how many bytes the elements take as Python's own: texts, ints, or UUIDs.
+    """Return about how many bytes the elements take as Python objects: texts, ints or UUIDs.
 
     >>> footprint_of_objects(np.array(["lamp", "Ä"], np.dtypes.StringDType())) > 100
     True
@@ -33,23 +33,23 @@ def footprint_of_objects(array: npt.NDArray[Any]) -> int:
 
 
 def footprint_of_dict(length: int) -> int:
-    """Return about how many bytes a dict takes that was filled one by one, without its values.
+    """Return about how many bytes a dict filled one by one takes, without keys and values.
 
-    Its slots are a power of two, two thirds of which can be used: 24 bytes, and 2 or 4 to
-    find them by.
+    The number of slots is a power of two, two thirds of which are usable. An entry takes 24
+    bytes, and each slot 2 or 4 bytes of the index.
     """
     slots = 1 << (length * 3 // 2).bit_length()
     return slots * (16 + (2 if slots < 2**16 else 4))
 
 
 def _sampled(array: npt.NDArray[Any], size_of: Callable[[Any], int]) -> int:
-    """Return the sum of the sizes, from elements at equal distances where there are many."""
+    """Return the sum of the sizes, from a sample at equal distances for long arrays."""
     sample = array[:: -(-len(array) // _SAMPLED) or 1].tolist()
     return sum(map(size_of, sample)) * len(array) // max(len(sample), 1)
 
 
 def _bytes_outside(text: str) -> int:
-    """Return what a text takes beside its 16 bytes in the array, which hold a short one."""
+    """Return what a text takes beside its 16 bytes in the array, which hold a short text."""
     size = len(text.encode())
     if size <= _LONGEST_INLINE:
         return 0

@@ -1,4 +1,4 @@
-"""Whether something kept may still be shown, and as what: a rule of its age alone."""
+"""How fresh a result is, and whether it may still be shown: a function of its age."""
 
 from datetime import datetime, timedelta
 
@@ -9,20 +9,20 @@ from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.validators import exactly
 
 SKEW = timedelta(minutes=10)
-"""By how much the clocks of two machines may differ unnoticed."""
+"""The largest undetected difference between the clocks of two machines."""
 
 FAILED_FOR = timedelta(minutes=1)
-"""So long does a failure count: after that nothing is known of whether it would fail again."""
+"""How long a failed refresh counts; later it is unknown whether it would fail again."""
 
 _NOW = timedelta(0)
 
 
 @attrs.frozen(kw_only=True)
 class FreshnessLimits:
-    """How long something kept is fresh, and for how much longer it may be shown.
+    """How long a result is fresh, and for how much longer it may be shown.
 
-    First as stale, while it is made anew, and after that for *on_error_for* more where
-    that failed.
+    For *stale_for* it is shown as stale while it is refreshed, and for another
+    *on_error_for* if the refresh failed.
     """
 
     fresh_for: timedelta = timedelta(hours=24)
@@ -37,23 +37,22 @@ class FreshnessLimits:
 
     @property
     def shown_for(self) -> timedelta:
-        """Return for how long it may be shown while nothing fails."""
+        """Return how long a result may be shown without a failed refresh."""
         return self.fresh_for + self.stale_for
 
     @property
     def kept_for(self) -> timedelta:
-        """Return for how long it may be shown at all."""
+        """Return how long a result may be shown at all."""
         return self.shown_for + self.on_error_for
 
 
 def freshness_at(
     age: timedelta, limits: FreshnessLimits, *, is_marked: bool = False, has_failed: bool = False
 ) -> Freshness | None:
-    """Return how fresh something so old is, None when it is as good as missing.
+    """Return how fresh a result of that *age* is, None when it must not be shown.
 
-    What was *marked* is stale even within its time: there is something newer. Beyond the
-    bound of what is stale it is shown only if making it anew *has failed*. All bounds
-    count as within.
+    A marked result is stale even within *fresh_for*, because there is newer data. Beyond
+    *stale_for* a result is shown only if the refresh *has_failed*. All bounds are inclusive.
     """
     if age <= limits.fresh_for and not is_marked:
         return Freshness.FRESH
@@ -65,12 +64,12 @@ def freshness_at(
 def age_of(
     computed_at: datetime, *, covered_at: datetime | None, now: datetime, limits: FreshnessLimits
 ) -> timedelta | None:
-    """Return how old a result is by the time of day, None where that cannot be told.
+    """Return the age of a result by the time of day, None where it cannot be determined.
 
-    It is as old as the newer of its own computation and the start of the last complete
-    run that covered it. Clocks differ: what is from less than `SKEW` ahead was made just
-    now; from further ahead, up to the time it may be stale, it counts as just stale, so
-    that a clock set back neither empties all stores nor keeps anything fresh for longer.
+    The age counts from the later of the result's computation and the start of the last
+    complete run that covered it. Clocks differ: a moment up to `SKEW` ahead counts as now.
+    One further ahead, up to *stale_for*, counts as just stale, so that a clock that is set
+    back neither discards all stored results nor prolongs the time in which they are fresh.
     """
     age = _on_this_clock(now - computed_at, limits)
     if age is None or covered_at is None:
@@ -82,7 +81,7 @@ def age_of(
 def freshness_of(
     computed_at: datetime, *, covered_at: datetime | None, now: datetime, limits: FreshnessLimits
 ) -> Freshness | None:
-    """Return how fresh a stored result is, None when it may not be shown any more."""
+    """Return how fresh a stored result is, None when it must not be shown any more."""
     age = age_of(computed_at, covered_at=covered_at, now=now, limits=limits)
     return None if age is None else freshness_at(age, limits)
 

@@ -1,4 +1,4 @@
-"""Ids are the host's own: UUIDs, integers or texts, one kind for each entity."""
+"""The host's ids: UUIDs, integers or texts, one kind for each entity."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.type_checks import is_a, plain
 
 Id: TypeAlias = UUID | int | str
-"""An id as hosts pass it in; inside, it is one of the three below."""
+"""An id as hosts pass it; the library converts it to exactly one of these types."""
 
 UserId = NewType("UserId", object)
 ItemId = NewType("ItemId", object)
@@ -22,17 +22,17 @@ CategoryId = NewType("CategoryId", object)
 UserRef: TypeAlias = Id | UserId
 ItemRef: TypeAlias = Id | ItemId
 CategoryRef: TypeAlias = Id | CategoryId
-"""What public calls take: a host's id as it is, or one that came out of the library."""
+"""The ids that public calls take: a host's id, or one that the library returned."""
 
 LONGEST_TEXT_ID = 512
-"""Characters; as UTF-8 that still fits an index entry of every database."""
+"""In characters; in UTF-8 that still fits an index entry of every database."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SMALLEST_INT, _LARGEST_INT = -(2**63), 2**63 - 1
 
 
 class IdKind(StrEnum):
-    """What the ids of an entity are; texts are ordered by code point."""
+    """The kind of the ids of an entity; texts are ordered by code point."""
 
     INT = "int"
     UUID = "uuid"
@@ -42,7 +42,7 @@ class IdKind(StrEnum):
         """Return *value* if it is an id of this kind; *what* names it in the error.
 
         Raises:
-            InvalidValueError: It is not.
+            InvalidValueError: *value* is not an id of this kind.
         """
         one = plain_id(value)
         if type(one) is not _PYTHON_TYPES[self] or one is None:
@@ -50,14 +50,14 @@ class IdKind(StrEnum):
         return one
 
     def parse(self, text: str, what: str) -> Id:
-        """Return the id that *text* writes, as command lines and files have it.
+        """Return the id that *text* represents in command lines and files.
 
         Raises:
-            InvalidValueError: It writes none of this kind.
+            InvalidValueError: It represents no id of this kind.
         """
         if self is IdKind.TEXT:
             return self.check(text, what)
-        # int() and UUID() alone would also read " 7 ", "1_000" and "{…}".
+        # int() and UUID() alone would also accept " 7 ", "1_000" and "{…}".
         shape, convert = _SHAPES[self]
         if not shape.fullmatch(text):
             raise InvalidValueError(what, text, _EXPECTED[self])
@@ -65,13 +65,13 @@ class IdKind(StrEnum):
 
 
 def plain_id(value: object) -> Id | None:
-    """Return *value* as an id of exactly one of the three kinds, None where it is none.
+    """Return *value* as an id of exactly one of the three types, None if it is none.
 
-    What is derived from text, int or UUID becomes one: two ids are the same when they are
-    equal and of one kind.
+    A value of a derived class is converted: two ids are the same if they are equal and of
+    the same type.
     """
     if is_a(value, str):
-        # A long value is refused before anything reads through it.
+        # The length is checked first, so that a long value is not searched.
         text: str = plain(value)
         is_id = 0 < len(text) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(text)
         return text if is_id else None
@@ -82,7 +82,7 @@ def plain_id(value: object) -> Id | None:
     if is_a(value, UUID):
         try:
             of_uuid = _NUMBER_OF_UUID.__get__(value)
-        except AttributeError:  # one that was made without its constructor
+        except AttributeError:  # created without the constructor
             return None
         return value if type(value) is UUID else UUID(int=of_uuid)
     return None
@@ -116,39 +116,39 @@ def _kind(value: IdKind | str) -> IdKind:
 
 
 def as_user_id(value: UserRef) -> UserId:
-    """Return a host's id of a user as what it is; its kind is checked where it is known."""
-    return UserId(_as_it_is(value))
+    """Return a host's id of a user in plain form; its kind is checked where it is known."""
+    return UserId(_normalized(value))
 
 
 def as_item_id(value: ItemRef) -> ItemId:
-    """Return a host's id of an item as what it is."""
-    return ItemId(_as_it_is(value))
+    """Return a host's id of an item in plain form."""
+    return ItemId(_normalized(value))
 
 
 def as_category_id(value: CategoryRef) -> CategoryId:
-    """Return a host's id of a category as what it is."""
-    return CategoryId(_as_it_is(value))
+    """Return a host's id of a category in plain form."""
+    return CategoryId(_normalized(value))
 
 
-def _as_it_is(value: object) -> object:
+def _normalized(value: object) -> object:
     one = plain_id(value)
     return value if one is None else one
 
 
 def json_id(one: object) -> int | str:
-    """Return an id as JSON has it: integers as they are, UUIDs as text."""
+    """Return an id for JSON: integers unchanged, anything else as text."""
     return one if isinstance(one, int) else str(one)
 
 
 def interned(item_id: ItemId) -> ItemId:
-    """Return an equal id that is in memory once, however many lists have it, if it is text."""
+    """Return an equal id; a text is one object in memory, however many lists have it."""
     one: object = item_id
     return ItemId(sys.intern(one)) if type(one) is str else item_id
 
 
 @attrs.frozen(kw_only=True)
 class IdKinds:
-    """Which kind of id each entity of a host has."""
+    """The kind of the ids of each entity of a host."""
 
     user: IdKind = attrs.field(default=IdKind.TEXT, converter=_kind)
     item: IdKind = attrs.field(default=IdKind.TEXT, converter=_kind)
@@ -158,7 +158,7 @@ class IdKinds:
         """Return *value* as a user's id.
 
         Raises:
-            InvalidValueError: It is of another kind.
+            InvalidValueError: It is no id of that kind.
         """
         return UserId(self.user.check(value, "user id"))
 
@@ -166,7 +166,7 @@ class IdKinds:
         """Return *value* as an item's id.
 
         Raises:
-            InvalidValueError: It is of another kind.
+            InvalidValueError: It is no id of that kind.
         """
         return ItemId(self.item.check(value, "item id"))
 
@@ -174,6 +174,6 @@ class IdKinds:
         """Return *value* as a category's id.
 
         Raises:
-            InvalidValueError: It is of another kind.
+            InvalidValueError: It is no id of that kind.
         """
         return CategoryId(self.category.check(value, "category id"))

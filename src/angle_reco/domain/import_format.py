@@ -1,4 +1,4 @@
-"""The files that a marketplace is imported from: their columns, and what each field may be."""
+"""The files of an import: their columns, and the valid contents of each field."""
 
 import re
 from collections.abc import Callable
@@ -16,17 +16,17 @@ from angle_reco.domain.validators import whole
 from angle_reco.domain.written_moments import is_without_offset, read_moment
 
 Field: TypeAlias = Callable[[str], object]
-"""Makes a text of a file into the value that is stored, or raises InvalidValueError."""
+"""Converts a text of a file to the value that is stored, or raises InvalidValueError."""
 
 _AMOUNT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
 
 LONGEST_TITLE = 100_000
-"""Characters; nobody shows more."""
+"""In characters, far more than any page shows."""
 
 
 @attrs.frozen(kw_only=True)
 class ImportFile:
-    """One file of a directory to import: `name.csv` or `name.csv.gz`.
+    """One file of an import directory: `name.csv` or `name.csv.gz`.
 
     *fields* are its columns in the order in which they are stored.
     """
@@ -37,15 +37,15 @@ class ImportFile:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Return the names that the header has to have, in any order."""
+        """Return the names that the header must contain, in any order."""
         return tuple(self.fields)
 
 
 def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
-    """Return the files of an import, in the order in which they refer to each other.
+    """Return the files of an import; a file refers only to those before it.
 
-    Moments become microseconds and money units; an empty field is None, but an unknown
-    amount of a bid UNKNOWN_PRICE.
+    Moments become microseconds and money units. An empty field becomes None, except that an
+    unknown amount of a bid is UNKNOWN_PRICE.
     """
     return (
         ImportFile(
@@ -98,7 +98,7 @@ def _optional(field: Field, absent: object = None) -> Field:
 
 
 def _id(what: str, kind: IdKind) -> Field:
-    # Few ids come again and again, in bids and watches: looking them up beats checking them.
+    # Bids and watches repeat the same ids: looking them up is faster than checking them.
     return lru_cache(maxsize=65_536)(lambda text: kind.parse(text, what))
 
 
@@ -117,13 +117,13 @@ def _moment(what: str) -> Field:
 
 def _money(what: str, prices: PriceScale) -> Field:
     def field(text: str) -> int:
-        # Decimal() alone would also read "1_000" and " 7 ".
+        # Decimal() alone would also accept "1_000" and " 7 ".
         if not _AMOUNT.fullmatch(text):
             raise InvalidValueError(what, text, "an amount such as 19.90")
         try:
             return prices.to_units(Decimal(text), what)
         except InvalidValueError as error:
-            # As it is written in the file, not as Decimal('-1').
+            # Show the text of the file, not Decimal('-1').
             raise InvalidValueError(what, text, error.expected) from None
 
     return field
@@ -131,7 +131,7 @@ def _money(what: str, prices: PriceScale) -> Field:
 
 def _count(what: str) -> Field:
     def field(text: str) -> int:
-        # Digits alone: int() would also read "1_000" and " 7 ".
+        # Only digits: int() would also accept "1_000" and " 7 ".
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise InvalidValueError(what, text, "a whole number of at least 0")
         return whole(int(text), what, least=0, most=2**63 - 1)

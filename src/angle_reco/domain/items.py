@@ -1,4 +1,4 @@
-"""Items: what is listed, one at a time as values and in bulk as the columns of a catalogue."""
+"""Items on offer: as single values, and in bulk as the columns of a catalogue."""
 
 import sys
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
 
 class AuctionStatus(StrEnum):
-    """Where an auction stands, as the host says; the value is what is stored."""
+    """The state of an auction according to the host; the value is what is stored."""
 
     PENDING = "pending"
     SCHEDULED = "scheduled"
@@ -48,23 +48,23 @@ class AuctionStatus(StrEnum):
 
     @property
     def code(self) -> int:
-        """Return the small integer that stands for the status in columns."""
+        """Return the small integer that represents the status in columns."""
         return _STATUS_CODES[self]
 
 
 _STATUS_CODES = {status: code for code, status in enumerate(AuctionStatus)}
 
 OPEN_STATUSES = frozenset({AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED})
-"""Of published items these can be bid on, now or soon."""
+"""A published item with one of these can be bid on, now or soon."""
 
-# Few to look through, which takes a fifth of the time of hashing one.
+# A tuple: searching two members takes a fifth of the time of hashing one.
 _OPEN_STATUSES = tuple(OPEN_STATUSES)
 
 
 def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
     """Return the status that follows from an auction's times alone, all in microseconds.
 
-    A start that is now, past or unknown makes it active, a later one scheduled.
+    With a start that is now, past or unknown it is active, with a later one scheduled.
     """
     if ends_at <= moment:
         return AuctionStatus.ENDED
@@ -78,10 +78,10 @@ def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> N
 
 @attrs.frozen(kw_only=True)
 class Item:
-    """One listed thing, as a marketplace keeps it.
+    """One item on offer, with what the marketplace stores about it.
 
-    A *status* of None follows from the times; a *current_price* is the marketplace's own
-    note, which the price that scoring uses does not need: that follows from the bids.
+    With *status* None the status follows from the times. *current_price* is only the
+    marketplace's own record: scoring derives the price from the bids.
     """
 
     item_id: ItemId = attrs.field(converter=as_item_id)
@@ -113,12 +113,11 @@ class Item:
 
 @attrs.frozen(kw_only=True)
 class ItemCard:
-    """What an answer needs to know of an item: to show it, and whether it may be shown.
+    """The data of an item that answers need, to show it and to decide whether they may.
 
-    *price* is the current one; *engaged* says whether the viewer for whom the card was
-    read has bid on the item or watches it; a card from memory was read for nobody.
-    *is_listed* follows from the rest: published, in a status that is open, whatever the
-    time.
+    *price* is the current one. *engaged* is True if the card was read for a viewer who bid on
+    the item or watches it; cached cards are read without a viewer. *is_listed* is
+    derived: published and in an open status, whatever the time.
     """
 
     item_id: ItemId
@@ -140,12 +139,12 @@ class ItemCard:
 
 @attrs.frozen(kw_only=True)
 class Catalogue:
-    """Items as columns, a row an item, in the order of their ids: row and code are one.
+    """Items as columns, one per row, in the order of their ids: the row is the item's code.
 
     *category* and *seller* are codes in their index, NONE where there is none. Prices are
     in units or UNKNOWN_PRICE, ends in microseconds or NEVER, listing moments in
-    microseconds or UNKNOWN_MOMENT. *bids* counts bids, or distinct bidders where that was
-    asked for; *watchers* counts users.
+    microseconds or UNKNOWN_MOMENT. *bids* counts bids, or distinct bidders if that was
+    requested; *watchers* counts users.
     """
 
     items: IdIndex
@@ -192,7 +191,7 @@ class Catalogue:
         bids: Sequence[int],
         watchers: Sequence[int],
     ) -> Self:
-        """Return the catalogue of distinct items that come in any order, a place an item."""
+        """Return the catalogue of distinct items in any order, given column by column."""
         unordered = IdColumn.of(kinds.item, item_ids)
         items = IdIndex.of(kinds.item, unordered)
         order = np.argsort(items.codes(unordered))
@@ -217,7 +216,7 @@ class Catalogue:
         return len(self.items)
 
     def where(self, mask: Bools) -> Self:
-        """Return the catalogue of the rows in *mask*."""
+        """Return the rows in *mask* as a catalogue."""
         return attrs.evolve(
             self,
             items=IdIndex(self.items.ids.take(mask)),
@@ -232,7 +231,7 @@ class Catalogue:
         )
 
     def row_of(self, item_id: ItemId) -> int:
-        """Return the row of an item, NONE when it is not here."""
+        """Return the row of an item, NONE if it is not in the catalogue."""
         return self.items.code(item_id)
 
     def ids_at(self, rows: npt.NDArray[Any] | slice) -> IdColumn:
@@ -255,7 +254,7 @@ _ROW_COLUMNS = (
 
 @attrs.frozen(kw_only=True)
 class OpenCards:
-    """What there is to show of the items of a catalogue, as columns: *titles* by row."""
+    """The items of a catalogue with what is needed to show them: *titles* has one per row."""
 
     catalogue: Catalogue
     titles: npt.NDArray[Any] = attrs.field(converter=frozen)
@@ -271,12 +270,12 @@ class OpenCards:
         return attrs.evolve(self, catalogue=self.catalogue.where(mask), titles=self.titles[mask])
 
     def cards(self, prices: PriceScale) -> dict[ItemId, ItemCard]:
-        """Return the card of each row, in their order, for nobody in particular.
+        """Return the card of each row, in their order, without a viewer.
 
-        Equal prices are one object. Moments that Python cannot tell are not known.
+        Equal prices are one object. Moments outside of Python's range become None.
         """
         listed = self.catalogue
-        # The code NONE is the place of the last.
+        # The code NONE, -1, selects the last element.
         categories = [*listed.categories.ids, None]
         sellers = [*listed.sellers.ids, None]
         distinct = np.unique(listed.prices)
@@ -307,7 +306,7 @@ class OpenCards:
                 ends_at,
                 listed_at,
             ) in zip(
-                # The ids of a text kind are those that lists in memory have.
+                # Text ids are the same objects as in cached lists.
                 map(interned, map(ItemId, listed.items.ids)),
                 self.titles.tolist(),
                 listed.category.tolist(),
@@ -328,7 +327,7 @@ class OpenCards:
 
     @property
     def footprint_of_cards(self) -> int:
-        """Return about how many bytes `cards` takes, beside the columns."""
+        """Return about how many bytes the result of `cards` takes, beside the columns."""
         listed = self.catalogue
         known = sum(
             int(np.count_nonzero(is_told(moments)))
@@ -349,5 +348,5 @@ class OpenCards:
 
 _STATUSES = tuple(AuctionStatus)
 
-# With what the garbage collector keeps before each object.
+# Includes the header of the garbage collector before each object.
 _FOOTPRINT_OF_CARD = ItemCard.__basicsize__ + 16

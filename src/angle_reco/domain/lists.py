@@ -1,4 +1,4 @@
-"""Lists of suggestions as they are computed in bulk and kept, one for each owner."""
+"""Lists of suggestions, one for each owner: as columns when computed, as values when stored."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ EVERYTHING = ""
 
 
 class ListKind(StrEnum):
-    """What a list is about: its owner is an item, a user or a category's name."""
+    """The kind of a list: its owner is an item, a user, or a category as text."""
 
     SIMILAR = "similar"
     PERSONAL = "personal"
@@ -37,10 +37,10 @@ class ListKind(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Recipe:
-    """What made a list.
+    """The settings that produced a list.
 
-    That is the name of a rule, its weights by component in their order, and how many
-    suggestions were kept at most; *rules* stands for every other setting that took part.
+    These are the name of a rule, its weights by component in order, and the largest number
+    of suggestions that is stored; *rules* represents all other settings involved.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Recipe:
 
     @cached_property
     def components(self) -> tuple[str, ...]:
-        """Return what the parts of a score are, in their order."""
+        """Return the names of the parts of a score, in order."""
         return tuple(name for name, _ in self.weights)
 
     def to_text(self) -> str:
-        """Return the recipe as one line of JSON, as stores keep it."""
+        """Return the recipe as one line of JSON, for stores."""
         return json.dumps({**attrs.asdict(self), "weights": dict(self.weights)})
 
     @classmethod
@@ -66,9 +66,9 @@ class Recipe:
 
 @attrs.frozen(kw_only=True)
 class Recipes:
-    """What everything stored is marked with: with another mark it is not used.
+    """The recipes of the current settings: a stored result with another recipe is not used.
 
-    *interests* have no weights by component, so theirs is a text that stands for all.
+    *interests* have no weights by component, so their recipe is a text for all settings.
     """
 
     lists: Mapping[ListKind, Recipe]
@@ -79,7 +79,7 @@ class Recipes:
 class Ranked:
     """Ranked rows of a catalogue for many owners: list k is [offsets[k], offsets[k + 1]).
 
-    *parts* has a column a component, and a score is the sum of its row of parts.
+    *parts* has a column per component, and a score is the sum of its row of parts.
     *reasons* and *sources* are codes.
     """
 
@@ -121,7 +121,7 @@ class Ranked:
         recipe: Recipe,
         computed_at: datetime,
     ) -> "Lists":
-        """Return the lists with ids in place of rows."""
+        """Return the lists with ids instead of rows."""
         return Lists(
             owners=owners,
             offsets=self.offsets,
@@ -139,7 +139,7 @@ class Ranked:
 class StoredLine:
     """One suggestion of a stored list; *parts* are in the order of the recipe.
 
-    One written *by hand* has no parts: its score is all there is to it.
+    A manual override (*by_hand*) has no parts, only a score.
     """
 
     item_id: ItemId
@@ -150,22 +150,22 @@ class StoredLine:
     by_hand: bool = False
 
     def contributions(self, components: Sequence[str]) -> dict[str, Millionths]:
-        """Return what adds up to the score, by the names of the recipe's *components*."""
+        """Return the summands of the score, by the names of the recipe's *components*."""
         if self.by_hand:
             return {BY_HAND: self.score}
         return dict(zip(components, self.parts, strict=True))
 
 
 BY_HAND = "by_hand"
-"""The only contribution of what was written by hand."""
+"""The only contribution of a manual override."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredList:
-    """One owner's list as it was last computed, best first.
+    """One owner's list as last computed, best first.
 
-    *covered_at* is the start of the last complete run over lists of this kind: what such
-    a run left as it was, is as fresh as the run. One that was *edited* by hand stays so
+    *covered_at* is the start of the last complete run over lists of this kind: a list that
+    the run left unchanged is as fresh as the run. A list that an operator *edited* stays so
     until a job replaces it.
     """
 
@@ -177,16 +177,16 @@ class StoredList:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether there was nothing more to suggest when it was computed.
+        """Return whether the list holds all there was to suggest when it was computed.
 
-        Of one that was edited by hand, somebody has said what there is.
+        An edited list is complete: an operator decided what it holds.
         """
         return self.edited or len(self.lines) < self.recipe.kept
 
 
 @attrs.frozen(kw_only=True)
 class Lists:
-    """Lists as columns: that of owner k is the lines [offsets[k], offsets[k + 1])."""
+    """Lists as columns: the list of owner k is the lines [offsets[k], offsets[k + 1])."""
 
     owners: IdColumn
     offsets: Int64s = attrs.field(converter=frozen)
@@ -213,7 +213,7 @@ class Lists:
         return len(self.owners)
 
     def last_of_each(self) -> Self:
-        """Return the lists without repeated owners: of several lists of one the last counts."""
+        """Return the lists with one per owner: the last of several counts."""
         index = IdIndex.of(self.owners.kind, self.owners)
         if len(index) == len(self):
             return self
@@ -263,10 +263,10 @@ class Lists:
 
 
 def with_similar(kept: StoredList, line: StoredLine) -> StoredList:
-    """Return a list with one more line in its place, behind equally good ones.
+    """Return a list with one more line by its score, after lines with the same score.
 
-    The list itself comes back where that changes nothing: it is no better than what is
-    there, or somebody edited the list by hand.
+    The same list is returned if nothing changes: the line is no better than those of a full
+    list, or an operator edited the list.
     """
     if kept.edited or line in kept.lines:
         return kept
@@ -277,11 +277,11 @@ def with_similar(kept: StoredList, line: StoredLine) -> StoredList:
 
 
 def has_changed(old: StoredList, new: StoredList) -> bool:
-    """Return whether *new* is worth writing over *old*.
+    """Return whether *new* must be written over *old*.
 
-    It is with another recipe, other items, reasons or sources, or a score that moved by
-    more than 0.0001; where the old one was edited by hand; and where it claims to be from
-    later than the new one.
+    It must if the recipe, the items, the reasons or the sources differ, if a score moved by
+    more than 0.0001, if the old list was edited by an operator, or if the old one claims to
+    be computed later than the new one.
     """
     return (
         old.recipe != new.recipe

@@ -15,10 +15,10 @@ Millionths: TypeAlias = int
 ONE: Millionths = 1_000_000
 
 SCORE_TOLERANCE: Millionths = 100
-"""A score that moved by no more than this is not worth writing: 0.0001."""
+"""A score that moved by no more than this, 0.0001, is not written again."""
 
 LARGEST_FACTOR = 1_000
-"""More than this no weight needs to be."""
+"""The upper limit of weights."""
 
 _LARGEST = 2**63 - 1
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
@@ -29,8 +29,8 @@ _MILLIONTH = Decimal("0.000001")
 def scaled(values: Int64s, by: int, over: int) -> Int64s:
     """Return *values* · *by* / *over*, rounded to the nearest integer, halves up.
 
-    All are non-negative and *over* is positive; the results must fit 64 bits, what is
-    computed on the way need not.
+    All arguments are non-negative and *over* is positive. The results must fit 64 bits,
+    intermediate products need not.
 
     >>> scaled(np.array([1, 2, 3]), by=1, over=2)
     array([1, 1, 2])
@@ -46,7 +46,7 @@ def to_millionths(value: object, what: str) -> Millionths:
     """Return a fraction such as 0.6 as whole millionths.
 
     Raises:
-        InvalidValueError: It is no number of whole millionths.
+        InvalidValueError: The value is no number from 0 to 1,000, or has more than 6 decimals.
     """
     fraction = exact_number(value)
     try:
@@ -59,22 +59,22 @@ def to_millionths(value: object, what: str) -> Millionths:
 
 
 def to_score(value: object, what: str) -> Millionths:
-    """Return a score that a person gives, 0 to 1, to the nearest millionth, halves up.
+    """Return a score set by a person, 0 to 1, to the nearest millionth, halves up.
 
     Raises:
-        InvalidValueError: It is no number from 0 to 1.
+        InvalidValueError: The value is no number from 0 to 1.
     """
     number = exact_number(value)
     try:
         if number is not None and 0 <= number <= 1:
             return int(_ROUNDED.scaleb(_ROUNDED.quantize(number, _MILLIONTH), 6))
     except InvalidOperation:
-        pass  # a NaN that signals
+        pass  # a signalling NaN
     raise InvalidValueError(what, value, "a number from 0 to 1")
 
 
 def to_fraction(value: Millionths) -> float:
-    """Return millionths as the number that people read.
+    """Return millionths as a decimal fraction, for display.
 
     >>> to_fraction(840_000)
     0.84

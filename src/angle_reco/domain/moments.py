@@ -1,4 +1,4 @@
-"""Moments are aware datetimes outside, and microseconds since 1970 in UTC inside."""
+"""Moments: aware datetimes at the edges, microseconds since 1970 in UTC inside."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.type_checks import is_a
 
 UNKNOWN_MOMENT = -(2**63)
-"""Stands for a moment nobody knows; it is earlier than all others."""
+"""Stands for an unknown moment; it is earlier than all others."""
 
 NEVER = 2**63 - 1
 """Stands for an end that never comes; it is later than all moments."""
@@ -40,21 +40,21 @@ def from_micros(micros: int) -> datetime:
 
 
 def moments_of(micros: Int64s) -> list[datetime | None]:
-    """Return microseconds since 1970 as moments in UTC, None where Python cannot tell them.
+    """Return microseconds since 1970 as moments in UTC, None outside of Python's range.
 
     >>> moments_of(np.array([86_400_000_000, NEVER, UNKNOWN_MOMENT]))
     [datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc), None, None]
     """
     moments = np.full(len(micros), None)
     known = is_told(micros)
-    # One loop in C for all of them: `from_micros` of each takes ten times as long.
+    # One loop in C over all of them: calling `from_micros` for each takes ten times as long.
     moments[known] = EPOCH + micros[known].astype("m8[us]").astype(object)
     listed: list[datetime | None] = moments.tolist()
     return listed
 
 
 def is_told(micros: Int64s) -> Bools:
-    """Return which microseconds since 1970 are moments that Python can tell."""
+    """Return which microseconds since 1970 are within the range of Python's datetimes."""
     return (micros >= _FIRST) & (micros <= _LAST)
 
 
@@ -62,12 +62,12 @@ def check_moment(value: object, what: str) -> datetime:
     """Return *value* in UTC if it is an aware moment.
 
     Raises:
-        InvalidValueError: It is none, or its time zone is not known.
+        InvalidValueError: It is no moment, or its time zone is unknown.
     """
     if is_a(value, datetime):
         try:
             if datetime.utcoffset(value) is not None:
-                # Of a class of somebody's own it becomes a plain one.
+                # The result is a plain datetime, also for a value of a derived class.
                 return EPOCH + datetime.__sub__(value, EPOCH)
         except Exception:  # noqa: BLE001 — the ends of the calendar, and whatever a zone raises
             pass

@@ -1,4 +1,4 @@
-"""A stored list in few bytes, of which suggestions are made when they are shown."""
+"""A stored list in compact form, from which suggestions are created when they are shown."""
 
 import struct
 import sys
@@ -16,10 +16,10 @@ from angle_reco.domain.suggestions import REASONS, SOURCES, Suggestion
 
 @attrs.frozen(kw_only=True)
 class PackedList:
-    """What `StoredList` has, for keeping many: a quarter of its size, and less to collect.
+    """A `StoredList` for caching: a quarter of its size, and fewer objects to collect.
 
-    *numbers* has the score and the parts of each line as int32, *codes* its reason and its
-    source as bytes; *by_hand* the places of lines that a person wrote.
+    *numbers* holds the score and the parts of each line as int32, *codes* its reason and
+    source as bytes; *by_hand* holds the places of lines that are manual overrides.
     """
 
     ids: tuple[ItemId, ...]
@@ -31,7 +31,7 @@ class PackedList:
 
     @classmethod
     def of(cls, stored: StoredList) -> Self:
-        """Return a list packed; text ids become those that are in memory anyway."""
+        """Return a list in compact form; its text ids are shared with other lists (`interned`)."""
         lines, parts = stored.lines, len(stored.recipe.weights)
         numbers = [
             number
@@ -52,11 +52,11 @@ class PackedList:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether there was nothing more to suggest when it was computed."""
+        """Return whether the list holds all there was to suggest, or was edited."""
         return self.edited or len(self) < self.recipe.kept
 
     def between(self, first: int, last: int) -> Self:
-        """Return the list of the lines at places [first, last)."""
+        """Return the lines at places [first, last) as a list."""
         width = 4 * (len(self.recipe.weights) + 1)
         return attrs.evolve(
             self,
@@ -68,9 +68,9 @@ class PackedList:
 
     @property
     def footprint(self) -> int:
-        """Return how many bytes it takes besides its ids; the recipe is shared by many."""
+        """Return its size in bytes without the ids and the recipe, which are shared."""
         parts = (self.ids, self.numbers, self.codes, self.by_hand)
-        return sum(map(sys.getsizeof, parts)) + _OF_ITSELF
+        return sum(map(sys.getsizeof, parts)) + _OBJECT_BYTES
 
     def places_shown(
         self,
@@ -82,10 +82,13 @@ class PackedList:
         limit: int,
         without: Collection[ItemId] = (),
     ) -> list[int]:
-        """Return the places of the first *limit* lines that may be shown (`may_be_shown`)."""
+        """Return the places of the first *limit* lines that may be shown (`may_be_shown`).
+
+        Items in *without* are left out.
+        """
         places, card_of = list[int](), cards.get
         for place, item_id in enumerate(self.ids):
-            # The rule written out: calling it for each would be a fifth of an answer.
+            # `may_be_shown` written out: calling it would take a fifth of the time of an answer.
             if (
                 (card := card_of(item_id)) is not None
                 and card.is_listed
@@ -110,7 +113,7 @@ class PackedList:
             self.ids,
         )
         width, by_hand, new = len(names) + 1, self.by_hand, tuple.__new__
-        # Past the constructor in Python: most of the time of an answer is here.
+        # Bypasses the constructor: most of the time of an answer is spent here.
         made = [
             new(
                 Suggestion,
@@ -134,7 +137,7 @@ class PackedList:
         return made
 
     def lines(self, places: Sequence[int]) -> Sequence[StoredLine]:
-        """Return the lines at *places*, ascending, as they were stored."""
+        """Return the lines at *places*, ascending, as `StoredLine`s."""
         width, numbers = len(self.recipe.weights) + 1, self._unpacked(places)
         return [
             StoredLine(
@@ -151,12 +154,12 @@ class PackedList:
         ]
 
     def _unpacked(self, places: Sequence[int]) -> tuple[int, ...]:
-        """Return the numbers of lines as far as the last of *places*, which is the largest."""
+        """Return the numbers of all lines up to the last of *places*, which ascend."""
         lines = places[-1] + 1 if places else 0
         return struct.unpack_from(f"<{lines * (len(self.recipe.weights) + 1)}i", self.numbers)
 
 
 _BY_HAND = (BY_HAND,)
 
-_OF_ITSELF = 100
-"""What an object with six fields takes, in bytes."""
+_OBJECT_BYTES = 100
+"""The size of an object with six fields, in bytes."""

@@ -1,4 +1,4 @@
-"""Who may do what: one table decides, and what it does not name is denied."""
+"""The access policy: one table says who may do what, and any pair not in it is denied."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -23,29 +23,29 @@ def _id_of_actor(value: object) -> UserId:
 
 @attrs.frozen
 class SignedIn:
-    """A signed-in user who asks for something."""
+    """A signed-in user as an actor."""
 
     user_id: UserId = attrs.field(converter=_id_of_actor)
 
 
 @attrs.frozen(eq=False)
 class WithoutId:
-    """An actor who is no user: ANONYMOUS or SYSTEM.
+    """An actor without a user id: ANONYMOUS or SYSTEM.
 
-    Those two are the only ones. One that is made or copied, from whatever input, is
-    nobody, who may do nothing.
+    `is_allowed` compares by identity, so any other instance, created or copied from
+    whatever input, may do nothing.
     """
 
     name: str
 
     @property
     def user_id(self) -> None:
-        """Return no id."""
+        """Return None: there is no id."""
         return
 
 
 Actor: TypeAlias = SignedIn | WithoutId
-"""Whoever asks for something."""
+"""The caller on whose behalf the library acts."""
 
 ANONYMOUS: Final = WithoutId("anonymous")
 """A visitor."""
@@ -54,11 +54,11 @@ SYSTEM: Final = WithoutId("system")
 """The host's own code."""
 
 
-# Neither these nor the resources are texts: none that somebody sends equals one.
+# These and the resources are no strings, so that no text from outside equals one.
 class Action(Enum):
-    """What can be done; the value says it in an error."""
+    """An action on a resource; errors show the value."""
 
-    # There is one of each, and every call looks a pair up: an Enum's own is slow.
+    # Members are singletons, and every call looks up a pair: the hash of Enum is slow.
     __hash__ = object.__hash__
 
     READ = "read"
@@ -70,7 +70,7 @@ class Action(Enum):
 
 
 class Resource(Enum):
-    """What it can be done to; the value says it in an error."""
+    """The object of an action; errors show the value."""
 
     __hash__ = object.__hash__
 
@@ -89,7 +89,7 @@ class Resource(Enum):
 
 
 class Grant(Enum):
-    """Whether somebody may; INSPECTING asks for a further permission."""
+    """Whether an actor may; INSPECTING requires a further permission (`INSPECT_USERS`)."""
 
     YES = "yes"
     NO = "no"
@@ -97,7 +97,7 @@ class Grant(Enum):
 
 
 class Rule(NamedTuple):
-    """Who may do one thing: a row of the table."""
+    """A row of the table: who may do one action to one resource."""
 
     owner: Grant
     other: Grant
@@ -107,7 +107,7 @@ class Rule(NamedTuple):
 
     @property
     def is_personal(self) -> bool:
-        """Return whether it is about what belongs to somebody."""
+        """Return whether the resource belongs to a user."""
         return self.owner is not self.other
 
 
@@ -134,8 +134,8 @@ POLICY: Final[Mapping[tuple[Action, Resource], Rule]] = MappingProxyType({
     (Action.READ,   Resource.RUNS):          Rule(_NO,   _NO,   _NO,       _YES,         _YES),
 })
 # fmt: on
-"""Who may do what. Managers hold manage_recommendations; to what is their own, and to what
-everybody may do, the other columns apply to them as to all."""
+"""The access policy. Managers hold manage_recommendations; for their own resources, and for
+actions that are open to everyone, the other columns apply to them as to all users."""
 
 OWN: Final = frozenset(
     asked for asked, rule in POLICY.items() if rule.is_personal and rule.owner is _YES
@@ -153,9 +153,8 @@ def is_allowed(
 ) -> bool:
     """Return whether *actor* may do *action* to a *resource* that belongs to *owner*.
 
-    *is_permitted* answers whether a user holds a permission; it is asked only where its
-    answer decides. What should have an owner and has none that could be one is denied to
-    all: it belongs to nobody.
+    *is_permitted* returns whether a user holds a permission; it is called only where its
+    answer decides. A personal resource without a valid *owner* is denied to all actors.
     """
     rule = _rule(action, resource)
     if rule is None or (rule.is_personal and plain_id(owner) is None):
@@ -173,7 +172,7 @@ def is_allowed(
 
 
 def is_inspection(actor: Actor, action: Action, resource: Resource, owner: object) -> bool:
-    """Return whether a user who may do this does so only by the permission to inspect."""
+    """Return whether a user needs the permission to inspect users for this."""
     rule = _rule(action, resource)
     return (
         rule is not None
@@ -197,7 +196,7 @@ def _rule(action: object, resource: object) -> Rule | None:
 
 
 def _is_own(actor: SignedIn, owner: object) -> bool:
-    # Of one kind, too: 1, True and 1.0 are equal, and not the same id.
+    # The kinds must match, too: 1, True and 1.0 are equal, but not the same id.
     one = plain_id(owner)
     mine: object = actor.user_id
     return one is not None and type(one) is type(mine) and one == mine

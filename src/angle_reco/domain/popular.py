@@ -1,4 +1,4 @@
-"""Lists of the most popular items, over everything and by category."""
+"""Lists of the most popular items, over all items and by category."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Reason, Source
 
 POPULAR_KEPT = 50
-"""How many popular items of a category, and of all, are stored."""
+"""How many popular items are stored for each category, and over all."""
 
 POPULAR_RECIPE = Recipe(name="popularity", weights=(("popularity", ONE),), kept=POPULAR_KEPT)
 
 
 def rank_popular(market: OpenMarket, *, keep: int, category: int = NONE) -> Ranked:
-    """Return one list: the *keep* most popular items, of all or with the code *category*."""
+    """Return one list: the *keep* most popular items, of all or of one *category* (a code)."""
     rows = market.popular_order
     if category != NONE:
         rows = rows[market.catalogue.category[rows] == category]

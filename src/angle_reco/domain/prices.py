@@ -1,4 +1,4 @@
-"""Money is Decimal outside, and a whole number of small units (ten-thousandths) inside."""
+"""Prices: Decimal at the edges, a whole number of units (ten-thousandths by default) inside."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import cached_property
@@ -9,12 +9,12 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.type_checks import exact_number, is_a
 
 UNKNOWN_PRICE = -1
-"""Stands for a price nobody knows, among units."""
+"""Stands for an unknown price, among units."""
 
 LARGEST_PRICE = 10**18
 """In units; twice as much still fits 64 bits."""
 
-# Whatever the host does to its own context: money is never rounded.
+# A context of our own, independent of the host's: money is never rounded.
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
@@ -33,14 +33,14 @@ class PriceScale:
         """Return money in units.
 
         Raises:
-            InvalidValueError: It is negative, no number, or does not fit the scale.
+            InvalidValueError: It is negative, no number, too large, or has too many decimals.
         """
         number = None if is_a(amount, float) else exact_number(amount)
         if number is None:
-            # A float such as 19.9 prints as an amount would, and is another number.
+            # A float such as 19.9 prints like an amount but is another number.
             raise InvalidValueError(what, amount, f"{self._expected}, as a Decimal or an int")
         try:
-            # The bounds come first: 1e999999 is never written out in digits.
+            # The bounds are checked first, so that 1e999999 is never written out in digits.
             if 0 <= number <= LARGEST_PRICE // self.units:
                 exact = _EXACT.quantize(number, self._unit)
                 return int(_EXACT.scaleb(exact, self._places))

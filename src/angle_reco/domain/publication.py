@@ -1,4 +1,4 @@
-"""Whether an item is shown at all: the statuses that files of an import may have."""
+"""The publication statuses that import files may have: whether an item is shown at all."""
 
 from difflib import get_close_matches
 from enum import StrEnum
@@ -8,9 +8,9 @@ from angle_reco.domain.items import AuctionStatus
 
 
 class PublicationStatus(StrEnum):
-    """Whether an item is for all to see; the value is what files have and what is stored.
+    """Whether an item is public; the value is what files contain and what is stored.
 
-    Published items alone are suggested. How an auction stands is an `AuctionStatus`.
+    Only published items are suggested. The state of an auction is an `AuctionStatus`.
     """
 
     PUBLISHED = "published"
@@ -39,7 +39,7 @@ _MEANT: dict[PublicationStatus, frozenset[str]] = {
     PublicationStatus.ARCHIVED: frozenset({"closed", "completed", "expired", "finished"}),
     PublicationStatus.REMOVED: frozenset({"banned", "blocked", "deleted", "rejected"}),
 }
-"""Words of others for each, in lower case."""
+"""Words that other systems use for each status, in lower case."""
 
 _KNOWN = frozenset(status.value for status in PublicationStatus)
 _LIKENESS = 0.75
@@ -47,10 +47,10 @@ _LONGEST = 100
 
 
 def publication_status(text: str, what: str) -> str:
-    """Return a status as it is stored; an empty text is unknown, and not published.
+    """Return a publication status unchanged; an empty text is unknown, and not published.
 
     Raises:
-        InvalidValueError: It is none of them; the text suggests the one that is meant.
+        InvalidValueError: It is not one of them; the error suggests the likely one.
     """
     if text == "" or text in _KNOWN:
         return text

@@ -1,7 +1,7 @@
-"""Runs of jobs: who may begin one, for how long it is theirs, and what becomes of it.
+"""Runs of jobs: who may claim one, how long the claim lasts, and how a run ends.
 
-Everything here is a function of the runs of one key, and of now: a ledger applies it
-while nobody else changes them.
+The functions depend only on the runs of one key and on *now*. A ledger applies them while
+no other transaction changes those runs.
 """
 
 import json
@@ -19,10 +19,11 @@ from angle_reco.domain.validators import exactly, whole
 
 @attrs.frozen(kw_only=True)
 class Fence:
-    """What a run shows when it writes: of the runs of one job only the newest may.
+    """The right of a run to write: of the runs of one job only the newest has it.
 
-    Each run has a *number* larger than those before it. A run that lost its place while
-    it slept is told so (FencedOffError) instead of overwriting what its successor wrote.
+    Each run has a larger *number* than those before it. A run that lost its claim, for
+    example while its process was suspended, gets FencedOffError when it writes, and cannot
+    overwrite the results of its successor.
     """
 
     job: str
@@ -34,14 +35,14 @@ class Fence:
 
 @attrs.frozen
 class RunKey:
-    """What runs once at a time: a job with its arguments, as JSON in the order of names."""
+    """A job with its arguments, as JSON ordered by name; one run of a key executes at a time."""
 
     job: str
     arguments: str = ""
 
     @classmethod
     def of(cls, job: str, arguments: Mapping[str, object]) -> "RunKey":
-        """Return the key of a job with these arguments, None ones left out."""
+        """Return the key of a job with these arguments, without those that are None."""
         given = {name: value for name, value in arguments.items() if value is not None}
         return cls(job, json.dumps(given, sort_keys=True, ensure_ascii=False) if given else "")
 
@@ -56,7 +57,7 @@ class RunKey:
 
 
 class Trigger(StrEnum):
-    """Why there is a run."""
+    """Why a run exists."""
 
     SCHEDULE = "schedule"
     REQUEST = "request"
@@ -64,7 +65,7 @@ class Trigger(StrEnum):
 
 
 class RunState(StrEnum):
-    """How far a run is; *discarded* is the end of one whose attempts all failed."""
+    """The state of a run; *discarded* means that all its attempts failed."""
 
     DUE = "due"
     RUNNING = "running"
@@ -73,17 +74,17 @@ class RunState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Return whether nothing more comes of it."""
+        """Return whether the run has ended for good."""
         return self in (RunState.SUCCEEDED, RunState.DISCARDED)
 
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """One run of a key: unique by its *slot*, the beginning of the window it stands for.
+    """One run of a key, unique by its *slot*: the start of the window that it is for.
 
-    *attempt* counts the ones that began; *number* is the fencing number of the last.
-    Until *lease_until* it belongs to its *holder*, who prolongs that. One that is due may
-    begin at *due_at*. *outcome* and *error* say how the last attempt ended.
+    *attempt* counts the attempts that started; *number* is the fencing number of the last.
+    Until *lease_until* the run belongs to its *holder*, which extends the lease. A due run
+    may start at *due_at*. *outcome* and *error* describe the end of the last attempt.
     """
 
     key: RunKey
@@ -101,7 +102,7 @@ class Run:
     error: str | None = None
 
     def is_held(self, now: datetime) -> bool:
-        """Return whether somebody is at it, as far as can be told."""
+        """Return whether a holder has a lease on the run that has not expired."""
         return (
             self.state is RunState.RUNNING
             and self.lease_until is not None
@@ -109,13 +110,14 @@ class Run:
         )
 
     def is_ahead(self, now: datetime) -> bool:
-        """Return whether it stands for a window of the schedule that has not begun yet."""
+        """Return whether the run is for a window of the schedule that has yet to start."""
         return self.trigger is Trigger.SCHEDULE and self.slot > now
 
     def waits(self, now: datetime, window: timedelta) -> bool:
-        """Return whether it is due later, unless the clock was ahead when that was set.
+        """Return whether the run is due later, and *due_at* was not set by a clock ahead.
 
-        Then its attempt failed later than now, or it waits for more than the next window.
+        The clock was ahead if the attempt failed later than *now*, or if the slot is more
+        than a *window* away.
         """
         failed_at = self.finished_at or now
         was_ahead = failed_at > now or self.slot > now + window
@@ -123,15 +125,15 @@ class Run:
 
     @property
     def fence(self) -> Fence:
-        """Return what its holder shows when writing."""
+        """Return the fence that the holder presents when it writes."""
         return Fence(job=str(self.key), number=self.number)
 
 
 @attrs.frozen(kw_only=True)
 class RunRequest:
-    """Somebody wants a run: the one of a *slot*, or by hand one of its own.
+    """A request for the run of a *slot* or, without one, for a new run with a unique slot.
 
-    Who does not begin it leaves it to whoever works.
+    If *begins* is False, the run is stored as due, and a worker claims it later.
     """
 
     key: RunKey
@@ -143,21 +145,21 @@ class RunRequest:
 
 
 class ClaimStatus(StrEnum):
-    """What a wish for a run came to."""
+    """The answer to a request for a run."""
 
     CLAIMED = "claimed"
     BUSY = "busy"  # another run of the key is held
-    DONE = "done"  # that of the slot is over
-    LATER = "later"  # it waits for its time
-    WAITING = "waiting"  # it is left to whoever works, once no other of the key runs
-    DISCARDED = "discarded"  # whoever held it is gone, and it was the last attempt
+    DONE = "done"  # the run of the slot has ended
+    LATER = "later"  # the run is not due yet
+    WAITING = "waiting"  # a worker claims it, once no other run of the key is held
+    DISCARDED = "discarded"  # its holder's lease expired during the last attempt
 
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """The answer to a wish, with the run as it is kept from now on.
+    """The answer to a request, with the run as the ledger stores it.
 
-    With *is_lease_cut* the run is held by a lease that a clock ahead had set, shortened now.
+    With *is_lease_cut* another holder's lease, set by a clock that was ahead, is shortened.
     """
 
     answer: ClaimStatus
@@ -167,10 +169,11 @@ class Claim:
 
 @attrs.frozen(kw_only=True)
 class RunRules:
-    """How long a claim lasts unless it is prolonged, how often that is done, and the like.
+    """Time limits of runs: the *lease* of a claim, the *beat* that extends it, and the rest.
 
-    Finished runs are kept for *retention*. A failed attempt is followed by the next after
-    *retry_after*, twice as long each time, half of it more at most; not over *retry_most*.
+    Ended runs are stored for *retention*, and workers look for due ones every *poll*. A
+    failed attempt is followed by the next after *retry_after*, doubled for each attempt and
+    with up to half of it added at random, but at most after *retry_most*.
     """
 
     lease: timedelta = timedelta(seconds=30)
@@ -202,21 +205,18 @@ def claimed(
     number: int,
     lease: timedelta,
 ) -> Claim:
-    """Return what becomes of a wish, given all *runs* of its key.
+    """Return the answer to a request, given all *runs* of its key.
 
-    A run is claimed when it is new, due, or its holder let the lease run out; while
-    another one of the key is held, none is. What is claimed has *number*, larger than any
-    before. *holder* names this wish alone: asking again, as after a lost answer, is to be
-    told the same.
+    A run is claimed if it is new, due, or its lease has expired, and no other run of the key
+    is held. A claimed run gets *number*, which is larger than any before. *holder* is unique
+    to this request: repeating it, as after a lost response, gives the same answer.
 
-    No lease reaches further than *lease* from now, unless the clock was ahead when it was
-    set. It is shortened to that, so that a holder that is alive can still prolong it.
+    A lease that reaches further than *lease* from now was set by a clock that was ahead. It
+    is shortened to that, so that a live holder can still extend it.
     """
     if not run_request.begins:
         return _waiting(runs, run_request, now)
-    slot = (
-        _slot_of_its_own(runs, run_request, now) if run_request.slot is None else run_request.slot
-    )
+    slot = _unique_slot(runs, run_request, now) if run_request.slot is None else run_request.slot
     busy = next((one for one in runs if one.is_held(now)), None)
     if busy is not None:
         if busy.holder == holder:
@@ -249,11 +249,11 @@ def claimed(
 
 
 def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> Claim:
-    """Return the one run that waits, there already or new.
+    """Return the one run of the key that waits, an existing or a new one.
 
-    It goes to the first window that has none, and is due when that begins; while another
-    run of the key is held nobody claims it. One of the schedule does not do: it may be
-    passed over.
+    A new one gets the first window without a requested run and is due when that window starts;
+    it is not claimed while another run of the key is held. A scheduled run does not count
+    as waiting: `due_run_requests` may pass it over.
     """
     waiting = next(
         (one for one in runs if one.state is RunState.DUE and one.trigger is not Trigger.SCHEDULE),
@@ -261,7 +261,7 @@ def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> C
     )
     if waiting is None:
         begins, taken = run_request.slot or now, {one.slot for one in runs}
-        # What windows begin with are the slots of the schedule.
+        # One microsecond later: the starts of windows are the slots of scheduled runs.
         while begins + MICROSECOND in taken:
             begins += run_request.window
         waiting = _new(run_request, begins + MICROSECOND, due_at=max(begins, now))
@@ -279,8 +279,8 @@ def _new(run_request: RunRequest, slot: datetime, *, due_at: datetime) -> Run:
     )
 
 
-def _slot_of_its_own(runs: Collection[Run], run_request: RunRequest, now: datetime) -> datetime:
-    """Return a slot that no other run of the key has, and no window begins with."""
+def _unique_slot(runs: Collection[Run], run_request: RunRequest, now: datetime) -> datetime:
+    """Return a slot that no other run of the key has, and that is no start of a window."""
     taken = {one.slot for one in runs}
     slot = now
     while slot in taken or slot == window_of(slot, run_request.window):
@@ -295,13 +295,13 @@ def due_run_requests(
     *,
     lease: timedelta = RunRules().lease,
 ) -> list[RunRequest]:
-    """Return what should be begun now: what the schedule says, and what waits or was left.
+    """Return requests for the runs to start now: scheduled, waiting and abandoned ones.
 
-    After an outage there is one run of a job, that of the last moment it was due: one of
-    an earlier moment, which nobody ended, is passed over. *runs* are those that are not
-    over, and all of the schedule since their last slots. Those of slots to come are by a
-    clock that was ahead: they count for nothing, and a lease longer than *lease* is claimed,
-    to be cut.
+    After an outage there is one scheduled run of a job, that of its last due moment; an
+    unfinished run of an earlier moment is passed over. *runs* are all unfinished ones, and
+    the scheduled ones since their last slots. Runs with a slot in the future come from a
+    clock that was ahead: they are ignored, and a run with a lease longer than *lease* is
+    requested, so that its lease is shortened.
     """
     run_requests, newest = [], dict[RunKey, datetime]()
     for job, rule in rules.items():
@@ -339,7 +339,7 @@ def run_request_of(
     slot: datetime | None = None,
     begins: bool = True,
 ) -> RunRequest:
-    """Return a wish for a run of a job; what a person runs is tried once."""
+    """Return a request for a run of a job; a manual run has one attempt."""
     return RunRequest(
         key=key,
         trigger=trigger,
@@ -359,9 +359,9 @@ def finished(
     retry_after: timedelta | None = None,
     gives_back: bool = False,
 ) -> Run:
-    """Return a run whose attempt is over: succeeded, due again, or discarded.
+    """Return a run whose attempt has ended: succeeded, due again, or discarded.
 
-    One that *gives back* its attempt was stopped, which is nobody's failure.
+    With *gives_back* the attempt does not count: it was stopped and did not fail.
     """
     if error is None:
         state = RunState.SUCCEEDED
@@ -382,8 +382,8 @@ def finished(
 def retry_delay(attempt: int, rules: RunRules, chance: float) -> timedelta:
     """Return how long to wait after a failed *attempt*, 1 being the first.
 
-    It doubles each time, and *chance* (0 to 1) adds up to half of it, so that many who
-    failed together do not come back together. Never less than the time before.
+    The delay doubles each time, and *chance* (0 to 1) adds up to half of it, so that runs
+    that failed together are not retried together. It is never shorter than the one before.
 
     >>> retry_delay(3, RunRules(), chance=0.5)
     datetime.timedelta(seconds=50)

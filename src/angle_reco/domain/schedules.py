@@ -1,4 +1,4 @@
-"""When jobs are due: schedules in UTC, and the windows in which a run happens once."""
+"""Schedules of jobs in UTC, and the windows in which a run happens once."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,13 +9,13 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.validators import exactly, flag, instance, whole
 
 _ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)
-"""A Monday at midnight: days, weeks and what divides them begin as calendars say."""
+"""A Monday at midnight, so that days, weeks and their divisors start as in calendars."""
 
 _A_SECOND, _A_YEAR = timedelta(seconds=1), timedelta(days=366)
 
 
 class Queue(StrEnum):
-    """Where runs wait for a worker; a full one does not hold up the others."""
+    """A queue of runs that wait for a worker; a full one does not delay the others."""
 
     DEFAULT = "default"
     RECOMMENDATIONS = "recommendations"
@@ -24,10 +24,10 @@ class Queue(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Schedule:
-    """*every* so often, *at* so long after the beginning of that span, in UTC.
+    """Due once in every span of *every*, at *at* after the start of the span, in UTC.
 
-    Spans are counted from a Monday at midnight. There is no daylight saving in UTC, so
-    none of its hours comes twice or never.
+    Spans are counted from a Monday at midnight. UTC has no daylight saving time, so no hour
+    is repeated or skipped.
 
     >>> daily = Schedule(every=timedelta(days=1), at=timedelta(hours=2))
     >>> daily.last_before(datetime(2026, 3, 1, 1, 59, tzinfo=UTC)).isoformat()
@@ -47,20 +47,20 @@ class Schedule:
             raise InvalidValueError("at of a schedule", at, expected)
 
     def last_before(self, now: datetime) -> datetime:
-        """Return the latest moment until *now*, itself included, at which it is due."""
+        """Return the latest moment up to *now*, inclusive, at which the schedule is due."""
         return window_of(now.astimezone(UTC) - self.at, self.every) + self.at
 
     def next_after(self, now: datetime) -> datetime:
-        """Return the first moment later than *now* at which it is due."""
+        """Return the first moment later than *now* at which the schedule is due."""
         return self.last_before(now) + self.every
 
 
 @attrs.frozen(kw_only=True)
 class JobRule:
-    """How a job is run: where it waits, when it is due, and how often it is tried.
+    """How a job is run: its queue, its schedule, and its number of attempts.
 
-    In each *window* one scheduled run is finished, and in each *request_window* one that
-    was asked for, by key. A job *in_every_process* is claimed by nobody.
+    For each key one scheduled run ends in each *window*, and one requested run in each
+    *request_window*. A job *in_every_process* runs without a claim.
     """
 
     queue: Queue
@@ -85,11 +85,11 @@ class JobRule:
 
 
 def window_of(moment: datetime, window: timedelta) -> datetime:
-    """Return the beginning of the window that a moment is in, in UTC.
+    """Return the start of the window that contains a moment, in UTC.
 
     >>> window_of(datetime(2026, 3, 1, 14, 5, tzinfo=UTC), timedelta(hours=12)).hour
     12
     """
-    # With a zone of daylight saving, the clock on the wall would be reckoned with.
+    # In a zone with daylight saving time, subtraction would use local wall-clock time.
     moment = moment.astimezone(UTC)
     return moment - (moment - _ORIGIN) % window

@@ -1,4 +1,4 @@
-"""Suggestions, why they are made, and the shelf that carries them to a page."""
+"""Suggestions, their reasons, and the shelf that carries them to a page."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -11,7 +11,7 @@ from angle_reco.domain.millionths import Millionths, to_fraction
 
 
 class Reason(StrEnum):
-    """Why an item is suggested; tables and columns hold its code, all else its value."""
+    """Why an item is suggested; tables and columns hold its code, everything else its value."""
 
     POPULAR_IN_FAVOURITE = "popular_in_favourite"
     FAVOURITE_CATEGORY = "favourite_category"
@@ -32,7 +32,7 @@ class Reason(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a suggestion came from; tables and columns hold its code, all else its value."""
+    """The origin of a suggestion; tables and columns hold its code, everything else its value."""
 
     PERSONAL = "personal"
     SIMILAR = "similar"
@@ -52,7 +52,7 @@ _SOURCE_CODES = {source: code for code, source in enumerate(SOURCES)}
 
 
 class Freshness(StrEnum):
-    """How a shelf came to be: from a stored list and its age, or computed for this call."""
+    """How a shelf was produced: from a stored list of some age, or computed for this call."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -61,12 +61,12 @@ class Freshness(StrEnum):
 
 
 class Suggestion(NamedTuple):
-    """One suggested item: its place on the shelf, and exactly why it has it.
+    """One suggested item: its place on the shelf, and the exact reasons for it.
 
-    A tuple, because every answer makes twenty: that takes a third of an object's time.
+    It is a tuple for speed: each answer creates twenty, in a third of the time of objects.
 
-    *score* is in millionths, and the sum of *parts*, which are what each of *components*
-    adds to it. *card* is an `ItemCard`, or what the host's own loader made of the id.
+    *score* is in millionths and the sum of *parts*, the contributions of *components*.
+    *card* is an `ItemCard`, or the object that the host's own loader returned for the id.
     """
 
     rank: int
@@ -80,7 +80,7 @@ class Suggestion(NamedTuple):
 
     @property
     def contributions(self) -> dict[str, Millionths]:
-        """Return what each component adds to the score; the caller may keep and change it."""
+        """Return the contribution of each component, in a new dict."""
         return dict(zip(self.components, self.parts, strict=True))
 
     @property
@@ -103,7 +103,7 @@ class Suggestion(NamedTuple):
         return f"{_PHRASES[self.reason]}: {parts}" if parts else _PHRASES[self.reason]
 
     def to_json(self) -> dict[str, object]:
-        """Return the suggestion as JSON has it, scores as fractions."""
+        """Return the suggestion for JSON, scores as fractions."""
         return {
             "rank": self.rank,
             "item_id": json_id(self.item_id),
@@ -119,7 +119,7 @@ class Suggestion(NamedTuple):
 
 @attrs.frozen
 class Shelf(Sequence[Suggestion]):
-    """An answer: suggestions, best first, how fresh they are, and what failed on the way."""
+    """An answer: suggestions, best first, their freshness, and the failures on the way."""
 
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
@@ -144,7 +144,7 @@ class Shelf(Sequence[Suggestion]):
         return self.suggestions[place]
 
     def to_json(self) -> dict[str, object]:
-        """Return the shelf as JSON has it."""
+        """Return the shelf for JSON."""
         return {
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),

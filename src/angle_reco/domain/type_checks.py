@@ -1,4 +1,4 @@
-"""What a value is, whatever it says itself: a mock claims to be of another class."""
+"""The type of a value as Python knows it: a mock may claim to be of another class."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,19 +8,19 @@ _Kind = TypeVar("_Kind")
 
 
 def is_a(value: object, *kinds: type[_Kind]) -> TypeGuard[_Kind]:
-    """Return whether a value is of one of these classes, or of one derived from them."""
+    """Return whether the class of a value is one of *kinds* or derived from one of them."""
     return issubclass(type(value), kinds)
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Return whether a value is of a class of mappings."""
+    """Return whether the class of a value is a class of mappings."""
     return issubclass(type(value), Mapping)
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a class derived from text, int or Decimal as one of these; others as is.
+    """Return a value of a class derived from str, int or Decimal as one of these; else itself.
 
-    Nobody's own methods are called, now or when it is compared later.
+    No method of the derived class is called, neither now nor in later comparisons.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
 
 
 def exact_number(value: object) -> Decimal | None:
-    """Return an int, float or Decimal as the number it prints, None for anything else.
+    """Return an int, float or Decimal as the number that it prints, None for anything else.
 
     >>> exact_number(0.6), exact_number(True)
     (Decimal('0.6'), None)
@@ -41,7 +41,7 @@ def exact_number(value: object) -> Decimal | None:
     if is_a(value, bool):
         return None
     if is_a(value, float):
-        # Not 0.59999999999999997780.
+        # By its repr: 0.6, not 0.59999999999999997780.
         return Decimal(float.__repr__(value))
     return Decimal(plain(value)) if is_a(value, int, Decimal) else None
 

@@ -1,4 +1,4 @@
-"""Users: who they are to the library is when they came and when they last signed in."""
+"""Users as the library sees them: when they were created and when they signed in."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ class User:
 
 @attrs.frozen(kw_only=True)
 class SignIns:
-    """When a user last signed in, None if never, and how often in all."""
+    """When a user last signed in, None if never, and how often in total."""
 
     last_at: datetime | None
     count: int

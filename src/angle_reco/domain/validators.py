@@ -1,4 +1,4 @@
-"""Checks of single values that several values share."""
+"""Validators that several modules use."""
 
 from typing import Any, TypeVar
 
@@ -12,12 +12,12 @@ _Kind = TypeVar("_Kind")
 
 
 def is_aware(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse a moment without a time zone, as an attrs validator."""
+    """Refuse a moment without a time zone; an attrs validator."""
     check_moment(value, attribute.name)
 
 
 def is_money(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is no amount of money, as an attrs validator; its scale is checked later."""
+    """Refuse anything but an amount of money; an attrs validator. The scale is checked later."""
     amount = None if is_a(value, float) else exact_number(value)
     if amount is None:
         raise InvalidValueError(attribute.name, value, "a Decimal")
@@ -26,7 +26,7 @@ def is_money(_: object, attribute: "attrs.Attribute[Any]", value: object) -> Non
 
 
 def is_text(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what no database stores as text, as an attrs validator."""
+    """Refuse text that some database cannot store; an attrs validator."""
     try:
         if is_a(value, str) and "\x00" not in plain(value) and plain(value).encode() is not None:
             return
@@ -36,7 +36,7 @@ def is_text(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None
 
 
 def is_bool(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is neither True nor False, as an attrs validator."""
+    """Refuse anything but True and False; an attrs validator."""
     flag(value, attribute.name)
 
 
@@ -52,7 +52,7 @@ def instance(value: object, what: str, *kinds: type[_Kind]) -> _Kind:
 
 
 def exactly(value: object, what: str, kind: type[_Kind]) -> _Kind:
-    """Return *value* if it is of a class that nobody derived: it compares as that does.
+    """Return *value* if its class is *kind* itself, so that *kind* alone defines comparisons.
 
     Raises:
         InvalidValueError: It is not.

@@ -1,6 +1,6 @@
-"""Moments as databases without a type for them hold them: texts as in ISO 8601, and numbers.
+"""Moments as stored by databases without a type for them: ISO 8601 texts, and numbers.
 
-One rule reads what common writers produce; what it does not read is no moment.
+One rule reads the output of common writers; anything else is no moment.
 """
 
 import math
@@ -20,21 +20,21 @@ _FORM = re.compile(
 )
 
 _LONGEST = 64
-"""Characters of a text that is looked at."""
+"""Longer texts are not parsed, in characters."""
 
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 10**11, 10**14, 10**17
 """Numbers nearer to 0 than these are in that unit, since 1970: seconds reach to the year 5138."""
 
 
 def read_moment(value: object, zone: tzinfo = UTC) -> int | None:
-    """Return a moment in microseconds since 1970, None where *value* is none that can be read.
+    """Return a moment in microseconds since 1970, None if *value* cannot be read as one.
 
     - A text as in ISO 8601, extended or basic: `2026-01-31`, `2026-01-31T12:00`,
-      `2026-01-31 12:00:00.5`, `20260131T120000Z`. Digits beyond microseconds are left out. An
-      offset is `Z`, `UTC`, `GMT`, `+05`, `+0530`, `+05:30`, and may stand behind a blank.
-      Without one it is in *zone*. `24:00:00` is the next midnight, a leap second (`:60`) the
-      second after it.
-    - A number: seconds, milliseconds or microseconds since 1970, by its size.
+      `2026-01-31 12:00:00.5`, `20260131T120000Z`. Digits beyond microseconds are cut off. An
+      offset is `Z`, `UTC`, `GMT`, `+05`, `+0530` or `+05:30`, and may follow a blank.
+      A text without an offset is in *zone*. `24:00:00` is the next midnight, a leap second
+      (`:60`) the second after `:59`.
+    - A number: seconds, milliseconds or microseconds since 1970, depending on its size.
 
     >>> read_moment("1970-01-02T00:00:00+01"), read_moment(86_400), read_moment("tomorrow")
     (82800000000, 86400000000, None)
@@ -47,7 +47,7 @@ def read_moment(value: object, zone: tzinfo = UTC) -> int | None:
 
 
 def is_without_offset(value: object) -> bool:
-    """Return whether a value is a moment as a text that does not say in which time zone."""
+    """Return whether a value is a moment as text without a time zone."""
     if not is_a(value, str) or read_moment(value) is None:
         return False
     found = _FORM.fullmatch(value)
@@ -57,11 +57,11 @@ def is_without_offset(value: object) -> bool:
 def in_zone(local: datetime, zone: tzinfo) -> datetime:
     """Return a naive local time in UTC.
 
-    Of an hour that comes twice it is the later one; a time in an hour that is left out is as
-    far behind the change as it says. PostgreSQL's `timezone` does the same.
+    In an hour that is repeated, the later reading applies. In an hour that is skipped, the
+    result is as long after the change as the time says. PostgreSQL's `timezone` does the same.
 
     Raises:
-        OverflowError: It is at an end of the calendar.
+        OverflowError: The result is beyond the calendar.
     """
     if zone is UTC:
         return local.replace(tzinfo=UTC)
@@ -80,14 +80,14 @@ def _of_text(text: str, zone: tzinfo) -> int | None:
     elif second == 60:
         second, more = 59, more + timedelta(seconds=1)
     try:
-        local = datetime(  # noqa: DTZ001 — its zone follows
+        local = datetime(  # noqa: DTZ001 — its zone is applied below
             int(found["year"]), int(found["month"]), int(found["day"]), hour, minute, second
         )
         if found["zone"] is None:
             return to_micros(in_zone(local + more, zone))
         offset = _offset(found)
         return None if offset is None else to_micros((local + more - offset).replace(tzinfo=UTC))
-    except (ValueError, OverflowError):  # no day of the calendar, or at one of its ends
+    except (ValueError, OverflowError):  # no date of the calendar, or beyond its ends
         return None
 
 

@@ -1,1 +1,1 @@
-"""What the application needs from outside, as protocols whose docstrings are contracts."""
+"""Protocols for all that the application needs from outside; their docstrings are contracts."""

@@ -1,4 +1,4 @@
-"""What users did, and the one place where the reference marketplace is told of more."""
+"""The activity of users, and the recorder that stores it for the reference marketplace."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,14 +10,14 @@ from angle_reco.domain.ids import ItemId, UserId
 
 
 class ActivityQueries(Protocol):
-    """What users did: the bids they placed and the items they watch.
+    """The bids that users placed and the items that they watch.
 
     A user watches an item once, since the earliest watch. Spans of time include both
-    borders; without *since* they reach back to the beginning, without *until* they have
-    no end, the future included. A user nobody has heard of has done nothing.
+    borders; without *since* they have no start, without *until* no end, so the future is
+    included. An unknown user has no activity.
 
-    A seller's bids on their own item, as the catalogue names its seller, count for nothing:
-    `interactions` and `engaged_users` leave them out. The rest has them as any others.
+    A seller's bids on their own item, as the catalogue names its seller, do not count:
+    `interactions` and `engaged_users` leave them out. The other methods include them.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
@@ -31,32 +31,32 @@ class ActivityQueries(Protocol):
         users: IdColumn | None = None,
         items: IdColumn | None = None,
     ) -> Iterator[Interactions]:
-        """Yield what happened in the span, in batches of any order, from one snapshot.
+        """Yield the activity in the span, in batches, in any order, from one snapshot.
 
-        With *users* or *items*, only what those did or what was done to those. Drain it
-        before computing: the snapshot is held until the last batch.
+        With *users* or *items*, only that of those users or items. Drain the iterator before
+        computing: the snapshot is held until the last batch.
         """
         ...
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Bid]:
-        """Return a user's bids, the newest first.
+        """Return a user's bids, newest first.
 
-        Those of one moment by item id, then amount, an unknown one first.
+        Bids of the same moment are ordered by item id, then amount, an unknown amount first.
         """
         ...
 
     def user_watchlist(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[Watch]:
-        """Return what a user watches, the newest first, those of one moment by item id."""
+        """Return a user's watches, newest first, those of the same moment by item id."""
         ...
 
     def engaged_users(
         self, item_ids: Collection[ItemId], *, until: datetime | None = None
     ) -> Mapping[ItemId, frozenset[UserId]]:
-        """Return who bid on or watches each item; every requested id is a key."""
+        """Return the users who bid on or watch each item; every requested id is a key."""
         ...
 
     def touched_by(self, user_id: UserId, *, until: datetime | None = None) -> frozenset[ItemId]:
@@ -64,23 +64,23 @@ class ActivityQueries(Protocol):
         ...
 
     def totals(self, *, until: datetime | None = None) -> tuple[int, int]:
-        """Return how many bids and how many watches there are."""
+        """Return the number of bids and the number of watches."""
         ...
 
 
 class ActivityRecorder(Protocol):
-    """Where events become bids and watches: the reference schema and memory.
+    """Stores events as bids and watches: in the reference schema and in memory.
 
-    A host's own tables are written by the host, so there is no recorder for those. Each
-    method says whether anything changed; an unknown user or item changes nothing. It does so
-    in the transaction of a host's *connection*, if that is given and the store has such.
+    A host's own tables are written by the host and have no recorder. Each method returns
+    whether anything changed; an unknown user or item changes nothing. With a host's
+    *connection* the change is part of its transaction, if the store supports transactions.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
     """
 
     def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
-        """Store a bid; one that is there already (user, item, amount, moment) stays one."""
+        """Store a bid; an equal one (user, item, amount, moment) is stored once."""
         ...
 
     def remove_bids(
@@ -91,15 +91,15 @@ class ActivityRecorder(Protocol):
         until: datetime | None = None,
         connection: object | None = None,
     ) -> bool:
-        """Remove the bids of a user on an item: those placed *until* then, itself included."""
+        """Remove a user's bids on an item: those placed up to *until*, inclusive."""
         ...
 
     def record_watch(self, watch: Watch, *, connection: object | None = None) -> bool:
-        """Store a watch; of several of one user and item the earliest stays."""
+        """Store a watch; of several of one user and item the earliest is stored."""
         ...
 
     def remove_watch(
         self, user_id: UserId, item_id: ItemId, *, connection: object | None = None
     ) -> bool:
-        """Forget that a user watches an item."""
+        """Remove a user's watch of an item."""
         ...

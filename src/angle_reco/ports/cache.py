@@ -1,4 +1,4 @@
-"""What a process keeps in memory, within a number of bytes, each entry for its time."""
+"""The cache of a process: bounded in bytes, with time limits for each entry."""
 
 from collections.abc import Hashable
 from concurrent.futures import Future
@@ -11,11 +11,11 @@ from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
 
 CacheKey: TypeAlias = tuple[str, Hashable]
-"""What kind of thing it is, and whose."""
+"""The kind of an entry, and its owner."""
 
 
 class Cached(NamedTuple):
-    """What is kept of a key, and how fresh that is by now."""
+    """A cached value and how fresh it is at the time of the read."""
 
     value: Any
     freshness: Freshness
@@ -23,9 +23,9 @@ class Cached(NamedTuple):
 
 @attrs.frozen(eq=False)
 class Flight:
-    """One computation of a key's value, however many wait for it.
+    """One computation of a key's value, shared by all callers that wait for it.
 
-    *generation* tells the cache what was marked since it took off.
+    The cache compares *generation* to find out whether the kind was marked since the start.
     """
 
     key: CacheKey
@@ -34,7 +34,7 @@ class Flight:
 
 
 class Evicted(NamedTuple):
-    """How much went."""
+    """How many entries and bytes were removed."""
 
     entries: int
     bytes: int
@@ -42,10 +42,11 @@ class Evicted(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class CacheStats:
-    """How a cache did since it was made; *bytes* and *entries* are what it holds now.
+    """Counters since the cache was created; *bytes* and *entries* are its present content.
 
-    *stale* counts answers from stale entries, also those served on error; *hits* from
-    fresh ones. *evictions* count entries that went before their time, for want of room.
+    *hits* counts reads of fresh entries, *stale* reads of stale ones, also those served on
+    error. *evictions* counts entries removed before their time for lack of room, *expired*
+    those removed after it.
     """
 
     hits: int
@@ -61,76 +62,77 @@ class CacheStats:
 class Cache(Protocol):
     """Entries by key, shared by the threads of a process; times are those of its clock.
 
-    How fresh an entry is, `freshness_at` decides, at every `get`. No method waits for
-    anything but other methods, and none is held up by a value's size.
+    `freshness_at` decides at every `get` how fresh an entry is. A method waits for nothing
+    but other methods of the cache, and takes no longer for a larger value.
     """
 
     def get(self, key: CacheKey) -> Cached | None:
-        """Return what is kept of a key, None when that is missing or too old."""
+        """Return the cached value of a key, None when it is missing or too old."""
         ...
 
     def held(self, key: CacheKey) -> Any:
-        """Return what may yet be shown of a key, if only on error; None when there is nothing.
+        """Return the value of a key that may still be shown, if only on error; else None.
 
-        That is no use of it, and not counted.
+        The read does not count as a use of the entry, nor in the statistics.
         """
         ...
 
     def put(
         self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:
-        """Keep a value of *size* bytes that is so old already; False when it does not fit.
+        """Cache a value of *size* bytes and that *age*; False when it does not fit.
 
-        A flight of the key that is under way lost: what it brings is not kept.
+        A flight of the key that is in progress is superseded: its result is not cached.
         """
         ...
 
     def join(self, key: CacheKey) -> tuple[Flight, bool]:
-        """Return the flight of a key that is under way, else a new one; and whether it is new.
+        """Return the key's flight in progress, else a new one; and whether it is new.
 
-        Whoever is told that it is new ends it, by `land` or `fail`. The others wait for its
-        future, without holding anything.
+        A caller that gets a new flight must end it, by `land` or `fail`. The others wait for
+        its future without holding a lock.
         """
         ...
 
     def land(
         self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:
-        """End a flight: all who wait get *value*, which is kept if it fits; False if it is not.
+        """End a flight: its waiters get *value*, which is cached if it fits; False if it is not.
 
-        It is not kept when its key was put or forgotten since the flight took off. Where the
-        key was marked meanwhile, the entry is marked: it may have been read before that.
+        The value is not cached when the key was put or forgotten since the flight started.
+        If the kind was marked since then, the entry is stale: the value may have been read
+        before the mark.
         """
         ...
 
     def fail(self, flight: Flight, error: BaseException) -> None:
-        """End a flight: all who wait get *error*.
+        """End a flight: its waiters get *error*.
 
-        For a minute (`FAILED_FOR`) the entry is known not to be renewed. The next `join` takes
-        off again. A later `land` or `put` makes up for the failure.
+        For a minute (`FAILED_FOR`) the refresh of the entry counts as failed. The next `join`
+        starts a new flight. A later `land` or `put` clears the failure.
         """
         ...
 
     def forget(self, key: CacheKey) -> bool:
-        """Drop an entry, and what flights of its key bring; False when there was none."""
+        """Drop an entry and the results of its key's flights; False when there was no entry."""
         ...
 
     def forget_all(self, kind: str | None = None) -> Evicted:
-        """Drop every entry, or every one of a kind, and what the flights under way bring."""
+        """Drop all entries, or those of a kind, and the results of flights in progress."""
         ...
 
     def mark(self, kind: str) -> None:
-        """Have every entry of a kind count as stale, as there is something newer to read."""
+        """Make every entry of a kind stale, because newer data can be read."""
         ...
 
     def evict(self) -> Evicted:
-        """Drop the entries that may not be shown any more, whatever happens."""
+        """Drop the entries that are too old to be shown even on error."""
         ...
 
     def reserve(self, size: int) -> None:
-        """Leave so many of the bytes to others, dropping what is over at once."""
+        """Leave *size* of the bytes to other uses; drop the entries beyond the rest at once."""
         ...
 
     def stats(self) -> CacheStats:
-        """Return how it did, and what it holds."""
+        """Return the counters and the present content."""
         ...

@@ -12,11 +12,11 @@ from angle_reco.domain.scoring.popularity import BidCounting
 
 
 class CatalogQueries(Protocol):
-    """What is listed, in bulk as columns and by id as cards.
+    """The items on offer, in bulk as columns and by id as cards.
 
-    With *until* the answer is as of that moment, itself included: an item listed later
-    does not exist yet, and prices and counts follow from the bids and watches until then.
-    A seller's bids on their own item are not counted; the price follows from them, too.
+    With *until* the result is as of that moment, inclusive: an item listed later does not
+    exist yet, and prices and counts follow from the bids and watches up to then. A seller's
+    bids on their own item do not count as bids; they do set the price.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
@@ -29,16 +29,16 @@ class CatalogQueries(Protocol):
         until: datetime | None = None,
         counting: BidCounting = BidCounting.BIDS,
     ) -> Catalogue:
-        """Return every item that is open at a moment; others may come along.
+        """Return every item that is open at *at*; the result may include others.
 
-        The rule of what is open is the domain's, and is applied to the answer.
+        The caller applies the domain's rule of what is open (`open_rows`) to the result.
         """
         ...
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
-        """Return what `may_be_open` does and the titles, for answers as things are now.
+        """Return the items of `may_be_open` with their titles, as of now.
 
-        Its cards of open items are those that `cards` returns for nobody in particular.
+        The cards of its open items equal those that `cards` returns without a *viewer*.
         """
         ...
 
@@ -52,12 +52,12 @@ class CatalogQueries(Protocol):
     ) -> Mapping[ItemId, ItemCard]:
         """Return the cards of the items that exist, open or not, as of *at*.
 
-        With *viewer*, `engaged` says whether that user bid on the item or watches it.
+        With *viewer*, `engaged` is True where that user bid on the item or watches it.
         """
         ...
 
     def categories(self, items: IdColumn) -> ItemCategories:
-        """Return the category of each item, in their order; NONE for an unknown item."""
+        """Return the category of each of *items*, in order; NONE for an unknown item."""
         ...
 
     def total(self, *, until: datetime | None = None) -> int:

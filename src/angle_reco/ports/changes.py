@@ -1,4 +1,4 @@
-"""The feed in which processes tell each other of changes."""
+"""The change feed, by which processes notify each other of changes."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,16 +12,16 @@ from angle_reco.domain.ids import UserId
 
 @attrs.frozen(kw_only=True)
 class Cursor:
-    """How far a reader of the feed has come; only the feed that gave it knows what it means."""
+    """A reader's position in the feed; only the feed that issued it can interpret it."""
 
     text: str
 
 
 @attrs.frozen(kw_only=True)
 class Feed:
-    """What is new in the feed, in the order in which it came, and where to read on.
+    """The new changes, in the order of the feed, and the cursor to continue from.
 
-    With a *gap* more has happened than can be told: then anything may be different.
+    With *has_gap* some changes cannot be delivered: anything may have changed.
     """
 
     changes: Sequence[Change]
@@ -30,61 +30,61 @@ class Feed:
 
 
 class Changes(Protocol):
-    """Changes by all processes, told to each reader at least once.
+    """The changes of all processes, delivered to each reader at least once.
 
-    A change is told after it was committed, however long its transaction took, and also
-    where later ones were told before it. Who reads often is told of nothing twice, as long
-    as it goes on from the cursor it was given last.
+    A change is delivered after its commit, however long its transaction took, and even if
+    later changes were delivered before it. A reader that reads often, always from the last
+    cursor it was given, gets no change twice.
 
     Raises:
         StorageUnavailableError: (every method) The feed did not answer.
     """
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
-        """Tell of changes: all or none; one statement, whatever they are.
+        """Publish changes, all or none, in one statement.
 
-        In the transaction of a host's *connection*, if that is given, which is neither
-        committed nor closed: they are told when it is committed, and not at all when it is
-        rolled back.
+        With a host's *connection* they are part of its transaction, which is neither
+        committed nor closed here: they are delivered once it commits, and never if it rolls
+        back.
 
         Raises:
-            InvalidValueError: The connection is none of this feed's database.
+            InvalidValueError: The connection is not one to this feed's database.
         """
         ...
 
     def now(self) -> Cursor:
-        """Return the cursor of a reader who knows of everything that has happened so far."""
+        """Return the cursor of a reader that has read every change so far."""
         ...
 
     def since(self, cursor: Cursor) -> Feed:
-        """Return what is new to a reader; one statement.
+        """Return the changes after *cursor*, in one statement.
 
-        There is a gap when something may have been forgotten that the reader was not told,
-        when there is more than fits into memory, and when the cursor is none of this feed's.
+        There is a gap when a change after the cursor may have been deleted, when there are
+        more changes than fit into memory, and when the cursor was not issued by this feed.
         """
         ...
 
     def may_have_ended(self, user_id: UserId) -> bool:
-        """Return whether a host's transaction may have ended in which this process published.
+        """Return whether a host transaction in which this process published may have ended.
 
-        Only changes of that user count, and only what its connection shows without a trip:
-        `rolled_back` knows for sure.
+        Only changes of *user_id* count, and only the state that a connection shows without a
+        round trip: `rolled_back` is certain.
         """
         ...
 
     def rolled_back(self) -> Sequence[Change]:
-        """Return what this process published in host transactions that were rolled back since.
+        """Return what this process published in host transactions that have rolled back since.
 
-        Each once, within a minute of its publication, of several equal ones the last; also
-        what was rolled back to a savepoint alone. Publications of several changes at once,
-        and those that name no user, are not among them. One statement, none where nothing is
-        pending.
+        Each change is returned once, within a minute of its publication, and of several equal
+        ones the last; those rolled back to a savepoint are included. Publications of several
+        changes at once, and changes that name no user, are left out. One statement, none while
+        no publication is pending.
         """
         ...
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Forget what was published so long ago; return how many changes.
+        """Delete the changes published longer ago than *older_than*; return how many.
 
-        Of erased users nothing is kept for longer than half a minute.
+        Changes of erased users are deleted after half a minute.
         """
         ...

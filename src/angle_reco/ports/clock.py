@@ -1,16 +1,16 @@
-"""What time it is."""
+"""The current time."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time of day, and time that only goes forward."""
+    """The time of day, and a monotonic time."""
 
     def now(self) -> datetime:
-        """Return the moment it is, aware and in UTC."""
+        """Return the current moment, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some fixed moment; never less than before."""
+        """Return seconds since some fixed moment; they never decrease."""
         ...

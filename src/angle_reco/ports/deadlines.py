@@ -1,4 +1,4 @@
-"""How long a call may wait for what is outside; adapters look, whoever calls them says."""
+"""How long a call may wait for stores and the host: callers set it, adapters read it."""
 
 from contextvars import ContextVar
 from time import monotonic
@@ -7,9 +7,10 @@ _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 
 class deadline:  # noqa: N801 — used as a function; a generator takes twice the time
-    """Let everything within wait for stores at most so many *seconds* in all.
+    """Limit how long everything within waits for stores: *seconds* in all.
 
-    One inside another can only shorten it. Work outside of any is patient, as jobs are.
+    A nested deadline can only shorten the outer one. Without a deadline, as in jobs,
+    adapters wait as long as they are configured to.
     """
 
     __slots__ = ("_seconds", "_token")
@@ -26,6 +27,6 @@ class deadline:  # noqa: N801 — used as a function; a generator takes twice th
 
 
 def time_left() -> float | None:
-    """Return how many seconds the call at hand may still wait, None without a deadline."""
+    """Return how many seconds the current call may still wait, None without a deadline."""
     ends_at = _ends_at.get()
     return None if ends_at is None else max(ends_at - monotonic(), 0.0)

@@ -1,4 +1,4 @@
-"""Removing a user from all that is kept."""
+"""Removing a user from all stores."""
 
 from datetime import datetime
 from typing import Protocol
@@ -8,17 +8,17 @@ from angle_reco.domain.ids import UserId
 
 
 class Erasure(Protocol):
-    """Takes users out of every store, for good.
+    """Removes users from every store, permanently.
 
     Raises:
         StorageUnavailableError: The store did not answer; nothing was removed.
     """
 
     def erase(self, user_id: UserId, *, at: datetime) -> Erased:
-        """Remove all that is kept about a user, in one transaction, and say what it was.
+        """Remove all that is stored about a user, in one transaction; return how much it was.
 
-        A keyed hash of the id stays, and with it nothing personal is written for that id
-        again: no interest, no list, no sign-in, whoever had begun to. Erasing again, or
-        somebody unknown, removes nothing, and keeps the hash all the same.
+        A keyed hash of the id remains. Because of it no interest, list or sign-in is written
+        for that id again, not even by a writer that started before. Erasing a user again, or
+        an unknown one, removes nothing and stores the hash all the same.
         """
         ...

@@ -1,4 +1,4 @@
-"""What happens when this process forks: one hook, with which other modules register."""
+"""Fork hooks: one registration with Python, which the other modules share."""
 
 import logging
 import os
@@ -12,25 +12,25 @@ _Act: TypeAlias = Callable[[], object]
 
 
 class StartsOver(Protocol):
-    """An object that a forked child goes on using."""
+    """An object that a forked child continues to use."""
 
     def start_over(self) -> None:
-        """Replace locks and drop what belongs to threads: in the child there is one thread."""
+        """Replace locks and drop what belongs to threads: the child has one thread only."""
         ...
 
 
 def starts_over(one: StartsOver) -> None:
-    """Have *one* start over in every child, for as long as it exists."""
+    """Call `start_over` of *one* in every forked child, for as long as *one* exists."""
     _objects.add(one)
 
 
 def at_fork(
     *, before: _Act | None = None, in_parent: _Act | None = None, in_child: _Act | None = None
 ) -> None:
-    """Have functions called at every fork from now on, in the order in which they came.
+    """Call these functions at every fork from now on, in the order of registration.
 
-    *before* is called by the thread that forks, while the others run; *in_parent* after
-    the fork, also where it failed; *in_child* before objects start over.
+    *before* is called in the thread that forks, while the others run; *in_parent* after
+    the fork, even if it failed; *in_child* before objects start over.
     """
     for acts, act in ((_before, before), (_in_parent, in_parent), (_in_child, in_child)):
         if act is not None:
@@ -47,7 +47,7 @@ def _call(acts: Iterable[_Act]) -> None:
     for act in acts:
         try:
             act()
-        except Exception as error:  # noqa: BLE001 — the fork happens, and the others are due
+        except Exception as error:  # noqa: BLE001 — the fork goes on, and so do the other hooks
             _log.error("fork hook failed: error=%s", type(error).__name__)
 
 

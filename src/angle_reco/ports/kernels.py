@@ -1,4 +1,4 @@
-"""The heavy arithmetic: the domain's rules over whole catalogues and many users at once."""
+"""The domain's rules in bulk, over whole catalogues and many users at once."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from angle_reco.domain.scoring.similarity import Engagement, Originals, Similari
 
 
 class Kernels(Protocol):
-    """The batch forms of the domain's rules; each gives the bits of the plain rule."""
+    """The batch forms of the domain's rules; results equal those of the plain rules bit by bit."""
 
     def similar_items(
         self,
@@ -23,9 +23,9 @@ class Kernels(Protocol):
     ) -> Ranked:
         """Return the *keep* open items most similar to each of *originals*.
 
-        The engagements name users by common codes, and places among the originals and
-        among the market's rows. An item is never similar to itself. Ordered by score,
-        then more shared users, then the market's order of ties; sources are `similar`.
+        The engagements name users by shared codes, and items by places among the originals
+        and by rows of the market. An item is never similar to itself. Ordered by score, then
+        more shared users, then the market's `tie_order`; sources are `similar`.
         """
         ...
 
@@ -34,8 +34,8 @@ class Kernels(Protocol):
     ) -> Ranked:
         """Return the best *keep* open items for each user of *profiles*.
 
-        First those of their favourite categories by score, at most `per_category` of
-        each; then the rest of those, by score; then the popular items, in their order.
-        Nothing excluded, nothing twice.
+        Items of the user's favourite categories come first, by score, at most `per_category`
+        of each; then the rest of those, by score; then the popular items, in their order.
+        Items excluded for the user are left out, and none comes twice.
         """
         ...

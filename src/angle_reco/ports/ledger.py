@@ -1,4 +1,4 @@
-"""The ledger of runs, in which processes agree on who does what."""
+"""The ledger of runs, in which processes agree on which of them executes a run."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,40 +11,40 @@ from angle_reco.domain.runs import Claim, Run, RunRequest
 MOST_OPEN = 1_000
 
 AHEAD = timedelta(minutes=1)
-"""What ended later than so long from now, ended by a clock that was ahead."""
+"""A run that ended later than this from now was ended by a clock that was ahead."""
 
 
 @attrs.frozen(kw_only=True)
 class OpenRuns:
-    """What the ledger knows that is not over, or not long past, and what time it is there."""
+    """The unfinished and the recent runs, and the time by the ledger's clock."""
 
     now: datetime
     runs: Sequence[Run]
 
 
 class RunLedger(Protocol):
-    """Runs of jobs by key and slot; what time it is, the ledger decides.
+    """Runs of jobs by key and slot; every moment is by the ledger's own clock.
 
     Raises:
         StorageUnavailableError: (every method) The ledger did not answer.
     """
 
     def now(self) -> datetime:
-        """Return the moment it is, by the ledger's clock."""
+        """Return the current moment by the ledger's clock."""
         ...
 
     def claim(self, run_request: RunRequest, *, holder: str, lease: timedelta) -> Claim:
-        """Answer a wish for a run (`angle_reco.domain.claimed`), and keep what becomes of it.
+        """Answer a request for a run (`angle_reco.domain.runs.claimed`) and store the result.
 
-        Of many who ask at once, one has it. Once a run is claimed, whoever held an earlier
-        one of its key cannot write any more (`Fence`). A lease that is cut is kept so.
+        Of several concurrent callers one claims the run. From then on the holder of an
+        earlier run of its key cannot write any more (`Fence`). A shortened lease is stored.
         """
         ...
 
     def beat(self, run: Run, *, lease: timedelta) -> bool:
-        """Prolong a claimed run from now on; False when it is lost, or over.
+        """Extend the lease of a claimed run from now on; False when it is lost or has ended.
 
-        It is lost to whoever claimed it later, and once a later run of its key is claimed.
+        It is lost once another holder claims it, and once a later run of its key is claimed.
         """
         ...
 
@@ -57,29 +57,29 @@ class RunLedger(Protocol):
         retry_after: timedelta | None = None,
         gives_back: bool = False,
     ) -> bool:
-        """End the attempt of a claimed run; False when it is somebody else's, or over.
+        """End the attempt of a claimed run; False when another holder has it or it has ended.
 
-        Without an *error* it has succeeded. With one it is due again *retry_after* from
-        now, or discarded if that is None. One that *gives back* its attempt has not used
-        it up.
+        Without an *error* it has succeeded. With one it is due again *retry_after* from now,
+        or discarded if that is None. With *gives_back* the attempt does not count.
         """
         ...
 
     def open(self, jobs: Collection[str], *, back: timedelta) -> OpenRuns:
-        """Return runs that are not over, and those of *jobs* whose slots reach so far back.
+        """Return the unfinished runs, and those of *jobs* with a slot within *back* of now.
 
-        Of the latter only those of the schedule, without arguments; of the former, where
-        there are more than `MOST_OPEN` in all, those with arguments that are due first.
+        The latter are the scheduled ones, without arguments. If there are more than
+        `MOST_OPEN` in all, runs without arguments come first, then those due first.
         """
         ...
 
     def last_of_each(self, jobs: Collection[str]) -> Mapping[str, Run]:
-        """Return of each job the run without arguments that began last, if one did."""
+        """Return the last run of each job to start, without arguments, if one has started."""
         ...
 
     def prune(self, *, retention: timedelta) -> int:
-        """Forget runs that were over, or left to nobody, so long ago; return how many.
+        """Delete runs that ended, expired or were due before *retention* ago; return how many.
 
-        Also those that ended later than `AHEAD` from now: their slots are still to come.
+        Runs that ended later than `AHEAD` from now are deleted, too: their slots have yet to
+        come.
         """
         ...

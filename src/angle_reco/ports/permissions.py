@@ -1,4 +1,4 @@
-"""Who holds which permission, as the host says."""
+"""The host's permissions."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from angle_reco.domain.ids import UserId
 
 
 class Permissions(Protocol):
-    """The host's permissions, asked only where the answer decides and never remembered."""
+    """The host's permissions, queried only where the answer decides and never cached."""
 
     def holds(self, user_id: UserId, name: str) -> bool:
         """Return whether a user holds the permission *name*; an unknown user holds none."""

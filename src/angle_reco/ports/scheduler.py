@@ -1,4 +1,4 @@
-"""What wakes a process up, and the threads that its work is done in."""
+"""The wake-ups of a process, and the threads that do its work."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -8,24 +8,24 @@ from angle_reco.domain.schedules import Queue
 
 
 class JobScheduler(Protocol):
-    """Queues with a number of workers each, and a wake-up from time to time.
+    """Queues with a number of workers each, and a periodic wake-up.
 
-    What it is handed raises nothing. It belongs to the process that started it.
+    The functions handed over raise nothing. It belongs to the process that started it.
     """
 
     def start(
         self, wake: Callable[[], None], *, every: timedelta, workers: Mapping[Queue, int]
     ) -> None:
-        """Begin: call *wake* now and every so often, never twice at once."""
+        """Start the workers; call *wake* now and then periodically, never twice at once."""
         ...
 
     def submit(self, queue: Queue, work: Callable[[], None]) -> None:
-        """Have *work* done by a worker of a queue, when there is one with time.
+        """Call *work* on a worker of a queue, once one is free.
 
-        Log lines call it by its *name*, if it has one. After the stop it is dropped.
+        Log lines name it by its attribute *name*, if it has one. After `stop` it is dropped.
         """
         ...
 
     def stop(self, grace: timedelta) -> bool:
-        """Begin no more work, and wait for what is being done; False if it took longer."""
+        """Start no more work and wait for running work; False if it takes longer than *grace*."""
         ...

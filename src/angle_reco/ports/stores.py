@@ -1,4 +1,4 @@
-"""Where results are kept, beside the host's own data."""
+"""Stores of results, separate from the host's own data."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from angle_reco.domain.scoring.interest import Interests, UserInterest
 
 
 class Written(NamedTuple):
-    """How much of what was handed over had to be written, and how much was there already."""
+    """How many rows or lists had to be written, and how many were stored already."""
 
     changed: int
     unchanged: int
@@ -22,11 +22,11 @@ class Written(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class StoredInterests:
-    """A user's interests as they were last computed, the strongest first.
+    """A user's interests as last computed, the strongest first.
 
-    *covered_at* is the start of the last complete refresh: what it left as it was, is as
-    fresh as that. *recipe* marks the settings that made them. Those of the categories
-    *removed* were deleted by hand, which stays so until a job replaces it.
+    *covered_at* is the start of the last complete refresh: interests that it left unchanged
+    are as fresh as that. *recipe* identifies the settings that produced them. An operator
+    deleted those of the categories *removed*, which lasts until a job replaces it.
     """
 
     interests: tuple[UserInterest, ...]
@@ -38,7 +38,7 @@ class StoredInterests:
 
 @attrs.frozen(kw_only=True)
 class StoreTotals:
-    """How much of one kind is kept, since when, and when it was last gone through."""
+    """How much of one kind is stored, how old it is, and when a refresh last covered it."""
 
     owners: int
     rows: int
@@ -48,18 +48,19 @@ class StoreTotals:
 
 
 class InterestStore(Protocol):
-    """Kept interests, a row a user and category.
+    """Stored interests, a row per user and category.
 
-    Of erased users (`Erasure`) nothing is written; a batch leaves them out.
+    Nothing is written for erased users (`Erasure`); a batch leaves them out.
 
     Raises:
-        FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
+        FencedOffError: (writing, with a fence) A newer run of the job was claimed or has
+            written; nothing was written.
         StorageUnavailableError: (every method) The store did not answer.
         StorageFullError: (writing) There is no room; nothing was written.
     """
 
     def of(self, user_id: UserId, *, limit: int | None = None) -> StoredInterests | None:
-        """Return a user's interests, at most *limit*, None when nothing is kept.
+        """Return a user's interests, at most *limit*, None when none is stored.
 
         Ordered by score, then more interactions, the later last one, the smaller id.
         """
@@ -73,62 +74,64 @@ class InterestStore(Protocol):
         computed_at: datetime,
         fence: Fence | None = None,
     ) -> Written:
-        """Make *interests* all that is kept of *users*, in one transaction.
+        """Replace all that is stored of *users* by *interests*, in one transaction.
 
-        Those of other users are left out.
+        Interests of other users are ignored.
 
-        A row is written when it differs (`interest_has_changed`) or has another recipe.
-        Counts rows; one that went away is a change.
+        A row is written when it differs (`interest_has_changed`), has another recipe, or
+        replaces one that was computed at a later moment.
+        The result counts rows; a deleted row is a change.
         """
         ...
 
     def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
-        """Close a complete run that started then: forget all but *users*; return how many rows.
+        """Complete a run that started then: delete all but *users*; return how many rows.
 
-        What is left counts as covered by that run.
+        The remaining interests count as covered by that run.
         """
         ...
 
     def edit(
         self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
     ) -> None:
-        """Keep what *change* makes of all that is kept of a user, while nobody else writes it.
+        """Store what *change* returns for a user's interests; no other writer comes between.
 
-        *change* is quick, asks no store, and may raise: then nothing is changed. Nor is it
-        when *change* returns what it was given.
+        *change* is quick, uses no store, and may raise: then nothing is changed. Nothing is
+        changed either when *change* returns its argument.
 
         Raises:
-            UserErasedError: They were erased.
+            UserErasedError: The user was erased.
         """
         ...
 
     def totals(self) -> StoreTotals:
-        """Return how much is kept."""
+        """Return how much is stored."""
         ...
 
 
 class ListStore(Protocol):
-    """Kept lists of suggestions, one for each owner of a kind.
+    """Stored lists of suggestions, one for each owner of a kind.
 
     Owners of similar lists are items, of personal lists users, and of popular lists
-    categories written as text, with EVERYTHING for all of them. Of erased users
-    (`Erasure`) no personal list is written; a batch leaves them out.
+    categories written as text, with EVERYTHING for all of them. No personal list is written
+    for erased users (`Erasure`); a batch leaves them out.
 
     Raises:
-        FencedOffError: (writing, with a fence) A newer run of the job has written; nothing was.
+        FencedOffError: (writing, with a fence) A newer run of the job was claimed or has
+            written; nothing was written.
         StorageUnavailableError: (every method) The store did not answer.
         StorageFullError: (writing) There is no room; nothing was written.
     """
 
     def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
-        """Return the lists of the owners that have one; an empty list is one."""
+        """Return the lists of the owners that have one; an empty list counts."""
         ...
 
     def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
         """Replace the lists that changed (`has_changed`), in one transaction.
 
-        Of several lists of one owner the last counts. A reader sees a list as it was or as
-        it is, never a mixture. Counts lists.
+        Of several lists of one owner the last counts. A reader sees either the old list or
+        the new one, never a mixture. The result counts lists.
         """
         ...
 
@@ -140,9 +143,9 @@ class ListStore(Protocol):
         started_at: datetime,
         fence: Fence | None = None,
     ) -> int:
-        """Close a complete run that started then: forget the lists of all but *owners*.
+        """Complete a run that started then: delete the lists of all but *owners*.
 
-        What is left counts as covered by that run. Returns how many lists went.
+        The remaining lists count as covered by that run. Returns how many were deleted.
         """
         ...
 
@@ -152,10 +155,10 @@ class ListStore(Protocol):
         owner: object,
         change: Callable[[StoredList | None], StoredList],
     ) -> None:
-        """Keep what *change* makes of an owner's list, while nobody else writes it.
+        """Store what *change* returns for an owner's list; no other writer comes between.
 
-        *change* is quick, asks no store, and may raise: then nothing is changed. Nor is it
-        when *change* returns what it was given.
+        *change* is quick, uses no store, and may raise: then nothing is changed. Nothing is
+        changed either when *change* returns its argument.
 
         Raises:
             UserErasedError: The owner of a personal list was erased.
@@ -171,5 +174,5 @@ class ListStore(Protocol):
         ...
 
     def totals(self, kind: ListKind) -> StoreTotals:
-        """Return how much of a kind is kept; rows are suggestions."""
+        """Return how much of a kind is stored; rows are suggestions."""
         ...

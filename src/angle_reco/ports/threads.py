@@ -1,4 +1,4 @@
-"""Threads that all recommenders of a process share, with a cap for each kind of work of each."""
+"""Background threads that all recommenders of a process share, limited for each pool."""
 
 import atexit
 import logging
@@ -15,20 +15,20 @@ _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 0.001
 _SECONDS_IDLE = 10.0
-"""After so long without work a thread ends."""
+"""A thread ends after this long without work."""
 
 _SECONDS_AT_EXIT = 0.5
-"""The interpreter waits so long at its exit for work that is being done."""
+"""How long the interpreter waits at its exit for work that is running."""
 
 
 class BackgroundPool:
-    """Work of one kind, in its order: at most so many pieces of it are done at once.
+    """Work of one kind, done in its order and by at most *most* threads at once.
 
-    Threads start as they are needed and end when they are not. They are daemons: those of
-    `concurrent.futures` are waited for when the interpreter exits, also where a database
-    does not answer. These are given a moment: a thread that is ended amid C++ code, as
-    NumPy has it, takes the process with it. A forked child has no thread, and nothing
-    waits in it, until it submits work itself.
+    Threads start when they are needed and end when they are not. They are daemons: the
+    interpreter would wait at its exit for threads of `concurrent.futures`, even for one that
+    waits for a database. At exit it waits for these only briefly (`_SECONDS_AT_EXIT`), as a
+    thread that ends inside C++ code, such as NumPy's, takes the process with it. A forked
+    child has no thread, and waits for none, until it submits work itself.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -40,14 +40,14 @@ class BackgroundPool:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether work is being done or waits."""
+        """Return whether any work is running or waiting."""
         return self._running > 0
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Have *work* done soon; what it raises is logged.
+        """Call *work* soon in a thread; what it raises is logged.
 
         Raises:
-            RuntimeError: No thread can be started: the interpreter exits.
+            RuntimeError: No thread can be started, because the interpreter exits.
         """
         with _threads.changed:
             self._waiting.append(work)
@@ -63,7 +63,10 @@ class BackgroundPool:
                     raise
 
     def settle(self, seconds: float) -> bool:
-        """Wait until everything is done, so long at most; False if it is not."""
+        """Wait until the work is done, at most that long; False if it is not.
+
+        Work that the calling thread itself does for the pool is left out.
+        """
         until, mine = monotonic() + seconds, _threads.serving(self)
         with _threads.changed:
             while (self._waiting or self._running > mine) and monotonic() < until:
@@ -71,17 +74,17 @@ class BackgroundPool:
             return not self._waiting and self._running <= mine
 
     def drop(self) -> None:
-        """Drop what waits."""
+        """Drop the waiting work."""
         with _threads.changed:
             self._waiting.clear()
 
     def start_over(self) -> None:
-        """Forget the work, which is the parent's."""
+        """Drop the work, which belongs to the parent."""
         self._waiting = deque[Callable[[], object]]()
         self._running = 0
 
     def work(self) -> None:
-        """Do what waits, until nothing does."""
+        """Do the waiting work until there is none."""
         while (work := self._next()) is not None:
             try:
                 work()
@@ -90,7 +93,7 @@ class BackgroundPool:
                 name = type(error).__name__
                 _log.log(level, "work failed: thread=%s error=%s", self.name, name)
             finally:
-                # What it held may go while there is nothing to do.
+                # Release what it refers to as soon as it is done.
                 del work
 
     def _next(self) -> Callable[[], object] | None:
@@ -102,7 +105,7 @@ class BackgroundPool:
 
 
 class _Idle:
-    """A thread that waits for a lane to serve."""
+    """A thread that waits for a pool to work for."""
 
     def __init__(self) -> None:
         self.lane: BackgroundPool | None = None
@@ -110,7 +113,7 @@ class _Idle:
 
 
 class _Threads:
-    """The threads; the one that was idle last works next, so that others end."""
+    """The threads; the last to become idle works next, so that the others can end."""
 
     def __init__(self) -> None:
         self.start_over()
@@ -123,11 +126,11 @@ class _Threads:
 
     @property
     def idle(self) -> int:
-        """Return how many threads have nothing to do."""
+        """Return how many threads are idle."""
         return len(self._idle)
 
     def serve(self, lane: BackgroundPool) -> None:
-        """Have a thread work for a lane; the caller holds the lock."""
+        """Have an idle or a new thread work for a pool; the caller holds the lock."""
         if self._idle:
             one = self._idle.pop()
             one.lane = lane
@@ -140,7 +143,7 @@ class _Threads:
         self._all.add(thread)
 
     def end_idle(self, seconds: float) -> None:
-        """End the threads that have nothing to do; wait so long at most until they have ended."""
+        """End the threads that are idle; wait at most that long until they have ended."""
         until = monotonic() + seconds
         with self.changed:
             ending = [one for one in self._all if _is_idle(one) and one is not current_thread()]
@@ -150,11 +153,11 @@ class _Threads:
             for one in idle:
                 one.has_lane.set()
             sleep(_SECONDS_BETWEEN_LOOKS)
-            # One that was about to be idle may be working again.
+            # A thread that was about to become idle may be working again.
             ending = [one for one in ending if one.is_alive() and _is_idle(one)]
 
     def serving(self, lane: BackgroundPool) -> int:
-        """Return 1 if the thread that asks works for a lane, else 0."""
+        """Return 1 if the calling thread works for the pool, else 0."""
         return int(getattr(current_thread(), "lane", None) is lane)
 
     def _run(self, lane: BackgroundPool | None) -> None:
@@ -163,7 +166,7 @@ class _Threads:
             thread.name, thread.lane = f"angle-reco-{lane.name}", lane  # type: ignore[attr-defined]  # ours
             lane.work()
             thread.name, thread.lane = "angle-reco-idle", None  # type: ignore[attr-defined]  # ours
-            # What it refers to may go while there is nothing to do.
+            # Release the pool while the thread is idle.
             lane = None
             lane = self._next()
 
@@ -184,7 +187,7 @@ def _is_idle(thread: Thread) -> bool:
 
 
 def end_idle_threads(seconds: float) -> None:
-    """End the threads that have nothing to do; later work starts new ones."""
+    """End the idle threads; later work starts new ones."""
     _threads.end_idle(seconds)
 
 

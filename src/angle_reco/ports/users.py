@@ -1,4 +1,4 @@
-"""The host's users, and when they signed in."""
+"""The host's users and their sign-ins."""
 
 from datetime import datetime
 from typing import Protocol
@@ -9,11 +9,11 @@ from angle_reco.domain.users import SignIns
 
 
 class UserQueries(Protocol):
-    """Who the users are and which of them are around.
+    """The users, and which of them are active.
 
-    With *until* the answer is as of that moment, itself included: a user who was created
-    later does not exist yet. Where only a later sign-in is known, the newest bid or watch
-    until then stands for it.
+    With *until* the result is as of that moment, inclusive: a user created later does not
+    exist yet. Where only a later sign-in is known, the newest bid or watch up to then
+    stands for it.
 
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
@@ -22,7 +22,7 @@ class UserQueries(Protocol):
     def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
         """Return the users who signed in after *moment*, in the order of their ids.
 
-        Strictly after; and of those who never signed in, the ones created after it.
+        Strictly after. Of the users who never signed in, those created after it.
         """
         ...
 
@@ -31,10 +31,10 @@ class UserQueries(Protocol):
     ) -> bool:
         """Count a sign-in, in one atomic step; False when there is no such user.
 
-        In the transaction of a host's *connection*, if that is given and the store has such.
+        With a host's *connection* it is part of that transaction, if the store has such.
 
-        The moment of the last one never goes back, the count always goes up. Those of an
-        erased user (`Erasure`) are not counted either.
+        The moment of the last sign-in never decreases, the count always increases. The
+        sign-ins of an erased user (`Erasure`) are not counted.
         """
         ...
 

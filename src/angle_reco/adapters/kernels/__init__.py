@@ -1,4 +1,4 @@
-"""The kernels in numpy and scipy: exact, and without a matrix of all pairs."""
+"""The kernels on numpy and scipy: exact, and without a matrix of all pairs."""
 
 from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import rank_similar_items
@@ -11,7 +11,7 @@ __all__ = ["NumpyKernels"]
 
 
 class NumpyKernels:
-    """`Kernels` on one thread of numpy, with scipy's product of sparse matrices."""
+    """`Kernels` on one thread of numpy, with the sparse matrix product of scipy."""
 
     def similar_items(
         self,

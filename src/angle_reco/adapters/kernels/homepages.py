@@ -1,8 +1,8 @@
 """Homepages of many users at once.
 
-Within a category the order of items is the same for every user, since interest adds the
-same to all of them. So each category is sorted once, and a user's page is merged from the
-beginnings of a few of these lists.
+Within a category the order of items is the same for every user, because interest adds the
+same amount to each of them. Each category is therefore sorted once, and a user's page is
+merged from the beginnings of a few of these orders.
 """
 
 import attrs
@@ -42,9 +42,9 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
 
 @attrs.frozen
 class _Shelves:
-    """The market's rows by category, best first whoever looks.
+    """The market's rows by category, best first for every user.
 
-    Category k has [starts[k], starts[k + 1]).
+    The rows of category k are [starts[k], starts[k + 1]).
     """
 
     rows: Int64s
@@ -62,7 +62,7 @@ class _Shelves:
 
 @attrs.frozen
 class _Lines:
-    """Lines of pages: a user's place, a market's row, and the interest in its category."""
+    """Lines of pages: a user's place, a row of the market, the interest in its category."""
 
     user: Int64s
     row: Int64s
@@ -112,7 +112,7 @@ def _personal_lines(
     with_items = np.flatnonzero(is_favourite & (profiles.interest_category != NONE))
     owner = profiles.interest_user[with_items].astype(np.int64)
     category = profiles.interest_category[with_items]
-    # Of a category at most *keep* can make the page, beside those that are left out.
+    # At most *keep* items of a category can be on the page, besides the excluded ones.
     left_out = np.bincount(profiles.excluded_user, minlength=profiles.size)
     starts = shelves.starts[category]
     lengths = np.minimum(shelves.starts[category + 1] - starts, keep + left_out[owner])
@@ -139,10 +139,10 @@ def _popular_lines(
     personal: _Lines,
     missing: Int64s,
 ) -> _Lines:
-    """Return the popular items that fill each user's page, *missing* of them if there are."""
+    """Return popular items that fill each user's page: *missing* of them, or all there are."""
     size = len(market)
     taken = np.union1d(excluded, personal.user * size + personal.row)
-    # Among this many of the most popular ones enough are not taken already.
+    # Among that many of the most popular items there are enough that are not taken yet.
     passed_over = np.bincount(taken // max(size, 1), minlength=profiles.size)
     lengths = np.where(missing > 0, np.minimum(missing + passed_over, size), 0)
     user = np.repeat(np.arange(profiles.size), lengths)

@@ -1,7 +1,7 @@
 """The smallest values of many ranges of one array, by a sparse table of range minima.
 
-Bender and Farach-Colton, "The LCA Problem Revisited" (2000), describe the table; taking
-the minimum, splitting its range there and going on gives the k smallest.
+Bender and Farach-Colton, "The LCA Problem Revisited" (2000), describe the table. The k
+smallest values follow by taking the minimum, splitting its range there, and repeating.
 """
 
 import attrs
@@ -14,7 +14,7 @@ _NOTHING = np.iinfo(np.int64).max
 
 @attrs.frozen
 class RangeMinima:
-    """Distinct non-negative values below their number, ready for questions about ranges.
+    """A permutation of 0 … n−1, prepared for queries about ranges.
 
     `levels[k, i]` is the smallest of the 2^k values from place i on.
     """
@@ -24,7 +24,7 @@ class RangeMinima:
 
     @classmethod
     def of(cls, values: Int64s) -> "RangeMinima":
-        """Return the table of a permutation of 0 … n−1."""
+        """Return the table of *values*, a permutation of 0 … n−1."""
         size = len(values)
         levels = np.tile(np.asarray(values, np.int64), (max(size.bit_length(), 1), 1))
         for level in range(1, len(levels)):
@@ -36,13 +36,13 @@ class RangeMinima:
         return cls(levels, place_of)
 
     def smallest(self, starts: Int64s, ends: Int64s, count: int) -> Int64s:
-        """Return the *count* smallest values of each range [start, end), in order.
+        """Return the *count* smallest values of each range [start, end), in ascending order.
 
-        A row a range; where a range holds fewer, the rest of its row is −1.
+        The result has a row per range; for a shorter range the rest of the row is −1.
         """
         found = np.full((len(starts), count), -1, np.int64)
         rows = np.arange(len(starts))
-        # The range of each row falls into pieces, each with its minimum.
+        # Each row's range is split into pieces, and each piece has a minimum.
         lows, highs = starts[:, None], ends[:, None]
         minima = self._minima(starts, ends)[:, None]
         for taken in range(count):
@@ -69,7 +69,7 @@ class RangeMinima:
         minima = np.full(len(starts), _NOTHING, np.int64)
         some = np.flatnonzero(ends > starts)
         starts, ends = starts[some], ends[some]
-        # The exponent of frexp is one more than the logarithm to base 2, rounded down.
+        # The exponent of frexp is the logarithm to base 2, rounded down, plus one.
         level = np.frexp((ends - starts).astype(np.float64))[1] - 1
         minima[some] = np.minimum(
             self.levels[level, starts], self.levels[level, ends - (1 << level)]

@@ -1,10 +1,10 @@
 """Similar items without scoring all pairs.
 
-The best of an item are among three kinds of candidates, which are all that is scored:
+The best matches of an item are among three kinds of candidates, and only these are scored:
 the items that share a user with it (a product of sparse matrices), the first ones of its
-category in the order of ties, and the first ones in that order of those near its price.
-An item of neither kind is beaten by as many as are kept: without shared users a score
-depends on category and price alone, and equal scores go by the order of ties.
+category in the tie order, and the first ones in that order near its price. Any other item
+has enough better ones among these: without shared users a score depends on category and
+price alone, and equal scores are ordered by the tie order.
 """
 
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def rank_similar_items(
 
 @attrs.frozen
 class _Candidates:
-    """The market's items in the order of ties: everything here counts places in it."""
+    """The market's items in the tie order; all places below are places in that order."""
 
     rows: Int64s
     place_of_row: Int64s
@@ -104,7 +104,7 @@ class _Candidates:
 
 @attrs.frozen
 class _ByPrice:
-    """Candidates by group and price, for the first ones near a price."""
+    """Candidates by group and price, to find the first ones near a price."""
 
     prices: Int64s
     keys: Int64s
@@ -118,9 +118,9 @@ class _ByPrice:
         return cls(distinct, keys[order], RangeMinima.of(order))
 
     def near(self, group: Int64s, prices: Int64s, count: int) -> Int64s:
-        """Return the first *count* candidates of each group near each price, then −1.
+        """Return the first *count* candidates of each group near each price, padded with −1.
 
-        Near means from half the price, rounded up, to twice the price.
+        Near prices reach from half the price, rounded up, to twice the price.
         """
         known = prices >= 0
         lowest = np.searchsorted(self.prices, np.where(known, (prices + 1) // 2, 0), "left")
@@ -132,7 +132,7 @@ class _ByPrice:
 
 
 def _incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> "csr_array":
-    """Return a matrix with a 1 for each pair, however often it comes."""
+    """Return a matrix with a 1 for each pair, even if the pair is repeated."""
     from scipy.sparse import coo_array
 
     matrix = coo_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape).tocsr()
@@ -142,7 +142,7 @@ def _incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) ->
 
 
 def _chunks(wants: "csr_array", has: "csr_array") -> Iterator[tuple[int, int]]:
-    """Yield spans of originals whose pairs fit memory, an upper bound of them counted."""
+    """Yield spans of originals whose pairs fit memory, by an upper bound of their number."""
     pairs_of_user = np.diff(has.indptr).astype(np.int64)
     bounds = np.concatenate([[0], np.cumsum(pairs_of_user[wants.indices])])
     bounds = bounds[wants.indptr]
@@ -166,7 +166,7 @@ def _rank_chunk(
     place = shared.indices.astype(np.int64)
     users = shared.data.astype(np.int64)
 
-    # Of pairs that share a user most score too little: they leave before the sorting.
+    # Most pairs that share a user score too little: drop them before sorting.
     enough = (
         similarity_scores(*_alike(candidates, originals, line, place), users, rule) > rule.threshold
     )
@@ -176,22 +176,22 @@ def _rank_chunk(
     keys, more_keys = line * width + place, np.sort(more_line * width + more_place)
     more_keys = more_keys[starts_of_runs(more_keys)]
     more_keys = more_keys[~is_among(more_keys, keys)]
-    # These score enough by category and price alone, and share no user: such pairs that do
-    # are among the others already.
+    # These score enough by category and price alone and share no user: pairs that share one
+    # are in *keys* already.
     users = np.concatenate([users, np.zeros(len(more_keys), np.int64)])
     keys = np.concatenate([keys, more_keys])
     by_key = np.argsort(keys, kind="stable")
     line, place = np.divmod(keys[by_key], width)
     users = users[by_key]
 
-    # The row of what is not open, NONE, is the last one: it has no place.
+    # An original that is not open has the row NONE, which selects the last element: no place.
     own = np.append(candidates.place_of_row, NONE)[originals.row]
     scores = similarity_scores(*_alike(candidates, originals, line, place), users, rule)
     counts = np.flatnonzero(place != own[line])
     line, place, users, scores = line[counts], place[counts], users[counts], scores[counts]
 
-    # Places are in order within a line, so a stable sort leaves them last to decide. The
-    # three others share one number: 10 bits of line, 20 of score, at most 32 of users.
+    # Places ascend within a line, so a stable sort orders by them last. The three other
+    # keys share one number: 10 bits of line, 20 of score, at most 32 of users.
     most = users.max(initial=0)
     order = np.argsort(
         ((line * (ONE + 1)) + ONE - scores) * (most + 1) + most - users, kind="stable"
@@ -211,7 +211,7 @@ def _rank_chunk(
 def _alike(
     candidates: _Candidates, originals: Originals, line: Int64s, place: Int64s
 ) -> tuple[Bools, Bools]:
-    """Return of each pair whether it has a category in common, and prices that are near."""
+    """Return for each pair whether the categories are equal, and whether the prices are near."""
     category = originals.category[line]
     return (
         (category == candidates.category[place]) & (category != NONE),
@@ -222,7 +222,7 @@ def _alike(
 def _fill(
     candidates: _Candidates, originals: Originals, rule: SimilarityRule, keep: int
 ) -> tuple[Int64s, Int64s]:
-    """Return pairs that hold the best of those that share no user, as lines and places."""
+    """Return pairs that include the best of those sharing no user, as lines and places."""
     count = keep + 1  # one of them may be the original itself
     lines, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     in_category = np.flatnonzero(originals.category != NONE)

@@ -1,1 +1,1 @@
-"""Everything in dictionaries: for tests, for trying things out, and for small hosts."""
+"""Adapters in dictionaries: for tests, for trying things out, and for small hosts."""

@@ -1,4 +1,4 @@
-"""A cache in memory whose every step is plain, for tests and for trying things out."""
+"""A cache in memory with a plain implementation, for tests and for trying things out."""
 
 from collections import Counter
 from concurrent.futures import InvalidStateError
@@ -16,9 +16,9 @@ from angle_reco.ports.clock import Clock
 
 
 class MemoryCache:
-    """`Cache` in a dictionary, the entry that was not used for longest first.
+    """`Cache` in a dictionary, ordered from the least to the most recently used entry.
 
-    An entry counts with the size that it is told, and with *bytes_per_entry*.
+    The size of an entry is the size that callers pass plus *bytes_per_entry*.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MemoryCache:
             if key in self._flights:
                 return self._flights[key], False
             flight = Flight(key, self._marks[key[0]])
-            # From now on nobody who waits can cancel it for all the others.
+            # From now on no waiting thread can cancel it for the others.
             flight.future.set_running_or_notify_cancel()
             self._flights[key] = flight
             return flight, True
@@ -85,7 +85,7 @@ class MemoryCache:
         with self._lock:
             entry.is_marked = flight.generation != self._marks[flight.key[0]]
             is_kept = self._ends(flight) and self._keep(flight.key, entry)
-        with suppress(InvalidStateError):  # It was over already.
+        with suppress(InvalidStateError):  # It had ended already.
             flight.future.set_result(value)
         return is_kept
 
@@ -93,7 +93,7 @@ class MemoryCache:
         with self._lock:
             if self._ends(flight) and flight.key in self._entries:
                 self._entries[flight.key].failed_at = self._clock.monotonic()
-        with suppress(InvalidStateError):  # It was over already.
+        with suppress(InvalidStateError):  # It had ended already.
             flight.future.set_exception(error)
 
     def forget(self, key: CacheKey) -> bool:
@@ -152,7 +152,7 @@ class MemoryCache:
         )
 
     def _ends(self, flight: Flight) -> bool:
-        """Return whether a flight was neither lost nor over, which it is now."""
+        """End a flight; False if it was superseded or had ended before."""
         if self._flights.get(flight.key) is not flight:
             return False
         del self._flights[flight.key]

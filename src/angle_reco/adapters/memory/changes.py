@@ -1,4 +1,4 @@
-"""A feed of changes in memory, for the threads of one process."""
+"""A change feed in memory, for the threads of one process."""
 
 import secrets
 from collections import deque
@@ -15,27 +15,27 @@ from angle_reco.ports.changes import Cursor, Feed
 from angle_reco.ports.clock import Clock
 
 _MOST = 100_000
-"""Ids in all, a change without items counting as one of them."""
+"""The largest number of ids in the feed; a change without items counts as one."""
 
 _ERASED_FOR = timedelta(seconds=30)
 
 
 @attrs.define
-class _Told:
+class _Published:
     number: int
-    told_at: datetime
-    change: Change | None  # None once it is forgotten, while later ones are not
+    published_at: datetime
+    change: Change | None  # None once it is deleted while later ones are stored
 
 
 class MemoryChanges:
-    """`Changes` in a queue of so many ids at *most*; the clock is the one it is given."""
+    """`Changes` in a queue of at most *most* ids, with moments of *clock*."""
 
     def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
         self._clock = clock
         self._most = most
         self._name = secrets.token_hex(8)
         self._lock = Lock()
-        self._told = deque[_Told]()
+        self._told = deque[_Published]()
         self._size = self._newest = self._forgotten = 0
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
@@ -43,7 +43,7 @@ class MemoryChanges:
         with self._lock:
             for change in changes:
                 self._newest += 1
-                self._told.append(_Told(self._newest, self._clock.now(), change))
+                self._told.append(_Published(self._newest, self._clock.now(), change))
                 self._size += _size(change)
             while self._size > self._most:
                 self._forget_oldest()
@@ -76,19 +76,19 @@ class MemoryChanges:
     def prune(self, *, older_than: timedelta) -> int:
         with self._lock:
             now = self._clock.now()
-            # Also what was told of them later.
+            # Covers changes of these users that were published later.
             erased = {
                 one.change.user_id
                 for one in self._told
                 if one.change is not None
                 and one.change.kind is ChangeKind.ERASED
-                and one.told_at <= now - _ERASED_FOR
+                and one.published_at <= now - _ERASED_FOR
             }
             gone = [
                 one
                 for one in self._told
                 if one.change is not None
-                and (one.told_at <= now - older_than or one.change.user_id in erased)
+                and (one.published_at <= now - older_than or one.change.user_id in erased)
             ]
             for one in gone:
                 self._empty(one)
@@ -97,7 +97,7 @@ class MemoryChanges:
         return len(gone)
 
     def forget_user(self, user_id: UserId) -> None:
-        """Forget what was told of a user; who has not read it yet finds a gap."""
+        """Delete the changes of a user; a reader that has not read them yet finds a gap."""
         with self._lock:
             for one in self._told:
                 if one.change is not None and one.change.user_id == user_id:
@@ -106,10 +106,10 @@ class MemoryChanges:
     def _cursor(self) -> Cursor:
         return Cursor(text=f"{self._name} {self._newest}")
 
-    def _empty(self, told: _Told) -> None:
-        if told.change is not None:
-            self._size -= _size(told.change)
-            told.change = None
+    def _empty(self, published: _Published) -> None:
+        if published.change is not None:
+            self._size -= _size(published.change)
+            published.change = None
 
     def _forget_oldest(self) -> None:
         oldest = self._told.popleft()

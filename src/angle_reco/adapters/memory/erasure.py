@@ -1,4 +1,4 @@
-"""Users who were erased from memory."""
+"""The erasure of users from the stores in memory."""
 
 import secrets
 from datetime import datetime
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class MemoryErasures:
-    """Keyed hashes of erased users; the adapters of one recommender share one.
+    """Keyed hashes of erased users; the adapters of one recommender share one instance.
 
-    Who writes holds the lock of their store from asking to writing, and `MemoryErasure`
-    adds a user before it asks for those locks: so nothing is written behind it.
+    A writer holds the lock of its store while it checks and writes, and `MemoryErasure` adds
+    a user before it acquires those locks. So nothing is written after an erasure.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class MemoryErasures:
         self._digests: dict[object, datetime] = {}
 
     def add(self, user_id: UserId, at: datetime) -> None:
-        """Note that a user is erased; the first time stays."""
+        """Record that a user was erased; a repetition does not change the moment."""
         with self._lock:
             self._digests.setdefault(self._digest(user_id), at)
 
@@ -41,10 +41,10 @@ class MemoryErasures:
             return bool(self._digests) and self._digest(user_id) in self._digests
 
     def refuse(self, user_id: object) -> None:
-        """Make sure that a user was not erased.
+        """Check that a user was not erased.
 
         Raises:
-            UserErasedError: They were.
+            UserErasedError: The user was erased.
         """
         if self.has(user_id):
             raise UserErasedError
@@ -56,7 +56,7 @@ class MemoryErasures:
 
 @attrs.frozen
 class MemoryErasure:
-    """`Erasure` from the stores in memory; users with their sign-ins are the marketplace's."""
+    """`Erasure` from the stores in memory; users and their sign-ins belong to the marketplace."""
 
     erasures: MemoryErasures
     interests: "MemoryInterestStore"

@@ -23,7 +23,7 @@ from angle_reco.ports.ledger import AHEAD, MOST_OPEN, OpenRuns
 
 
 class MemoryRunLedger:
-    """`RunLedger` in a dictionary; the clock is the one it is given."""
+    """`RunLedger` in a dictionary, with moments of *clock*."""
 
     def __init__(self, clock: Clock, fences: MemoryFences | None = None) -> None:
         self._clock = clock

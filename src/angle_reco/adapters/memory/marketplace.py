@@ -1,4 +1,4 @@
-"""A marketplace in memory: what a host's own tables would hold."""
+"""A marketplace in memory, in place of a host's own tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -23,14 +23,14 @@ _Row = TypeVar("_Row", User, Item, Bid, Watch)
 
 
 class MarketLock:
-    """The lock of a marketplace, for which a call waits no longer than its deadline."""
+    """The lock of a marketplace; a call waits for it no longer than its deadline."""
 
     def __init__(self) -> None:
         self.start_over()
         starts_over(self)
 
     def start_over(self) -> None:
-        """Make a new lock: another thread of the parent may hold the old one."""
+        """Replace the lock, because another thread of the parent may hold it."""
         self._lock = RLock()
 
     def __enter__(self) -> None:
@@ -43,12 +43,12 @@ class MarketLock:
 
 
 class MemoryMarketplace:
-    """Users, items, bids, watches and who holds which permission.
+    """Users, items, bids, watches and permissions.
 
-    The memory adapters of one recommender share one.
+    The memory adapters of one recommender share one instance.
 
-    Bids and watches are those of known users and items. `lock` is held by whoever reads
-    or changes the dictionaries.
+    Bids and watches belong to known users and items. Hold `lock` while reading or changing
+    the dictionaries.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MemoryMarketplace:
         ids: IdKinds | None = None,
         prices: PriceScale | None = None,
     ) -> None:
-        """Fill it; equal bids all count, of equal watches the earliest.
+        """Fill the marketplace: of equal bids all count, of equal watches the earliest.
 
         Raises:
             InvalidValueError: An id is of another kind than *ids* says (text by default),
@@ -106,7 +106,7 @@ class MemoryMarketplace:
             self.items[item.item_id] = in_utc(item)
 
     def add_watch(self, watch: Watch) -> bool:
-        """Add a watch, unless there is an earlier one of its user and item."""
+        """Add a watch, unless there is an earlier one by the same user on the same item."""
         instance(watch, "watch", Watch)
         key = (self.ids.user_id(watch.user_id), self.ids.item_id(watch.item_id))
         with self.lock:
@@ -117,7 +117,7 @@ class MemoryMarketplace:
             return True
 
     def grant(self, user_id: UserRef, name: str) -> None:
-        """Let a user hold the permission *name*, from now on.
+        """Grant a user the permission *name*.
 
         Raises:
             InvalidValueError: The id is of another kind, or the name is no text.
@@ -126,7 +126,7 @@ class MemoryMarketplace:
             self.granted.add((self.ids.user_id(user_id), _permission(name)))
 
     def revoke(self, user_id: UserRef, name: str) -> None:
-        """Take a permission away; nothing happens where the user does not hold it.
+        """Revoke a permission; nothing happens if the user does not hold it.
 
         Raises:
             InvalidValueError: The id is of another kind, or the name is no text.
@@ -135,11 +135,11 @@ class MemoryMarketplace:
             self.granted.discard((self.ids.user_id(user_id), _permission(name)))
 
     def knows(self, user_id: UserId, item_id: ItemId) -> bool:
-        """Return whether there are this user and this item."""
+        """Return whether both the user and the item exist."""
         return user_id in self.users and item_id in self.items
 
     def is_own(self, bid: Bid) -> bool:
-        """Return whether a bid is that of a seller on their own item, which does not count."""
+        """Return whether a bid is by a seller on their own item, so that it does not count."""
         item = self.items.get(bid.item_id)
         return item is not None and is_own_bid(bid, item.seller_id)
 
@@ -159,9 +159,9 @@ class MemoryMarketplace:
 def in_utc(row: _Row) -> _Row:
     """Return a row with its moments in UTC.
 
-    Those of one time zone compare as its clocks show them, which show an hour twice a year.
+    Moments of the same time zone compare by local time, and a local hour may be repeated.
     """
-    moments: dict[str, Any] = {  # fields of any type, to the type checker
+    moments: dict[str, Any] = {  # the type checker does not know the fields
         name: check_moment(value, name)
         for name, value in attrs.asdict(row, recurse=False).items()
         if is_a(value, datetime)
@@ -183,17 +183,17 @@ def _permission(name: object) -> str:
 
 
 def exists_by(moment: datetime | None, until: datetime | None) -> bool:
-    """Return whether what came into being at *moment* does as of *until*."""
+    """Return whether something created at *moment* exists as of *until*."""
     return until is None or moment is None or moment <= until
 
 
 def refuse_connection(connection: object | None) -> None:
-    """Refuse a connection of a host's: what is in memory is part of no transaction.
+    """Refuse a host's connection: data in memory is part of no transaction.
 
     Raises:
-        InvalidValueError: One is given.
+        InvalidValueError: A connection is given.
     """
     if connection is not None:
-        # Not the connection: that may show a password.
+        # Only the name of its class: the connection itself may show a password.
         given = type(connection).__name__
         raise InvalidValueError("connection", given, "None: the marketplace is in memory")

@@ -9,7 +9,7 @@ from angle_reco.domain.ids import UserId
 
 @attrs.frozen
 class MemoryPermissions:
-    """`Permissions` over a `MemoryMarketplace`, which grants them."""
+    """`Permissions` that a `MemoryMarketplace` grants."""
 
     market: MemoryMarketplace
 
@@ -17,7 +17,7 @@ class MemoryPermissions:
         try:
             user_id = self.market.ids.user_id(user_id)
         except InvalidValueError:
-            # To Python 1.0 and True are 1.
+            # Python considers 1.0 and True equal to 1.
             return False
         with self.market.lock:
             return (user_id, name) in self.market.granted

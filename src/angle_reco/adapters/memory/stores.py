@@ -1,4 +1,4 @@
-"""Results in memory."""
+"""Stores of results in memory."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 @attrs.frozen
 class _Kept:
-    """One stored interest and the moment of the run that wrote it."""
+    """One stored interest, and the recipe and the moment of the run that wrote it."""
 
     interest: UserInterest
     recipe: str
@@ -28,17 +28,20 @@ class _Kept:
 
 
 class MemoryFences:
-    """The newest run of each job that has written; the stores of one recommender share one."""
+    """The newest run of each job that was claimed or has written.
+
+    The stores and the ledger of one recommender share one instance.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._newest: dict[str, int] = {}
 
     def pass_(self, fence: Fence | None) -> None:
-        """Make sure that no newer run of the job has written.
+        """Check that no newer run of the job was claimed or has written, and record this one.
 
         Raises:
-            FencedOffError: One has.
+            FencedOffError: There is a newer run.
         """
         if fence is None:
             return
@@ -137,7 +140,7 @@ class MemoryInterestStore:
                 }
 
     def forget(self, user_id: UserId) -> int:
-        """Forget all of a user; return how many rows that was."""
+        """Delete all interests of a user; return how many rows there were."""
         with self._lock:
             return len(self._of.pop(user_id, {}))
 
@@ -172,10 +175,10 @@ class MemoryInterestStore:
 
 
 class MemoryListStore:
-    """`ListStore` in dictionaries, one a kind.
+    """`ListStore` in dictionaries, one for each kind.
 
-    Lists that calls store out of turn take *most_bytes* at most, about: those that were
-    written longest ago make room. What jobs store is bounded by the marketplace.
+    Lists written without a fence, by calls instead of jobs, take about *most_bytes* at most:
+    those written longest ago are removed first. The lists of jobs are limited by the marketplace.
     """
 
     def __init__(
@@ -261,11 +264,11 @@ class MemoryListStore:
                     self._unnote(kind, owner)
 
     def _note(self, kind: ListKind, owner: object, lines: int) -> None:
-        """Note that a list was written out of turn, and remove the oldest such ones beyond room."""
+        """Record that a list was written without a fence; remove the oldest beyond the limit."""
         if self._most_lines is None:
             return
         self._unnote(kind, owner)
-        # What a list takes besides is about as much as a line.
+        # Apart from its lines, a list takes about as much as a line.
         self._singles[kind, owner] = lines + 1
         self._lines += lines + 1
         while self._lines > self._most_lines:
@@ -277,7 +280,7 @@ class MemoryListStore:
         self._lines -= self._singles.pop((kind, owner), 0)
 
     def forget_personal(self, user_id: UserId) -> int | None:
-        """Forget a user's list; return how many suggestions it held, None if there is none."""
+        """Delete a user's list; return its number of suggestions, None if there is none."""
         with self._lock:
             gone = self._lists[ListKind.PERSONAL].pop(user_id, None)
             self._unnote(ListKind.PERSONAL, user_id)
@@ -308,7 +311,7 @@ class MemoryListStore:
 
 
 _BYTES_OF_LINE = 400
-"""What a suggestion takes in a stored list, at most."""
+"""The largest size of a suggestion in a stored list."""
 
 
 def _deleted(user_id: UserId, category_id: CategoryId, kept: StoredInterests) -> UserInterest:

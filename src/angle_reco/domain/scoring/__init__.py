@@ -1,1 +1,1 @@
-"""The rules that score: interests, similar items, popularity and rankers."""
+"""The scoring rules: interests, similar items, popularity and rankers."""

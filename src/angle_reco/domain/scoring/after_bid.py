@@ -1,4 +1,4 @@
-"""What to suggest right after a bid: similar items, those of liked categories first."""
+"""Suggestions right after a bid: similar items, those in liked categories first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,10 @@ from angle_reco.domain.validators import whole
 
 @attrs.frozen(kw_only=True)
 class AfterBidRule:
-    """How much similarity counts by itself, and how much where interest meets it.
+    """How much similarity counts alone, and how much in combination with interest.
 
-    `score = similarity·s + interest·s·i` of a similarity s and the interest i in its
-    item's category.
+    `score = similarity·s + interest·s·i`, with the similarity s of an item and the user's
+    interest i in its category.
     """
 
     similarity: Millionths = 500_000
@@ -30,7 +30,7 @@ class AfterBidRule:
 
     @property
     def recipe(self) -> Recipe:
-        """Return how the parts of a line are named."""
+        """Return the recipe that names the parts of a line; it stores nothing."""
         weights = (("similarity", self.similarity), ("interest", self.interest))
         return Recipe(name="after_bid", weights=weights, kept=0)
 
@@ -42,7 +42,7 @@ def reordered_by_interest(
     interests: Mapping[CategoryId, Millionths],
     rule: AfterBidRule,
 ) -> list[StoredLine]:
-    """Return *similar* lines by what the user likes; equal ones keep their order.
+    """Return *similar* lines ordered by interest too; equal scores keep their order.
 
     The reason stays that of the similarity.
     """

@@ -1,4 +1,4 @@
-"""How much less an interaction counts as it gets older."""
+"""How the weight of an interaction decreases with age."""
 
 from datetime import timedelta
 from decimal import Context, Decimal
@@ -17,10 +17,10 @@ from angle_reco.domain.validators import exactly
 
 @attrs.frozen(kw_only=True)
 class DecaySteps:
-    """A weight for each span of age in whole days, and one beyond.
+    """A weight for each span of age in whole days, and one for older ages.
 
-    The first upper day belongs to the first weight: with (7, 30) an interaction counts
-    fully until it is 8 days old.
+    An upper day belongs to its weight: with (7, 30) an interaction has the full weight until
+    it is 8 days old.
     """
 
     upper_days: tuple[int, ...] = (7, 30, 90)
@@ -44,7 +44,7 @@ class DecaySteps:
 
 @attrs.frozen(kw_only=True)
 class HalfLife:
-    """Half the weight for each *span* of age, by whole hours."""
+    """Half the weight after each *span* of age, by whole hours."""
 
     span: timedelta
 
@@ -58,10 +58,10 @@ Decay: TypeAlias = DecaySteps | HalfLife
 
 
 def decayed(decay: Decay, ages: Int64s) -> Int64s:
-    """Return what interactions of these ages (microseconds) still count, in millionths.
+    """Return the weight of interactions of these ages (microseconds), in millionths.
 
-    One in the future counts as one of now. With steps, ages are whole days, so the first
-    week lasts until day 8:
+    An interaction in the future counts like one of now. With steps, ages are whole days, so
+    the first week lasts until day 8:
 
     >>> decayed(DecaySteps(), np.array([7, 8]) * DAY)
     array([1000000,  700000])
@@ -80,9 +80,9 @@ def decayed(decay: Decay, ages: Int64s) -> Int64s:
 
 @lru_cache(maxsize=8)
 def _half_life_table(span: int) -> Int64s:
-    """Return 2^(−age/span) by whole hours of age, to where it has become nothing."""
-    # Decimal rather than float: a power of floats may differ by its last bit from one
-    # machine to the next, and with it a millionth that is rounded.
+    """Return 2^(−age/span) by whole hours of age, up to the first that rounds to 0."""
+    # Decimal, because a power of floats may differ in its last bit between machines, and
+    # with it the rounded millionth.
     context = Context(prec=30)
     per_hour = context.power(Decimal(2), context.divide(Decimal(-HOUR), Decimal(span)))
     table: list[int] = []
@@ -90,7 +90,7 @@ def _half_life_table(span: int) -> Int64s:
     while True:
         halvings, rest = divmod(len(table) * HOUR, span)
         if rest == 0:
-            # Whole half-lives are exact, as some of them lie right between two millionths.
+            # Whole half-lives are exact, because some are halfway between two millionths.
             factor = context.power(Decimal(2), -halvings)
         counted = int(factor * ONE + Decimal("0.5"))
         table.append(counted)

@@ -1,4 +1,4 @@
-"""How strongly users are drawn to categories, from what they bid on and watch."""
+"""The interests of users in categories, from their bids and watches."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ from angle_reco.domain.validators import exactly, instance, whole
 
 @attrs.frozen(kw_only=True)
 class InterestRule:
-    """What a bid and a watch weigh, how that fades, and how far back it reaches."""
+    """The weights of bids and watches, how they decay, and how far back they count."""
 
     bid_weight: Millionths = 3 * ONE
     watch_weight: Millionths = 2 * ONE
@@ -44,8 +44,8 @@ class InterestRule:
 class UserInterest:
     """How strongly one user is drawn to one category: 1.0 is their favourite.
 
-    *strength* is what the interactions weigh together, in millionths like the score. One
-    written *by hand* stays until a job replaces it.
+    *strength* is the sum of the weights of the interactions, in millionths like the score. A
+    manual override (*by_hand*) lasts until a job replaces it.
     """
 
     user_id: UserId
@@ -57,7 +57,7 @@ class UserInterest:
     by_hand: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """Return the interest as JSON has it, score and strength as numbers."""
+        """Return the interest for JSON, score and strength as numbers."""
         return {
             "category_id": json_id(self.category_id),
             "score": to_fraction(self.score),
@@ -70,10 +70,10 @@ class UserInterest:
 
 @attrs.frozen(kw_only=True)
 class Interests:
-    """Interests as columns, a row a user and category; each user's strongest come first.
+    """Interests as columns, a row per user and category; each user's strongest come first.
 
-    *user* and *category* are codes in their index, *last_at* microseconds. *recipe* marks
-    the settings that made them.
+    *user* and *category* are codes in their index, *last_at* microseconds. *recipe*
+    identifies the settings that produced them.
     """
 
     users: IdIndex
@@ -124,10 +124,10 @@ class Interests:
 
 
 def interest_has_changed(old: UserInterest, new: UserInterest) -> bool:
-    """Return whether *new* is worth writing over *old*, of the same user and category.
+    """Return whether *new* must be written over *old*, of the same user and category.
 
-    It is with another count or last moment, a score or strength that moved by more than
-    0.0001, and where the old one was written by hand.
+    It must if the count or the last moment differs, if the score or strength moved by more
+    than 0.0001, or if only one of them is a manual override.
     """
     return (
         (old.interaction_count, old.last_interaction_at, old.by_hand)
@@ -139,7 +139,7 @@ def interest_has_changed(old: UserInterest, new: UserInterest) -> bool:
 
 @attrs.frozen(kw_only=True)
 class ItemCategories:
-    """The category of each of some items: codes in the index, NONE where there is none."""
+    """The category of each of some items: codes in the index, NONE for no category."""
 
     categories: IdIndex
     codes: Int32s = attrs.field(converter=frozen)
@@ -153,11 +153,11 @@ def score_interests(
     now: datetime,
     rule: InterestRule,
 ) -> Interests:
-    """Return the interests of every user in *interactions*; *of_items* has a code a row.
+    """Return the interests of every user in *interactions*; *of_items* has a code for each row.
 
-    What lies in the rule's window counts, its border included. Every bid counts; several
-    watches of one item are one, the earliest. The score is the strength over that of the
-    user's strongest category. Equal scores are ordered by more interactions, then the
+    Interactions within the rule's window count, its border included. Every bid counts; of
+    several watches of one item only the earliest. The score is the strength divided by that
+    of the user's strongest category. Equal scores are ordered by more interactions, then the
     later last one, then the smaller category id.
     """
     at = to_micros(now)
@@ -212,7 +212,7 @@ def _first_watches(user: Int32s, items: np.ndarray, kinds: np.ndarray, moments: 
 def _over_strongest(user: Int32s, strengths: Int64s) -> Int64s:
     """Return each strength over the largest of its user, in millionths; *user* is sorted.
 
-    A user whose interactions weigh nothing is drawn to nothing.
+    The scores of a user whose interactions weigh nothing are 0.
     """
     starts = starts_of_runs(user)
     if len(starts) == 0:
@@ -224,7 +224,7 @@ def _over_strongest(user: Int32s, strengths: Int64s) -> Int64s:
     if 2 * int(strengths.max()) * ONE + int(divisors.max()) < 2**63:
         scores: Int64s = (2 * strengths * ONE + divisors) // (2 * divisors)
         return scores
-    # Millions of interactions of one user: exact all the same, with Python's integers.
+    # Exact also for millions of interactions of one user, with Python's integers.
     twice, parts = 2 * strengths.astype(object), divisors.astype(object)
     exact: Int64s = ((twice * ONE + parts) // (2 * parts)).astype(np.int64)
     return exact

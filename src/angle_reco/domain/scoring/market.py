@@ -1,4 +1,4 @@
-"""The open items of a moment, with all that every ranking needs to know of them."""
+"""The open items at one moment, with everything that rankings need to know about them."""
 
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,15 +18,15 @@ from angle_reco.domain.scoring.popularity import (
 )
 
 ENDING_SOON = timedelta(days=7)
-"""An item that ends within this, its border included, ends soon."""
+"""An item that ends within this span, inclusive, ends soon."""
 
 _SOON_OR_ACTIVE = 100_000
-"""What each of the two is worth in a recency, in millionths."""
+"""The contribution of each of the two conditions to `recency`, in millionths."""
 
 
 @attrs.frozen(kw_only=True)
 class OpenMarket:
-    """Open items only, a row each, as of *now*; computed columns come when first asked for."""
+    """Open items only, one per row, as of *now*; columns are computed on first use."""
 
     catalogue: Catalogue
     demand: Demand
@@ -38,24 +38,24 @@ class OpenMarket:
 
     @cached_property
     def popularity(self) -> Int64s:
-        """Return how popular each item is, in millionths."""
+        """Return the popularity of each item, in millionths."""
         return popularity(self.demand, self.rule)
 
     @cached_property
     def is_active(self) -> Bools:
-        """Return which items can be bid on now, not only later."""
+        """Return which items are open for bids now, not only later."""
         active: Bools = self.catalogue.status == AuctionStatus.ACTIVE.code
         return active
 
     @cached_property
     def ends_soon(self) -> Bools:
-        """Return which items end within seven days, scheduled ones too."""
+        """Return which items end within seven days, including scheduled ones."""
         left = self.catalogue.ends_at - to_micros(self.now)
         return (left > 0) & (left <= ENDING_SOON // MICROSECOND)
 
     @cached_property
     def recency(self) -> Int64s:
-        """Return how much there is to do right now: 0.1 each for ending soon and active."""
+        """Return the recency of each item: 0.1 each for ending soon and for being active."""
         return _SOON_OR_ACTIVE * (self.ends_soon.astype(np.int64) + self.is_active)
 
     @cached_property

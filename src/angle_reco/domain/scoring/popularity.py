@@ -1,4 +1,4 @@
-"""How much in demand items are: their bids and watchers, and the order that follows."""
+"""The demand for items: their bids and watchers, and the orders that follow from them."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from angle_reco.domain.validators import instance, whole
 
 
 class BidCounting(StrEnum):
-    """Whether each bid counts, or each bidder once (by their newest bid)."""
+    """Whether each bid counts, or each bidder once (by the newest bid)."""
 
     BIDS = "bids"
     BIDDERS = "bidders"
@@ -22,7 +22,7 @@ class BidCounting(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class PopularityRule:
-    """How bids and watchers are counted, and from which count on an item is popular.
+    """How bids and watchers count, and at which count popularity is saturated.
 
     Popularity is `min((bids + watcher_weight · watchers) / saturation, 1)`. With a
     *half_life* older bids and watches count less.
@@ -43,14 +43,14 @@ class PopularityRule:
 
 @attrs.frozen(kw_only=True)
 class Demand:
-    """What is counted for each row of a catalogue, in millionths of a bid or watcher."""
+    """The counts of each row of a catalogue, in millionths of a bid or watcher."""
 
     bids: Int64s = attrs.field(converter=frozen)
     watchers: Int64s = attrs.field(converter=frozen)
 
 
 def plain_demand(catalogue: Catalogue) -> Demand:
-    """Return the counts as they are, each bid and watcher counting fully."""
+    """Return the counts of *catalogue*, every bid and watcher with full weight."""
     return Demand(bids=catalogue.bids * ONE, watchers=catalogue.watchers * ONE)
 
 
@@ -59,8 +59,8 @@ def fading_demand(
 ) -> Demand:
     """Return the counts for *size* rows with the half-life of *rule*, from interactions.
 
-    Their *rows* and *users* are codes, *ages* microseconds. A user watches an item once,
-    since the earliest watch.
+    *rows* and *users* are codes, *ages* microseconds. A user counts as a watcher of an item
+    once, by the earliest watch.
     """
     assert rule.half_life is not None
     weights = decayed(rule.half_life, ages)
@@ -90,24 +90,24 @@ def popularity(demand: Demand, rule: PopularityRule) -> Int64s:
 def popular_order(catalogue: Catalogue, demand: Demand) -> Int64s:
     """Return the rows, most popular first.
 
-    By bids, then watchers, then the later listing, then the smaller id.
+    Ordered by bids, then watchers, then the later listing, then the smaller id.
     """
     rows = np.arange(len(catalogue))
-    # Unknown moments are the least 64-bit integer: ~ turns the order without overflow.
+    # Unknown moments are the least 64-bit integer: ~ reverses the order without overflow.
     return np.lexsort((rows, ~catalogue.listed_at, -demand.watchers, -demand.bids))
 
 
 def tie_order(catalogue: Catalogue, demand: Demand) -> Int64s:
     """Return the rows in the order that breaks ties of scores.
 
-    By bids and watchers together, then the later listing, then the smaller id.
+    Ordered by bids plus watchers, then the later listing, then the smaller id.
     """
     rows = np.arange(len(catalogue))
     return np.lexsort((rows, ~catalogue.listed_at, -(demand.bids + demand.watchers)))
 
 
 def _once_a_user(rows: Int32s, users: Int32s, best_first: Int64s) -> Int64s:
-    """Return, of each row and user, the place with the least *best_first*."""
+    """Return, for each row and user, the place with the least *best_first*."""
     order = np.lexsort((best_first, users, rows))
     return order[starts_of_runs(rows[order], users[order])]
 

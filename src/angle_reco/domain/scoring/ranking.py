@@ -1,4 +1,4 @@
-"""The homepage: one weighted mechanism, of which every ranker is a preset."""
+"""The rankers of the homepage: presets of one weighted sum of components."""
 
 from enum import StrEnum
 from typing import Self
@@ -20,7 +20,7 @@ from angle_reco.domain.validators import exactly, instance, whole
 
 
 class Component(StrEnum):
-    """One thing that speaks for an item, from 0 to 1; the value names its contribution."""
+    """One component of a ranker's score, from 0 to 1; the value names its contribution."""
 
     INTEREST = "interest"
     POPULARITY = "popularity"
@@ -31,8 +31,8 @@ class Component(StrEnum):
 class Ranker:
     """Weights of components, `score = Σ weight · component`, and how a page is filled.
 
-    Candidates come from the user's *favourites* strongest categories, at most
-    *per_category* of each while others remain; *kept* suggestions are stored.
+    Candidates come from the user's *favourites* strongest categories, at most *per_category*
+    from each as long as there are others; *kept* suggestions are stored.
     """
 
     name: str = attrs.field(converter=plain)
@@ -62,7 +62,11 @@ class Ranker:
 
     @classmethod
     def preset(cls, name: str, **weights: float) -> Self:
-        """Return a ranker with these weights of components, such as `interest=0.6`."""
+        """Return a ranker with these weights of components, such as `interest=0.6`.
+
+        Raises:
+            InvalidValueError: A component is unknown, or a weight is invalid.
+        """
         for component in weights:
             if component not in set(Component):
                 names = ", ".join(Component)
@@ -77,7 +81,7 @@ class Ranker:
 
     @property
     def recipe(self) -> Recipe:
-        """Return what lists made by this ranker are marked with."""
+        """Return the recipe that identifies lists of this ranker."""
         weights = tuple((component.value, weight) for component, weight in self.weights)
         return Recipe(name=self.name, weights=weights, kept=self.kept)
 
@@ -93,11 +97,12 @@ TRENDING_ABOVE = 10
 
 @attrs.frozen(kw_only=True)
 class Profiles:
-    """What rankings know of users, each by their place in a batch.
+    """The data about users that rankings need, each user by their place in a batch.
 
-    *interest_…* columns have a row a user and category, by user and each user's strongest
-    first; a category's code is that of the market, NONE when nothing in it is open.
-    *excluded_…* are pairs of a user and a market's row that they shall not be shown.
+    *interest_…* columns have a row per user and category, ordered by user and with each
+    user's strongest first; category codes are those of the market, NONE if no item of the
+    category is open. *excluded_…* are pairs of a user and a row of the market that the user
+    must not be shown.
     """
 
     size: int
@@ -111,9 +116,9 @@ class Profiles:
     def of(
         cls, users: IdIndex, *, interests: Interests, interactions: Interactions, market: OpenMarket
     ) -> Self:
-        """Return the profiles of *users*, by what they did and what they list."""
+        """Return the profiles of *users*, from their interests, activity and own items."""
         catalogue = market.catalogue
-        # The place of each user in the batch, by their code among those with interests.
+        # The place of each user in the batch, by the user's code in *interests*.
         place = users.codes(interests.users.ids)[interests.user]
         known = place != NONE
         category = catalogue.categories.codes(interests.categories.ids)[interests.category]
@@ -147,14 +152,14 @@ class Profiles:
 
 
 def weighted(values: Int64s, weight: Millionths) -> Int64s:
-    """Return what component *values* contribute, rounded to millionths, halves up."""
+    """Return the contribution of a component with these *values*, in millionths, halves up."""
     return (2 * weight * values + ONE) // (2 * ONE)
 
 
 def contributions(market: OpenMarket, rows: Int64s, interest: Int64s, ranker: Ranker) -> Int32s:
-    """Return what each component contributes, a row a line and a column a component.
+    """Return the contribution of each component, a row per line and a column per component.
 
-    *interest* is that of the user in the item's category, in millionths.
+    *interest* is the user's interest in the category of the line's item, in millionths.
     """
     values = {
         Component.INTEREST: interest,
@@ -166,7 +171,7 @@ def contributions(market: OpenMarket, rows: Int64s, interest: Int64s, ranker: Ra
 
 
 def homepage_reasons(market: OpenMarket, rows: Int64s, interest: Int64s) -> Int8s:
-    """Return the code of the first reason that holds for each line."""
+    """Return the code of the first applicable reason for each line."""
     watchers = market.catalogue.watchers[rows]
     is_favourite = interest > FAVOURITE_ABOVE
     is_active = market.is_active[rows]

@@ -1,4 +1,4 @@
-"""How similar two items are: by category, by price and by the users they share."""
+"""The similarity of two items: by category, by price and by shared users."""
 
 from typing import Self
 
@@ -21,7 +21,7 @@ _REASONS = (Reason.SAME_CATEGORY, Reason.PRICE_RANGE, Reason.COLLABORATIVE)
 
 @attrs.frozen(kw_only=True)
 class SimilarityRule:
-    """What makes two items similar, and how many of the most similar are kept.
+    """The weights of similarity, and how many of the most similar items are stored.
 
     `score = category·[same] + price·[near] + shared·min(shared users / enough_shared, 1)`,
     and only a score above the *threshold* counts.
@@ -45,7 +45,7 @@ class SimilarityRule:
 
     @property
     def recipe(self) -> Recipe:
-        """Return what lists made by this rule are marked with."""
+        """Return the recipe that identifies lists of this rule."""
         weights = zip(_REASONS, (self.category, self.price, self.shared), strict=True)
         return Recipe(
             name="similarity",
@@ -56,10 +56,10 @@ class SimilarityRule:
 
 @attrs.frozen(kw_only=True)
 class Originals:
-    """The items that similar ones are looked for, as columns.
+    """The items for which similar ones are computed, as columns.
 
-    *row* is the item's own row among the candidates, *category* its code there; NONE
-    where it is not open, or has no category that a candidate has.
+    *row* is the item's own row among the candidates, NONE if the item is not open. *category*
+    is the code of its category there, NONE if no candidate has it.
     """
 
     row: Int64s = attrs.field(converter=frozen)
@@ -90,9 +90,9 @@ class Originals:
 
 @attrs.frozen(kw_only=True)
 class Engagement:
-    """Who engaged with what: pairs of a user's code and a place, in any order.
+    """Pairs of a user's code and the place of an item they engaged with, in any order.
 
-    Of a pair that comes several times, one counts.
+    Repeated pairs count once.
     """
 
     users: Int32s = attrs.field(converter=frozen)
@@ -103,7 +103,7 @@ class Engagement:
 
 
 def prices_near(one: Int64s, other: Int64s) -> Bools:
-    """Return which prices are near: the difference is at most half of the larger.
+    """Return which prices are near: the difference is at most half of the larger one.
 
     >>> prices_near(np.array([50, 49, 0, 0, -1]), np.array([100, 100, 0, 1, -1]))
     array([ True, False,  True, False, False])
@@ -115,7 +115,7 @@ def prices_near(one: Int64s, other: Int64s) -> Bools:
 def similarity_parts(
     same_category: Bools, near: Bools, shared_users: Int64s, rule: SimilarityRule
 ) -> Int32s:
-    """Return what category, price and shared users contribute, a row a pair of items.
+    """Return the contributions of category, price and shared users, a row per pair of items.
 
     >>> similarity_parts(
     ...     np.array([True]), np.array([False]), np.array([3]), SimilarityRule()
@@ -140,14 +140,14 @@ def similarity_scores(
 
 
 def _shared_part(shared_users: Int64s, rule: SimilarityRule) -> Int64s:
-    # More users than are enough add nothing, so there are few values to look up.
+    # Users beyond enough_shared add nothing, so there are few values to look up.
     counted = np.minimum(shared_users, rule.enough_shared)
     worth = scaled(np.arange(counted.max(initial=0) + 1), rule.shared, rule.enough_shared)
     return worth[counted]
 
 
 def similarity_reasons(parts: Int32s) -> Int8s:
-    """Return the code of the largest contribution of each row, the first of equal ones."""
+    """Return the code of the largest contribution of each row, the first among equal ones."""
     codes = np.array([reason.code for reason in _REASONS], np.int8)
     reasons: Int8s = codes[parts.argmax(axis=1)]
     return reasons
