@@ -228,9 +228,9 @@ def under_load(call: Callable[[int], object]) -> list[float]:
     each = int(OFFERED * SECONDS / THREADS)
 
     def offer(first: int) -> None:
-        mine, begins = [], time.perf_counter() + first / OFFERED
+        mine, claims_now = [], time.perf_counter() + first / OFFERED
         for n in range(each):
-            due = begins + n * THREADS / OFFERED
+            due = claims_now + n * THREADS / OFFERED
             while (left := due - time.perf_counter()) > 0:
                 time.sleep(left)
             began = time.perf_counter()

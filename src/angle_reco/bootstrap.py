@@ -187,7 +187,7 @@ def ready_ports(
                 storage.migrate_up()
             if check:
                 storage.check()
-                storage.point_out()
+                storage.log_findings()
     finally:
         # A process that forks now would share them.
         storage.close()

@@ -48,7 +48,7 @@ _SECONDS_TO_END = 1.0
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 """The earliest *as_of*: any span of the settings, at most a hundred years, can be subtracted."""
 
-Permitted = Callable[[UserId, str], bool]
+PermissionCheck = Callable[[UserId, str], bool]
 """A host's function that returns whether a user holds a permission."""
 
 OnEvent = Callable[[Event], None]
@@ -115,7 +115,7 @@ class Recommender:
         host: "HostSchema | None" = None,
         schema: str | None = None,
         prefix: str | None = None,
-        permissions: Permitted | None = None,
+        permissions: PermissionCheck | None = None,
         migrate: bool = False,
         check: bool = True,
         pooler: bool = False,
@@ -153,7 +153,7 @@ class Recommender:
         host: "HostSchema | None" = None,
         schema: str | None = None,
         prefix: str | None = None,
-        permissions: Permitted | None = None,
+        permissions: PermissionCheck | None = None,
         migrate: bool = False,
         check: bool = True,
         pooler: bool = False,
@@ -194,7 +194,7 @@ class Recommender:
         host: "HostSchema | None" = None,
         schema: str | None = None,
         prefix: str | None = None,
-        permissions: Permitted | None = None,
+        permissions: PermissionCheck | None = None,
         migrate: bool = False,
         check: bool = True,
         as_of: datetime | None = None,
@@ -231,7 +231,7 @@ class Recommender:
         market: "MemoryMarketplace | None" = None,
         *,
         settings: Settings | None = None,
-        permissions: Permitted | None = None,
+        permissions: PermissionCheck | None = None,
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> Self:

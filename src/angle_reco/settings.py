@@ -111,7 +111,7 @@ class Settings:
             raise InvalidValueError("presets", presets, "a tuple of instances of Ranker")
         names += [one.name for one in presets]
         if len(set(names)) < len(names):
-            raise InvalidValueError("names of rankers", names, "each a name of its own")
+            raise InvalidValueError("names of rankers", names, "distinct names")
         if type(self.ranker) is not str or self.ranker not in self.rankers:
             raise InvalidValueError("ranker", self.ranker, one_of(self.rankers))
         span = self.active_for

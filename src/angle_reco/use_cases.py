@@ -20,7 +20,7 @@ from angle_reco.application.process_cache import CheckHealth, ForgetCached, Proc
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.circuit_breaker import CircuitBreaker
-from angle_reco.application.serving.finished_runs import MADE_BY, FinishedRuns
+from angle_reco.application.serving.finished_runs import JOB_OF, FinishedRuns
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OpenItems
@@ -168,7 +168,7 @@ class UseCases:
             open_items=open_items,
             as_of=as_of,
             renewed_by_run=runs.renew,
-            is_run_under_way=lambda kind: runs.is_under_way(MADE_BY[kind]),
+            is_run_under_way=lambda kind: runs.is_under_way(JOB_OF[kind]),
             pending=pending,
         )
         shelves = ShelfBuilder(
@@ -287,7 +287,7 @@ class UseCases:
             self.invalidator.settle(self.deadline.total_seconds())
 
     def warm(self) -> None:
-        """Read what most visitors see, before the first of them comes; nobody waits for it."""
+        """Read what most visitors see, before the first of them comes; no caller waits for it."""
         shelves = self.shelves
         if shelves.open_items is None or shelves.stale_cache is None:
             return
@@ -325,7 +325,7 @@ def _memory(
             deadline=settings.deadline,
         )
 
-    # Lists that are made anew wait for open items, which need a thread that no list takes.
+    # Refreshing a list waits for the open items, which need a thread that no list takes.
     of_lists, of_live = BackgroundPool("memory", _THREADS_BEHIND), BackgroundPool("open-items", 1)
 
     def before_reading() -> None:

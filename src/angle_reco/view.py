@@ -221,8 +221,10 @@ class View(Editing):
         """
         item = None if item_id is None else ItemId(item_id)
         if flag(scheduled, "scheduled"):
-            return self._use_cases.runs.scheduled(self.actor, name, item_id=item, progress=progress)
-        return self._use_cases.runs.by_hand(self.actor, name, item_id=item, progress=progress)
+            return self._use_cases.runs.run_scheduled(
+                self.actor, name, item_id=item, progress=progress
+            )
+        return self._use_cases.runs.run_manually(self.actor, name, item_id=item, progress=progress)
 
     def request_job(self, name: str, *, item_id: ItemRef | None = None) -> datetime:
         """Request a run by any process that runs jobs; return the earliest time it may start.

@@ -313,16 +313,16 @@ class TestStop:
     def test_a_job_that_ends_in_time_is_waited_for(
         self, scheduler: ApsScheduler, gate: Gate
     ) -> None:
-        has_begun, has_ended = Event(), Event()
+        is_started, has_ended = Event(), Event()
 
         def work() -> None:
-            has_begun.set()
+            is_started.set()
             sleep(0.2)
             has_ended.set()
 
         scheduler.start(nothing, every=SELDOM, workers=WORKERS)
         scheduler.submit(Queue.DEFAULT, work)
-        assert has_begun.wait(PATIENCE)
+        assert is_started.wait(PATIENCE)
 
         assert scheduler.stop(GRACE) is True
         assert has_ended.is_set()

@@ -32,11 +32,11 @@ WIRES = [
 ]
 
 
-def rows(wires: Sequence[CopyType], first: int, last: int) -> sa.Select[Any]:
+def rows(copy_types: Sequence[CopyType], first: int, last: int) -> sa.Select[Any]:
     """Return a query of odd values, in an order of their own."""
-    columns = [f"column{place + 1}" for place in range(len(wires))]
+    columns = [f"column{place + 1}" for place in range(len(copy_types))]
     values = ", ".join(
-        f"({number}, {', '.join(ODD[wire][number] for wire in wires)})"
+        f"({number}, {', '.join(ODD[wire][number] for wire in copy_types)})"
         for number in range(first, last)
     )
     source = sa.text(f"(VALUES {values}) AS odd (number, {', '.join(columns)})")
@@ -45,20 +45,23 @@ def rows(wires: Sequence[CopyType], first: int, last: int) -> sa.Select[Any]:
     return query.select_from(source).where(sa.literal_column("number") >= 0)
 
 
-@pytest.mark.parametrize("wires", WIRES, ids=lambda wires: "-".join(one.name for one in wires))
-def test_odd_values_arrive_as_by_copy(postgres_url: str, wires: list[CopyType]) -> None:
+@pytest.mark.parametrize("wires", WIRES, ids=lambda some: "-".join(one.name for one in copy_types))
+def test_odd_values_arrive_as_by_copy(postgres_url: str, copy_types: list[CopyType]) -> None:
     engine = sa.create_engine(postgres_url)
     database = Database(engine)
     try:
-        for queries in ([rows(wires, 0, 5)], [rows(wires, 0, 2), rows(wires, 2, 5)]):
-            few = read_few(database, queries, wires)
-            [many] = read_columns(database, queries, wires)
+        for queries in ([rows(copy_types, 0, 5)], [rows(copy_types, 0, 2), rows(copy_types, 2, 5)]):
+            few = read_few(database, queries, copy_types)
+            [many] = read_columns(database, queries, copy_types)
 
             assert [one.tolist() for one in few] == [one.tolist() for one in many]
             assert [one.dtype for one in few] == [one.dtype for one in many]
-        nothing = rows(wires, 0, 1).where(sa.false())
-        none, at_once = read_few(database, [nothing], wires), read_at_once(database, nothing, wires)
-        assert [one.tolist() for one in none] == [[]] * len(wires)
+        nothing = rows(copy_types, 0, 1).where(sa.false())
+        none, at_once = (
+            read_few(database, [nothing], copy_types),
+            read_at_once(database, nothing, copy_types),
+        )
+        assert [one.tolist() for one in none] == [[]] * len(copy_types)
         assert [one.dtype for one in none] == [one.dtype for one in at_once]
     finally:
         engine.dispose()

@@ -19,7 +19,7 @@ from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.core.gate import MOST_SECONDS, SECONDS_UNTIL_INTERRUPTED
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.ports.deadlines import deadline
-from angle_reco.ports.forks import at_fork, starts_over
+from angle_reco.ports.forks import at_fork, reset_in_child
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
@@ -327,13 +327,13 @@ def test_a_hook_that_fails_keeps_no_other_from_running(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Fails:
-        def start_over(self) -> None:
+        def reset_after_fork(self) -> None:
             raise ValueError
 
     class Counts:
         count = 0
 
-        def start_over(self) -> None:
+        def reset_after_fork(self) -> None:
             self.count += 1
 
     fails, counts, in_parent = Fails(), [Counts() for _ in range(9)], list[int]()
@@ -343,9 +343,9 @@ def test_a_hook_that_fails_keeps_no_other_from_running(
         if not is_over:
             raise ValueError
 
-    starts_over(fails)
+    reset_in_child(fails)
     for one in counts:
-        starts_over(one)
+        reset_in_child(one)
     at_fork(before=fail, in_parent=fail, in_child=fail)
     at_fork(in_parent=lambda: in_parent.append(1))
 

@@ -90,7 +90,7 @@ def asked_until(is_over: Event, storage: Storage) -> list[ClaimStatus]:
             key=RunKey(JOB), trigger=Trigger.MANUAL, window=timedelta(hours=1), attempts=1
         )
         ledger = SqlRunLedger(storage.database, storage.tables)
-        answers.append(ledger.claim(run_request, holder="bob", lease=RULES.lease).answer)
+        answers.append(ledger.claim(run_request, holder="bob", lease=RULES.lease).status)
         sleep(0.001)
     return answers
 

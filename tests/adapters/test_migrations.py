@@ -50,7 +50,7 @@ from angle_reco import (
     include_object,
 )
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.adapters.sql.schema.migrations import HEAD
+from angle_reco.adapters.sql.schema.migrations import HEAD, migrate_up
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, quoted_name
 from angle_reco.adapters.sql.schema.views import view_names, view_statements
 from angle_reco.adapters.sql.storage import Storage
@@ -832,7 +832,7 @@ class TestPostgres(MigrationPromises):
 
 
 def test_this_release_expects_the_newest_revision() -> None:
-    folder = Path(str(importlib.import_module(Storage.__module__).__file__)).parent / "revisions"
+    folder = Path(str(importlib.import_module(migrate_up.__module__).__file__)).parent / "revisions"
 
     assert ScriptDirectory(str(folder)).get_heads() == [HEAD]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import attrs
 import pytest
 import sqlalchemy as sa
 
@@ -30,7 +29,7 @@ from tests.postgres import new_database
 from tests.reliability.trials import fill_market
 
 NOW = datetime.now(UTC)
-SETTINGS = Settings(ids=IdKinds(user=IdKind.INT, item=IdKind.INT), deadline=timedelta(seconds=1))
+SETTINGS = Settings(ids=IdKinds(user=IdKind.INT, item=IdKind.INT), deadline=timedelta(seconds=20))
 
 
 class Shop:
@@ -261,8 +260,7 @@ class TestPostgres(Promises):
         revoked = "REVOKE UPDATE ON members FROM {role}"
         with a_role(url, RIGHTS_ON_ROWS, revoked, columns) as as_role:
             health = health_of(as_role, settings=SETTINGS, host=shop)
-            patient = attrs.evolve(SETTINGS, deadline=timedelta(seconds=20))
-            with Recommender.connect(as_role, settings=patient, host=shop) as reco:
+            with Recommender.connect(as_role, settings=SETTINGS, host=shop) as reco:
                 assert reco.signed_in(1)
 
         assert health.is_ok
@@ -302,7 +300,7 @@ class TestPostgres(Promises):
     def test_stats_waits_no_longer_than_a_call(self, url: str) -> None:
         with (
             Recommender.connect(
-                url, migrate=True, settings=Settings(deadline=SETTINGS.deadline)
+                url, migrate=True, settings=Settings(deadline=timedelta(seconds=1))
             ) as reco,
             locking(url, "items"),
         ):
@@ -317,7 +315,7 @@ class TestPostgres(Promises):
 
     @pytest.mark.parametrize("is_hosted", [False, True])
     def test_once_migrated_rights_on_rows_are_enough(self, url: str, is_hosted: bool) -> None:
-        settings = SETTINGS if is_hosted else Settings()
+        settings = SETTINGS if is_hosted else Settings(deadline=SETTINGS.deadline)
         shop = Shop()
         if is_hosted:
             shop.fill(url)

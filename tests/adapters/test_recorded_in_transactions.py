@@ -191,7 +191,7 @@ def test_a_bid_that_is_rolled_back_or_withdrawn_hides_its_lot_no_longer(
             shelf = one.as_user("ann").homepage()
             return {each.item_id: each.card.price for each in shelf}
 
-        def is_heard() -> bool:
+        def is_from_feed() -> bool:
             sleep(1.1)
             return seen_by(other).get("new") == Decimal(100)
 
@@ -212,7 +212,7 @@ def test_a_bid_that_is_rolled_back_or_withdrawn_hides_its_lot_no_longer(
             reco.bid_withdrawn("ann", "new", connection=connection)
 
         assert seen_by(reco) == whole
-        assert is_heard()
+        assert is_from_feed()
         assert reco.system.stats().bids == 0
     engine.dispose()
 

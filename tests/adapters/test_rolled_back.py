@@ -202,7 +202,7 @@ class TestHostTransactions:
         known = HostTransactions()
         known.add(engaged("ann"), 1)
 
-        known.start_over()
+        known.reset_after_fork()
 
         assert list(known.pending()) == []
         assert not known.may_have_ended(UserId("ann"))

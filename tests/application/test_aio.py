@@ -143,7 +143,7 @@ class TestInTheLoopsThread:
     def test_no_store_is_ever_asked_in_it(self, surface: str) -> None:
         one, threads = shop(), set[int]()
         for store in one.stores.values():
-            store.port = _told(store.port, lambda: threads.add(get_ident()))
+            store.port = _published(store.port, lambda: threads.add(get_ident()))
 
         async def ask() -> int:
             await AIO[surface](one.reco)
@@ -204,7 +204,7 @@ class TestInTheLoopsThread:
         assert (popular.freshness, page.freshness) == (FRESH, COMPUTED)
 
 
-def _told(port: object, tell: Callable[[], object]) -> object:
+def _published(port: object, tell: Callable[[], object]) -> object:
     for name in dir(port):
         # The way that a transaction of the host's ended is seen without asking.
         is_free = name.startswith("_") or name == "may_have_ended"

@@ -206,7 +206,7 @@ class TestWork:
 
         assert missing == {JOB}
         assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
-        assert f"run not begun: job={JOB} error=StorageUnavailableError" in caplog.text
+        assert f"run not started: job={JOB} error=StorageUnavailableError" in caplog.text
 
     def test_a_job_that_fails_does_not_keep_the_others_from_running(self) -> None:
         shop = Shop.of(users=lambda users: Failing(users, "active_since", [ValueError()]))

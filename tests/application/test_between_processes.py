@@ -80,7 +80,7 @@ def heard(one: Remembering, *recommenders: Recommender) -> None:
     one.passes(SECOND)
     for reco in recommenders:
         invalidator = following_of(reco)
-        if not invalidator.has_begun:
+        if not invalidator.is_started:
             reco.anonymous.popular_items(1)
         else:
             assert comes_true(partial(knows_of_all, invalidator, one))
@@ -103,7 +103,7 @@ def feed_of(one: Remembering) -> Any:
 
 def users_in_feed(one: Remembering) -> list[object]:
     """Return the users that the feed still names, whether or not a reader would be told."""
-    changes = [told.change for told in feed_of(one)._told]
+    changes = [told.change for told in feed_of(one)._published]
     return [change.user_id for change in changes if change is not None and change.user_id]
 
 
@@ -248,14 +248,14 @@ class TestItems:
         assert len(changed) == 0
 
     @pytest.mark.parametrize("is_heard", [True, False])
-    def test_older_open_items_do_not_bring_one_back(self, is_heard: bool) -> None:
+    def test_older_open_items_do_not_bring_one_back(self, is_from_feed: bool) -> None:
         one = shop()
         warm(one)
         gone = first_of(one.reco, "ann")
         # Too old by then to be shown, but on error.
         one.passes(3 * MINUTE)
         one.change(str(gone), is_published=False)
-        if is_heard:
+        if is_from_feed:
             one.another().items_changed([gone])
         else:
             # As with a connection, whose commit takes longer than a minute to be heard.
@@ -766,7 +766,7 @@ class TestErasure:
 
         assert len(tries) == 2
         assert tries[1] - tries[0] == 5.0
-        assert "ann" not in str(feed._told)
+        assert "ann" not in str(feed._published)
 
     def test_without_memory_it_goes_with_the_runs(self) -> None:
         one = shop(Settings(cache_enabled=False))
@@ -775,7 +775,7 @@ class TestErasure:
 
         one.reco.system.run_job(PERSONAL_JOB, scheduled=True)
 
-        assert "art-01" not in str(feed_of(one)._told)
+        assert "art-01" not in str(feed_of(one)._published)
 
     def test_so_it_has_of_those_who_were_erased_one_soon_after_the_other(self) -> None:
         one = shop()
@@ -860,13 +860,13 @@ class TestFollowing:
             one.reco.start(scheduler=None)
         settle(one.reco)
         invalidator = following_of(one.reco)
-        assert invalidator.has_begun
+        assert invalidator.is_started
         one.reco.stop()
         assert comes_true(lambda: not invalidator._lane.is_busy)
         one.calls()
         sleep(1.5)
 
-        assert not invalidator.has_begun
+        assert not invalidator.is_started
         assert one.calls()["changes.since"] == 0
 
     @pytest.mark.parametrize("is_on_a_loop", [True, False])

@@ -51,7 +51,7 @@ def is_read_by_id(changed: ChangedItems, item_id: ItemId = VASE) -> bool:
 class TestAnItemThatChangesHere:
     def test_is_read_by_id_until_its_change_is_read(self, changed: ChangedItems) -> None:
         before = is_read_by_id(changed)
-        changed.told([VASE], {})
+        changed.note_changed([VASE], {})
         until_then = is_read_by_id(changed), is_read_by_id(changed, LAMP)
         changed.read({VASE: NEW}, at=0.0)
 
@@ -61,7 +61,7 @@ class TestAnItemThatChangesHere:
 
     def test_several_times_is_read_by_id_until_each_was_heard(self, changed: ChangedItems) -> None:
         for _ in range(5):
-            changed.told([VASE], {})
+            changed.note_changed([VASE], {})
 
         unread = []
         for heard in (1, 2, 1, 1):
@@ -72,7 +72,7 @@ class TestAnItemThatChangesHere:
 
     def test_is_heard_once_by_default(self, changed: ChangedItems) -> None:
         for _ in range(2):
-            changed.told([VASE], {})
+            changed.note_changed([VASE], {})
 
         changed.read({VASE: NEW}, at=0.0)
         once = is_read_by_id(changed)
@@ -81,7 +81,7 @@ class TestAnItemThatChangesHere:
         assert (once, is_read_by_id(changed)) == (True, False)
 
     def test_may_be_heard_more_often_than_it_changed_here(self, changed: ChangedItems) -> None:
-        changed.told([VASE], {})
+        changed.note_changed([VASE], {})
 
         changed.read({VASE: NEW}, at=0.0, times={VASE: 3})
 
@@ -91,7 +91,7 @@ class TestAnItemThatChangesHere:
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
         clock.advance(SECOND)
-        changed.told([VASE, LAMP], {})
+        changed.note_changed([VASE, LAMP], {})
         at = clock.monotonic()
 
         changed.read({VASE: NEW}, at=at - TICK.total_seconds())
@@ -103,9 +103,9 @@ class TestAnItemThatChangesHere:
     def test_that_one_is_too_new_does_not_stop_the_others(
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
-        changed.told([LAMP], {})
+        changed.note_changed([LAMP], {})
         clock.advance(SECOND)
-        changed.told([VASE], {})
+        changed.note_changed([VASE], {})
 
         changed.read({VASE: NEW, CUP: card(CUP), LAMP: card(LAMP)}, at=0.0)
 
@@ -115,10 +115,10 @@ class TestAnItemThatChangesHere:
     def test_is_there_as_memory_had_it_at_first(
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
-        changed.told([VASE, LAMP], {VASE: OLD})
-        changed.told([CUP], None)
+        changed.note_changed([VASE, LAMP], {VASE: OLD})
+        changed.note_changed([CUP], None)
         clock.advance(SECOND)
-        changed.told([VASE, LAMP, CUP], {VASE: NEW, LAMP: card(LAMP), CUP: card(CUP)})
+        changed.note_changed([VASE, LAMP, CUP], {VASE: NEW, LAMP: card(LAMP), CUP: card(CUP)})
 
         assert changed.before([VASE, LAMP, CUP, ItemId("other")]) == {
             VASE: Before(OLD, 60.0),
@@ -127,7 +127,7 @@ class TestAnItemThatChangesHere:
         }
 
     def test_is_no_longer_there_once_it_was_handled(self, changed: ChangedItems) -> None:
-        changed.told([VASE, LAMP], {VASE: OLD})
+        changed.note_changed([VASE, LAMP], {VASE: OLD})
 
         changed.handled([CUP, VASE])
 
@@ -164,7 +164,7 @@ class TestTheCardsOfAnAnswer:
         older, gone = ItemId("older"), ItemId("gone")
         changed.read({VASE: NEW, gone: None}, at=5.0)
         changed.read({older: card(older, "older")}, at=4.9)
-        changed.told([LAMP], {})
+        changed.note_changed([LAMP], {})
         ids = [VASE, LAMP, CUP, older, gone, ItemId("unknown")]
 
         now, is_complete = changed.applied(
@@ -179,14 +179,14 @@ class TestTheCardsOfAnAnswer:
         assert (is_complete, [list(one) for one in asked]) == (True, [[LAMP]])
 
     def test_are_read_for_no_item_where_none_is_unread(self, changed: ChangedItems) -> None:
-        changed.told([LAMP], {})
+        changed.note_changed([LAMP], {})
 
         now, is_complete = changed.applied({VASE: OLD}, [VASE], live_since=0.0, read=_unavailable)
 
         assert (dict(now), is_complete) == ({VASE: OLD}, True)
 
     def test_are_fewer_where_those_that_changed_cannot_be_read(self, changed: ChangedItems) -> None:
-        changed.told([LAMP], {})
+        changed.note_changed([LAMP], {})
 
         now, is_complete = changed.applied(
             {VASE: OLD, LAMP: card(LAMP)}, [LAMP, VASE], live_since=0.0, read=_unavailable
@@ -207,7 +207,7 @@ class TestWhatIsOver:
         changed.read({VASE: NEW}, at=5.0)
         changed.read({LAMP: card(LAMP)}, at=4.9)
 
-        changed.forget_what_is_over(5.0)
+        changed.drop_expired(5.0)
 
         assert len(changed) == 1
         assert changed.card(VASE, OLD, 5.0) is NEW
@@ -219,7 +219,7 @@ class TestWhatIsOver:
         counts = []
         for passes in (MINUTE, TICK):
             clock.advance(passes)
-            changed.forget_what_is_over(None)
+            changed.drop_expired(None)
             counts.append(len(changed))
 
         assert counts == [1, 0]
@@ -227,12 +227,12 @@ class TestWhatIsOver:
     def test_are_changes_of_a_minute_before_the_open_items_were_read(
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
-        changed.told([VASE], {})
+        changed.note_changed([VASE], {})
         clock.advance(9 * MINUTE)
 
         unread = []
         for live_since in (59.9, 60.0):
-            changed.forget_what_is_over(live_since)
+            changed.drop_expired(live_since)
             unread.append(is_read_by_id(changed))
 
         assert unread == [True, False]
@@ -240,11 +240,11 @@ class TestWhatIsOver:
     def test_are_changes_of_a_minute_ago_where_no_open_items_are_in_memory(
         self, changed: ChangedItems, clock: ManualClock
     ) -> None:
-        changed.told([VASE], {})
+        changed.note_changed([VASE], {})
         unread = []
         for passes in (MINUTE - TICK, TICK):
             clock.advance(passes)
-            changed.forget_what_is_over(None)
+            changed.drop_expired(None)
             unread.append(is_read_by_id(changed))
 
         assert unread == [True, False]
@@ -253,11 +253,11 @@ class TestWhatIsOver:
     def test_is_what_was_in_memory_of_an_item_a_minute_ago(
         self, changed: ChangedItems, clock: ManualClock, live_since: float | None
     ) -> None:
-        changed.told([VASE], {VASE: OLD})
+        changed.note_changed([VASE], {VASE: OLD})
         kept = []
         for passes in (MINUTE - TICK, TICK):
             clock.advance(passes)
-            changed.forget_what_is_over(live_since)
+            changed.drop_expired(live_since)
             kept.append(list(changed.before([VASE])))
 
         assert kept == [[VASE], []]
@@ -265,7 +265,7 @@ class TestWhatIsOver:
     def test_is_everything_read_or_unread_once_the_open_items_are_read(
         self, changed: ChangedItems
     ) -> None:
-        changed.told([VASE], {VASE: OLD})
+        changed.note_changed([VASE], {VASE: OLD})
         changed.read({LAMP: None}, at=0.0)
 
         changed.clear()
@@ -277,10 +277,10 @@ class TestWhatIsOver:
 
 
 def test_more_than_twenty_thousand_are_too_many(changed: ChangedItems) -> None:
-    changed.told(map(ItemId, range(10_000)), {})
+    changed.note_changed(map(ItemId, range(10_000)), {})
     changed.read(dict.fromkeys(map(ItemId, range(10_000, 20_000))), at=0.0)
     at_most = changed.are_too_many
 
-    changed.told([VASE], {})
+    changed.note_changed([VASE], {})
 
     assert (at_most, changed.are_too_many) == (False, True)

@@ -18,7 +18,7 @@ from angle_reco import (
     UserId,
     Verify,
 )
-from angle_reco.application.serving.open_items import LIVE, LiveMarket
+from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenSnapshot
 from angle_reco.bootstrap import JOB_NAMES
 from tests.application.memories import (
     ASK,
@@ -107,7 +107,7 @@ class TestWithoutAsking:
 
     def test_without_columns_there_is_nothing_to_count_with(self) -> None:
         scorer = shop().reco._use_cases.shelves.scorer
-        live = LiveMarket(market=None, cards={}, is_complete=False, since=0.0)
+        live = OpenSnapshot(market=None, cards={}, is_complete=False, since=0.0)
 
         with pytest.raises(ValueError, match="no columns"):
             live.popular(scorer, None, keep=50)
@@ -282,7 +282,7 @@ class TestReadingAnew:
         shown = []
         for passes in (fresh_for, TICK):
             one.passes(passes)
-            cached = known.stale_cache.cache.get(LIVE)
+            cached = known.stale_cache.cache.get(OPEN_ITEMS)
             shown.append(cached and cached.freshness)
 
         assert shown == [FRESH, STALE]

@@ -164,7 +164,7 @@ class TestChanges:
         reco.anonymous.popular_items()
         settle(reco)
 
-        assert "bids told of, but not seen within a minute: bids=2" in lines()
+        assert "pending bids not confirmed: bids=2" in lines()
 
     def test_memory_that_is_cleared_here_and_elsewhere(self, lines: Lines) -> None:
         one = shop()
@@ -181,7 +181,7 @@ class TestChanges:
         other.anonymous.popular_items()
         settle(other)
 
-        assert here == ["memory cleared by hand: entries=2"]
+        assert here == ["cache cleared manually: entries=2"]
         [there] = [line for line in lines() if line.startswith("memory cleared: ")]
         assert there.startswith("memory cleared: entries=2 bytes=")
         assert int(there.rpartition("=")[2]) > 2_000
@@ -195,7 +195,7 @@ class TestChanges:
 
         [done, untold] = lines()
         assert done.startswith(f"job done: job={POPULAR_JOB} scope=3 changed=3 unchanged=0 ")
-        assert untold == f"run not told of: job={POPULAR_JOB} error=StorageUnavailableError"
+        assert untold == f"run not published: job={POPULAR_JOB} error=StorageUnavailableError"
 
 
 class TestJobs:
@@ -243,7 +243,7 @@ class TestJobs:
 
         self.begin(shop)
 
-        assert lines() == [f"run given up, whoever ran it is gone: job={JOB} attempt=3"]
+        assert lines() == [f"run discarded, its process is gone: job={JOB} attempt=3"]
 
     def test_a_heartbeat_that_fails(self, lines: Lines) -> None:
         shop = Shop.of()

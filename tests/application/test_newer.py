@@ -12,7 +12,7 @@ from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.application.jobs.batch_jobs import OF_ONE_ITEM
-from angle_reco.application.serving.finished_runs import FORGETTING, MADE_BY, FinishedRuns
+from angle_reco.application.serving.finished_runs import CLEAR_MEMORY, JOB_OF, FinishedRuns
 from angle_reco.application.serving.list_reader import key_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
@@ -82,12 +82,12 @@ class Process:
         assert self.ledger.finish(claim.run, **how)
 
 
-@pytest.mark.parametrize("kind", MADE_BY)
+@pytest.mark.parametrize("kind", JOB_OF)
 class TestARunOfAJob:
     def test_elsewhere_marks_its_lists_alone_and_once(self, kind: ListKind) -> None:
         one = Process.of()
         one.newer.look()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
 
         one.newer.look()
         first = one.marked()
@@ -99,24 +99,24 @@ class TestARunOfAJob:
 
     def test_before_the_first_look_is_nothing_new(self, kind: ListKind) -> None:
         one = Process.of()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
 
         one.newer.look()
 
         assert one.marked() == set()
-        one.ends(MADE_BY[kind], NOW + HOUR)
+        one.ends(JOB_OF[kind], NOW + HOUR)
         one.newer.look()
         assert one.marked() == {kind}
 
     def test_of_the_same_slot_again_is_new(self, kind: ListKind) -> None:
         one = Process.of()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
         one.newer.look()
         one.clock.advance(timedelta(days=99))
         assert one.ledger.prune(retention=HOUR) == 1
         for key in KEYS.values():
             one.keep(key)
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
 
         one.newer.look()
 
@@ -124,17 +124,17 @@ class TestARunOfAJob:
 
     def test_that_failed_after_a_success_is_nothing_new(self, kind: ListKind) -> None:
         one = Process.of()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
         one.newer.look()
         one.clock.advance(TICK)
-        one.ends(MADE_BY[kind], NOW + HOUR, error="E")
+        one.ends(JOB_OF[kind], NOW + HOUR, error="E")
 
         for _ in range(2):
             one.newer.look()
 
         assert one.marked() == set()
         one.clock.advance(TICK)
-        one.ends(MADE_BY[kind], NOW + 2 * HOUR)
+        one.ends(JOB_OF[kind], NOW + 2 * HOUR)
         one.newer.look()
         assert one.marked() == {kind}
 
@@ -143,9 +143,9 @@ class TestARunOfAJob:
         one = Process.of()
         if has_looked:
             one.newer.look()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
 
-        one.newer.done(RunKey(MADE_BY[kind]))
+        one.newer.done(RunKey(JOB_OF[kind]))
 
         assert one.marked() == {kind}
 
@@ -156,10 +156,10 @@ class TestARunOfAJob:
         one = Process.of()
         if has_looked:
             one.newer.look()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
         one.newer.ledger = Failing(one.ledger, "last_of_each", repeat(StorageUnavailableError()))
 
-        one.newer.done(RunKey(MADE_BY[kind]))
+        one.newer.done(RunKey(JOB_OF[kind]))
 
         assert one.marked() == {kind}
 
@@ -168,11 +168,11 @@ class TestARunOfAJob:
     ) -> None:
         one = Process.of()
         one.newer.look()
-        one.ends(MADE_BY[kind])
+        one.ends(JOB_OF[kind])
         one.newer.look()
         one.keep(KEYS[kind])
 
-        one.newer.done(RunKey(MADE_BY[kind]))
+        one.newer.done(RunKey(JOB_OF[kind]))
 
         assert one.marked() == set()
 
@@ -180,16 +180,16 @@ class TestARunOfAJob:
         one = Process.of()
         cursor = one.changes.now()
 
-        one.newer.done(RunKey(MADE_BY[kind]))
+        one.newer.done(RunKey(JOB_OF[kind]))
 
-        change = Change(kind=ChangeKind.RUN, job=MADE_BY[kind])
+        change = Change(kind=ChangeKind.RUN, job=JOB_OF[kind])
         assert list(one.changes.since(cursor).changes) == [change]
 
     def test_here_is_published_without_a_cache(self, kind: ListKind) -> None:
         one = Process.of(cache=None)
         cursor = one.changes.now()
 
-        one.newer.done(RunKey(MADE_BY[kind]))
+        one.newer.done(RunKey(JOB_OF[kind]))
 
         assert len(one.changes.since(cursor).changes) == 1
         assert one.marked() == set()
@@ -221,7 +221,7 @@ def test_a_run_as_of_the_past_is_nothing_new() -> None:
     one = Process.of()
     cursor = one.changes.now()
 
-    one.newer.done(RunKey.of(MADE_BY[ListKind.POPULAR], {"as_of": NOW.isoformat()}))
+    one.newer.done(RunKey.of(JOB_OF[ListKind.POPULAR], {"as_of": NOW.isoformat()}))
 
     assert (one.marked(), one.kept()) == (set(), set(KEYS))
     assert list(one.changes.since(cursor).changes) == []
@@ -257,17 +257,17 @@ def test_a_feed_that_does_not_answer_is_logged(caplog: pytest.LogCaptureFixture)
     one.newer.rewritten(VASE, [])
 
     [line] = caplog.messages
-    assert line == f"run not told of: job={OF_ONE_ITEM} error=StorageUnavailableError"
+    assert line == f"run not published: job={OF_ONE_ITEM} error=StorageUnavailableError"
 
 
 def test_everything_is_forgotten_once_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "angle_reco")
     one = Process.of()
-    one.ends(FORGETTING)
+    one.ends(CLEAR_MEMORY)
     one.newer.look()
     before = one.kept()
 
-    one.ends(FORGETTING, NOW + HOUR)
+    one.ends(CLEAR_MEMORY, NOW + HOUR)
     one.newer.look()
     after = one.kept()
     for key in KEYS.values():

@@ -78,21 +78,21 @@ class TestRuns:
     )
     @pytest.mark.parametrize("is_told", [True, False])
     def test_a_run_elsewhere_is_seen_a_second_later_or_with_the_open_items(
-        self, surface: str, job: str, rule: PopularityRule, is_told: bool
+        self, surface: str, job: str, rule: PopularityRule, is_representable: bool
     ) -> None:
         one = shop(Settings(popularity=rule))
         warm(one)
         other = one.another()
-        with ExitStack() as meanwhile:
-            if not is_told:
+        with ExitStack() as while_waiting:
+            if not is_representable:
                 one.stores["changes"].error = StorageUnavailableError()
-                meanwhile.callback(setattr, one.stores["changes"], "error", None)
+                while_waiting.callback(setattr, one.stores["changes"], "error", None)
             other.system.run_job(job)
         one.calls()
 
         at_first = ASK[surface](one.reco).freshness
         assert one.calls()["ledger.last_of_each"] == 0
-        one.passes(SECOND if is_told else MINUTE + TICK)
+        one.passes(SECOND if is_representable else MINUTE + TICK)
         then = []
         for _ in range(3):
             then.append(ASK[surface](one.reco).freshness)

@@ -53,7 +53,7 @@ class TestOverlays:
         self, pending: PendingActivity
     ) -> None:
         pending.watch(ANN, VASE, ends=True)
-        pending.heard(ANN, [VASE, JAR])
+        pending.feed_has_shown(ANN, [VASE, JAR])
 
         assert pending.hidden_from(ANN) == {JAR}
 
@@ -62,19 +62,19 @@ class TestOverlays:
     ) -> None:
         pending.bid(ANN, VASE, NOW)
         clock.advance(MINUTE - TICK)
-        assert list(pending.over()) == []
+        assert list(pending.drop_expired()) == []
         pending.bid(ANN, VASE, NOW)
         clock.advance(TICK)
         # The later one stands.
-        assert list(pending.over()) == []
+        assert list(pending.drop_expired()) == []
         assert len(pending) == 1
         clock.advance(MINUTE)
 
-        [over] = pending.over()
+        [over] = pending.drop_expired()
 
         assert (over.user_id, over.item_id, over.at) == (ANN, VASE, NOW)
         assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
-        assert list(pending.over()) == []
+        assert list(pending.drop_expired()) == []
 
     def test_of_several_the_one_that_is_over_goes_and_the_rest_stay(
         self, pending: PendingActivity, clock: ManualClock
@@ -86,7 +86,7 @@ class TestOverlays:
         pending.bid(BOB, VASE, NOW)
         clock.advance(MINUTE / 2)
 
-        over = pending.over()
+        over = pending.drop_expired()
 
         # The bid is over; the watch of the same item still hides it.
         assert [(one.user_id, one.item_id, one.at) for one in over] == [(ANN, VASE, NOW)]
@@ -95,7 +95,7 @@ class TestOverlays:
         assert pending.hidden_from(BOB) == {VASE}
         assert len(pending) == 3
         clock.advance(MINUTE / 2)
-        assert len(pending.over()) == 3
+        assert len(pending.drop_expired()) == 3
         assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
 
     def test_of_too_many_of_one_user_the_oldest_goes_and_the_rest_stay(
@@ -196,7 +196,7 @@ class TestChangedItems:
     def test_what_cannot_be_read_is_left_out(self, clock: ManualClock) -> None:
         changed = ChangedItems(clock)
         cards = opened_cards("vase", "jar")
-        changed.told([VASE], cards)
+        changed.note_changed([VASE], cards)
 
         def fail(_: object) -> dict[ItemId, ItemCard]:
             raise StorageUnavailableError
@@ -216,7 +216,7 @@ class TestChangedItems:
 
         for since, card in ((9.0, None), (10.0, None), (11.0, cards[VASE])):
             assert changed.card(VASE, cards[VASE], since) == card
-            changed.forget_what_is_over(since)
+            changed.drop_expired(since)
         assert len(changed) == 0
 
 

@@ -38,7 +38,7 @@ def test_the_same_thing_is_told_once_a_minute(host: Host) -> None:
     told = []
     for passed in (0 * MINUTE, 0 * MINUTE, MINUTE - TICK, TICK, TICK, MINUTE - TICK):
         host.clock.advance(passed)
-        told.append(host.notifier.tell(event(), about="homepage"))
+        told.append(host.notifier.notify(event(), about="homepage"))
 
     assert told == [True, False, False, True, False, True]
     assert host.told == [event()] * 3
@@ -47,31 +47,35 @@ def test_the_same_thing_is_told_once_a_minute(host: Host) -> None:
 def test_what_goes_untold_does_not_begin_the_minute_again(host: Host) -> None:
     told = []
     for _ in range(121):
-        told.append(host.notifier.tell(event(), about="homepage"))
+        told.append(host.notifier.notify(event(), about="homepage"))
         host.clock.advance(timedelta(seconds=1))
 
-    assert [second for second, is_told in enumerate(told) if is_told] == [0, 60, 120]
+    assert [second for second, is_notified in enumerate(told) if is_notified] == [
+        0,
+        60,
+        120,
+    ]
 
 
 def test_each_thing_has_its_own_minute(host: Host) -> None:
     names = ["homepage", "after_bid", ("similar", 1), ("similar", 2), None]
 
-    told = [host.notifier.tell(event(), about=one) for one in names * 2]
+    told = [host.notifier.notify(event(), about=one) for one in names * 2]
 
     assert told == [True] * 5 + [False] * 4 + [True]
 
 
 def test_what_is_about_nothing_is_always_told(host: Host) -> None:
-    assert [host.notifier.tell(event()) for _ in range(3)] == [True] * 3
+    assert [host.notifier.notify(event()) for _ in range(3)] == [True] * 3
     assert len(host.told) == 3
 
 
 def test_a_clock_that_is_set_back_changes_nothing(host: Host) -> None:
-    host.notifier.tell(event(), about="homepage")
+    host.notifier.notify(event(), about="homepage")
     host.clock.set(host.clock.now() - timedelta(days=9))
     host.clock.advance(MINUTE)
 
-    assert host.notifier.tell(event(), about="homepage")
+    assert host.notifier.notify(event(), about="homepage")
 
 
 def test_a_host_that_fails_fails_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
@@ -81,11 +85,11 @@ def test_a_host_that_fails_fails_nothing_else(caplog: pytest.LogCaptureFixture) 
     failing = Notifier(clock=ManualClock(), on_event=refuse)
 
     with caplog.at_level(logging.DEBUG, "angle_reco"):
-        told = [failing.tell(event(), about="homepage") for _ in range(2)]
+        told = [failing.notify(event(), about="homepage") for _ in range(2)]
 
     # It was told, and is not told again at once.
     assert told == [True, False]
-    assert caplog.messages == ["event not told: error=LookupError"]
+    assert caplog.messages == ["host not notified: error=LookupError"]
 
 
 def test_without_a_host_it_is_still_known_what_is_new(
@@ -93,7 +97,7 @@ def test_without_a_host_it_is_still_known_what_is_new(
 ) -> None:
     alone = Notifier(clock=ManualClock())
 
-    assert [alone.tell(event(), about="homepage") for _ in range(2)] == [True, False]
+    assert [alone.notify(event(), about="homepage") for _ in range(2)] == [True, False]
     assert caplog.messages == []
 
 
@@ -103,31 +107,31 @@ class TestMemory:
         monkeypatch.setattr(notifier, "_MOST_REMEMBERED", 10)
 
     def test_of_too_many_things_at_once_the_last_are_not_told(self, host: Host) -> None:
-        told = [host.notifier.tell(event(), about=number) for number in range(30)]
+        told = [host.notifier.notify(event(), about=number) for number in range(30)]
 
         assert told == [True] * 10 + [False] * 20
         assert len(host.notifier._muted_until) == 10
         # Nor are the first told again.
-        assert not host.notifier.tell(event(), about=0)
+        assert not host.notifier.notify(event(), about=0)
 
     def test_there_is_room_again_when_the_minute_is_over(self, host: Host) -> None:
         for minute in range(5):
             for number in range(10):
-                assert host.notifier.tell(event(), about=(minute, number))
-            assert not host.notifier.tell(event(), about="one more")
+                assert host.notifier.notify(event(), about=(minute, number))
+            assert not host.notifier.notify(event(), about="one more")
             assert len(host.notifier._muted_until) == 10
             host.clock.advance(MINUTE)
 
     def test_only_what_is_over_makes_room(self, host: Host) -> None:
-        host.notifier.tell(event(), about="early")
+        host.notifier.notify(event(), about="early")
         host.clock.advance(MINUTE - TICK)
         for number in range(9):
-            host.notifier.tell(event(), about=number)
+            host.notifier.notify(event(), about=number)
         host.clock.advance(TICK)
 
-        assert host.notifier.tell(event(), about="late")
-        assert not host.notifier.tell(event(), about="later")
-        assert not host.notifier.tell(event(), about=0)
+        assert host.notifier.notify(event(), about="late")
+        assert not host.notifier.notify(event(), about="later")
+        assert not host.notifier.notify(event(), about=0)
 
 
 def test_threads_that_tell_at_once_raise_nothing(
@@ -139,7 +143,7 @@ def test_threads_that_tell_at_once_raise_nothing(
     def tell(first: int) -> None:
         try:
             for number in range(2_000):
-                host.notifier.tell(event(), about=first + number)
+                host.notifier.notify(event(), about=first + number)
                 host.clock.advance(timedelta(seconds=1))
         except BaseException as error:
             errors.append(error)

@@ -189,7 +189,7 @@ class TestAttempts:
         with pytest.raises(ValueError, match="odd"):
             reco.system.run_job(JOB)
 
-        assert "event not told: error=RuntimeError" in caplog.text
+        assert "host not notified: error=RuntimeError" in caplog.text
 
     def test_a_run_whose_holder_is_gone_for_the_last_time_is_told_of(self) -> None:
         shop = Shop.of()
@@ -1104,7 +1104,7 @@ class TestRequests:
         shop.reco.system.request_job(SIMILAR, item_id="art-01")
         [run_request] = [one for one in shop.runs.due() if one.key.arguments]
         assert (
-            shop.ports.ledger.claim(run_request, holder="x", lease=HOUR).answer
+            shop.ports.ledger.claim(run_request, holder="x", lease=HOUR).status
             is ClaimStatus.CLAIMED
         )
 

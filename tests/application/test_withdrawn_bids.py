@@ -382,8 +382,8 @@ class TestPendingOffers:
             "forget": lambda: offers.forget(ann),
             "clear": offers.clear,
             "withdrawn": lambda: offers.withdrawn(ann, first),
-            "heard": lambda: offers.heard(ann, [first]),
-            "over": offers.over,
+            "heard": lambda: offers.feed_has_shown(ann, [first]),
+            "over": offers.drop_expired,
         }[how]()
 
         assert offers.on(self.CARDS, [first]) is self.CARDS

@@ -26,9 +26,9 @@ def test_another_process_forgets_at_its_next_look(angle: Angle, database: Path) 
         said = angle("forget")
 
         assert (said.status, said.out) == (0, "")
-        assert said.err.startswith("angle-reco: told: processes that answer forget")
+        assert said.err.startswith("angle-reco: published: processes clear their memory")
         assert comes_true(lambda: entries() == 0)
 
 
 def test_it_says_so_in_json(angle: Angle, database: Path) -> None:
-    assert json.loads(angle("forget", "--json").out) == {"told": True}
+    assert json.loads(angle("forget", "--json").out) == {"published": True}

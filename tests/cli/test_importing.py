@@ -214,7 +214,7 @@ class TestReplacing:
             "angle-reco: not in the files, to be removed: users 1, items 1, bids 2, interests 1,"
             " lists 2" in lines
         )
-        assert lines.index("looking for what is gone") < lines.index("storing users")
+        assert lines.index("looking for rows to remove") < lines.index("storing users")
         assert [line.split() for line in said.out.splitlines()] == [
             ["new", "updated", "unchanged", "bad", "rows", "removed"],
             ["users", "0", "0", "4", "0", "1"],

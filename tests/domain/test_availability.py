@@ -83,13 +83,13 @@ def test_what_is_listed_follows_from_the_rest_of_a_card(
     ],
 )
 def test_nobody_is_shown_their_own_items(
-    item: ItemCard, viewer: UserId | None, shown: bool, engaged_too: bool
+    item: ItemCard, viewer: UserId | None, shown: bool, include_engaged: bool
 ) -> None:
-    assert may_be_shown(item, viewer=viewer, now=NOW, engaged_too=engaged_too) is shown
+    assert may_be_shown(item, viewer=viewer, now=NOW, include_engaged=include_engaged) is shown
 
 
 def test_what_somebody_engaged_with_is_shown_only_where_that_is_wanted() -> None:
     item = lot("a", engaged=True)
 
-    assert may_be_shown(item, viewer=ANNA, now=NOW, engaged_too=True)
-    assert not may_be_shown(item, viewer=ANNA, now=NOW, engaged_too=False)
+    assert may_be_shown(item, viewer=ANNA, now=NOW, include_engaged=True)
+    assert not may_be_shown(item, viewer=ANNA, now=NOW, include_engaged=False)

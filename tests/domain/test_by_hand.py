@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.by_hand import REASONS_BY_HAND, line_by_hand, with_line, without_line
+from angle_reco.domain.by_hand import OVERRIDE_REASONS, override_line, with_line, without_line
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
@@ -49,7 +49,7 @@ def lists(draw: st.DrawFn) -> StoredList:
 
 
 lines = st.builds(
-    lambda item, score: line_by_hand(ListKind.PERSONAL, item, score=score, reason="for_you"),
+    lambda item, score: override_line(ListKind.PERSONAL, item, score=score, reason="for_you"),
     items,
     scores,
 )
@@ -66,18 +66,18 @@ class TestLines:
         self, kind: ListKind, source: Source, reason: Reason
     ) -> None:
         for given_as in (reason, reason.value):
-            if reason in REASONS_BY_HAND[kind]:
-                line = line_by_hand(kind, ItemId("vase"), score=7, reason=given_as)
+            if reason in OVERRIDE_REASONS[kind]:
+                line = override_line(kind, ItemId("vase"), score=7, reason=given_as)
 
                 assert (line.reason, type(line.reason)) == (reason, Reason)
                 assert (line.score, line.source, line.by_hand) == (7, source, True)
                 assert line.contributions(["interest"]) == {"by_hand": 7}
             else:
                 with pytest.raises(InvalidValueError, match=r"^reason is .* be one of "):
-                    line_by_hand(kind, ItemId("vase"), score=7, reason=given_as)
+                    override_line(kind, ItemId("vase"), score=7, reason=given_as)
 
     def test_reasons_of_popular_lists_are_nobodys_to_give(self) -> None:
-        given_by_hand = {reason for reasons in REASONS_BY_HAND.values() for reason in reasons}
+        given_by_hand = {reason for reasons in OVERRIDE_REASONS.values() for reason in reasons}
 
         assert set(Reason) - given_by_hand == {Reason.POPULAR, Reason.POPULAR_IN_CATEGORY}
 
@@ -101,7 +101,7 @@ class TestLines:
     )
     def test_what_is_no_reason_is_refused(self, kind: ListKind, reason: Any) -> None:
         with pytest.raises(InvalidValueError, match=r"^reason is .*should be one of"):
-            line_by_hand(kind, ItemId("vase"), score=0, reason=reason)
+            override_line(kind, ItemId("vase"), score=0, reason=reason)
 
 
 class TestWriting:
@@ -163,13 +163,13 @@ class TestWriting:
         stored = a_list(
             [computed(ItemId(str(one)), score) for one, score in enumerate(there)], kept=9
         )
-        line = line_by_hand(ListKind.PERSONAL, ItemId("new"), score=score, reason="for_you")
+        line = override_line(ListKind.PERSONAL, ItemId("new"), score=score, reason="for_you")
 
         assert with_line(stored, line).lines[place].by_hand
 
     def test_what_is_written_again_moves(self) -> None:
         stored = a_list([computed(ItemId(one), ONE) for one in "abc"], kept=3)
-        line = line_by_hand(ListKind.PERSONAL, ItemId("c"), score=1, reason="trending")
+        line = override_line(ListKind.PERSONAL, ItemId("c"), score=1, reason="trending")
 
         moved = with_line(stored, line, rank=1)
 

@@ -201,7 +201,16 @@ def test_a_status_is_one_of_a_list_or_unknown(status: str) -> None:
         ("Draft\n", " (written 'draft')"),
         *(
             (one, " ('published' is meant, perhaps)")
-            for one in ("live", "LIVE", "True", "1", "publish", "publisched", "for_sale", "Open")
+            for one in (
+                "live",
+                "LIVE",
+                "True",
+                "1",
+                "publish",
+                "publisched",
+                "for_sale",
+                "Open",
+            )
         ),
         *((one, " ('draft' is meant, perhaps)") for one in ("unpublished", "False", "0", "drafts")),
         *((one, " ('removed' is meant, perhaps)") for one in ("deleted", "remove")),

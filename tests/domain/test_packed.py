@@ -125,14 +125,14 @@ def test_a_list_between_two_places_is_the_list_of_those_lines(
     stored=stored_lists(),
     data=st.data(),
     viewer=st.sampled_from([None, UserId("ann"), UserId("bob")]),
-    engaged_too=st.booleans(),
+    include_engaged=st.booleans(),
     limit=st.integers(1, 14),
 )
 def test_places_shown_are_those_of_the_plain_loop(
     stored: StoredList,
     data: st.DataObject,
     viewer: UserId | None,
-    engaged_too: bool,
+    include_engaged: bool,
     limit: int,
 ) -> None:
     packed = PackedList.of(stored)
@@ -157,7 +157,7 @@ def test_places_shown_are_those_of_the_plain_loop(
     without = data.draw(st.frozensets(st.sampled_from(packed.ids))) if packed.ids else frozenset()
 
     places = packed.places_shown(
-        cards, viewer=viewer, now=NOW, engaged_too=engaged_too, limit=limit, without=without
+        cards, viewer=viewer, now=NOW, include_engaged=include_engaged, limit=limit, without=without
     )
 
     plainly = list[int]()
@@ -165,7 +165,7 @@ def test_places_shown_are_those_of_the_plain_loop(
         if line.item_id in without or line.item_id not in cards or len(plainly) == limit:
             continue
         card = cards[line.item_id]
-        if may_be_shown(card, viewer=viewer, now=NOW, engaged_too=engaged_too):
+        if may_be_shown(card, viewer=viewer, now=NOW, include_engaged=include_engaged):
             plainly.append(place)
     assert places == plainly
 

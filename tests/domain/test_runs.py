@@ -76,7 +76,7 @@ class Notes:
         )
         self.number = max(self.number, claim.run.number)
         if (
-            claim.answer not in (ClaimStatus.BUSY, ClaimStatus.DONE, ClaimStatus.LATER)
+            claim.status not in (ClaimStatus.BUSY, ClaimStatus.DONE, ClaimStatus.LATER)
             or claim.is_lease_cut
         ):
             self.runs[claim.run.slot] = claim.run
@@ -94,7 +94,7 @@ class Notes:
     def requested(self) -> RunRequest:
         """Return the wish of somebody who leaves the run to others."""
         slot = window_of(self.now, self.rule.request_window)
-        return run_request_of(KEY, Trigger.REQUEST, self.rule, slot=slot, begins=False)
+        return run_request_of(KEY, Trigger.REQUEST, self.rule, slot=slot, claims_now=False)
 
     def due(self) -> list[RunRequest]:
         """Return what should be begun now."""
@@ -139,12 +139,12 @@ class Workers(RuleBasedStateMachine):
         claim = self.notes.claim(run_request, holder)
         again = self.notes.claim(run_request, holder)
 
-        if claim.answer is ClaimStatus.DISCARDED:
-            assert again == Claim(answer=ClaimStatus.DONE, run=claim.run)
+        if claim.status is ClaimStatus.DISCARDED:
+            assert again == Claim(status=ClaimStatus.DONE, run=claim.run)
         else:
-            assert again.answer is claim.answer
+            assert again.status is claim.status
             assert again.run == claim.run or claim.run.slot not in self.notes.runs
-        if claim.answer is ClaimStatus.CLAIMED:
+        if claim.status is ClaimStatus.CLAIMED:
             assert claim.run.is_held(self.notes.now)
             assert not any(run.is_held(self.notes.now) for run in before.values())
             self.numbers.append(claim.run.number)
@@ -181,7 +181,7 @@ class Workers(RuleBasedStateMachine):
 
         claim = self.take(worker, self.notes.by_hand())
 
-        assert claim.answer is (ClaimStatus.BUSY if is_busy else ClaimStatus.CLAIMED)
+        assert claim.status is (ClaimStatus.BUSY if is_busy else ClaimStatus.CLAIMED)
         if not is_busy:
             assert claim.run.slot not in before
             assert claim.run.slot != window_of(claim.run.slot, RULE.window)
@@ -193,7 +193,7 @@ class Workers(RuleBasedStateMachine):
 
         claim = self.notes.claim(self.notes.requested())
 
-        assert claim.answer is ClaimStatus.WAITING
+        assert claim.status is ClaimStatus.WAITING
         assert claim.run.state is RunState.DUE
         if claim.run.slot not in before:
             assert claim.run.due_at >= self.notes.now
@@ -277,7 +277,7 @@ class Workers(RuleBasedStateMachine):
             self.notes.now += MINUTE
             for run_request in self.notes.due():
                 claim = self.notes.claim(run_request)
-                if claim.answer is ClaimStatus.CLAIMED:
+                if claim.status is ClaimStatus.CLAIMED:
                     assert self.notes.end(claim.run)
 
         assert self.notes.due() == []
@@ -303,10 +303,10 @@ class TestClaimed:
     def test_the_first_has_it_and_the_second_is_told_who(self, notes: Notes) -> None:
         first, second = notes.claim(notes.scheduled()), notes.claim(notes.scheduled())
 
-        assert first.answer is ClaimStatus.CLAIMED
+        assert first.status is ClaimStatus.CLAIMED
         assert first.run.lease_until == NOW + LEASE
         assert (first.run.state, first.run.attempt, first.run.number) == (RunState.RUNNING, 1, 1)
-        assert (second.answer, second.run) == (ClaimStatus.BUSY, first.run)
+        assert (second.status, second.run) == (ClaimStatus.BUSY, first.run)
 
     def test_a_run_is_taken_over_only_after_its_lease(self, notes: Notes) -> None:
         gone = notes.claim(notes.scheduled()).run
@@ -316,23 +316,23 @@ class TestClaimed:
         notes.now += TICK
         mine = notes.claim(notes.scheduled())
 
-        assert still.answer is ClaimStatus.BUSY
-        assert mine.answer is ClaimStatus.CLAIMED
+        assert still.status is ClaimStatus.BUSY
+        assert mine.status is ClaimStatus.CLAIMED
         assert mine.run.slot == gone.slot
         assert (mine.run.attempt, mine.run.number) == (2, 2)
 
     def test_a_run_that_lost_its_holders_too_often_is_given_up(self, notes: Notes) -> None:
         for _ in range(3):
-            assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
+            assert notes.claim(notes.scheduled()).status is ClaimStatus.CLAIMED
             notes.now += LEASE + TICK
 
         last, after = notes.claim(notes.scheduled()), notes.claim(notes.scheduled())
 
-        assert last.answer is ClaimStatus.DISCARDED
+        assert last.status is ClaimStatus.DISCARDED
         assert (last.run.state, last.run.attempt) == (RunState.DISCARDED, 3)
-        assert last.run.error == "whoever ran it is gone"
+        assert last.run.error == "the process that ran it is gone"
         assert last.run.finished_at == notes.now
-        assert after == Claim(answer=ClaimStatus.DONE, run=last.run)
+        assert after == Claim(status=ClaimStatus.DONE, run=last.run)
 
     def test_a_failed_attempt_leaves_its_slot_open(self, notes: Notes) -> None:
         run = notes.claim(notes.scheduled()).run
@@ -343,14 +343,14 @@ class TestClaimed:
         notes.now += TICK
         again = notes.claim(notes.scheduled())
 
-        assert (early.answer, early.run.error) == (ClaimStatus.LATER, "ValueError")
-        assert (again.answer, again.run.slot, again.run.attempt) == (
+        assert (early.status, early.run.error) == (ClaimStatus.LATER, "ValueError")
+        assert (again.status, again.run.slot, again.run.attempt) == (
             ClaimStatus.CLAIMED,
             run.slot,
             2,
         )
         assert notes.end(again.run, outcome="{}")
-        assert notes.claim(notes.scheduled()).answer is ClaimStatus.DONE
+        assert notes.claim(notes.scheduled()).status is ClaimStatus.DONE
 
     def test_a_request_waits_for_the_run_that_is_held(self, notes: Notes) -> None:
         held = notes.claim(notes.by_hand()).run
@@ -361,8 +361,8 @@ class TestClaimed:
         notes.end(held)
         begun = notes.claim(run_request)
 
-        assert (busy.answer, busy.run) == (ClaimStatus.BUSY, held)
-        assert (begun.answer, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
+        assert (busy.status, busy.run) == (ClaimStatus.BUSY, held)
+        assert (begun.status, begun.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
         assert begun.run.trigger is Trigger.REQUEST
 
     def test_requests_in_one_window_leave_one_run_now_and_one_after_it(self, notes: Notes) -> None:
@@ -383,7 +383,7 @@ class TestClaimed:
         notes.now += SECOND
         notes.end(notes.claim(run_request_of(KEY, Trigger.REQUEST, RULE, slot=requested.slot)).run)
 
-        assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
+        assert notes.claim(notes.scheduled()).status is ClaimStatus.CLAIMED
 
     @given(
         start=st.sampled_from([NOW, NOW.replace(second=0), NOW.replace(minute=0, second=0)]),
@@ -403,7 +403,7 @@ class TestClaimed:
 
         assert len(set(slots)) == count
         assert all(slot != window_of(slot, window) for slot in slots)
-        assert notes.claim(notes.scheduled()).answer is ClaimStatus.CLAIMED
+        assert notes.claim(notes.scheduled()).status is ClaimStatus.CLAIMED
 
 
 class TestDueWishes:
@@ -415,19 +415,19 @@ class TestDueWishes:
 
         assert jobs == [job for job in names if job != "evict_stale_cache"]
 
-    @given(breaker=st.timedeltas(HOUR, 30 * DAY), begins=st.timedeltas(timedelta(0), DAY))
+    @given(breaker=st.timedeltas(HOUR, 30 * DAY), claims_now=st.timedeltas(timedelta(0), DAY))
     def test_after_an_outage_each_job_is_run_once(
-        self, breaker: timedelta, begins: timedelta
+        self, breaker: timedelta, claims_now: timedelta
     ) -> None:
-        runs = done_by(due_run_requests([], SCHEDULE, NOW + begins), NOW + begins)
-        now = NOW + begins + breaker
+        runs = done_by(due_run_requests([], SCHEDULE, NOW + claims_now), NOW + claims_now)
+        now = NOW + claims_now + breaker
 
         run_requests = due_run_requests(runs, SCHEDULE, now)
 
         missed = [
             job
             for job, one in SCHEDULE.items()
-            if one.schedule.next_after(NOW + begins) <= now and not one.in_every_process
+            if one.schedule.next_after(NOW + claims_now) <= now and not one.in_every_process
         ]
         assert [run_request.key.job for run_request in run_requests] == missed
         for run_request in run_requests:
@@ -493,7 +493,7 @@ class TestDueWishes:
         waiting = notes.claim(notes.requested()).run
         run_request = run_request_of(KEY, Trigger.REQUEST, RULE, slot=waiting.slot)
         if is_left:
-            assert notes.claim(run_request).answer is ClaimStatus.CLAIMED
+            assert notes.claim(run_request).status is ClaimStatus.CLAIMED
         notes.now += DAY
 
         assert notes.due() == [notes.scheduled(), run_request]
@@ -571,19 +571,19 @@ class TestDueWishes:
     def test_a_lease_that_reaches_too_far_is_claimed_and_cut(self, notes: Notes) -> None:
         notes.now += DAY
         left = notes.claim(notes.requested()).run
-        begins = run_request_of(KEY, Trigger.REQUEST, RULE, slot=left.slot)
-        assert notes.claim(begins).answer is ClaimStatus.CLAIMED
+        claims_now = run_request_of(KEY, Trigger.REQUEST, RULE, slot=left.slot)
+        assert notes.claim(claims_now).status is ClaimStatus.CLAIMED
         notes.now = NOW
 
         run_requests = notes.due()
-        busy = notes.claim(begins)
+        busy = notes.claim(claims_now)
 
-        assert run_requests == [notes.scheduled(), begins]
-        assert (busy.answer, busy.is_lease_cut) == (ClaimStatus.BUSY, True)
+        assert run_requests == [notes.scheduled(), claims_now]
+        assert (busy.status, busy.is_lease_cut) == (ClaimStatus.BUSY, True)
         assert busy.run.lease_until == NOW + LEASE
         assert notes.due() == [notes.scheduled()]
         notes.now += LEASE + TICK
-        assert notes.due() == [notes.scheduled(), begins]
+        assert notes.due() == [notes.scheduled(), claims_now]
 
     def test_a_lease_as_long_as_a_claim_allows_is_left_alone(self, notes: Notes) -> None:
         notes.claim(notes.scheduled())
@@ -610,7 +610,7 @@ def done_by(run_requests: list[RunRequest], now: datetime) -> list[Run]:
     runs = []
     for run_request in run_requests:
         claim = claimed([], run_request, now=now, holder="ann", number=1, lease=LEASE)
-        assert claim.answer is ClaimStatus.CLAIMED
+        assert claim.status is ClaimStatus.CLAIMED
         runs.append(finished(claim.run, now))
     return runs
 
@@ -690,7 +690,7 @@ class TestFinished:
         assert (after.state, after.due_at, after.number) == (RunState.DUE, NOW, run.number)
         notes.runs[run.slot] = after
         again = notes.claim(notes.scheduled())
-        assert (again.answer, again.run.attempt) == (ClaimStatus.CLAIMED, attempt)
+        assert (again.status, again.run.attempt) == (ClaimStatus.CLAIMED, attempt)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -31,7 +31,7 @@ from tests.application.shop import watch
 from tests.postgres import new_database
 from tests.reliability.test_erasure import rows_that_name
 from tests.reliability.traffic import KNOWN, SEEN, fill_todays_market
-from tests.reliability.trials import GRACE, IS_FULL, meanwhile, seeded, sized
+from tests.reliability.trials import GRACE, IS_FULL, seeded, sized, while_waiting
 from tests.reliability.workers import doing, now
 
 
@@ -141,7 +141,7 @@ def read_on(pipe: Connection, url: str) -> None:
     """Read all the time, and send what is shown or was seen, when asked."""
     with following_along(url) as reco:
         readers = Readers(reco)
-        with meanwhile(_READERS, readers.look):
+        with while_waiting(_READERS, readers.look):
             while (asked := pipe.recv()) is not None:
                 pipe.send(readers.shown() if asked == "shown" else readers.known())
     pipe.send(None)
@@ -195,7 +195,7 @@ def test_an_item_withdrawn_in_one_process_is_gone_there_at_once_and_elsewhere_in
         host = sa.create_engine(url)
         running.callback(host.dispose)
         here = Readers(reco)
-        running.enter_context(meanwhile(_READERS, here.look))
+        running.enter_context(while_waiting(_READERS, here.look))
 
         def asked(what: str | None) -> Any:
             pipe.send(what)
@@ -336,7 +336,7 @@ def be_a_site(pipe: Connection, url: str, seed: int, is_hurried: bool) -> None:
         forget_soon()
     with following_along(url, _PATIENT) as reco:
         site = Site(reco, random.Random(seed))
-        with meanwhile(2, site.read), meanwhile(1, site.tell), meanwhile(1, site.work):
+        with while_waiting(2, site.read), while_waiting(1, site.tell), while_waiting(1, site.work):
             while (said := pipe.recv()) is not None:
                 what, users = said
                 pipe.send(getattr(site, what)(users))

@@ -30,12 +30,12 @@ from tests.reliability.trials import (
     interests_of,
     lists_of,
     looking_into,
-    meanwhile,
     seeded,
     sized,
     together,
     versions_of_interests,
     versions_of_lists,
+    while_waiting,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_every_sign_in_is_counted_and_the_last_one_never_goes_back(
             for moment in moments[place * each : (place + 1) * each]:
                 assert users.record_sign_in(USER, moment)
 
-        with meanwhile(1, look):
+        with while_waiting(1, look):
             together(threads, sign_in)
         look()
 
@@ -130,7 +130,7 @@ def test_a_reader_sees_a_list_as_it_was_or_as_it_is(url: str, reco: Recommender)
             assert kept.computed_at == NOW + timedelta(seconds=version)
             seen.add(version)
 
-        with meanwhile(20, look):
+        with while_waiting(20, look):
             for version in range(1, 1 + sized(100, 1_000)):
                 written = reco.ports.lists.write(kind, lists_of(version, [owner], kind))
                 assert written == Written(changed=1, unchanged=0)
@@ -358,7 +358,7 @@ def test_a_run_that_lost_its_place_never_wins(url: str, what: str) -> None:
             assert len(there) <= 1
             seen.extend(there)
 
-        with meanwhile(1, look), without_deadlocks(url):
+        with while_waiting(1, look), without_deadlocks(url):
             together(WRITERS, work)
         look()
 

@@ -19,7 +19,7 @@ from angle_reco.domain.users import User
 from tests.adapters.databases import fill, mirrored, storage_on
 from tests.application.shop import NOW, lots, watch
 from tests.postgres import new_database
-from tests.reliability.trials import looking_into, meanwhile, sized
+from tests.reliability.trials import looking_into, sized, while_waiting
 
 ROOT = Path(__file__).parents[2]
 PATIENT = Settings(deadline=timedelta(seconds=60), active_for=timedelta(days=36_500))
@@ -176,7 +176,7 @@ def test_nothing_of_an_erased_user_comes_back_beside_jobs_sign_ins_and_edits(url
                 raise
 
         runs = running.enter_context(jobs_in_another_process(url))
-        with meanwhile(len(writers), write):
+        with while_waiting(len(writers), write):
             for user in GONE:
                 target.user, before = user, runs()
                 while not errors and (user not in signed_in or runs() < before + 1):
@@ -238,7 +238,7 @@ def test_several_who_erase_at_once_leave_nothing_either(url: str) -> None:
             recos[mine.place].system.erase_user(user)
             done.release()
 
-        with meanwhile(4, erase):
+        with while_waiting(4, erase):
             for _ in range(len(ODD) * 4):
                 assert done.acquire(timeout=60)
         for job in JOBS:

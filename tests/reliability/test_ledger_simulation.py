@@ -92,7 +92,7 @@ class World:
             key = RunKey.of("compute_item_similarities", {"item_id": self.chance.randrange(3)})
             rule = JOBS[key.job]
             slot = window_of(self.clock.now(), rule.request_window)
-            run_request = run_request_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)
+            run_request = run_request_of(key, Trigger.REQUEST, rule, slot=slot, claims_now=False)
             for _ in range(self.chance.choice([1, 1, 2])):
                 self.ledger.claim(run_request, holder=process.name, lease=RULES.lease)
             return
@@ -106,7 +106,7 @@ class World:
             claim = self.ledger.claim(
                 run_request, holder=f"{process.name} {self.claims}", lease=RULES.lease
             )
-        if claim.answer is ClaimStatus.CLAIMED:
+        if claim.status is ClaimStatus.CLAIMED:
             process.run = claim.run
             self.executed[claim.run.key, claim.run.slot] += 1
             # Numbers only grow, whoever holds the run.

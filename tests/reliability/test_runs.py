@@ -206,7 +206,7 @@ def test_a_run_that_ends_while_another_takes_it_over_has_one_holder(url: str) ->
         second = ledger.claim(run_request, holder=holder(), lease=LEASE)
         ending.join()
 
-    assert (second.answer is ClaimStatus.CLAIMED) != ended[0]
+    assert (second.status is ClaimStatus.CLAIMED) != ended[0]
 
 
 # Many who ask at one instant.
@@ -346,7 +346,7 @@ def taken_over(reco: Recommender) -> Claim:
     def is_claimed() -> bool:
         run_request = held_wish(run.slot)
         claims.append(ledger.claim(run_request, holder=holder(), lease=timedelta(minutes=10)))
-        return claims[-1].answer is ClaimStatus.CLAIMED
+        return claims[-1].status is ClaimStatus.CLAIMED
 
     assert comes_true(is_claimed)
     return claims[-1]

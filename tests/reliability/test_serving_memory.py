@@ -283,7 +283,7 @@ class Interleaving:
     trial: Trial
     user: str
     how: How
-    meanwhile: Meanwhile
+    while_waiting: Meanwhile
     when: When
     seconds: list[float]
 
@@ -309,7 +309,7 @@ class Interleaving:
         if self.when is not When.BEFORE:
             self.act()
 
-        allowed = {0, 1} if self.meanwhile is Meanwhile.NOTHING else {self.newest}
+        allowed = {0, 1} if self.while_waiting is Meanwhile.NOTHING else {self.newest}
         assert self.shown() in allowed
         settle(self.trial.reco)
         assert self.shown() in allowed
@@ -320,7 +320,7 @@ class Interleaving:
 
     @property
     def newest(self) -> int | None:
-        match self.meanwhile:
+        match self.while_waiting:
             case Meanwhile.NOTHING:
                 return 1
             case Meanwhile.ERASED:
@@ -330,7 +330,7 @@ class Interleaving:
 
     def act(self) -> None:
         system = self.trial.reco.system
-        match self.meanwhile:
+        match self.while_waiting:
             case Meanwhile.WRITTEN:
                 system.upsert_recommendation(self.user, "version-2", score=1, rank=1)
             case Meanwhile.FORGOTTEN:
@@ -342,7 +342,7 @@ class Interleaving:
 
     def take_off_again(self) -> None:
         """Have another refresh begin and land, while the first one hangs."""
-        if self.meanwhile is not Meanwhile.NOTHING and self.when is When.BEFORE:
+        if self.while_waiting is not Meanwhile.NOTHING and self.when is When.BEFORE:
             # There is nothing to be made anew.
             self.shown()
             return

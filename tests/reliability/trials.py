@@ -63,7 +63,7 @@ def together(count: int, work: Callable[[int], _T]) -> list[_T]:
 
 
 @contextmanager
-def meanwhile(count: int, look: Callable[[], object]) -> Iterator[None]:
+def while_waiting(count: int, look: Callable[[], object]) -> Iterator[None]:
     """Look again and again in so many threads until the end of the block."""
     is_over = threading.Event()
 

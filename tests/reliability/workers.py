@@ -150,7 +150,7 @@ def count_windows(url: str, seed: int) -> None:
             known = ledger.open([COUNTED], back=2 * WINDOW)
             for run_request in due_run_requests(known.runs, {COUNTED: COUNTED_RULE}, known.now):
                 claim = ledger.claim(run_request, holder=holder(), lease=LEASE)
-                if claim.answer is ClaimStatus.CLAIMED:
+                if claim.status is ClaimStatus.CLAIMED:
                     sleep(chance.uniform(0, 0.01))
                     with suppress(FencedOffError):
                         _write_result(database, claim.run)
@@ -249,9 +249,9 @@ def ask(pipe: Connection, url: str, threads: int, rounds: int, shared: Ask) -> N
                 except RolledBackError:
                     answers[number].append("rolled back")
                 else:
-                    if claim.answer is ClaimStatus.CLAIMED:
+                    if claim.status is ClaimStatus.CLAIMED:
                         shared.claimed_at.value = monotonic()
-                    answers[number].append(claim.answer.value)
+                    answers[number].append(claim.status.value)
                 shared.barrier.wait()
 
         asking_threads = [threading.Thread(target=asking) for _ in range(threads)]
@@ -313,7 +313,7 @@ def hold(pipe: Connection, url: str, waits: bool) -> None:
             claim = reco.ports.ledger.claim(
                 held_wish(), holder=holder(), lease=timedelta(milliseconds=200)
             )
-            pipe.send(claim.answer.value)
+            pipe.send(claim.status.value)
             if waits:
                 pipe.recv()
             fence, other = claim.run.fence, version + 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.worker import BackgroundScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from angle_reco.domain.schedules import Queue

@@ -13,7 +13,7 @@ from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Evicted, Flight
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 BYTES_PER_ENTRY = 1_024
 """The size of an entry beside its value and the contents of its key, by resident memory.
@@ -43,7 +43,7 @@ class TtlCache:
         self._flights: dict[CacheKey, Flight] = {}
         self._generations: dict[str, int] = {}
         self._hits = self._stale = self._misses = self._evictions = self._expired = 0
-        starts_over(self)
+        reset_in_child(self)
 
     def get(self, key: CacheKey) -> Cached | None:
         with self._lock:
@@ -176,7 +176,7 @@ class TtlCache:
                 expired=self._expired,
             )
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Reset for a forked child, which has only this thread."""
         if self._lock.locked():
             # A thread of the parent was changing the entries: they may be inconsistent.

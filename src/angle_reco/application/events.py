@@ -130,7 +130,7 @@ class Events:
             self.pending.withdrawn(user, [item], until=until)
             self.list_reader.forget(ListKind.PERSONAL, user)
             if self.invalidator is not None:
-                self.invalidator.told([item])
+                self.invalidator.note_changed([item])
             change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
             self.changes.publish([change], connection=connection)
             return is_gone
@@ -179,7 +179,7 @@ class Events:
         def take() -> bool:
             items = self._items(item_ids)
             if self.invalidator is not None:
-                self.invalidator.told(items)
+                self.invalidator.note_changed(items)
             self.changes.publish(
                 [
                     Change(kind=ChangeKind.ITEMS, item_ids=tuple(items[first : first + MOST_ITEMS]))
@@ -231,7 +231,7 @@ class Events:
     def look(self) -> None:
         """Read the change feed if that is due, and drop pending events that have expired."""
         if self.invalidator is None:
-            self.pending.over()
+            self.pending.drop_expired()
         else:
             self.invalidator.look()
 

@@ -22,7 +22,7 @@ class Notifier:
     on_event: Callable[[Event], None] | None = None
     _muted_until: dict[Hashable, float] = attrs.field(factory=dict, init=False)
 
-    def tell(self, event: Event, *, about: Hashable = None) -> bool:
+    def notify(self, event: Event, *, about: Hashable = None) -> bool:
         """Notify the host; return False if the subject *about* had a notification just before."""
         if about is not None and not self._is_new(about):
             return False
@@ -30,7 +30,7 @@ class Notifier:
             try:
                 self.on_event(event)
             except Exception as error:  # noqa: BLE001 — the host's own code, which fails no answer
-                _log.warning("event not told: error=%s", type(error).__name__)
+                _log.warning("host not notified: error=%s", type(error).__name__)
         return True
 
     def _is_new(self, about: Hashable) -> bool:

@@ -7,7 +7,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.domain.by_hand import line_by_hand, with_line, without_line
+from angle_reco.domain.by_hand import override_line, with_line, without_line
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
@@ -125,7 +125,7 @@ class WriteOverrides:
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
         if item_id == similar_id:
             raise InvalidValueError("similar item", similar_id, "another item")
-        line = line_by_hand(
+        line = override_line(
             ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
         )
         self.shelves.list_reader.card(similar_id)
@@ -169,7 +169,7 @@ class WriteOverrides:
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
         ids = self.shelves.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
-        line = line_by_hand(
+        line = override_line(
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
         )
         rank = None if rank is None else whole(rank, "rank", least=1)

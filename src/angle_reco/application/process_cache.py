@@ -8,9 +8,9 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.finished_runs import FORGETTING
+from angle_reco.application.serving.finished_runs import CLEAR_MEMORY
 from angle_reco.application.serving.list_reader import ListReader
-from angle_reco.application.serving.open_items import LIVE, OpenItems
+from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.changes import Change, ChangeKind
@@ -91,7 +91,7 @@ class ForgetCached:
                 expected = "None where events that are pending are forgotten: they are of users"
                 raise InvalidValueError("item_id", item_id, expected)
             gone = self._forget_pending(user_id)
-            _log.info("pending events forgotten by hand: entries=%d", gone)
+            _log.info("pending events dropped manually: entries=%d", gone)
             return gone
         gone = 0
         if user_id is not None:
@@ -101,9 +101,9 @@ class ForgetCached:
         if user_id is None and item_id is None:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries
-                self.memory.open_items.stale_cache.cache.forget(LIVE)
+                self.memory.open_items.stale_cache.cache.forget(OPEN_ITEMS)
             self._notify_others()
-        _log.info("memory cleared by hand: entries=%d", gone)
+        _log.info("cache cleared manually: entries=%d", gone)
         return gone
 
     def _forget_pending(self, user_id: UserId | None) -> int:
@@ -119,14 +119,14 @@ class ForgetCached:
 
     def _notify_others(self) -> None:
         run_request = RunRequest(
-            key=RunKey(FORGETTING),
+            key=RunKey(CLEAR_MEMORY),
             trigger=Trigger.MANUAL,
             window=timedelta(hours=1),
             attempts=1,
         )
         claim = self.ledger.claim(run_request, holder=uuid4().hex, lease=timedelta(seconds=30))
         # If another process holds such a run, the end of that run has the same effect.
-        if claim.answer is ClaimStatus.CLAIMED:
+        if claim.status is ClaimStatus.CLAIMED:
             self.ledger.finish(claim.run)
         # Other processes read the ledger from time to time; the change makes them do so now.
         self.changes.publish([Change(kind=ChangeKind.FORGET)])
@@ -184,7 +184,7 @@ class CheckHealth:
         except StorageError as error:
             database, reason = type(error).__name__, str(error)
         if self.memory is not None:
-            cached = self.memory.open_items.stale_cache.cache.get(LIVE)
+            cached = self.memory.open_items.stale_cache.cache.get(OPEN_ITEMS)
             live = None if cached is None else cached.freshness
         is_ok = database == "ok" and not jobs.startswith("failed")
         return Health(

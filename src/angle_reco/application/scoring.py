@@ -87,18 +87,18 @@ class Scorer:
         user_id: UserId,
         *,
         supposed: Iterable[Bid] = (),
-        told: Iterable[Bid] = (),
+        pending: Iterable[Bid] = (),
         known: Mapping[ItemId, ItemCard] = MappingProxyType({}),
     ) -> tuple[Interests, frozenset[ItemId]]:
         """Return a user's interests, and the items that the user bid on or watches.
 
-        *supposed* bids count, and pending bids (*told*) unless the activity shows them. The
+        *supposed* bids count, and pending bids (*pending*) unless the activity shows them. The
         cards of the items of both are read unless they are *known*.
         """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        more = self.counted([*supposed, *unconfirmed(told, happened)], known)
+        more = self.counted([*supposed, *unconfirmed(pending, happened)], known)
         joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
 

@@ -114,7 +114,7 @@ def angle_reco() -> None:
     metavar="URL",
     default="sqlite:///angle_reco_demo.db",
     show_default=True,
-    help="A new database for it; that of an earlier demo is made anew.",
+    help="A new database for it; the file of an earlier demo is replaced.",
 )
 @click.option(
     "--seed",
@@ -354,15 +354,15 @@ def erase_user(target: Target, user: str, yes: bool) -> None:
 def forget(target: Target) -> None:
     """Clear the cached lists and open items of every process.
 
-    Each process does so when it next reads the open items: within a minute, unless it is
-    idle. Stored results are not removed.
+    Each process does so when it next reads the change feed: within a second or two, unless
+    it is idle. Stored results are not removed.
     """
     with target.recommender() as recommender:
         recommender.system.forget_cached()
     if target.as_json:
-        print_json({"told": True})
+        print_json({"published": True})
         return
-    remark("told: processes that answer forget within a minute what they have in memory")
+    remark("published: processes clear their memory within a second or two")
 
 
 @angle_reco.command(cls=Command)
@@ -417,7 +417,7 @@ def _run_row(name: str, job: JobStats) -> tuple[str, ...]:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for running jobs when told to stop.",
+    help="How long to wait for running jobs before the process stops.",
 )
 @on_database(reads=False)
 def work(target: Target, grace: float) -> None:

@@ -26,7 +26,7 @@ def open_rows(catalogue: Catalogue, now: datetime) -> Bools:
 
 
 def may_be_shown(
-    card: ItemCard, *, viewer: UserId | None, now: datetime, engaged_too: bool
+    card: ItemCard, *, viewer: UserId | None, now: datetime, include_engaged: bool
 ) -> bool:
     """Return whether *viewer* may be shown an item: it is open and not listed by them.
 
@@ -34,4 +34,4 @@ def may_be_shown(
     viewer of None has no own items.
     """
     is_own = viewer is not None and card.seller_id == viewer
-    return is_open(card, now) and not is_own and (engaged_too or not card.engaged)
+    return is_open(card, now) and not is_own and (include_engaged or not card.engaged)

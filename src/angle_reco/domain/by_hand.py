@@ -9,7 +9,7 @@ from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.type_checks import is_a, plain
 
-REASONS_BY_HAND = {
+OVERRIDE_REASONS = {
     ListKind.SIMILAR: (Reason.SAME_CATEGORY, Reason.PRICE_RANGE, Reason.COLLABORATIVE),
     ListKind.PERSONAL: (
         Reason.POPULAR_IN_FAVOURITE,
@@ -25,7 +25,7 @@ REASONS_BY_HAND = {
 _SOURCES = {ListKind.SIMILAR: Source.SIMILAR, ListKind.PERSONAL: Source.PERSONAL}
 
 
-def line_by_hand(
+def override_line(
     kind: ListKind, item_id: ItemId, *, score: Millionths, reason: object
 ) -> StoredLine:
     """Return a manual override for a list of a kind.
@@ -33,7 +33,7 @@ def line_by_hand(
     Raises:
         InvalidValueError: Lists of this kind do not have that reason.
     """
-    reasons = REASONS_BY_HAND[kind]
+    reasons = OVERRIDE_REASONS[kind]
     name = plain(reason) if is_a(reason, str) else None
     if name not in reasons:
         raise InvalidValueError("reason", reason, one_of([one.value for one in reasons]))

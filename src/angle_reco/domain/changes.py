@@ -24,7 +24,7 @@ class ChangeKind(StrEnum):
     FORGET = "forget"  # every cached entry must be dropped
 
 
-TOLD_FOR = timedelta(hours=1)
+FEED_RETENTION = timedelta(hours=1)
 """How long the feed stores changes; a reader that is further behind finds a gap."""
 
 

@@ -29,7 +29,7 @@ from angle_reco.domain.ids import (
     as_user_id,
     interned,
 )
-from angle_reco.domain.moments import EPOCH, is_told, moments_of
+from angle_reco.domain.moments import EPOCH, is_representable, moments_of
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.type_checks import is_a, plain
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
@@ -330,7 +330,7 @@ class OpenCards:
         """Return about how many bytes the result of `cards` takes, beside the columns."""
         listed = self.catalogue
         known = sum(
-            int(np.count_nonzero(is_told(moments)))
+            int(np.count_nonzero(is_representable(moments)))
             for moments in (listed.ends_at, listed.listed_at)
         )
         return (

@@ -46,14 +46,14 @@ def moments_of(micros: Int64s) -> list[datetime | None]:
     [datetime.datetime(1970, 1, 2, 0, 0, tzinfo=datetime.timezone.utc), None, None]
     """
     moments = np.full(len(micros), None)
-    known = is_told(micros)
+    known = is_representable(micros)
     # One loop in C over all of them: calling `from_micros` for each takes ten times as long.
     moments[known] = EPOCH + micros[known].astype("m8[us]").astype(object)
     listed: list[datetime | None] = moments.tolist()
     return listed
 
 
-def is_told(micros: Int64s) -> Bools:
+def is_representable(micros: Int64s) -> Bools:
     """Return which microseconds since 1970 are within the range of Python's datetimes."""
     return (micros >= _FIRST) & (micros <= _LAST)
 

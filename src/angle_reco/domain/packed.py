@@ -78,7 +78,7 @@ class PackedList:
         *,
         viewer: UserId | None,
         now: datetime,
-        engaged_too: bool,
+        include_engaged: bool,
         limit: int,
         without: Collection[ItemId] = (),
     ) -> list[int]:
@@ -94,7 +94,7 @@ class PackedList:
                 and card.is_listed
                 and ((ends_at := card.ends_at) is None or ends_at > now)
                 and (viewer is None or card.seller_id != viewer)
-                and (engaged_too or not card.engaged)
+                and (include_engaged or not card.engaged)
                 and item_id not in without
             ):
                 places.append(place)

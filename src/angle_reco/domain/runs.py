@@ -141,7 +141,7 @@ class RunRequest:
     window: timedelta
     attempts: int
     slot: datetime | None = None
-    begins: bool = True
+    claims_now: bool = True
 
 
 class ClaimStatus(StrEnum):
@@ -162,7 +162,7 @@ class Claim:
     With *is_lease_cut* another holder's lease, set by a clock that was ahead, is shortened.
     """
 
-    answer: ClaimStatus
+    status: ClaimStatus
     run: Run
     is_lease_cut: bool = False
 
@@ -214,27 +214,27 @@ def claimed(
     A lease that reaches further than *lease* from now was set by a clock that was ahead. It
     is shortened to that, so that a live holder can still extend it.
     """
-    if not run_request.begins:
+    if not run_request.claims_now:
         return _waiting(runs, run_request, now)
     slot = _unique_slot(runs, run_request, now) if run_request.slot is None else run_request.slot
     busy = next((one for one in runs if one.is_held(now)), None)
     if busy is not None:
         if busy.holder == holder:
-            return Claim(answer=ClaimStatus.CLAIMED, run=busy)
+            return Claim(status=ClaimStatus.CLAIMED, run=busy)
         if busy.is_held(now + lease + MICROSECOND):
             cut = attrs.evolve(busy, lease_until=now + lease)
-            return Claim(answer=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
-        return Claim(answer=ClaimStatus.BUSY, run=busy)
+            return Claim(status=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
+        return Claim(status=ClaimStatus.BUSY, run=busy)
     run = next((one for one in runs if one.slot == slot), None) or _new(
         run_request, slot, due_at=now
     )
     if run.state.is_final:
-        return Claim(answer=ClaimStatus.DONE, run=run)
+        return Claim(status=ClaimStatus.DONE, run=run)
     if run.waits(now, run_request.window):
-        return Claim(answer=ClaimStatus.LATER, run=run)
+        return Claim(status=ClaimStatus.LATER, run=run)
     if run.attempt >= run_request.attempts:
-        gone = finished(run, now, error="whoever ran it is gone")
-        return Claim(answer=ClaimStatus.DISCARDED, run=gone)
+        gone = finished(run, now, error="the process that ran it is gone")
+        return Claim(status=ClaimStatus.DISCARDED, run=gone)
     mine = attrs.evolve(
         run,
         state=RunState.RUNNING,
@@ -245,7 +245,7 @@ def claimed(
         started_at=now,
         finished_at=None,
     )
-    return Claim(answer=ClaimStatus.CLAIMED, run=mine)
+    return Claim(status=ClaimStatus.CLAIMED, run=mine)
 
 
 def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> Claim:
@@ -260,12 +260,12 @@ def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> C
         None,
     )
     if waiting is None:
-        begins, taken = run_request.slot or now, {one.slot for one in runs}
+        claims_now, taken = run_request.slot or now, {one.slot for one in runs}
         # One microsecond later: the starts of windows are the slots of scheduled runs.
-        while begins + MICROSECOND in taken:
-            begins += run_request.window
-        waiting = _new(run_request, begins + MICROSECOND, due_at=max(begins, now))
-    return Claim(answer=ClaimStatus.WAITING, run=waiting)
+        while claims_now + MICROSECOND in taken:
+            claims_now += run_request.window
+        waiting = _new(run_request, claims_now + MICROSECOND, due_at=max(claims_now, now))
+    return Claim(status=ClaimStatus.WAITING, run=waiting)
 
 
 def _new(run_request: RunRequest, slot: datetime, *, due_at: datetime) -> Run:
@@ -337,7 +337,7 @@ def run_request_of(
     rule: JobRule,
     *,
     slot: datetime | None = None,
-    begins: bool = True,
+    claims_now: bool = True,
 ) -> RunRequest:
     """Return a request for a run of a job; a manual run has one attempt."""
     return RunRequest(
@@ -346,7 +346,7 @@ def run_request_of(
         window=rule.request_window if trigger is Trigger.REQUEST else rule.window,
         attempts=1 if trigger is Trigger.MANUAL else rule.attempts,
         slot=slot,
-        begins=begins,
+        claims_now=claims_now,
     )
 
 

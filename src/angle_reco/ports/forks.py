@@ -11,16 +11,16 @@ _log = logging.getLogger(__name__)
 _Act: TypeAlias = Callable[[], object]
 
 
-class StartsOver(Protocol):
+class ForkAware(Protocol):
     """An object that a forked child continues to use."""
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Replace locks and drop what belongs to threads: the child has one thread only."""
         ...
 
 
-def starts_over(one: StartsOver) -> None:
-    """Call `start_over` of *one* in every forked child, for as long as *one* exists."""
+def reset_in_child(one: ForkAware) -> None:
+    """Call `reset_after_fork` of *one* in every forked child, for as long as *one* exists."""
     _objects.add(one)
 
 
@@ -37,7 +37,7 @@ def at_fork(
             acts.append(act)
 
 
-_objects: WeakSet[StartsOver] = WeakSet()
+_objects: WeakSet[ForkAware] = WeakSet()
 _before: list[_Act] = []
 _in_parent: list[_Act] = []
 _in_child: list[_Act] = []
@@ -55,5 +55,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lambda: _call(_before),
         after_in_parent=lambda: _call(_in_parent),
-        after_in_child=lambda: _call([*_in_child, *(one.start_over for one in list(_objects))]),
+        after_in_child=lambda: _call(
+            [*_in_child, *(one.reset_after_fork for one in list(_objects))]
+        ),
     )

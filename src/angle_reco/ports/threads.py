@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from weakref import WeakSet
 
 from angle_reco.domain.errors import StorageError
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ class BackgroundPool:
     def __init__(self, name: str, most: int) -> None:
         self.name = name
         self._most = most
-        self.start_over()
+        self.reset_after_fork()
         _lanes.add(self)
-        starts_over(self)
+        reset_in_child(self)
 
     @property
     def is_busy(self) -> bool:
@@ -78,7 +78,7 @@ class BackgroundPool:
         with _threads.changed:
             self._waiting.clear()
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Drop the work, which belongs to the parent."""
         self._waiting = deque[Callable[[], object]]()
         self._running = 0
@@ -116,10 +116,10 @@ class _Threads:
     """The threads; the last to become idle works next, so that the others can end."""
 
     def __init__(self) -> None:
-        self.start_over()
-        starts_over(self)
+        self.reset_after_fork()
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         self.changed = Condition()
         self._idle: list[_Idle] = []
         self._all: WeakSet[Thread] = WeakSet()

@@ -35,7 +35,7 @@ class MemoryChanges:
         self._most = most
         self._name = secrets.token_hex(8)
         self._lock = Lock()
-        self._told = deque[_Published]()
+        self._published = deque[_Published]()
         self._size = self._newest = self._forgotten = 0
 
     def publish(self, changes: Sequence[Change], *, connection: object | None = None) -> None:
@@ -43,7 +43,7 @@ class MemoryChanges:
         with self._lock:
             for change in changes:
                 self._newest += 1
-                self._told.append(_Published(self._newest, self._clock.now(), change))
+                self._published.append(_Published(self._newest, self._clock.now(), change))
                 self._size += _size(change)
             while self._size > self._most:
                 self._forget_oldest()
@@ -59,9 +59,10 @@ class MemoryChanges:
             if name != self._name or not number.isdecimal() or int(number) > self._newest:
                 return Feed(changes=(), cursor=here, has_gap=True)
             known = int(number)
-            first = self._newest - len(self._told)
+            first = self._newest - len(self._published)
             new = [
-                self._told[place].change for place in range(max(known - first, 0), len(self._told))
+                self._published[place].change
+                for place in range(max(known - first, 0), len(self._published))
             ]
             if known < self._forgotten or None in new:
                 return Feed(changes=(), cursor=here, has_gap=True)
@@ -79,27 +80,27 @@ class MemoryChanges:
             # Covers changes of these users that were published later.
             erased = {
                 one.change.user_id
-                for one in self._told
+                for one in self._published
                 if one.change is not None
                 and one.change.kind is ChangeKind.ERASED
                 and one.published_at <= now - _ERASED_FOR
             }
             gone = [
                 one
-                for one in self._told
+                for one in self._published
                 if one.change is not None
                 and (one.published_at <= now - older_than or one.change.user_id in erased)
             ]
             for one in gone:
                 self._empty(one)
-            while self._told and self._told[0].change is None:
+            while self._published and self._published[0].change is None:
                 self._forget_oldest()
         return len(gone)
 
     def forget_user(self, user_id: UserId) -> None:
         """Delete the changes of a user; a reader that has not read them yet finds a gap."""
         with self._lock:
-            for one in self._told:
+            for one in self._published:
                 if one.change is not None and one.change.user_id == user_id:
                     self._empty(one)
 
@@ -112,7 +113,7 @@ class MemoryChanges:
             published.change = None
 
     def _forget_oldest(self) -> None:
-        oldest = self._told.popleft()
+        oldest = self._published.popleft()
         self._empty(oldest)
         self._forgotten = oldest.number
 

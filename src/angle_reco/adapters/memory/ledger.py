@@ -45,7 +45,7 @@ class MemoryRunLedger:
                 number=self._fences.newest(str(run_request.key)) + 1,
                 lease=lease,
             )
-            if claim.answer is ClaimStatus.CLAIMED:
+            if claim.status is ClaimStatus.CLAIMED:
                 self._fences.pass_(claim.run.fence)
             self._keep(claim.run)
             return claim

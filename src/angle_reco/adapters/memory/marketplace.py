@@ -17,7 +17,7 @@ from angle_reco.domain.type_checks import is_a, plain
 from angle_reco.domain.users import User
 from angle_reco.domain.validators import instance
 from angle_reco.ports.deadlines import time_left
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 _Row = TypeVar("_Row", User, Item, Bid, Watch)
 
@@ -26,10 +26,10 @@ class MarketLock:
     """The lock of a marketplace; a call waits for it no longer than its deadline."""
 
     def __init__(self) -> None:
-        self.start_over()
-        starts_over(self)
+        self.reset_after_fork()
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Replace the lock, because another thread of the parent may hold it."""
         self._lock = RLock()
 

@@ -50,7 +50,7 @@ from angle_reco.ports.deadlines import deadline
 _CALLS_A_CHECK = 5
 
 _ROWS_POINTED_OUT, _SECONDS_TO_POINT_OUT = 1_000, 1.0
-"""Limits of `Storage.point_out`: rows of each select, and seconds for all selects together."""
+"""Limits of `Storage.log_findings`: rows of each select, and seconds for all selects together."""
 
 _log = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ class Storage:
         most = None if everything else ROWS_LOOKED_AT
         return tuple(findings(self.database, self.host, self._columns, most=most))
 
-    def point_out(self) -> None:
+    def log_findings(self) -> None:
         """Log odd values in the first rows of the host's selects, unless that takes too long."""
         if self.host is None:
             return
@@ -238,7 +238,7 @@ class Storage:
             with deadline(_SECONDS_TO_POINT_OUT):
                 found = list(findings(self.database, self.host, self._columns, most=most))
         except StorageError as error:
-            _log.info("rows not looked at: error=%s", type(error).__name__)
+            _log.info("rows not checked: error=%s", type(error).__name__)
             return
         if found:
             labels = ",".join(dict.fromkeys(f"{one.select}.{one.label}" for one in found))

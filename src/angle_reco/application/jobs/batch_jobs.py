@@ -34,7 +34,7 @@ class Done(NamedTuple):
     removed: int
 
 
-class NothingToEnterError(Exception):
+class NoUsableListError(Exception):
     """No list is stored that the item could enter, or its recipe differs."""
 
 
@@ -180,12 +180,12 @@ class Jobs:
             def enter(stored: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
                 nonlocal was_entered
                 if stored is None or stored.recipe != similar.recipe:
-                    raise NothingToEnterError
+                    raise NoUsableListError
                 made = with_similar(stored, mirrored)
                 was_entered = made is not stored
                 return made
 
-            with suppress(NothingToEnterError):
+            with suppress(NoUsableListError):
                 self.lists.edit(ListKind.SIMILAR, line.item_id, enter)
             if was_entered:
                 entered.append(line.item_id)

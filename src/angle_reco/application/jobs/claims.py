@@ -16,7 +16,7 @@ from angle_reco.application.access import Access
 from angle_reco.application.jobs.batch_jobs import JOBS, OF_ONE_ITEM
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
-from angle_reco.domain.changes import TOLD_FOR
+from angle_reco.domain.changes import FEED_RETENTION
 from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
 from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.policies import SYSTEM, Action, Actor, Resource
@@ -63,7 +63,7 @@ class JobClaims:
     as_of: datetime | None = None
     _ahead: set[tuple[RunKey, datetime]] = attrs.field(factory=set, init=False)
 
-    def by_hand(
+    def run_manually(
         self,
         actor: Actor,
         name: str,
@@ -86,14 +86,14 @@ class JobClaims:
         key, progress = self._key(name, item_id), function(progress, "progress")
         run_request = run_request_of(key, Trigger.MANUAL, self.rules[key.job])
         claim = self._claim(run_request)
-        if claim.answer is not ClaimStatus.CLAIMED:
+        if claim.status is not ClaimStatus.CLAIMED:
             progress("waiting for another run of it", 0, 1)
-        while claim.answer is not ClaimStatus.CLAIMED:
+        while claim.status is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(run_request)
         return self._execute(claim.run, RunContext(progress=progress))
 
-    def scheduled(
+    def run_scheduled(
         self,
         actor: Actor,
         name: str,
@@ -120,7 +120,7 @@ class JobClaims:
         rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.window)
         claim = self._claim(run_request_of(key, Trigger.SCHEDULE, rule, slot=slot))
-        if claim.answer is not ClaimStatus.CLAIMED:
+        if claim.status is not ClaimStatus.CLAIMED:
             return None
         outcome = self._execute(claim.run, RunContext(progress=progress, pace=self.settings.pace))
         # Where the host schedules, no worker prunes.
@@ -140,7 +140,9 @@ class JobClaims:
         key = self._key(name, item_id)
         rule = self.rules[key.job]
         slot = window_of(self.ledger.now(), rule.request_window)
-        return self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot, begins=False)).run
+        return self._claim(
+            run_request_of(key, Trigger.REQUEST, rule, slot=slot, claims_now=False)
+        ).run
 
     def renew(self, item_id: ItemId) -> None:
         """Recompute the similar items of one item, unless a run has done so this minute.
@@ -154,7 +156,7 @@ class JobClaims:
         key, rule = self._key(OF_ONE_ITEM, item_id), self.rules[OF_ONE_ITEM]
         slot = window_of(self.ledger.now(), rule.request_window)
         claim = self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot))
-        if claim.answer is ClaimStatus.CLAIMED:
+        if claim.status is ClaimStatus.CLAIMED:
             with suppress(Exception):
                 self.runner(claim.run, RunContext(pace=self.settings.pace))
 
@@ -193,7 +195,7 @@ class JobClaims:
         """
         try:
             self.ledger.prune(retention=self.settings.runs.retention)
-            self.changes.prune(older_than=TOLD_FOR)
+            self.changes.prune(older_than=FEED_RETENTION)
         except StorageError as error:
             _log.warning("runs not pruned: error=%s", type(error).__name__)
 
@@ -203,7 +205,7 @@ class JobClaims:
         A failure is logged and reported, and the run is retried later as the rules allow.
         """
         claim = self._claim(run_request)
-        if claim.answer is not ClaimStatus.CLAIMED:
+        if claim.status is not ClaimStatus.CLAIMED:
             return False
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
@@ -226,19 +228,19 @@ class JobClaims:
         claim = self.ledger.claim(run_request, holder=_holder(), lease=self.settings.runs.lease)
         if claim.is_lease_cut:
             _log.warning("lease cut, the clock was ahead: job=%s", claim.run.key.job)
-        if claim.answer is ClaimStatus.DISCARDED:
+        if claim.status is ClaimStatus.DISCARDED:
             _log.warning(
-                "run given up, whoever ran it is gone: job=%s attempt=%d",
+                "run discarded, its process is gone: job=%s attempt=%d",
                 claim.run.key.job,
                 claim.run.attempt,
             )
-            self.runner.tell_failed(claim.run, claim.run.error or "", is_final=True)
+            self.runner.notify_failed(claim.run, claim.run.error or "", is_final=True)
         return claim
 
     def _refuse_the_past(self) -> None:
         """Refuse runs as of a moment: a schedule and its workers are of the present."""
         if self.as_of is not None:
-            raise InvalidValueError("as_of", self.as_of, "None: the past is run by hand")
+            raise InvalidValueError("as_of", self.as_of, "None: runs as of a moment are manual")
 
     def _key(self, name: str, item_id: ItemId | None) -> RunKey:
         job = plain(name) if is_a(name, str) else None

@@ -150,7 +150,7 @@ class JobRunner:
                 name = type(error).__name__
                 if work.stop.is_set() or work.lost.wait(_SECONDS_BETWEEN_TRIES):
                     _log.error("run done, but not ended: job=%s error=%s", run.key.job, name)
-                    self.tell_failed(run, f"done, but not ended: {name}", is_final=False)
+                    self.notify_failed(run, f"done, but not ended: {name}", is_final=False)
                     raise
                 _log.warning("run not ended yet: job=%s error=%s", run.key.job, name)
             else:
@@ -184,7 +184,7 @@ class JobRunner:
         except StorageError:
             # The process that takes the run over after its lease decides whether to retry.
             _log.warning("run not ended in the ledger: job=%s", run.key.job)
-            self.tell_failed(run, text, is_final=False)
+            self.notify_failed(run, text, is_final=False)
             return
         if not is_mine:
             _log.warning("run lost: job=%s attempt=%d", run.key.job, run.attempt)
@@ -198,9 +198,9 @@ class JobRunner:
                 is_final,
                 type(error).__name__,
             )
-            self.tell_failed(run, text, is_final=is_final)
+            self.notify_failed(run, text, is_final=is_final)
 
-    def tell_failed(self, run: Run, error: str, *, is_final: bool) -> None:
+    def notify_failed(self, run: Run, error: str, *, is_final: bool) -> None:
         """Notify the host of a failed attempt."""
         if self.on_event is None:
             return
@@ -215,4 +215,4 @@ class JobRunner:
         try:
             self.on_event(failed)
         except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
-            _log.warning("event not told: error=%s", type(mistake).__name__)
+            _log.warning("host not notified: error=%s", type(mistake).__name__)

@@ -17,7 +17,7 @@ from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.runs import RunKey, RunRequest
 from angle_reco.domain.schedules import window_of
 from angle_reco.ports.deadlines import deadline
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.settings import Settings
 
@@ -63,9 +63,9 @@ class Worker:
     _pruned_at: float = attrs.field(default=float("-inf"), init=False)
 
     def __attrs_post_init__(self) -> None:
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Make a new lock: another thread of the parent may hold the old one."""
         self._lock = RLock()
 
@@ -167,7 +167,7 @@ class Worker:
             self.runs.begin(run_request, stop=self._stop)
         except StorageError as error:
             _log.warning(
-                "run not begun: job=%s error=%s", run_request.key.job, type(error).__name__
+                "run not started: job=%s error=%s", run_request.key.job, type(error).__name__
             )
         finally:
             with self._lock:

@@ -59,7 +59,9 @@ class ChangedItems:
         """Return whether reading all open items again is better."""
         return len(self) > _MOST
 
-    def told(self, item_ids: Iterable[ItemId], known: Mapping[ItemId, ItemCard] | None) -> None:
+    def note_changed(
+        self, item_ids: Iterable[ItemId], known: Mapping[ItemId, ItemCard] | None
+    ) -> None:
         """Note that items change; *known* are the cards in memory, None if there are none."""
         now = self._clock.monotonic()
         until = now + _SECONDS
@@ -103,7 +105,7 @@ class ChangedItems:
         for one in item_ids:
             self._before.pop(one, None)
 
-    def forget_what_is_over(self, live_since: float | None) -> None:
+    def drop_expired(self, live_since: float | None) -> None:
         """Drop cards older than the open items in memory, and changes that were never committed.
 
         *live_since* is when reading the open items started. It is None if none are in memory;

@@ -19,10 +19,10 @@ from angle_reco.ports.ledger import RunLedger
 
 _log = logging.getLogger(__name__)
 
-FORGETTING = "forget_cached"
+CLEAR_MEMORY = "forget_cached"
 """The name under which the ledger records that all processes have to clear their memory."""
 
-MADE_BY: Mapping[ListKind, str] = {
+JOB_OF: Mapping[ListKind, str] = {
     ListKind.POPULAR: "generate_popular_items",
     ListKind.PERSONAL: "generate_recommendations",
     ListKind.SIMILAR: OF_ONE_ITEM,
@@ -49,7 +49,7 @@ class FinishedRuns:
         """Mark the lists of the runs that have succeeded since the last look; one statement."""
         if self.cache is None:
             return
-        last = self.ledger.last_of_each([*MADE_BY.values(), FORGETTING])
+        last = self.ledger.last_of_each([*JOB_OF.values(), CLEAR_MEMORY])
         ended = {
             job: (run.slot, run.number)
             for job, run in last.items()
@@ -60,11 +60,11 @@ class FinishedRuns:
         if before is None:
             # On the first look, the lists in memory were read only just now.
             return
-        for kind, job in MADE_BY.items():
+        for kind, job in JOB_OF.items():
             if job in ended and ended[job] != before.get(job):
                 self.cache.mark(kind.value)
-        forgotten = ended.get(FORGETTING)
-        if forgotten is not None and forgotten != before.get(FORGETTING):
+        forgotten = ended.get(CLEAR_MEMORY)
+        if forgotten is not None and forgotten != before.get(CLEAR_MEMORY):
             gone = self.cache.forget_all()
             _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
@@ -81,7 +81,7 @@ class FinishedRuns:
             self.look()
         except StorageError:
             knew_nothing = True
-        for kind, job in MADE_BY.items():
+        for kind, job in JOB_OF.items():
             if job == key.job and knew_nothing and self.cache is not None:
                 self.cache.mark(kind.value)
         self._publish(Change(kind=ChangeKind.RUN, job=key.job))
@@ -107,4 +107,4 @@ class FinishedRuns:
         try:
             self.changes.publish([change])
         except StorageError as error:
-            _log.warning("run not told of: job=%s error=%s", change.job, type(error).__name__)
+            _log.warning("run not published: job=%s error=%s", change.job, type(error).__name__)

@@ -14,13 +14,13 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import Before, ChangedItems
 from angle_reco.application.serving.finished_runs import FinishedRuns
 from angle_reco.application.serving.list_reader import key_of
-from angle_reco.application.serving.open_items import LIVE, OpenItems
+from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, PendingEvent
 from angle_reco.application.serving.rolled_back import RolledBackEvents
 from angle_reco.application.waiting import may_wait
 from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
 from angle_reco.domain.availability import is_open
-from angle_reco.domain.changes import TOLD_FOR, Change, ChangeKind
+from angle_reco.domain.changes import FEED_RETENTION, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
@@ -31,7 +31,7 @@ from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 from angle_reco.ports.threads import BackgroundPool
 
 _log = logging.getLogger(__name__)
@@ -72,15 +72,15 @@ class CacheInvalidator:
     _erased_at: float = attrs.field(default=float("inf"), init=False)
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
-    has_begun: bool = attrs.field(default=False, init=False)
+    is_started: bool = attrs.field(default=False, init=False)
     _lane: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
 
     def __attrs_post_init__(self) -> None:
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Drop the thread, which belongs to the parent, and the lock, which it may hold."""
-        self._lock, self.has_begun = Lock(), False
+        self._lock, self.is_started = Lock(), False
 
     @property
     def changed(self) -> ChangedItems:
@@ -91,12 +91,12 @@ class CacheInvalidator:
 
     def begin(self) -> None:
         """Have a thread read the feed once a second, if none does yet."""
-        self.has_begun = True
+        self.is_started = True
         _ticker.add(self)
 
     def end(self) -> None:
         """Stop reading the feed in a thread."""
-        self.has_begun = False
+        self.is_started = False
         _ticker.discard(self)
 
     def settle(self, seconds: float) -> None:
@@ -121,7 +121,7 @@ class CacheInvalidator:
         The call waits for that, for a quarter of *deadline* at most.
         """
         now = self.clock.monotonic()
-        if self.has_begun or now < self._looks_at:
+        if self.is_started or now < self._looks_at:
             return
         self._looks_at = now + _SECONDS_BETWEEN_LOOKS
         if may_wait():
@@ -186,7 +186,7 @@ class CacheInvalidator:
         """Drop rolled-back and expired events and expired cards, and prune the feed."""
         self.rolled_back.look()
         self._settle_pending()
-        self.changed.forget_what_is_over(self._live_since)
+        self.changed.drop_expired(self._live_since)
         self._prune()
 
     def _prune(self) -> None:
@@ -205,8 +205,8 @@ class CacheInvalidator:
 
         def prune() -> None:
             with deadline(self.deadline.total_seconds()):
-                self.changes.prune(older_than=TOLD_FOR)
-            self._prunes_at = now + TOLD_FOR.total_seconds()
+                self.changes.prune(older_than=FEED_RETENTION)
+            self._prunes_at = now + FEED_RETENTION.total_seconds()
             if self._erased_at + _SECONDS_TO_PRUNE <= now:
                 self._erased_at = float("inf")
 
@@ -221,21 +221,21 @@ class CacheInvalidator:
     def _mark_everything(self) -> None:
         for kind in ListKind:
             self.lists.mark(kind.value)
-        self.open_items.stale_cache.cache.mark(LIVE[0])
+        self.open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
 
     # Applying changes.
 
-    def told(self, item_ids: Sequence[ItemId]) -> None:
+    def note_changed(self, item_ids: Sequence[ItemId]) -> None:
         """Invalidate the cached data of items that change, before the feed has the change."""
         live = self.open_items.held()
-        self.changed.told(item_ids, None if live is None else live.cards)
+        self.changed.note_changed(item_ids, None if live is None else live.cards)
         self._bound()
         self.finished_runs.forget_similar(item_ids)
 
     def _bound(self) -> None:
         """Have the open items read again if too many changed to be tracked one by one."""
         if self.changed.are_too_many:
-            self.open_items.stale_cache.cache.forget(LIVE)
+            self.open_items.stale_cache.cache.forget(OPEN_ITEMS)
             self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
@@ -253,7 +253,7 @@ class CacheInvalidator:
         for change in others:
             match change.kind:
                 case ChangeKind.ENGAGED if change.user_id is not None:
-                    self.pending.heard(change.user_id, change.item_ids)
+                    self.pending.feed_has_shown(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.WITHDRAWN if change.user_id is not None:
                     self.pending.withdrawn(change.user_id, change.item_ids)
@@ -329,7 +329,7 @@ class CacheInvalidator:
     # Pending events that the database should show by now.
 
     def _settle_pending(self) -> None:
-        over = self.pending.over()
+        over = self.pending.drop_expired()
         if not over:
             return
         # The database shows by now which events were stored: read these homepages again.
@@ -338,7 +338,7 @@ class CacheInvalidator:
         missing = self._unconfirmed(over)
         self.unconfirmed += missing
         if missing:
-            _log.warning("bids told of, but not seen within a minute: bids=%d", missing)
+            _log.warning("pending bids not confirmed: bids=%d", missing)
 
     def _unconfirmed(self, events: Sequence[PendingEvent]) -> int:
         """Return how many bids the activity does not show by now."""
@@ -372,10 +372,10 @@ class _Ticker:
     """A thread of the process that has each invalidator read its feed once a second."""
 
     def __init__(self) -> None:
-        self.start_over()
-        starts_over(self)
+        self.reset_after_fork()
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         self._invalidators, self._lock = WeakSet[CacheInvalidator](), Lock()
         self._has_none = Event()
         self._is_alive = False

@@ -103,7 +103,7 @@ class ListReader:
         read = self._read(ListKind.POPULAR, owner)
         return None if read is None else Served(read.value, read.value.made_as)
 
-    def computed_anew(self, user_id: UserId, *, keep: int) -> Served[CachedList]:
+    def recomputed(self, user_id: UserId, *, keep: int) -> Served[CachedList]:
         """Compute a user's list for an answer that the cached list cannot fill.
 
         A list longer than the stored ones serves this answer only and is not cached.
@@ -113,7 +113,7 @@ class ListReader:
         """
         if self.stale_cache is not None and keep <= self.settings.chosen_ranker.kept:
             make = partial(self._recompute, ListKind.PERSONAL, user_id)
-            return self.stale_cache.anew(key_of(ListKind.PERSONAL, user_id), make)
+            return self.stale_cache.recompute(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)

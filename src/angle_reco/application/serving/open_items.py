@@ -32,11 +32,11 @@ _BYTES_OF_POPULAR = 2_500
 _BYTES_OF_ENTRY = 1_500
 """The most that a cache counts for an entry besides its value."""
 
-LIVE: CacheKey = ("live", "")
+OPEN_ITEMS: CacheKey = ("live", "")
 
 
 @attrs.frozen(kw_only=True)
-class LiveMarket:
+class OpenSnapshot:
     """The open items at a moment: columns to compute with, and cards to show.
 
     If the market exceeds its share of memory, *cards* has only the most popular items, or
@@ -90,29 +90,29 @@ class OpenItems:
     before_reading: Callable[[], None]
     changed: ChangedItems
 
-    def known(self) -> LiveMarket | None:
+    def known(self) -> OpenSnapshot | None:
         """Return the open items in memory if they may be shown, without refreshing them."""
-        cached = self.stale_cache.cache.get(LIVE)
+        cached = self.stale_cache.cache.get(OPEN_ITEMS)
         return None if cached is None else cached.value
 
-    def held(self) -> LiveMarket | None:
+    def held(self) -> OpenSnapshot | None:
         """Return the open items in memory, even if they may be shown only on error."""
-        held: LiveMarket | None = self.stale_cache.cache.held(LIVE)
+        held: OpenSnapshot | None = self.stale_cache.cache.held(OPEN_ITEMS)
         return held
 
-    def at_once(self) -> Served[LiveMarket] | None:
+    def at_once(self) -> Served[OpenSnapshot] | None:
         """Return the open items in memory without waiting; refresh them behind the answer."""
-        return self.stale_cache.at_once(LIVE, self._read)
+        return self.stale_cache.at_once(OPEN_ITEMS, self._read)
 
-    def current(self) -> Served[LiveMarket]:
+    def current(self) -> Served[OpenSnapshot]:
         """Return the open items; read them first if none are in memory.
 
         Raises:
             StorageUnavailableError: The open items could not be read, or not in time.
         """
-        return self.stale_cache.current(LIVE, self._read)
+        return self.stale_cache.current(OPEN_ITEMS, self._read)
 
-    def _read(self, _: bool) -> Loaded[LiveMarket]:
+    def _read(self, _: bool) -> Loaded[OpenSnapshot]:
         self.before_reading()
         now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
         listed = self.catalog.open_cards(now, counting=rule.counting)
@@ -125,7 +125,7 @@ class OpenItems:
 
     def _within(
         self, read: OpenCards, now: datetime, *, room: int, since: float
-    ) -> tuple[LiveMarket, int]:
+    ) -> tuple[OpenSnapshot, int]:
         """Return as much of the open items as fits into *room*, and its size in bytes."""
         lists = min(len(read.catalogue.categories) + 1, _MOST_POPULAR) * _BYTES_OF_POPULAR
         columns, cards = read.footprint + lists, read.footprint_of_cards
@@ -133,7 +133,7 @@ class OpenItems:
             _log.warning(
                 "open items do not fit: items=%d bytes=%d room=%d", len(read), columns, room
             )
-            return LiveMarket(market=None, cards={}, is_complete=False, since=since), 0
+            return OpenSnapshot(market=None, cards={}, is_complete=False, since=since), 0
         market = None
         if self.settings.popularity.half_life is None:
             # Fading demand is computed from all bids ever placed: too slow for every refresh.
@@ -145,7 +145,7 @@ class OpenItems:
             has_card = np.zeros(len(read), np.bool_)
             has_card[np.argsort(-counts, kind="stable")[:most]] = True
             shown = read.where(has_card)
-        live = LiveMarket(
+        live = OpenSnapshot(
             market=market,
             cards=shown.cards(self.settings.prices),
             is_complete=is_complete,

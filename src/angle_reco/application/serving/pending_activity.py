@@ -11,7 +11,7 @@ from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 SECONDS = 60.0
 """How long a pending event counts although the activity does not show it yet."""
@@ -37,7 +37,7 @@ class PendingEvent:
     until: float
     at: datetime | None = None
     hides: bool = True
-    is_heard: bool = False
+    is_from_feed: bool = False
 
 
 @attrs.frozen
@@ -65,9 +65,9 @@ class PendingActivity:
         self._in_order = deque[PendingEvent]()
         self._size = 0
         self._lock = Lock()
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Make a new lock: another thread of the parent may hold the old one."""
         self._lock = Lock()
 
@@ -85,15 +85,15 @@ class PendingActivity:
             [PendingEvent(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)]
         )
 
-    def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+    def feed_has_shown(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
         """Note events that the feed has shown; events noted in this process take precedence."""
         item_ids = list(item_ids)
-        self.offers.heard(user_id, item_ids)
+        self.offers.feed_has_shown(user_id, item_ids)
         known = self._of.get(user_id)
         items = set() if known is None else {item_id for item_id, _ in known.events}
         self._note(
             [
-                PendingEvent(user_id=user_id, item_id=one, until=self._until, is_heard=True)
+                PendingEvent(user_id=user_id, item_id=one, until=self._until, is_from_feed=True)
                 for one in item_ids
                 if one not in items
             ]
@@ -111,7 +111,7 @@ class PendingActivity:
                 if bid is not None and bid.at is not None and until is not None and bid.at > until:
                     continue
                 for one in (bid, other):
-                    if one is not None and (one is bid or one.is_heard):
+                    if one is not None and (one is bid or one.is_from_feed):
                         self._drop(one)
                 self.offers.withdrawn(user_id, item_id)
                 self._returned.pop((user_id, item_id), None)
@@ -172,10 +172,10 @@ class PendingActivity:
             self._of, self._in_order, self._size = {}, deque[PendingEvent](), 0
         return gone
 
-    def over(self) -> Sequence[PendingEvent]:
+    def drop_expired(self) -> Sequence[PendingEvent]:
         """Drop the events that have expired, and return them."""
         now, over = self._clock.monotonic(), list[PendingEvent]()
-        self.offers.over()
+        self.offers.drop_expired()
         with self._lock:
             while self._returned and self._returned[first := next(iter(self._returned))] <= now:
                 del self._returned[first]

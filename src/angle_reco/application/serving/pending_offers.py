@@ -10,7 +10,7 @@ import attrs
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 
 class _Offer(NamedTuple):
@@ -36,9 +36,9 @@ class PendingOffers:
         self._in_order: dict[tuple[ItemId, UserId], None] = {}
         self._highest: dict[ItemId, Decimal] = {}
         self._lock = Lock()
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Make a new lock: another thread of the parent may hold the old one."""
         self._lock = Lock()
 
@@ -64,7 +64,7 @@ class PendingOffers:
             while len(self._in_order) > self._most:
                 self._drop(*next(iter(self._in_order)))
 
-    def heard(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+    def feed_has_shown(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
         """Note that the feed has shown one event of a user on each of these items."""
         with self._lock:
             for item_id in item_ids:
@@ -93,7 +93,7 @@ class PendingOffers:
         with self._lock:
             self._offers, self._in_order, self._highest = {}, {}, {}
 
-    def over(self) -> None:
+    def drop_expired(self) -> None:
         """Drop the amounts that have expired."""
         now = self._clock.monotonic()
         with self._lock:

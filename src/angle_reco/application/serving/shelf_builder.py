@@ -50,7 +50,7 @@ class Viewing(NamedTuple):
     """
 
     viewer: UserId | None
-    engaged_too: bool
+    include_engaged: bool
 
 
 class ShelfDraft(NamedTuple):
@@ -178,7 +178,7 @@ class ShelfBuilder:
             cards,
             viewer=viewing.viewer,
             now=self.clock.now(),
-            engaged_too=viewing.engaged_too,
+            include_engaged=viewing.include_engaged,
             limit=limit,
             without=without,
         )
@@ -258,7 +258,7 @@ class ShelfBuilder:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
         """
         if self.invalidator is None:
-            self.pending.over()
+            self.pending.drop_expired()
         else:
             self.invalidator.look()
         self.rolled_back.look_for(viewing.viewer)
@@ -267,7 +267,7 @@ class ShelfBuilder:
         except StorageUnavailableError as error:
             if self.stale_cache is None:
                 raise
-            self.tell_degraded(surface, error)
+            self.notify_degraded(surface, error)
         try:
             if self.open_items is not None:
                 # If this refresh fails, open items that may be shown only on error are used.
@@ -315,11 +315,11 @@ class ShelfBuilder:
                 item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer
             )
 
-    def tell_degraded(self, surface: str, error: Exception) -> None:
+    def notify_degraded(self, surface: str, error: Exception) -> None:
         """Notify the host, once a minute for each *surface*, that an answer was degraded."""
         name = type(error).__name__
         event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
-        if self.stale_cache is not None and self.stale_cache.notifier.tell(event, about=surface):
+        if self.stale_cache is not None and self.stale_cache.notifier.notify(event, about=surface):
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 

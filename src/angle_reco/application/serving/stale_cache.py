@@ -112,7 +112,7 @@ class StaleCache:
             self.renew(key, make)
         return current
 
-    def anew(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
+    def recompute(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
         """Make the value now, even if one is cached, and return it.
 
         Raises:
@@ -123,7 +123,7 @@ class StaleCache:
 
     def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
         try:
-            return self.anew(key, make)
+            return self.recompute(key, make)
         except NotInMemoryError:
             raise
         except Exception:
@@ -223,5 +223,5 @@ class StaleCache:
             self.cache.forget(flight.key)
         elif is_shown:
             event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
-            if self.notifier.tell(event, about=flight.key):
+            if self.notifier.notify(event, about=flight.key):
                 _log.warning("not renewed in memory: kind=%s error=%s", kind, name)

@@ -57,7 +57,7 @@ class Homepage:
             return self._of_visitor(limit, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.ids.user_id(owner)
-        limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
+        limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
         cards = checked_loader(cards)
         answer = shelves.or_popular(
             "homepage",
@@ -71,7 +71,7 @@ class Homepage:
 
     def _of_visitor(self, limit: int, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
-        shelves, viewing = self.shelves, Viewing(None, engaged_too=True)
+        shelves, viewing = self.shelves, Viewing(None, include_engaged=True)
         limit, cards = checked_limit(limit), checked_loader(cards)
         answer = shelves.or_popular(
             "homepage",
@@ -97,12 +97,12 @@ class Homepage:
         # Too many of the list's items have ended since it was computed.
         longest = packed.recipe.kept
         try:
-            recomputed = self.shelves.list_reader.computed_anew(user_id, keep=max(limit, longest))
+            recomputed = self.shelves.list_reader.recomputed(user_id, keep=max(limit, longest))
         except StorageUnavailableError as error:
             if is_empty or self.shelves.stale_cache is None:
                 raise
             # A few personal suggestions are better than a full page of popular items.
-            self.shelves.tell_degraded("homepage", error)
+            self.shelves.notify_degraded("homepage", error)
             return answer._replace(degraded_by=(LIST, *answer.degraded_by))
         return self._shown(recomputed, viewing, limit)
 
@@ -143,7 +143,7 @@ class SimilarItems:
             ItemNotFoundError: No item has this id.
         """
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
-        shelves, viewing = self.shelves, Viewing(actor.user_id, engaged_too=True)
+        shelves, viewing = self.shelves, Viewing(actor.user_id, include_engaged=True)
         item_id, limit = shelves.ids.item_id(item_id), checked_limit(limit, most=MOST_SIMILAR)
         cards = checked_loader(cards)
         answer = shelves.or_popular(
@@ -197,7 +197,7 @@ class AfterBid:
         self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
         shelves = self.shelves
         user_id, item_id = shelves.ids.user_id(owner), shelves.ids.item_id(item_id)
-        limit, viewing = checked_limit(limit), Viewing(user_id, engaged_too=False)
+        limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
         suppose, cards = flag(suppose, "suppose"), checked_loader(cards)
         answer = shelves.or_popular(
             "after_bid",
@@ -225,7 +225,7 @@ class AfterBid:
             cards,
             viewer=user_id,
             now=shelves.clock.now(),
-            engaged_too=False,
+            include_engaged=False,
             limit=len(packed),
             without=engaged,
         )
@@ -279,13 +279,13 @@ class AfterBid:
                 interests, engaged = shelves.scorer.of_user(
                     user_id,
                     supposed=[bid] if suppose else [],
-                    told=shelves.pending.bids_of(user_id),
+                    pending=shelves.pending.bids_of(user_id),
                     known={} if live is None else live.cards,
                 )
         except StorageUnavailableError as error:
             if shelves.stale_cache is None:
                 raise
-            shelves.tell_degraded("after_bid", error)
+            shelves.notify_degraded("after_bid", error)
             return {}, pending, (INTERESTS,)
         return {one.category_id: one.score for one in interests.values()}, engaged | pending, ()
 
@@ -314,7 +314,7 @@ class PopularItems:
         shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
         if category is not None:
             category = shelves.ids.category_id(category)
-        viewing = Viewing(actor.user_id, engaged_too=True)
+        viewing = Viewing(actor.user_id, include_engaged=True)
         answer = shelves.or_popular(
             "popular_items",
             lambda: shelves.popular(category, viewing, limit=limit),

@@ -358,14 +358,14 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
 
     @pytest.mark.parametrize("is_heard", [False, True])
     def test_committed_changes_are_not_returned_as_rolled_back(
-        self, changes: Changes, begin: Begin, sample: Sample, is_heard: bool
+        self, changes: Changes, begin: Begin, sample: Sample, is_from_feed: bool
     ) -> None:
         cursor = changes.now()
         with begin() as connection:
             for user in sample.users[:2]:
                 changes.publish([engaged(sample, user)], connection=connection)
 
-        if is_heard:
+        if is_from_feed:
             changes.since(cursor)
 
         assert list(changes.rolled_back()) == []
@@ -451,20 +451,20 @@ def _say(connection: Any, text: str) -> None:
 
 
 class Reader:
-    """A reader that continues from its last cursor; *told* holds the jobs of all changes read."""
+    """A reader that continues from its last cursor; *jobs* holds the jobs of all changes read."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self._cursor = changes.now()
-        self.told = list[str]()
+        self.jobs = list[str]()
 
     def read(self) -> list[str]:
         """Read the new changes; return the jobs of all changes read so far."""
         feed = self._changes.since(self._cursor)
         assert not feed.has_gap
         self._cursor = feed.cursor
-        self.told += jobs(feed)
-        return self.told
+        self.jobs += jobs(feed)
+        return self.jobs
 
 
 def check_readers(timed: TimedChanges, write: Callable[[int], list[str]]) -> None:

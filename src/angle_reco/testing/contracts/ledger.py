@@ -75,7 +75,7 @@ class RunLedgerContract:
     def test_the_first_request_claims_the_run(self, ledger: RunLedger) -> None:
         claim = ledger.claim(run_request(), holder="ann", lease=LEASE)
 
-        assert claim.answer is ClaimStatus.CLAIMED
+        assert claim.status is ClaimStatus.CLAIMED
         assert claim.run == Run(
             key=RunKey(JOB),
             slot=SLOT,
@@ -96,9 +96,9 @@ class RunLedgerContract:
 
         same_slot = ledger.claim(run_request(), holder="bob", lease=LEASE)
         next_slot = ledger.claim(run_request(slot=SLOT + HOUR), holder="bob", lease=LEASE)
-        manual = ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
+        manual = ledger.claim(manual_request(), holder="bob", lease=LEASE)
 
-        busy = Claim(answer=ClaimStatus.BUSY, run=held)
+        busy = Claim(status=ClaimStatus.BUSY, run=held)
         assert [same_slot, next_slot, manual] == [busy] * 3
         assert runs_in(ledger) == [held]
 
@@ -106,7 +106,7 @@ class RunLedgerContract:
     def test_the_same_holder_gets_the_same_claim_again(
         self, timed: TimedLedger, is_manual: bool
     ) -> None:
-        wanted = wish_by_hand() if is_manual else run_request()
+        wanted = manual_request() if is_manual else run_request()
         first = timed.ledger.claim(wanted, holder="ann", lease=LEASE)
         timed.advance(SECOND)
 
@@ -120,7 +120,7 @@ class RunLedgerContract:
 
         again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert again.answer is ClaimStatus.DONE
+        assert again.status is ClaimStatus.DONE
         assert again.run == attrs.evolve(
             run,
             state=RunState.SUCCEEDED,
@@ -148,7 +148,7 @@ class RunLedgerContract:
         timed.advance(TICK)
         again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert early.answer is ClaimStatus.LATER
+        assert early.status is ClaimStatus.LATER
         assert early.run == attrs.evolve(
             first,
             state=RunState.DUE,
@@ -157,7 +157,7 @@ class RunLedgerContract:
             finished_at=NOW + SECOND,
             error="odd: 'ü'",
         )
-        assert (again.answer, again.run.slot, again.run.attempt) == (ClaimStatus.CLAIMED, SLOT, 2)
+        assert (again.status, again.run.slot, again.run.attempt) == (ClaimStatus.CLAIMED, SLOT, 2)
         assert again.run.number > first.number
         assert again.run.started_at == NOW + SECOND + MINUTE
         assert again.run.finished_at is None
@@ -169,7 +169,7 @@ class RunLedgerContract:
 
         again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert again.answer is ClaimStatus.DONE
+        assert again.status is ClaimStatus.DONE
         assert (again.run.state, again.run.error) == (RunState.DISCARDED, "E")
         assert (again.run.finished_at, again.run.outcome) == (NOW, None)
 
@@ -215,8 +215,8 @@ class RunLedgerContract:
         timed.advance(TICK)
         rescue = timed.ledger.claim(run_request(), holder="bob", lease=2 * LEASE)
 
-        assert still.answer is ClaimStatus.BUSY
-        assert rescue.answer is ClaimStatus.CLAIMED
+        assert still.status is ClaimStatus.BUSY
+        assert rescue.status is ClaimStatus.CLAIMED
         assert rescue.run == attrs.evolve(
             gone,
             attempt=2,
@@ -234,31 +234,31 @@ class RunLedgerContract:
 
         last = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
 
-        assert last.answer is ClaimStatus.DISCARDED
+        assert last.status is ClaimStatus.DISCARDED
         assert (last.run.state, last.run.attempt) == (RunState.DISCARDED, 3)
         assert last.run.error
         assert last.run.finished_at == timed.ledger.now()
         after = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
-        assert after == Claim(answer=ClaimStatus.DONE, run=last.run)
+        assert after == Claim(status=ClaimStatus.DONE, run=last.run)
         assert runs_in(timed.ledger) == []
 
     def test_a_lease_set_by_a_clock_that_was_ahead_is_cut(self, timed: TimedLedger) -> None:
         held = timed.ledger.claim(run_request(), holder="ann", lease=DAY).run
 
-        busy = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
+        busy = timed.ledger.claim(manual_request(), holder="bob", lease=LEASE)
 
         cut = attrs.evolve(held, lease_until=NOW + LEASE)
-        assert busy == Claim(answer=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
+        assert busy == Claim(status=ClaimStatus.BUSY, run=cut, is_lease_cut=True)
         assert runs_in(timed.ledger) == [cut]
         again = timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
-        assert again == Claim(answer=ClaimStatus.BUSY, run=cut)
+        assert again == Claim(status=ClaimStatus.BUSY, run=cut)
         timed.advance(LEASE)
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status is ClaimStatus.BUSY
         )
         timed.advance(TICK)
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status
             is ClaimStatus.CLAIMED
         )
 
@@ -274,7 +274,7 @@ class RunLedgerContract:
 
         assert busy.is_lease_cut
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status is ClaimStatus.BUSY
         )
         write(timed.store, held)
         assert timed.ledger.finish(held) is True
@@ -291,12 +291,12 @@ class RunLedgerContract:
         timed.advance(-DAY)
 
         again = ledger.claim(run_request(), holder="bob", lease=LEASE)
-        begins = attrs.evolve(request(key=item, slot=waiting.slot), begins=True)
-        claim = ledger.claim(begins, holder="bob", lease=LEASE)
+        claims_now = attrs.evolve(request(key=item, slot=waiting.slot), claims_now=True)
+        claim = ledger.claim(claims_now, holder="bob", lease=LEASE)
 
-        assert (again.answer, again.run.attempt) == (ClaimStatus.CLAIMED, 2)
+        assert (again.status, again.run.attempt) == (ClaimStatus.CLAIMED, 2)
         assert again.run.number > failed.number
-        assert (claim.answer, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
+        assert (claim.status, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
 
     def test_runs_that_ended_by_a_clock_that_was_ahead_are_pruned(self, timed: TimedLedger) -> None:
         ledger = timed.ledger
@@ -322,7 +322,7 @@ class RunLedgerContract:
         timed.advance(begin)
         later = ledger.claim(request(slot=NOW + begin), holder="eve", lease=LEASE)
 
-        assert first.answer is ClaimStatus.WAITING
+        assert first.status is ClaimStatus.WAITING
         assert (first.run.state, first.run.attempt) == (RunState.DUE, 0)
         assert (first.run.trigger, first.run.due_at) == (Trigger.REQUEST, NOW)
         assert again == later == first
@@ -334,15 +334,15 @@ class RunLedgerContract:
         ledger = timed.ledger
         held = claimed(ledger)
         waiting = ledger.claim(request(), holder="ann", lease=LEASE).run
-        begins = attrs.evolve(request(slot=waiting.slot), begins=True)
+        claims_now = attrs.evolve(request(slot=waiting.slot), claims_now=True)
 
-        busy = ledger.claim(begins, holder="eve", lease=LEASE)
+        busy = ledger.claim(claims_now, holder="eve", lease=LEASE)
         ledger.finish(held)
-        claim = ledger.claim(begins, holder="eve", lease=LEASE)
+        claim = ledger.claim(claims_now, holder="eve", lease=LEASE)
         trailing = ledger.claim(request(), holder="eve", lease=LEASE).run
 
-        assert busy == Claim(answer=ClaimStatus.BUSY, run=held)
-        assert (claim.answer, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
+        assert busy == Claim(status=ClaimStatus.BUSY, run=held)
+        assert (claim.status, claim.run.slot) == (ClaimStatus.CLAIMED, waiting.slot)
         assert trailing.slot == waiting.slot + MINUTE
         assert trailing.due_at == NOW.replace(minute=31, second=0, microsecond=0)
         assert runs_in(ledger) == sorted([held_by(ledger, claim.run), trailing], key=by_slot)
@@ -352,20 +352,20 @@ class RunLedgerContract:
     ) -> None:
         ledger = timed.ledger
         first = ledger.claim(request(), holder="ann", lease=LEASE).run
-        begins = attrs.evolve(request(slot=first.slot), begins=True)
-        ledger.finish(ledger.claim(begins, holder="ann", lease=LEASE).run)
+        claims_now = attrs.evolve(request(slot=first.slot), claims_now=True)
+        ledger.finish(ledger.claim(claims_now, holder="ann", lease=LEASE).run)
 
         second = ledger.claim(request(), holder="ann", lease=LEASE)
 
-        assert second.answer is ClaimStatus.WAITING
+        assert second.status is ClaimStatus.WAITING
         assert second.run.slot == first.slot + MINUTE
         assert second.run.due_at == NOW.replace(minute=31, second=0, microsecond=0)
 
     def test_each_manual_run_has_a_different_slot(self, timed: TimedLedger) -> None:
         runs = []
         for _ in range(5):
-            claim = timed.ledger.claim(wish_by_hand(), holder="ann", lease=LEASE)
-            assert claim.answer is ClaimStatus.CLAIMED
+            claim = timed.ledger.claim(manual_request(), holder="ann", lease=LEASE)
+            assert claim.status is ClaimStatus.CLAIMED
             assert timed.ledger.finish(claim.run)
             runs.append(claim.run)
 
@@ -381,7 +381,7 @@ class RunLedgerContract:
 
         claims = [ledger.claim(run_request(key=key), holder="ann", lease=LEASE) for key in keys]
 
-        assert [claim.answer for claim in claims] == [ClaimStatus.CLAIMED] * len(keys)
+        assert [claim.status for claim in claims] == [ClaimStatus.CLAIMED] * len(keys)
         assert [claim.run.key for claim in claims] == keys
         assert sorted(runs_in(ledger), key=by_slot) == sorted(
             (claim.run for claim in claims), key=by_slot
@@ -400,7 +400,7 @@ class RunLedgerContract:
             (text, text) for text in ODD_TEXTS
         ]
         timed.advance(SECOND)
-        run = ledger.claim(wish_by_hand(), holder="ann", lease=LEASE).run
+        run = ledger.claim(manual_request(), holder="ann", lease=LEASE).run
         assert ledger.finish(run, outcome="".join(ODD_TEXTS))
         assert ledger.last_of_each([JOB])[JOB].outcome == "".join(ODD_TEXTS)
 
@@ -413,11 +413,11 @@ class RunLedgerContract:
         assert held_by(timed.ledger, run).lease_until == NOW + 2 * LEASE - TICK
         timed.advance(LEASE)
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status is ClaimStatus.BUSY
         )
         timed.advance(TICK)
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status
             is ClaimStatus.CLAIMED
         )
 
@@ -427,7 +427,7 @@ class RunLedgerContract:
 
         assert timed.ledger.beat(run, lease=LEASE) is True
         assert (
-            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).answer is ClaimStatus.BUSY
+            timed.ledger.claim(run_request(), holder="bob", lease=LEASE).status is ClaimStatus.BUSY
         )
         assert timed.ledger.finish(run) is True
 
@@ -449,7 +449,7 @@ class RunLedgerContract:
     ) -> None:
         lost = claimed(timed.ledger)
         timed.advance(LEASE + TICK)
-        later = wish_by_hand() if is_manual else run_request(slot=SLOT + HOUR)
+        later = manual_request() if is_manual else run_request(slot=SLOT + HOUR)
         held = timed.ledger.claim(later, holder="bob", lease=LEASE).run
 
         assert timed.ledger.beat(lost, lease=DAY) is False
@@ -493,7 +493,7 @@ class RunLedgerContract:
         earlier = claimed(timed.ledger)
         write(timed.store, earlier)
         timed.advance(LEASE + TICK)
-        later = timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE).run
+        later = timed.ledger.claim(manual_request(), holder="bob", lease=LEASE).run
 
         with pytest.raises(FencedOffError, match=JOB) as caught:
             write(timed.store, earlier)
@@ -531,7 +531,7 @@ class RunLedgerContract:
     def test_a_request_without_a_claim_does_not_fence_a_run(self, timed: TimedLedger) -> None:
         run = claimed(timed.ledger)
         timed.ledger.claim(run_request(), holder="bob", lease=LEASE)
-        timed.ledger.claim(wish_by_hand(), holder="bob", lease=LEASE)
+        timed.ledger.claim(manual_request(), holder="bob", lease=LEASE)
         timed.ledger.claim(request(), holder="bob", lease=LEASE)
 
         write(timed.store, run)
@@ -541,16 +541,16 @@ class RunLedgerContract:
         self, timed: TimedLedger, is_manual: bool
     ) -> None:
         keys = [RunKey.of(JOB, {"item_id": place}) for place in range(20)]
-        wanted = [wish_by_hand(key=key) if is_manual else run_request(key=key) for key in keys]
+        wanted = [manual_request(key=key) if is_manual else run_request(key=key) for key in keys]
 
         def ask(place: int) -> list[Claim]:
             holder = f"h{place}"
             return [timed.ledger.claim(one, holder=holder, lease=LEASE) for one in wanted]
 
         for claims in zip(*at_once(16, ask), strict=True):
-            [mine] = [claim for claim in claims if claim.answer is ClaimStatus.CLAIMED]
-            others = [claim for claim in claims if claim.answer is not ClaimStatus.CLAIMED]
-            assert others == [Claim(answer=ClaimStatus.BUSY, run=mine.run)] * 15
+            [mine] = [claim for claim in claims if claim.status is ClaimStatus.CLAIMED]
+            others = [claim for claim in claims if claim.status is not ClaimStatus.CLAIMED]
+            assert others == [Claim(status=ClaimStatus.BUSY, run=mine.run)] * 15
             assert mine.run in runs_in(timed.ledger)
         assert len(runs_in(timed.ledger)) == 20
 
@@ -559,7 +559,7 @@ class RunLedgerContract:
             16, lambda place: timed.ledger.claim(request(), holder=f"h{place}", lease=LEASE)
         )
 
-        assert {claim.answer for claim in claims} == {ClaimStatus.WAITING}
+        assert {claim.status for claim in claims} == {ClaimStatus.WAITING}
         assert len({claim.run.slot for claim in claims}) == 1
         assert runs_in(timed.ledger) == [claims[0].run]
 
@@ -572,8 +572,8 @@ class RunLedgerContract:
         recent = over(ledger, run_request(slot=NOW - DAY))
         over(ledger, run_request(key=item, slot=NOW - HOUR))
         over(ledger, run_request(key=other, slot=NOW - HOUR))
-        over(ledger, wish_by_hand())
-        over(ledger, attrs.evolve(request(slot=NOW - MINUTE), begins=True))
+        over(ledger, manual_request())
+        over(ledger, attrs.evolve(request(slot=NOW - MINUTE), claims_now=True))
         ancient = claimed(ledger, slot=NOW - 99 * DAY)
         waiting = ledger.claim(request(key=item), holder="ann", lease=LEASE).run
         failed = claimed(ledger, key=other, slot=NOW - 50 * DAY)
@@ -688,7 +688,7 @@ class RunLedgerContract:
 
         assert ledger.last_of_each([JOB, "other"]).keys() == {JOB}
         assert (
-            ledger.claim(run_request(slot=late.slot), holder="x", lease=LEASE).answer
+            ledger.claim(run_request(slot=late.slot), holder="x", lease=LEASE).status
             is ClaimStatus.DONE
         )
         assert ledger.prune(retention=DAY) == 0
@@ -749,7 +749,7 @@ def run_request(
     )
 
 
-def wish_by_hand(*, key: RunKey | None = None) -> RunRequest:
+def manual_request(*, key: RunKey | None = None) -> RunRequest:
     """Return a manual request for a run; the ledger gives it a new slot."""
     return RunRequest(key=key or RunKey(JOB), trigger=Trigger.MANUAL, window=HOUR, attempts=1)
 
@@ -762,21 +762,21 @@ def request(*, key: RunKey | None = None, slot: datetime | None = None) -> RunRe
         window=MINUTE,
         attempts=3,
         slot=slot or NOW.replace(second=0, microsecond=0),
-        begins=False,
+        claims_now=False,
     )
 
 
 def claimed(ledger: RunLedger, *, key: RunKey | None = None, slot: datetime = SLOT) -> Run:
     """Claim the run of a slot as holder "ann", and return it."""
     claim = ledger.claim(run_request(key=key, slot=slot), holder="ann", lease=LEASE)
-    assert claim.answer is ClaimStatus.CLAIMED
+    assert claim.status is ClaimStatus.CLAIMED
     return claim.run
 
 
 def over(ledger: RunLedger, wanted: RunRequest) -> Run:
     """Claim the requested run, finish it, and return it as claimed."""
     claim = ledger.claim(wanted, holder="ann", lease=LEASE)
-    assert claim.answer is ClaimStatus.CLAIMED
+    assert claim.status is ClaimStatus.CLAIMED
     assert ledger.finish(claim.run)
     return claim.run
 

@@ -503,7 +503,7 @@ class ListStoreContract(EveryIdKind):
     ) -> None:
         owner, other = sample.owners(kind)[:2]
         computed = line(sample, item=1)
-        override = line_by_hand(sample, 0, score=1_000_000)
+        override = override_line(sample, 0, score=1_000_000)
         store.write(kind, sample.lists(kind, {owner: [computed], other: [computed]}))
 
         store.edit(kind, owner, lambda kept: edited(kept, override, computed))
@@ -553,7 +553,7 @@ class ListStoreContract(EveryIdKind):
         store.write(kind, sample.lists(kind, {owner: [line(sample), line(sample, item=1)]}))
         store.retain(kind, sample.owner_column(kind, [owner]), started_at=NOW + HOUR)
         store.edit(
-            kind, owner, lambda kept: edited(kept, line_by_hand(sample, 2), line(sample, item=1))
+            kind, owner, lambda kept: edited(kept, override_line(sample, 2), line(sample, item=1))
         )
         seen: list[StoredList | None] = []
 
@@ -630,7 +630,7 @@ class ListStoreContract(EveryIdKind):
         owner = sample.owners(kind)[0]
         computed = sample.lists(kind, {owner: [line(sample), line(sample, item=1)]})
         store.write(kind, computed)
-        store.edit(kind, owner, lambda kept: edited(kept, line_by_hand(sample, 2)))
+        store.edit(kind, owner, lambda kept: edited(kept, override_line(sample, 2)))
 
         written = [store.write(kind, computed) for _ in range(2)]
 
@@ -647,7 +647,7 @@ class ListStoreContract(EveryIdKind):
 
         def work(place: int) -> None:
             for item in range(place * each, (place + 1) * each):
-                one = line_by_hand(sample, item)
+                one = override_line(sample, item)
                 store.edit(
                     kind,
                     owner,
@@ -668,7 +668,7 @@ def edited(kept: StoredList | None, *lines: StoredLine) -> StoredList:
     return attrs.evolve(kept, lines=lines, edited=True)
 
 
-def line_by_hand(sample: Sample, item: int, *, score: int = 500_000) -> StoredLine:
+def override_line(sample: Sample, item: int, *, score: int = 500_000) -> StoredLine:
     """Return a manual line; *item* is a place in the sample."""
     return attrs.evolve(line(sample, item=item, score=score), parts=(0, 0), by_hand=True)
 

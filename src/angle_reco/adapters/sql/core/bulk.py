@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 50_000
 
 
 def read_columns(
-    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
+    database: Database, queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType]
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield batches of the rows of all *queries*, as columns, from one snapshot.
 
@@ -25,48 +25,48 @@ def read_columns(
     since 1970: `infinity` is NEVER, `-infinity` and null are UNKNOWN_MOMENT.
     """
     with database.reading() as connection:
-        yield from _batches(connection, queries, wires)
+        yield from _batches(connection, queries, copy_types)
 
 
 def read_at_once(
-    database: Database, query: sa.Select[Any], wires: Sequence[CopyType]
+    database: Database, query: sa.Select[Any], copy_types: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return all rows of one query as columns."""
     with database.reading() as connection:
-        return read_within(connection, query, wires)
+        return read_within(connection, query, copy_types)
 
 
 def read_within(
     connection: sa.Connection,
     query: sa.Select[Any],
-    wires: Sequence[CopyType],
-    meanwhile: Callable[[], object] = lambda: None,
+    copy_types: Sequence[CopyType],
+    while_waiting: Callable[[], object] = lambda: None,
 ) -> list[npt.NDArray[Any]]:
     """Return all rows of one query as columns, as part of a transaction.
 
-    *meanwhile* is called once: while PostgreSQL executes the query, or before SQLite does.
+    *while_waiting* is called once: while PostgreSQL executes the query, or before SQLite does.
     """
-    batches = list(_batches(connection, [query], wires, meanwhile))
+    batches = list(_batches(connection, [query], copy_types, while_waiting))
     if len(batches) == 1:
         return batches[0]
     return [
-        np.concatenate([_empty(wire), *(batch[place] for batch in batches)])
-        for place, wire in enumerate(wires)
+        np.concatenate([_empty(copy_type), *(batch[place] for batch in batches)])
+        for place, copy_type in enumerate(copy_types)
     ]
 
 
 def read_few(
-    database: Database, queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]
+    database: Database, queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return the rows of all *queries* as columns, in one round trip; for few rows.
 
     SQLAlchemy caches the compiled statement, whereas one for COPY is compiled on every call.
     """
     if database.is_postgres:
-        rows = database.rows(as_rows(queries, wires))
-        return columns_of_rows(rows, wires) if rows else list(map(_empty, wires))
-    rows = database.rows(_as_one(queries, wires))
-    return _columns(rows, wires) if rows else list(map(_empty, wires))
+        rows = database.rows(as_rows(queries, copy_types))
+        return columns_of_rows(rows, copy_types) if rows else list(map(_empty, copy_types))
+    rows = database.rows(_as_one(queries, copy_types))
+    return _columns(rows, copy_types) if rows else list(map(_empty, copy_types))
 
 
 def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:
@@ -81,41 +81,43 @@ def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any
 def _batches(
     connection: sa.Connection,
     queries: Iterable[sa.Select[Any]],
-    wires: Sequence[CopyType],
+    copy_types: Sequence[CopyType],
     while_waiting: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     if connection.dialect.name == "sqlite":
         while_waiting()
-        return _from_rows(connection, queries, wires)
-    return copy_columns(connection, queries, wires, while_waiting)
+        return _from_rows(connection, queries, copy_types)
+    return copy_columns(connection, queries, copy_types, while_waiting)
 
 
 def _from_rows(
-    connection: sa.Connection, queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]
+    connection: sa.Connection, queries: Iterable[sa.Select[Any]], copy_types: Sequence[CopyType]
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    query = _as_one(queries, wires)
+    query = _as_one(queries, copy_types)
     result = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
     for batch in result.partitions():
-        yield _columns(batch, wires)
+        yield _columns(batch, copy_types)
 
 
-def _columns(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
+def _columns(rows: Sequence[Any], copy_types: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     columns = zip(*rows, strict=True)
-    return [_as_array(column, wire) for column, wire in zip(columns, wires, strict=True)]
+    return [
+        _as_array(column, copy_type) for column, copy_type in zip(columns, copy_types, strict=True)
+    ]
 
 
-def _as_one(queries: Iterable[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
-    sent = [_sent(query, wires) for query in queries]
+def _as_one(queries: Iterable[sa.Select[Any]], copy_types: Sequence[CopyType]) -> sa.Executable:
+    sent = [_sent(query, copy_types) for query in queries]
     return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
-def _sent(query: sa.Select[Any], wires: Sequence[CopyType]) -> sa.Select[Any]:
+def _sent(query: sa.Select[Any], copy_types: Sequence[CopyType]) -> sa.Select[Any]:
     """Return *query* with columns typed as the driver returns them, to skip conversions."""
     columns: list[sa.ColumnElement[Any]] = []
-    for column, wire in zip(query.selected_columns, wires, strict=True):
-        if wire is CopyType.UUID:
+    for column, copy_type in zip(query.selected_columns, copy_types, strict=True):
+        if copy_type is CopyType.UUID:
             columns.append(sa.type_coerce(column, sa.Text()))
-        elif wire is CopyType.MOMENT and isinstance(column.type, Moment):
+        elif copy_type is CopyType.MOMENT and isinstance(column.type, Moment):
             columns.append(sa.type_coerce(column, sa.BigInteger()))
         else:
             columns.append(column)
@@ -123,8 +125,8 @@ def _sent(query: sa.Select[Any], wires: Sequence[CopyType]) -> sa.Select[Any]:
     return sending
 
 
-def _as_array(column: Sequence[Any], wire: CopyType) -> npt.NDArray[Any]:
-    match wire:
+def _as_array(column: Sequence[Any], copy_type: CopyType) -> npt.NDArray[Any]:
+    match copy_type:
         case CopyType.UUID:
             # One conversion for the column: a UUID object per row takes longer than the query.
             return np.frombuffer(bytes.fromhex("".join(column)), np.dtype("V16"))
@@ -142,8 +144,8 @@ def _micros(moment: Any) -> int:
     return moment if isinstance(moment, int) else to_micros(moment)
 
 
-def _empty(wire: CopyType) -> npt.NDArray[Any]:
-    match wire:
+def _empty(copy_type: CopyType) -> npt.NDArray[Any]:
+    match copy_type:
         case CopyType.UUID:
             return np.empty(0, "V16")
         case CopyType.TEXT:

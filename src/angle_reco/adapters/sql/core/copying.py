@@ -67,17 +67,17 @@ class CopyType(Enum):
 def copy_columns(
     connection: sa.Connection,
     queries: Iterable[sa.Select[Any]],
-    wires: Sequence[CopyType],
-    meanwhile: Callable[[], object] = lambda: None,
+    copy_types: Sequence[CopyType],
+    while_waiting: Callable[[], object] = lambda: None,
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield batches of the rows of all *queries*, as columns, from one snapshot.
 
     Only moments may be null. Ids have the dtype of an `IdColumn`. Moments are microseconds
-    since 1970: `infinity` is NEVER, `-infinity` and null are UNKNOWN_MOMENT. *meanwhile* is
+    since 1970: `infinity` is NEVER, `-infinity` and null are UNKNOWN_MOMENT. *while_waiting* is
     called once, after the statement is sent and before its result is read.
     """
-    is_text = any(wire.is_text for wire in wires)
-    sent = [_sent(query, wires, is_text=is_text) for query in queries]
+    is_text = any(copy_type.is_text for copy_type in copy_types)
+    sent = [_sent(query, copy_types, is_text=is_text) for query in queries]
     compiled = (sent[0] if len(sent) == 1 else sa.union_all(*sent)).compile(
         dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
     )
@@ -98,23 +98,23 @@ def copy_columns(
                 values |= {key: process(values[key]) for key in filter(of_bind.fullmatch, values)}
         statement = psycopg.ClientCursor(raw).mogrify(command, values)
         raw.wait(_sent_off(raw.pgconn, statement.encode(raw.info.encoding)))
-        meanwhile()
+        while_waiting()
         for rows in _copied_out(raw):
-            yield parse(rows, wires)
+            yield parse(rows, copy_types)
 
 
-def as_rows(queries: Sequence[sa.Select[Any]], wires: Sequence[CopyType]) -> sa.Executable:
+def as_rows(queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType]) -> sa.Executable:
     """Return one statement for *queries*, whose rows `columns_of_rows` decodes."""
-    sent = [_sent(query, wires, is_text=True) for query in queries]
+    sent = [_sent(query, copy_types, is_text=True) for query in queries]
     return sent[0] if len(sent) == 1 else sa.union_all(*sent)
 
 
-def columns_of_rows(rows: Sequence[Any], wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
+def columns_of_rows(rows: Sequence[Any], copy_types: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     """Return the rows of an `as_rows` statement as columns."""
     columns = list(zip(*rows, strict=True))
-    if all(wire.is_text for wire in wires):
-        return _columns_of_fields("", columns, wires)
-    return _columns_of_fields("".join(columns[0]), columns[1:], wires)
+    if all(copy_type.is_text for copy_type in copy_types):
+        return _columns_of_fields("", columns, copy_types)
+    return _columns_of_fields("".join(columns[0]), columns[1:], copy_types)
 
 
 @contextmanager
@@ -144,15 +144,17 @@ def copy_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[bytes])
         copy.write(b"".join([*block, _END]))
 
 
-def _sent(query: sa.Select[Any], wires: Sequence[CopyType], *, is_text: bool) -> sa.Select[Any]:
+def _sent(
+    query: sa.Select[Any], copy_types: Sequence[CopyType], *, is_text: bool
+) -> sa.Select[Any]:
     """Return *query* with its columns cast to the types of the transfer.
 
     In the text format, the first column holds all fixed-width fields, as hexadecimal digits.
     """
     columns: list[sa.ColumnElement[Any]] = []
     widths: list[sa.ColumnElement[Any]] = []
-    for column, wire in zip(query.selected_columns, wires, strict=True):
-        match wire:
+    for column, copy_type in zip(query.selected_columns, copy_types, strict=True):
+        match copy_type:
             case CopyType.TEXT:
                 columns.append(sa.cast(column, sa.Text))
                 continue
@@ -247,39 +249,45 @@ def _failed(
     raise psycopg.errors.error_from_result(result)
 
 
-def _columns_of_bytes(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
-    row = _row_dtype(wires)
+def _columns_of_bytes(rows: bytearray, copy_types: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
+    row = _row_dtype(copy_types)
     first = len(_HEADER) if rows.startswith(_HEADER) else 0
     # The bytes after the last whole row are the trailer.
     read = np.frombuffer(rows, row, count=(len(rows) - first) // row.itemsize, offset=first)
-    return [_decoded(read[f"field{place}"], wire) for place, wire in enumerate(wires)]
+    return [
+        _decoded(read[f"field{place}"], copy_type) for place, copy_type in enumerate(copy_types)
+    ]
 
 
-def _columns_of_text(rows: bytearray, wires: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
+def _columns_of_text(rows: bytearray, copy_types: Sequence[CopyType]) -> list[npt.NDArray[Any]]:
     text = rows.decode()
     fields = text.replace("\n", "\t").split("\t")
     fields.pop()
-    texts = sum(wire.is_text for wire in wires)
-    before = texts < len(wires)
+    texts = sum(copy_type.is_text for copy_type in copy_types)
+    before = texts < len(copy_types)
     count = texts + before
     columns = [fields[place::count] for place in range(before, count)]
     if "\\" in text:
         columns = [[_ESCAPED.sub(_unescaped, one) for one in column] for column in columns]
-    return _columns_of_fields("".join(fields[::count]) if before else "", columns, wires)
+    return _columns_of_fields("".join(fields[::count]) if before else "", columns, copy_types)
 
 
 def _columns_of_fields(
-    together: str, texts: Iterable[Sequence[str]], wires: Sequence[CopyType]
+    together: str, texts: Iterable[Sequence[str]], copy_types: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
     """Return all columns; *together* holds the fixed-width ones as hexadecimal digits."""
-    widths = [(f"field{place}", wire.dtype) for place, wire in enumerate(wires) if not wire.is_text]
+    widths = [
+        (f"field{place}", copy_type.dtype)
+        for place, copy_type in enumerate(copy_types)
+        if not copy_type.is_text
+    ]
     read = np.frombuffer(bytes.fromhex(together), np.dtype(widths or [("nothing", np.dtype("u1"))]))
     left = iter(texts)
     return [
         np.array(next(left), np.dtypes.StringDType())
-        if wire.is_text
-        else _decoded(read[f"field{place}"], wire)
-        for place, wire in enumerate(wires)
+        if copy_type.is_text
+        else _decoded(read[f"field{place}"], copy_type)
+        for place, copy_type in enumerate(copy_types)
     ]
 
 
@@ -291,8 +299,8 @@ def _unescaped(found: re.Match[str]) -> str:
     return _ESCAPES.get(found[1], found[1])
 
 
-def _decoded(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
-    match wire:
+def _decoded(column: npt.NDArray[Any], copy_type: CopyType) -> npt.NDArray[Any]:
+    match copy_type:
         case CopyType.INT | CopyType.SMALL:
             return column.astype(np.int64)
         case CopyType.MOMENT:
@@ -304,11 +312,11 @@ def _decoded(column: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
             return np.ascontiguousarray(column)
 
 
-def _row_dtype(wires: Sequence[CopyType]) -> np.dtype[Any]:
+def _row_dtype(copy_types: Sequence[CopyType]) -> np.dtype[Any]:
     """Return the dtype of a row of fixed-width fields: their count, and each with its size."""
     parts: list[tuple[str, Any]] = [("count", ">i2")]
-    for place, wire in enumerate(wires):
-        parts += [(f"size{place}", ">i4"), (f"field{place}", wire.dtype)]
+    for place, copy_type in enumerate(copy_types):
+        parts += [(f"size{place}", ">i4"), (f"field{place}", copy_type.dtype)]
     return np.dtype(parts)
 
 
@@ -321,29 +329,31 @@ def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[b
         (CopyType.of_ids(one.kind), one.values) if isinstance(one, IdColumn) else one
         for one in columns
     ]
-    if all(wire is not CopyType.TEXT for wire, _ in sent):
-        rows = np.empty(len(sent[0][1]), _row_dtype([wire for wire, _ in sent]))
+    if all(copy_type is not CopyType.TEXT for copy_type, _ in sent):
+        rows = np.empty(len(sent[0][1]), _row_dtype([copy_type for copy_type, _ in sent]))
         rows["count"] = len(sent)
-        for place, (wire, values) in enumerate(sent):
-            rows[f"size{place}"] = wire.dtype.itemsize
-            rows[f"field{place}"] = _encoded(values, wire)
+        for place, (copy_type, values) in enumerate(sent):
+            rows[f"size{place}"] = copy_type.dtype.itemsize
+            rows[f"field{place}"] = _encoded(values, copy_type)
         yield rows.tobytes()
         return
     head = struct.pack("!h", len(sent))
-    for fields in zip(*(with_sizes(values, wire) for wire, values in sent), strict=True):
+    for fields in zip(*(with_sizes(values, copy_type) for copy_type, values in sent), strict=True):
         yield head + b"".join(fields)
 
 
-def _encoded(values: npt.NDArray[Any], wire: CopyType) -> npt.NDArray[Any]:
-    return values - _YEAR_2000 if wire is CopyType.MOMENT else values
+def _encoded(values: npt.NDArray[Any], copy_type: CopyType) -> npt.NDArray[Any]:
+    return values - _YEAR_2000 if copy_type is CopyType.MOMENT else values
 
 
-def with_sizes(values: npt.NDArray[Any], wire: CopyType) -> Sequence[bytes]:
+def with_sizes(values: npt.NDArray[Any], copy_type: CopyType) -> Sequence[bytes]:
     """Return each value in the binary format, preceded by its size."""
-    if wire is CopyType.TEXT:
+    if copy_type is CopyType.TEXT:
         encoded = [one.encode() for one in values.tolist()]
         return [struct.pack("!i", len(one)) + one for one in encoded]
-    return _cut(elements(_encoded(values, wire), wire.dtype), 4 + wire.dtype.itemsize)
+    return _cut(
+        elements(_encoded(values, copy_type), copy_type.dtype), 4 + copy_type.dtype.itemsize
+    )
 
 
 def elements(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bytes:

@@ -16,7 +16,7 @@ from angle_reco.adapters.sql.core.errors import ran_out_of_time, translated
 from angle_reco.adapters.sql.core.gate import GATE, begin_immediate, repeated_after_forks
 from angle_reco.adapters.sql.core.pool import PATIENCE
 from angle_reco.ports.deadlines import time_left
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.core.borrowing import Borrowed
@@ -33,9 +33,9 @@ class Statements:
     _lock: Lock = attrs.field(factory=Lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Replace the lock: a thread of the parent may have held it at the fork."""
         self._lock = Lock()
 
@@ -113,7 +113,7 @@ class Database:
         def once() -> _T:
             nonlocal is_committing
             is_committing = False
-            with self.connected(begins=True) as connection:
+            with self.connected(claims_now=True) as connection:
                 self._limit(connection)
                 begin_writing(connection)
                 result = unit(connection)
@@ -139,11 +139,11 @@ class Database:
         return connection
 
     @contextmanager
-    def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
+    def connected(self, *, claims_now: bool = False) -> Iterator[sa.Connection]:
         """Open a connection, and a transaction on it if *begins* is true."""
         with ExitStack() as until_closed:
             if self.borrowed is not None:
-                until_closed.enter_context(self.borrowed.unit(writes=begins))
+                until_closed.enter_context(self.borrowed.unit(writes=claims_now))
             visit = None if self.is_postgres else until_closed.enter_context(GATE.entered())
             connection = until_closed.enter_context(self.engine.connect())
             if visit is not None:
@@ -152,7 +152,7 @@ class Database:
                 from angle_reco.adapters.sql.core.postgres import closed_if_unfinished
             elif time_left() is not None:
                 until_closed.enter_context(_waiting_less(connection))
-            if begins:
+            if claims_now:
                 until_closed.enter_context(connection.begin())
             if self.is_postgres:
                 until_closed.enter_context(closed_if_unfinished(connection))

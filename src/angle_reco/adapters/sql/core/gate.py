@@ -134,7 +134,7 @@ class Gate:
             # The child may hang, because a mutex of SQLite may stay locked in it for ever.
             _log.warning("forked with threads inside the database: threads=%d", left)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Discard the other threads of the parent, in the child."""
         me = get_ident()
         self._changed, self._forks, self._left_inside = Condition(), 0, 0
@@ -226,7 +226,7 @@ def _before_fork() -> None:
 
 
 def _in_child() -> None:
-    GATE.start_over()
+    GATE.reset_after_fork()
     for engine in list(_engines):
         # Closes no connection that a thread of the parent still uses.
         engine.dispose(close=False)

@@ -141,7 +141,7 @@ def reason_to_refuse(raw: Any) -> tuple[str, str] | None:
     return None
 
 
-IDLE, ACTIVE, BEGUN, FAILED = range(4)
+IDLE, ACTIVE, IN_TRANSACTION, FAILED = range(4)
 """The states of a transaction, with the numbers of libpq."""
 
 _PIPELINE_OFF = 0  # as libpq numbers it
@@ -155,7 +155,7 @@ def transaction_status(raw: Any) -> int:
         return int(raw.pgconn.transaction_status)
     driver = getattr(raw, "driver_connection", raw)  # behind SQLAlchemy's asyncio
     if driver_of(driver) is Driver.ASYNCPG:
-        return BEGUN if driver.is_in_transaction() else IDLE
+        return IN_TRANSACTION if driver.is_in_transaction() else IDLE
     return int(getattr(getattr(driver, "info", None), "transaction_status", -1))
 
 

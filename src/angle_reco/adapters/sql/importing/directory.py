@@ -26,7 +26,7 @@ from angle_reco.adapters.sql.market.checking import require_version
 from angle_reco.adapters.sql.market.oddities import oddities
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.results.runs import one_at_a_time
-from angle_reco.adapters.sql.schema.migrations import create_schema, let_readers_in, require_schema
+from angle_reco.adapters.sql.schema.migrations import create_schema, enable_wal, require_schema
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import BadInputError, InvalidValueError
 from angle_reco.domain.import_format import ImportFile, import_files
@@ -97,7 +97,7 @@ def import_directory(
         outcome = _import(storage, files, options, progress)
     # A concurrent import that failed may have removed the new file.
     require_schema(database, tables, None)
-    let_readers_in(database)
+    enable_wal(database)
     return outcome
 
 
@@ -142,7 +142,7 @@ def _import(
             one_at_a_time(connection, tables.users)
             replaced = None
             if options.before_removal is not None:
-                progress("looking for what is gone", 0, 1)
+                progress("looking for rows to remove", 0, 1)
                 replaced = remove_gone(connection, tables, staged, options.before_removal)
             merged = merge(connection, tables, staged, bad.add, progress)
             bad.refuse(skip_bad_rows=options.skip_bad_rows)

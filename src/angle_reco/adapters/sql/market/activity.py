@@ -58,7 +58,7 @@ class SqlActivity:
             happened(Activity.BID, bids, placed_at),
             happened(Activity.WATCH, watches, watched_at),
         ]
-        wires = [
+        copy_types = [
             CopyType.of_ids(ids.user),
             CopyType.of_ids(ids.item),
             CopyType.SMALL,
@@ -67,9 +67,9 @@ class SqlActivity:
         # The activity of one user fits into memory; that of many users may not.
         is_little = users is not None and len(users) == 1
         batches = (
-            [read_few(self.database, queries, wires)]
+            [read_few(self.database, queries, copy_types)]
             if is_little
-            else read_columns(self.database, queries, wires)
+            else read_columns(self.database, queries, copy_types)
         )
         for user_ids, item_ids, kinds, moments in batches:
             yield Interactions(

@@ -65,10 +65,12 @@ class SqlCatalog:
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
         query = self._open_items(at, None, counting).add_columns(title)
-        wires = [*self._open_wires(), CopyType.TEXT]
+        copy_types = [*self._open_wires(), CopyType.TEXT]
         *columns, titles = [
-            _within_calendar(column) if wire is CopyType.MOMENT else column
-            for wire, column in zip(wires, read_at_once(self.database, query, wires), strict=True)
+            _within_calendar(column) if copy_type is CopyType.MOMENT else column
+            for copy_type, column in zip(
+                copy_types, read_at_once(self.database, query, copy_types), strict=True
+            )
         ]
         catalogue, order = self._catalogue(at, columns)
         return OpenCards(catalogue=catalogue, titles=titles[order])
@@ -111,11 +113,11 @@ class SqlCatalog:
             among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
             listed.category_id.is_not(None),
         )
-        wires = [CopyType.of_ids(kinds.item), CopyType.of_ids(kinds.category)]
+        copy_types = [CopyType.of_ids(kinds.item), CopyType.of_ids(kinds.category)]
         item_ids, category_ids = (
-            read_few(self.database, [query], wires)
+            read_few(self.database, [query], copy_types)
             if len(distinct) <= _FEW
-            else read_at_once(self.database, query, wires)
+            else read_at_once(self.database, query, copy_types)
         )
         found = IdColumn(kinds.category, category_ids)
         categories = IdIndex.of(kinds.category, found)
@@ -224,7 +226,7 @@ class SqlCatalog:
         """Return the copy types of the columns of `_open_items`."""
         ids = self.tables.ids
         of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
-        wires = [
+        copy_types = [
             of_item,
             of_category,
             CopyType.SMALL,
@@ -234,7 +236,7 @@ class SqlCatalog:
             CopyType.SMALL,
         ]
         return [
-            *wires,
+            *copy_types,
             CopyType.MOMENT,
             CopyType.MOMENT,
             CopyType.MOMENT,

@@ -9,10 +9,10 @@ from weakref import ref
 
 import attrs
 
-from angle_reco.adapters.sql.core.host_connection import ACTIVE, BEGUN, transaction_status
+from angle_reco.adapters.sql.core.host_connection import ACTIVE, IN_TRANSACTION, transaction_status
 from angle_reco.domain.changes import Change
 from angle_reco.domain.ids import UserId
-from angle_reco.ports.forks import starts_over
+from angle_reco.ports.forks import reset_in_child
 
 _SECONDS_TO_ASK_AGAIN = 1.0
 
@@ -40,7 +40,10 @@ class Published:
         if self.connection is None:
             return True
         connection = self.connection()
-        is_within = connection is not None and transaction_status(connection) in (ACTIVE, BEGUN)
+        is_within = connection is not None and transaction_status(connection) in (
+            ACTIVE,
+            IN_TRANSACTION,
+        )
         if is_within or now < self.asked_at + _SECONDS_TO_ASK_AGAIN:
             return False
         self.asked_at = now
@@ -60,9 +63,9 @@ class HostTransactions:
         self._published: dict[Change, Published] = {}
         self._of: dict[UserId, set[Change]] = {}
         self._lock = Lock()
-        starts_over(self)
+        reset_in_child(self)
 
-    def start_over(self) -> None:
+    def reset_after_fork(self) -> None:
         """Drop the transactions of the parent process, and the lock, which it may hold."""
         self._published, self._of, self._lock = {}, {}, Lock()
 

@@ -52,7 +52,7 @@ def interest_of(row: sa.Row[Any]) -> UserInterest:
     )
 
 
-def rows_by_hand(user_id: UserId, stored: StoredInterests) -> list[dict[str, Any]]:
+def override_rows(user_id: UserId, stored: StoredInterests) -> list[dict[str, Any]]:
     """Return the rows for a user's edited interests, with one for each removed category."""
     marks = {"recipe": stored.recipe, "computed_at": stored.computed_at}
     rows = [{**attrs.asdict(one), **marks, "removed": False} for one in stored.interests]

@@ -12,8 +12,8 @@ from angle_reco.adapters.sql.core.dialect import in_order, not_among
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
 from angle_reco.adapters.sql.results.interest_rows import (
     interest_of,
+    override_rows,
     replace_interests,
-    rows_by_hand,
 )
 from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
@@ -81,7 +81,7 @@ class SqlInterestStore:
             new = change(old)
             if new is not old:
                 connection.execute(sa.delete(table).where(table.c.user_id == user_id))
-                rows = rows_by_hand(user_id, new)
+                rows = override_rows(user_id, new)
                 if rows:
                     connection.execute(sa.insert(table), rows)
 

@@ -56,9 +56,9 @@ class SqlRunLedger:
                 number=max(newest + 1, to_micros(now)),
                 lease=lease,
             )
-            if claim.answer is ClaimStatus.CLAIMED:
+            if claim.status is ClaimStatus.CLAIMED:
                 self._advance(connection, claim.run)
-            if claim.answer in _WRITES or claim.is_lease_cut:
+            if claim.status in _WRITES or claim.is_lease_cut:
                 self._keep(connection, claim.run)
             return claim
 

@@ -74,7 +74,9 @@ def _lines(lists: Lists) -> npt.NDArray[Any]:
     return lines
 
 
-def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tuple[Lists, IdColumn]:
+def changed_by_digest(
+    connection: sa.Connection, table: sa.Table, lists: Lists
+) -> tuple[Lists, IdColumn]:
     """Return the lists that the table holds with another digest or not at all, and the digests.
 
     They are sorted by owner. Some may still differ too little to be written (`has_changed`).
@@ -89,7 +91,7 @@ def news_among(connection: sa.Connection, table: sa.Table, lists: Lists) -> tupl
         connection,
         query,
         [CopyType.of_ids(kind), CopyType.UUID],
-        meanwhile=lambda: digested.append(digests(lists)),
+        while_waiting=lambda: digested.append(digests(lists)),
     )
     [fresh] = digested
     known = IdIndex.of(kind, IdColumn(kind, owners))

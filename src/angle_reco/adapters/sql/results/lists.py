@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of, not_among
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
-from angle_reco.adapters.sql.results.list_rows import news_among, write_changed, write_one
+from angle_reco.adapters.sql.results.list_rows import changed_by_digest, write_changed, write_one
 from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
@@ -44,7 +44,7 @@ class SqlListStore:
         def unit(connection: sa.Connection) -> Written:
             one_at_a_time(connection, table)
             some = self._to_write(connection, kind, lists)
-            changed = write_changed(connection, table, *news_among(connection, table, some))
+            changed = write_changed(connection, table, *changed_by_digest(connection, table, some))
             pass_fence(connection, self.tables, fence)
             return Written(changed, len(some) - changed)
 

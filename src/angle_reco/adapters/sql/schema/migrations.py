@@ -113,7 +113,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
         )
     )
     if not database.is_postgres and host is None and database.borrowed is None:
-        let_readers_in(database)
+        enable_wal(database)
     if host is None or (host.sign_ins is None and host.permissions is None):
         return is_new
     columns, permissions = host.sign_ins, host.permissions
@@ -191,7 +191,7 @@ def include_object(
     return not (is_ours and name is not None and name.startswith(prefix))
 
 
-def let_readers_in(database: Database) -> None:
+def enable_wal(database: Database) -> None:
     """Switch a file of SQLite to WAL, in which readers and a writer do not wait for each other.
 
     The file remembers the mode. While another connection uses the database, or if it is not
