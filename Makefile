@@ -89,9 +89,10 @@ mutants: $(installed) ## Change the code in NUMBER=200 places (SEED=1), and see 
 	@$(bin)/python -m tools.mutants --number $(or $(NUMBER),200) --seed $(or $(SEED),1)
 
 .PHONY: lint
-lint: $(installed) ## Look for mistakes with ruff, and hold who may import whom
+lint: $(installed) ## Look for mistakes, forbidden imports and words to do without
 	@$(bin)/ruff check
 	@$(bin)/lint-imports --no-logo
+	@$(bin)/python tools/words.py src
 
 .PHONY: house
 house: $(installed) ## Measure how much a reader of the source has to know

@@ -45,7 +45,7 @@ def rows(copy_types: Sequence[CopyType], first: int, last: int) -> sa.Select[Any
     return query.select_from(source).where(sa.literal_column("number") >= 0)
 
 
-@pytest.mark.parametrize("wires", WIRES, ids=lambda some: "-".join(one.name for one in copy_types))
+@pytest.mark.parametrize("copy_types", WIRES, ids=lambda some: "-".join(one.name for one in some))
 def test_odd_values_arrive_as_by_copy(postgres_url: str, copy_types: list[CopyType]) -> None:
     engine = sa.create_engine(postgres_url)
     database = Database(engine)
