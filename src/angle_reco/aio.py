@@ -91,7 +91,7 @@ class AsyncView:
         Where no future does, call it in another thread.
         """
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._view._seconds_at_most
+        ends_at = loop.time() + self._view._use_cases.seconds_a_call
         landed: dict[CacheKey, Future[Any]] = {}
         while True:
             left = max(ends_at - loop.time(), 0.0)

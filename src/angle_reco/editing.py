@@ -35,13 +35,8 @@ class Bound:
         self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Call a use case as the actor, within the deadline."""
-        with deadline(self._seconds_at_most):
+        with deadline(self._use_cases.seconds_a_call):
             return use_case(self.actor, *args, **kwargs)
-
-    @property
-    def _seconds_at_most(self) -> float:
-        """Return how many seconds a call may wait for the database."""
-        return self._use_cases.deadline.total_seconds()
 
     def _owner(self, of: UserRef | None) -> UserId | None:
         """Return the user whose results are read.

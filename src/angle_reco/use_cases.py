@@ -1,7 +1,7 @@
 """The use cases wired: what stands behind the calls of a recommender."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 
@@ -66,7 +66,7 @@ class UseCases:
     shelves: ShelfBuilder
     invalidator: CacheInvalidator | None
     ids: IdKinds
-    deadline: timedelta
+    seconds_a_call: float
 
     @classmethod
     def of(
@@ -274,7 +274,7 @@ class UseCases:
             shelves=shelves,
             invalidator=invalidator,
             ids=settings.ids,
-            deadline=settings.deadline,
+            seconds_a_call=settings.deadline.total_seconds(),
         )
 
     def settle(self) -> None:
@@ -282,9 +282,9 @@ class UseCases:
         lists, live = self.shelves.stale_cache, self.shelves.open_items
         for stale_cache in (lists, None if live is None else live.stale_cache):
             if stale_cache is not None:
-                stale_cache.pool.settle(self.deadline.total_seconds())
+                stale_cache.pool.settle(self.seconds_a_call)
         if self.invalidator is not None:
-            self.invalidator.settle(self.deadline.total_seconds())
+            self.invalidator.settle(self.seconds_a_call)
 
     def warm(self) -> None:
         """Read what most visitors see, before the first of them comes; no caller waits for it."""

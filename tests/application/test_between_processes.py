@@ -145,7 +145,7 @@ class TestItems:
         one, _ = two
         gone = first_of(one.reco, "ann")
         # As with a connection: the feed has it when that is committed.
-        following_of(one.reco).told([gone])
+        following_of(one.reco).note_changed([gone])
         assert gone in shown(one.reco)
 
         one.change(str(gone), is_published=False)
@@ -157,7 +157,7 @@ class TestItems:
         warm(one)
         gone = first_of(one.reco, "ann")
         one.reco.items_changed([gone])
-        following_of(one.reco).told([gone])
+        following_of(one.reco).note_changed([gone])
         heard(one, one.reco)
 
         one.change(str(gone), is_published=False)
@@ -195,7 +195,7 @@ class TestItems:
         one = shop()
         warm(one)
         first = first_of(one.reco, "ann")
-        following_of(one.reco).told([first])
+        following_of(one.reco).note_changed([first])
         one.calls()
 
         one.reco.as_user("ann").homepage()
@@ -247,7 +247,7 @@ class TestItems:
 
         assert len(changed) == 0
 
-    @pytest.mark.parametrize("is_heard", [True, False])
+    @pytest.mark.parametrize("is_from_feed", [True, False])
     def test_older_open_items_do_not_bring_one_back(self, is_from_feed: bool) -> None:
         one = shop()
         warm(one)
@@ -259,7 +259,7 @@ class TestItems:
             one.another().items_changed([gone])
         else:
             # As with a connection, whose commit takes longer than a minute to be heard.
-            following_of(one.reco).told([gone])
+            following_of(one.reco).note_changed([gone])
             one.passes(MINUTE)
         following_of(one.reco).step()
         one.stores["catalog"].error = StorageUnavailableError()
@@ -893,7 +893,9 @@ class TestFollowing:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as without_threads:
-            without_threads.setattr(following_of(one.reco).live.stale_cache.pool, "submit", refuse)
+            without_threads.setattr(
+                following_of(one.reco).open_items.stale_cache.pool, "submit", refuse
+            )
             for _ in range(40):
                 one.passes(SECOND)
                 page = homepage()

@@ -76,15 +76,15 @@ class TestRuns:
             ("popular_items", POPULAR_JOB, PopularityRule(half_life=HalfLife(span=DAY))),
         ],
     )
-    @pytest.mark.parametrize("is_told", [True, False])
+    @pytest.mark.parametrize("is_notified", [True, False])
     def test_a_run_elsewhere_is_seen_a_second_later_or_with_the_open_items(
-        self, surface: str, job: str, rule: PopularityRule, is_representable: bool
+        self, surface: str, job: str, rule: PopularityRule, is_notified: bool
     ) -> None:
         one = shop(Settings(popularity=rule))
         warm(one)
         other = one.another()
         with ExitStack() as while_waiting:
-            if not is_representable:
+            if not is_notified:
                 one.stores["changes"].error = StorageUnavailableError()
                 while_waiting.callback(setattr, one.stores["changes"], "error", None)
             other.system.run_job(job)
@@ -92,7 +92,7 @@ class TestRuns:
 
         at_first = ASK[surface](one.reco).freshness
         assert one.calls()["ledger.last_of_each"] == 0
-        one.passes(SECOND if is_representable else MINUTE + TICK)
+        one.passes(SECOND if is_notified else MINUTE + TICK)
         then = []
         for _ in range(3):
             then.append(ASK[surface](one.reco).freshness)

@@ -173,7 +173,7 @@ class TestOverlays:
             "import os, signal, sys\n"
             "from angle_reco.application.serving.pending_activity import PendingActivity\n"
             "from angle_reco.testing import ManualClock\n"
-            "one = Overlays(ManualClock())\n"
+            "one = PendingActivity(ManualClock())\n"
             "one.watch('ann', 'vase')\n"
             # As if another thread held it at that moment.
             "one._lock.acquire()\n"

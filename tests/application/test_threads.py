@@ -320,7 +320,7 @@ class TestProcesses:
             "from angle_reco.ports import threads\n"
             "begun = threading.Event()\n"
             "def hang(): begun.set(); threading.Event().wait()\n"
-            "one = Lane('memory', 1)\n"
+            "one = BackgroundPool('memory', 1)\n"
             "one.submit(hang); one.submit(hang)\n"
             "begun.wait(); print('bye')\n"
         )
@@ -335,7 +335,7 @@ class TestProcesses:
             "begun, go = threading.Event(), threading.Event()\n"
             "def hang(): begun.set(); go.wait()\n"
             "def say(what): os.write(1, what.encode())\n"
-            "one = Lane('memory', 1)\n"
+            "one = BackgroundPool('memory', 1)\n"
             "one.submit(hang); one.submit(lambda: say('parent\\n'))\n"
             "begun.wait()\n"
             # As if another thread held it at that moment.

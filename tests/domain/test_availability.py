@@ -69,7 +69,7 @@ def test_what_is_listed_follows_from_the_rest_of_a_card(
     assert "is_listed" not in repr(card)
 
 
-@pytest.mark.parametrize("engaged_too", [True, False])
+@pytest.mark.parametrize("include_engaged", [True, False])
 @pytest.mark.parametrize(
     ("item", "viewer", "shown"),
     [

@@ -163,9 +163,9 @@ reco.close()
     ],
 )
 def test_a_process_that_forks_off_goes_on_with_what_is_in_memory(
-    url: str, how: str, claims_now: bool, forks: tuple[int, int]
+    url: str, how: str, begins: bool, forks: tuple[int, int]
 ) -> None:
-    run(_FORKING, url, sized(*forks), how, claims_now)
+    run(_FORKING, url, sized(*forks), how, begins)
 
 
 # Ending.

@@ -53,7 +53,7 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        ids, at = self.shelves.ids, last_interaction_at
+        ids, at = self.shelves.settings.ids, last_interaction_at
         interest = UserInterest(
             user_id=ids.user_id(user_id),
             category_id=ids.category_id(category_id),
@@ -87,8 +87,8 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        user_id = self.shelves.ids.user_id(user_id)
-        category_id = self.shelves.ids.category_id(category_id)
+        user_id = self.shelves.settings.ids.user_id(user_id)
+        category_id = self.shelves.settings.ids.category_id(category_id)
         was_there = False
 
         def change(stored: StoredInterests) -> StoredInterests:
@@ -121,7 +121,7 @@ class WriteOverrides:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.ids
+        ids = self.shelves.settings.ids
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
         if item_id == similar_id:
             raise InvalidValueError("similar item", similar_id, "another item")
@@ -143,7 +143,7 @@ class WriteOverrides:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.ids
+        ids = self.shelves.settings.ids
         return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
 
     def write_recommendation(
@@ -167,7 +167,7 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.ids
+        ids = self.shelves.settings.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
         line = override_line(
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
@@ -187,7 +187,7 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.ids
+        ids = self.shelves.settings.ids
         return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))
 
     def _write_line(
@@ -245,7 +245,10 @@ class WriteOverrides:
         if kind is ListKind.SIMILAR:
             item = self.shelves.list_reader.card(ItemId(owner))
             return scorer.similar_to_one(scorer.market(), item).stored(0)
-        users, market = IdIndex(IdColumn.of(self.shelves.ids.user, [owner])), scorer.market()
+        users, market = (
+            IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner])),
+            scorer.market(),
+        )
         profiles = scorer.profiles(market, users)
         keep = self.shelves.settings.chosen_ranker.kept
         return scorer.homepages(market, profiles, users.ids, keep=keep).stored(0)
@@ -266,7 +269,7 @@ class WriteOverrides:
             self.interests.edit(user_id, change_usable)
         except _NothingToEdit:
             scorer, now = self.shelves.scorer, self.shelves.clock.now()
-            users = IdColumn.of(self.shelves.ids.user, [user_id])
+            users = IdColumn.of(self.shelves.settings.ids.user, [user_id])
             computed = StoredInterests(
                 interests=tuple(scorer.interests(users).values()),
                 recipe=scorer.recipes.interests,

@@ -18,30 +18,26 @@ class NotInMemoryError(Exception):
         self.future = future
 
 
-_landed: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar("landed", default=None)
+landed: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar("landed", default=None)
+"""The completed futures whose results this answer may use, by cache key; None: it may wait."""
 
 
 @contextmanager
-def from_memory_alone(landed: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None]:
+def from_memory_alone(futures: Mapping[CacheKey, "Future[Any]"]) -> Iterator[None]:
     """Raise `NotInMemoryError` where code in the block would wait.
 
-    The results of the *landed* futures, values or errors, count as in memory.
+    The results of completed *futures*, values or errors, count as in memory.
     """
-    token = _landed.set(landed)
+    token = landed.set(futures)
     try:
         yield
     finally:
-        _landed.reset(token)
-
-
-def landed_values() -> Mapping[CacheKey, "Future[Any]"]:
-    """Return the completed futures whose results this answer may use, by cache key."""
-    return _landed.get() or {}
+        landed.reset(token)
 
 
 def may_wait() -> bool:
     """Return whether an answer may wait for something outside of memory."""
-    return _landed.get() is None
+    return landed.get() is None
 
 
 def about_to_wait() -> None:
@@ -50,5 +46,5 @@ def about_to_wait() -> None:
     Raises:
         NotInMemoryError: The answer has to come from memory alone.
     """
-    if _landed.get() is not None:
+    if landed.get() is not None:
         raise NotInMemoryError

@@ -18,7 +18,7 @@ import rich_click as click
 
 from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
 from angle_reco.application.admin import JobStats
-from angle_reco.application.limits import MOST, MOST_SIMILAR, checked_limit
+from angle_reco.application.serving.shelf_builder import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo

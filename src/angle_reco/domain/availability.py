@@ -30,7 +30,7 @@ def may_be_shown(
 ) -> bool:
     """Return whether *viewer* may be shown an item: it is open and not listed by them.
 
-    Unless *engaged_too*, an item that the viewer bid on or watches is not shown either. A
+    Unless *include_engaged*, an item that the viewer bid on or watches is not shown either. A
     viewer of None has no own items.
     """
     is_own = viewer is not None and card.seller_id == viewer

@@ -70,9 +70,9 @@ def plain_id(value: object) -> Id | None:
     A value of a derived class is converted: two ids are the same if they are equal and of
     the same type.
     """
-    if is_a(value, str):
+    if type(value) is str or is_a(value, str):
         # The length is checked first, so that a long value is not searched.
-        text: str = plain(value)
+        text: str = value if type(value) is str else plain(value)
         is_id = 0 < len(text) <= LONGEST_TEXT_ID and not _UNPRINTABLE.search(text)
         return text if is_id else None
     if is_a(value, int):

@@ -133,7 +133,7 @@ class Run:
 class RunRequest:
     """A request for the run of a *slot* or, without one, for a new run with a unique slot.
 
-    If *begins* is False, the run is stored as due, and a worker claims it later.
+    If *claims_now* is False, the run is stored as due, and a worker claims it later.
     """
 
     key: RunKey

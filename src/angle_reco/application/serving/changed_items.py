@@ -42,17 +42,17 @@ class ChangedItems:
 
     An item whose change this process noted is read by id for every answer, until the feed
     shows that the change is committed; then its card is read once. Times are of the monotonic
-    clock.
+    clock. Where *unread* and *cards* are empty, the open items in memory are up to date.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._unread: dict[ItemId, _Unread] = {}
-        self._read: dict[ItemId, _Read] = {}
+        self.unread: dict[ItemId, _Unread] = {}
+        self.cards: dict[ItemId, _Read] = {}
         self._before: dict[ItemId, Before] = {}
 
     def __len__(self) -> int:
-        return len(self._unread) + len(self._read)
+        return len(self.unread) + len(self.cards)
 
     @property
     def are_too_many(self) -> bool:
@@ -66,9 +66,9 @@ class ChangedItems:
         now = self._clock.monotonic()
         until = now + _SECONDS
         for one in item_ids:
-            known_since = self._unread.get(one)
+            known_since = self.unread.get(one)
             times = 1 if known_since is None else known_since.times + 1
-            self._unread[one] = _Unread(times, now, until)
+            self.unread[one] = _Unread(times, now, until)
             if one not in self._before:
                 self._before[one] = Before(None if known is None else known.get(one), until)
 
@@ -86,15 +86,15 @@ class ChangedItems:
         than the feed has shown, or if one was noted after *at*.
         """
         for one, card in cards.items():
-            self._read[one] = _Read(card, at)
-            unread = self._unread.get(one)
+            self.cards[one] = _Read(card, at)
+            unread = self.unread.get(one)
             if unread is None or unread.noted_at > at:
                 continue
             heard = 1 if times is None else times[one]
             if unread.times <= heard:
-                self._unread.pop(one, None)
+                self.unread.pop(one, None)
             else:
-                self._unread[one] = unread._replace(times=unread.times - heard)
+                self.unread[one] = unread._replace(times=unread.times - heard)
 
     def before(self, item_ids: Iterable[ItemId]) -> dict[ItemId, Before]:
         """Return the earlier cards of those items whose changes this process noted."""
@@ -113,21 +113,21 @@ class ChangedItems:
         """
         now = self._clock.monotonic()
         known_at = now - _SECONDS if live_since is None else live_since
-        for one, read in list(self._read.items()):
+        for one, read in list(self.cards.items()):
             if read.at < known_at:
-                self._read.pop(one, None)
-        for one, unread in list(self._unread.items()):
+                self.cards.pop(one, None)
+        for one, unread in list(self.unread.items()):
             # While reads fail, the open items in memory may be older than the change.
             if unread.until <= (now if live_since is None else live_since):
-                self._unread.pop(one, None)
+                self.unread.pop(one, None)
         for one, before in list(self._before.items()):
             if before.until <= now:
                 self._before.pop(one, None)
 
     def clear(self) -> None:
         """Drop all changes and cards, as the open items are read again."""
-        self._unread.clear()
-        self._read.clear()
+        self.unread.clear()
+        self.cards.clear()
 
     def applied(
         self,
@@ -142,7 +142,7 @@ class ChangedItems:
         *cards* are the cards of the open items in memory, read since *live_since*. *read* loads
         the cards of unread items; items whose card cannot be read are left out.
         """
-        unread = [one for one in item_ids if one in self._unread]
+        unread = [one for one in item_ids if one in self.unread]
         is_complete, now = True, dict[ItemId, ItemCard]()
         if unread:
             try:
@@ -150,8 +150,8 @@ class ChangedItems:
             except StorageUnavailableError:
                 is_complete = False
         for one in item_ids:
-            if one not in self._unread:
-                newer = self._read.get(one)
+            if one not in self.unread:
+                newer = self.cards.get(one)
                 is_newer = newer is not None and newer.at >= live_since
                 card = newer.card if is_newer and newer is not None else cards.get(one)
                 if card is not None:
@@ -162,7 +162,7 @@ class ChangedItems:
         self, item_id: ItemId, in_memory: ItemCard | None, live_since: float
     ) -> ItemCard | None:
         """Return the card of an item in memory, None if it has to be read."""
-        if item_id in self._unread:
+        if item_id in self.unread:
             return None
-        newer = self._read.get(item_id)
+        newer = self.cards.get(item_id)
         return newer.card if newer is not None and newer.at >= live_since else in_memory

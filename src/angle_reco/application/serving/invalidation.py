@@ -66,7 +66,7 @@ class CacheInvalidator:
     wanted: Callable[[Sequence[ItemId]], None]
     unconfirmed: int = attrs.field(default=0, init=False)
     _cursor: Cursor | None = attrs.field(default=None, init=False)
-    _looks_at: float = attrs.field(default=float("-inf"), init=False)
+    looks_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_again_at: float = attrs.field(default=float("-inf"), init=False)
     _erased_at: float = attrs.field(default=float("inf"), init=False)
@@ -121,9 +121,9 @@ class CacheInvalidator:
         The call waits for that, for a quarter of *deadline* at most.
         """
         now = self.clock.monotonic()
-        if self.is_started or now < self._looks_at:
+        if self.is_started or now < self.looks_at:
             return
-        self._looks_at = now + _SECONDS_BETWEEN_LOOKS
+        self.looks_at = now + _SECONDS_BETWEEN_LOOKS
         if may_wait():
             self._look()
         else:

@@ -28,7 +28,7 @@ class PendingEvent:
 
     *at* is the time of a bid, None for other events. Every event *hides* the item from the
     user's homepage and suggestions after a bid, except the end of a watch. The event expires at
-    *until*, by the monotonic clock. With *is_heard*, it comes from the feed, which does not say
+    *until*, by the monotonic clock. With *is_from_feed*, it comes from the feed, which does not say
     whether it is a bid or a watch.
     """
 
@@ -60,8 +60,8 @@ class PendingActivity:
         self._clock = clock
         self._most = most
         self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
-        self._returned: dict[tuple[UserId, ItemId], float] = {}
-        self._of: dict[UserId, _OfUser] = {}
+        self.returned: dict[tuple[UserId, ItemId], float] = {}
+        self.by_user: dict[UserId, _OfUser] = {}
         self._in_order = deque[PendingEvent]()
         self._size = 0
         self._lock = Lock()
@@ -76,7 +76,7 @@ class PendingActivity:
 
     def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
         """Note a bid."""
-        self._returned.pop((user_id, item_id), None)
+        self.returned.pop((user_id, item_id), None)
         self._note([PendingEvent(user_id=user_id, item_id=item_id, at=at, until=self._until)])
 
     def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
@@ -89,7 +89,7 @@ class PendingActivity:
         """Note events that the feed has shown; events noted in this process take precedence."""
         item_ids = list(item_ids)
         self.offers.feed_has_shown(user_id, item_ids)
-        known = self._of.get(user_id)
+        known = self.by_user.get(user_id)
         items = set() if known is None else {item_id for item_id, _ in known.events}
         self._note(
             [
@@ -105,7 +105,7 @@ class PendingActivity:
         """Note that a user withdrew bids on items: those placed *until* then, or all of them."""
         with self._lock:
             for item_id in item_ids:
-                known = self._of.get(user_id)
+                known = self.by_user.get(user_id)
                 entries = {} if known is None else known.events
                 bid, other = entries.get((item_id, True)), entries.get((item_id, False))
                 if bid is not None and bid.at is not None and until is not None and bid.at > until:
@@ -114,38 +114,38 @@ class PendingActivity:
                     if one is not None and (one is bid or one.is_from_feed):
                         self._drop(one)
                 self.offers.withdrawn(user_id, item_id)
-                self._returned.pop((user_id, item_id), None)
-                self._returned[user_id, item_id] = self._until
-            while len(self._returned) > self._most:
-                del self._returned[next(iter(self._returned))]
+                self.returned.pop((user_id, item_id), None)
+                self.returned[user_id, item_id] = self._until
+            while len(self.returned) > self._most:
+                del self.returned[next(iter(self.returned))]
 
     def rolled_back(self, user_id: UserId, item_ids: Collection[ItemId]) -> None:
         """Drop a user's events on items, as their transaction was rolled back."""
         with self._lock:
-            known = self._of.get(user_id)
+            known = self.by_user.get(user_id)
             entries = {} if known is None else known.events
             for item_id in item_ids:
                 for one in (entries.get((item_id, True)), entries.get((item_id, False))):
                     if one is not None:
                         self._drop(one)
                 self.offers.withdrawn(user_id, item_id)
-                self._returned.pop((user_id, item_id), None)
+                self.returned.pop((user_id, item_id), None)
 
     def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
         """Return the items on which a user just withdrew bids."""
-        if not self._returned:
+        if not self.returned:
             return _NOTHING
         with self._lock:
-            return frozenset(item_id for of, item_id in self._returned if of == user_id)
+            return frozenset(item_id for of, item_id in self.returned if of == user_id)
 
     def hidden_from(self, user_id: UserId | None) -> frozenset[ItemId]:
         """Return the items that pending events hide from a user."""
-        known = None if user_id is None else self._of.get(user_id)
+        known = None if user_id is None else self.by_user.get(user_id)
         return _NOTHING if known is None else known.hidden
 
     def bids_of(self, user_id: UserId) -> Sequence[Bid]:
         """Return the pending bids of a user."""
-        known = self._of.get(user_id)
+        known = self.by_user.get(user_id)
         return [
             Bid(user_id=user_id, item_id=one.item_id, placed_at=one.at)
             for one in (() if known is None else known.bids)
@@ -156,8 +156,8 @@ class PendingActivity:
         """Drop all events of a user; return how many."""
         with self._lock:
             self.offers.forget(user_id)
-            self._returned = {one: at for one, at in self._returned.items() if one[0] != user_id}
-            gone = self._of.pop(user_id, None)
+            self.returned = {one: at for one, at in self.returned.items() if one[0] != user_id}
+            gone = self.by_user.pop(user_id, None)
             if gone is None:
                 return 0
             self._size -= len(gone.events)
@@ -168,8 +168,8 @@ class PendingActivity:
         """Drop the events of all users; return how many."""
         with self._lock:
             self.offers.clear()
-            gone, self._returned = self._size, {}
-            self._of, self._in_order, self._size = {}, deque[PendingEvent](), 0
+            gone, self.returned = self._size, {}
+            self.by_user, self._in_order, self._size = {}, deque[PendingEvent](), 0
         return gone
 
     def drop_expired(self) -> Sequence[PendingEvent]:
@@ -177,8 +177,8 @@ class PendingActivity:
         now, over = self._clock.monotonic(), list[PendingEvent]()
         self.offers.drop_expired()
         with self._lock:
-            while self._returned and self._returned[first := next(iter(self._returned))] <= now:
-                del self._returned[first]
+            while self.returned and self.returned[first := next(iter(self.returned))] <= now:
+                del self.returned[first]
             while self._in_order and self._in_order[0].until <= now:
                 one = self._in_order.popleft()
                 if self._drop(one):
@@ -192,7 +192,7 @@ class PendingActivity:
     def _note(self, events: Sequence[PendingEvent]) -> None:
         with self._lock:
             for one in events:
-                known = self._of.get(one.user_id)
+                known = self.by_user.get(one.user_id)
                 entries = {} if known is None else dict(known.events)
                 key = (one.item_id, one.at is not None)
                 self._size -= entries.pop(key, None) is not None
@@ -201,7 +201,7 @@ class PendingActivity:
                     self._size -= 1
                 entries[key] = one
                 self._size += 1
-                self._of[one.user_id] = _of_user(entries)
+                self.by_user[one.user_id] = _of_user(entries)
                 self._in_order.append(one)
             while self._size > self._most:
                 self._drop(self._in_order.popleft())
@@ -210,19 +210,19 @@ class PendingActivity:
                 self._in_order = deque(one for one in self._in_order if self._is_kept(one))
 
     def _is_kept(self, one: PendingEvent) -> bool:
-        known = self._of.get(one.user_id)
+        known = self.by_user.get(one.user_id)
         return known is not None and known.events.get((one.item_id, one.at is not None)) is one
 
     def _drop(self, one: PendingEvent) -> bool:
         if not self._is_kept(one):
             return False
-        entries = dict(self._of[one.user_id].events)
+        entries = dict(self.by_user[one.user_id].events)
         del entries[one.item_id, one.at is not None]
         self._size -= 1
         if entries:
-            self._of[one.user_id] = _of_user(entries)
+            self.by_user[one.user_id] = _of_user(entries)
         else:
-            del self._of[one.user_id]
+            del self.by_user[one.user_id]
         return True
 
 

@@ -34,7 +34,7 @@ class PendingOffers:
         self._most = most
         self._offers: dict[ItemId, dict[UserId, _Offer]] = {}
         self._in_order: dict[tuple[ItemId, UserId], None] = {}
-        self._highest: dict[ItemId, Decimal] = {}
+        self.highest: dict[ItemId, Decimal] = {}
         self._lock = Lock()
         reset_in_child(self)
 
@@ -58,9 +58,9 @@ class PendingOffers:
             offers[user_id] = _Offer(amount, times, until)
             self._in_order[item_id, user_id] = None
             if amount is not None:
-                highest = self._highest.get(item_id)
+                highest = self.highest.get(item_id)
                 if highest is None or amount > highest:
-                    self._highest[item_id] = amount
+                    self.highest[item_id] = amount
             while len(self._in_order) > self._most:
                 self._drop(*next(iter(self._in_order)))
 
@@ -91,7 +91,7 @@ class PendingOffers:
     def clear(self) -> None:
         """Drop all amounts."""
         with self._lock:
-            self._offers, self._in_order, self._highest = {}, {}, {}
+            self._offers, self._in_order, self.highest = {}, {}, {}
 
     def drop_expired(self) -> None:
         """Drop the amounts that have expired."""
@@ -107,7 +107,7 @@ class PendingOffers:
         self, cards: Mapping[ItemId, ItemCard], item_ids: Iterable[ItemId]
     ) -> Mapping[ItemId, ItemCard]:
         """Return the cards of items, with pending amounts that exceed their prices as prices."""
-        highest = self._highest
+        highest = self.highest
         if not highest:
             return cards
         return {one: _priced(cards[one], highest.get(one)) for one in item_ids if one in cards}
@@ -125,9 +125,9 @@ class PendingOffers:
         offers = self._offers.get(item_id, {})
         amounts = [one.amount for one in offers.values() if one.amount is not None]
         if amounts:
-            self._highest[item_id] = max(amounts)
+            self.highest[item_id] = max(amounts)
         else:
-            self._highest.pop(item_id, None)
+            self.highest.pop(item_id, None)
 
 
 def _priced(card: ItemCard, amount: Decimal | None) -> ItemCard:

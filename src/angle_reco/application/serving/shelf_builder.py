@@ -19,13 +19,13 @@ from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
-from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
-from angle_reco.domain.validators import function
+from angle_reco.domain.validators import function, whole
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import StoredInterests
@@ -68,6 +68,15 @@ class Cards(NamedTuple):
     degraded_by: tuple[str, ...] = ()
 
 
+_NOTHING: frozenset[ItemId] = frozenset()
+
+MOST = 1_000
+"""Of any list; a larger limit counts as this."""
+
+MOST_SIMILAR = 20
+"""Of similar items."""
+
+
 @attrs.frozen(kw_only=True)
 class ShelfBuilder:
     """Turns lists into shelves, for every surface.
@@ -86,11 +95,6 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     as_of: datetime | None = None
-
-    @property
-    def ids(self) -> IdKinds:
-        """Return the kinds of the host's ids."""
-        return self.settings.ids
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -114,7 +118,7 @@ class ShelfBuilder:
                 can replace them.
         """
         known = self._cards(item_ids, viewer)
-        if self.open_items is None:
+        if self.open_items is None or not self.pending.offers.highest:
             return known
         return known._replace(by_id=self.pending.offers.on(known.by_id, item_ids))
 
@@ -131,7 +135,7 @@ class ShelfBuilder:
                 live = in_memory.current()
         cards, freshness = live.value.cards, live.freshness
         degraded: tuple[str, ...] = (ITEMS,) if freshness is Freshness.STALE_ON_ERROR else ()
-        if in_memory is not None and in_memory.changed:
+        if in_memory is not None and (in_memory.changed.unread or in_memory.changed.cards):
             cards, is_complete = in_memory.changed.applied(
                 cards,
                 item_ids,
@@ -239,6 +243,21 @@ class ShelfBuilder:
                 break
         return ShelfDraft(suggestions, Freshness.COMPUTED, degraded_by)
 
+    def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
+        """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
+
+        Return the items that the viewer's pending activity hides.
+        """
+        invalidator = self.invalidator
+        if invalidator is None:
+            self.pending.drop_expired()
+        elif not invalidator.is_started and invalidator.looks_at <= self.clock.monotonic():
+            invalidator.look()
+        if not (self.pending.by_user or self.pending.returned):
+            return _NOTHING
+        self.rolled_back.look_for(viewer)
+        return self.pending.hidden_from(viewer)
+
     def or_popular(
         self,
         surface: str,
@@ -257,11 +276,6 @@ class ShelfBuilder:
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
         """
-        if self.invalidator is None:
-            self.pending.drop_expired()
-        else:
-            self.invalidator.look()
-        self.rolled_back.look_for(viewing.viewer)
         try:
             return answer()
         except StorageUnavailableError as error:
@@ -330,6 +344,17 @@ def answer_of(
     if served.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
     return ShelfDraft(suggestions, served.freshness, degraded_by)
+
+
+def checked_limit(limit: object, *, most: int = MOST) -> int:
+    """Return how many to show: *limit*, or *most* where that is less.
+
+    Raises:
+        InvalidValueError: It is no whole number of at least 1.
+    """
+    if type(limit) is int and limit >= 1:
+        return min(limit, most)
+    return min(whole(limit, "limit", least=1), most)
 
 
 def checked_loader(loader: CardLoader | None) -> CardLoader | None:

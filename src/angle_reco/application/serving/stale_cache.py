@@ -15,7 +15,7 @@ import attrs
 
 from angle_reco.application.notifications import Notifier
 from angle_reco.application.serving.circuit_breaker import CircuitBreaker
-from angle_reco.application.waiting import NotInMemoryError, landed_values, may_wait
+from angle_reco.application.waiting import NotInMemoryError, landed
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.events import RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
@@ -102,7 +102,7 @@ class StaleCache:
             StorageUnavailableError: The value could not be made, or not in time.
         """
         # A value this answer waited for was made for it: use it with its freshness when made.
-        cached = None if key in landed_values() else self.cache.get(key)
+        cached = None if key in (landed.get() or ()) else self.cache.get(key)
         current: Served[_K]
         if cached is not None:
             current = Served(cached.value, cached.freshness)
@@ -154,14 +154,14 @@ class StaleCache:
         return self.deadline.total_seconds() * _DEADLINES_BEHIND
 
     def _awaited(self, key: CacheKey, make: Make[_K]) -> _K:
-        landed = landed_values()
-        if may_wait():
+        brought = landed.get()
+        if brought is None:
             flight, is_new = self._joined(key)
             if is_new:
                 self._fly(flight, make, is_shown=False)
             future = flight.future
-        elif key in landed:
-            future = landed[key]
+        elif key in brought:
+            future = brought[key]
         else:
             flight, is_new = self._joined(key)
             if is_new:

@@ -4,20 +4,23 @@ A surface answers from memory, else from a stored list, else from a list compute
 and falls back on popular items.
 """
 
+from functools import partial
+
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.limits import MOST_SIMILAR, checked_limit
 from angle_reco.application.serving.list_reader import CachedList
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     LIST,
+    MOST_SIMILAR,
     CardLoader,
     Cards,
     ShelfBuilder,
     ShelfDraft,
     Viewing,
     answer_of,
+    checked_limit,
     checked_loader,
 )
 from angle_reco.application.serving.stale_cache import Served
@@ -56,16 +59,17 @@ class Homepage:
         if actor is ANONYMOUS and owner is None:
             return self._of_visitor(limit, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
-        shelves, user_id = self.shelves, self.shelves.ids.user_id(owner)
+        shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
-        cards = checked_loader(cards)
+        cards = None if cards is None else checked_loader(cards)
+        hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "homepage",
-            lambda: self._answer(user_id, viewing, limit),
+            partial(self._answer, user_id, viewing, limit, hidden),
             None,
             viewing,
             limit=limit,
-            without=shelves.pending.hidden_from(user_id),
+            without=hidden,
         )
         return shelves.shelf(answer, cards)
 
@@ -73,6 +77,7 @@ class Homepage:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(None, include_engaged=True)
         limit, cards = checked_limit(limit), checked_loader(cards)
+        shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
             lambda: shelves.popular(None, viewing, limit=limit),
@@ -82,15 +87,17 @@ class Homepage:
         )
         return shelves.shelf(answer, cards)
 
-    def _answer(self, user_id: UserId, viewing: Viewing, limit: int) -> ShelfDraft:
+    def _answer(
+        self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
+    ) -> ShelfDraft:
         served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
-        answer, packed = self._shown(served, viewing, limit), served.value.packed
+        answer, packed = self._shown(served, viewing, limit, hidden), served.value.packed
         is_empty = not answer.suggestions
         if len(answer.suggestions) == limit or (packed.is_complete and not is_empty):
             return answer
         if packed.edited:
             # Recomputing an edited list would restore the items that an override removed.
-            touched = self.shelves.touched_by(user_id) | self._hidden(served, viewing)
+            touched = self.shelves.touched_by(user_id) | served.value.engaged | hidden
             return self.shelves.popular(None, viewing, limit=limit, without=touched)
         if packed.is_complete and served.freshness is Freshness.COMPUTED:
             return answer
@@ -104,20 +111,23 @@ class Homepage:
             # A few personal suggestions are better than a full page of popular items.
             self.shelves.notify_degraded("homepage", error)
             return answer._replace(degraded_by=(LIST, *answer.degraded_by))
-        return self._shown(recomputed, viewing, limit)
+        return self._shown(recomputed, viewing, limit, hidden)
 
-    def _hidden(self, served: Served[CachedList], viewing: Viewing) -> frozenset[ItemId]:
-        pending = self.shelves.pending.hidden_from(viewing.viewer)
-        return served.value.engaged | pending if pending else served.value.engaged
-
-    def _shown(self, served: Served[CachedList], viewing: Viewing, limit: int) -> ShelfDraft:
+    def _shown(
+        self,
+        served: Served[CachedList],
+        viewing: Viewing,
+        limit: int,
+        hidden: frozenset[ItemId],
+    ) -> ShelfDraft:
+        engaged = served.value.engaged
         return answer_of(
             served,
             *self.shelves.shown(
                 served.value.packed,
                 viewing,
                 limit=limit,
-                without=self._hidden(served, viewing),
+                without=engaged | hidden if hidden else engaged,
                 cards=served.value.cards,
             ),
         )
@@ -144,8 +154,10 @@ class SimilarItems:
         """
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(actor.user_id, include_engaged=True)
-        item_id, limit = shelves.ids.item_id(item_id), checked_limit(limit, most=MOST_SIMILAR)
+        item_id = shelves.settings.ids.item_id(item_id)
+        limit = checked_limit(limit, most=MOST_SIMILAR)
         cards = checked_loader(cards)
+        shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "similar_items",
             lambda: self._answer(item_id, viewing, limit),
@@ -196,16 +208,18 @@ class AfterBid:
         """
         self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
         shelves = self.shelves
-        user_id, item_id = shelves.ids.user_id(owner), shelves.ids.item_id(item_id)
+        ids = shelves.settings.ids
+        user_id, item_id = ids.user_id(owner), ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
         suppose, cards = flag(suppose, "suppose"), checked_loader(cards)
+        hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "after_bid",
             lambda: self._answer(user_id, item_id, viewing, limit, suppose=suppose),
             None,
             viewing,
             limit=limit,
-            without={item_id, *shelves.pending.hidden_from(user_id)},
+            without={item_id, *hidden},
         )
         return shelves.shelf(answer, cards)
 
@@ -313,8 +327,9 @@ class PopularItems:
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
         shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
         if category is not None:
-            category = shelves.ids.category_id(category)
+            category = shelves.settings.ids.category_id(category)
         viewing = Viewing(actor.user_id, include_engaged=True)
+        shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "popular_items",
             lambda: shelves.popular(category, viewing, limit=limit),
@@ -343,13 +358,13 @@ class ReadInterests:
             InvalidValueError: The limit is not a whole number of at least 1.
         """
         self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
-        user_id = self.shelves.ids.user_id(owner)
+        user_id = self.shelves.settings.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
         about_to_wait()
         stored = self.interests.of(user_id, limit=most)
         if stored is not None and self.shelves.may_use_interests(stored):
             return stored.interests
-        users = IdColumn.of(self.shelves.ids.user, [user_id])
+        users = IdColumn.of(self.shelves.settings.ids.user, [user_id])
         return tuple(self.shelves.scorer.interests(users).values()[:most])
 
 

@@ -356,7 +356,7 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert list(changes.rolled_back()) == []
         assert not changes.may_have_ended(sample.users[0])
 
-    @pytest.mark.parametrize("is_heard", [False, True])
+    @pytest.mark.parametrize("is_from_feed", [False, True])
     def test_committed_changes_are_not_returned_as_rolled_back(
         self, changes: Changes, begin: Begin, sample: Sample, is_from_feed: bool
     ) -> None:

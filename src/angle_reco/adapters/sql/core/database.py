@@ -140,7 +140,7 @@ class Database:
 
     @contextmanager
     def connected(self, *, claims_now: bool = False) -> Iterator[sa.Connection]:
-        """Open a connection, and a transaction on it if *begins* is true."""
+        """Open a connection, and a transaction on it if *claims_now* is true."""
         with ExitStack() as until_closed:
             if self.borrowed is not None:
                 until_closed.enter_context(self.borrowed.unit(writes=claims_now))
