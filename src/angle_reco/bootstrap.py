@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import JOBS
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import InvalidValueError, SchemaError
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.validators import flag, function, instance
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from angle_reco.adapters.sql.schema.host_schema import HostSchema
     from angle_reco.adapters.sql.storage import Storage
 
-JOB_NAMES = tuple(JOBS)
+JOB_NAMES = BATCH_JOBS
 """Every job, in the order in which they are best run by hand."""
 
 

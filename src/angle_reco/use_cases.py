@@ -10,8 +10,9 @@ from angle_reco.application.admin import ReadStats
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
+from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.runner import JobRunner
-from angle_reco.application.jobs.schedule import schedule_of
+from angle_reco.application.jobs.schedule import JOB_OF, schedule_of
 from angle_reco.application.jobs.worker import Worker
 from angle_reco.application.notifications import Notifier
 from angle_reco.application.overrides import WriteOverrides
@@ -20,7 +21,6 @@ from angle_reco.application.process_cache import CheckHealth, ForgetCached, Proc
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.circuit_breaker import CircuitBreaker
-from angle_reco.application.serving.finished_runs import JOB_OF, FinishedRuns
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OpenItems

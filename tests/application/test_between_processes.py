@@ -893,9 +893,8 @@ class TestFollowing:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as without_threads:
-            without_threads.setattr(
-                following_of(one.reco).open_items.stale_cache.pool, "submit", refuse
-            )
+            pool = following_of(one.reco).open_items.stale_cache.pool
+            without_threads.setattr(pool, "submit", refuse)
             for _ in range(40):
                 one.passes(SECOND)
                 page = homepage()

@@ -11,9 +11,8 @@ import pytest
 from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
-from angle_reco.application.jobs.batch_jobs import OF_ONE_ITEM
-from angle_reco.application.serving.finished_runs import CLEAR_MEMORY, JOB_OF, FinishedRuns
-from angle_reco.application.serving.list_reader import key_of
+from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY, FinishedRuns
+from angle_reco.application.jobs.schedule import JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.freshness import FreshnessLimits
@@ -21,7 +20,7 @@ from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRequest, Trigger
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, CacheKey
+from angle_reco.ports.cache import Cache, CacheKey, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock

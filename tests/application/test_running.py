@@ -21,7 +21,7 @@ from angle_reco import (
     UserId,
 )
 from angle_reco.adapters.memory.changes import MemoryChanges
-from angle_reco.application.jobs.batch_jobs import JOBS, Done
+from angle_reco.application.jobs.batch_jobs import Done
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import (
     MOST_FAILURES,
@@ -29,7 +29,7 @@ from angle_reco.application.jobs.run_context import (
     RunStoppedError,
     no_progress,
 )
-from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
+from angle_reco.application.jobs.schedule import JOBS, SCHEDULE, schedule_of
 from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
@@ -694,7 +694,7 @@ class TestWhyARunIsLost:
             work.reached("users", 1, 1)
             pytest.fail("it went on")
 
-        monkeypatch.setitem(JOBS, JOB, work_until_it_is_lost)
+        monkeypatch.setitem(JOBS, JOB, attrs.evolve(JOBS[JOB], run=work_until_it_is_lost))
         with pytest.raises(FencedOffError, match=JOB) as caught:
             shop.reco.system.run_job(JOB)
 

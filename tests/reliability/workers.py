@@ -24,8 +24,9 @@ from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.runs import pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
+from angle_reco.application.jobs.batch_jobs import Done, Jobs
 from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import IdKind, IdKinds
@@ -366,8 +367,8 @@ def make_jobs_quick(slow_until: Path | None = None, *, may_stop: bool = True) ->
             sleep(0.02)
         return Done(0, Written(0, 0), 0)
 
-    JOBS.update(dict.fromkeys(JOBS, quick))
-    JOBS[SLOW] = slow
+    JOBS.update({name: attrs.evolve(JOBS[name], run=quick) for name in BATCH_JOBS})
+    JOBS[SLOW] = attrs.evolve(JOBS[SLOW], run=slow)
 
 
 def run_jobs(url: str, slow_until: Path) -> None:

@@ -9,7 +9,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
-from angle_reco.application.jobs.batch_jobs import JOBS
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.process_cache import MemoryStats, ProcessCache
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import Action, Actor, Resource
@@ -137,10 +137,10 @@ class ReadStats:
         )
 
     def _jobs(self) -> dict[str, JobStats]:
-        now, last = self.ledger.now(), self.ledger.last_of_each(JOBS)
+        now, last = self.ledger.now(), self.ledger.last_of_each(BATCH_JOBS)
         return {
             name: JobStats(last=last.get(name), next_at=self.rules[name].schedule.next_after(now))
-            for name in JOBS
+            for name in BATCH_JOBS
         }
 
 

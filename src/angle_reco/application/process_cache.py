@@ -8,7 +8,7 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.finished_runs import CLEAR_MEMORY
+from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity

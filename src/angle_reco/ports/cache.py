@@ -8,10 +8,16 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import attrs
 
 from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.suggestions import Freshness
 
 CacheKey: TypeAlias = tuple[str, Hashable]
 """The kind of an entry, and its owner."""
+
+
+def key_of(kind: ListKind, owner: Hashable) -> CacheKey:
+    """Return the cache key of a list."""
+    return (kind.value, owner)
 
 
 class Cached(NamedTuple):

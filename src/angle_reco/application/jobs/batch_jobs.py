@@ -209,18 +209,6 @@ class Jobs:
             return self.users.active_since(since, until=self.as_of)
 
 
-JOBS: dict[str, Callable[[Jobs, RunContext], Done]] = {
-    "refresh_user_interests": Jobs.refresh_interests,
-    "generate_popular_items": Jobs.generate_popular_items,
-    "generate_recommendations": Jobs.generate_recommendations,
-    "compute_item_similarities": Jobs.compute_similarities,
-}
-"""Every job by its name, in the recommended order of manual runs."""
-
-OF_ONE_ITEM = "compute_item_similarities"
-"""The job that can run for one item."""
-
-
 @attrs.define
 class _Total:
     changed: int = 0

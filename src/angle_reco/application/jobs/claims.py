@@ -13,9 +13,9 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.jobs.batch_jobs import JOBS, OF_ONE_ITEM
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
+from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, OF_ONE_ITEM
 from angle_reco.domain.changes import FEED_RETENTION
 from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
 from angle_reco.domain.ids import ItemId, json_id
@@ -177,7 +177,7 @@ class JobClaims:
 
     def due(self) -> Sequence[RunRequest]:
         """Return the runs that should start now; one statement."""
-        rules = {name: rule for name, rule in self.rules.items() if name in JOBS}
+        rules = {name: rule for name, rule in self.rules.items() if _is_claimed(name)}
         back = max(rule.schedule.every + rule.window for rule in rules.values())
         known = self.ledger.open(list(rules), back=back)
         ahead = {(run.key, run.slot) for run in known.runs if run.is_ahead(known.now)}
@@ -244,13 +244,18 @@ class JobClaims:
 
     def _key(self, name: str, item_id: ItemId | None) -> RunKey:
         job = plain(name) if is_a(name, str) else None
-        if job not in JOBS:
-            raise InvalidValueError("job", name, one_of(JOBS))
+        if job is None or not _is_claimed(job):
+            raise InvalidValueError("job", name, one_of(BATCH_JOBS))
         if item_id is not None and job != OF_ONE_ITEM:
             raise InvalidValueError("job for one item", job, OF_ONE_ITEM)
         item = None if item_id is None else json_id(self.settings.ids.item_id(item_id))
         as_of = None if self.as_of is None else self.as_of.isoformat()
         return RunKey.of(job, {"item_id": item, "as_of": as_of})
+
+
+def _is_claimed(job: str) -> bool:
+    """Return whether there is such a job, and runs of it are claimed in the ledger."""
+    return job in JOBS and JOBS[job].run is not None
 
 
 def _holder() -> str:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import JOBS, Done, Jobs
+from angle_reco.application.jobs.batch_jobs import Done, Jobs
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
+from angle_reco.application.jobs.schedule import JOBS
 from angle_reco.domain.errors import (
     FencedOffError,
     InvalidValueError,
@@ -131,8 +132,9 @@ class JobRunner:
 
     def _done(self, key: RunKey, work: RunContext) -> Done:
         item_id = key.values.get("item_id")
-        if item_id is None:
-            return JOBS[key.job](self.jobs, work)
+        run = JOBS[key.job].run
+        if item_id is None and run is not None:
+            return run(self.jobs, work)
         kind = self.settings.ids.item
         return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
 

@@ -1,49 +1,97 @@
 """The schedule of the jobs, as one table; the settings replace single rows of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import attrs
+
+from angle_reco.application.jobs.batch_jobs import Done, Jobs
+from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.domain.errors import InvalidValueError, one_of
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.settings import Settings
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-SCHEDULE: Mapping[str, JobRule] = {
-    "refresh_user_interests": JobRule(
-        queue=Queue.RECOMMENDATIONS,
-        schedule=Schedule(every=_HOUR),
-        window=_HOUR,
-        attempts=3,
+
+@attrs.frozen(kw_only=True)
+class JobSpec:
+    """One job: its default rule, what runs it, and the kind of list that it makes, if any.
+
+    A job without *run* is the process's own: its worker runs it, and the ledger knows nothing
+    of it.
+    """
+
+    rule: JobRule
+    run: Callable[[Jobs, RunContext], Done] | None
+    kind: ListKind | None = None
+
+
+JOBS: dict[str, JobSpec] = {
+    "refresh_user_interests": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS, schedule=Schedule(every=_HOUR), window=_HOUR, attempts=3
+        ),
+        run=Jobs.refresh_interests,
     ),
-    "generate_popular_items": JobRule(
-        queue=Queue.RECOMMENDATIONS,
-        schedule=Schedule(every=_HOUR, at=5 * _MINUTE),
-        window=_HOUR,
-        attempts=3,
+    "generate_popular_items": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS,
+            schedule=Schedule(every=_HOUR, at=5 * _MINUTE),
+            window=_HOUR,
+            attempts=3,
+        ),
+        run=Jobs.generate_popular_items,
+        kind=ListKind.POPULAR,
     ),
-    "generate_recommendations": JobRule(
-        queue=Queue.RECOMMENDATIONS,
-        schedule=Schedule(every=_HOUR, at=10 * _MINUTE),
-        window=_HOUR,
-        attempts=3,
+    "generate_recommendations": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS,
+            schedule=Schedule(every=_HOUR, at=10 * _MINUTE),
+            window=_HOUR,
+            attempts=3,
+        ),
+        run=Jobs.generate_recommendations,
+        kind=ListKind.PERSONAL,
     ),
-    "compute_item_similarities": JobRule(
-        queue=Queue.RECOMMENDATIONS_SLOW,
-        schedule=Schedule(every=_DAY, at=2 * _HOUR),
-        window=12 * _HOUR,
-        attempts=3,
-        request_window=_MINUTE,
+    "compute_item_similarities": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS_SLOW,
+            schedule=Schedule(every=_DAY, at=2 * _HOUR),
+            window=12 * _HOUR,
+            attempts=3,
+            request_window=_MINUTE,
+        ),
+        run=Jobs.compute_similarities,
+        kind=ListKind.SIMILAR,
     ),
-    "evict_stale_cache": JobRule(
-        queue=Queue.RECOMMENDATIONS,
-        schedule=Schedule(every=6 * _HOUR, at=30 * _MINUTE),
-        window=6 * _HOUR,
-        attempts=1,
-        in_every_process=True,
+    "evict_stale_cache": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS,
+            schedule=Schedule(every=6 * _HOUR, at=30 * _MINUTE),
+            window=6 * _HOUR,
+            attempts=1,
+            in_every_process=True,
+        ),
+        run=None,
     ),
 }
-"""The default rule of each job; times are in UTC."""
+"""Every job by its name, in the order in which a manual run of all of them works best."""
+
+BATCH_JOBS = tuple(name for name, spec in JOBS.items() if spec.run is not None)
+"""The jobs that run for all processes, by a claim in the ledger."""
+
+SCHEDULE: Mapping[str, JobRule] = {name: spec.rule for name, spec in JOBS.items()}
+"""When each job is due, in UTC, by default."""
+
+JOB_OF: Mapping[ListKind, str] = {
+    spec.kind: name for name, spec in JOBS.items() if spec.kind is not None
+}
+"""The job that makes all lists of a kind."""
+
+OF_ONE_ITEM = JOB_OF[ListKind.SIMILAR]
+"""The job that can be run for one item."""
 
 
 def schedule_of(settings: Settings) -> Mapping[str, JobRule]:

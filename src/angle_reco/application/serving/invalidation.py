@@ -10,10 +10,9 @@ from weakref import WeakSet
 
 import attrs
 
+from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import Before, ChangedItems
-from angle_reco.application.serving.finished_runs import FinishedRuns
-from angle_reco.application.serving.list_reader import key_of
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, PendingEvent
 from angle_reco.application.serving.rolled_back import RolledBackEvents
@@ -26,7 +25,7 @@ from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import ListKind
-from angle_reco.ports.cache import Cache
+from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock

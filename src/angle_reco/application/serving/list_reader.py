@@ -25,7 +25,7 @@ from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.cache import key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
@@ -292,11 +292,6 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
     if card is None:
         raise ItemNotFoundError(item_id)
     return card
-
-
-def key_of(kind: ListKind, owner: object) -> CacheKey:
-    """Return the cache key of a list."""
-    return (kind.value, owner)
 
 
 _OF_ITSELF = 80

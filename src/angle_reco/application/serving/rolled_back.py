@@ -4,13 +4,12 @@ import logging
 
 import attrs
 
-from angle_reco.application.serving.list_reader import key_of
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.waiting import may_wait
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.lists import ListKind
-from angle_reco.ports.cache import Cache
+from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.changes import Changes
 
 _log = logging.getLogger(__name__)

@@ -1,19 +1,18 @@
 """Invalidates cached lists once a run has ended, in this process or another."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import OF_ONE_ITEM
-from angle_reco.application.serving.list_reader import key_of
+from angle_reco.application.jobs.schedule import JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import IdKinds, ItemId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunState
-from angle_reco.ports.cache import Cache
+from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 
@@ -21,13 +20,6 @@ _log = logging.getLogger(__name__)
 
 CLEAR_MEMORY = "forget_cached"
 """The name under which the ledger records that all processes have to clear their memory."""
-
-JOB_OF: Mapping[ListKind, str] = {
-    ListKind.POPULAR: "generate_popular_items",
-    ListKind.PERSONAL: "generate_recommendations",
-    ListKind.SIMILAR: OF_ONE_ITEM,
-}
-"""The job that computes all lists of a kind."""
 
 
 @attrs.define(kw_only=True)
