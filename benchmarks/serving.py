@@ -25,7 +25,8 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from angle_reco import Recommender, Settings
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import import_marketplace, storage_at
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.simulation import MarketplaceShape, simulate
 from tests.postgres import new_database, shared_server
@@ -91,7 +92,7 @@ def fill(url: str, shape: MarketplaceShape, folder: Path) -> None:
         storage.migrate_up()
         import_marketplace(storage, folder)
     with Recommender.connect(url, settings=Settings(cache_enabled=False)) as reco:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             reco.system.run_job(job)
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from angle_reco import Settings, UserId
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import import_marketplace, storage_at
+from angle_reco.composition import import_marketplace, storage_at
 
 HOUR = timedelta(hours=1)
 

@@ -24,8 +24,9 @@ import numpy as np
 from scipy.sparse import coo_array
 
 from angle_reco import Recommender, Settings
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.scoring import Scorer
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
+from angle_reco.composition import import_marketplace, storage_at
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.similarity import Engagement
 from angle_reco.simulation import MarketplaceShape, simulate
@@ -86,7 +87,7 @@ def measured(shape: MarketplaceShape, folder: Path) -> list[Row]:
         )
     ]
     with Recommender.connect(f"sqlite:///{file}", as_of=NOW) as reco:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             reco.system.run_job(job)
         rows.append(similar_items(reco))
         rows += answers(reco, file)

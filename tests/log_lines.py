@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
 
@@ -55,7 +55,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "user": _matches(_FINGERPRINT),
     "actor": _matches(_FINGERPRINT),
     "error": _matches(_CLASS),
-    "job": _is_among(*JOB_NAMES),
+    "job": _is_among(*BATCH_JOBS),
     "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
     "resource": _is_among(*(one.name.lower() for one in Resource)),
     # Not a user's: what a shop shows to everybody.

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import AngleRecoError, Recommender, Settings, UserId, View
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import CategoryId, ItemId
@@ -130,7 +130,7 @@ IDS: dict[str, tuple[object, ...]] = {
     "rank": (1, TITLE),
     "reason": ("for_you", "same_category", TITLE),
     "limit": (3, AMOUNT),
-    "name": (*JOB_NAMES, TITLE),
+    "name": (*BATCH_JOBS, TITLE),
     "amount": (Decimal(AMOUNT), AMOUNT),
     "item_ids": (["lot-1"], [AMOUNT, None], AMOUNT),
     "at": (NOW, TITLE),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from angle_reco.application.jobs.runner import JobOutcome
     from angle_reco.application.personal_data import UserExport
     from angle_reco.application.process_cache import Health, MemoryStats
-    from angle_reco.bootstrap import Ports, memory_ports, sql_ports
+    from angle_reco.composition import Ports, memory_ports, sql_ports
     from angle_reco.domain.activity import Bid, Watch
     from angle_reco.domain.erasure import Erased
     from angle_reco.domain.errors import (
@@ -172,7 +172,7 @@ _NAMES = {
         "Health",
         "MemoryStats",
     ),
-    "angle_reco.bootstrap": (
+    "angle_reco.composition": (
         "Ports",
         "memory_ports",
         "sql_ports",

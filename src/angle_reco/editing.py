@@ -13,7 +13,7 @@ from angle_reco.domain.policies import SYSTEM, Actor, SignedIn
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Reason
 from angle_reco.ports.deadlines import deadline
-from angle_reco.use_cases import UseCases
+from angle_reco.wiring import UseCases
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 import attrs
 
 from angle_reco.adapters.clocks import FixedClock
-from angle_reco.bootstrap import (
+from angle_reco.composition import (
     Ports,
     own_scheduler,
     ports_in_memory,
@@ -27,8 +27,8 @@ from angle_reco.domain.validators import exactly, flag, function, instance
 from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.ports.threads import end_idle_threads
 from angle_reco.settings import Settings
-from angle_reco.use_cases import UseCases
 from angle_reco.view import View
+from angle_reco.wiring import wire
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -99,7 +99,7 @@ class Recommender:
         self.ports = ports
         self.as_of = as_of
         self._on_event = on_event
-        self._use_cases = UseCases.of(ports, self.settings, as_of=as_of, on_event=on_event)
+        self._use_cases = wire(ports, self.settings, as_of=as_of, on_event=on_event)
 
     def __repr__(self) -> str:
         storage = self.ports.storage

@@ -16,7 +16,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from angle_reco import bootstrap
+from angle_reco import composition
 from angle_reco.adapters.sql.core.database import begin_writing
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.core.types import Moment
@@ -25,7 +25,7 @@ from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import Ports
+from angle_reco.composition import Ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.items import Item
@@ -67,7 +67,7 @@ def storage_on(
 
 def ports_on(storage: Storage) -> Ports:
     """Return ports on a storage, whether or not its tables are there."""
-    return attrs.evolve(bootstrap.ports_on(storage), storage=None)
+    return attrs.evolve(composition.ports_on(storage), storage=None)
 
 
 def recorded_on(storage: Storage) -> RecordedActivity:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.importing.directory import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import Ports
+from angle_reco.composition import Ports
 from angle_reco.domain.errors import BadInputError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.prices import PriceScale

@@ -23,7 +23,7 @@ from angle_reco import (
     StorageError,
     StorageUnavailableError,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.adapters.databases import driver_connection
 
 SETTINGS = Settings(ids=IdKinds(user=IdKind.INT, item=IdKind.INT))
@@ -88,7 +88,7 @@ def use(reco: Recommender) -> None:
     assert reco.items_changed([11, 12])
     assert reco.bid_placed(2, 12)
     assert reco.signed_in(1)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
     reco.system.erase_user(2)
     assert reco.system.stats().items == 2
@@ -115,7 +115,7 @@ class TestATransaction:
             use(Recommender.from_connection(connection, host=HOST, settings=SETTINGS))
 
         assert count(engine, "lots") == 2
-        assert count(engine, "angle_reco_runs") == len(JOB_NAMES)
+        assert count(engine, "angle_reco_runs") == len(BATCH_JOBS)
 
     def test_events_take_the_same_connection_and_no_other(self, engine: sa.Engine) -> None:
         with engine.begin() as connection, engine.connect() as other:
@@ -294,7 +294,7 @@ class TestInMemory:
         with engine.connect() as connection:
             connection.rollback()
 
-        assert count(engine, "angle_reco_runs") == len(JOB_NAMES)
+        assert count(engine, "angle_reco_runs") == len(BATCH_JOBS)
 
     def test_nothing_is_cached_and_no_jobs_start(
         self, engine: sa.Engine, caplog: pytest.LogCaptureFixture

@@ -29,7 +29,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.prices import PriceScale
 from angle_reco.testing import ManualClock
@@ -652,7 +652,7 @@ def test_an_item_may_end_and_a_user_sign_in_at_no_moment_of_the_calendar(
         () if is_past else ("vase",),
         (),
     ]
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         assert lax.reco.system.run_job(job).scope >= 0
     signed_in = lax.reco.as_user("ann").sign_ins()
     assert signed_in is not None
@@ -787,7 +787,7 @@ def test_bids_and_watches_of_unknown_items_change_no_answer(lax: Lax) -> None:
 
     assert lax.reco.as_user("ann").interests() == ()
     assert set(ids_of(lax.reco.as_user("ann").homepage())) == {"vase", "jar"}
-    assert [lax.reco.system.run_job(job).scope for job in JOB_NAMES] == [1, 1, 1, 2]
+    assert [lax.reco.system.run_job(job).scope for job in BATCH_JOBS] == [1, 1, 1, 2]
 
 
 def test_bids_of_unknown_users_count_for_the_item(lax: Lax) -> None:
@@ -795,7 +795,7 @@ def test_bids_of_unknown_users_count_for_the_item(lax: Lax) -> None:
     lax.insert("offers", f"'a stranger', 'jar', 5, {TODAY}")
 
     assert lax.popular() == ["jar", "vase"]
-    assert [lax.reco.system.run_job(job).scope for job in JOB_NAMES] == [0, 1, 0, 2]
+    assert [lax.reco.system.run_job(job).scope for job in BATCH_JOBS] == [0, 1, 0, 2]
 
 
 def test_a_seller_who_is_nobody_is_no_matter(lax: Lax) -> None:
@@ -827,7 +827,7 @@ def test_items_that_come_twice_are_left_out_and_logged(
     ]
     assert lax.popular() == ["cup", "jar"]
     assert "items are listed twice: items=1" in caplog.messages
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         assert lax.reco.system.run_job(job).failed == 0
     assert ids_of(lax.reco.anonymous.similar_items("jar")) == ["cup"]
     with pytest.raises(ItemNotFoundError):
@@ -943,7 +943,7 @@ def test_texts_may_be_collated_in_any_way(lax: Lax, collation: str) -> None:
             collated = f'ALTER TABLE {name} ALTER {key} TYPE text COLLATE "{collation}"'
             connection.exec_driver_sql(collated)
     expected = ids_of(lax.reco.as_user("ann").homepage())
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         lax.reco.system.run_job(job)
 
     assert expected == ["Jar", "urn"]

@@ -12,7 +12,8 @@ from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.importing.directory import Imported, ImportOutcome, import_directory
 from angle_reco.adapters.sql.importing.removing import Removal
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES, Ports
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import Ports
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.errors import BadInputError, InvalidValueError, UserErasedError
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
@@ -63,7 +64,7 @@ def rows_of(storage: Storage, name: str) -> list[Any]:
 def run_jobs(storage: Storage) -> None:
     """Store interests and lists of all users and items."""
     reco = Recommender(ports_on(storage), Settings(cache_enabled=False), as_of=NOW)
-    for name in JOB_NAMES:
+    for name in BATCH_JOBS:
         reco.system.run_job(name)
 
 

@@ -1083,7 +1083,7 @@ IMPORTER = """
 import sys
 from pathlib import Path
 from angle_reco import Settings
-from angle_reco.bootstrap import import_marketplace, storage_at
+from angle_reco.composition import import_marketplace, storage_at
 
 url, directory, pause_at = sys.argv[1:]
 

@@ -14,7 +14,7 @@ from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.adapters.memory.users import MemoryUsers
-from angle_reco.bootstrap import memory_ports
+from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.columns import IdColumn

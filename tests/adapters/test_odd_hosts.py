@@ -22,7 +22,8 @@ from angle_reco import (
 )
 from angle_reco.adapters.sql.core.sqlite_functions import add_functions
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace, sql_ports
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import import_marketplace, sql_ports
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import ListKind, StoredLine
@@ -402,7 +403,7 @@ def test_a_market_is_read_whatever_the_encoding_is(latin: Recommender) -> None:
     assert {one for some in happened for one in some.items.to_list()} == {BRÖTCHEN, "Öl"}
     assert [one.item_id for one in latin.ports.activity.user_bids(JÖRG)] == [BRÖTCHEN]
     moved = again(latin.ports, PATIENT, clock=ManualClock(NOW))
-    assert [moved.system.run_job(job).scope for job in JOB_NAMES] == [1, 2, 1, 2]
+    assert [moved.system.run_job(job).scope for job in BATCH_JOBS] == [1, 2, 1, 2]
     assert [one.category_id for one in moved.as_user(JÖRG).get_interests()] == [KÄSE]
     assert moved.signed_in(JÖRG)
 
@@ -486,7 +487,7 @@ def test_similar_items_are_found_where_case_does_not_count(careless: Recommender
                 careless.as_user(who).after_bid(item)
 
     looked_at()
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         careless.system.run_job(job)
     looked_at()
 
@@ -611,7 +612,7 @@ def test_namesakes_have_interests_of_their_own(namesakes: Namesakes) -> None:
         for of in (str, namesakes.other)
     }
     assert all(reco.signed_in(of("alice")) for of in computed)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
 
     for spelled, categories in computed.items():
@@ -878,7 +879,7 @@ def test_a_listener_may_leave_a_transaction_open(
         assert ids_of(moved.as_user("ann").homepage()) == ["jar"]
         assert moved.signed_in("ann")
         assert moved.bid_placed("ann", "jar")
-        assert [moved.system.run_job(job).scope for job in JOB_NAMES] == [1, 2, 1, 2]
+        assert [moved.system.run_job(job).scope for job in BATCH_JOBS] == [1, 2, 1, 2]
         signed_in = moved.as_user("ann").sign_ins()
         assert signed_in is not None
         assert signed_in.count == 1

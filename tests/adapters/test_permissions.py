@@ -15,7 +15,7 @@ from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.schema.permissions import SqlPermissions
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import memory_ports
+from angle_reco.composition import memory_ports
 from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageUnavailableError
 from angle_reco.domain.ids import IdKind, IdKinds, UserId
 from angle_reco.ports.deadlines import deadline

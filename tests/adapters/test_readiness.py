@@ -24,7 +24,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.postgres import new_database
 from tests.reliability.trials import fill_market
 
@@ -333,7 +333,7 @@ class TestPostgres(Promises):
                 execute(as_role, "CREATE TABLE not_mine (id integer)")
             reco.start()
 
-            assert [reco.system.run_job(name).failed for name in JOB_NAMES] == [0] * 4
+            assert [reco.system.run_job(name).failed for name in BATCH_JOBS] == [0] * 4
             assert reco.signed_in(user)
             assert reco.bid_placed(user, item)
             assert reco.watched(user, item)
@@ -345,7 +345,7 @@ class TestPostgres(Promises):
             assert reco.anonymous.popular_items()
             assert reco.as_user(user).interests()
             reco.system.upsert_interest(user, "art", score=1)
-            reco.system.request_job(JOB_NAMES[0])
+            reco.system.request_job(BATCH_JOBS[0])
             reco.system.forget_cached()
             assert reco.system.export_user(user).to_json()
             assert reco.system.erase_user(user).interests >= 1

@@ -21,7 +21,7 @@ from angle_reco.adapters.sql.schema.migrations import HEAD
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.scoring import popular_owner
-from angle_reco.bootstrap import Ports
+from angle_reco.composition import Ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import (
     InvalidValueError,

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import Ports, memory_ports
+from angle_reco.composition import Ports, memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import AngleRecoError

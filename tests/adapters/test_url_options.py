@@ -15,7 +15,7 @@ from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavaila
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.core.url_options import with_empty_options
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.ports.deadlines import deadline
 from tests.postgres import new_database
 
@@ -181,7 +181,7 @@ def test_every_statement_can_be_prepared_at_once(postgres_url: str, is_host: boo
             else Recommender.connect(f"{url}?prepare_threshold=0", settings=settings, migrate=True)
         ) as reco:
             for _ in range(2):
-                assert [reco.system.run_job(name).failed for name in JOB_NAMES] == [0] * 4
+                assert [reco.system.run_job(name).failed for name in BATCH_JOBS] == [0] * 4
                 assert not reco.anonymous.popular_items().degraded_by
             assert reco.system.health().is_ok
             reco.system.erase_user("ann")

@@ -42,7 +42,7 @@ from angle_reco import (
 )
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.aio import AsyncRecommender, AsyncView
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.ranking import Component, Ranker
 from tests.application.shop import DAY, HOUR, NOW, bid, lot, lots, watch
@@ -468,7 +468,7 @@ def _answering(**fields: Any) -> object:
     if settings.cache_enabled or settings.ids != IdKinds() or settings.prices != PriceScale():
         return Recommender(memory_ports(), settings)
     reco = Recommender(memory_ports(market()), settings)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
     reco.system.homepage(of="bob")
     return reco.system.after_bid("vase", of="bob")

@@ -23,7 +23,7 @@ from angle_reco import (
     UserInspected,
     View,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.testing import ManualClock
 from tests.application.shop import (
     INSPECT,
@@ -55,7 +55,7 @@ PUBLIC: dict[str, Callable[[View], object]] = {
 MANAGING: dict[str, Callable[[View], object]] = {
     "stats": lambda view: view.stats(),
     "find_stale_recommendations": lambda view: view.find_stale_recommendations(),
-    **{f"run_job {job}": lambda view, job=job: view.run_job(job) for job in JOB_NAMES},  # type: ignore[misc]  # a default binds it
+    **{f"run_job {job}": lambda view, job=job: view.run_job(job) for job in BATCH_JOBS},  # type: ignore[misc]  # a default binds it
     "run_job for an item": lambda view: view.run_job("compute_item_similarities", item_id="vase"),
 }
 

@@ -18,7 +18,7 @@ from angle_reco import (
     UserId,
     Watch,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.application.markets import USERS, everything_said, marketplaces, stored_of
 from tests.application.shop import DAY, NOW, TICK, bid, filled, ids_of, lot, lots, watch
 
@@ -129,7 +129,7 @@ def test_a_supposed_bid_is_one_of_then() -> None:
 def test_what_was_stored_later_is_not_used() -> None:
     market = filled(lots("art", 3), bid("ann", "art-01", days=1))
     now = Recommender.in_memory(market, as_of=NOW)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         now.system.run_job(job)
 
     then = Recommender(now.ports, as_of=THEN)
@@ -171,7 +171,7 @@ def test_every_call_answers_at_the_ends_of_the_calendar(year: int) -> None:
     assert "bowl" in ids_of(reco.as_user("ann").homepage())
     assert ids_of(reco.as_user("ann").after_bid("vase")) == ["bowl"]
     assert reco.as_user("ann").interests() == ()
-    assert [reco.system.run_job(job).removed for job in JOB_NAMES] == [0] * 4
+    assert [reco.system.run_job(job).removed for job in BATCH_JOBS] == [0] * 4
     assert list(reco.system.find_stale_recommendations()) == []
 
 
@@ -213,7 +213,7 @@ def test_answers_are_those_of_a_marketplace_that_holds_only_what_was_there(
     whole, only = back(market), Recommender.in_memory(until(market, THEN), as_of=THEN)
 
     assert everything_said(whole) == everything_said(only)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         outcomes = [reco.system.run_job(job) for reco in (whole, only)]
         assert len({(one.scope, one.changed, one.unchanged) for one in outcomes}) == 1
     assert stored_of(whole) == stored_of(only)

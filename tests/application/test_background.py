@@ -17,8 +17,7 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, Settings, StorageUnavailableError
-from angle_reco.application.jobs.schedule import SCHEDULE
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, run_request_of
 from angle_reco.domain.schedules import Queue
@@ -38,7 +37,7 @@ def at_work(shop: Shop) -> Hands:
 
 
 def states(shop: Shop) -> dict[str, RunState]:
-    return {name: run.state for name in JOB_NAMES if (run := shop.last(name)) is not None}
+    return {name: run.state for name in BATCH_JOBS if (run := shop.last(name)) is not None}
 
 
 class TestWork:
@@ -62,7 +61,7 @@ class TestWork:
 
         hands.wake()
 
-        assert done == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+        assert done == dict.fromkeys(BATCH_JOBS, RunState.SUCCEEDED)
         assert hands.submitted == []
         assert shop.reco.system.stats().lists[ListKind.PERSONAL].owners == 3
 
@@ -70,12 +69,12 @@ class TestWork:
         shop = Shop.of()
         hands = at_work(shop)
 
-        done = dict.fromkeys(JOB_NAMES, 0)
+        done = dict.fromkeys(BATCH_JOBS, 0)
         for _ in range(24 * 60):
             hands.wake()
-            before = {name: shop.last(name) for name in JOB_NAMES}
+            before = {name: shop.last(name) for name in BATCH_JOBS}
             hands.work()
-            for name in JOB_NAMES:
+            for name in BATCH_JOBS:
                 done[name] += shop.last(name) != before[name]
             shop.clock.advance(MINUTE)
 
@@ -100,7 +99,7 @@ class TestWork:
         for hands in (one, two):
             hands.work()
 
-        assert {shop.last(job).attempt for job in JOB_NAMES} == {1}  # type: ignore[union-attr]  # each ran
+        assert {shop.last(job).attempt for job in BATCH_JOBS} == {1}  # type: ignore[union-attr]  # each ran
 
     def test_it_is_told_how_often_to_wake_and_how_many_work(self) -> None:
         workers = dict.fromkeys(Queue, 2)
@@ -158,12 +157,12 @@ class TestWork:
         hands.wake()
         hands.work()
 
-        known = shop.ports.ledger.open(JOB_NAMES, back=24 * HOUR)
+        known = shop.ports.ledger.open(BATCH_JOBS, back=24 * HOUR)
         of_today = [run for run in known.runs if run.slot <= known.now]
-        assert {run.key.job for run in of_today} == set(JOB_NAMES)
+        assert {run.key.job for run in of_today} == set(BATCH_JOBS)
         assert {run.state for run in of_today} == {RunState.SUCCEEDED}
         lines = [record.getMessage() for record in caplog.records]
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             assert lines.count(f"run ignored, the clock was ahead: job={job}") == 1
         assert lines.count(f"lease cut, the clock was ahead: job={JOB}") == 1
 
@@ -199,13 +198,13 @@ class TestWork:
         hands = at_work(shop)
         hands.wake()
         hands.work()
-        missing = set(JOB_NAMES) - set(states(shop))
+        missing = set(BATCH_JOBS) - set(states(shop))
 
         hands.wake()
         hands.work()
 
         assert missing == {JOB}
-        assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+        assert states(shop) == dict.fromkeys(BATCH_JOBS, RunState.SUCCEEDED)
         assert f"run not started: job={JOB} error=StorageUnavailableError" in caplog.text
 
     def test_a_job_that_fails_does_not_keep_the_others_from_running(self) -> None:
@@ -216,7 +215,7 @@ class TestWork:
         hands.work()
 
         assert states(shop) == {
-            **dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED),
+            **dict.fromkeys(BATCH_JOBS, RunState.SUCCEEDED),
             JOB: RunState.DUE,
         }
 
@@ -281,7 +280,7 @@ class TestStartAndStop:
         hands = woken(at_work(shop))
         hands.work()
 
-        assert states(shop) == dict.fromkeys(JOB_NAMES, RunState.SUCCEEDED)
+        assert states(shop) == dict.fromkeys(BATCH_JOBS, RunState.SUCCEEDED)
 
     def test_of_two_threads_that_start_it_at_once_for_the_first_time_one_does(
         self, monkeypatch: pytest.MonkeyPatch

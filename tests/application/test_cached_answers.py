@@ -22,7 +22,7 @@ from angle_reco import (
     StorageUnavailableError,
     Verify,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.runs import Claim, RunKey, RunRequest
 from tests.application.markets import UNKNOWN, USERS, marketplaces, shelves
 from tests.application.memories import (
@@ -193,7 +193,7 @@ class TestMisses:
     @pytest.mark.parametrize("surface", HOURS)
     def test_what_is_stored_is_read_once(self, surface: str) -> None:
         one = shop()
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             one.reco.system.run_job(job)
         warm(one, "popular_items")
 
@@ -371,7 +371,7 @@ def test_they_are_those_that_nothing_was_kept_for(
 ) -> None:
     one = Remembering.of(market, chosen)
     if is_stored:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             one.plain().system.run_job(job)
 
     expected = said(one.plain())

@@ -18,7 +18,7 @@ from angle_reco import (
     StorageUnavailableError,
     memory_ports,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import UserId
 from tests.application.shop import (
@@ -402,7 +402,7 @@ class TestStats:
 
         jobs = stats.pop("jobs")
         assert isinstance(jobs, dict)
-        assert {name: one["last"] for name, one in jobs.items()} == dict.fromkeys(JOB_NAMES)
+        assert {name: one["last"] for name, one in jobs.items()} == dict.fromkeys(BATCH_JOBS)
         assert stats == {
             "users": 0,
             "items": 0,

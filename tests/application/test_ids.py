@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from angle_reco import IdKind, IdKinds, InvalidValueError, Recommender, Settings
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.application.shop import bid, filled, ids_of, lot, opened, watch
 
 
@@ -47,7 +47,7 @@ def test_every_answer_is_the_same_whatever_the_ids_are(some: Some) -> None:
         ]
 
     computed = answers()
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         assert reco.system.run_job(job).changed > 0
     stored = answers()
 

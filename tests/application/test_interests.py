@@ -12,7 +12,7 @@ from angle_reco import (
     UserInterest,
     memory_ports,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.freshness import SKEW
 from tests.application.shop import (
     DAY,
@@ -194,7 +194,7 @@ def test_interests_that_another_rule_made_are_not_used(reco: Recommender) -> Non
 def test_results_of_the_past_do_not_pass_for_live_ones(reco: Recommender) -> None:
     then = NOW - 12 * HOUR
     past = Recommender(reco.ports, as_of=then)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         past.system.run_job(job)
 
     assert past.anonymous.popular_items().freshness is Freshness.FRESH

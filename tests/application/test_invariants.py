@@ -16,7 +16,7 @@ from angle_reco import (
     Settings,
     UserId,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.application.markets import (
     UNKNOWN,
     USERS,
@@ -61,7 +61,7 @@ def test_every_answer_is_sound(
 ) -> None:
     reco = opened(market, chosen)
     if is_stored:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             reco.system.run_job(job)
 
     for name, shelf in shelves(reco).items():
@@ -105,7 +105,7 @@ def test_stored_answers_are_the_computed_ones(market: MemoryMarketplace, chosen:
     reco = opened(market, chosen)
     computed = everything_said(reco)
 
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
 
     assert everything_said(reco) == computed
@@ -115,13 +115,13 @@ def test_stored_answers_are_the_computed_ones(market: MemoryMarketplace, chosen:
 @given(market=marketplaces())
 def test_a_second_run_of_every_job_changes_nothing(market: MemoryMarketplace) -> None:
     reco = opened(market)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
     before = stored_of(reco)
 
-    outcomes = [reco.system.run_job(job) for job in JOB_NAMES]
+    outcomes = [reco.system.run_job(job) for job in BATCH_JOBS]
 
-    assert [(one.changed, one.removed) for one in outcomes] == [(0, 0)] * len(JOB_NAMES)
+    assert [(one.changed, one.removed) for one in outcomes] == [(0, 0)] * len(BATCH_JOBS)
     assert stored_of(reco) == before
 
 

@@ -18,7 +18,7 @@ from angle_reco import (
     User,
     UserId,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from tests.application.shop import (
     DAY,
@@ -82,7 +82,7 @@ def test_a_second_run_changes_nothing(
 def test_every_job_can_be_run_on_an_empty_shop() -> None:
     reco = opened()
 
-    outcomes = {job: counts(reco, job) for job in JOB_NAMES}
+    outcomes = {job: counts(reco, job) for job in BATCH_JOBS}
 
     # The list of what is popular over everything is there, and empty.
     assert outcomes.pop("generate_popular_items") == (1, 1, 0, 0)
@@ -252,7 +252,7 @@ def test_an_unknown_job_is_refused_with_the_names_there_are(
         reco.system.run_job(name)  # type: ignore[arg-type]  # what is no name is tried too
 
 
-@pytest.mark.parametrize("name", JOB_NAMES[:3])
+@pytest.mark.parametrize("name", BATCH_JOBS[:3])
 def test_only_similarities_are_computed_for_one_item(reco: Recommender, name: str) -> None:
     with pytest.raises(InvalidValueError, match="job for one item"):
         reco.system.run_job(name, item_id="art-01")
@@ -260,7 +260,7 @@ def test_only_similarities_are_computed_for_one_item(reco: Recommender, name: st
     assert reco.system.stats().lists[ListKind.SIMILAR].owners == 0
 
 
-@pytest.mark.parametrize("name", JOB_NAMES)
+@pytest.mark.parametrize("name", BATCH_JOBS)
 @pytest.mark.parametrize("make", [opened, shop])
 def test_progress_never_goes_back_and_ends_with_all_done(name: str, make: Any) -> None:
     told: list[tuple[str, int, int]] = []
@@ -335,7 +335,7 @@ PROGRESS: dict[str, list[tuple[str, int, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", JOB_NAMES)
+@pytest.mark.parametrize("name", BATCH_JOBS)
 def test_progress_is_reported_batch_by_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._USERS_AT_ONCE", 3)
     monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._ITEMS_AT_ONCE", 2)

@@ -18,8 +18,8 @@ from angle_reco import (
     UserId,
     Verify,
 )
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenSnapshot
-from angle_reco.bootstrap import JOB_NAMES
 from tests.application.memories import (
     ASK,
     CATALOGUE,
@@ -187,7 +187,7 @@ class TestWhatIsNotShown:
 
     def test_what_one_bid_on_elsewhere_once_the_list_is_read(self) -> None:
         one = shop()
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             one.another().system.run_job(job)
         one.another().bid_placed("ann", "art-01")
 
@@ -412,7 +412,7 @@ class TestLittleRoom:
     def test_the_answers_are_the_same(self, items: int, has_columns: bool, is_stored: bool) -> None:
         one = Remembering.of(large(items), Settings(cache_bytes=1_000_000))
         if is_stored:
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 one.plain().system.run_job(job)
         warm(one, "popular_items")
         live = one.reco._use_cases.shelves.open_items

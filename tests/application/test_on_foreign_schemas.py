@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 
 from angle_reco import AuctionStatus, MemoryMarketplace, Recommender, Shelf, UserId, memory_ports
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.testing import ManualClock
 from tests.adapters.foreign import Foreign, categories_of, django, everything_in, models, quoted
 from tests.application.markets import marketplaces
@@ -163,7 +163,7 @@ def seen(shelf: Shelf) -> tuple[object, ...]:
 
 def outcomes(reco: Recommender) -> list[tuple[int, ...]]:
     """Run every job, and return for how many each was and what it wrote."""
-    ran = (reco.system.run_job(job) for job in JOB_NAMES)
+    ran = (reco.system.run_job(job) for job in BATCH_JOBS)
     return [(one.scope, one.changed, one.unchanged, one.removed) for one in ran]
 
 

@@ -20,7 +20,7 @@ from angle_reco import (
     Settings,
     UserId,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.scoring.interest import InterestRule
@@ -78,7 +78,7 @@ def test_a_hundred_of_them_change_nothing(rule: PopularityRule, cached: bool, st
     with_own, without = (opened(pushed(own=own), chosen) for own in (100, 0))
     if stored:
         for reco in (with_own, without):
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 reco.system.run_job(job)
 
     assert said(with_own) == said(without)

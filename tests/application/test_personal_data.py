@@ -23,7 +23,8 @@ from angle_reco import (
     UserExport,
     UserId,
 )
-from angle_reco.bootstrap import JOB_NAMES, ports_on
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import ports_on
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import CategoryId, IdKind, ItemId
 from angle_reco.domain.items import Item
@@ -146,7 +147,7 @@ def rows_of(*users: UserId) -> dict[str, Any]:
 def prepared(shop: Shop) -> Shop:
     """Return a shop in which the jobs have run, and somebody wrote something by hand."""
     system = shop.reco.system
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         system.run_job(job)
     for one in (shop.gone, shop.stays):
         assert shop.reco.signed_in(one)
@@ -341,7 +342,7 @@ def test_no_job_event_or_reader_brings_anything_back(shop: Shop) -> None:
     for _ in range(2):
         clock_of(reco).advance(HOUR)
         assert reco.signed_in(shop.gone) is False
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             reco.system.run_job(job)
         ask_everything(reco, shop.gone)
 
@@ -364,7 +365,7 @@ def test_answers_are_computed_as_before(shop: Shop) -> None:
     before = ask_everything(reco, shop.stays)
 
     reco.system.erase_user(shop.gone)
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
 
     page = reco.as_user(shop.gone).homepage()

@@ -29,8 +29,7 @@ from angle_reco.application.jobs.run_context import (
     RunStoppedError,
     no_progress,
 )
-from angle_reco.application.jobs.schedule import JOBS, SCHEDULE, schedule_of
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, SCHEDULE, schedule_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
@@ -143,15 +142,15 @@ class TestAttempts:
             catalog=lambda catalog: Failing(catalog, "may_be_open", [DEFECT] * 99),
         )
         for _ in range(4):
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 begin_due(shop, job)
             shop.clock.advance(MINUTE)
 
         told = [event for event in shop.events if isinstance(event, RunFailed)]
         final = [event.job for event in told if event.is_final]
 
-        assert sorted(final) == sorted(JOB_NAMES)
-        assert {shop.last(job).state for job in JOB_NAMES} == {RunState.DISCARDED}  # type: ignore[union-attr]  # each ran
+        assert sorted(final) == sorted(BATCH_JOBS)
+        assert {shop.last(job).state for job in BATCH_JOBS} == {RunState.DISCARDED}  # type: ignore[union-attr]  # each ran
 
     def test_an_item_that_is_not_there_is_not_looked_for_again(self) -> None:
         shop = Shop.of()
@@ -412,11 +411,11 @@ class TestALostLease:
     def steal(self, shop: Shop, *_: object) -> None:
         """Have somebody else begin a run of the same key, after a long sleep."""
         shop.clock.advance(HOUR)
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             run_request = run_request_of(RunKey(job), Trigger.MANUAL, SCHEDULE[job])
             shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR)
 
-    @pytest.mark.parametrize("job", JOB_NAMES)
+    @pytest.mark.parametrize("job", BATCH_JOBS)
     def test_nothing_is_written_by_a_run_that_is_somebody_elses(
         self, job: str, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from angle_reco import InvalidValueError, Recommender
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.users import SignIns
 from tests.application.shop import (
@@ -130,7 +130,7 @@ def test_sign_ins_are_those_of_the_user(reco: Recommender) -> None:
     assert reco.system.sign_ins(of="nobody") is None
 
 
-@pytest.mark.parametrize("job", JOB_NAMES)
+@pytest.mark.parametrize("job", BATCH_JOBS)
 def test_a_run_stores_its_own_kind_alone(reco: Recommender, job: str) -> None:
     reco.system.run_job(job)
 

@@ -25,7 +25,7 @@ from angle_reco import (
     UserId,
     Watch,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import shown
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE
@@ -89,7 +89,7 @@ def reco(request: pytest.FixtureRequest) -> Recommender:
 
 
 def run_all(reco: Recommender) -> None:
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
 
 

@@ -14,7 +14,7 @@ from angle_reco.domain.events import Event
 from angle_reco.domain.runs import Run
 from angle_reco.domain.schedules import Queue
 from angle_reco.testing import ManualClock
-from angle_reco.use_cases import UseCases
+from angle_reco.wiring import wire
 from tests.application.shop import NOW, filled, lots
 
 
@@ -58,7 +58,7 @@ class Shop:
     @property
     def runs(self) -> JobClaims:
         """Return what begins runs, as a process in the background has it."""
-        return UseCases.of(self.ports, self.settings, on_event=self.events.append).runs
+        return wire(self.ports, self.settings, on_event=self.events.append).runs
 
     def open_runs(self) -> list[Run]:
         """Return the runs that are not over."""

@@ -20,7 +20,7 @@ from angle_reco import (
     sql_ports,
 )
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.policies import ANONYMOUS, SYSTEM, Actor, SignedIn
 from angle_reco.settings import Settings
 from angle_reco.testing import ManualClock
@@ -296,7 +296,7 @@ class TestIdsThatDifferInCaseAlone:
         for _ in range(2):
             reco.signed_in("BOB", NOW + HOUR)
         if is_stored:
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 reco.system.run_job(job)
 
         for name, ask in READING.items():
@@ -313,7 +313,7 @@ class TestIdsThatDifferInCaseAlone:
         assert categories_of(reco.as_user("BOB")) == {"toys"}
 
     def test_are_written_and_erased_apart(self, reco: Recommender) -> None:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             reco.system.run_job(job)
         before = reco.system.export_user("BOB")
 

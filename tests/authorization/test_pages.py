@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from angle_reco import AngleRecoError, Recommender, Settings, View, sql_ports
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain import errors
 from angle_reco.domain.policies import POLICY
 from angle_reco.testing import ManualClock
@@ -129,7 +129,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     engine.dispose()
     shutil.copy(files["computed"], files["stored"])
     engine = open_engine(f"sqlite:///{files['stored']}")
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         shop_on(engine).system.run_job(job)
     engine.dispose()
     return files

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from angle_reco import IdKind
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.cli.conftest import NOW, Angle
 
 WriteModule: TypeAlias = Callable[..., None]
@@ -180,7 +180,7 @@ class TestOnItsData:
     def test_jobs_store_what_is_answered_from_then(self, market: App) -> None:
         runs = market.json("run", "all", "--as-of", NOW)["runs"]
 
-        assert [one["job"] for one in runs] == list(JOB_NAMES)
+        assert [one["job"] for one in runs] == list(BATCH_JOBS)
         assert market.json("homepage", market.id(1), "--as-of", NOW)["freshness"] == "fresh"
         job = ["run", "compute_item_similarities", "--item", market.id(12), "--as-of", NOW]
         assert market.json(*job)["runs"][0]["scope"] == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.cli.conftest import NOW, Angle
 
 
@@ -17,7 +17,7 @@ class TestRun:
         said = angle("run", "all", "--json", "--as-of", NOW)
 
         runs = json.loads(said.out)["runs"]
-        assert [one["job"] for one in runs] == list(JOB_NAMES)
+        assert [one["job"] for one in runs] == list(BATCH_JOBS)
         assert {one["started_at"] for one in runs} == {"2026-06-01T12:00:00+00:00"}
         assert all(set(one) == KEYS for one in runs)
         assert [(one["scope"], one["changed"]) for one in runs] == [(3, 3), (3, 3), (3, 3), (6, 6)]
@@ -64,7 +64,7 @@ class TestRun:
         out = angle("run", "all", "--as-of", NOW).out
 
         assert max(map(len, out.splitlines())) <= 80
-        assert all(job in out for job in JOB_NAMES)
+        assert all(job in out for job in BATCH_JOBS)
 
 
 KEYS = {

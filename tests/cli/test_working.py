@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.cli.conftest import NOW, Angle
 
 
@@ -19,8 +19,8 @@ class TestStats:
         said = angle("stats")
 
         rows = [line.split() for line in said.out.splitlines() if line.split()[:1] != []]
-        began = {row[0]: row[1:4] for row in rows if row[0] in JOB_NAMES}
-        assert began == {job: ["–"] * 3 for job in JOB_NAMES}
+        began = {row[0]: row[1:4] for row in rows if row[0] in BATCH_JOBS}
+        assert began == {job: ["–"] * 3 for job in BATCH_JOBS}
 
     def test_after_one(self, angle: Angle) -> None:
         angle("run", "generate_popular_items", "--as-of", NOW)
@@ -61,7 +61,7 @@ class TestWorking:
         assert lines.splitlines()[-1] == "angle-reco: stopped"
         assert "angle-reco: working; stop with Ctrl-C" in lines
         assert "Traceback" not in lines
-        assert lines.count("job done: ") == len(JOB_NAMES)
+        assert lines.count("job done: ") == len(BATCH_JOBS)
 
     def test_a_second_one_does_nothing_twice(self, angle: Angle, database: Path) -> None:
         command = [
@@ -81,7 +81,7 @@ class TestWorking:
         said = [worker.communicate(timeout=30)[1] for worker in workers]
 
         assert [worker.returncode for worker in workers] == [0, 0], said
-        assert sum(lines.count("job done: ") for lines in said) == len(JOB_NAMES)
+        assert sum(lines.count("job done: ") for lines in said) == len(BATCH_JOBS)
 
 
 def has_run_all(angle: Angle) -> bool:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, StorageUnavailableError
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.ports.deadlines import deadline
 from tests.application.shop import NOW, lots
 from tests.hosts.pgbouncer import POOL, Pooler
@@ -40,7 +40,7 @@ def url(postgres_url: str) -> Iterator[str]:
     with database_with_limits(postgres_url) as url:
         with Recommender.connect(url, migrate=True) as reco:
             fill_market_of_today(storage_of(reco))
-            for name in JOB_NAMES:
+            for name in BATCH_JOBS:
                 reco.system.run_job(name)
         yield url
 
@@ -196,7 +196,7 @@ def test_jobs_and_all_else_that_writes(pooler: Pooler, postgres_url: str) -> Non
     ):
         fill_market_of_today(storage_of(reco))
 
-        outcomes = [reco.system.run_job(name) for name in JOB_NAMES]
+        outcomes = [reco.system.run_job(name) for name in BATCH_JOBS]
 
         assert [outcome.failed for outcome in outcomes] == [0] * 4
         assert min(outcome.changed for outcome in outcomes) > 0

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from angle_reco import AccessDeniedError, MemoryMarketplace, Recommender, Settings, UserId, View
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES, memory_ports, ports_on
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import memory_ports, ports_on
 from angle_reco.domain.items import Item
 from angle_reco.domain.users import User
 from angle_reco.testing import ManualClock
@@ -198,7 +199,7 @@ READING: dict[str, Callable[..., Any]] = {
 
 
 def test_no_answer_for_one_reaches_the_other(shop: Recommender) -> None:
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         shop.system.run_job(job)
     shop.system.create_interest(ANN, "for ann", score=0.5)
     shop.system.create_interest(ALSO_ANN, "for ANN", score=0.5)
@@ -254,7 +255,7 @@ DENIED: dict[str, Callable[[View, str], object]] = {
 @pytest.mark.parametrize("shop", SHOPS[1:], indirect=True)
 @pytest.mark.parametrize("is_asked", [False, True], ids=["no host", "a host"])
 def test_somebody_elses_and_nobodys_are_denied_alike(shop: Recommender, is_asked: bool) -> None:
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         shop.system.run_job(job)
     shop = guarded(shop, is_asked=is_asked)
     views = [shop.as_user(ANN), shop.anonymous]
@@ -283,7 +284,7 @@ def test_somebody_elses_and_nobodys_are_denied_alike(shop: Recommender, is_asked
 
 @pytest.mark.parametrize("shop", SHOPS[1:], indirect=True)
 def test_denials_take_as_long_for_somebody_as_for_nobody(shop: Recommender) -> None:
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         shop.system.run_job(job)
     view, calls = guarded(shop, is_asked=False).as_user(ANN), sized(50, 2_000)
     medians: dict[str, float] = {}

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, Shelf
 from angle_reco.adapters.sql.results import changes as feed
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving import invalidation as invalidator
-from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.lists import ListKind
@@ -52,7 +52,7 @@ def make_market(url: str) -> None:
     """Put a market into a database, its jobs done for now."""
     with Recommender.connect(url, migrate=True) as made:
         fill_todays_market(made)
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             made.system.run_job(job, scheduled=True)
 
 

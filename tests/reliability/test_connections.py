@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from angle_reco import Ports, Recommender, Settings
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
@@ -266,7 +266,7 @@ def test_a_job_holds_no_connection_while_it_computes(reco: Recommender) -> None:
     kernels = RecordingKernels(reco.ports.kernels, pool_of(reco))
     scorer = recording(reco, kernels)
 
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         scorer.system.run_job(job)
     scorer.system.run_job("compute_item_similarities", item_id="art-01")
 

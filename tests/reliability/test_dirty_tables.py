@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, IdKind, IdKinds, ItemNotFoundError, Recommender, Settings
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.postgres import new_database
 from tests.reliability.trials import seeded, sized
 
@@ -214,7 +214,7 @@ def _calls(reco: Recommender, ids: list[Any]) -> Iterator[tuple[str, Callable[[]
         yield "popular", lambda: list(reco.anonymous.popular_items(limit=50))
         for one in ids:
             yield from _calls_of(reco, one)
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             yield job, partial(reco.system.run_job, job)
     yield "signed_in", lambda: reco.signed_in(ids[0])
     yield "bid_placed", lambda: reco.bid_placed(ids[0], ids[1])

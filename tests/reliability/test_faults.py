@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.importing.directory import import_directory
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError, StorageUnavailableError
 from angle_reco.domain.ids import IdKind, ItemId, UserId
@@ -59,7 +59,7 @@ def url(postgres_url: str) -> Iterator[str]:
     with new_database(postgres_url) as url, Recommender.connect(url, migrate=True) as made:
         assert made.storage is not None
         fill_market(made.storage)
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             at_noon(made).system.run_job(job)
         made.close()
         yield url

@@ -21,7 +21,7 @@ from angle_reco import (
     UserId,
     memory_ports,
 )
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.items import OPEN_STATUSES
 from tests.application.memories import Remembering, settle
 from tests.application.shop import NOW, bid, filled, lot, watch
@@ -265,7 +265,7 @@ class Market:
 
     def run_job(self, process: int) -> None:
         """Run a job."""
-        self.processes[process].system.run_job(self.chance.choice(JOB_NAMES))
+        self.processes[process].system.run_job(self.chance.choice(BATCH_JOBS))
 
     def forget(self, process: int) -> None:
         """Clear the memory of a user, of an item, or all of it in every process."""

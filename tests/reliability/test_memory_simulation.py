@@ -27,7 +27,8 @@ from angle_reco import (
     UserId,
 )
 from angle_reco.application.jobs import runner
-from angle_reco.bootstrap import JOB_NAMES, Ports, own_cache
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import Ports, own_cache
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
 from angle_reco.domain.items import OPEN_STATUSES
 from angle_reco.testing import ManualClock
@@ -321,7 +322,7 @@ class World:
 
     def run_job(self, process: Process) -> None:
         """Run a job as its schedule has it."""
-        name = self.chance.choice(JOB_NAMES)
+        name = self.chance.choice(BATCH_JOBS)
         try:
             process.reco.system.run_job(name, scheduled=True)
         except FencedOffError:
@@ -361,10 +362,10 @@ class World:
         for _ in range(2):
             self.clock.advance(timedelta(hours=25))
             for process in self.processes:
-                for name in JOB_NAMES:
+                for name in BATCH_JOBS:
                     if process.reco.system.run_job(name, scheduled=True) is not None:
                         ended.add(name)
-        assert ended == set(JOB_NAMES), "each job runs again within its period"
+        assert ended == set(BATCH_JOBS), "each job runs again within its period"
         for process in self.processes:
             self.clock.advance(timedelta(seconds=2))
             for surface in (*SURFACES, *SURFACES):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from angle_reco import Recommender
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.postgres import new_database
 from tests.reliability.traffic import fill_todays_market
 from tests.reliability.trials import GRACE, IS_FULL, sized
@@ -24,7 +24,7 @@ def url(postgres_url: str) -> Iterator[str]:
     with new_database(postgres_url) as url:
         with Recommender.connect(url, migrate=True) as made:
             fill_todays_market(made)
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 made.system.run_job(job, scheduled=True)
         yield url
 
@@ -321,7 +321,7 @@ def test_a_process_that_nobody_asks_anything_costs_next_to_nothing(
     seconds = sized(3, 30)
     urls = (f"sqlite:///{tmp_path / 'market.db'}", url)
     with Recommender.connect(urls[0], migrate=True) as made:
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             made.system.run_job(job, scheduled=True)
     bare, idle = (
         json.loads(run(_MEASURED.format(script=script), *urls, seconds).stdout)

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from angle_reco import Recommender
 from angle_reco.adapters.apscheduler import ApsScheduler
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import import_marketplace
 from angle_reco.domain.runs import RunState
 from angle_reco.domain.schedules import Queue
 from angle_reco.simulation import MarketplaceShape, simulate
@@ -500,9 +501,9 @@ def test_jobs_that_run_twice_in_a_row_write_next_to_nothing_the_second_time(
     with Recommender.connect(url) as reco:
         assert reco.storage is not None
         import_marketplace(reco.storage, tmp_path)
-        first, second = ({job: reco.system.run_job(job) for job in JOB_NAMES} for _ in range(2))
+        first, second = ({job: reco.system.run_job(job) for job in BATCH_JOBS} for _ in range(2))
 
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         print(f"{job}: {first[job].changed} changed, then {second[job].changed}")
         assert first[job].changed > 0
         assert second[job].changed + second[job].removed < 0.01 * first[job].changed

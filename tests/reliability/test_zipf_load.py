@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from angle_reco import Bid, ItemId, Recommender, Settings, User, UserId, Watch, sql_ports
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.items import Item
 from angle_reco.ports.cache import CacheStats
 from angle_reco.testing import ManualClock
@@ -213,7 +213,7 @@ class Day:
 
     def run_jobs(self) -> None:
         """Make all lists anew, as each night."""
-        for job in JOB_NAMES:
+        for job in BATCH_JOBS:
             self.reco.system.run_job(job)
 
     @property
@@ -313,7 +313,7 @@ def fill_market(url: str, now: datetime, seed: int) -> None:
             # As it has grown, and not been filled a moment ago: of that nothing is known yet.
             connection.exec_driver_sql("ANALYZE")
         with Recommender(attrs.evolve(ports, clock=ManualClock(now)), settings) as reco:
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 reco.system.run_job(job)
     finally:
         engine.dispose()

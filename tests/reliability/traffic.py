@@ -11,7 +11,7 @@ from typing import NamedTuple
 import attrs
 
 from angle_reco import Bid, ItemId, Recommender, Shelf, User, UserId, Watch
-from angle_reco.bootstrap import JOB_NAMES
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.adapters.databases import fill
 from tests.application.shop import lot
 
@@ -59,7 +59,7 @@ def fill_todays_market(reco: Recommender) -> None:
             for place, user in enumerate(users)
         ],
     )
-    for job in JOB_NAMES:
+    for job in BATCH_JOBS:
         reco.system.run_job(job)
 
 

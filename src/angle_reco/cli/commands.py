@@ -18,8 +18,8 @@ import rich_click as click
 
 from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
 from angle_reco.application.admin import JobStats
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.shelf_builder import MOST, MOST_SIMILAR, checked_limit
-from angle_reco.bootstrap import JOB_NAMES
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.importing import show_import
@@ -206,7 +206,7 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
 
 @angle_reco.command("run", cls=Command)
 @click.argument(
-    "jobs", nargs=-1, required=True, metavar="JOB...", type=click.Choice([*JOB_NAMES, "all"])
+    "jobs", nargs=-1, required=True, metavar="JOB...", type=click.Choice([*BATCH_JOBS, "all"])
 )
 @click.option("--item", metavar="ITEM", help="Similarities of this item alone.")
 @on_database(reads=True)
@@ -216,7 +216,7 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
     refresh_user_interests, generate_popular_items, generate_recommendations and
     compute_item_similarities store the results that later calls read.
     """
-    names = list(JOB_NAMES) if "all" in jobs else list(jobs)
+    names = list(BATCH_JOBS) if "all" in jobs else list(jobs)
     with target.recommender() as recommender, progress() as report:
         kind = recommender.settings.ids.item
         item_id = None if item is None else parsed_id(kind, item, "item id")

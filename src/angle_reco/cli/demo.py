@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from angle_reco import Recommender, Settings, Suggestion
-from angle_reco.bootstrap import JOB_NAMES, import_marketplace, storage_at
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.cli.output import (
     console,
     day,
@@ -31,6 +31,7 @@ from angle_reco.cli.output import (
     progress,
     shelf_text,
 )
+from angle_reco.composition import import_marketplace, storage_at
 from angle_reco.domain.millionths import to_fraction
 from angle_reco.simulation import Marketplace, MarketplaceShape, simulate
 
@@ -66,7 +67,7 @@ def show_demo(database: str, seed: int, picture: Path | None) -> None:
 
     with Recommender.connect(database) as recommender:
         with progress(lines=False) as report:
-            for job in JOB_NAMES:
+            for job in BATCH_JOBS:
                 _timed(
                     where,
                     f"running {job}",

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from angle_reco.bootstrap import import_marketplace
 from angle_reco.cli.options import Target
 from angle_reco.cli.output import console, facts_table, print_json, progress, remark
+from angle_reco.composition import import_marketplace
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.importing.directory import ImportOutcome

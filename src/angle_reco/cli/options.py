@@ -11,8 +11,8 @@ import rich_click as click
 from click.core import ParameterSource
 
 from angle_reco import IdKind, InvalidValueError, Recommender, Settings
-from angle_reco.bootstrap import leaving_unchecked, storage_at
 from angle_reco.cli.apps import load_app
+from angle_reco.composition import leaving_unchecked, storage_at
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.scoring.ranking import CLASSIC
 

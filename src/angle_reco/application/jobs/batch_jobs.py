@@ -1,6 +1,6 @@
 """The jobs: each computes one kind of result for all owners, and stores what changed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -27,11 +27,15 @@ _ITEMS_AT_ONCE = 5_000
 
 
 class Done(NamedTuple):
-    """What a job did: for how many owners, and how much it wrote and removed."""
+    """What a job did: for how many owners, and how much it wrote and removed.
+
+    *entered* are the items whose lists a job for one item has changed, too.
+    """
 
     scope: int
     written: Written
     removed: int
+    entered: tuple[ItemId, ...] = ()
 
 
 class NoUsableListError(Exception):
@@ -40,11 +44,7 @@ class NoUsableListError(Exception):
 
 @attrs.frozen(kw_only=True)
 class Jobs:
-    """The work of the jobs, for a run that holds the claim.
-
-    After a run for one item, *rewritten* is called with the item and the items whose lists it
-    entered.
-    """
+    """The work of the jobs, for a run that holds the claim."""
 
     users: UserQueries
     catalog: CatalogQueries
@@ -54,7 +54,6 @@ class Jobs:
     clock: Clock
     settings: Settings
     fingerprints: Fingerprints
-    rewritten: Callable[[ItemId, Sequence[ItemId]], None]
     as_of: datetime | None = None
 
     def refresh_interests(self, work: RunContext) -> Done:
@@ -160,9 +159,8 @@ class Jobs:
         entered = list[ItemId]()
         if is_open(card, now):
             entered = self._enter_lists_of(lists.stored(0), item_id, work)
-        self.rewritten(item_id, entered)
         changed = written.changed + len(entered)
-        return Done(1, Written(changed=changed, unchanged=written.unchanged), 0)
+        return Done(1, Written(changed=changed, unchanged=written.unchanged), 0, tuple(entered))
 
     def _enter_lists_of(
         self, similar: StoredList, item_id: ItemId, work: RunContext

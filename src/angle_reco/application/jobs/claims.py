@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event as Flag
@@ -13,6 +13,7 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
+from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
 from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, OF_ONE_ITEM
@@ -56,10 +57,10 @@ class JobClaims:
     ledger: RunLedger
     changes: Changes
     runner: JobRunner
+    finished_runs: FinishedRuns
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
-    done: Callable[[RunKey], None]
     as_of: datetime | None = None
     _ahead: set[tuple[RunKey, datetime]] = attrs.field(factory=set, init=False)
 
@@ -210,7 +211,7 @@ class JobClaims:
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
             self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
-            self.done(claim.run.key)
+            self.finished_runs.done(claim.run.key)
         return True
 
     def _execute(self, run: Run, work: RunContext) -> JobOutcome:
@@ -221,7 +222,7 @@ class JobClaims:
             Exception: Whatever else stopped the run.
         """
         outcome = self.runner(run, work)
-        self.done(run.key)
+        self.finished_runs.done(run.key)
         return outcome
 
     def _claim(self, run_request: RunRequest) -> Claim:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.jobs.batch_jobs import Done, Jobs
+from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.application.jobs.schedule import JOBS
@@ -67,6 +68,7 @@ class JobRunner:
 
     ledger: RunLedger
     jobs: Jobs
+    finished_runs: FinishedRuns
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
@@ -135,8 +137,10 @@ class JobRunner:
         run = JOBS[key.job].run
         if item_id is None and run is not None:
             return run(self.jobs, work)
-        kind = self.settings.ids.item
-        return self.jobs.compute_similarities_of(ItemId(kind.parse(str(item_id), "item id")), work)
+        item = ItemId(self.settings.ids.item.parse(str(item_id), "item id"))
+        done = self.jobs.compute_similarities_of(item, work)
+        self.finished_runs.rewritten(item, done.entered)
+        return done
 
     def _succeed(self, run: Run, outcome: JobOutcome, work: RunContext) -> None:
         """Record the outcome in the ledger; retry while the ledger does not answer.

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 import attrs
 
+from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import Before, ChangedItems
@@ -48,7 +49,7 @@ class CacheInvalidator:
     """Reads the change feed and invalidates the cached values that a change affects.
 
     After `begin` a thread reads the feed once a second. Without it calls do, once a second at
-    most: an idle process reads nothing. *wanted* requests runs for the similar items of items;
+    most: an idle process reads nothing. *runs* take the requests for similar items of new items;
     *unconfirmed* counts the bids that the activity did not show in time.
     """
 
@@ -62,7 +63,7 @@ class CacheInvalidator:
     scorer: Scorer
     clock: Clock
     deadline: timedelta
-    wanted: Callable[[Sequence[ItemId]], None]
+    runs: JobClaims
     unconfirmed: int = attrs.field(default=0, init=False)
     _cursor: Cursor | None = attrs.field(default=None, init=False)
     looks_at: float = attrs.field(default=float("-inf"), init=False)
@@ -302,7 +303,7 @@ class CacheInvalidator:
         )
         wanted = [*new, *(one for one in unsold if one not in new)]
         if wanted:
-            self.wanted(wanted)
+            self.runs.want(wanted)
         self.changed.handled(item_ids)
 
     def _is_new(self, card: ItemCard, before: Before | None) -> bool:

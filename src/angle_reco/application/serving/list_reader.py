@@ -2,14 +2,16 @@
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 
 import attrs
 
+from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.list_writer import store_one
+from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.scoring import Scorer, popular_owner
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
@@ -58,9 +60,8 @@ class CachedList:
 class ListReader:
     """Reads lists by kind and owner; without a *stale_cache* no list stays in memory.
 
-    *renewed_by_run* recomputes the list of one item as a run in the ledger, so that only one
-    of several processes does it. *is_run_under_way* returns whether any process is executing
-    a complete run over a kind.
+    The list of one item is recomputed as one of the *runs* in the ledger, so that only one of
+    several processes does it.
     """
 
     lists: ListStore
@@ -70,8 +71,7 @@ class ListReader:
     settings: Settings
     stale_cache: StaleCache | None
     open_items: OpenItems | None
-    renewed_by_run: Callable[[ItemId], None]
-    is_run_under_way: Callable[[ListKind], bool]
+    runs: JobClaims
     pending: PendingActivity
     as_of: datetime | None = None
 
@@ -89,7 +89,8 @@ class ListReader:
         if self.stale_cache is None:
             made = self._make(kind, owner, False, viewer).value
             return Served(made, made.made_as)
-        return self.stale_cache.current(key_of(kind, owner), partial(self._make, kind, owner))
+        # The key as `key_of` returns it, without a call: every answer comes by here.
+        return self.stale_cache.current((kind.value, owner), partial(self._make, kind, owner))
 
     def of_popular(self, category: CategoryId | None) -> Served[CachedList] | None:
         """Return a list of popular items; without a *stale_cache*, None if none is stored.
@@ -162,10 +163,10 @@ class ListReader:
         if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
             return self._recompute(kind, owner, is_shown)
         if is_shown and read.value.made_as is Freshness.STALE and self.stale_cache is not None:
-            if self.is_run_under_way(kind):
+            if self.runs.is_under_way(JOB_OF[kind]):
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
             elif kind is ListKind.SIMILAR:
-                self.renewed_by_run(ItemId(owner))
+                self.runs.renew(ItemId(owner))
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
                 read = self._read(kind, owner) or read
             else:

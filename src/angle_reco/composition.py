@@ -1,4 +1,4 @@
-"""The composition root: which adapter stands behind each port, and the use cases wired."""
+"""The adapters behind the ports: on a database, or in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import InvalidValueError, SchemaError
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.validators import flag, function, instance
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from angle_reco.adapters.sql.importing.removing import Removal
     from angle_reco.adapters.sql.schema.host_schema import HostSchema
     from angle_reco.adapters.sql.storage import Storage
-
-JOB_NAMES = BATCH_JOBS
-"""Every job, in the order in which they are best run by hand."""
-
 
 _leaves_unchecked: ContextVar[bool] = ContextVar("leaves_unchecked", default=False)
 

@@ -1,0 +1,397 @@
+"""The composition root of the use cases: each function wires one wing of the application."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+
+from angle_reco.application.access import Access
+from angle_reco.application.admin import ReadStats
+from angle_reco.application.events import Events
+from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.claims import JobClaims
+from angle_reco.application.jobs.finished_runs import FinishedRuns
+from angle_reco.application.jobs.runner import JobRunner
+from angle_reco.application.jobs.schedule import schedule_of
+from angle_reco.application.jobs.worker import Worker
+from angle_reco.application.notifications import Notifier
+from angle_reco.application.overrides import WriteOverrides
+from angle_reco.application.personal_data import EraseUser, ExportUser
+from angle_reco.application.process_cache import CheckHealth, ForgetCached, ProcessCache
+from angle_reco.application.scoring import Scorer
+from angle_reco.application.serving.changed_items import ChangedItems
+from angle_reco.application.serving.circuit_breaker import CircuitBreaker
+from angle_reco.application.serving.invalidation import CacheInvalidator
+from angle_reco.application.serving.list_reader import ListReader
+from angle_reco.application.serving.open_items import OpenItems
+from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.rolled_back import RolledBackEvents
+from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.application.serving.stale_cache import StaleCache
+from angle_reco.application.serving.surfaces import (
+    AfterBid,
+    Homepage,
+    PopularItems,
+    ReadInterests,
+    SimilarItems,
+)
+from angle_reco.application.stored_results import StoredResources
+from angle_reco.composition import Ports
+from angle_reco.domain.events import Event
+from angle_reco.domain.ids import IdKinds
+from angle_reco.ports.cache import Cache
+from angle_reco.ports.threads import BackgroundPool
+from angle_reco.settings import Settings
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class UseCases:
+    """Every use case of one recommender, wired."""
+
+    homepage: Homepage
+    similar_items: SimilarItems
+    after_bid: AfterBid
+    popular_items: PopularItems
+    interests: ReadInterests
+    stored: StoredResources
+    writing: WriteOverrides
+    export_user: ExportUser
+    erase_user: EraseUser
+    forget_cached: ForgetCached
+    check_health: CheckHealth
+    runs: JobClaims
+    worker: Worker
+    read_stats: ReadStats
+    events: Events
+    shelves: ShelfBuilder
+    invalidator: CacheInvalidator | None
+    ids: IdKinds
+    seconds_a_call: float
+
+    def settle(self) -> None:
+        """Wait for what is made behind answers, which needs connections, as long as for a call."""
+        lists, live = self.shelves.stale_cache, self.shelves.open_items
+        for stale_cache in (lists, None if live is None else live.stale_cache):
+            if stale_cache is not None:
+                stale_cache.pool.settle(self.seconds_a_call)
+        if self.invalidator is not None:
+            self.invalidator.settle(self.seconds_a_call)
+
+    def warm(self) -> None:
+        """Read what most visitors see, before the first of them comes; no caller waits for it."""
+        shelves = self.shelves
+        if shelves.open_items is None or shelves.stale_cache is None:
+            return
+        live, invalidator = shelves.open_items, self.invalidator
+
+        def read() -> None:
+            if invalidator is not None:
+                # The first look marks all that was read before it.
+                invalidator.step_safely()
+            live.at_once()
+            shelves.list_reader.of_popular(None)
+
+        shelves.stale_cache.pool.submit(read)
+
+
+@attrs.frozen(kw_only=True)
+class _Jobs:
+    """The wing that produces what is stored."""
+
+    finished_runs: FinishedRuns
+    claims: JobClaims
+
+
+@attrs.frozen(kw_only=True)
+class _Serving:
+    """The wing that answers requests and takes events."""
+
+    memory: ProcessCache | None
+    pending: PendingActivity
+    list_reader: ListReader
+    shelves: ShelfBuilder
+    events: Events
+    invalidator: CacheInvalidator | None
+
+
+def wire(
+    ports: Ports,
+    settings: Settings,
+    *,
+    as_of: datetime | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> UseCases:
+    """Return the use cases on these ports; all of them read as of the same moment."""
+    access = Access(
+        permissions=ports.permissions,
+        clock=ports.clock,
+        fingerprints=settings.fingerprints,
+        deadline=settings.deadline,
+        on_event=on_event,
+    )
+    scorer = Scorer(
+        activity=ports.activity,
+        catalog=ports.catalog,
+        kernels=ports.kernels,
+        clock=ports.clock,
+        settings=settings,
+        as_of=as_of,
+    )
+    is_cached = settings.cache_enabled and as_of is None
+    cache = ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None
+    jobs = _wire_jobs(ports, settings, access, scorer, cache=cache, as_of=as_of, on_event=on_event)
+    serving = _wire_serving(
+        ports, settings, scorer, jobs, cache=cache, as_of=as_of, on_event=on_event
+    )
+    memory, storage, shelves = serving.memory, ports.storage, serving.shelves
+    worker = Worker(
+        runs=jobs.claims,
+        settings=settings,
+        own={} if memory is None else {"evict_stale_cache": memory.evict},
+    )
+    return UseCases(
+        homepage=Homepage(access=access, shelves=shelves),
+        similar_items=SimilarItems(access=access, shelves=shelves),
+        after_bid=AfterBid(access=access, shelves=shelves),
+        popular_items=PopularItems(access=access, shelves=shelves),
+        interests=ReadInterests(access=access, shelves=shelves, interests=ports.interests),
+        stored=StoredResources(
+            access=access,
+            users=ports.users,
+            interests=ports.interests,
+            lists=ports.lists,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        ),
+        writing=WriteOverrides(
+            access=access,
+            shelves=shelves,
+            interests=ports.interests,
+            lists=ports.lists,
+        ),
+        export_user=ExportUser(
+            access=access,
+            users=ports.users,
+            interests=ports.interests,
+            lists=ports.lists,
+            clock=ports.clock,
+            ids=settings.ids,
+        ),
+        erase_user=EraseUser(
+            access=access,
+            erasure=ports.erasure,
+            clock=ports.clock,
+            ids=settings.ids,
+            fingerprints=settings.fingerprints,
+            list_reader=serving.list_reader,
+            pending=serving.pending,
+        ),
+        forget_cached=ForgetCached(
+            access=access,
+            memory=memory,
+            list_reader=serving.list_reader,
+            ledger=ports.ledger,
+            changes=ports.changes,
+            pending=serving.pending,
+            ids=settings.ids,
+        ),
+        check_health=CheckHealth(
+            access=access,
+            memory=memory,
+            require_ready=ports.ledger.now if storage is None else storage.require_ready,
+            jobs=lambda: worker.state,
+            now=ports.clock.now,
+        ),
+        runs=jobs.claims,
+        worker=worker,
+        read_stats=ReadStats(
+            access=access,
+            users=ports.users,
+            activity=ports.activity,
+            catalog=ports.catalog,
+            interests=ports.interests,
+            lists=ports.lists,
+            ledger=ports.ledger,
+            rules=jobs.claims.rules,
+            events=serving.events,
+            memory=memory,
+            statements=lambda: None if storage is None else storage.statements.count,
+            as_of=as_of,
+        ),
+        events=serving.events,
+        shelves=shelves,
+        invalidator=serving.invalidator,
+        ids=settings.ids,
+        seconds_a_call=settings.deadline.total_seconds(),
+    )
+
+
+def _wire_jobs(
+    ports: Ports,
+    settings: Settings,
+    access: Access,
+    scorer: Scorer,
+    *,
+    cache: Cache | None,
+    as_of: datetime | None,
+    on_event: Callable[[Event], None] | None,
+) -> _Jobs:
+    finished_runs = FinishedRuns(
+        ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
+    )
+    rules = schedule_of(settings)
+    jobs = Jobs(
+        users=ports.users,
+        catalog=ports.catalog,
+        interests=ports.interests,
+        lists=ports.lists,
+        scorer=scorer,
+        clock=ports.clock,
+        settings=settings,
+        fingerprints=settings.fingerprints,
+        as_of=as_of,
+    )
+    runner = JobRunner(
+        ledger=ports.ledger,
+        jobs=jobs,
+        finished_runs=finished_runs,
+        rules=rules,
+        clock=ports.clock,
+        settings=settings,
+        on_event=on_event,
+    )
+    claims = JobClaims(
+        access=access,
+        ledger=ports.ledger,
+        changes=ports.changes,
+        runner=runner,
+        finished_runs=finished_runs,
+        rules=rules,
+        clock=ports.clock,
+        settings=settings,
+        as_of=as_of,
+    )
+    return _Jobs(finished_runs=finished_runs, claims=claims)
+
+
+def _wire_serving(
+    ports: Ports,
+    settings: Settings,
+    scorer: Scorer,
+    jobs: _Jobs,
+    *,
+    cache: Cache | None,
+    as_of: datetime | None,
+    on_event: Callable[[Event], None] | None,
+) -> _Serving:
+    is_borrowed = ports.storage is not None and ports.storage.is_borrowed
+    # On a borrowed connection the host's transaction itself shows its events and rollbacks.
+    pending = PendingActivity(ports.clock, most=0) if is_borrowed else PendingActivity(ports.clock)
+    rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
+    memory = invalidator = None
+    if cache is not None:
+        notifier = Notifier(clock=ports.clock, on_event=on_event)
+        memory = _wire_memory(ports, settings, scorer, notifier, jobs.finished_runs, lists=cache)
+        invalidator = CacheInvalidator(
+            changes=ports.changes,
+            finished_runs=jobs.finished_runs,
+            open_items=memory.open_items,
+            pending=pending,
+            rolled_back=rolled_back,
+            catalog=ports.catalog,
+            scorer=scorer,
+            clock=ports.clock,
+            deadline=settings.deadline,
+            lists=cache,
+            runs=jobs.claims,
+        )
+    stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
+    list_reader = ListReader(
+        lists=ports.lists,
+        catalog=ports.catalog,
+        scorer=scorer,
+        clock=ports.clock,
+        settings=settings,
+        stale_cache=stale_cache,
+        open_items=open_items,
+        as_of=as_of,
+        runs=jobs.claims,
+        pending=pending,
+    )
+    shelves = ShelfBuilder(
+        list_reader=list_reader,
+        catalog=ports.catalog,
+        scorer=scorer,
+        clock=ports.clock,
+        settings=settings,
+        stale_cache=stale_cache,
+        open_items=open_items,
+        invalidator=invalidator,
+        pending=pending,
+        rolled_back=rolled_back,
+        as_of=as_of,
+    )
+    events = Events(
+        users=ports.users,
+        recorder=ports.recorder,
+        changes=ports.changes,
+        pending=pending,
+        list_reader=list_reader,
+        invalidator=invalidator,
+        clock=ports.clock,
+        settings=settings,
+        as_of=as_of,
+    )
+    return _Serving(
+        memory=memory,
+        pending=pending,
+        list_reader=list_reader,
+        shelves=shelves,
+        events=events,
+        invalidator=invalidator,
+    )
+
+
+def _wire_memory(
+    ports: Ports,
+    settings: Settings,
+    scorer: Scorer,
+    notifier: Notifier,
+    finished_runs: FinishedRuns,
+    *,
+    lists: Cache,
+) -> ProcessCache:
+    breaker = CircuitBreaker(clock=ports.clock)
+
+    def stale_cache(cache: Cache, pool: BackgroundPool) -> StaleCache:
+        return StaleCache(
+            cache=cache,
+            pool=pool,
+            breaker=breaker,
+            notifier=notifier,
+            clock=ports.clock,
+            deadline=settings.deadline,
+        )
+
+    # Refreshing a list waits for the open items, which need a thread that no list takes.
+    of_lists, of_live = BackgroundPool("memory", _THREADS_BEHIND), BackgroundPool("open-items", 1)
+
+    def before_reading() -> None:
+        lists.evict()
+        finished_runs.look()
+
+    open_items = OpenItems(
+        stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
+        catalog=ports.catalog,
+        scorer=scorer,
+        clock=ports.clock,
+        settings=settings,
+        make_room=lists.reserve,
+        before_reading=before_reading,
+        changed=ChangedItems(ports.clock),
+    )
+    return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)
+
+
+_THREADS_BEHIND = 4
