@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from angle_reco.adapters.clocks import SystemClock
-from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
@@ -28,6 +27,7 @@ from angle_reco.ports.cache import Cache, CacheKey, Flight
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import CacheContract, MakeCache
 from angle_reco.testing.contracts.samples import TICK
+from tests.memory_cache import MemoryCache
 from tests.reliability.trials import seeded, sized, together
 
 KEY = ("personal", "ann")

@@ -460,7 +460,6 @@ class Sides(RuleBasedStateMachine):
     @rule(kind=kinds, moment=moments)
     def lists_are_read(self, kind: ListKind, moment: datetime) -> None:
         self.same(lambda ports: dict(ports.lists.read(kind, self.owners(kind))))
-        self.same(lambda ports: ports.lists.coverage(kind))
         self.same(lambda ports: list(ports.lists.older_than(kind, moment)))
         self.same(lambda ports: ports.lists.totals(kind))
 

@@ -7,7 +7,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.domain.by_hand import override_line, with_line, without_line
+from angle_reco.domain.overrides import override_line, with_line, without_line
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId

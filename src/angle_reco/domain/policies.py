@@ -85,7 +85,6 @@ class Resource(Enum):
     CACHES = "caches"
     STATS = "stats"
     HEALTH = "health"
-    RUNS = "runs"
 
 
 class Grant(Enum):
@@ -131,7 +130,6 @@ POLICY: Final[Mapping[tuple[Action, Resource], Rule]] = MappingProxyType({
     (Action.CLEAR,  Resource.CACHES):        Rule(_NO,   _NO,   _NO,       _YES,         _YES),
     (Action.READ,   Resource.STATS):         Rule(_NO,   _NO,   _NO,       _YES,         _YES),
     (Action.READ,   Resource.HEALTH):        Rule(_NO,   _NO,   _NO,       _YES,         _YES),
-    (Action.READ,   Resource.RUNS):          Rule(_NO,   _NO,   _NO,       _YES,         _YES),
 })
 # fmt: on
 """The access policy. Managers hold manage_recommendations; for their own resources, and for

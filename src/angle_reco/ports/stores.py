@@ -165,10 +165,6 @@ class ListStore(Protocol):
         """
         ...
 
-    def coverage(self, kind: ListKind) -> datetime | None:
-        """Return when the last complete run of a kind started, None before the first."""
-        ...
-
     def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
         """Return the owners of lists neither computed nor covered since *moment*, by id."""
         ...

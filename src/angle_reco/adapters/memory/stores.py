@@ -286,9 +286,6 @@ class MemoryListStore:
             self._unnote(ListKind.PERSONAL, user_id)
         return None if gone is None else len(gone.lines)
 
-    def coverage(self, kind: ListKind) -> datetime | None:
-        return self._covered_at.get(kind)
-
     def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
         with self._lock:
             covered_at = self._covered_at.get(kind)

@@ -42,7 +42,6 @@ class ListStoreContract(EveryIdKind):
         owners = sample.owners(kind)
 
         assert dict(store.read(kind, owners)) == {}
-        assert store.coverage(kind) is None
         assert list(store.older_than(kind, NOW + DAY)) == []
         assert store.totals(kind) == StoreTotals(
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=None
@@ -144,7 +143,7 @@ class ListStoreContract(EveryIdKind):
         assert [store.totals(kind).owners for kind in ListKind] == [
             len(sample.owners(kind)) if kind is not ListKind.PERSONAL else 0 for kind in ListKind
         ]
-        assert [store.coverage(kind) for kind in ListKind] == [None, NOW, None]
+        assert [store.totals(kind).covered_at for kind in ListKind] == [None, NOW, None]
         for score, kind in enumerate(ListKind):
             found = store.read(kind, sample.owners(kind)).values()
             assert all(kept.lines[0].score == score for kept in found)
@@ -351,7 +350,6 @@ class ListStoreContract(EveryIdKind):
         kept = store.read(kind, [owner])[owner]
         assert gone == 0
         assert (kept.computed_at, kept.covered_at) == (NOW, NOW + DAY + TICK)
-        assert store.coverage(kind) == NOW + DAY + TICK
         assert store.totals(kind).covered_at == NOW + DAY + TICK
 
     def test_a_complete_run_without_owners_removes_everything(
@@ -373,7 +371,7 @@ class ListStoreContract(EveryIdKind):
         for at in (NOW, NOW + DAY):
             store.retain(kind, sample.owner_column(kind, []), started_at=at)
 
-        assert store.coverage(kind) == NOW + DAY
+        assert store.totals(kind).covered_at == NOW + DAY
 
     def test_lists_older_than_a_moment_are_ordered_by_owner(
         self, store: ListStore, sample: Sample, kind: ListKind
@@ -426,7 +424,7 @@ class ListStoreContract(EveryIdKind):
             gone = store.retain(kind, lists.owners, started_at=NOW + TICK * score, fence=fence)
 
             assert (written, gone) == (Written(1, 0), 0)
-        assert store.coverage(kind) == NOW + TICK * 5
+        assert store.totals(kind).covered_at == NOW + TICK * 5
 
     def test_an_older_run_is_refused_and_changes_nothing(
         self, store: ListStore, sample: Sample, kind: ListKind

@@ -101,10 +101,6 @@ class SqlListStore:
         places = places_to_write(connection, self.tables, lists.owners)
         return lists if places is None else lists.take(places)
 
-    def coverage(self, kind: ListKind) -> datetime | None:
-        found: datetime | None = self.database.scalar(sa.select(covered_at(self.tables, kind)))
-        return found
-
     def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
         table = self.tables.lists[kind]
         covered = self.tables.coverage.c

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.by_hand import OVERRIDE_REASONS, override_line, with_line, without_line
+from angle_reco.domain.overrides import OVERRIDE_REASONS, override_line, with_line, without_line
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList

@@ -1,4 +1,4 @@
-"""A cache in memory with a plain implementation, for tests and for trying things out."""
+"""`Cache` in its plainest form: what `TtlCache` is compared with."""
 
 from collections import Counter
 from concurrent.futures import InvalidStateError

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco.adapters.memory.cache import MemoryCache
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY, FinishedRuns
@@ -26,6 +25,7 @@ from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock
 from tests.application.shop import HOUR, NOW, TICK
 from tests.application.workers import Failing
+from tests.memory_cache import MemoryCache
 
 ANN, VASE, LAMP, CUP = UserId("ann"), ItemId("vase"), ItemId("lamp"), ItemId("cup")
 KEYS: Mapping[ListKind, CacheKey] = {
