@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from angle_reco.application.serving.shelf_builder import CardLoader
-from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.ids import CategoryRef, ItemRef, UserRef
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.ports.cache import CacheKey
-from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.deadlines import NotInMemoryError, deadline, from_memory_alone
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.view import View
 

@@ -20,14 +20,12 @@ from angle_reco.application.personal_data import EraseUser, ExportUser
 from angle_reco.application.process_cache import CheckHealth, ForgetCached, ProcessCache
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.circuit_breaker import CircuitBreaker
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OpenItems
-from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.rolled_back import RolledBackEvents
+from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.stale_cache import StaleCache
+from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
 from angle_reco.application.serving.surfaces import (
     AfterBid,
     Homepage,

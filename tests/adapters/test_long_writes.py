@@ -14,7 +14,7 @@ from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.runs import pass_fence
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.application.jobs.heartbeat import Heartbeat
+from angle_reco.application.jobs.runner import Heartbeat
 from angle_reco.domain.errors import StorageLockedError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.runs import Claim, ClaimStatus, Run, RunKey, RunRequest, RunRules, Trigger

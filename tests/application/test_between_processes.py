@@ -22,11 +22,11 @@ from angle_reco import (
     Shelf,
     StorageUnavailableError,
 )
-from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunState
+from angle_reco.ports.deadlines import NotInMemoryError, from_memory_alone
 from tests.application.memories import (
     ASK,
     MINUTE,

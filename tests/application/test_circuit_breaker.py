@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.application.serving.circuit_breaker import CircuitBreaker
+from angle_reco.application.serving.stale_cache import CircuitBreaker
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.ids import ItemId
 from angle_reco.testing import ManualClock

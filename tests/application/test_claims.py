@@ -22,13 +22,13 @@ from angle_reco import (
 )
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.application.jobs.batch_jobs import Done
-from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import (
     MOST_FAILURES,
     RunContext,
     RunStoppedError,
     no_progress,
 )
+from angle_reco.application.jobs.runner import Heartbeat
 from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, SCHEDULE, schedule_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from angle_reco import AccessDeniedError, Recommender, Settings, StorageUnavailableError, UserId
-from angle_reco.application.jobs.heartbeat import Heartbeat
+from angle_reco.application.jobs.runner import Heartbeat
 from angle_reco.application.jobs.schedule import SCHEDULE
 from angle_reco.domain.events import Event, UserInspected
 from angle_reco.domain.runs import RunKey, RunRules, Trigger, run_request_of

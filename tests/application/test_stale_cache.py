@@ -11,14 +11,13 @@ import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
 from angle_reco.application.notifications import Notifier
-from angle_reco.application.serving.circuit_breaker import CircuitBreaker
-from angle_reco.application.serving.stale_cache import Loaded, StaleCache
-from angle_reco.application.waiting import NotInMemoryError, from_memory_alone
+from angle_reco.application.serving.stale_cache import CircuitBreaker, Loaded, StaleCache
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.events import Event, RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.deadlines import NotInMemoryError, from_memory_alone
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, TICK

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.overrides import OVERRIDE_REASONS, override_line, with_line, without_line
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
 from angle_reco.domain.millionths import ONE
+from angle_reco.domain.overrides import OVERRIDE_REASONS, override_line, with_line, without_line
 from angle_reco.domain.suggestions import Reason, Source
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

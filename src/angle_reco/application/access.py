@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import attrs
 
-from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.errors import AccessDeniedError
 from angle_reco.domain.events import Event, UserInspected
 from angle_reco.domain.fingerprints import Fingerprints
@@ -21,7 +20,7 @@ from angle_reco.domain.policies import (
     is_inspection,
 )
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.deadlines import about_to_wait, deadline, time_left
 from angle_reco.ports.permissions import Permissions
 
 _log = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.domain.overrides import override_line, with_line, without_line
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.lists import ListKind, StoredLine, StoredList
 from angle_reco.domain.millionths import to_score
 from angle_reco.domain.moments import check_moment
+from angle_reco.domain.overrides import override_line, with_line, without_line
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.validators import whole

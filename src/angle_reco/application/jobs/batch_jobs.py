@@ -1,4 +1,4 @@
-"""The jobs: each computes one kind of result for all owners, and stores what changed."""
+"""The work of the four batch jobs, and how the list of a single item is stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import attrs
 
-from angle_reco.application.jobs.list_writer import store_one
 from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.domain.availability import is_open
@@ -15,7 +14,8 @@ from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKind, ItemId
-from angle_reco.domain.lists import ListKind, StoredLine, StoredList, with_similar
+from angle_reco.domain.lists import ListKind, Lists, StoredLine, StoredList, with_similar
+from angle_reco.domain.runs import Fence
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
@@ -224,3 +224,32 @@ class _Total:
 def _spans(size: int, width: int) -> Iterator[tuple[int, int]]:
     for first in range(0, size, width):
         yield first, min(first + width, size)
+
+
+def store_one(
+    store: ListStore, kind: ListKind, lists: Lists, *, fence: Fence | None = None
+) -> Written:
+    """Store the list of one owner; if the content is unchanged, renew its timestamp.
+
+    A complete run covers the lists that it leaves unchanged. No run covers a single list, which
+    would stay stale however often it was recomputed.
+
+    Raises:
+        FencedOffError: A newer run of the job has written; this call wrote nothing.
+        StorageError: The list could not be stored.
+        UserErasedError: The owner of a personal list was erased.
+    """
+
+    def renewed(stored: StoredList | None) -> StoredList:
+        made = lists.stored(0)
+        if stored is None:
+            return made
+        if stored.computed_at >= made.computed_at:
+            return stored
+        return attrs.evolve(stored, computed_at=made.computed_at)
+
+    written = store.write(kind, lists, fence=fence)
+    if written.unchanged:
+        [owner] = lists.owners
+        store.edit(kind, owner, renewed)
+    return written

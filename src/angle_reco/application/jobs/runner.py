@@ -1,4 +1,4 @@
-"""Executing a claimed run and recording its end in the ledger."""
+"""Executes claimed runs, and keeps their leases alive with a heartbeat."""
 
 import json
 import logging
@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+from typing import Self
 
 import attrs
 
 from angle_reco.application.jobs.batch_jobs import Done, Jobs
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.heartbeat import Heartbeat
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.application.jobs.schedule import JOBS
 from angle_reco.domain.errors import (
@@ -19,11 +22,12 @@ from angle_reco.domain.errors import (
     InvalidValueError,
     ItemNotFoundError,
     StorageError,
+    StorageLockedError,
     StorageUnavailableError,
 )
 from angle_reco.domain.events import Event, RunFailed
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.runs import Run, RunKey, retry_delay, run_request_of
+from angle_reco.domain.runs import Run, RunKey, RunRules, retry_delay, run_request_of
 from angle_reco.domain.schedules import JobRule
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
@@ -118,7 +122,7 @@ class JobRunner:
         )
         return outcome
 
-    def _loss(self, run: Run, heartbeat: Heartbeat) -> FencedOffError | StorageUnavailableError:
+    def _loss(self, run: Run, heartbeat: "Heartbeat") -> FencedOffError | StorageUnavailableError:
         """Return the error that says why a run was lost."""
         if not heartbeat.is_taken_over:
             lease = self.settings.runs.lease
@@ -222,3 +226,63 @@ class JobRunner:
             self.on_event(failed)
         except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
             _log.warning("host not notified: error=%s", type(mistake).__name__)
+
+
+_SECONDS_AFTER_A_FAILURE = 1.0
+
+
+@attrs.define
+class Heartbeat:
+    """Renews the lease of a run, in a thread, until the block ends.
+
+    *lost* is set when a later run has taken over (*is_taken_over*), and when the ledger has
+    not answered for a whole lease: then a later run may have. Time in which another
+    transaction locks the ledger does not count: no process can claim a run either.
+    """
+
+    ledger: RunLedger
+    run: Run
+    rules: RunRules
+    lost: Flag
+    is_taken_over: bool = attrs.field(default=False, init=False)
+    _is_over: Flag = attrs.field(factory=Flag, init=False)
+    _thread: Thread | None = attrs.field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        # A daemon thread: the interpreter does not wait for the next beat before it exits.
+        self._thread = Thread(target=self._beat, name="angle-reco-heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The thread is not joined: the ledger refuses a late beat, because the run has ended.
+        self._is_over.set()
+
+    def _beat(self) -> None:
+        lease, beat = self.rules.lease.total_seconds(), self.rules.beat.total_seconds()
+        ends_at = monotonic() + lease
+        pause = beat
+        while not self._is_over.wait(pause):
+            asked_at = monotonic()
+            try:
+                # A beat that takes longer fails; the next one follows.
+                with deadline(beat):
+                    is_mine = self.ledger.beat(self.run, lease=self.rules.lease)
+            except StorageLockedError:
+                _log.info("heartbeat waits for a writer: job=%s", self.run.key.job)
+                ends_at += monotonic() - asked_at
+                pause, is_mine = min(beat, _SECONDS_AFTER_A_FAILURE), True
+            except StorageError as error:
+                _log.warning(
+                    "heartbeat failed: job=%s error=%s", self.run.key.job, type(error).__name__
+                )
+                is_mine = monotonic() < ends_at
+                pause = min(beat, _SECONDS_AFTER_A_FAILURE)
+            else:
+                ends_at, pause = asked_at + lease, beat
+                self.is_taken_over = not is_mine
+            if not is_mine:
+                if not self._is_over.is_set():
+                    _log.warning("run lost while it ran: job=%s", self.run.key.job)
+                    self.lost.set()
+                return

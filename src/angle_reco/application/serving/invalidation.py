@@ -15,9 +15,11 @@ from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import Before, ChangedItems
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
-from angle_reco.application.serving.pending_activity import PendingActivity, PendingEvent
-from angle_reco.application.serving.rolled_back import RolledBackEvents
-from angle_reco.application.waiting import may_wait
+from angle_reco.application.serving.pending_activity import (
+    PendingActivity,
+    PendingEvent,
+    RolledBackEvents,
+)
 from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
 from angle_reco.domain.availability import is_open
 from angle_reco.domain.changes import FEED_RETENTION, Change, ChangeKind
@@ -30,7 +32,7 @@ from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.deadlines import deadline, may_wait
 from angle_reco.ports.forks import reset_in_child
 from angle_reco.ports.threads import BackgroundPool
 

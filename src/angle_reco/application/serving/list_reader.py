@@ -9,14 +9,13 @@ from functools import partial
 
 import attrs
 
+from angle_reco.application.jobs.batch_jobs import store_one
 from angle_reco.application.jobs.claims import JobClaims
-from angle_reco.application.jobs.list_writer import store_one
 from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.scoring import Scorer, popular_owner
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import Loaded, Served, StaleCache
-from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
@@ -30,7 +29,7 @@ from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import deadline
+from angle_reco.ports.deadlines import about_to_wait, deadline
 from angle_reco.ports.stores import ListStore
 from angle_reco.settings import Settings
 

@@ -12,10 +12,8 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
-from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.rolled_back import RolledBackEvents
+from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import Served, StaleCache
-from angle_reco.application.waiting import about_to_wait
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
@@ -28,6 +26,7 @@ from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings, Verify
 

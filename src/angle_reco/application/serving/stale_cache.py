@@ -1,11 +1,14 @@
 """A cache that serves stale values while it refreshes them behind the answer.
 
-This is stale-while-revalidate and stale-if-error (RFC 5861), for values instead of pages.
+This is stale-while-revalidate and stale-if-error (RFC 5861), for values instead of pages, with a
+circuit breaker for the database.
 """
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -14,15 +17,13 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from angle_reco.application.notifications import Notifier
-from angle_reco.application.serving.circuit_breaker import CircuitBreaker
-from angle_reco.application.waiting import NotInMemoryError, landed
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.events import RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, CacheKey, Flight
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import deadline, time_left
+from angle_reco.ports.deadlines import NotInMemoryError, deadline, landed, time_left
 from angle_reco.ports.threads import BackgroundPool
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class StaleCache:
 
     cache: Cache
     pool: BackgroundPool
-    breaker: CircuitBreaker
+    breaker: "CircuitBreaker"
     notifier: Notifier
     clock: Clock
     deadline: timedelta
@@ -225,3 +226,64 @@ class StaleCache:
             event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
             if self.notifier.notify(event, about=flight.key):
                 _log.warning("not renewed in memory: kind=%s error=%s", kind, name)
+
+
+_FAILURES = 3
+"""Failures in a row that mean more than one slow statement."""
+
+_SECONDS_BETWEEN_TRIES = 1.0
+
+_is_watched: ContextVar[bool] = ContextVar("is_watched", default=False)
+
+
+@attrs.define(kw_only=True)
+class CircuitBreaker:
+    """Tracks whether the database answers this process.
+
+    This is the circuit breaker pattern (M. Nygard, Release It!, 2007); the first success closes
+    it again.
+    """
+
+    clock: Clock
+    _failures: int = attrs.field(default=0, init=False)
+    _tries_at: float = attrs.field(default=0.0, init=False)
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether the database is known not to answer."""
+        return self._failures >= _FAILURES
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch a call to the database; refuse it if the database is down and was just tried.
+
+        Raises:
+            StorageUnavailableError: The call was refused, or the database did not answer.
+        """
+        if _is_watched.get():
+            # A nested call belongs to the same try.
+            yield
+            return
+        if self.is_known and not self._may_try():
+            raise StorageUnavailableError("the database did not answer a moment ago")
+        token = _is_watched.set(True)
+        try:
+            yield
+        except StorageUnavailableError:
+            self._failures += 1
+            raise
+        except Exception:
+            # Any other error is not an outage.
+            self._failures = 0
+            raise
+        finally:
+            _is_watched.reset(token)
+        self._failures = 0
+
+    def _may_try(self) -> bool:
+        # No lock: two concurrent tries do no harm.
+        now = self.clock.monotonic()
+        if now < self._tries_at:
+            return False
+        self._tries_at = now + _SECONDS_BETWEEN_TRIES
+        return True
