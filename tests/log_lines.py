@@ -66,7 +66,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
     "thread": _is_among("memory", "open-items", "aio"),
     "event": _is_among(
-        *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed")
+        *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed"),
+        *("AnswerDegraded", "RefreshFailed", "RunFailed", "UserInspected"),
     ),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),

@@ -120,12 +120,13 @@ def wire(
     on_event: Callable[[Event], None] | None = None,
 ) -> UseCases:
     """Return the use cases on these ports; all of them read as of the same moment."""
+    notifier = Notifier(clock=ports.clock, on_event=on_event)
     access = Access(
         permissions=ports.permissions,
         clock=ports.clock,
         fingerprints=settings.fingerprints,
         deadline=settings.deadline,
-        on_event=on_event,
+        notifier=notifier,
     )
     scorer = Scorer(
         activity=ports.activity,
@@ -137,10 +138,8 @@ def wire(
     )
     is_cached = settings.cache_enabled and as_of is None
     cache = ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None
-    jobs = _wire_jobs(ports, settings, access, scorer, cache=cache, as_of=as_of, on_event=on_event)
-    serving = _wire_serving(
-        ports, settings, scorer, jobs, cache=cache, as_of=as_of, on_event=on_event
-    )
+    jobs = _wire_jobs(ports, settings, access, scorer, notifier, cache=cache, as_of=as_of)
+    serving = _wire_serving(ports, settings, scorer, notifier, jobs, cache=cache, as_of=as_of)
     memory, storage, shelves = serving.memory, ports.storage, serving.shelves
     worker = Worker(
         runs=jobs.claims,
@@ -230,10 +229,10 @@ def _wire_jobs(
     settings: Settings,
     access: Access,
     scorer: Scorer,
+    notifier: Notifier,
     *,
     cache: Cache | None,
     as_of: datetime | None,
-    on_event: Callable[[Event], None] | None,
 ) -> _Jobs:
     finished_runs = FinishedRuns(
         ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
@@ -257,7 +256,7 @@ def _wire_jobs(
         rules=rules,
         clock=ports.clock,
         settings=settings,
-        on_event=on_event,
+        notifier=notifier,
     )
     claims = JobClaims(
         access=access,
@@ -277,11 +276,11 @@ def _wire_serving(
     ports: Ports,
     settings: Settings,
     scorer: Scorer,
+    notifier: Notifier,
     jobs: _Jobs,
     *,
     cache: Cache | None,
     as_of: datetime | None,
-    on_event: Callable[[Event], None] | None,
 ) -> _Serving:
     is_borrowed = ports.storage is not None and ports.storage.is_borrowed
     # On a borrowed connection the host's transaction itself shows its events and rollbacks.
@@ -289,7 +288,6 @@ def _wire_serving(
     rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
     memory = invalidator = None
     if cache is not None:
-        notifier = Notifier(clock=ports.clock, on_event=on_event)
         memory = _wire_memory(ports, settings, scorer, notifier, jobs.finished_runs, lists=cache)
         invalidator = CacheInvalidator(
             changes=ports.changes,

@@ -188,7 +188,7 @@ class TestAttempts:
         with pytest.raises(ValueError, match="odd"):
             reco.system.run_job(JOB)
 
-        assert "host not notified: error=RuntimeError" in caplog.text
+        assert "host not notified: event=RunFailed error=RuntimeError" in caplog.text
 
     def test_a_run_whose_holder_is_gone_for_the_last_time_is_told_of(self) -> None:
         shop = Shop.of()

@@ -81,7 +81,7 @@ class TestAccess:
 
         [inspected, refused] = lines()
         assert inspected.startswith("user inspected: ")
-        assert refused == "inspection not reported: error=LookupError"
+        assert refused == "host not notified: event=UserInspected error=LookupError"
 
 
 @attrs.frozen

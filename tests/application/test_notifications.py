@@ -89,7 +89,7 @@ def test_a_host_that_fails_fails_nothing_else(caplog: pytest.LogCaptureFixture) 
 
     # It was told, and is not told again at once.
     assert told == [True, False]
-    assert caplog.messages == ["host not notified: error=LookupError"]
+    assert caplog.messages == ["host not notified: event=AnswerDegraded error=LookupError"]
 
 
 def test_without_a_host_it_is_still_known_what_is_new(

@@ -1,13 +1,13 @@
 """The access check that precedes every query: may this actor do this?"""
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 
 import attrs
 
+from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import AccessDeniedError
-from angle_reco.domain.events import Event, UserInspected
+from angle_reco.domain.events import UserInspected
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.policies import (
@@ -31,14 +31,14 @@ class Access:
     """The policy, applied with the permissions of the host.
 
     A permission whose lookup fails or exceeds the *deadline* counts as not held. An inspection
-    of another user is reported to *on_event* first; if that fails, the access is denied.
+    of another user is reported by *notifier* first; if that fails, the access is denied.
     """
 
     permissions: Permissions
     clock: Clock
     fingerprints: Fingerprints
     deadline: timedelta
-    on_event: Callable[[Event], None] | None = None
+    notifier: Notifier
 
     def require(
         self, actor: Actor, action: Action, resource: Resource, *, owner: object = None
@@ -82,14 +82,9 @@ class Access:
             self.fingerprints.of(user_id),
             resource.name.lower(),
         )
-        if self.on_event is None:
-            return
         inspected = UserInspected(
             actor_id=actor_id, user_id=user_id, resource=resource, at=self.clock.now()
         )
-        try:
-            self.on_event(inspected)
-        except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
-            _log.warning("inspection not reported: error=%s", type(error).__name__)
-            # An inspection that is not reported must not happen.
-            raise AccessDeniedError(f"{action.value} {resource.value}") from None
+        if not self.notifier.deliver(inspected):
+            # No user is inspected without a report.
+            raise AccessDeniedError(f"{action.value} {resource.value}")

@@ -1,4 +1,4 @@
-"""Notifications of the host's `on_event`, which never fail an answer."""
+"""Notifications of the host's `on_event`: the one place that calls it."""
 
 import logging
 from collections.abc import Callable, Hashable
@@ -26,11 +26,19 @@ class Notifier:
         """Notify the host; return False if the subject *about* had a notification just before."""
         if about is not None and not self._is_new(about):
             return False
-        if self.on_event is not None:
-            try:
-                self.on_event(event)
-            except Exception as error:  # noqa: BLE001 — the host's own code, which fails no answer
-                _log.warning("host not notified: error=%s", type(error).__name__)
+        self.deliver(event)
+        return True
+
+    def deliver(self, event: Event) -> bool:
+        """Call the host's function; return False if it failed, which is logged."""
+        if self.on_event is None:
+            return True
+        try:
+            self.on_event(event)
+        except Exception as error:  # noqa: BLE001 — whatever the host's own code raises
+            name = type(event).__name__
+            _log.warning("host not notified: event=%s error=%s", name, type(error).__name__)
+            return False
         return True
 
     def _is_new(self, about: Hashable) -> bool:

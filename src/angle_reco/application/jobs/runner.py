@@ -3,7 +3,7 @@
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event as Flag
@@ -17,6 +17,7 @@ from angle_reco.application.jobs.batch_jobs import Done, Jobs
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.application.jobs.schedule import JOBS
+from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import (
     FencedOffError,
     InvalidValueError,
@@ -25,7 +26,7 @@ from angle_reco.domain.errors import (
     StorageLockedError,
     StorageUnavailableError,
 )
-from angle_reco.domain.events import Event, RunFailed
+from angle_reco.domain.events import RunFailed
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.runs import Run, RunKey, RunRules, retry_delay, run_request_of
 from angle_reco.domain.schedules import JobRule
@@ -76,7 +77,7 @@ class JobRunner:
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
-    on_event: Callable[[Event], None] | None = None
+    notifier: Notifier
 
     def __call__(self, run: Run, work: RunContext) -> JobOutcome:
         """Execute a claimed run; record in the ledger how it ended, whether or not it failed.
@@ -212,8 +213,6 @@ class JobRunner:
 
     def notify_failed(self, run: Run, error: str, *, is_final: bool) -> None:
         """Notify the host of a failed attempt."""
-        if self.on_event is None:
-            return
         failed = RunFailed(
             job=run.key.job,
             arguments=run.key.arguments,
@@ -222,10 +221,7 @@ class JobRunner:
             is_final=is_final,
             at=self.clock.now(),
         )
-        try:
-            self.on_event(failed)
-        except Exception as mistake:  # noqa: BLE001 — the host's own code, which fails no run
-            _log.warning("host not notified: error=%s", type(mistake).__name__)
+        self.notifier.deliver(failed)
 
 
 _SECONDS_AFTER_A_FAILURE = 1.0
