@@ -57,7 +57,9 @@ def own_cache(clock: Clock, most_bytes: int) -> Cache:
 
 @attrs.frozen(kw_only=True)
 class Ports:
-    """Everything the application needs from outside, a field a port.
+    """Everything the application needs from outside: a field for each port but `JobScheduler`.
+
+    A process that works brings its own scheduler.
 
     A *recorder* is there where events are stored for the host: on the reference schema
     and in memory. *storage* is what ports of SQL stand on, to be checked and migrated.
@@ -227,7 +229,7 @@ def ports_in_memory(
     *,
     most_bytes: int | None = None,
 ) -> Ports:
-    """Return the same; lists that calls store take so many bytes at most, about."""
+    """Return ports on a marketplace in memory, whose lists take about *most_bytes* at most."""
     from angle_reco.adapters.clocks import SystemClock
     from angle_reco.adapters.kernels import NumpyKernels
     from angle_reco.adapters.memory.activity import MemoryActivity

@@ -1,4 +1,4 @@
-"""The composition root of the use cases: each function wires one wing of the application."""
+"""The use cases on ports: each function wires one wing of the application."""
 
 from collections.abc import Callable
 from datetime import datetime

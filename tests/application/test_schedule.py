@@ -89,3 +89,11 @@ def test_finished_runs_are_kept_for_a_window_and_the_time_between_two_at_least()
     with pytest.raises(InvalidValueError, match="retention of runs") as caught:
         schedule_of(settings(10 * DAY - TICK))
     assert "at least 10 days, 0:00:00" in caught.value.expected
+
+
+@pytest.mark.parametrize("job", ["refresh_user_interests", "evict_stale_cache"])
+def test_which_jobs_run_in_every_process_is_not_for_settings_to_say(job: str) -> None:
+    rule = attrs.evolve(SCHEDULE[job], in_every_process=not SCHEDULE[job].in_every_process)
+
+    with pytest.raises(InvalidValueError, match=f"in_every_process of {job}"):
+        schedule_of(Settings(schedule={job: rule}))

@@ -406,7 +406,7 @@ class TestClaimed:
         assert notes.claim(notes.scheduled()).status is ClaimStatus.CLAIMED
 
 
-class TestDueWishes:
+class TestDueRequests:
     @pytest.mark.parametrize("names", [list(SCHEDULE), list(SCHEDULE)[::-1]])
     def test_nothing_is_due_that_runs_in_every_process(self, names: list[str]) -> None:
         rules = {name: SCHEDULE[name] for name in names}
@@ -415,19 +415,19 @@ class TestDueWishes:
 
         assert jobs == [job for job in names if job != "evict_stale_cache"]
 
-    @given(breaker=st.timedeltas(HOUR, 30 * DAY), claims_now=st.timedeltas(timedelta(0), DAY))
+    @given(outage=st.timedeltas(HOUR, 30 * DAY), starts=st.timedeltas(timedelta(0), DAY))
     def test_after_an_outage_each_job_is_run_once(
-        self, breaker: timedelta, claims_now: timedelta
+        self, outage: timedelta, starts: timedelta
     ) -> None:
-        runs = done_by(due_run_requests([], SCHEDULE, NOW + claims_now), NOW + claims_now)
-        now = NOW + claims_now + breaker
+        runs = done_by(due_run_requests([], SCHEDULE, NOW + starts), NOW + starts)
+        now = NOW + starts + outage
 
         run_requests = due_run_requests(runs, SCHEDULE, now)
 
         missed = [
             job
             for job, one in SCHEDULE.items()
-            if one.schedule.next_after(NOW + claims_now) <= now and not one.in_every_process
+            if one.schedule.next_after(NOW + starts) <= now and not one.in_every_process
         ]
         assert [run_request.key.job for run_request in run_requests] == missed
         for run_request in run_requests:

@@ -19,7 +19,7 @@ from angle_reco.domain.validators import exactly, whole
 
 @attrs.frozen(kw_only=True)
 class Fence:
-    """The right of a run to write: of the runs of one job only the newest has it.
+    """The right of a run to write: of the runs of one key only the newest has it.
 
     Each run has a larger *number* than those before it. A run that lost its claim, for
     example while its process was suspended, gets FencedOffError when it writes, and cannot
@@ -260,11 +260,11 @@ def _waiting(runs: Collection[Run], run_request: RunRequest, now: datetime) -> C
         None,
     )
     if waiting is None:
-        claims_now, taken = run_request.slot or now, {one.slot for one in runs}
+        start, taken = run_request.slot or now, {one.slot for one in runs}
         # One microsecond later: the starts of windows are the slots of scheduled runs.
-        while claims_now + MICROSECOND in taken:
-            claims_now += run_request.window
-        waiting = _new(run_request, claims_now + MICROSECOND, due_at=max(claims_now, now))
+        while start + MICROSECOND in taken:
+            start += run_request.window
+        waiting = _new(run_request, start + MICROSECOND, due_at=max(start, now))
     return Claim(status=ClaimStatus.WAITING, run=waiting)
 
 

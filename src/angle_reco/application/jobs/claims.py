@@ -50,7 +50,7 @@ _MOST_BY_ITEM = 50
 class JobClaims:
     """Claims runs and starts them: manual, scheduled and requested ones.
 
-    *done* is called with the key of a run that has succeeded.
+    A run that has succeeded is published through *finished_runs*.
     """
 
     access: Access
@@ -148,8 +148,8 @@ class JobClaims:
     def renew(self, item_id: ItemId) -> None:
         """Recompute the similar items of one item, unless a run has done so this minute.
 
-        A failure is logged and reported, and a worker retries the run later. *done* is not
-        called: the caller reads the new list.
+        A failure is logged and reported, and a worker retries the run later. The run
+        is not published: the caller reads the new list.
 
         Raises:
             StorageError: The ledger did not answer.

@@ -98,12 +98,17 @@ def schedule_of(settings: Settings) -> Mapping[str, JobRule]:
     """Return the schedule with the rows that the settings replace.
 
     Raises:
-        InvalidValueError: The settings name an unknown job, or would prune finished runs
-            within a window, in which a run may happen only once.
+        InvalidValueError: The settings name an unknown job, change which jobs run in every
+            process, or would prune finished runs within a window, in which a run may happen
+            only once.
     """
     for job in settings.schedule:
         if job not in SCHEDULE:
             raise InvalidValueError("job in the schedule", job, one_of(SCHEDULE))
+        is_own = SCHEDULE[job].in_every_process
+        if settings.schedule[job].in_every_process is not is_own:
+            # Neither a claim nor the worker would run it.
+            raise InvalidValueError(f"in_every_process of {job}", not is_own, str(is_own))
     rules = {**SCHEDULE, **settings.schedule}
     longest = max(rules.values(), key=lambda rule: rule.window + rule.schedule.every)
     least = longest.window + longest.schedule.every

@@ -269,8 +269,7 @@ class ShelfBuilder:
     ) -> ShelfDraft:
         """Return the result of *answer*; if the database fails, popular items or nothing.
 
-        Before that, read the change feed if that is due, and drop pending events that were
-        rolled back or have expired.
+        Call `catch_up` before it.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.

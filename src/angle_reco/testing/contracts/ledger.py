@@ -291,8 +291,8 @@ class RunLedgerContract:
         timed.advance(-DAY)
 
         again = ledger.claim(run_request(), holder="bob", lease=LEASE)
-        claims_now = attrs.evolve(request(key=item, slot=waiting.slot), claims_now=True)
-        claim = ledger.claim(claims_now, holder="bob", lease=LEASE)
+        claiming = attrs.evolve(request(key=item, slot=waiting.slot), claims_now=True)
+        claim = ledger.claim(claiming, holder="bob", lease=LEASE)
 
         assert (again.status, again.run.attempt) == (ClaimStatus.CLAIMED, 2)
         assert again.run.number > failed.number
@@ -334,11 +334,11 @@ class RunLedgerContract:
         ledger = timed.ledger
         held = claimed(ledger)
         waiting = ledger.claim(request(), holder="ann", lease=LEASE).run
-        claims_now = attrs.evolve(request(slot=waiting.slot), claims_now=True)
+        claiming = attrs.evolve(request(slot=waiting.slot), claims_now=True)
 
-        busy = ledger.claim(claims_now, holder="eve", lease=LEASE)
+        busy = ledger.claim(claiming, holder="eve", lease=LEASE)
         ledger.finish(held)
-        claim = ledger.claim(claims_now, holder="eve", lease=LEASE)
+        claim = ledger.claim(claiming, holder="eve", lease=LEASE)
         trailing = ledger.claim(request(), holder="eve", lease=LEASE).run
 
         assert busy == Claim(status=ClaimStatus.BUSY, run=held)
@@ -352,8 +352,8 @@ class RunLedgerContract:
     ) -> None:
         ledger = timed.ledger
         first = ledger.claim(request(), holder="ann", lease=LEASE).run
-        claims_now = attrs.evolve(request(slot=first.slot), claims_now=True)
-        ledger.finish(ledger.claim(claims_now, holder="ann", lease=LEASE).run)
+        claiming = attrs.evolve(request(slot=first.slot), claims_now=True)
+        ledger.finish(ledger.claim(claiming, holder="ann", lease=LEASE).run)
 
         second = ledger.claim(request(), holder="ann", lease=LEASE)
 

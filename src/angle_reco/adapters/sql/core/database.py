@@ -113,7 +113,7 @@ class Database:
         def once() -> _T:
             nonlocal is_committing
             is_committing = False
-            with self.connected(claims_now=True) as connection:
+            with self.connected(begins=True) as connection:
                 self._limit(connection)
                 begin_writing(connection)
                 result = unit(connection)
@@ -139,11 +139,11 @@ class Database:
         return connection
 
     @contextmanager
-    def connected(self, *, claims_now: bool = False) -> Iterator[sa.Connection]:
-        """Open a connection, and a transaction on it if *claims_now* is true."""
+    def connected(self, *, begins: bool = False) -> Iterator[sa.Connection]:
+        """Open a connection, and a transaction on it if *begins* is true."""
         with ExitStack() as until_closed:
             if self.borrowed is not None:
-                until_closed.enter_context(self.borrowed.unit(writes=claims_now))
+                until_closed.enter_context(self.borrowed.unit(writes=begins))
             visit = None if self.is_postgres else until_closed.enter_context(GATE.entered())
             connection = until_closed.enter_context(self.engine.connect())
             if visit is not None:
@@ -152,7 +152,7 @@ class Database:
                 from angle_reco.adapters.sql.core.postgres import closed_if_unfinished
             elif time_left() is not None:
                 until_closed.enter_context(_waiting_less(connection))
-            if claims_now:
+            if begins:
                 until_closed.enter_context(connection.begin())
             if self.is_postgres:
                 until_closed.enter_context(closed_if_unfinished(connection))

@@ -376,7 +376,7 @@ def _require_same_source(
         )
 
 
-_KNOWN = ("0001", "0002", "0003", HEAD)
+_KNOWN = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 
 
 def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:

@@ -1,4 +1,4 @@
-"""The tables: the library's own, and the reference schema of a marketplace."""
+"""The library's own tables; those of the reference schema are in `reference`."""
 
 import re
 from functools import lru_cache
