@@ -36,7 +36,7 @@ class MemoryCache:
         self._evictions = 0
         self._expired = 0
 
-    def get(self, key: CacheKey) -> Cached | None:
+    def get(self, key: CacheKey) -> Cached[Any] | None:
         with self._lock:
             entry = self._entries.pop(key, None)
             freshness = None

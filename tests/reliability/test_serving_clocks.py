@@ -135,7 +135,7 @@ class Machine:
         ]
         return any(-limits.stale_for <= age <= limits.shown_for for age in ages)
 
-    def in_memory(self) -> dict[CacheKey, Cached]:
+    def in_memory(self) -> dict[CacheKey, Cached[Any]]:
         """Return every entry there is, as fresh as it is now."""
         keys = [*ASKED, ("live", "")]
         found = [(key, cache.get(key)) for cache in self.caches for key in keys]

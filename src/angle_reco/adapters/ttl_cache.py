@@ -45,7 +45,7 @@ class TtlCache:
         self._hits = self._stale = self._misses = self._evictions = self._expired = 0
         reset_in_child(self)
 
-    def get(self, key: CacheKey) -> Cached | None:
+    def get(self, key: CacheKey) -> Cached[Any] | None:
         with self._lock:
             try:
                 entry = self._entries[key]

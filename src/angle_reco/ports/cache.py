@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -20,10 +20,13 @@ def key_of(kind: ListKind, owner: Hashable) -> CacheKey:
     return (kind.value, owner)
 
 
-class Cached(NamedTuple):
-    """A cached value and how fresh it is at the time of the read."""
+_V = TypeVar("_V")
 
-    value: Any
+
+class Cached(NamedTuple, Generic[_V]):
+    """A value that was cached, or just made for the cache, and how fresh it is now."""
+
+    value: _V
     freshness: Freshness
 
 
@@ -72,7 +75,7 @@ class Cache(Protocol):
     but other methods of the cache, and takes no longer for a larger value.
     """
 
-    def get(self, key: CacheKey) -> Cached | None:
+    def get(self, key: CacheKey) -> Cached[Any] | None:
         """Return the cached value of a key, None when it is missing or too old."""
         ...
 

@@ -15,7 +15,7 @@ from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.scoring import Scorer, popular_owner
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.stale_cache import Loaded, Served, StaleCache
+from angle_reco.application.serving.stale_cache import Loaded, StaleCache
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
@@ -26,7 +26,7 @@ from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import key_of
+from angle_reco.ports.cache import Cached, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait, deadline
@@ -76,7 +76,7 @@ class ListReader:
 
     def of(
         self, kind: ListKind, owner: object, *, viewer: UserId | None = None
-    ) -> Served[CachedList]:
+    ) -> Cached[CachedList]:
         """Return the list of an owner; compute it if no usable list is stored.
 
         Without a *stale_cache*, the cards in a list of similar items are read for *viewer*.
@@ -87,11 +87,11 @@ class ListReader:
         """
         if self.stale_cache is None:
             made = self._make(kind, owner, False, viewer).value
-            return Served(made, made.made_as)
+            return Cached(made, made.made_as)
         # The key as `key_of` returns it, without a call: every answer comes by here.
         return self.stale_cache.current((kind.value, owner), partial(self._make, kind, owner))
 
-    def of_popular(self, category: CategoryId | None) -> Served[CachedList] | None:
+    def of_popular(self, category: CategoryId | None) -> Cached[CachedList] | None:
         """Return a list of popular items; without a *stale_cache*, None if none is stored.
 
         Raises:
@@ -101,9 +101,9 @@ class ListReader:
         if self.stale_cache is not None:
             return self.of(ListKind.POPULAR, owner)
         read = self._read(ListKind.POPULAR, owner)
-        return None if read is None else Served(read.value, read.value.made_as)
+        return None if read is None else Cached(read.value, read.value.made_as)
 
-    def recomputed(self, user_id: UserId, *, keep: int) -> Served[CachedList]:
+    def recomputed(self, user_id: UserId, *, keep: int) -> Cached[CachedList]:
         """Compute a user's list for an answer that the cached list cannot fill.
 
         A list longer than the stored ones serves this answer only and is not cached.
@@ -118,7 +118,7 @@ class ListReader:
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
         cached = CachedList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
-        return Served(cached, cached.made_as)
+        return Cached(cached, cached.made_as)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.

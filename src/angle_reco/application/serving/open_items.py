@@ -9,7 +9,7 @@ import numpy as np
 
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.stale_cache import Loaded, Served, StaleCache
+from angle_reco.application.serving.stale_cache import Loaded, StaleCache
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
@@ -18,7 +18,7 @@ from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.cache import Cached, CacheKey
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.settings import Settings
@@ -100,11 +100,11 @@ class OpenItems:
         held: OpenSnapshot | None = self.stale_cache.cache.held(OPEN_ITEMS)
         return held
 
-    def at_once(self) -> Served[OpenSnapshot] | None:
+    def at_once(self) -> Cached[OpenSnapshot] | None:
         """Return the open items in memory without waiting; refresh them behind the answer."""
         return self.stale_cache.at_once(OPEN_ITEMS, self._read)
 
-    def current(self) -> Served[OpenSnapshot]:
+    def current(self) -> Cached[OpenSnapshot]:
         """Return the open items; read them first if none are in memory.
 
         Raises:

@@ -13,7 +13,7 @@ from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
-from angle_reco.application.serving.stale_cache import Served, StaleCache
+from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
@@ -24,6 +24,7 @@ from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
+from angle_reco.ports.cache import Cached
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait
@@ -336,7 +337,7 @@ class ShelfBuilder:
 
 
 def answer_of(
-    served: Served[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
+    served: Cached[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
 ) -> ShelfDraft:
     """Return suggestions as a draft, degraded if their list may be shown only on error."""
     if served.freshness is Freshness.STALE_ON_ERROR:

@@ -21,7 +21,7 @@ from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.events import RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, CacheKey, Flight
+from angle_reco.ports.cache import Cache, Cached, CacheKey, Flight
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import NotInMemoryError, deadline, landed, time_left
 from angle_reco.ports.threads import BackgroundPool
@@ -61,13 +61,6 @@ Make: TypeAlias = Callable[[bool], Loaded[_K]]
 """Reads or computes a value; the argument says whether an older value is shown until then."""
 
 
-class Served(NamedTuple, Generic[_K]):
-    """A value that was cached or just made, and how fresh it is."""
-
-    value: _K
-    freshness: Freshness
-
-
 @attrs.define(kw_only=True)
 class StaleCache:
     """Serves the values of a cache; makes missing ones in the call, or behind it in *pool*.
@@ -84,7 +77,7 @@ class StaleCache:
     _pauses: dict[CacheKey, float] = attrs.field(factory=dict, init=False)
     _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
 
-    def at_once(self, key: CacheKey, make: Make[_K]) -> Served[_K] | None:
+    def at_once(self, key: CacheKey, make: Make[_K]) -> Cached[_K] | None:
         """Return the cached value without waiting; refresh a stale or missing one behind it."""
         cached = self.cache.get(key)
         if cached is None and self.breaker.is_known:
@@ -92,9 +85,9 @@ class StaleCache:
             return None
         if cached is None or cached.freshness is not Freshness.FRESH:
             self.renew(key, make)
-        return None if cached is None else Served(*cached)
+        return cached
 
-    def current(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
+    def current(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
         """Return the cached value, or make it now; concurrent callers share one computation.
 
         If making it fails, return a value that may be shown only on error, if one is cached.
@@ -104,25 +97,21 @@ class StaleCache:
         """
         # A value this answer waited for was made for it: use it with its freshness when made.
         cached = None if key in (landed.get() or ()) else self.cache.get(key)
-        current: Served[_K]
-        if cached is not None:
-            current = Served(cached.value, cached.freshness)
-        else:
-            current = self._made_or_old(key, make)
+        current: Cached[_K] = self._made_or_old(key, make) if cached is None else cached
         if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
             self.renew(key, make)
         return current
 
-    def recompute(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
+    def recompute(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
         """Make the value now, even if one is cached, and return it.
 
         Raises:
             StorageUnavailableError: The value could not be made, or not in time.
         """
         value = self._awaited(key, make)
-        return Served(value, value.made_as)
+        return Cached(value, value.made_as)
 
-    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Served[_K]:
+    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
         try:
             return self.recompute(key, make)
         except NotInMemoryError:
@@ -132,7 +121,7 @@ class StaleCache:
             cached = self.cache.get(key)
             if cached is None:
                 raise
-            return Served(*cached)
+            return cached
 
     def renew(self, key: CacheKey, make: Make[_K]) -> None:
         """Refresh a value behind the answer, unless a refresh is under way or paused."""

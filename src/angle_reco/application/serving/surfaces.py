@@ -23,7 +23,6 @@ from angle_reco.application.serving.shelf_builder import (
     checked_limit,
     checked_loader,
 )
-from angle_reco.application.serving.stale_cache import Served
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
@@ -34,6 +33,7 @@ from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.validators import flag
+from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
 
@@ -115,7 +115,7 @@ class Homepage:
 
     def _shown(
         self,
-        served: Served[CachedList],
+        served: Cached[CachedList],
         viewing: Viewing,
         limit: int,
         hidden: frozenset[ItemId],

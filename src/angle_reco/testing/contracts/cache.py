@@ -467,7 +467,7 @@ class CacheContract:
     @pytest.mark.parametrize("fails", [False, True])
     def test_callbacks_of_a_flight_can_use_the_cache(self, cache: Cache, fails: bool) -> None:
         flight = takes_off(cache)
-        seen = list[Cached | None]()
+        seen = list[Cached[str] | None]()
 
         def look(_: "Future[object]") -> None:
             # Another thread can use the cache: the cache holds no lock during callbacks.
