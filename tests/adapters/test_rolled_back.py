@@ -15,8 +15,9 @@ from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.users import User
+from angle_reco.ports.deadlines import from_memory_alone
 from tests.adapters.databases import fill, storage_on
-from tests.application.shop import lots
+from tests.application.shop import NOW, lots
 
 LOT = "art-03"
 
@@ -151,6 +152,107 @@ class TestRolledBack:
             assert reco._use_cases.events.changes.may_have_ended(UserId("ann"))
 
 
+def price(reco: Recommender) -> Decimal | None:
+    """Return the price of the lot that bob is shown, once the feed has been read."""
+    invalidator = reco._use_cases.invalidator
+    assert invalidator is not None
+    invalidator.step()
+    [found] = [one.card.price for one in reco.as_user("bob").homepage() if str(one.item_id) == LOT]
+    return None if found is None else Decimal(found)
+
+
+def bid_of(reco: Recommender, amount: int, connection: object) -> None:
+    assert reco.bid_placed("ann", LOT, amount=Decimal(amount), connection=connection)
+
+
+@pytest.mark.parametrize("reco", [True], ids=["memory"], indirect=True)
+class TestSeveral:
+    def test_a_retry_after_a_rollback_has_its_own_price(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        for amount, end in ((900, "rollback"), (150, "commit")):
+            with engine.connect() as connection:
+                bid_of(reco, amount, connection)
+                getattr(connection, end)()
+
+        assert price(reco) == 150
+        assert LOT not in shown(reco)
+
+    def test_a_rollback_after_a_commit_leaves_the_price_that_is_committed(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        for amount, end in ((150, "commit"), (900, "rollback")):
+            with engine.connect() as connection:
+                bid_of(reco, amount, connection)
+                getattr(connection, end)()
+
+        assert price(reco) == 150
+        assert LOT not in shown(reco)
+
+    def test_a_retry_after_a_savepoint_has_its_own_price(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as connection:
+            attempt = connection.begin_nested()
+            bid_of(reco, 900, connection)
+            attempt.rollback()
+            bid_of(reco, 150, connection)
+
+        assert price(reco) == 150
+        assert LOT not in shown(reco)
+
+    def test_another_event_that_is_rolled_back_takes_nothing_along(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        one = engine.connect()
+        # What has no transaction is not tied to one.
+        reco._use_cases.events.pending.bid(UserId("ann"), ItemId(LOT), NOW)
+        reco.watched("ann", LOT, connection=one)
+        one.rollback()
+        one.close()
+
+        assert [LOT in shown(reco) for _ in range(2)] == [False, False]
+
+    # SQLite has one writer.
+    @pytest.mark.postgres
+    @pytest.mark.parametrize("market", ["postgres"], indirect=True)
+    def test_the_events_of_two_transactions_are_apart(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        with engine.connect() as stays, engine.connect() as goes:
+            bid_of(reco, 900, stays)
+            reco.watched("ann", LOT, connection=goes)
+            goes.rollback()
+
+            assert LOT not in shown(reco)
+            assert price(reco) == 900
+            stays.rollback()
+        assert LOT in shown(reco)
+        assert price(reco) == 100
+
+    def test_an_event_that_is_refused_hides_nothing(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        connection = engine.connect()
+        connection.close()
+
+        assert not reco.bid_placed("ann", LOT, amount=Decimal(900), connection=connection)
+
+        assert LOT in shown(reco)
+        assert price(reco) == 100
+
+    def test_a_page_that_may_not_wait_asks_nothing(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        with engine.connect() as connection:
+            bid_of(reco, 900, connection)
+            connection.rollback()
+        with from_memory_alone({}):
+            reco._use_cases.shelves.rolled_back.look_for(UserId("ann"))
+
+        assert LOT in shown(reco)
+
+
 class TestHostTransactions:
     def test_they_are_bounded_and_the_oldest_go(self) -> None:
         known, changes = HostTransactions(most=3), [engaged(f"user-{one}") for one in range(5)]
@@ -167,11 +269,21 @@ class TestHostTransactions:
             True,
         ]
 
-    def test_the_newest_of_equal_ones_counts(self) -> None:
+    def test_equal_ones_are_apart(self) -> None:
         known = HostTransactions()
 
         for key in (1, 2):
             known.add(engaged("ann"), key)
+
+        assert [one.key for one in known.pending()] == [1, 2]
+
+    def test_one_that_is_published_again_stays(self) -> None:
+        known, change = HostTransactions(), engaged("ann")
+        known.add(change, 1)
+        ended = known.pending()
+        known.add(change, 2)
+
+        known.discard(ended)
 
         assert [one.key for one in known.pending()] == [2]
 
@@ -212,7 +324,7 @@ class TestHostTransactions:
         known.add(engaged("ann"), 1)
         known.add(other, 2)
 
-        known.discard([engaged("ann")])
+        known.discard(known.pending()[:1])
 
         assert [one.change for one in known.pending()] == [other]
 

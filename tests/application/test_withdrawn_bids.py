@@ -10,6 +10,7 @@ import pytest
 
 from angle_reco import AccessDeniedError, InvalidValueError, ItemId, Recommender, Settings
 from angle_reco.application.serving.pending_offers import PendingOffers
+from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import UserId
 from angle_reco.testing import ManualClock
 from tests.application.memories import Remembering
@@ -387,6 +388,31 @@ class TestPendingOffers:
         }[how]()
 
         assert offers.on(self.CARDS, [first]) is self.CARDS
+
+    def test_one_that_is_rolled_back_leaves_the_others(self) -> None:
+        offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
+        ann, first = UserId("ann"), ItemId("art-01")
+        changes = [
+            Change(kind=ChangeKind.ENGAGED, user_id=ann, item_ids=(first,)) for _ in range(3)
+        ]
+        for amount, change in zip((200, 900, None), changes, strict=True):
+            offers.note(ann, first, None if amount is None else Decimal(amount), change=change)
+
+        offers.rolled_back(ann, first, changes[1])
+
+        assert offers.highest == {first: Decimal(200)}
+        offers.feed_has_shown(ann, [first])
+        assert offers.highest == {first: Decimal(200)}
+        offers.feed_has_shown(ann, [first])
+        assert offers.highest == {}
+
+    def test_of_many_of_one_user_the_last_hundred_count(self) -> None:
+        offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
+        ann, first = UserId("ann"), ItemId("art-01")
+        for amount in range(1_000, 1_000 - 102, -1):
+            offers.note(ann, first, Decimal(amount))
+
+        assert offers.highest == {first: Decimal(998)}
 
     def test_a_price_that_is_not_known_becomes_the_amount(self) -> None:
         offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)

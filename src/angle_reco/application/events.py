@@ -1,7 +1,8 @@
 """Events of the host: sign-ins, bids, watches and changed items."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -98,14 +99,16 @@ class Events:
                 amount=self._money("bid_placed", amount),
                 placed_at=self._moment("bid_placed", at),
             )
-            # A bid from the future counts as of now until it is stored.
-            self.pending.bid(bid.user_id, bid.item_id, min(bid.placed_at, self.clock.now()))
-            # Store before publishing: a process that reads the change reads the price, too.
-            is_stored = self.recorder is None or self.recorder.record_bid(
-                bid, connection=connection
-            )
-            amount_shown = bid.amount if is_stored else None
-            self._engaged(bid.user_id, bid.item_id, connection, amount=amount_shown)
+            change = _engaged(bid.user_id, bid.item_id)
+            with self._taken_back_on_error(change, connection):
+                # A bid from the future counts as of now until it is stored.
+                counts_at = min(bid.placed_at, self.clock.now())
+                self.pending.bid(bid.user_id, bid.item_id, counts_at, change=change)
+                # Store before publishing: a process that reads the change reads the price, too.
+                is_stored = self.recorder is None or self.recorder.record_bid(
+                    bid, connection=connection
+                )
+                self._publish(change, connection, amount=bid.amount if is_stored else None)
             return is_stored
 
         return self._taken("bid_placed", take)
@@ -127,12 +130,13 @@ class Events:
             is_gone = self.recorder is None or self.recorder.remove_bids(
                 user, item, until=until, connection=connection
             )
-            self.pending.withdrawn(user, [item], until=until)
+            change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
+            self.pending.withdrawn(user, [item], until=until, change=change)
             self.list_reader.forget(ListKind.PERSONAL, user)
             if self.invalidator is not None:
                 self.invalidator.note_changed([item])
-            change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
-            self.changes.publish([change], connection=connection)
+            with self._taken_back_on_error(change, connection):
+                self.changes.publish([change], connection=connection)
             return is_gone
 
         return self._taken("bid_withdrawn", take)
@@ -153,9 +157,13 @@ class Events:
                 item_id=ids.item_id(item_id),
                 watched_at=self._moment("watched", at),
             )
-            self.pending.watch(watch.user_id, watch.item_id)
-            self._engaged(watch.user_id, watch.item_id, connection)
-            return self.recorder is None or self.recorder.record_watch(watch, connection=connection)
+            change = _engaged(watch.user_id, watch.item_id)
+            with self._taken_back_on_error(change, connection):
+                self.pending.watch(watch.user_id, watch.item_id, change=change)
+                self._publish(change, connection)
+                return self.recorder is None or self.recorder.record_watch(
+                    watch, connection=connection
+                )
 
         return self._taken("watched", take)
 
@@ -165,11 +173,13 @@ class Events:
         def take() -> bool:
             user = self.settings.ids.user_id(user_id)
             item = self.settings.ids.item_id(item_id)
-            self.pending.watch(user, item, ends=True)
-            self._engaged(user, item, connection)
-            return self.recorder is None or self.recorder.remove_watch(
-                user, item, connection=connection
-            )
+            change = _engaged(user, item)
+            with self._taken_back_on_error(change, connection):
+                self.pending.watch(user, item, ends=True, change=change)
+                self._publish(change, connection)
+                return self.recorder is None or self.recorder.remove_watch(
+                    user, item, connection=connection
+                )
 
         return self._taken("unwatched", take)
 
@@ -202,23 +212,32 @@ class Events:
             items[self.settings.ids.item_id(one)] = None
         return list(items)
 
-    def _engaged(
-        self,
-        user_id: UserId,
-        item_id: ItemId,
-        connection: object | None,
-        *,
-        amount: Decimal | None = None,
+    def _publish(
+        self, change: Change, connection: object | None, *, amount: Decimal | None = None
     ) -> None:
         """Drop the user's cached list, note the price of a bid, and publish the change.
 
         Watches are stored after this call: an early notice costs one extra read, a missing one
         leaves stale data.
         """
-        self.list_reader.forget(ListKind.PERSONAL, user_id)
-        self.pending.offers.note(user_id, item_id, amount)
-        change = Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))
+        [item_id] = change.item_ids
+        if change.user_id is not None:
+            self.list_reader.forget(ListKind.PERSONAL, change.user_id)
+            self.pending.offers.note(change.user_id, item_id, amount, change=change)
         self.changes.publish([change], connection=connection)
+
+    @contextmanager
+    def _taken_back_on_error(self, change: Change, connection: object | None) -> Iterator[None]:
+        """Drop the pending event if the host's connection does not take it.
+
+        Without a connection the host may have stored it by itself.
+        """
+        try:
+            yield
+        except Exception:
+            if connection is not None:
+                self.pending.rolled_back(change)
+            raise
 
     def not_taken(self, event: str, error: Exception) -> bool:
         """Log and count an event that failed before it could be taken; return False."""
@@ -290,3 +309,7 @@ class Events:
         if not stored:
             _log.info("event changed nothing: event=%s", event)
         return stored
+
+
+def _engaged(user_id: UserId, item_id: ItemId) -> Change:
+    return Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(item_id,))

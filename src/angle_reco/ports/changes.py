@@ -73,12 +73,13 @@ class Changes(Protocol):
         ...
 
     def rolled_back(self) -> Sequence[Change]:
-        """Return what this process published in host transactions that have rolled back since.
+        """Return what this process published in host transactions that were rolled back since.
 
-        Each change is returned once, within a minute of its publication, and of several equal
-        ones the last; those rolled back to a savepoint are included. Publications of several
-        changes at once, and changes that name no user, are left out. One statement, none while
-        no publication is pending.
+        These are the very objects that were published, each once and within a minute of its
+        publication; also those that were rolled back to a savepoint alone. Of equal changes in
+        one transaction the last ones count as those that stayed. Publications of several
+        changes at once, and those that name no user, are not among them. One statement, none
+        where nothing is pending.
         """
         ...
 

@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from threading import Lock
+from typing import NamedTuple
 
 import attrs
 
 from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.activity import Bid
+from angle_reco.domain.changes import Change
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind
@@ -34,8 +36,9 @@ class PendingEvent:
 
     *at* is the time of a bid, None for other events. Every event *hides* the item from the
     user's homepage and suggestions after a bid, except the end of a watch. The event expires at
-    *until*, by the monotonic clock. With *is_from_feed*, it comes from the feed, which does not say
-    whether it is a bid or a watch.
+    *until*, by the monotonic clock. *change* is the very object that this process published of
+    it, and *before* the event that it replaced. With *is_from_feed*, it comes from the feed, which
+    does not say whether it is a bid or a watch.
     """
 
     user_id: UserId
@@ -44,6 +47,15 @@ class PendingEvent:
     at: datetime | None = None
     hides: bool = True
     is_from_feed: bool = False
+    change: Change | None = None
+    before: "PendingEvent | None" = None
+
+
+class _Return(NamedTuple):
+    """A withdrawal of a user's bids on an item, until it expires."""
+
+    until: float
+    change: Change | None
 
 
 @attrs.frozen
@@ -66,7 +78,7 @@ class PendingActivity:
         self._clock = clock
         self._most = most
         self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
-        self.returned: dict[tuple[UserId, ItemId], float] = {}
+        self.returned: dict[tuple[UserId, ItemId], _Return] = {}
         self.by_user: dict[UserId, _OfUser] = {}
         self._in_order = deque[PendingEvent]()
         self._size = 0
@@ -80,15 +92,35 @@ class PendingActivity:
     def __len__(self) -> int:
         return self._size
 
-    def bid(self, user_id: UserId, item_id: ItemId, at: datetime) -> None:
+    def bid(
+        self, user_id: UserId, item_id: ItemId, at: datetime, *, change: Change | None = None
+    ) -> None:
         """Note a bid."""
         self.returned.pop((user_id, item_id), None)
-        self._note([PendingEvent(user_id=user_id, item_id=item_id, at=at, until=self._until)])
-
-    def watch(self, user_id: UserId, item_id: ItemId, *, ends: bool = False) -> None:
-        """Note a watch, or with *ends* the end of one."""
+        until = self._until
         self._note(
-            [PendingEvent(user_id=user_id, item_id=item_id, hides=not ends, until=self._until)]
+            [PendingEvent(user_id=user_id, item_id=item_id, at=at, until=until, change=change)]
+        )
+
+    def watch(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        *,
+        ends: bool = False,
+        change: Change | None = None,
+    ) -> None:
+        """Note a watch, or that it *ends*."""
+        self._note(
+            [
+                PendingEvent(
+                    user_id=user_id,
+                    item_id=item_id,
+                    hides=not ends,
+                    until=self._until,
+                    change=change,
+                )
+            ]
         )
 
     def feed_has_shown(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
@@ -106,7 +138,12 @@ class PendingActivity:
         )
 
     def withdrawn(
-        self, user_id: UserId, item_ids: Collection[ItemId], *, until: datetime | None = None
+        self,
+        user_id: UserId,
+        item_ids: Collection[ItemId],
+        *,
+        until: datetime | None = None,
+        change: Change | None = None,
     ) -> None:
         """Note that a user withdrew bids on items: those placed *until* then, or all of them."""
         with self._lock:
@@ -121,21 +158,33 @@ class PendingActivity:
                         self._drop(one)
                 self.offers.withdrawn(user_id, item_id)
                 self.returned.pop((user_id, item_id), None)
-                self.returned[user_id, item_id] = self._until
+                self.returned[user_id, item_id] = _Return(self._until, change)
             while len(self.returned) > self._most:
                 del self.returned[next(iter(self.returned))]
 
-    def rolled_back(self, user_id: UserId, item_ids: Collection[ItemId]) -> None:
-        """Drop a user's events on items, as their transaction was rolled back."""
+    def rolled_back(self, change: Change) -> None:
+        """Drop the events of which *change*, this very object, was published.
+
+        An event that one of them had replaced counts again.
+        """
+        if change.user_id is None:
+            return
+        user_id = change.user_id
         with self._lock:
-            known = self.by_user.get(user_id)
-            entries = {} if known is None else known.events
-            for item_id in item_ids:
-                for one in (entries.get((item_id, True)), entries.get((item_id, False))):
-                    if one is not None:
+            for item_id in change.item_ids:
+                for is_bid in (True, False):
+                    known = self.by_user.get(user_id)
+                    one = None if known is None else known.events.get((item_id, is_bid))
+                    if one is not None and one.change is change:
                         self._drop(one)
-                self.offers.withdrawn(user_id, item_id)
-                self.returned.pop((user_id, item_id), None)
+                        if one.before is not None:
+                            self._put(one.before)
+                    elif one is not None and one.before is not None and one.before.change is change:
+                        self._put(attrs.evolve(one, before=None))
+                self.offers.rolled_back(user_id, item_id, change)
+                returned = self.returned.get((user_id, item_id))
+                if returned is not None and returned.change is change:
+                    del self.returned[user_id, item_id]
 
     def returned_to(self, user_id: UserId) -> frozenset[ItemId]:
         """Return the items on which a user just withdrew bids."""
@@ -183,7 +232,7 @@ class PendingActivity:
         now, over = self._clock.monotonic(), list[PendingEvent]()
         self.offers.drop_expired()
         with self._lock:
-            while self.returned and self.returned[first := next(iter(self.returned))] <= now:
+            while self.returned and self.returned[first := next(iter(self.returned))].until <= now:
                 del self.returned[first]
             while self._in_order and self._in_order[0].until <= now:
                 one = self._in_order.popleft()
@@ -199,21 +248,31 @@ class PendingActivity:
         with self._lock:
             for one in events:
                 known = self.by_user.get(one.user_id)
-                entries = {} if known is None else dict(known.events)
                 key = (one.item_id, one.at is not None)
-                self._size -= entries.pop(key, None) is not None
-                while len(entries) >= _MOST_OF_ONE:
-                    del entries[next(iter(entries))]
-                    self._size -= 1
-                entries[key] = one
-                self._size += 1
-                self.by_user[one.user_id] = _of_user(entries)
-                self._in_order.append(one)
+                before = None if known is None else known.events.get(key)
+                if before is None or one.change is None:
+                    self._put(one)
+                else:
+                    self._put(attrs.evolve(one, before=attrs.evolve(before, before=None)))
             while self._size > self._most:
                 self._drop(self._in_order.popleft())
             # Replaced events stay in the queue until now: bound its length, too.
             if len(self._in_order) > 2 * self._most:
                 self._in_order = deque(one for one in self._in_order if self._is_kept(one))
+
+    def _put(self, one: PendingEvent) -> None:
+        """Make an event the newest of its user; the caller holds the lock."""
+        known = self.by_user.get(one.user_id)
+        entries = {} if known is None else dict(known.events)
+        key = (one.item_id, one.at is not None)
+        self._size -= entries.pop(key, None) is not None
+        while len(entries) >= _MOST_OF_ONE:
+            del entries[next(iter(entries))]
+            self._size -= 1
+        entries[key] = one
+        self._size += 1
+        self.by_user[one.user_id] = _of_user(entries)
+        self._in_order.append(one)
 
     def _is_kept(self, one: PendingEvent) -> bool:
         known = self.by_user.get(one.user_id)
@@ -257,7 +316,7 @@ class RolledBackEvents:
         for change in self.changes.rolled_back():
             if change.user_id is None:
                 continue
-            self.pending.rolled_back(change.user_id, change.item_ids)
+            self.pending.rolled_back(change)
             if self.lists is not None:
                 self.lists.forget(key_of(ListKind.PERSONAL, change.user_id))
 
@@ -267,7 +326,7 @@ class RolledBackEvents:
         On an event loop, which must not wait, and if the database does not answer, the events
         stay until the next look.
         """
-        if user_id is None or not self.changes.may_have_ended(user_id) or not may_wait():
+        if user_id is None or not may_wait() or not self.changes.may_have_ended(user_id):
             return
         try:
             self.look()

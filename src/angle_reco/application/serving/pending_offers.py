@@ -7,18 +7,32 @@ from typing import NamedTuple
 
 import attrs
 
+from angle_reco.domain.changes import Change
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.forks import reset_in_child
 
+_MOST_EVENTS = 100
+"""Of one user on one item; the amounts of earlier ones are dropped."""
+
 
 class _Offer(NamedTuple):
-    """A user's highest amount for an item, and how many of their events the feed has not shown."""
+    """A user's events on an item, with their amounts, and how many of them the feed has shown."""
 
-    amount: Decimal | None
-    times: int
+    events: tuple[tuple[Change | None, Decimal | None], ...]
+    shown: int
     until: float
+
+    @property
+    def amount(self) -> Decimal | None:
+        """Return the highest amount, None if there is none."""
+        return max((amount for _, amount in self.events if amount is not None), default=None)
+
+    @property
+    def is_shown(self) -> bool:
+        """Return whether the feed has shown all of the events."""
+        return self.shown >= len(self.events)
 
 
 class PendingOffers:
@@ -42,25 +56,34 @@ class PendingOffers:
         """Make a new lock: another thread of the parent may hold the old one."""
         self._lock = Lock()
 
-    def note(self, user_id: UserId, item_id: ItemId, amount: Decimal | None = None) -> None:
-        """Note an event of a user on an item: a bid of an *amount*, or any other."""
+    def note(
+        self,
+        user_id: UserId,
+        item_id: ItemId,
+        amount: Decimal | None = None,
+        *,
+        change: Change | None = None,
+    ) -> None:
+        """Note an event of a user on an item: a bid of an *amount*, or any other.
+
+        *change* is the very object that is published of it.
+        """
         until = self._clock.monotonic() + self._seconds
         with self._lock:
-            offers = self._offers.get(item_id)
-            if offers is None:
-                offers = self._offers[item_id] = {}
-            known, times = offers.get(user_id), 1
+            offers = self._offers.setdefault(item_id, {})
+            known = offers.get(user_id)
+            before, shown = ((), 0) if known is None else (known.events, known.shown)
+            events = (*before, (change, amount))
             if known is not None:
-                times += known.times
-                if known.amount is not None and (amount is None or known.amount > amount):
-                    amount = known.amount
                 del self._in_order[item_id, user_id]
-            offers[user_id] = _Offer(amount, times, until)
+            dropped = max(len(events) - _MOST_EVENTS, 0)
+            offers[user_id] = _Offer(events[dropped:], max(shown - dropped, 0), until)
             self._in_order[item_id, user_id] = None
-            if amount is not None:
-                highest = self.highest.get(item_id)
-                if highest is None or amount > highest:
-                    self.highest[item_id] = amount
+            highest = self.highest.get(item_id)
+            if dropped:
+                self._update_highest(item_id)
+            elif amount is not None and (highest is None or amount > highest):
+                self.highest[item_id] = amount
             while len(self._in_order) > self._most:
                 self._drop(*next(iter(self._in_order)))
 
@@ -69,12 +92,19 @@ class PendingOffers:
         with self._lock:
             for item_id in item_ids:
                 known = self._offers.get(item_id, {}).get(user_id)
-                if known is None:
-                    continue
-                if known.times > 1:
-                    self._offers[item_id][user_id] = known._replace(times=known.times - 1)
-                else:
-                    self._drop(item_id, user_id)
+                if known is not None:
+                    self._replace(item_id, user_id, known._replace(shown=known.shown + 1))
+
+    def rolled_back(self, user_id: UserId, item_id: ItemId, change: Change) -> None:
+        """Drop the event of which *change*, this very object, was published."""
+        with self._lock:
+            known = self._offers.get(item_id, {}).get(user_id)
+            if known is None:
+                return
+            events = tuple(one for one in known.events if one[0] is not change)
+            if len(events) < len(known.events):
+                self._replace(item_id, user_id, known._replace(events=events))
+                self._update_highest(item_id)
 
     def withdrawn(self, user_id: UserId, item_id: ItemId) -> None:
         """Drop a user's amount for an item."""
@@ -112,14 +142,23 @@ class PendingOffers:
             return cards
         return {one: _priced(cards[one], highest.get(one)) for one in item_ids if one in cards}
 
+    def _replace(self, item_id: ItemId, user_id: UserId, offer: _Offer) -> None:
+        if offer.is_shown:
+            self._drop(item_id, user_id)
+        else:
+            self._offers[item_id][user_id] = offer
+
     def _drop(self, item_id: ItemId, user_id: UserId) -> None:
         offers = self._offers.get(item_id)
-        if offers is None or offers.pop(user_id, None) is None:
+        dropped = None if offers is None else offers.pop(user_id, None)
+        if offers is None or dropped is None:
             return
         del self._in_order[item_id, user_id]
         if not offers:
             del self._offers[item_id]
-        self._update_highest(item_id)
+        amount = dropped.amount
+        if amount is not None and amount == self.highest.get(item_id):
+            self._update_highest(item_id)
 
     def _update_highest(self, item_id: ItemId) -> None:
         offers = self._offers.get(item_id, {})

@@ -1,6 +1,7 @@
 """The change feed in a table: readers get each change after its transaction has committed."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -18,7 +19,7 @@ from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
 from angle_reco.adapters.sql.core.types import id_type
 from angle_reco.adapters.sql.results.feed_position import FeedPosition, Forgotten, Snapshot, State
-from angle_reco.adapters.sql.results.host_transactions import HostTransactions
+from angle_reco.adapters.sql.results.host_transactions import HostTransactions, Published
 from angle_reco.adapters.sql.results.runs import one_at_a_time
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.changes import Change, ChangeKind
@@ -101,7 +102,6 @@ class SqlChanges:
             not fits or state.hides_from(known) or any(kind not in _KINDS for _, kind, *_ in news)
         )
         changes = () if has_gap else self._changes(news)
-        self._in_transactions.discard(changes)
         return Feed(
             changes=changes,
             cursor=(state.place if has_gap else place).cursor(dialect),
@@ -115,7 +115,8 @@ class SqlChanges:
         pending = self._in_transactions.pending()
         if not pending:
             return ()
-        keys = [one.key for one in pending]
+        keys = list({one.key for one in pending})
+        ended = pending
         if self.database.is_postgres:
             [[snapshot, found]] = self.database.rows(self._rows_of, {"keys": keys})
             over = Snapshot.of(snapshot)
@@ -123,22 +124,32 @@ class SqlChanges:
         else:
             try:
                 with deadline(0):
-                    # Under SQLite's write lock no other writer has an open transaction.
+                    # Without another writer there is no transaction that could still commit.
                     found = self.database.write(
                         lambda ours: ours.scalar(self._rows_of, {"keys": json.dumps(keys)})
                     )
             except StorageLockedError:
                 return ()
-            ended = list(pending)
-        rows = json.loads(found or "[]")
-        forgotten = {key for key, kind, *_ in rows if kind == _GONE}
-        there = {(key, self._change(*fields)) for key, *fields in rows if key not in forgotten}
-        self._in_transactions.discard([one.change for one in ended])
-        return [
-            one.change
-            for one in ended
-            if (one.key, one.change) not in there and one.key not in forgotten
-        ]
+        self._in_transactions.discard(ended)
+        return self._missing(ended, json.loads(found or "[]"))
+
+    def _missing(self, ended: Sequence[Published], rows: Sequence[Any]) -> Sequence[Change]:
+        """Return the changes of transactions that have *ended*, and left no row.
+
+        Where fewer rows are left than equal changes, the last ones stay: after a savepoint was
+        rolled back, a retry publishes the same again.
+        """
+        emptied = {key for key, kind, *_ in rows if kind == _GONE}
+        left = Counter((key, self._change(*fields)) for key, *fields in rows if key not in emptied)
+        missing = list[Change]()
+        for one in reversed(ended):
+            if one.key in emptied:
+                continue
+            if left[one.key, one.change]:
+                left[one.key, one.change] -= 1
+            else:
+                missing.append(one.change)
+        return missing[::-1]
 
     def prune(self, *, older_than: timedelta) -> int:
         changes = self.tables.changes.c
@@ -229,8 +240,7 @@ class SqlChanges:
         of = sa.select(sa.cast(self._json_list(fields), sa.Text)).where(is_asked)
         if not self.database.is_postgres:
             return of
-        snapshot = sa.cast(sa.func.pg_current_snapshot(), sa.Text)
-        return sa.select(snapshot, of.scalar_subquery())
+        return sa.select(self._snapshot, of.scalar_subquery())
 
     @cached_property
     def _news(self) -> sa.Select[Any]:
@@ -293,19 +303,10 @@ class SqlChanges:
 
     def _state(self, known: sa.ColumnElement[int]) -> list[sa.Label[Any]]:
         changes, keys = self.tables.changes.c, self.tables.keys.c
-        snapshot: sa.ColumnElement[str] = sa.literal(str(Snapshot()))
-        if self.database.is_postgres:
-            now = sa.func.pg_current_snapshot()
-            first = sa.cast(sa.func.pg_snapshot_xmin(now), sa.Text)
-            # A standby lists no running transactions: all from the oldest one on may be running.
-            on_standby = first.concat(":").concat(first).concat(":")
-            snapshot = sa.case(
-                (sa.func.pg_is_in_recovery(), on_standby), else_=sa.cast(now, sa.Text)
-            )
         newest = sa.select(changes.number).order_by(changes.number.desc()).limit(1)
         published_at = sa.select(changes.told_at)
         parts = {
-            "snapshot": snapshot,
+            "snapshot": self._snapshot,
             "forgotten": sa.select(keys.value).where(keys.name == _FORGOTTEN).scalar_subquery(),
             "newest": newest.scalar_subquery(),
             "newest_told_at": (
@@ -314,6 +315,17 @@ class SqlChanges:
             "known_told_at": published_at.where(changes.number == known).scalar_subquery(),
         }
         return [part.label(name) for name, part in parts.items()]
+
+    @property
+    def _snapshot(self) -> sa.ColumnElement[str]:
+        """Return which transactions are over, as text."""
+        if not self.database.is_postgres:
+            return sa.literal(str(Snapshot()))
+        now = sa.func.pg_current_snapshot()
+        first = sa.cast(sa.func.pg_snapshot_xmin(now), sa.Text)
+        # A standby does not list what is running: from the first of them on it is open.
+        on_standby = first.concat(":").concat(first).concat(":")
+        return sa.case((sa.func.pg_is_in_recovery(), on_standby), else_=sa.cast(now, sa.Text))
 
     def _state_of(self, row: sa.Row[Any]) -> State:
         return State(

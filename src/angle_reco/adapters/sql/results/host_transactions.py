@@ -1,6 +1,6 @@
 """Changes that this process published in host transactions whose outcome is not known yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
@@ -51,73 +51,75 @@ class Published:
 
 
 class HostTransactions:
-    """The changes whose transactions may be open; of equal changes only the newest.
+    """The changes that await the end of their transactions, each by the object published.
 
-    A change expires after *seconds*, as a pending event does. *most* limits their number:
-    the oldest are dropped first.
+    A change is forgotten after as many *seconds* as a pending event. There are at *most* so
+    many: the oldest go first.
     """
 
     def __init__(self, *, seconds: float = 60.0, most: int = 10_000) -> None:
         self._seconds = seconds
         self._most = most
-        self._published: dict[Change, Published] = {}
-        self._of: dict[UserId, set[Change]] = {}
+        # By the identities of the changes, which live as long as their entries.
+        self._published: dict[int, Published] = {}
+        self._of: dict[UserId, dict[int, Published]] = {}
         self._lock = Lock()
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
-        """Drop the transactions of the parent process, and the lock, which it may hold."""
+        """Forget the transactions, which are the parent's, with the lock that it may hold."""
         self._published, self._of, self._lock = {}, {}, Lock()
 
     def add(self, change: Change, key: int, connection: object = None) -> None:
-        """Add a change published on a driver's *connection*; one without a user is ignored."""
+        """Add a change that was published on a driver's *connection*."""
         if change.user_id is None:
             return
         published = Published(change, key, until=monotonic() + self._seconds)
-        # sqlite3 connections support no weak references, and a strong one would keep a connection
-        # open that the host has dropped.
+        # That of sqlite3 has no weak references, and a strong one would keep open what the host
+        # has dropped.
         with suppress(TypeError):
             published.connection = ref(connection)
         with self._lock:
-            self._drop(change)
+            self._drop(id(change))
             while len(self._published) >= self._most:
                 self._drop(next(iter(self._published)))
-            self._published[change] = published
-            self._of.setdefault(change.user_id, set()).add(change)
+            self._published[id(change)] = published
+            self._of.setdefault(change.user_id, {})[id(change)] = published
 
-    def discard(self, changes: Sequence[Change]) -> None:
-        """Drop changes whose transactions were committed or rolled back."""
-        if self._published:
-            with self._lock:
-                for change in changes:
-                    self._drop(change)
+    def discard(self, published: Iterable[Published]) -> None:
+        """Forget changes whose transactions have ended."""
+        with self._lock:
+            for one in published:
+                if self._published.get(id(one.change)) is one:
+                    self._drop(id(one.change))
 
     def may_have_ended(self, user_id: UserId) -> bool:
-        """Return whether a transaction with a change of this user may have ended."""
+        """Return whether a transaction with a change of a user may have ended."""
         if user_id not in self._of:
             return False
         now = monotonic()
         with self._lock:
-            some = [self._published[change] for change in self._of.get(user_id, ())]
+            some = list(self._of.get(user_id, {}).values())
         return any(published.may_have_ended(now) for published in some)
 
     def pending(self) -> Sequence[Published]:
-        """Return the changes that have not expired, the oldest first."""
+        """Return the changes whose transactions matter still, in the order of their publication."""
         if not self._published:
             return ()
         now = monotonic()
         with self._lock:
             while self._published:
-                oldest = next(iter(self._published.values()))
+                first, oldest = next(iter(self._published.items()))
                 if oldest.until > now:
                     break
-                self._drop(oldest.change)
+                self._drop(first)
             return list(self._published.values())
 
-    def _drop(self, change: Change) -> None:
-        if self._published.pop(change, None) is None or change.user_id is None:
+    def _drop(self, key: int) -> None:
+        dropped = self._published.pop(key, None)
+        if dropped is None or dropped.change.user_id is None:
             return
-        of = self._of[change.user_id]
-        of.discard(change)
+        of = self._of[dropped.change.user_id]
+        del of[key]
         if not of:
-            del self._of[change.user_id]
+            del self._of[dropped.change.user_id]
