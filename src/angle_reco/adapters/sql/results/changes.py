@@ -35,6 +35,9 @@ MOST_BYTES = 8_000_000
 _BYTES_OF_A_ROW = 100
 _ERASED_FOR = timedelta(seconds=30)
 _ROWS_A_DELETE = 10_000
+_SECONDS_FOR_WRITERS = 0.02
+"""How long a page waits for another writer to SQLite, to know whether an event was rolled back."""
+
 _FORGOTTEN = "changes"
 """Name of the row in the keys table that records how far changes were deleted."""
 
@@ -123,7 +126,7 @@ class SqlChanges:
             ended = [one for one in pending if over.has(one.key)]
         else:
             try:
-                with deadline(0):
+                with deadline(_SECONDS_FOR_WRITERS):
                     # Without another writer there is no transaction that could still commit.
                     found = self.database.write(
                         lambda ours: ours.scalar(self._rows_of, {"keys": json.dumps(keys)})
