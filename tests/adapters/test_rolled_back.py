@@ -167,7 +167,7 @@ class TestRolledBack:
         with engine.connect() as connection:
             bid(reco, connection)
             connection.rollback()
-            shown(reco, "bob")
+            reco._use_cases.shelves.rolled_back.look_for(UserId("bob"))
 
             assert reco._use_cases.events.changes.may_have_ended(UserId("ann"))
 
