@@ -239,7 +239,11 @@ class Market:
                 seconds = self.chance.choice([-1, 0, 0.5, 1, 3, 10, 60, 600])
                 return attrs.evolve(item, ends_at=self.now + timedelta(seconds=seconds))
             case 3:
-                return attrs.evolve(item, seller_id=UserId(self.chance.choice(USERS)))
+                # Not to one who has bid: those bids count no more at once, and a process that knows
+                # the old seller may show the item to the new one until it hears of the change.
+                engaged = {user for user, one in self.bids | self.watches if one == str(item.item_id)}
+                others = [user for user in USERS if user not in engaged]
+                return attrs.evolve(item, seller_id=UserId(self.chance.choice(others or USERS)))
             case 4:
                 return attrs.evolve(
                     item, title=f"edited at {self.now}", category_id=self.chance.choice(CATEGORIES)
