@@ -241,8 +241,8 @@ class Market:
             case 3:
                 # Not to one who has bid: those bids count no more at once, and a process that knows
                 # the old seller may show the item to the new one until it hears of the change.
-                engaged = {user for user, one in self.bids | self.watches if one == str(item.item_id)}
-                others = [user for user in USERS if user not in engaged]
+                engaged, lot_id = self.bids | self.watches, str(item.item_id)
+                others = [user for user in USERS if (user, lot_id) not in engaged]
                 return attrs.evolve(item, seller_id=UserId(self.chance.choice(others or USERS)))
             case 4:
                 return attrs.evolve(
