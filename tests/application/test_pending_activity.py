@@ -9,6 +9,7 @@ import pytest
 
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
@@ -225,3 +226,17 @@ def opened_cards(*items: str) -> dict[ItemId, ItemCard]:
 
     reco = opened(MemoryMarketplace(items=[lot(one) for one in items]))
     return dict(reco.ports.catalog.cards([ItemId(one) for one in items], at=NOW))
+
+
+@pytest.mark.parametrize("has_expired", [False, True])
+def test_an_event_that_was_replaced_counts_again_until_it_expires(
+    pending: PendingActivity, clock: ManualClock, has_expired: bool
+) -> None:
+    change = Change(kind=ChangeKind.ENGAGED, user_id=ANN, item_ids=(VASE,))
+    pending.bid(ANN, VASE, NOW)
+    clock.advance(MINUTE if has_expired else MINUTE - TICK)
+    pending.bid(ANN, VASE, NOW, change=change)
+
+    pending.rolled_back(change)
+
+    assert pending.hidden_from(ANN) == (set() if has_expired else {VASE})

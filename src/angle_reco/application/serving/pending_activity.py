@@ -165,11 +165,11 @@ class PendingActivity:
     def rolled_back(self, change: Change) -> None:
         """Drop the events of which *change*, this very object, was published.
 
-        An event that one of them had replaced counts again.
+        An event that one of them had replaced counts again until it expires.
         """
         if change.user_id is None:
             return
-        user_id = change.user_id
+        user_id, now = change.user_id, self._clock.monotonic()
         with self._lock:
             for item_id in change.item_ids:
                 for is_bid in (True, False):
@@ -177,7 +177,7 @@ class PendingActivity:
                     one = None if known is None else known.events.get((item_id, is_bid))
                     if one is not None and one.change is change:
                         self._drop(one)
-                        if one.before is not None:
+                        if one.before is not None and one.before.until > now:
                             self._put(one.before)
                     elif one is not None and one.before is not None and one.before.change is change:
                         self._put(attrs.evolve(one, before=None))
