@@ -1,9 +1,12 @@
 """The adapters on PostgreSQL keep the contracts, and its connections their time."""
 
+import os
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from threading import Timer
 from time import monotonic
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.core.host_engine import engine_beside
 from angle_reco.adapters.sql.core.pool import FairPool
 from angle_reco.adapters.sql.storage import Storage
@@ -49,6 +53,7 @@ from tests.adapters.databases import (
     storage_on,
     timed_ledger_on,
 )
+from tests.adapters.test_forks import InThread, ended, forked
 
 
 @pytest.fixture
@@ -328,3 +333,30 @@ def test_a_connection_that_comes_back_to_a_pool_that_is_over_is_closed() -> None
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         raw.execute("SELECT 1")
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_inherits_no_connection_that_a_thread_was_opening() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        engine = open_engine(f"postgresql+psycopg://127.0.0.1:{port}/shop", timedelta(seconds=20))
+        opening = InThread(engine.connect)
+        accepted, _ = server.accept()
+        with accepted:
+            # It has sent its first message, so that it waits for the answer.
+            assert accepted.recv(1)
+
+            def check() -> None:
+                assert port not in ports_connected_to(os.getpid())
+
+            assert port in ports_connected_to(os.getpid())
+            assert ended(forked(check)) == 0
+        with pytest.raises(sa.exc.OperationalError, match="connection failed"):
+            opening.join()
+
+
+def ports_connected_to(pid: int) -> set[int]:
+    """Return the ports on this machine to which a process holds connections of clients."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    links = {str(os.readlink(one)) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    return {int(row[2].split(":")[1], 16) for row in rows if f"socket:[{row[9]}]" in links}

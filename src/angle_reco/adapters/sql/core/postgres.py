@@ -60,6 +60,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """Whether the server limits each statement since the connection was opened."""
 
     _open: ClassVar["WeakSet[BoundedConnection]"] = WeakSet()
+    _opening: ClassVar["set[pq.abc.PGconn]"] = set()
 
     @classmethod
     def connect_within(cls, seconds: float, conninfo: str = "", **options: Any) -> Self:
@@ -73,43 +74,30 @@ class BoundedConnection(psycopg.Connection[Any]):
         for name in ("autocommit", "context", "row_factory", "cursor_factory"):
             options.pop(name, None)
         pgconn = pq.PGconn.connect_start(make_conninfo(conninfo, **options).encode())
-        while True:
-            match (
-                pgconn.connect_poll()
-                if pgconn.status != pq.ConnStatus.BAD
-                else pq.PollingStatus.FAILED
-            ):
-                case pq.PollingStatus.OK:
-                    break
-                case pq.PollingStatus.FAILED:
-                    reason = pgconn.get_error_message()
-                    pgconn.finish()
-                    raise psycopg.OperationalError(f"connection failed: {reason}")
-                case status:
-                    is_reading = status == pq.PollingStatus.READING
-                    with DefaultSelector() as selector:
-                        selector.register(pgconn.socket, EVENT_READ if is_reading else EVENT_WRITE)
-                        ready = selector.select(max(ends_at - monotonic(), 0))
-                    if not ready:
-                        pgconn.finish()
-                        raise TooLateError("connection failed: the server did not answer in time")
-        pgconn.nonblocking = 1
-        connection = cls(pgconn)
+        # The socket exists, so that a child forked from here on inherits it.
+        cls._opening.add(pgconn)
+        try:
+            _finish_connecting(pgconn, ends_at)
+            pgconn.nonblocking = 1
+            connection = cls(pgconn)
+            cls._open.add(connection)
+        finally:
+            cls._opening.discard(pgconn)
         # Also limits the queries that SQLAlchemy sends on the first connection.
         connection.ends_at = ends_at
         connection.prepare_threshold = threshold
         connection.limits_statements = "statement_timeout=" in str(options.get("options", ""))
-        cls._open.add(connection)
         return connection
 
     @classmethod
     def leave_all(cls) -> None:
         """Close all connections in a forked child, without sending anything to the server."""
         with Path(os.devnull).open("r+b", buffering=0) as nowhere:
-            for connection in list(cls._open):
-                if not connection.closed:
-                    os.dup2(nowhere.fileno(), connection.fileno())
-                    connection.close()
+            for pgconn in {*cls._opening, *(connection.pgconn for connection in cls._open)}:
+                if pgconn.status != pq.ConnStatus.BAD:
+                    os.dup2(nowhere.fileno(), pgconn.socket)
+                    pgconn.finish()
+        cls._opening.clear()
 
     def wait(self, gen: "PQGen[_T]", *args: Any, **kwargs: Any) -> _T:
         """Wait for the server until *ends_at*."""
@@ -130,6 +118,33 @@ class BoundedConnection(psycopg.Connection[Any]):
         except StopIteration as end:
             result: _T = end.value
             return result
+
+
+def _finish_connecting(pgconn: "pq.abc.PGconn", ends_at: float) -> None:
+    """Wait until a connection that is being opened is usable.
+
+    Raises:
+        psycopg.OperationalError: The server refused the connection.
+        TooLateError: The server did not answer in time.
+    """
+    while True:
+        match (
+            pgconn.connect_poll() if pgconn.status != pq.ConnStatus.BAD else pq.PollingStatus.FAILED
+        ):
+            case pq.PollingStatus.OK:
+                return
+            case pq.PollingStatus.FAILED:
+                reason = pgconn.get_error_message()
+                pgconn.finish()
+                raise psycopg.OperationalError(f"connection failed: {reason}")
+            case status:
+                is_reading = status == pq.PollingStatus.READING
+                with DefaultSelector() as selector:
+                    selector.register(pgconn.socket, EVENT_READ if is_reading else EVENT_WRITE)
+                    ready = selector.select(max(ends_at - monotonic(), 0))
+                if not ready:
+                    pgconn.finish()
+                    raise TooLateError("connection failed: the server did not answer in time")
 
 
 def _seconds_given(connect_timeout: object) -> float:
