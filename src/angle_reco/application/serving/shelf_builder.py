@@ -53,14 +53,6 @@ class Viewing(NamedTuple):
     include_engaged: bool
 
 
-class ShelfDraft(NamedTuple):
-    """Suggestions with the freshness of their list, and the failures on the way."""
-
-    suggestions: list[Suggestion]
-    freshness: Freshness
-    degraded_by: tuple[str, ...] = ()
-
-
 class Cards(NamedTuple):
     """The cards of items that may be open, and the failures when they were read."""
 
@@ -196,7 +188,7 @@ class ShelfBuilder:
         limit: int,
         without: Collection[ItemId] = (),
         first_rank: int = 1,
-    ) -> ShelfDraft:
+    ) -> Shelf:
         """Return popular items of a category, or of all categories where it is None.
 
         They come from the open items in memory, else from a cached or stored list, else they
@@ -216,13 +208,13 @@ class ShelfBuilder:
                 suggestions, degraded_by = shown(packed)
                 if len(suggestions) == limit or len(packed) < most:
                     break
-            return ShelfDraft(suggestions, live.freshness, degraded_by)
+            return Shelf(tuple(suggestions), freshness=live.freshness, degraded_by=degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
             packed = served.value.packed
             suggestions, degraded_by = shown(packed)
             if len(suggestions) == limit or packed.is_complete:
-                return answer_of(served, suggestions, degraded_by)
+                return shelf_of(served, suggestions, degraded_by)
         market = self.list_reader.market()
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
@@ -241,7 +233,7 @@ class ShelfBuilder:
             suggestions += more
             if len(suggestions) == limit:
                 break
-        return ShelfDraft(suggestions, Freshness.COMPUTED, degraded_by)
+        return Shelf(tuple(suggestions), freshness=Freshness.COMPUTED, degraded_by=degraded_by)
 
     def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
         """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
@@ -261,13 +253,13 @@ class ShelfBuilder:
     def or_popular(
         self,
         surface: str,
-        answer: Callable[[], ShelfDraft],
+        answer: Callable[[], Shelf],
         category: CategoryId | None,
         viewing: Viewing,
         *,
         limit: int,
         without: Collection[ItemId] = (),
-    ) -> ShelfDraft:
+    ) -> Shelf:
         """Return the result of *answer*; if the database fails, popular items or nothing.
 
         Call `catch_up` before it.
@@ -287,27 +279,9 @@ class ShelfBuilder:
                 self.open_items.current()
             popular = self.popular(category, viewing, limit=limit, without=without)
         except StorageUnavailableError:
-            return ShelfDraft([], Freshness.STALE_ON_ERROR, (LIST, POPULAR))
-        return popular._replace(degraded_by=(LIST, *popular.degraded_by))
-
-    def shelf(self, answer: ShelfDraft, loader: CardLoader | None) -> Shelf:
-        """Return a draft as a shelf, with the objects that the host's *loader* returns as cards.
-
-        Raises:
-            InvalidValueError: The loader did not return a mapping.
-        """
-        suggestions = answer.suggestions
-        if loader is not None:
-            about_to_wait()
-            cards: object = loader([one.item_id for one in suggestions])
-            if not is_mapping(cards):
-                raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
-            loaded = [one for one in suggestions if one.item_id in cards]
-            suggestions = [
-                one._replace(rank=rank, card=cards[one.item_id])
-                for rank, one in enumerate(loaded, start=1)
-            ]
-        return Shelf(tuple(suggestions), freshness=answer.freshness, degraded_by=answer.degraded_by)
+            failed = Freshness.STALE_ON_ERROR
+            return Shelf((), freshness=failed, degraded_by=(LIST, POPULAR))
+        return attrs.evolve(popular, degraded_by=(LIST, *popular.degraded_by))
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -336,13 +310,32 @@ class ShelfBuilder:
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 
-def answer_of(
-    served: Cached[CachedList], suggestions: list[Suggestion], degraded_by: tuple[str, ...]
-) -> ShelfDraft:
-    """Return suggestions as a draft, degraded if their list may be shown only on error."""
+def shelf_of(
+    served: Cached[CachedList], suggestions: Sequence[Suggestion], degraded_by: tuple[str, ...]
+) -> Shelf:
+    """Return suggestions as a shelf, degraded if their list may be shown only on error."""
     if served.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
-    return ShelfDraft(suggestions, served.freshness, degraded_by)
+    return Shelf(tuple(suggestions), freshness=served.freshness, degraded_by=degraded_by)
+
+
+def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
+    """Return a shelf with the objects that the host's *loader* returns as cards.
+
+    Raises:
+        InvalidValueError: The loader did not return a mapping.
+    """
+    if loader is None:
+        return shelf
+    about_to_wait()
+    cards: object = loader(list(shelf.ids))
+    if not is_mapping(cards):
+        raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
+    loaded = [one for one in shelf if one.item_id in cards]
+    suggestions = tuple(
+        one._replace(rank=rank, card=cards[one.item_id]) for rank, one in enumerate(loaded, start=1)
+    )
+    return attrs.evolve(shelf, suggestions=suggestions)
 
 
 def checked_limit(limit: object, *, most: int = MOST) -> int:

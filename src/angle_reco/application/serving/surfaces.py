@@ -17,11 +17,11 @@ from angle_reco.application.serving.shelf_builder import (
     CardLoader,
     Cards,
     ShelfBuilder,
-    ShelfDraft,
     Viewing,
-    answer_of,
     checked_limit,
     checked_loader,
+    shelf_of,
+    with_cards,
 )
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.columns import IdColumn
@@ -71,7 +71,7 @@ class Homepage:
             limit=limit,
             without=hidden,
         )
-        return shelves.shelf(answer, cards)
+        return with_cards(answer, cards)
 
     def _of_visitor(self, limit: int, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
@@ -85,11 +85,11 @@ class Homepage:
             viewing,
             limit=limit,
         )
-        return shelves.shelf(answer, cards)
+        return with_cards(answer, cards)
 
     def _answer(
         self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
-    ) -> ShelfDraft:
+    ) -> Shelf:
         served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
         answer, packed = self._shown(served, viewing, limit, hidden), served.value.packed
         is_empty = not answer.suggestions
@@ -110,7 +110,7 @@ class Homepage:
                 raise
             # A few personal suggestions are better than a full page of popular items.
             self.shelves.notify_degraded("homepage", error)
-            return answer._replace(degraded_by=(LIST, *answer.degraded_by))
+            return attrs.evolve(answer, degraded_by=(LIST, *answer.degraded_by))
         return self._shown(recomputed, viewing, limit, hidden)
 
     def _shown(
@@ -119,9 +119,9 @@ class Homepage:
         viewing: Viewing,
         limit: int,
         hidden: frozenset[ItemId],
-    ) -> ShelfDraft:
+    ) -> Shelf:
         engaged = served.value.engaged
-        return answer_of(
+        return shelf_of(
             served,
             *self.shelves.shown(
                 served.value.packed,
@@ -166,15 +166,15 @@ class SimilarItems:
             limit=limit,
             without={item_id},
         )
-        return shelves.shelf(answer, cards)
+        return with_cards(answer, cards)
 
-    def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> ShelfDraft:
+    def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Shelf:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
         shown = shelves.shown(served.value.packed, viewing, limit=limit, cards=served.value.cards)
-        answer = answer_of(served, *shown)
+        answer = shelf_of(served, *shown)
         for category in _wider(served.value.category):
-            if not answer.suggestions:
+            if not answer:
                 answer = shelves.popular(category, viewing, limit=limit, without={item_id})
         return answer
 
@@ -221,11 +221,11 @@ class AfterBid:
             limit=limit,
             without={item_id, *hidden},
         )
-        return shelves.shelf(answer, cards)
+        return with_cards(answer, cards)
 
     def _answer(
         self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, suppose: bool
-    ) -> ShelfDraft:
+    ) -> Shelf:
         shelves, rule = self.shelves, self.shelves.settings.after_bid
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
         packed, category = served.value.packed, served.value.category
@@ -262,20 +262,20 @@ class AfterBid:
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]
-        answer = answer_of(served, suggestions, (*degraded_by, *degraded_by_cards))
+        answer = shelf_of(served, suggestions, (*degraded_by, *degraded_by_cards))
         for wider in _wider(category):
-            if len(answer.suggestions) < limit:
+            if len(answer) < limit:
                 more = shelves.popular(
                     wider,
                     viewing,
-                    limit=limit - len(answer.suggestions),
-                    without={item_id, *engaged, *(one.item_id for one in answer.suggestions)},
-                    first_rank=len(answer.suggestions) + 1,
+                    limit=limit - len(answer),
+                    without={item_id, *engaged, *answer.ids},
+                    first_rank=len(answer) + 1,
                 )
-                answer = ShelfDraft(
-                    [*answer.suggestions, *more.suggestions],
-                    answer.freshness if answer.suggestions else more.freshness,
-                    answer.degraded_by or more.degraded_by,
+                answer = Shelf(
+                    (*answer, *more),
+                    freshness=answer.freshness if answer else more.freshness,
+                    degraded_by=answer.degraded_by or more.degraded_by,
                 )
         return answer
 
@@ -337,7 +337,7 @@ class PopularItems:
             viewing,
             limit=limit,
         )
-        return shelves.shelf(answer, cards)
+        return with_cards(answer, cards)
 
 
 @attrs.frozen(kw_only=True)
