@@ -60,14 +60,6 @@ class MemoryCache:
             return None
         return entry.value
 
-    def put(
-        self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        entry = self._entry(value, size, age, limits)
-        with self._lock:
-            self._flights.pop(key, None)
-            return self._keep(key, entry)
-
     def join(self, key: CacheKey) -> tuple[Flight, bool]:
         with self._lock:
             if key in self._flights:
@@ -81,7 +73,13 @@ class MemoryCache:
     def land(
         self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:
-        entry = self._entry(value, size, age, limits)
+        entry = _Entry(
+            value=value,
+            size=size + self._bytes_per_entry,
+            age=age,
+            at=self._clock.monotonic(),
+            limits=limits,
+        )
         with self._lock:
             entry.is_marked = flight.generation != self._marks[flight.key[0]]
             is_kept = self._ends(flight) and self._keep(flight.key, entry)
@@ -142,17 +140,8 @@ class MemoryCache:
                 expired=self._expired,
             )
 
-    def _entry(self, value: object, size: int, age: timedelta, limits: FreshnessLimits) -> "_Entry":
-        return _Entry(
-            value=value,
-            size=size + self._bytes_per_entry,
-            age=age,
-            at=self._clock.monotonic(),
-            limits=limits,
-        )
-
     def _ends(self, flight: Flight) -> bool:
-        """End a flight; False if it was superseded or had ended before."""
+        """End a flight; False if its key was forgotten or it had ended before."""
         if self._flights.get(flight.key) is not flight:
             return False
         del self._flights[flight.key]

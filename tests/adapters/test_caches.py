@@ -26,6 +26,7 @@ from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, CacheKey, Flight
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import CacheContract, MakeCache
+from angle_reco.testing.contracts.cache import put
 from angle_reco.testing.contracts.samples import TICK
 from tests.memory_cache import MemoryCache
 from tests.reliability.trials import seeded, sized, together
@@ -63,7 +64,7 @@ _values: dict[str, Any] = {
 
 
 class Twins(RuleBasedStateMachine):
-    """A cache and its plain twin, which are told the same."""
+    """A cache and its plain twin, which get the same calls."""
 
     MOST = 10_000
 
@@ -90,7 +91,8 @@ class Twins(RuleBasedStateMachine):
 
     @rule(key=_keys, kept=st.fixed_dictionaries(_values))
     def put(self, key: CacheKey, kept: dict[str, Any]) -> None:
-        self.both(lambda cache: cache.put(key, **kept))
+        self.both(lambda cache: cache.forget(key))
+        self.both(lambda cache: put(cache, key, **kept))
 
     @rule(key=_keys)
     def join(self, key: CacheKey) -> None:
@@ -266,7 +268,8 @@ class Scene:
     def put(self) -> None:
         self.change()
         self.newest = Reading(self.version, self.passed)
-        assert self.cache.put(KEY, self.newest, size=9, age=NO_TIME, limits=LIMITS)
+        self.cache.forget(KEY)
+        assert put(self.cache, KEY, self.newest, limits=LIMITS)
 
     def forget(self) -> None:
         self.change()
@@ -360,9 +363,7 @@ def test_threads_do_not_get_in_each_others_way(make: MakeCache) -> None:
             )
             kept: dict[str, Any] = {"size": chance.randrange(9_000), "age": NO_TIME}
             match chance.randrange(12):
-                case 0 | 1:
-                    cache.put(key, key, **kept, limits=limits)
-                case 2 | 3 | 4:
+                case 0 | 1 | 2 | 3 | 4:
                     flight, is_new = cache.join(key)
                     if is_new and chance.random() < 0.8:
                         cache.land(flight, key, **kept, limits=limits)
@@ -408,10 +409,9 @@ class Lingering:
 @pytest.mark.parametrize(
     "drop",
     [
-        lambda cache: cache.put(KEY, 0, size=9, age=NO_TIME, limits=LIMITS),
-        lambda cache: cache.put(KEY, 0, size=99_999, age=NO_TIME, limits=LIMITS),
-        lambda cache: cache.put("pk", 0, size=9_000, age=NO_TIME, limits=LIMITS),
-        lambda cache: cache.land(cache.join(KEY)[0], 0, size=9, age=NO_TIME, limits=LIMITS),
+        lambda cache: put(cache, KEY),
+        lambda cache: put(cache, KEY, size=99_999),
+        lambda cache: put(cache, ("personal", "kim"), size=9_000),
         lambda cache: cache.forget(KEY),
         lambda cache: cache.forget_all(),
         lambda cache: cache.forget_all(KEY[0]),
@@ -425,7 +425,7 @@ def test_what_is_dropped_goes_while_nothing_is_held(
     clock = ManualClock()
     cache = TtlCache(clock, most_bytes=10_200)
     gone: list[str] = []
-    cache.put(KEY, Lingering(cache, gone), size=100, age=NO_TIME, limits=LIMITS)
+    put(cache, KEY, Lingering(cache, gone), limits=LIMITS)
     if is_over:
         clock.advance(LIMITS.kept_for + TICK)
 
@@ -457,11 +457,11 @@ class Clock:
             time.sleep(99)
         return 0.0
 
-def keep(end, *what):
-    return end(*what, "value", size=9, age=timedelta(0), limits=FreshnessLimits())
+def land(flight):
+    return cache.land(flight, "value", size=9, age=timedelta(0), limits=FreshnessLimits())
 
 cache, key = TtlCache(Clock(), most_bytes=99_999), ("personal", "ann")
-keep(cache.put, key)
+land(cache.join(key)[0])
 mine, _ = cache.join(("personal", "mine"))
 theirs, _ = cache.join(("personal", "theirs"))
 if is_held:
@@ -474,9 +474,9 @@ if child == 0:
     assert cache.stats().entries == (0 if is_held else 1)
     flight, is_new = cache.join(theirs.key)
     assert is_new
-    assert keep(cache.land, flight) and flight.future.result(0) == "value"
-    assert not keep(cache.land, mine) and mine.future.result(0) == "value"
-    assert keep(cache.put, key) and cache.get(key)
+    assert land(flight) and flight.future.result(0) == "value"
+    assert not land(mine) and mine.future.result(0) == "value"
+    assert land(cache.join(key)[0]) and cache.get(key)
     cache.evict(), cache.reserve(9), cache.mark("personal"), cache.forget_all()
     os._exit(0)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -23,6 +23,7 @@ from angle_reco.ports.cache import Cache, CacheKey, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock
+from angle_reco.testing.contracts.cache import put
 from tests.application.shop import HOUR, NOW, TICK
 from tests.application.workers import Failing
 from tests.memory_cache import MemoryCache
@@ -61,7 +62,7 @@ class Process:
 
     def keep(self, key: CacheKey) -> None:
         """Put a value that is new."""
-        self.cache.put(key, "old", size=1, age=timedelta(0), limits=FreshnessLimits())
+        put(self.cache, key, "old", limits=FreshnessLimits())
 
     def marked(self) -> set[ListKind]:
         """Return the kinds of which what is in memory is stale."""

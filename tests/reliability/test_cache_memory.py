@@ -52,7 +52,8 @@ for number in range(KEYS):
     value, size = value_of(number)
     size += size_of(user)
     clock.advance(TICK)
-    assert cache.put(("personal", user), value, size=size, age=timedelta(0), limits=LIMITS)
+    flight, _ = cache.join(("personal", user))
+    assert cache.land(flight, value, size=size, age=timedelta(0), limits=LIMITS)
     if number % 1_000 == 999:
         most_resident = max(most_resident, resident() - before)
         most_bytes = max(most_bytes, cache.stats().bytes)

@@ -74,18 +74,6 @@ class TtlCache:
             entry = self._entries.look_at(key) if key in self._entries else None
         return None if entry is None else entry.value
 
-    def put(
-        self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        entry = self._entry(value, size, age, limits)
-        with self._lock:
-            self._flights.pop(key, None)
-            entry.generation = self._generations.get(key[0], 0)
-            is_kept = self._keep(key, entry)
-            gone = self._gone()
-        del gone
-        return is_kept
-
     def join(self, key: CacheKey) -> tuple[Flight, bool]:
         with self._lock:
             flight = self._flights.get(key)
@@ -100,8 +88,15 @@ class TtlCache:
     def land(
         self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
     ) -> bool:
-        entry = self._entry(value, size, age, limits)
-        entry.generation = flight.generation
+        born = self._clock.monotonic() - age.total_seconds() + _HALF_A_TICK
+        entry = _Entry(
+            value=value,
+            size=size + BYTES_PER_ENTRY,
+            fresh_until=born + limits.fresh_for.total_seconds(),
+            shown_until=born + limits.shown_for.total_seconds(),
+            kept_until=born + limits.kept_for.total_seconds(),
+            generation=flight.generation,
+        )
         with self._lock:
             is_kept = self._ends(flight) and self._keep(flight.key, entry)
             gone = self._gone()
@@ -184,18 +179,8 @@ class TtlCache:
         self._lock = Lock()
         self._flights = {}
 
-    def _entry(self, value: object, size: int, age: timedelta, limits: FreshnessLimits) -> "_Entry":
-        born = self._clock.monotonic() - age.total_seconds() + _HALF_A_TICK
-        return _Entry(
-            value=value,
-            size=size + BYTES_PER_ENTRY,
-            fresh_until=born + limits.fresh_for.total_seconds(),
-            shown_until=born + limits.shown_for.total_seconds(),
-            kept_until=born + limits.kept_for.total_seconds(),
-        )
-
     def _ends(self, flight: Flight) -> bool:
-        """End a flight; False if it was superseded or had ended before."""
+        """End a flight; False if its key was forgotten or it had ended before."""
         if self._flights.get(flight.key) is not flight:
             return False
         del self._flights[flight.key]
@@ -238,7 +223,7 @@ class _Entry:
     fresh_until: float
     shown_until: float
     kept_until: float
-    generation: int = 0
+    generation: int
     failed_until: float = float("-inf")
 
 

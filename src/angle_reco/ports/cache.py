@@ -86,15 +86,6 @@ class Cache(Protocol):
         """
         ...
 
-    def put(
-        self, key: CacheKey, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        """Cache a value of *size* bytes and that *age*; False when it does not fit.
-
-        A flight of the key that is in progress is superseded: its result is not cached.
-        """
-        ...
-
     def join(self, key: CacheKey) -> tuple[Flight, bool]:
         """Return the key's flight in progress, else a new one; and whether it is new.
 
@@ -108,9 +99,9 @@ class Cache(Protocol):
     ) -> bool:
         """End a flight: its waiters get *value*, which is cached if it fits; False if it is not.
 
-        The value is not cached when the key was put or forgotten since the flight started.
-        If the kind was marked since then, the entry is stale: the value may have been read
-        before the mark.
+        The value has *size* bytes and that *age*. It is not cached when the key was forgotten
+        since the flight started. If the kind was marked since then, the entry is stale: the
+        value may have been read before the mark.
         """
         ...
 
@@ -118,7 +109,7 @@ class Cache(Protocol):
         """End a flight: its waiters get *error*.
 
         For a minute (`FAILED_FOR`) the refresh of the entry counts as failed. The next `join`
-        starts a new flight. A later `land` or `put` clears the failure.
+        starts a new flight. A later `land` clears the failure.
         """
         ...
 
