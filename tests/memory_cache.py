@@ -11,7 +11,7 @@ import attrs
 
 from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits, freshness_at
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Evicted, Flight
+from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Entry, Evicted, Flight
 from angle_reco.ports.clock import Clock
 
 
@@ -70,21 +70,19 @@ class MemoryCache:
             self._flights[key] = flight
             return flight, True
 
-    def land(
-        self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        entry = _Entry(
-            value=value,
-            size=size + self._bytes_per_entry,
-            age=age,
+    def land(self, flight: Flight, entry: Entry[Any]) -> bool:
+        kept = _Entry(
+            value=entry.value,
+            size=entry.size + self._bytes_per_entry,
+            age=entry.age,
             at=self._clock.monotonic(),
-            limits=limits,
+            limits=entry.limits,
         )
         with self._lock:
-            entry.is_marked = flight.generation != self._marks[flight.key[0]]
-            is_kept = self._ends(flight) and self._keep(flight.key, entry)
+            kept.is_marked = flight.generation != self._marks[flight.key[0]]
+            is_kept = self._ends(flight) and self._keep(flight.key, kept)
         with suppress(InvalidStateError):  # It had ended already.
-            flight.future.set_result(value)
+            flight.future.set_result(entry)
         return is_kept
 
     def fail(self, flight: Flight, error: BaseException) -> None:

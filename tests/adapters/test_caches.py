@@ -23,7 +23,7 @@ from angle_reco.adapters.clocks import SystemClock
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, CacheKey, Flight
+from angle_reco.ports.cache import Cache, CacheKey, Entry, Flight
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import CacheContract, MakeCache
 from angle_reco.testing.contracts.cache import put
@@ -31,6 +31,7 @@ from angle_reco.testing.contracts.samples import TICK
 from tests.memory_cache import MemoryCache
 from tests.reliability.trials import seeded, sized, together
 
+OTHER: CacheKey = ("personal", "bob")
 KEY = ("personal", "ann")
 NO_TIME = timedelta(0)
 SECOND = timedelta(seconds=1)
@@ -107,8 +108,9 @@ class Twins(RuleBasedStateMachine):
         if self.flights:
             mine, plain = self.flights.pop(place % len(self.flights))
 
-            assert self.cache.land(mine, **kept) == self.plain.land(plain, **kept)
-            assert mine.future.result(0) == plain.future.result(0) == kept["value"]
+            assert self.cache.land(mine, Entry(**kept)) == self.plain.land(plain, Entry(**kept))
+            landed, landed_plain = mine.future.result(0), plain.future.result(0)
+            assert landed.value == landed_plain.value == kept["value"]
 
     @rule(place=st.integers(0, 99))
     def fail(self, place: int) -> None:
@@ -249,9 +251,9 @@ class Scene:
             return
         reading = trip.reading or Reading(self.version, self.passed)
         age = self.passed - reading.at
-        is_kept = self.cache.land(trip.flight, reading, size=9, age=age, limits=LIMITS)
+        is_kept = self.cache.land(trip.flight, Entry(reading, size=9, age=age, limits=LIMITS))
 
-        assert trip.flight.future.result(0) is reading
+        assert trip.flight.future.result(0).value is reading
         assert is_kept == (not trip.is_lost and age <= LIMITS.kept_for)
         if not trip.is_lost:
             self.newest, self.has_failed = reading if is_kept else None, False
@@ -327,7 +329,7 @@ def test_of_a_thousand_who_miss_one_takes_off(make: MakeCache, fails: bool) -> N
     joined = threading.Semaphore(0)
     error = ValueError("down")
 
-    def miss(_: int) -> tuple[bool, object]:
+    def miss(_: int) -> tuple[bool, Any]:
         assert cache.get(KEY) is None
         flight, is_new = cache.join(KEY)
         if not is_new:
@@ -337,13 +339,14 @@ def test_of_a_thousand_who_miss_one_takes_off(make: MakeCache, fails: bool) -> N
         if fails:
             cache.fail(flight, error)
         else:
-            cache.land(flight, "value", size=9, age=NO_TIME, limits=LIMITS)
+            cache.land(flight, Entry("value", size=9, age=NO_TIME, limits=LIMITS))
         return True, flight.future.exception(0) or flight.future.result(0)
 
     answers = together(1_000, miss)
 
     assert sum(is_new for is_new, _ in answers) == 1
-    assert {answer for _, answer in answers} == {error if fails else "value"}
+    landed = [one if fails else one.value for _, one in answers]
+    assert set(landed) == {error if fails else "value"}
 
 
 @each_cache
@@ -366,7 +369,7 @@ def test_threads_do_not_get_in_each_others_way(make: MakeCache) -> None:
                 case 0 | 1 | 2 | 3 | 4:
                     flight, is_new = cache.join(key)
                     if is_new and chance.random() < 0.8:
-                        cache.land(flight, key, **kept, limits=limits)
+                        cache.land(flight, Entry(key, **kept, limits=limits))
                     elif is_new:
                         cache.fail(flight, ValueError())
                 case 5:
@@ -393,6 +396,27 @@ def test_threads_do_not_get_in_each_others_way(make: MakeCache) -> None:
     assert cache.forget_all() == (stats.entries, stats.bytes)
     assert (cache.stats().entries, cache.stats().bytes) == (0, 0)
     assert all(cache.join(key)[1] for key in keys), "a flight was left behind"
+
+
+class Passing(ManualClock):
+    """A clock on which a millisecond passes whenever somebody looks at it."""
+
+    def monotonic(self) -> float:
+        self.advance(timedelta(milliseconds=1))
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("lasts", range(1, 12))
+def test_what_ends_while_room_is_made_for_another_is_no_error(lasts: int) -> None:
+    cache = TtlCache(Passing(), most_bytes=BYTES_PER_ENTRY + 9_000)
+    of_one = FreshnessLimits(
+        fresh_for=timedelta(milliseconds=lasts), stale_for=NO_TIME, on_error_for=NO_TIME
+    )
+    put(cache, KEY, size=9_000, limits=of_one)
+
+    assert put(cache, OTHER, size=9_000)
+    assert cache.get(OTHER) is not None
+    assert cache.stats().entries == 1
 
 
 class Lingering:
@@ -445,6 +469,7 @@ import os, signal, sys, threading, time, warnings
 from datetime import timedelta
 from angle_reco.adapters.ttl_cache import TtlCache
 from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.ports.cache import Entry
 
 warnings.simplefilter("ignore")  # Later Pythons do not like what is tried here.
 is_held = sys.argv[1] == "held"
@@ -458,7 +483,8 @@ class Clock:
         return 0.0
 
 def land(flight):
-    return cache.land(flight, "value", size=9, age=timedelta(0), limits=FreshnessLimits())
+    entry = Entry("value", size=9, age=timedelta(0), limits=FreshnessLimits())
+    return cache.land(flight, entry)
 
 cache, key = TtlCache(Clock(), most_bytes=99_999), ("personal", "ann")
 land(cache.join(key)[0])
@@ -474,8 +500,8 @@ if child == 0:
     assert cache.stats().entries == (0 if is_held else 1)
     flight, is_new = cache.join(theirs.key)
     assert is_new
-    assert land(flight) and flight.future.result(0) == "value"
-    assert not land(mine) and mine.future.result(0) == "value"
+    assert land(flight) and flight.future.result(0).value == "value"
+    assert not land(mine) and mine.future.result(0).value == "value"
     assert land(cache.join(key)[0]) and cache.get(key)
     cache.evict(), cache.reserve(9), cache.mark("personal"), cache.forget_all()
     os._exit(0)

@@ -358,5 +358,5 @@ def test_a_child_inherits_no_connection_that_a_thread_was_opening() -> None:
 def ports_connected_to(pid: int) -> set[int]:
     """Return the ports on this machine to which a process holds connections of clients."""
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    links = {str(os.readlink(one)) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    links = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
     return {int(row[2].split(":")[1], 16) for row in rows if f"socket:[{row[9]}]" in links}

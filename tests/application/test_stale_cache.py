@@ -6,17 +6,16 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, NoReturn
 
-import attrs
 import pytest
 
 from angle_reco.adapters.ttl_cache import BYTES_PER_ENTRY, TtlCache
 from angle_reco.application.notifications import Notifier
-from angle_reco.application.serving.stale_cache import CircuitBreaker, Loaded, StaleCache
+from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.events import Event, RefreshFailed
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import CacheKey
+from angle_reco.ports.cache import CacheKey, Entry
 from angle_reco.ports.deadlines import NotInMemoryError, from_memory_alone
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.testing import ManualClock
@@ -27,11 +26,12 @@ KEY: CacheKey = ("personal", "ann")
 LIMITS = FreshnessLimits(fresh_for=HOUR, stale_for=HOUR, on_error_for=HOUR)
 
 
-@attrs.frozen
-class Value:
-    """What is kept."""
+VALUE = "value"
 
-    made_as: Freshness = Freshness.FRESH
+
+def entry(*, age: timedelta = NO_TIME, made_as: Freshness = Freshness.FRESH) -> Entry[str]:
+    """Return what is kept."""
+    return Entry(VALUE, size=100, age=age, limits=LIMITS, made_as=made_as)
 
 
 class Hand(BackgroundPool):
@@ -64,9 +64,9 @@ class Cacheable:
         )
         self.made = 0
 
-    def make(self, _: bool) -> Loaded[Value]:
+    def make(self, _: bool) -> Entry[str]:
         self.made += 1
-        return Loaded(Value(), 100, NO_TIME, LIMITS)
+        return entry()
 
     def renewed(self, key: CacheKey = KEY) -> bool:
         """Return whether a value would be made behind an answer, which it is."""
@@ -195,12 +195,12 @@ class TestOnAnEventLoop:
         work()
 
         assert futures[0] is futures[1]
-        assert futures[0].result(timeout=0) == Value()
+        assert futures[0].result(timeout=0).value == VALUE
         assert kept.made == 1
 
     def test_what_has_landed_is_not_looked_for_in_memory(self, kept: Cacheable) -> None:
         landed, failed = Future[Any](), Future[Any]()
-        landed.set_result(Value(Freshness.COMPUTED))
+        landed.set_result(entry(made_as=Freshness.COMPUTED))
         failed.set_exception(StorageUnavailableError())
 
         with from_memory_alone({KEY: landed}):
@@ -208,13 +208,13 @@ class TestOnAnEventLoop:
         with from_memory_alone({KEY: failed}), pytest.raises(StorageUnavailableError):
             kept.stale_cache.current(KEY, kept.make)
 
-        assert current == (Value(Freshness.COMPUTED), Freshness.COMPUTED)
+        assert current == (VALUE, Freshness.COMPUTED)
         assert kept.made == 0
 
 
 def test_a_value_that_lands_too_old_is_given_to_its_caller_alone(kept: Cacheable) -> None:
-    def make(_: bool) -> Loaded[Value]:
-        return Loaded(Value(Freshness.STALE), 100, DAY, LIMITS)
+    def make(_: bool) -> Entry[str]:
+        return entry(age=DAY, made_as=Freshness.STALE)
 
     current = kept.stale_cache.current(KEY, make)
 
@@ -248,5 +248,5 @@ def test_what_is_fresh_is_not_made_again(kept: Cacheable) -> None:
     kept.clock.advance(HOUR)
 
     assert kept.stale_cache.current(KEY, never).freshness is Freshness.FRESH
-    assert kept.stale_cache.at_once(KEY, never) == (Value(), Freshness.FRESH)
+    assert kept.stale_cache.at_once(KEY, never) == (VALUE, Freshness.FRESH)
     assert kept.pool.handed == []

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from angle_reco.adapters.ttl_cache import TtlCache
 from angle_reco.domain.freshness import FreshnessLimits
+from angle_reco.ports.cache import Entry
 from angle_reco.testing import ManualClock
 
 KEYS, MOST, WHAT = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -53,7 +54,7 @@ for number in range(KEYS):
     size += size_of(user)
     clock.advance(TICK)
     flight, _ = cache.join(("personal", user))
-    assert cache.land(flight, value, size=size, age=timedelta(0), limits=LIMITS)
+    assert cache.land(flight, Entry(value, size=size, age=timedelta(0), limits=LIMITS))
     if number % 1_000 == 999:
         most_resident = max(most_resident, resident() - before)
         most_bytes = max(most_bytes, cache.stats().bytes)

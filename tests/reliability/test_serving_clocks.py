@@ -10,10 +10,9 @@ import pytest
 
 from angle_reco import Recommender, Shelf
 from angle_reco.adapters.ttl_cache import TtlCache
-from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cached, CacheKey, Flight
+from angle_reco.ports.cache import Cached, CacheKey, Entry, Flight
 from angle_reco.testing import ManualClock
 from tests.application.memories import (
     PERSONAL_JOB,
@@ -55,13 +54,11 @@ class Dated(TtlCache):
         super().__init__(clock, most_bytes=most_bytes)
         self.clock, self.kept = clock, dict[CacheKey, Cacheable]()
 
-    def land(
-        self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
+    def land(self, flight: Flight, entry: Entry[Any]) -> bool:
         at = self.clock.monotonic()
-        is_kept = super().land(flight, value, size=size, age=age, limits=limits)
+        is_kept = super().land(flight, entry)
         if is_kept:
-            self.kept[flight.key] = Cacheable(at, age)
+            self.kept[flight.key] = Cacheable(at, entry.age)
         return is_kept
 
 

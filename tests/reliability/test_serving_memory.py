@@ -23,7 +23,7 @@ from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind
 from angle_reco.domain.lists import ListKind, Lists, StoredList
 from angle_reco.domain.suggestions import Freshness, Reason, Source
-from angle_reco.ports.cache import CacheKey, Flight
+from angle_reco.ports.cache import CacheKey, Entry, Flight
 from tests.application.memories import Remembering, comes_true, settle, shop
 from tests.application.shop import bid, filled, lot, lots
 from tests.reliability.traffic import percentile
@@ -48,8 +48,8 @@ class Counting(TtlCache):
         self._count("joined", key)
         return joined
 
-    def land(self, flight: Flight, *args: Any, **kwargs: Any) -> bool:
-        is_kept = super().land(flight, *args, **kwargs)
+    def land(self, flight: Flight, entry: Entry[Any]) -> bool:
+        is_kept = super().land(flight, entry)
         self._count("landed", flight.key)
         return is_kept
 

@@ -6,12 +6,11 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any
 
-import attrs
 import cachetools
 
-from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits
+from angle_reco.domain.freshness import FAILED_FOR
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Evicted, Flight
+from angle_reco.ports.cache import Cached, CacheKey, CacheStats, Entry, Evicted, Flight
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.forks import reset_in_child
 
@@ -24,6 +23,8 @@ entries replace old ones it is up to 1,000: cachetools also remembers as many re
 
 # Half of the resolution of times, so that a bound reached to the microsecond is inclusive.
 _HALF_A_TICK = timedelta.resolution.total_seconds() / 2
+
+_SECONDS_FAILED = FAILED_FOR.total_seconds()
 
 _FRESH, _STALE, _ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
 
@@ -52,15 +53,16 @@ class TtlCache:
             except KeyError:
                 self._misses += 1
                 return None
-            now = self._clock.monotonic()
-            # `freshness_at`, with the sums precomputed.
-            if now < entry.fresh_until and entry.generation == self._generations.get(key[0], 0):
+            age = self._clock.monotonic() - entry.born
+            fresh, shown, kept = entry.limits.seconds
+            # `freshness_at`, in seconds.
+            if age < fresh and entry.generation == self._generations.get(key[0], 0):
                 freshness = _FRESH
                 self._hits += 1
-            elif now < entry.shown_until:
+            elif age < shown:
                 freshness = _STALE
                 self._stale += 1
-            elif now < entry.failed_until and now < entry.kept_until:
+            elif age < kept and self._has_failed(entry):
                 freshness = _ON_ERROR
                 self._stale += 1
             else:
@@ -85,31 +87,21 @@ class TtlCache:
             self._flights[key] = flight
             return flight, True
 
-    def land(
-        self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        born = self._clock.monotonic() - age.total_seconds() + _HALF_A_TICK
-        entry = _Entry(
-            value=value,
-            size=size + BYTES_PER_ENTRY,
-            fresh_until=born + limits.fresh_for.total_seconds(),
-            shown_until=born + limits.shown_for.total_seconds(),
-            kept_until=born + limits.kept_for.total_seconds(),
-            generation=flight.generation,
-        )
+    def land(self, flight: Flight, entry: Entry[Any]) -> bool:
+        entry.generation = flight.generation
+        entry.born = self._clock.monotonic() - entry.age.total_seconds() + _HALF_A_TICK
         with self._lock:
             is_kept = self._ends(flight) and self._keep(flight.key, entry)
             gone = self._gone()
         del gone
         with suppress(InvalidStateError):  # It had ended already.
-            flight.future.set_result(value)
+            flight.future.set_result(entry)
         return is_kept
 
     def fail(self, flight: Flight, error: BaseException) -> None:
         with self._lock:
             if self._ends(flight) and (entry := self._entries.look_at(flight.key)) is not None:
-                failed_at = self._clock.monotonic() + _HALF_A_TICK
-                entry.failed_until = failed_at + FAILED_FOR.total_seconds()
+                entry.failed_at = self._clock.monotonic() + _HALF_A_TICK
         with suppress(InvalidStateError):  # It had ended already.
             flight.future.set_exception(error)
 
@@ -148,7 +140,7 @@ class TtlCache:
         with self._lock:
             self._entries.expire()
             gone = self._gone()
-        return Evicted(len(gone), sum(entry.size for entry in gone))
+        return Evicted(len(gone), sum(map(_size_of, gone)))
 
     def reserve(self, size: int) -> None:
         with self._lock:
@@ -179,6 +171,9 @@ class TtlCache:
         self._lock = Lock()
         self._flights = {}
 
+    def _has_failed(self, entry: Entry[Any]) -> bool:
+        return self._clock.monotonic() - entry.failed_at < _SECONDS_FAILED
+
     def _ends(self, flight: Flight) -> bool:
         """End a flight; False if its key was forgotten or it had ended before."""
         if self._flights.get(flight.key) is not flight:
@@ -186,24 +181,23 @@ class TtlCache:
         del self._flights[flight.key]
         return True
 
-    def _keep(self, key: CacheKey, entry: "_Entry") -> bool:
+    def _keep(self, key: CacheKey, entry: Entry[Any]) -> bool:
         self._entries.expire()
         had_one = self._entries.drop(key)
-        if entry.size > self._room:
+        if _size_of(entry) > self._room:
             self._evictions += had_one
             return False
-        if not self._clock.monotonic() < entry.kept_until:
+        if self._clock.monotonic() >= _end_of(key, entry):
             return False
-        self._make_room(entry.size)
+        self._make_room(_size_of(entry))
         self._entries[key] = entry
         return True
 
     def _make_room(self, size: int) -> None:
         while self._entries.bytes + size > self._room:
-            self._entries.drop_least_recently_used()
-            self._evictions += 1
+            self._evictions += self._entries.drop_least_recently_used()
 
-    def _gone(self) -> "list[_Entry]":
+    def _gone(self) -> list[Entry[Any]]:
         """Return the dropped entries; the caller releases them outside of the lock.
 
         Releasing a value may run any code.
@@ -214,20 +208,7 @@ class TtlCache:
         return gone
 
 
-@attrs.define(eq=False, kw_only=True, weakref_slot=False)
-class _Entry:
-    """A value, its size with all that belongs to it, and its time limits."""
-
-    value: Any
-    size: int
-    fresh_until: float
-    shown_until: float
-    kept_until: float
-    generation: int
-    failed_until: float = float("-inf")
-
-
-class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
+class _Entries(cachetools.TLRUCache[CacheKey, Entry[Any], float]):
     """Entries in the order of their last use, and of their expiry.
 
     Dropped entries stay in *gone* until they are taken; *expired* counts those dropped because
@@ -236,7 +217,7 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
 
     def __init__(self, clock: Clock, most_bytes: int) -> None:
         super().__init__(most_bytes, _end_of, clock.monotonic, _size_of)
-        self.gone: list[_Entry] = []
+        self.gone: list[Entry[Any]] = []
         self.expired = 0
 
     # The inherited methods drop expired entries before they count.
@@ -251,7 +232,7 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
         """Return the size of the entries, including expired ones."""
         return int(cachetools.Cache.currsize.__get__(self))
 
-    def look_at(self, key: CacheKey) -> _Entry | None:
+    def look_at(self, key: CacheKey) -> Entry[Any] | None:
         """Return an entry without counting that as a use."""
         try:
             return cachetools.Cache.__getitem__(self, key)
@@ -266,11 +247,16 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
         self.gone.append(entry)
         return True
 
-    def drop_least_recently_used(self) -> None:
-        """Drop the least recently used entry, of those that have not expired."""
-        self.gone.append(self.popitem()[1])
+    def drop_least_recently_used(self) -> bool:
+        """Drop the least recently used entry; False if all that was left has just expired."""
+        try:
+            _, entry = self.popitem()
+        except KeyError:
+            return False
+        self.gone.append(entry)
+        return True
 
-    def expire(self, time: float | None = None) -> list[tuple[CacheKey, _Entry]]:
+    def expire(self, time: float | None = None) -> list[tuple[CacheKey, Entry[Any]]]:
         """Drop the expired entries; cachetools calls this from time to time, too."""
         ended = super().expire(time)
         self.gone += [entry for _, entry in ended]
@@ -278,9 +264,9 @@ class _Entries(cachetools.TLRUCache[CacheKey, _Entry, float]):
         return ended
 
 
-def _end_of(_: CacheKey, entry: _Entry, __: float) -> float:
-    return entry.kept_until
+def _end_of(_: CacheKey, entry: Entry[Any], __: float = 0.0) -> float:
+    return entry.born + entry.limits.seconds[2]
 
 
-def _size_of(entry: _Entry) -> int:
-    return entry.size
+def _size_of(entry: Entry[Any]) -> int:
+    return entry.size + BYTES_PER_ENTRY

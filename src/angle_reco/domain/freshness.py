@@ -1,6 +1,7 @@
 """How fresh a result is, and whether it may still be shown: a function of its age."""
 
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import attrs
 
@@ -44,6 +45,13 @@ class FreshnessLimits:
     def kept_for(self) -> timedelta:
         """Return how long a result may be shown at all."""
         return self.shown_for + self.on_error_for
+
+    @cached_property
+    def seconds(self) -> tuple[float, float, float]:
+        """Return *fresh_for*, `shown_for` and `kept_for` in seconds."""
+        spans = (self.fresh_for, self.shown_for, self.kept_for)
+        fresh, shown, kept = (span.total_seconds() for span in spans)
+        return fresh, shown, kept
 
 
 def freshness_at(

@@ -30,6 +30,24 @@ class Cached(NamedTuple, Generic[_V]):
     freshness: Freshness
 
 
+@attrs.define(eq=False, weakref_slot=False)
+class Entry(Generic[_V]):
+    """A value to be cached: its *size* in bytes, its *age*, and the limits of its freshness.
+
+    *made_as* is the freshness of the value for those who wait for it. The cache sets *born*,
+    by its clock, the *generation* in which the value was read, and when a refresh failed.
+    """
+
+    value: _V
+    size: int = attrs.field(kw_only=True)
+    age: timedelta = attrs.field(kw_only=True)
+    limits: FreshnessLimits = attrs.field(kw_only=True)
+    made_as: Freshness = attrs.field(kw_only=True, default=Freshness.FRESH)
+    born: float = attrs.field(init=False, default=0.0)
+    generation: int = attrs.field(init=False, default=0)
+    failed_at: float = attrs.field(init=False, default=float("-inf"))
+
+
 @attrs.frozen(eq=False)
 class Flight:
     """One computation of a key's value, shared by all callers that wait for it.
@@ -39,7 +57,7 @@ class Flight:
 
     key: CacheKey
     generation: int
-    future: "Future[Any]" = attrs.field(factory=Future)
+    future: "Future[Entry[Any]]" = attrs.field(factory=Future)
 
 
 class Evicted(NamedTuple):
@@ -94,10 +112,8 @@ class Cache(Protocol):
         """
         ...
 
-    def land(
-        self, flight: Flight, value: object, *, size: int, age: timedelta, limits: FreshnessLimits
-    ) -> bool:
-        """End a flight: its waiters get *value*, which is cached if it fits; False if it is not.
+    def land(self, flight: Flight, entry: Entry[Any]) -> bool:
+        """End a flight: its waiters get *entry*, which is cached if it fits; False if it is not.
 
         The value has *size* bytes and that *age*. It is not cached when the key was forgotten
         since the flight started. If the kind was marked since then, the entry is stale: the

@@ -15,7 +15,7 @@ from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.scoring import Scorer, popular_owner
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.stale_cache import Loaded, StaleCache
+from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
@@ -26,7 +26,7 @@ from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cached, key_of
+from angle_reco.ports.cache import Cached, Entry, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait, deadline
@@ -49,7 +49,6 @@ class CachedList:
     """
 
     packed: PackedList
-    made_as: Freshness
     engaged: frozenset[ItemId] = frozenset()
     category: CategoryId | None = None
     cards: Mapping[ItemId, ItemCard] | None = None
@@ -86,8 +85,8 @@ class ListReader:
             StorageUnavailableError: The list could not be read or computed, or not in time.
         """
         if self.stale_cache is None:
-            made = self._make(kind, owner, False, viewer).value
-            return Cached(made, made.made_as)
+            made = self._make(kind, owner, False, viewer)
+            return Cached(made.value, made.made_as)
         # The key as `key_of` returns it, without a call: every answer comes by here.
         return self.stale_cache.current((kind.value, owner), partial(self._make, kind, owner))
 
@@ -101,7 +100,7 @@ class ListReader:
         if self.stale_cache is not None:
             return self.of(ListKind.POPULAR, owner)
         read = self._read(ListKind.POPULAR, owner)
-        return None if read is None else Cached(read.value, read.value.made_as)
+        return None if read is None else Cached(read.value, read.made_as)
 
     def recomputed(self, user_id: UserId, *, keep: int) -> Cached[CachedList]:
         """Compute a user's list for an answer that the cached list cannot fill.
@@ -117,8 +116,7 @@ class ListReader:
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
-        cached = CachedList(packed=PackedList.of(stored), made_as=Freshness.COMPUTED)
-        return Cached(cached, cached.made_as)
+        return Cached(CachedList(packed=PackedList.of(stored)), Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.
@@ -152,7 +150,7 @@ class ListReader:
 
     def _make(
         self, kind: ListKind, owner: object, is_shown: bool, viewer: UserId | None = None
-    ) -> Loaded[CachedList]:
+    ) -> Entry[CachedList]:
         """Return the stored list, or compute it if the stored list cannot be used.
 
         *is_shown* says that an answer shows an older list. A stale stored list is then
@@ -161,7 +159,7 @@ class ListReader:
         read = self._read(kind, owner, viewer)
         if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
             return self._recompute(kind, owner, is_shown)
-        if is_shown and read.value.made_as is Freshness.STALE and self.stale_cache is not None:
+        if is_shown and read.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
             elif kind is ListKind.SIMILAR:
@@ -182,7 +180,7 @@ class ListReader:
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
-    ) -> Loaded[CachedList] | None:
+    ) -> Entry[CachedList] | None:
         """Return the stored list of an owner, None if it cannot be used.
 
         A list cannot be used if it is missing, has another recipe, or is too old to be shown.
@@ -194,8 +192,8 @@ class ListReader:
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
             return None
-        cached = CachedList(packed=PackedList.of(stored), made_as=freshness)
-        return self._made(self._with_cards(kind, owner, cached, viewer), age, limits)
+        cached = self._with_cards(kind, owner, CachedList(packed=PackedList.of(stored)), viewer)
+        return self._entry(cached, age, limits, made_as=freshness)
 
     def _with_cards(
         self, kind: ListKind, owner: object, cached: CachedList, viewer: UserId | None
@@ -218,7 +216,7 @@ class ListReader:
             return attrs.evolve(cached, category=item.category_id, cards=cards)
         return cached
 
-    def _recompute(self, kind: ListKind, owner: object, is_shown: bool) -> Loaded[CachedList]:
+    def _recompute(self, kind: ListKind, owner: object, is_shown: bool) -> Entry[CachedList]:
         category, ids, market = None, self.settings.ids, self.market()
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
@@ -236,10 +234,8 @@ class ListReader:
             store = partial(self._store, kind, lists)
             store() if is_shown else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        cached = CachedList(
-            packed=PackedList.of(lists.stored(0)), made_as=Freshness.COMPUTED, category=category
-        )
-        return self._made(cached, age, limits)
+        cached = CachedList(packed=PackedList.of(lists.stored(0)), category=category)
+        return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
@@ -256,14 +252,15 @@ class ListReader:
                 "computed list not stored: kind=%s error=%s", kind.value, type(error).__name__
             )
 
-    def _made(
-        self, cached: CachedList, age: timedelta, limits: FreshnessLimits
-    ) -> Loaded[CachedList]:
+    def _entry(
+        self, cached: CachedList, age: timedelta, limits: FreshnessLimits, *, made_as: Freshness
+    ) -> Entry[CachedList]:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
         size = cached.packed.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
         size += sum(sys.getsizeof(one) for one in cached.packed.ids if one not in shared)
-        return Loaded(cached, size, max(age, timedelta(0)), limits)
+        age = max(age, timedelta(0))
+        return Entry(cached, size=size, age=age, limits=limits, made_as=made_as)
 
     def _cards(
         self, item_ids: Collection[ItemId], viewer: UserId | None = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
-from angle_reco.application.serving.stale_cache import Loaded, StaleCache
+from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
@@ -17,8 +17,7 @@ from angle_reco.domain.items import ItemCard, OpenCards
 from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cached, CacheKey
+from angle_reco.ports.cache import Cached, CacheKey, Entry
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.settings import Settings
@@ -49,7 +48,6 @@ class OpenSnapshot:
     cards: Mapping[ItemId, ItemCard]
     is_complete: bool
     since: float
-    made_as: Freshness = Freshness.FRESH
     _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
 
     def popular(self, scorer: Scorer, category: CategoryId | None, *, keep: int) -> PackedList:
@@ -112,7 +110,7 @@ class OpenItems:
         """
         return self.stale_cache.current(OPEN_ITEMS, self._read)
 
-    def _read(self, _: bool) -> Loaded[OpenSnapshot]:
+    def _read(self, _: bool) -> Entry[OpenSnapshot]:
         self.before_reading()
         now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
         listed = self.catalog.open_cards(now, counting=rule.counting)
@@ -121,7 +119,8 @@ class OpenItems:
         live, size = self._within(read, now, room=room, since=since)
         self.make_room(size + _BYTES_OF_ENTRY)
         limits = FreshnessLimits(fresh_for=self.settings.live_for, stale_for=self.settings.live_for)
-        return Loaded(live, size, max(self.clock.now() - now, timedelta(0)), limits)
+        age = max(self.clock.now() - now, timedelta(0))
+        return Entry(live, size=size, age=age, limits=limits)
 
     def _within(
         self, read: OpenCards, now: datetime, *, room: int, since: float

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
-from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -19,9 +19,8 @@ import attrs
 from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
 from angle_reco.domain.events import RefreshFailed
-from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, Cached, CacheKey, Flight
+from angle_reco.ports.cache import Cache, Cached, CacheKey, Entry, Flight
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import NotInMemoryError, deadline, landed, time_left
 from angle_reco.ports.threads import BackgroundPool
@@ -36,28 +35,9 @@ _SECONDS_AFTER_A_DEFECT = 10.0
 _MOST_PAUSES = 10_000
 
 
-class Cacheable(Protocol):
-    """A value that can be cached."""
+_V = TypeVar("_V")
 
-    @property
-    def made_as(self) -> Freshness:
-        """Return how fresh the value was when it was loaded, or that it was computed."""
-        ...
-
-
-_K = TypeVar("_K", bound=Cacheable)
-
-
-class Loaded(NamedTuple, Generic[_K]):
-    """A value that was read or computed, its size in bytes, its age and its limits."""
-
-    value: _K
-    size: int
-    age: timedelta
-    limits: FreshnessLimits
-
-
-Make: TypeAlias = Callable[[bool], Loaded[_K]]
+Make: TypeAlias = Callable[[bool], Entry[_V]]
 """Reads or computes a value; the argument says whether an older value is shown until then."""
 
 
@@ -77,7 +57,7 @@ class StaleCache:
     _pauses: dict[CacheKey, float] = attrs.field(factory=dict, init=False)
     _began: "WeakKeyDictionary[Flight, float]" = attrs.field(factory=WeakKeyDictionary, init=False)
 
-    def at_once(self, key: CacheKey, make: Make[_K]) -> Cached[_K] | None:
+    def at_once(self, key: CacheKey, make: Make[_V]) -> Cached[_V] | None:
         """Return the cached value without waiting; refresh a stale or missing one behind it."""
         cached = self.cache.get(key)
         if cached is None and self.breaker.is_known:
@@ -87,7 +67,7 @@ class StaleCache:
             self.renew(key, make)
         return cached
 
-    def current(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
+    def current(self, key: CacheKey, make: Make[_V]) -> Cached[_V]:
         """Return the cached value, or make it now; concurrent callers share one computation.
 
         If making it fails, return a value that may be shown only on error, if one is cached.
@@ -97,21 +77,37 @@ class StaleCache:
         """
         # A value this answer waited for was made for it: use it with its freshness when made.
         cached = None if key in (landed.get() or ()) else self.cache.get(key)
-        current: Cached[_K] = self._made_or_old(key, make) if cached is None else cached
+        current: Cached[_V] = self._made_or_old(key, make) if cached is None else cached
         if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
             self.renew(key, make)
         return current
 
-    def recompute(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
+    def recompute(self, key: CacheKey, make: Make[_V]) -> Cached[_V]:
         """Make the value now, even if one is cached, and return it.
 
         Raises:
             StorageUnavailableError: The value could not be made, or not in time.
         """
-        value = self._awaited(key, make)
-        return Cached(value, value.made_as)
+        brought = landed.get()
+        if brought is None:
+            flight, is_new = self._joined(key)
+            if is_new:
+                self._fly(flight, make, is_shown=False)
+            future = flight.future
+        elif key in brought:
+            future = brought[key]
+        else:
+            flight, is_new = self._joined(key)
+            if is_new:
+                self._launch(flight, make, is_shown=False)
+            raise NotInMemoryError(key, flight.future)
+        try:
+            entry: Entry[_V] = future.result(timeout=time_left())
+        except TimeoutError:
+            raise StorageUnavailableError("it took too long to make") from None
+        return Cached(entry.value, entry.made_as)
 
-    def _made_or_old(self, key: CacheKey, make: Make[_K]) -> Cached[_K]:
+    def _made_or_old(self, key: CacheKey, make: Make[_V]) -> Cached[_V]:
         try:
             return self.recompute(key, make)
         except NotInMemoryError:
@@ -123,7 +119,7 @@ class StaleCache:
                 raise
             return cached
 
-    def renew(self, key: CacheKey, make: Make[_K]) -> None:
+    def renew(self, key: CacheKey, make: Make[_V]) -> None:
         """Refresh a value behind the answer, unless a refresh is under way or paused."""
         now = self.clock.monotonic()
         if self._pauses.get(key, now) > now:
@@ -143,26 +139,6 @@ class StaleCache:
     def _seconds_behind(self) -> float:
         return self.deadline.total_seconds() * _DEADLINES_BEHIND
 
-    def _awaited(self, key: CacheKey, make: Make[_K]) -> _K:
-        brought = landed.get()
-        if brought is None:
-            flight, is_new = self._joined(key)
-            if is_new:
-                self._fly(flight, make, is_shown=False)
-            future = flight.future
-        elif key in brought:
-            future = brought[key]
-        else:
-            flight, is_new = self._joined(key)
-            if is_new:
-                self._launch(flight, make, is_shown=False)
-            raise NotInMemoryError(key, flight.future)
-        try:
-            value: _K = future.result(timeout=time_left())
-        except TimeoutError:
-            raise StorageUnavailableError("it took too long to make") from None
-        return value
-
     def _joined(self, key: CacheKey) -> tuple[Flight, bool]:
         """Join the flight of a key, or start one; return it and whether it is new.
 
@@ -181,27 +157,27 @@ class StaleCache:
             self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
         return flight, is_new
 
-    def _launch(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+    def _launch(self, flight: Flight, make: Make[_V], *, is_shown: bool) -> None:
         try:
             self.pool.submit(partial(self._fly, flight, make, is_shown=is_shown))
         except RuntimeError as error:
             # No thread can be started, for example while the interpreter exits.
             self._fail(flight, error, is_shown=is_shown)
 
-    def _fly(self, flight: Flight, make: Make[_K], *, is_shown: bool) -> None:
+    def _fly(self, flight: Flight, make: Make[_V], *, is_shown: bool) -> None:
         """Make the value of a flight and end the flight, with the value or with the error."""
         # The deadline of the call, which is shorter, stays in force.
         try:
             with deadline(self._seconds_behind), self.breaker.watched():
-                made = make(is_shown)
+                entry = make(is_shown)
         except Exception as error:  # noqa: BLE001 — any error of *make* goes to all who wait
             self._fail(flight, error, is_shown=is_shown)
         except BaseException as error:
             self.cache.fail(flight, error)
             raise
         else:
-            size = made.size + sys.getsizeof(flight.key[1])
-            self.cache.land(flight, made.value, size=size, age=made.age, limits=made.limits)
+            entry.size += sys.getsizeof(flight.key[1])
+            self.cache.land(flight, entry)
 
     def _fail(self, flight: Flight, error: Exception, *, is_shown: bool) -> None:
         kind, name = flight.key[0], type(error).__name__

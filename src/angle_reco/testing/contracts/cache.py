@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits, freshness_at
 from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, Cached, CacheKey, Evicted, Flight
+from angle_reco.ports.cache import Cache, Cached, CacheKey, Entry, Evicted, Flight
 from angle_reco.ports.clock import Clock
 from angle_reco.testing.clock import ManualClock
 from angle_reco.testing.contracts.samples import DAY, HOUR, TICK
@@ -291,7 +291,7 @@ class CacheContract:
         assert mine.key == KEY
         assert not mine.future.done()
         assert land(cache, mine, "new")
-        assert theirs.future.result(timeout=0) == "new"
+        assert theirs.future.result(timeout=0).value == "new"
         assert cache.get(KEY) == Cached("new", FRESH)
         assert not of_other.future.done()
 
@@ -381,7 +381,7 @@ class CacheContract:
         put(cache, KEY, "new")
 
         assert not land(cache, flight, "read before")
-        assert flight.future.result(timeout=0) == "read before"
+        assert flight.future.result(timeout=0).value == "read before"
         assert cache.get(KEY) == Cached("new", FRESH)
 
     @pytest.mark.parametrize("is_all", [False, True])
@@ -399,7 +399,7 @@ class CacheContract:
 
         assert cache.get(KEY) is None
         assert not land(cache, flight, "read before")
-        assert flight.future.result(timeout=0) == "read before"
+        assert flight.future.result(timeout=0).value == "read before"
         assert cache.get(KEY) is None
 
     def test_a_discarded_flight_does_not_block_the_next(self, cache: Cache) -> None:
@@ -441,7 +441,7 @@ class CacheContract:
         is_kept_again = land(cache, flight, "again")
 
         assert not is_kept_again
-        assert flight.future.result(timeout=0) == "new"
+        assert flight.future.result(timeout=0).value == "new"
         assert cache.get(KEY) == Cached("new", FRESH)
         clock.advance(LIMITS.shown_for + TICK)
         assert cache.get(KEY) is None
@@ -453,14 +453,14 @@ class CacheContract:
         land(cache, flight, "new")
 
         assert not was_cancelled
-        assert flight.future.result(timeout=0) == "new"
+        assert flight.future.result(timeout=0).value == "new"
 
     @pytest.mark.parametrize("fails", [False, True])
     def test_callbacks_of_a_flight_can_use_the_cache(self, cache: Cache, fails: bool) -> None:
         flight = takes_off(cache)
         seen = list[Cached[str] | None]()
 
-        def look(_: "Future[object]") -> None:
+        def look(_: "Future[Entry[str]]") -> None:
             # Another thread can use the cache: the cache holds no lock during callbacks.
             thread = Thread(target=lambda: seen.append(cache.get(KEY)), daemon=True)
             thread.start()
@@ -558,7 +558,7 @@ class CacheContract:
         cache.forget_all("personal")
 
         assert not land(cache, lost, "read before")
-        assert lost.future.result(timeout=0) == "read before"
+        assert lost.future.result(timeout=0).value == "read before"
         assert cache.get(KEY) is None
         assert cache.join(ELSEWHERE) == (stays, False)
         assert land(cache, stays, "new")
@@ -660,7 +660,8 @@ def put(
     limits: FreshnessLimits = LIMITS,
 ) -> bool:
     """Cache a value, by default a small and new one; return whether it is stored."""
-    return cache.land(takes_off(cache, key), value, size=size, age=age, limits=limits)
+    entry = Entry(value, size=size, age=age, limits=limits)
+    return cache.land(takes_off(cache, key), entry)
 
 
 def takes_off(cache: Cache, key: CacheKey = KEY) -> Flight:
@@ -672,7 +673,7 @@ def takes_off(cache: Cache, key: CacheKey = KEY) -> Flight:
 
 def land(cache: Cache, flight: Flight, value: object, *, age: timedelta = NO_TIME) -> bool:
     """End a flight with a small value, by default a new one; return whether it is stored."""
-    return cache.land(flight, value, size=100, age=age, limits=LIMITS)
+    return cache.land(flight, Entry(value, size=100, age=age, limits=LIMITS))
 
 
 def keys_in(cache: Cache, *keys: CacheKey) -> list[CacheKey]:
