@@ -161,19 +161,8 @@ class Catalogue:
     watchers: Int64s = attrs.field(converter=frozen)
 
     def __attrs_post_init__(self) -> None:
-        check_lengths(
-            self,
-            items=self.items,
-            category=self.category,
-            seller=self.seller,
-            prices=self.prices,
-            is_published=self.is_published,
-            status=self.status,
-            ends_at=self.ends_at,
-            listed_at=self.listed_at,
-            bids=self.bids,
-            watchers=self.watchers,
-        )
+        columns = {name: getattr(self, name) for name in _ROW_COLUMNS}
+        check_lengths(self, items=self.items, **columns)
 
     @classmethod
     def of_rows(

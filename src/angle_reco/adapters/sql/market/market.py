@@ -94,23 +94,19 @@ class Market:
     def of_reference(cls, tables: Tables, dialect: str) -> "Market":
         """Return the marketplace in the reference schema."""
         users, items = tables.users, tables.items.c
+        listed: dict[str, sa.ColumnElement[Any]] = {
+            **items,
+            "price": sa.cast(sa.null(), sa.BigInteger),
+            "is_published": items.publication_status == PUBLISHED,
+            "status": items.auction_status,
+        }
         return cls(
             users=users,
             user_ids=users,
             counted=_counted(tables.bids, tables.items, dialect),
-            items=sa.select(
-                items.item_id,
-                items.category_id,
-                items.seller_id,
-                items.title,
-                sa.cast(sa.null(), sa.BigInteger).label("price"),
-                items.starting_price,
-                (items.publication_status == PUBLISHED).label("is_published"),
-                items.auction_status.label("status"),
-                items.starts_at,
-                items.ends_at,
-                items.listed_at,
-            ).subquery("listed"),
+            items=sa.select(*(listed[one].label(one) for one in LABELS["items"])).subquery(
+                "listed"
+            ),
             bids=tables.bids,
             watches=tables.watches,
             sign_ins=SignInSource(
