@@ -19,8 +19,8 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
@@ -166,7 +166,7 @@ class ShelfBuilder:
 
     def shown(
         self,
-        packed: PackedList,
+        packed: StoredList,
         viewing: Viewing,
         *,
         limit: int,
@@ -206,7 +206,7 @@ class ShelfBuilder:
             StorageUnavailableError: They are not in memory, and could not be read in time.
         """
 
-        def shown(packed: PackedList) -> tuple[list[Suggestion], tuple[str, ...]]:
+        def shown(packed: StoredList) -> tuple[list[Suggestion], tuple[str, ...]]:
             return self.shown(packed, viewing, limit=limit, without=without, first_rank=first_rank)
 
         live = None if self.open_items is None else self.open_items.at_once()
@@ -219,14 +219,14 @@ class ShelfBuilder:
             return ShelfDraft(suggestions, live.freshness, degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
-            packed = served.value.packed
+            packed = served.value.stored
             suggestions, degraded_by = shown(packed)
             if len(suggestions) == limit or packed.is_complete:
                 return answer_of(served, suggestions, degraded_by)
         market = self.list_reader.market()
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
-        packed = PackedList.of(ranked.stored(0))
+        packed = ranked.stored(0)
         suggestions, degraded_by = list[Suggestion](), ()
         for first in range(0, len(packed), _CARDS_AT_ONCE):
             some = packed.between(first, first + _CARDS_AT_ONCE)

@@ -91,7 +91,7 @@ class Homepage:
         self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
     ) -> ShelfDraft:
         served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
-        answer, packed = self._shown(served, viewing, limit, hidden), served.value.packed
+        answer, packed = self._shown(served, viewing, limit, hidden), served.value.stored
         is_empty = not answer.suggestions
         if len(answer.suggestions) == limit or (packed.is_complete and not is_empty):
             return answer
@@ -124,7 +124,7 @@ class Homepage:
         return answer_of(
             served,
             *self.shelves.shown(
-                served.value.packed,
+                served.value.stored,
                 viewing,
                 limit=limit,
                 without=engaged | hidden if hidden else engaged,
@@ -171,7 +171,7 @@ class SimilarItems:
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> ShelfDraft:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(served.value.packed, viewing, limit=limit, cards=served.value.cards)
+        shown = shelves.shown(served.value.stored, viewing, limit=limit, cards=served.value.cards)
         answer = answer_of(served, *shown)
         for category in _wider(served.value.category):
             if not answer.suggestions:
@@ -228,7 +228,7 @@ class AfterBid:
     ) -> ShelfDraft:
         shelves, rule = self.shelves, self.shelves.settings.after_bid
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
-        packed, category = served.value.packed, served.value.category
+        packed, category = served.value.stored, served.value.category
         interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
         cards, degraded_by_cards = (
             shelves.cards(packed.ids, user_id)
@@ -243,8 +243,9 @@ class AfterBid:
             limit=len(packed),
             without=engaged,
         )
+        similar = packed.lines
         lines = reordered_by_interest(
-            packed.lines(places),
+            [similar[one] for one in places],
             categories={packed.ids[one]: cards[packed.ids[one]].category_id for one in places},
             interests=interests,
             rule=rule,
