@@ -32,7 +32,8 @@ from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import Id, ItemId, as_item_id
-from angle_reco.domain.lists import Lists, Recipe
+from angle_reco.domain.lists import Lists
+from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.deadlines import deadline

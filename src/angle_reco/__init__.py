@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from angle_reco.domain.freshness import FreshnessLimits
     from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
     from angle_reco.domain.items import AuctionStatus, Item, ItemCard
-    from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+    from angle_reco.domain.lists import ListKind
     from angle_reco.domain.policies import Resource
     from angle_reco.domain.prices import PriceScale
     from angle_reco.domain.runs import RunRules
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
     from angle_reco.domain.scoring.ranking import CLASSIC, Component, Ranker
     from angle_reco.domain.scoring.similarity import SimilarityRule
+    from angle_reco.domain.stored_list import StoredLine, StoredList
     from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source, Suggestion
     from angle_reco.domain.users import SignIns, User
     from angle_reco.recommender import Recommender
@@ -217,11 +218,7 @@ _NAMES = {
         "Item",
         "ItemCard",
     ),
-    "angle_reco.domain.lists": (
-        "ListKind",
-        "StoredLine",
-        "StoredList",
-    ),
+    "angle_reco.domain.lists": ("ListKind",),
     "angle_reco.domain.policies": ("Resource",),
     "angle_reco.domain.prices": ("PriceScale",),
     "angle_reco.domain.runs": ("RunRules",),
@@ -249,6 +246,10 @@ _NAMES = {
         "Ranker",
     ),
     "angle_reco.domain.scoring.similarity": ("SimilarityRule",),
+    "angle_reco.domain.stored_list": (
+        "StoredLine",
+        "StoredList",
+    ),
     "angle_reco.domain.suggestions": (
         "Freshness",
         "Reason",

@@ -8,9 +8,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 import attrs
 
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
-from angle_reco.domain.lists import StoredLine
 from angle_reco.domain.policies import SYSTEM, Actor, SignedIn
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason
 from angle_reco.ports.deadlines import deadline
 from angle_reco.wiring import UseCases

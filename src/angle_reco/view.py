@@ -14,8 +14,8 @@ from angle_reco.application.process_cache import Health
 from angle_reco.application.serving.shelf_builder import CardLoader
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
-from angle_reco.domain.lists import StoredList
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.domain.users import SignIns
 from angle_reco.domain.validators import flag

@@ -12,12 +12,12 @@ from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
-from angle_reco.domain.lists import Ranked, StoredLine
-from angle_reco.domain.popular import POPULAR_RECIPE
+from angle_reco.domain.lists import Ranked
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import CLASSIC, Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
@@ -120,8 +120,8 @@ def homepages_of_all(large: Large) -> Ranked:
     return NumpyKernels().homepages(large.market, large.profiles, ranker=CLASSIC, keep=60)
 
 
-def lines_in(ranked: Ranked, owners: IdIndex) -> list[list[StoredLine]]:
-    return lines_of(ranked.named(large().market.catalogue.ids_at, owners.ids, POPULAR_RECIPE, NOW))
+def lines_in(ranked: Ranked, owners: IdIndex, recipe: Recipe) -> list[list[StoredLine]]:
+    return lines_of(ranked.named(large().market.catalogue.ids_at, owners.ids, recipe, NOW))
 
 
 def same(one: Ranked, other: Ranked) -> bool:
@@ -132,7 +132,7 @@ def same(one: Ranked, other: Ranked) -> bool:
 def test_a_large_market_has_the_similar_items_of_the_plain_rule() -> None:
     some = range(0, 3_000, 200)
 
-    found = lines_in(usual_similar(), large().market.catalogue.items)
+    found = lines_in(usual_similar(), large().market.catalogue.items, SimilarityRule().recipe)
 
     plainly = large().plainly
     assert [found[place] for place in some] == [
@@ -144,7 +144,7 @@ def test_a_large_market_has_the_similar_items_of_the_plain_rule() -> None:
 def test_a_large_market_has_the_homepages_of_the_plain_rule() -> None:
     some = [UserId(user) for user in (*range(0, 2_500, 200), 1_999, 2_000)]
 
-    found = lines_in(usual_homepages(), large().users)
+    found = lines_in(usual_homepages(), large().users, CLASSIC.recipe)
 
     plainly = large().plainly
     assert [found[large().users.code(user)] for user in some] == [

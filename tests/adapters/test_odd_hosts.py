@@ -26,10 +26,11 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import import_marketplace, sql_ports
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.lists import ListKind, StoredLine
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.testing import ManualClock

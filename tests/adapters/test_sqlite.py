@@ -32,8 +32,9 @@ from angle_reco.domain.errors import (
 )
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import Item
-from angle_reco.domain.lists import ListKind, Lists, StoredLine
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source
 from angle_reco.domain.users import SignIns, User
 from angle_reco.ports.activity import ActivityQueries
@@ -766,6 +767,21 @@ def fail_on_writing(database: Database, table: sa.Table, column: str, value: obj
                 f" WHEN NEW.{column} = '{str(value).replace(chr(39), chr(39) * 2)}'"
                 " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
             )
+
+
+@pytest.mark.parametrize("column", ["scores", "parts"])
+def test_a_number_that_is_too_large_for_a_list_is_refused(
+    database: Database, sample: Sample, column: str
+) -> None:
+    store, kind = database.ports.lists, ListKind.PERSONAL
+    store.write(kind, stored_lists(sample, kind, 1))
+    table = database.tables.lists[kind]
+    with database.engine.begin() as connection:
+        large = sa.func.replace(table.c[column], "500000", str(2**31))
+        connection.execute(sa.update(table).values({column: large}))
+
+    with pytest.raises(InvalidValueError, match="whole numbers of 32 bits"):
+        store.read(kind, sample.owners(kind)[:1])
 
 
 class TestReadersAndWriters:

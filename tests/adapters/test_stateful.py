@@ -31,11 +31,12 @@ from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import AngleRecoError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.items import AuctionStatus, Item
-from angle_reco.domain.lists import ListKind, Recipe, StoredLine
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE, SCORE_TOLERANCE
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.scoring.popularity import BidCounting
+from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityRecorder

@@ -5,7 +5,8 @@ from datetime import datetime
 from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryListStore
 from angle_reco.application.jobs.batch_jobs import store_one
-from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.stores import Written
 from angle_reco.testing.contracts.list_store import line
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, Sample

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId
-from angle_reco.domain.lists import StoredLine
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.after_bid import AfterBidRule, reordered_by_interest
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.testing import plain
 

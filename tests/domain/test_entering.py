@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Interactions, unconfirmed
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
-from angle_reco.domain.lists import Recipe, StoredLine, StoredList, with_similar
+from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList, with_similar
 from angle_reco.domain.suggestions import Reason, Source
 from tests.application.shop import NOW, TICK, bid, watch
 
@@ -28,8 +28,8 @@ def line(item: str, score: int) -> StoredLine:
 
 
 def stored(*scores: int) -> StoredList:
-    lines = tuple(line(f"old-{place}", score) for place, score in enumerate(scores))
-    return StoredList(lines=lines, recipe=RECIPE, computed_at=NOW)
+    lines = [line(f"old-{place}", score) for place, score in enumerate(scores)]
+    return StoredList.of(lines, recipe=RECIPE, computed_at=NOW)
 
 
 @given(st.lists(st.integers(0, 9), max_size=5), st.integers(0, 9))

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, ItemId
-from angle_reco.domain.lists import Lists, Ranked, Recipe, StoredLine, StoredList, has_changed
+from angle_reco.domain.lists import Lists, Ranked
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.popular import POPULAR_RECIPE
 from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList, has_changed
 from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -57,12 +58,12 @@ def test_our_recipes_are_one_line_of_json(recipe: Recipe) -> None:
 line = StoredLine(
     item_id=ItemId("a"),
     score=500_000,
-    parts=(300_000, 200_000),
+    parts=(300_000, 200_000, 0),
     reason=Reason.SAME_CATEGORY,
     source=Source.SIMILAR,
 )
-stored = StoredList(
-    lines=(line, attrs.evolve(line, item_id=ItemId("b"))),
+stored = StoredList.of(
+    [line, attrs.evolve(line, item_id=ItemId("b"))],
     recipe=SimilarityRule().recipe,
     computed_at=NOW,
 )
@@ -76,15 +77,18 @@ stored = StoredList(
         ({"computed_at": NOW - TICK}, True),
         ({"covered_at": NOW}, False),
         ({"recipe": attrs.evolve(stored.recipe, kept=41)}, True),
-        ({"recipe": attrs.evolve(stored.recipe, weights=())}, True),
-        ({"lines": stored.lines[:1]}, True),
-        ({"lines": (*stored.lines, line)}, True),
-        ({"lines": stored.lines[::-1]}, True),
-        ({"lines": ()}, True),
+        ({"recipe": attrs.evolve(stored.recipe, weights=stored.recipe.weights[::-1])}, True),
     ],
 )
 def test_a_list_is_written_when_it_is_another_one(new: dict[str, Any], changed: bool) -> None:
     assert has_changed(stored, attrs.evolve(stored, **new)) is changed
+
+
+@pytest.mark.parametrize(
+    "lines", [stored.lines[:1], (*stored.lines, line), stored.lines[::-1], ()], ids=len
+)
+def test_a_list_is_written_when_it_has_other_lines(lines: tuple[StoredLine, ...]) -> None:
+    assert has_changed(stored, stored.with_lines(lines))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_a_list_is_written_when_it_is_another_one(new: dict[str, Any], changed: 
         ({"score": 499_900}, False),
         ({"score": 500_101}, True),
         ({"score": 499_899}, True),
-        ({"parts": (200_000, 300_000)}, False),
+        ({"parts": (200_000, 300_000, 0)}, False),
         ({"item_id": ItemId("c")}, True),
         ({"reason": Reason.PRICE_RANGE}, True),
         ({"source": Source.POPULAR}, True),
@@ -103,13 +107,13 @@ def test_a_list_is_written_when_it_is_another_one(new: dict[str, Any], changed: 
     ids=str,
 )
 def test_a_list_is_written_when_a_line_is_another_one(new: dict[str, Any], changed: bool) -> None:
-    other = attrs.evolve(stored, lines=(line, attrs.evolve(stored.lines[1], **new)))
+    other = stored.with_lines([line, attrs.evolve(stored.lines[1], **new)])
 
     assert has_changed(stored, other) is has_changed(other, stored) is changed
 
 
 def test_what_was_written_by_hand_is_written_over() -> None:
-    by_hand = attrs.evolve(stored, lines=(attrs.evolve(line, by_hand=True), *stored.lines[1:]))
+    by_hand = stored.with_lines([attrs.evolve(line, by_hand=True), *stored.lines[1:]])
 
     assert has_changed(by_hand, stored)
 
@@ -119,7 +123,7 @@ def test_a_short_list_is_complete() -> None:
 
     assert stored.is_complete
     assert not kept_two.is_complete
-    assert attrs.evolve(kept_two, lines=stored.lines[:1]).is_complete
+    assert kept_two.with_lines(stored.lines[:1]).is_complete
 
 
 @st.composite

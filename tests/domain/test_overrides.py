@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.overrides import OVERRIDE_REASONS, override_line, with_line, without_line
+from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList
 from angle_reco.domain.suggestions import Reason, Source
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -36,7 +37,7 @@ def computed(item: ItemId, score: int) -> StoredLine:
 
 def a_list(lines: list[StoredLine], *, kept: int) -> StoredList:
     recipe = Recipe(name="ours", weights=COMPONENTS, kept=kept)
-    return StoredList(lines=tuple(lines), recipe=recipe, computed_at=NOW)
+    return StoredList.of(lines, recipe=recipe, computed_at=NOW)
 
 
 @st.composite

@@ -8,13 +8,14 @@ from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.lists import Ranked, StoredLine
+from angle_reco.domain.lists import Ranked
 from angle_reco.domain.popular import (
     POPULAR_KEPT,
     POPULAR_RECIPE,
     rank_popular,
     rank_popular_by_category,
 )
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import lines_of
 from angle_reco.testing.contracts.markets import NOW, lot, markets, open_market

@@ -21,7 +21,8 @@ from angle_reco.adapters.ttl_cache import TtlCache
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind
-from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Reason, Source
 from angle_reco.ports.cache import CacheKey, Entry, Flight
 from tests.application.memories import Remembering, comes_true, settle, shop

@@ -8,11 +8,11 @@ import pytest
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
-from angle_reco.domain.lists import StoredLine
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import NOW, lot

@@ -10,12 +10,13 @@ from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
-from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_score
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.overrides import override_line, with_line, without_line
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.validators import whole
 from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
 
@@ -201,7 +202,7 @@ class WriteOverrides:
         replaces: bool,
     ) -> None:
         def change(stored: StoredList) -> StoredList:
-            if not replaces and any(one.item_id == line.item_id for one in stored.lines):
+            if not replaces and line.item_id in stored.ids:
                 raise AlreadyStoredError(what)
             return with_line(stored, line, rank=rank)
 
@@ -212,7 +213,7 @@ class WriteOverrides:
 
         def change(stored: StoredList) -> StoredList:
             nonlocal was_there
-            was_there = any(one.item_id == item_id for one in stored.lines)
+            was_there = item_id in stored.ids
             return without_line(stored, item_id)
 
         self._edit_list(kind, owner, change)

@@ -12,9 +12,10 @@ from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKinds, UserId, json_id
-from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_fraction
 from angle_reco.domain.policies import Action, Actor, Resource
+from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.users import SignIns
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.erasure import Erasure

@@ -12,7 +12,7 @@ from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard
-from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, Ranked, Recipe, Recipes
+from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, Ranked, Recipes
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
 from angle_reco.domain.prices import UNKNOWN_PRICE
@@ -21,6 +21,7 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
 from angle_reco.domain.scoring.ranking import Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals
+from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock

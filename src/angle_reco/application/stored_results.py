@@ -9,9 +9,10 @@ from angle_reco.application.access import Access
 from angle_reco.application.serving.shelf_builder import checked_limit
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.lists import ListKind, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.users import SignIns
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore

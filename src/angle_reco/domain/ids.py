@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NewType, TypeAlias
 from uuid import UUID
@@ -140,10 +140,9 @@ def json_id(one: object) -> int | str:
     return one if isinstance(one, int) else str(one)
 
 
-def interned(item_id: ItemId) -> ItemId:
-    """Return an equal id; a text is one object in memory, however many lists have it."""
-    one: object = item_id
-    return ItemId(sys.intern(one)) if type(one) is str else item_id
+def interned(ids: Iterable[object]) -> tuple[ItemId, ...]:
+    """Return equal ids; a text is one object in memory, however many lists have it."""
+    return tuple(ItemId(sys.intern(one) if type(one) is str else one) for one in ids)
 
 
 @attrs.frozen(kw_only=True)

@@ -296,7 +296,7 @@ class OpenCards:
                 listed_at,
             ) in zip(
                 # Text ids are the same objects as in cached lists.
-                map(interned, map(ItemId, listed.items.ids)),
+                interned(listed.items.ids),
                 self.titles.tolist(),
                 listed.category.tolist(),
                 listed.seller.tolist(),

@@ -1,11 +1,10 @@
 """Manual overrides: single lines that an operator writes into a list."""
 
-import attrs
-
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import Millionths
+from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.type_checks import is_a, plain
 
@@ -54,7 +53,6 @@ def with_line(stored: StoredList, line: StoredLine, *, rank: int | None = None) 
     *rank*, before the first line with a lower score. A list never exceeds the length that
     its recipe allows: the last line is dropped.
     """
-    line = attrs.evolve(line, parts=(0,) * len(stored.recipe.components))
     lines = [one for one in stored.lines if one.item_id != line.item_id]
     if rank is None:
         lower = (place for place, one in enumerate(lines) if one.score < line.score)
@@ -63,14 +61,10 @@ def with_line(stored: StoredList, line: StoredLine, *, rank: int | None = None) 
         place = rank - 1
     # At most at the last place that the recipe allows; `insert` stops at the end of the list.
     lines.insert(min(place, stored.recipe.kept - 1), line)
-    return attrs.evolve(stored, lines=tuple(lines[: stored.recipe.kept]), edited=True)
+    return stored.with_lines(lines[: stored.recipe.kept], edited=True)
 
 
 def without_line(stored: StoredList, item_id: ItemId) -> StoredList:
     """Return a list without the line for an item; the same list if there is none."""
-    lines = tuple(one for one in stored.lines if one.item_id != item_id)
-    return (
-        stored
-        if len(lines) == len(stored.lines)
-        else attrs.evolve(stored, lines=lines, edited=True)
-    )
+    lines = [one for one in stored.lines if one.item_id != item_id]
+    return stored if len(lines) == len(stored) else stored.with_lines(lines, edited=True)

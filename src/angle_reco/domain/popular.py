@@ -4,9 +4,10 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int64s, places_in_runs
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.lists import Ranked, Recipe
+from angle_reco.domain.lists import Ranked
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason, Source
 
 POPULAR_KEPT = 50

@@ -8,9 +8,10 @@ import attrs
 
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.lists import ListKind, Lists, StoredList
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest
+from angle_reco.domain.stored_list import StoredList
 
 
 class Written(NamedTuple):

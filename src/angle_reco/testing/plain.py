@@ -18,7 +18,6 @@ import attrs
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
-from angle_reco.domain.lists import StoredLine
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.decay import Decay, DecaySteps
@@ -26,6 +25,7 @@ from angle_reco.domain.scoring.interest import InterestRule, UserInterest
 from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
 from angle_reco.domain.scoring.ranking import Component, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)

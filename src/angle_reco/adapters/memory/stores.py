@@ -11,9 +11,10 @@ from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.lists import ListKind, Lists, StoredList, has_changed
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest, interest_has_changed
+from angle_reco.domain.stored_list import StoredList, has_changed
 from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 
@@ -223,7 +224,7 @@ class MemoryListStore:
                     self._lists[kind][owner] = new
                     changed += 1
                 if fence is None:
-                    self._note(kind, owner, len(new.lines))
+                    self._note(kind, owner, len(new))
                 else:
                     self._unnote(kind, owner)
         return Written(changed, len(lists) - skipped - changed)
@@ -260,7 +261,7 @@ class MemoryListStore:
             new = change(old)
             if new is not old:
                 self._lists[kind][owner] = attrs.evolve(new, covered_at=None)
-                if new.edited or any(line.by_hand for line in new.lines):
+                if new.edited or new.by_hand:
                     self._unnote(kind, owner)
 
     def _note(self, kind: ListKind, owner: object, lines: int) -> None:
@@ -284,7 +285,7 @@ class MemoryListStore:
         with self._lock:
             gone = self._lists[ListKind.PERSONAL].pop(user_id, None)
             self._unnote(ListKind.PERSONAL, user_id)
-        return None if gone is None else len(gone.lines)
+        return None if gone is None else len(gone)
 
     def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
         with self._lock:
@@ -300,7 +301,7 @@ class MemoryListStore:
             moments = [one.computed_at for one in lists]
             return StoreTotals(
                 owners=len(moments),
-                rows=sum(len(one.lines) for one in lists),
+                rows=sum(len(one) for one in lists),
                 oldest_at=min(moments, default=None),
                 newest_at=max(moments, default=None),
                 covered_at=self._covered_at.get(kind),

@@ -14,8 +14,9 @@ from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKind, ItemId
-from angle_reco.domain.lists import ListKind, Lists, StoredLine, StoredList, with_similar
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.stored_list import StoredLine, StoredList, with_similar
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
@@ -171,7 +172,7 @@ class Jobs:
         """
         entered = list[ItemId]()
         for place, line in enumerate(similar.lines):
-            work.reached("lists of similar items", place, len(similar.lines))
+            work.reached("lists of similar items", place, len(similar))
             mirrored = attrs.evolve(line, item_id=item_id)
             was_entered = False
 

@@ -21,10 +21,10 @@ from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErased
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, StoredList
-from angle_reco.domain.packed import PackedList
+from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cached, Entry, key_of
 from angle_reco.ports.catalog import CatalogQueries
@@ -48,7 +48,7 @@ class CachedList:
     a cache, for the current answer.
     """
 
-    packed: PackedList
+    stored: StoredList
     engaged: frozenset[ItemId] = frozenset()
     category: CategoryId | None = None
     cards: Mapping[ItemId, ItemCard] | None = None
@@ -116,7 +116,7 @@ class ListReader:
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
-        return Cached(CachedList(packed=PackedList.of(stored)), Freshness.COMPUTED)
+        return Cached(CachedList(stored=stored), Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.
@@ -176,7 +176,7 @@ class ListReader:
         An edited list is never recomputed for that.
         """
         returned = self.pending.returned_to(UserId(owner))
-        return not cached.packed.edited and not returned.issubset(cached.packed.ids)
+        return not cached.stored.edited and not returned.issubset(cached.stored.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
@@ -192,7 +192,7 @@ class ListReader:
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
             return None
-        cached = self._with_cards(kind, owner, CachedList(packed=PackedList.of(stored)), viewer)
+        cached = self._with_cards(kind, owner, CachedList(stored=stored), viewer)
         return self._entry(cached, age, limits, made_as=freshness)
 
     def _with_cards(
@@ -203,7 +203,7 @@ class ListReader:
         Raises:
             ItemNotFoundError: The item that owns a list of similar items no longer exists.
         """
-        ids, is_cached = cached.packed.ids, self.stale_cache is not None
+        ids, is_cached = cached.stored.ids, self.stale_cache is not None
         if kind is ListKind.PERSONAL:
             cards = self._cards(ids, viewer=UserId(owner))
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
@@ -234,7 +234,7 @@ class ListReader:
             store = partial(self._store, kind, lists)
             store() if is_shown else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        cached = CachedList(packed=PackedList.of(lists.stored(0)), category=category)
+        cached = CachedList(stored=lists.stored(0), category=category)
         return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
@@ -257,8 +257,8 @@ class ListReader:
     ) -> Entry[CachedList]:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
-        size = cached.packed.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
-        size += sum(sys.getsizeof(one) for one in cached.packed.ids if one not in shared)
+        size = cached.stored.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
+        size += sum(sys.getsizeof(one) for one in cached.stored.ids if one not in shared)
         age = max(age, timedelta(0))
         return Entry(cached, size=size, age=age, limits=limits, made_as=made_as)
 

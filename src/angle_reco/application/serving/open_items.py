@@ -14,9 +14,9 @@ from angle_reco.domain.availability import open_rows
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
 from angle_reco.domain.items import ItemCard, OpenCards
-from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.cache import Cached, CacheKey, Entry
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
@@ -48,9 +48,9 @@ class OpenSnapshot:
     cards: Mapping[ItemId, ItemCard]
     is_complete: bool
     since: float
-    _popular: dict[CategoryId | None, PackedList] = attrs.field(factory=dict, init=False)
+    _popular: dict[CategoryId | None, StoredList] = attrs.field(factory=dict, init=False)
 
-    def popular(self, scorer: Scorer, category: CategoryId | None, *, keep: int) -> PackedList:
+    def popular(self, scorer: Scorer, category: CategoryId | None, *, keep: int) -> StoredList:
         """Return the popular items of a category, or of all categories where it is None.
 
         A list no longer than stored lists are is computed once and cached.
@@ -64,7 +64,7 @@ class OpenSnapshot:
         if known is not None and keep <= POPULAR_KEPT:
             return known
         lists = scorer.popular(self.market, category=category, keep=max(keep, POPULAR_KEPT))
-        made = PackedList.of(lists.stored(0))
+        made = lists.stored(0)
         # Empty lists are not cached: requests for unknown categories must not use memory.
         if keep <= POPULAR_KEPT and len(made) and len(self._popular) < _MOST_POPULAR:
             self._popular[category] = made

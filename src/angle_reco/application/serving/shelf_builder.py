@@ -19,8 +19,8 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.packed import PackedList
 from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
@@ -158,7 +158,7 @@ class ShelfBuilder:
 
     def shown(
         self,
-        packed: PackedList,
+        stored: StoredList,
         viewing: Viewing,
         *,
         limit: int,
@@ -169,8 +169,8 @@ class ShelfBuilder:
         """Return the first *limit* lines that may be shown, and the failures on the way."""
         degraded_by: tuple[str, ...] = ()
         if cards is None:
-            cards, degraded_by = self.cards(packed.ids, viewing.viewer)
-        places = packed.places_shown(
+            cards, degraded_by = self.cards(stored.ids, viewing.viewer)
+        places = stored.places_shown(
             cards,
             viewer=viewing.viewer,
             now=self.clock.now(),
@@ -178,7 +178,7 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
-        return packed.suggestions(places, cards, first_rank=first_rank), degraded_by
+        return stored.suggestions(places, cards, first_rank=first_rank), degraded_by
 
     def popular(
         self,
@@ -198,30 +198,30 @@ class ShelfBuilder:
             StorageUnavailableError: They are not in memory, and could not be read in time.
         """
 
-        def shown(packed: PackedList) -> tuple[list[Suggestion], tuple[str, ...]]:
-            return self.shown(packed, viewing, limit=limit, without=without, first_rank=first_rank)
+        def shown(stored: StoredList) -> tuple[list[Suggestion], tuple[str, ...]]:
+            return self.shown(stored, viewing, limit=limit, without=without, first_rank=first_rank)
 
         live = None if self.open_items is None else self.open_items.at_once()
         if live is not None and live.value.market is not None:
             for most in (POPULAR_KEPT, POPULAR_KEPT + limit + len(without), len(live.value.market)):
-                packed = live.value.popular(self.scorer, category, keep=most)
-                suggestions, degraded_by = shown(packed)
-                if len(suggestions) == limit or len(packed) < most:
+                stored = live.value.popular(self.scorer, category, keep=most)
+                suggestions, degraded_by = shown(stored)
+                if len(suggestions) == limit or len(stored) < most:
                     break
             return Shelf(tuple(suggestions), freshness=live.freshness, degraded_by=degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
-            packed = served.value.packed
-            suggestions, degraded_by = shown(packed)
-            if len(suggestions) == limit or packed.is_complete:
+            stored = served.value.stored
+            suggestions, degraded_by = shown(stored)
+            if len(suggestions) == limit or stored.is_complete:
                 return shelf_of(served, suggestions, degraded_by)
         market = self.list_reader.market()
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
-        packed = PackedList.of(ranked.stored(0))
+        stored = ranked.stored(0)
         suggestions, degraded_by = list[Suggestion](), ()
-        for first in range(0, len(packed), _CARDS_AT_ONCE):
-            some = packed.between(first, first + _CARDS_AT_ONCE)
+        for first in range(0, len(stored), _CARDS_AT_ONCE):
+            some = stored.between(first, first + _CARDS_AT_ONCE)
             left = limit - len(suggestions)
             more, degraded_by = self.shown(
                 some,

@@ -91,18 +91,18 @@ class Homepage:
         self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
     ) -> Shelf:
         served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
-        answer, packed = self._shown(served, viewing, limit, hidden), served.value.packed
+        answer, stored = self._shown(served, viewing, limit, hidden), served.value.stored
         is_empty = not answer.suggestions
-        if len(answer.suggestions) == limit or (packed.is_complete and not is_empty):
+        if len(answer.suggestions) == limit or (stored.is_complete and not is_empty):
             return answer
-        if packed.edited:
+        if stored.edited:
             # Recomputing an edited list would restore the items that an override removed.
             touched = self.shelves.touched_by(user_id) | served.value.engaged | hidden
             return self.shelves.popular(None, viewing, limit=limit, without=touched)
-        if packed.is_complete and served.freshness is Freshness.COMPUTED:
+        if stored.is_complete and served.freshness is Freshness.COMPUTED:
             return answer
         # Too many of the list's items have ended since it was computed.
-        longest = packed.recipe.kept
+        longest = stored.recipe.kept
         try:
             recomputed = self.shelves.list_reader.recomputed(user_id, keep=max(limit, longest))
         except StorageUnavailableError as error:
@@ -124,7 +124,7 @@ class Homepage:
         return shelf_of(
             served,
             *self.shelves.shown(
-                served.value.packed,
+                served.value.stored,
                 viewing,
                 limit=limit,
                 without=engaged | hidden if hidden else engaged,
@@ -171,7 +171,7 @@ class SimilarItems:
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Shelf:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(served.value.packed, viewing, limit=limit, cards=served.value.cards)
+        shown = shelves.shown(served.value.stored, viewing, limit=limit, cards=served.value.cards)
         answer = shelf_of(served, *shown)
         for category in _wider(served.value.category):
             if not answer:
@@ -228,24 +228,25 @@ class AfterBid:
     ) -> Shelf:
         shelves, rule = self.shelves, self.shelves.settings.after_bid
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
-        packed, category = served.value.packed, served.value.category
+        stored, category = served.value.stored, served.value.category
         interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
         cards, degraded_by_cards = (
-            shelves.cards(packed.ids, user_id)
+            shelves.cards(stored.ids, user_id)
             if served.value.cards is None
             else Cards(served.value.cards)
         )
-        places = packed.places_shown(
+        places = stored.places_shown(
             cards,
             viewer=user_id,
             now=shelves.clock.now(),
             include_engaged=False,
-            limit=len(packed),
+            limit=len(stored),
             without=engaged,
         )
+        similar = stored.lines
         lines = reordered_by_interest(
-            packed.lines(places),
-            categories={packed.ids[one]: cards[packed.ids[one]].category_id for one in places},
+            [similar[one] for one in places],
+            categories={stored.ids[one]: cards[stored.ids[one]].category_id for one in places},
             interests=interests,
             rule=rule,
         )

@@ -6,8 +6,8 @@ import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId
-from angle_reco.domain.lists import Recipe, StoredLine
 from angle_reco.domain.millionths import ONE, Millionths
+from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.domain.validators import whole
 
 

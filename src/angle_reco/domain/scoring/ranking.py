@@ -10,10 +10,10 @@ from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.lists import Recipe
 from angle_reco.domain.millionths import ONE, Millionths, to_millionths
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason
 from angle_reco.domain.type_checks import plain
 from angle_reco.domain.validators import exactly, instance, whole

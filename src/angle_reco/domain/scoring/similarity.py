@@ -8,8 +8,8 @@ import numpy as np
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.items import Catalogue
-from angle_reco.domain.lists import Recipe
 from angle_reco.domain.millionths import ONE, Millionths, scaled
+from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason
 from angle_reco.domain.validators import whole
 

@@ -12,8 +12,9 @@ import pytest
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.errors import UserErasedError
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.lists import ListKind, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.interest import UserInterest
+from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.ports.erasure import Erasure
@@ -363,4 +364,4 @@ def by_hand(sample: Sample, user: UserId) -> StoredInterests:
 def page_by_hand(sample: Sample) -> StoredList:
     """Return a homepage with one manual line."""
     one = attrs.evolve(line(sample, 2, 9), parts=(0, 0), by_hand=True)
-    return StoredList(lines=(one,), recipe=RECIPE, computed_at=NOW, edited=True)
+    return StoredList.of([one], recipe=RECIPE, computed_at=NOW, edited=True)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
-from angle_reco.domain.lists import Lists, StoredLine
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import (

@@ -7,9 +7,10 @@ import attrs
 import pytest
 
 from angle_reco.domain.errors import FencedOffError
-from angle_reco.domain.lists import ListKind, Recipe, StoredLine, StoredList
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import SCORE_TOLERANCE
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.ports.stores import ListStore, StoreTotals, Written
 from angle_reco.testing.contracts.samples import (
@@ -531,7 +532,7 @@ class ListStoreContract(EveryIdKind):
     ) -> None:
         owner, other = sample.owners(kind)[:2]
         seen: list[StoredList | None] = []
-        written = StoredList(lines=(line(sample),), recipe=RECIPE, computed_at=NOW, edited=True)
+        written = StoredList.of([line(sample)], recipe=RECIPE, computed_at=NOW, edited=True)
         computed = attrs.evolve(written, edited=False)
 
         def change(kept: StoredList | None) -> StoredList:
@@ -634,8 +635,8 @@ class ListStoreContract(EveryIdKind):
 
         kept = store.read(kind, [owner])[owner]
         assert written == [Written(1, 0), Written(0, 1)]
-        assert kept == StoredList(
-            lines=(line(sample), line(sample, item=1)), recipe=RECIPE, computed_at=NOW
+        assert kept == StoredList.of(
+            [line(sample), line(sample, item=1)], recipe=RECIPE, computed_at=NOW
         )
 
     def test_concurrent_edits_of_one_list_are_all_stored(
@@ -662,8 +663,8 @@ class ListStoreContract(EveryIdKind):
 
 def edited(kept: StoredList | None, *lines: StoredLine) -> StoredList:
     """Return *kept*, or a new list, with exactly these lines and marked as edited."""
-    kept = kept or StoredList(lines=(), recipe=RECIPE, computed_at=NOW)
-    return attrs.evolve(kept, lines=lines, edited=True)
+    kept = kept or StoredList.of([], recipe=RECIPE, computed_at=NOW)
+    return kept.with_lines(lines, edited=True)
 
 
 def override_line(sample: Sample, item: int, *, score: int = 500_000) -> StoredLine:

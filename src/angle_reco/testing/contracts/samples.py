@@ -15,9 +15,10 @@ from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import Item
-from angle_reco.domain.lists import ListKind, Lists, Recipe, StoredLine
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.scoring.interest import Interests, UserInterest
+from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.domain.users import User
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123_456, tzinfo=UTC)

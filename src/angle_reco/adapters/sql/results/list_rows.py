@@ -26,8 +26,9 @@ from angle_reco.adapters.sql.core.copying import (
 from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind
-from angle_reco.domain.lists import Lists, StoredList
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import SCORE_TOLERANCE
+from angle_reco.domain.stored_list import StoredList, unpacked
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
 
@@ -223,17 +224,16 @@ def write_one(
     connection: sa.Connection, table: sa.Table, item_kind: IdKind, owner: object, stored: StoredList
 ) -> None:
     """Write the list of one owner, whether or not it has overrides."""
-    lines, is_sqlite = stored.lines, connection.dialect.name == "sqlite"
     arrays: dict[str, list[Any]] = {
-        "items": [line.item_id for line in lines],
-        "scores": [line.score for line in lines],
-        "parts": [part for line in lines for part in line.parts],
-        "reasons": [line.reason.code for line in lines],
-        "sources": [line.source.code for line in lines],
-        "by_hand": [line.by_hand for line in lines],
+        "items": list(stored.ids),
+        "scores": unpacked(stored.scores),
+        "parts": unpacked(stored.parts),
+        "reasons": list(stored.reasons),
+        "sources": list(stored.sources),
+        "by_hand": [place in stored.by_hand for place in range(len(stored))],
     }
     row: dict[str, Any] = dict(arrays)
-    if is_sqlite:
+    if connection.dialect.name == "sqlite":
         row["items"] = json_ids(IdColumn.of(item_kind, arrays.pop("items")))
         row |= {name: _json(values) for name, values in arrays.items()}
     if not stored.edited:

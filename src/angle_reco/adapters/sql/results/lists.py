@@ -17,10 +17,10 @@ from angle_reco.adapters.sql.results.list_rows import changed_by_digest, write_c
 from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import IdKind, ItemId, UserId
-from angle_reco.domain.lists import ListKind, Lists, Recipe, StoredLine, StoredList
+from angle_reco.domain.ids import IdKind, UserId, interned
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
-from angle_reco.domain.suggestions import REASONS, SOURCES
+from angle_reco.domain.stored_list import Recipe, StoredList, packed
 from angle_reco.ports.stores import StoreTotals, Written
 
 
@@ -132,43 +132,30 @@ class SqlListStore:
         )
 
     def _stored(self, row: sa.Row[Any]) -> StoredList:
-        arrays = {name: self._array(row._mapping[name]) for name in _ARRAYS}
+        items, scores, parts, reasons, sources, by_hand = (
+            json.loads(value) if isinstance(value, str) else value
+            for value in map(row._mapping.__getitem__, _ARRAYS)
+        )
         if not self.database.is_postgres and self.tables.ids.item is IdKind.UUID:
-            arrays["items"] = [UUID(hex=one) for one in arrays["items"]]
-        recipe = Recipe.from_text(row.recipe)
-        width = len(recipe.components)
-        length = len(arrays["items"])
+            items = [UUID(hex=one) for one in items]
         return StoredList(
-            lines=tuple(
-                StoredLine(
-                    item_id=ItemId(item_id),
-                    score=score,
-                    parts=tuple(arrays["parts"][width * place : width * (place + 1)]),
-                    reason=REASONS[reason],
-                    source=SOURCES[source],
-                    by_hand=bool(by_hand),
-                )
-                for place, item_id, score, reason, source, by_hand in zip(
-                    range(length),
-                    arrays["items"],
-                    arrays["scores"],
-                    arrays["reasons"],
-                    arrays["sources"],
-                    arrays["by_hand"] or [False] * length,
-                    strict=True,
-                )
-            ),
-            recipe=recipe,
+            ids=interned(items),
+            scores=packed(scores),
+            parts=packed(parts),
+            reasons=bytes(reasons),
+            sources=bytes(sources),
+            by_hand=tuple(place for place, is_so in enumerate(by_hand or ()) if is_so),
+            recipe=_recipe(row.recipe),
             computed_at=row.computed_at,
             covered_at=row.covered_at,
-            edited=row.by_hand is not None,
+            edited=by_hand is not None,
         )
-
-    def _array(self, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
 
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources", "by_hand")
+
+_recipe = lru_cache(Recipe.from_text)
+"""Lists share their recipe, and reading one does not parse it."""
 
 
 @lru_cache

@@ -1,7 +1,8 @@
 import gc
 import sys
 import tracemalloc
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -10,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.domain.availability import may_be_shown
+from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.lists import BY_HAND, Recipe, StoredLine, StoredList
-from angle_reco.domain.packed import PackedList
+from angle_reco.domain.stored_list import BY_HAND, Recipe, StoredLine, StoredList, packed, unpacked
 from angle_reco.domain.suggestions import Reason, Source, Suggestion
 from angle_reco.testing.contracts.markets import NOW, lot
 
@@ -29,14 +30,17 @@ numbers = st.integers(0, 1_000_000) | st.sampled_from([0, -1, MOST, -MOST - 1])
 
 
 @st.composite
-def stored_lists(draw: st.DrawFn) -> StoredList:
-    """Return lists of any recipe, some lines of which a person wrote."""
+def recipes_and_lines(draw: st.DrawFn) -> tuple[Recipe, list[StoredLine]]:
+    """Return any recipe, and lines of it, some of which a person wrote."""
     names = COMPONENTS[: draw(st.integers(0, 3))]
-    lines = [
+    recipe = Recipe(
+        name="ours", weights=tuple((name, 1) for name in names), kept=draw(st.integers(0, 15))
+    )
+    return recipe, [
         StoredLine(
             item_id=ItemId(one),
             score=draw(numbers),
-            parts=() if by_hand else tuple(draw(numbers) for _ in names),
+            parts=tuple(0 if by_hand else draw(numbers) for _ in names),
             reason=draw(st.sampled_from(Reason)),
             source=draw(st.sampled_from(Source)),
             by_hand=by_hand,
@@ -44,16 +48,13 @@ def stored_lists(draw: st.DrawFn) -> StoredList:
         for one in draw(ids)
         for by_hand in [draw(st.booleans())]
     ]
-    return StoredList(
-        lines=tuple(lines),
-        recipe=Recipe(
-            name="ours",
-            weights=tuple((name, 1) for name in names),
-            kept=draw(st.integers(0, 15)),
-        ),
-        computed_at=datetime(2026, 1, 1, tzinfo=UTC),
-        edited=draw(st.booleans()),
-    )
+
+
+stored_lists = st.builds(
+    lambda one, edited: StoredList.of(one[1], recipe=one[0], computed_at=NOW, edited=edited),
+    recipes_and_lines(),
+    st.booleans(),
+)
 
 
 def cards_of(stored: StoredList) -> dict[ItemId, ItemCard]:
@@ -64,23 +65,66 @@ def cards_of(stored: StoredList) -> dict[ItemId, ItemCard]:
 A_CARD = lot("a")
 
 
-@given(stored=stored_lists(), data=st.data())
-def test_lines_come_back_as_they_were_stored(stored: StoredList, data: st.DataObject) -> None:
-    packed = PackedList.of(stored)
-    places = data.draw(some_places(stored))
+@given(recipes_and_lines())
+def test_lines_come_back_as_they_were_stored(one: tuple[Recipe, list[StoredLine]]) -> None:
+    recipe, lines = one
+    stored = StoredList.of(lines, recipe=recipe, computed_at=NOW)
+    without_parts = [attrs.evolve(line, parts=()) if line.by_hand else line for line in lines]
 
-    assert tuple(packed.lines(range(len(packed)))) == stored.lines
-    assert packed.lines(places) == [stored.lines[one] for one in places]
-    assert packed.ids == tuple(line.item_id for line in stored.lines)
+    assert stored.lines == tuple(lines)
+    assert stored.ids == tuple(line.item_id for line in lines)
+    assert stored == stored.with_lines(lines) == stored.with_lines(without_parts)
+    assert hash(stored) == hash(stored.with_lines(lines))
+    assert all(
+        stored != stored.with_lines(some) for some in (lines[1:], lines[::-1]) if some != lines
+    )
 
 
-@given(stored=stored_lists(), data=st.data(), first_rank=st.integers(1, 9))
+@given(stored=stored_lists)
+def test_other_lines_leave_the_rest_of_a_list(stored: StoredList) -> None:
+    covered = attrs.evolve(stored, covered_at=NOW + timedelta(days=1))
+
+    assert covered.with_lines(()) == covered.between(0, 0)
+    assert covered.with_lines(covered.lines, edited=True) == attrs.evolve(covered, edited=True)
+
+
+def test_a_list_is_there_even_if_it_is_empty() -> None:
+    empty = a_list(0, by_hand=0)
+
+    assert len(empty) == 0
+    assert empty
+
+
+@pytest.mark.parametrize("number", [MOST + 1, -MOST - 2, 2**80, 0.5, None, "1"])
+def test_what_is_no_number_of_32_bits_is_refused(number: Any) -> None:
+    stored = a_list(1, by_hand=0)
+    [line] = stored.lines
+
+    for new in ({"score": number}, {"parts": (0, number, 0)}):
+        with pytest.raises(InvalidValueError, match="whole numbers of 32 bits"):
+            stored.with_lines([attrs.evolve(line, **new)])
+
+
+@pytest.mark.parametrize("column", ["ids", "scores", "parts", "reasons", "sources"])
+def test_columns_of_different_lengths_are_refused(column: str) -> None:
+    stored = a_list(2, by_hand=0)
+
+    with pytest.raises(ValueError, match="columns of StoredList differ in length"):
+        attrs.evolve(stored, **{column: getattr(stored, column)[:-1]})
+
+
+@given(st.lists(numbers))
+def test_numbers_come_back_as_they_were_packed(some: list[int]) -> None:
+    assert unpacked(packed(some)) == some
+
+
+@given(stored=stored_lists, data=st.data(), first_rank=st.integers(1, 9))
 def test_suggestions_say_what_was_stored(
     stored: StoredList, data: st.DataObject, first_rank: int
 ) -> None:
     cards, places = cards_of(stored), data.draw(some_places(stored))
 
-    made = PackedList.of(stored).suggestions(places, cards, first_rank=first_rank)
+    made = stored.suggestions(places, cards, first_rank=first_rank)
 
     names = stored.recipe.components
     assert made == [
@@ -103,26 +147,15 @@ def test_suggestions_say_what_was_stored(
         assert all(type(number) is int for number in (one.score, *one.parts))
 
 
-@given(stored=stored_lists())
-def test_it_knows_the_rest_of_a_list(stored: StoredList) -> None:
-    packed = PackedList.of(stored)
-
-    assert len(packed) == len(stored.lines)
-    assert (packed.recipe, packed.edited) == (stored.recipe, stored.edited)
-    assert packed.is_complete is stored.is_complete
-
-
-@given(stored=stored_lists(), first=st.integers(0, 14), last=st.integers(0, 14))
+@given(stored=stored_lists, first=st.integers(0, 14), last=st.integers(0, 14))
 def test_a_list_between_two_places_is_the_list_of_those_lines(
     stored: StoredList, first: int, last: int
 ) -> None:
-    some = attrs.evolve(stored, lines=stored.lines[first:last])
-
-    assert PackedList.of(stored).between(first, last) == PackedList.of(some)
+    assert stored.between(first, last) == stored.with_lines(stored.lines[first:last])
 
 
 @given(
-    stored=stored_lists(),
+    stored=stored_lists,
     data=st.data(),
     viewer=st.sampled_from([None, UserId("ann"), UserId("bob")]),
     include_engaged=st.booleans(),
@@ -135,7 +168,6 @@ def test_places_shown_are_those_of_the_plain_loop(
     include_engaged: bool,
     limit: int,
 ) -> None:
-    packed = PackedList.of(stored)
     looks = st.builds(
         lambda seller, left, is_published, engaged: attrs.evolve(
             A_CARD,
@@ -151,12 +183,12 @@ def test_places_shown_are_those_of_the_plain_loop(
     )
     cards = {
         one: attrs.evolve(card, item_id=one)
-        for one in packed.ids
+        for one in stored.ids
         if (card := data.draw(st.none() | looks)) is not None
     }
-    without = data.draw(st.frozensets(st.sampled_from(packed.ids))) if packed.ids else frozenset()
+    without = data.draw(st.frozensets(st.sampled_from(stored.ids))) if stored.ids else frozenset()
 
-    places = packed.places_shown(
+    places = stored.places_shown(
         cards, viewer=viewer, now=NOW, include_engaged=include_engaged, limit=limit, without=without
     )
 
@@ -171,7 +203,7 @@ def test_places_shown_are_those_of_the_plain_loop(
 
 
 def test_equal_text_ids_are_in_memory_once() -> None:
-    first, second = (PackedList.of(a_list(3, by_hand=0)) for _ in range(2))
+    first, second = (a_list(3, by_hand=0) for _ in range(2))
 
     assert all(one is other for one, other in zip(first.ids, second.ids, strict=True))
 
@@ -182,47 +214,48 @@ def test_equal_text_ids_are_in_memory_once() -> None:
 def test_what_it_takes_of_memory_is_known_to_a_quarter(length: int, by_hand: int) -> None:
     stored = a_list(length, by_hand=by_hand)
 
-    assert PackedList.of(stored).footprint == pytest.approx(measured(stored), rel=0.25)
+    assert stored.footprint == pytest.approx(measured(stored), rel=0.25)
 
 
 def test_one_of_nothing_takes_no_more_than_is_known() -> None:
     stored = a_list(0, by_hand=0)
 
-    assert measured(stored) <= PackedList.of(stored).footprint < 500
+    assert measured(stored) <= stored.footprint < 500
 
 
-def measured(stored: StoredList) -> float:
-    """Return how many bytes a packed list takes, beside its ids."""
+def measured(stored: StoredList) -> int:
+    """Return how many bytes a list takes, beside its ids."""
     many = 500
     # Its ids are there already, as they are where open items are in memory.
-    warm = PackedList.of(stored)
-    kept: list[PackedList | None] = [None] * many
+    lines = stored.lines
+    kept: list[StoredList | None] = [None] * many
     # What other tests left is not looked through again and again.
     gc.freeze()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for place in range(many):
-            kept[place] = PackedList.of(stored)
+            at = NOW + timedelta(seconds=place)
+            kept[place] = StoredList.of(
+                lines, recipe=stored.recipe, computed_at=at, edited=stored.edited
+            )
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
         gc.unfreeze()
 
-    assert len(warm) == len(stored.lines)
-    return taken / many
+    return taken // many
 
 
-def test_it_takes_a_quarter_of_what_a_stored_list_does() -> None:
-    stored = attrs.evolve(a_list(40, by_hand=0))
-    packed = PackedList.of(stored)
+def test_it_takes_a_quarter_of_what_its_lines_do() -> None:
+    stored = a_list(40, by_hand=0)
     lines = sum(
         sys.getsizeof(line) + sys.getsizeof(line.parts) + sys.getsizeof(line.score) * 4
         for line in stored.lines
     )
 
-    assert packed.footprint < (lines + sys.getsizeof(stored.lines)) / 4
+    assert stored.footprint < (lines + sys.getsizeof(stored.lines)) / 4
 
 
 @pytest.mark.parametrize("one", ["lot", 5, UUID(int=5)])
@@ -230,9 +263,9 @@ def test_ids_are_of_the_kind_they_were(one: object) -> None:
     stored = a_list(1, by_hand=0)
     line = attrs.evolve(stored.lines[0], item_id=ItemId(one))
 
-    packed = PackedList.of(attrs.evolve(stored, lines=(line,)))
+    [kept] = stored.with_lines([line]).ids
 
-    assert [type(got) for got in packed.ids] == [type(one)]
+    assert type(kept) is type(one)
 
 
 def some_places(stored: StoredList) -> st.SearchStrategy[list[int]]:
@@ -255,8 +288,8 @@ def a_list(length: int, *, by_hand: int) -> StoredList:
         )
         for place in range(length)
     ]
-    return StoredList(
-        lines=tuple(lines),
+    return StoredList.of(
+        lines,
         recipe=Recipe(name="ours", weights=tuple((name, 1) for name in COMPONENTS), kept=200),
         computed_at=NOW,
         edited=by_hand > 0,
