@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,9 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+# For properties of whole answers, whose parts have properties of their own: an example takes
+# more than a tenth of a second.
+settings.register_profile("slow", max_examples=max(1, settings().max_examples * 2 // 5))
 
 _broken_rules: list[str] = []
 
@@ -44,6 +48,13 @@ def pytest_configure_node(node: Any) -> None:
             # The tests that need it say so.
             config.stash[_SERVER] = None
     node.workerinput["postgres"] = config.stash[_SERVER]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for examples in the docstrings of the source alone: no test has one."""
+    found = yield
+    return [one for one in found if not isinstance(one, DoctestModule)]
 
 
 @pytest.hookimpl(tryfirst=True)

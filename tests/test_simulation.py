@@ -40,9 +40,6 @@ def shapes(draw: st.DrawFn) -> MarketplaceShape:
     )
 
 
-markets = shapes().map(lambda shape: simulate(shape, now=NOW))
-
-
 @pytest.fixture(scope="module")
 def usual() -> Marketplace:
     return simulate(MarketplaceShape(), now=NOW)
@@ -56,137 +53,144 @@ def bids_by_lot(market: Marketplace) -> dict[int, list[int]]:
     return rows
 
 
-class TestEveryMarketplace:
-    @few
-    @given(market=markets)
-    def test_a_lots_bids_rise_in_time_and_amount_from_above_its_starting_price(
-        self, market: Marketplace
-    ) -> None:
-        for lot, rows in bids_by_lot(market).items():
-            starting = int(market.items.starting_cents[lot])
-            amounts = [starting, *market.bids.cents[rows].tolist()]
-            times = market.bids.placed_at[rows].tolist()
+# What is true of every marketplace.
 
-            assert all(earlier < later for earlier, later in pairwise(times))
-            # Steps are some 2 to 5 % of the starting price, and people skip a few.
-            assert all(0.01 * starting <= b - a <= starting for a, b in pairwise(amounts))
-            assert all(amount % 5 == 0 for amount in amounts)
 
-    @few
-    @given(market=markets)
-    def test_nobody_outbids_themself(self, market: Marketplace) -> None:
-        for rows in bids_by_lot(market).values():
-            bidders = market.bids.user[rows].tolist()
+def a_lots_bids_rise_in_time_and_amount_from_above_its_starting_price(market: Marketplace) -> None:
+    for lot, rows in bids_by_lot(market).items():
+        starting = int(market.items.starting_cents[lot])
+        amounts = [starting, *market.bids.cents[rows].tolist()]
+        times = market.bids.placed_at[rows].tolist()
 
-            assert all(one != next_one for one, next_one in pairwise(bidders))
+        assert all(earlier < later for earlier, later in pairwise(times))
+        # Steps are some 2 to 5 % of the starting price, and people skip a few.
+        assert all(0.01 * starting <= b - a <= starting for a, b in pairwise(amounts))
+        assert all(amount % 5 == 0 for amount in amounts)
 
-    @few
-    @given(market=markets)
-    def test_bids_are_placed_while_their_lot_is_open(self, market: Marketplace) -> None:
-        at, lot = market.bids.placed_at, market.bids.item
-        ends = market.items.end_time[lot]
 
-        assert np.all(market.items.starts_at[lot] <= at)
-        assert np.all(np.isnat(ends) | (at < ends))
-        assert np.all(at <= AT)
+def nobody_outbids_themself(market: Marketplace) -> None:
+    for rows in bids_by_lot(market).values():
+        bidders = market.bids.user[rows].tolist()
 
-    @few
-    @given(market=markets)
-    def test_watches_are_single_and_between_listing_and_end(self, market: Marketplace) -> None:
-        at, lot = market.watches.inserted_at, market.watches.item
-        ends = market.items.end_time[lot]
-        pairs = list(zip(market.watches.user.tolist(), lot.tolist(), strict=True))
+        assert all(one != next_one for one, next_one in pairwise(bidders))
 
-        assert len(set(pairs)) == len(pairs)
-        assert np.all(market.items.inserted_at[lot] <= at)
-        assert np.all(np.isnat(ends) | (at < ends))
-        assert np.all(at <= AT)
 
-    @few
-    @given(market=markets)
-    def test_nobody_bids_on_or_watches_their_own_lots_or_a_draft(self, market: Marketplace) -> None:
-        for events in (market.bids, market.watches):
-            assert np.all(market.items.seller[events.item] != events.user)
-            assert np.all(market.items.publication_status[events.item] != "draft")
+def bids_are_placed_while_their_lot_is_open(market: Marketplace) -> None:
+    at, lot = market.bids.placed_at, market.bids.item
+    ends = market.items.end_time[lot]
 
-    @few
-    @given(market=markets)
-    def test_whoever_does_something_has_been_created_and_has_signed_in(
-        self, market: Marketplace
-    ) -> None:
-        users, items, bids, watches = market.users, market.items, market.bids, market.watches
-        who = np.concatenate((bids.user, watches.user, items.seller))
-        at = np.concatenate((bids.placed_at, watches.inserted_at, items.inserted_at))
+    assert np.all(market.items.starts_at[lot] <= at)
+    assert np.all(np.isnat(ends) | (at < ends))
+    assert np.all(at <= AT)
 
-        assert np.all(users.inserted_at[who] <= at)
-        assert not np.isnat(users.last_sign_in_at[who]).any()
-        assert np.all(at <= users.last_sign_in_at[who] + np.timedelta64(2, "h"))
 
-    @few
-    @given(market=markets)
-    def test_sign_ins_are_after_creation_and_counted(self, market: Marketplace) -> None:
-        users = market.users
-        never = np.isnat(users.last_sign_in_at)
+def watches_are_single_and_between_listing_and_end(market: Marketplace) -> None:
+    at, lot = market.watches.inserted_at, market.watches.item
+    ends = market.items.end_time[lot]
+    pairs = list(zip(market.watches.user.tolist(), lot.tolist(), strict=True))
 
-        assert np.all(never | (users.inserted_at <= users.last_sign_in_at))
-        assert np.all(never | (users.last_sign_in_at <= AT))
-        assert np.array_equal(never, users.sign_in_count == 0)
-        assert np.all(users.sign_in_count >= 0)
+    assert len(set(pairs)) == len(pairs)
+    assert np.all(market.items.inserted_at[lot] <= at)
+    assert np.all(np.isnat(ends) | (at < ends))
+    assert np.all(at <= AT)
 
-    @few
-    @given(market=markets)
-    def test_a_lot_is_listed_then_starts_then_ends(self, market: Marketplace) -> None:
-        items = market.items
 
-        assert np.all(items.inserted_at <= AT)
-        assert np.all(items.inserted_at <= items.starts_at)
-        assert np.all(np.isnat(items.end_time) | (items.starts_at < items.end_time))
+def nobody_bids_on_or_watches_their_own_lots_or_a_draft(market: Marketplace) -> None:
+    for events in (market.bids, market.watches):
+        assert np.all(market.items.seller[events.item] != events.user)
+        assert np.all(market.items.publication_status[events.item] != "draft")
 
-    @few
-    @given(market=markets)
-    def test_a_lots_price_is_its_highest_bid_or_the_starting_price(
-        self, market: Marketplace
-    ) -> None:
-        plain = market.items.starting_cents.tolist()
-        for lot, rows in bids_by_lot(market).items():
-            plain[lot] = max(market.bids.cents[rows].tolist())
 
-        assert market.items.current_cents.tolist() == plain
-        assert min(plain) >= 100
+def whoever_does_something_has_been_created_and_has_signed_in(market: Marketplace) -> None:
+    users, items, bids, watches = market.users, market.items, market.bids, market.watches
+    who = np.concatenate((bids.user, watches.user, items.seller))
+    at = np.concatenate((bids.placed_at, watches.inserted_at, items.inserted_at))
 
-    @few
-    @given(market=markets)
-    def test_ids_are_sorted_and_single(self, market: Marketplace) -> None:
-        for ids in (market.users.user_id.tolist(), market.items.item_id.tolist()):
-            assert ids == sorted(set(ids))
-        assert len(set(market.category_ids)) == len(market.category_ids)
+    assert np.all(users.inserted_at[who] <= at)
+    assert not np.isnat(users.last_sign_in_at[who]).any()
+    assert np.all(at <= users.last_sign_in_at[who] + np.timedelta64(2, "h"))
 
-    @few
-    @given(shape=shapes())
-    def test_there_is_as_much_of_everything_as_the_shape_says(
-        self, shape: MarketplaceShape
-    ) -> None:
-        market = simulate(shape, now=NOW)
-        oldest = min(market.users.inserted_at.min(), market.items.inserted_at.min())
 
-        assert (len(market.users), len(market.items)) == (shape.users, shape.items)
-        assert len(market.category_ids) == shape.categories
-        assert len(market.bids) <= shape.bids
-        assert len(market.watches) <= shape.watches
-        assert len(set(market.items.seller.tolist())) <= shape.sellers
-        assert AT - oldest <= shape.days * DAY
+def sign_ins_are_after_creation_and_counted(market: Marketplace) -> None:
+    users = market.users
+    never = np.isnat(users.last_sign_in_at)
 
-    @few
-    @given(shape=shapes(), hours=st.integers(-12, 12))
-    def test_the_same_shape_and_moment_give_the_same_marketplace(
-        self, shape: MarketplaceShape, hours: int
-    ) -> None:
-        elsewhere = NOW.astimezone(timezone(timedelta(hours=hours)))
-        one, other = simulate(shape, now=NOW), simulate(shape, now=elsewhere)
+    assert np.all(never | (users.inserted_at <= users.last_sign_in_at))
+    assert np.all(never | (users.last_sign_in_at <= AT))
+    assert np.array_equal(never, users.sign_in_count == 0)
+    assert np.all(users.sign_in_count >= 0)
 
-        for table in ("users", "items", "bids", "watches"):
-            for name, column in attrs.asdict(getattr(one, table)).items():
-                assert column.tolist() == getattr(getattr(other, table), name).tolist()
+
+def a_lot_is_listed_then_starts_then_ends(market: Marketplace) -> None:
+    items = market.items
+
+    assert np.all(items.inserted_at <= AT)
+    assert np.all(items.inserted_at <= items.starts_at)
+    assert np.all(np.isnat(items.end_time) | (items.starts_at < items.end_time))
+
+
+def a_lots_price_is_its_highest_bid_or_the_starting_price(market: Marketplace) -> None:
+    plain = market.items.starting_cents.tolist()
+    for lot, rows in bids_by_lot(market).items():
+        plain[lot] = max(market.bids.cents[rows].tolist())
+
+    assert market.items.current_cents.tolist() == plain
+    assert min(plain) >= 100
+
+
+def ids_are_sorted_and_single(market: Marketplace) -> None:
+    for ids in (market.users.user_id.tolist(), market.items.item_id.tolist()):
+        assert ids == sorted(set(ids))
+    assert len(set(market.category_ids)) == len(market.category_ids)
+
+
+def there_is_as_much_of_everything_as_the_shape_says(
+    shape: MarketplaceShape, market: Marketplace
+) -> None:
+    oldest = min(market.users.inserted_at.min(), market.items.inserted_at.min())
+
+    assert (len(market.users), len(market.items)) == (shape.users, shape.items)
+    assert len(market.category_ids) == shape.categories
+    assert len(market.bids) <= shape.bids
+    assert len(market.watches) <= shape.watches
+    assert len(set(market.items.seller.tolist())) <= shape.sellers
+    assert AT - oldest <= shape.days * DAY
+
+
+def the_same_shape_and_moment_give_the_same_marketplace(
+    one: Marketplace, other: Marketplace
+) -> None:
+    for table in ("users", "items", "bids", "watches"):
+        for name, column in attrs.asdict(getattr(one, table)).items():
+            assert column.tolist() == getattr(getattr(other, table), name).tolist()
+
+
+RULES = (
+    a_lots_bids_rise_in_time_and_amount_from_above_its_starting_price,
+    nobody_outbids_themself,
+    bids_are_placed_while_their_lot_is_open,
+    watches_are_single_and_between_listing_and_end,
+    nobody_bids_on_or_watches_their_own_lots_or_a_draft,
+    whoever_does_something_has_been_created_and_has_signed_in,
+    sign_ins_are_after_creation_and_counted,
+    a_lot_is_listed_then_starts_then_ends,
+    a_lots_price_is_its_highest_bid_or_the_starting_price,
+    ids_are_sorted_and_single,
+)
+
+
+@few
+@given(shape=shapes(), hours=st.integers(-12, 12))
+def test_every_marketplace_is_what_its_shape_says_and_keeps_every_rule(
+    shape: MarketplaceShape, hours: int
+) -> None:
+    market = simulate(shape, now=NOW)
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=hours)))
+
+    there_is_as_much_of_everything_as_the_shape_says(shape, market)
+    for rule in RULES:
+        rule(market)
+    the_same_shape_and_moment_give_the_same_marketplace(market, simulate(shape, now=elsewhere))
 
 
 class TestTheUsualMarketplace:
