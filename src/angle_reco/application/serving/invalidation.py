@@ -75,7 +75,7 @@ class CacheInvalidator:
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
     is_started: bool = attrs.field(default=False, init=False)
-    _lane: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
+    _pool: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
 
     def __attrs_post_init__(self) -> None:
         reset_in_child(self)
@@ -103,12 +103,12 @@ class CacheInvalidator:
 
     def settle(self, seconds: float) -> None:
         """Wait at most so many *seconds* for a read that is under way."""
-        self._lane.settle(seconds)
+        self._pool.settle(seconds)
 
     def tick(self) -> None:
         """Read the feed in a thread, unless the last read is still under way."""
-        if not self._lane.is_busy:
-            self._lane.submit(self.step_safely)
+        if not self._pool.is_busy:
+            self._pool.submit(self.step_safely)
 
     def step_safely(self) -> None:
         """Read the feed; log a defect instead of raising it."""
