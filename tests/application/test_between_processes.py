@@ -145,7 +145,7 @@ class TestItems:
         one, _ = two
         gone = first_of(one.reco, "ann")
         # As with a connection: the feed has it when that is committed.
-        invalidator_of(one.reco).note_changed([gone])
+        invalidator_of(one.reco).items.note_changed([gone])
         assert gone in shown(one.reco)
 
         one.change(str(gone), is_published=False)
@@ -157,7 +157,7 @@ class TestItems:
         warm(one)
         gone = first_of(one.reco, "ann")
         one.reco.items_changed([gone])
-        invalidator_of(one.reco).note_changed([gone])
+        invalidator_of(one.reco).items.note_changed([gone])
         read_feed(one, one.reco)
 
         one.change(str(gone), is_published=False)
@@ -195,7 +195,7 @@ class TestItems:
         one = shop()
         warm(one)
         first = first_of(one.reco, "ann")
-        invalidator_of(one.reco).note_changed([first])
+        invalidator_of(one.reco).items.note_changed([first])
         one.calls()
 
         one.reco.as_user("ann").homepage()
@@ -259,7 +259,7 @@ class TestItems:
             one.another().items_changed([gone])
         else:
             # As with a connection, whose commit takes longer than a minute to be heard.
-            invalidator_of(one.reco).note_changed([gone])
+            invalidator_of(one.reco).items.note_changed([gone])
             one.passes(MINUTE)
         invalidator_of(one.reco).step()
         one.stores["catalog"].error = StorageUnavailableError()
