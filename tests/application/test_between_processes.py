@@ -237,7 +237,7 @@ class TestItems:
         first = first_of(one.reco, "ann")
         one.reco.items_changed([first])
         read_feed(one, one.reco)
-        changed = invalidator_of(one.reco).changed
+        changed = invalidator_of(one.reco).items.changed
         assert len(changed) == 1
 
         for _ in range(3):
@@ -339,9 +339,9 @@ class TestItems:
 
         invalidator = invalidator_of(one.reco)
         assert invalidator.open_items.known() is None
-        assert len(invalidator.changed) == 0
+        assert len(invalidator.items.changed) == 0
         read_feed(one, one.reco)
-        assert len(invalidator.changed) <= 20_000
+        assert len(invalidator.items.changed) <= 20_000
         assert "art-02" in shown(one.reco)
 
     def test_where_they_cannot_be_read_those_told_of_are_left_out_and_it_says_so(self) -> None:

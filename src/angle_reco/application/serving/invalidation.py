@@ -11,7 +11,6 @@ import attrs
 
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import (
@@ -79,11 +78,6 @@ class CacheInvalidator:
     def reset_after_fork(self) -> None:
         """Drop the thread, which belongs to the parent, and the lock, which it may hold."""
         self._lock, self.is_started = Lock(), False
-
-    @property
-    def changed(self) -> ChangedItems:
-        """Return the items that changed since the open items were read."""
-        return self.open_items.changed
 
     # Reading the feed, by a thread or by calls.
 
@@ -184,7 +178,7 @@ class CacheInvalidator:
         """Drop rolled-back and expired events and expired cards, and prune the feed."""
         self.rolled_back.look()
         self._settle_pending()
-        self.changed.drop_expired(self._live_since)
+        self.items.drop_expired()
         self._prune()
 
     def _prune(self) -> None:
@@ -210,11 +204,6 @@ class CacheInvalidator:
 
         with suppress(RuntimeError):  # No thread can be started any more.
             self.open_items.stale_cache.pool.submit(prune)
-
-    @property
-    def _live_since(self) -> float | None:
-        live = self.open_items.held()
-        return None if live is None else live.since
 
     def _mark_everything(self) -> None:
         for kind in ListKind:

@@ -45,6 +45,11 @@ class ItemInvalidator:
         self._bound()
         self.finished_runs.forget_similar(item_ids)
 
+    def drop_expired(self) -> None:
+        """Drop cards older than the open items, and changes that were never committed."""
+        live = self.open_items.held()
+        self.changed.drop_expired(None if live is None else live.since)
+
     def changed_in_feed(self, times: Counter[ItemId], bid_on: Iterable[ItemId]) -> None:
         """Read the cards of items that changed, and invalidate the similar items of these.
 
