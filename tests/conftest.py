@@ -103,7 +103,7 @@ def _settle() -> None:
     """Wait for what is made behind answers, before a fixture takes away what that needs."""
     from angle_reco.ports import threads
 
-    for one in list(threads._lanes):
+    for one in list(threads._pools):
         if not one.name.startswith("test"):
             one.settle(2)
 

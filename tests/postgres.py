@@ -96,7 +96,7 @@ class Server:
                     os.kill(child, signal.SIGKILL)
             self._postmaster.wait()
         self._postmaster = None
-        self._tell_cleaner(0)
+        self._notify_cleaner(0)
 
     def _is_up(self) -> bool:
         # It refuses to start while the last processes of a killed one are still ending.
@@ -110,7 +110,7 @@ class Server:
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is for the tests
                 )
-            self._tell_cleaner(self._postmaster.pid)
+            self._notify_cleaner(self._postmaster.pid)
         try:
             text = (self._data / "postmaster.pid").read_text()
         except FileNotFoundError:
@@ -118,7 +118,7 @@ class Server:
         # A killed server leaves its file behind.
         return text.startswith(f"{self._postmaster.pid}\n") and text.rstrip().endswith("\nready")
 
-    def _tell_cleaner(self, pid: int) -> None:
+    def _notify_cleaner(self, pid: int) -> None:
         assert self._cleaner.stdin is not None
         self._cleaner.stdin.write(f"{pid}\n")
         self._cleaner.stdin.flush()

@@ -21,6 +21,7 @@ from angle_reco.application.process_cache import CheckHealth, ForgetCached, Proc
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
+from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
@@ -295,12 +296,18 @@ def _wire_serving(
             open_items=memory.open_items,
             pending=pending,
             rolled_back=rolled_back,
-            catalog=ports.catalog,
+            items=ItemInvalidator(
+                open_items=memory.open_items,
+                finished_runs=jobs.finished_runs,
+                catalog=ports.catalog,
+                scorer=scorer,
+                clock=ports.clock,
+                runs=jobs.claims,
+            ),
             scorer=scorer,
             clock=ports.clock,
             deadline=settings.deadline,
             lists=cache,
-            runs=jobs.claims,
         )
     stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
     list_reader = ListReader(

@@ -78,13 +78,13 @@ def recorded_on(storage: Storage) -> RecordedActivity:
 
 
 @contextmanager
-def clock_by_hand(
+def manual_clock(
     storage: Storage,
 ) -> Iterator[tuple[sa.ColumnElement[datetime], Callable[[timedelta], None]]]:
     """Give a clock that is the row of a table, and what moves it."""
     now, engine = [NOW], storage.database.engine
     metadata = sa.MetaData(schema=storage.tables.schema)
-    table = sa.Table("clock_by_hand", metadata, sa.Column("moment", Moment, nullable=False))
+    table = sa.Table("manual_clock", metadata, sa.Column("moment", Moment, nullable=False))
     metadata.create_all(engine)
     with engine.begin() as connection:
         connection.execute(sa.insert(table).values(moment=NOW))
@@ -101,7 +101,7 @@ def clock_by_hand(
 @contextmanager
 def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
     """Open the ledger of a storage, by a clock that is moved by hand."""
-    with clock_by_hand(storage) as (clock, advance):
+    with manual_clock(storage) as (clock, advance):
         yield TimedLedger(
             ledger=SqlRunLedger(storage.database, storage.tables, clock=clock),
             advance=advance,
@@ -112,7 +112,7 @@ def timed_ledger_on(storage: Storage) -> Iterator[TimedLedger]:
 @contextmanager
 def timed_changes_on(storage: Storage) -> Iterator[TimedChanges]:
     """Open the feed of a storage, by a clock that is moved by hand."""
-    with clock_by_hand(storage) as (clock, advance):
+    with manual_clock(storage) as (clock, advance):
         changes, beside = (
             SqlChanges(storage.database, storage.tables, clock=clock) for _ in range(2)
         )

@@ -337,7 +337,7 @@ class TestAFeedOfMore:
     ) -> None:
         # Each takes 100 bytes and 35 for each item.
         monkeypatch.setattr(
-            "angle_reco.adapters.sql.results.changes.MOST_BYTES", 4 * (100 + 35 * 13 + 1)
+            "angle_reco.adapters.sql.results.feed_reading.MOST_BYTES", 4 * (100 + 35 * 13 + 1)
         )
         storage: Storage = request.getfixturevalue(where)
         changes = SqlChanges(storage.database, storage.tables)
@@ -405,8 +405,8 @@ class TestAFeedOfMore:
         _, number, _, snapshot = cursor.text.split()
         first, end, _ = snapshot.split(":")
         with engine.connect() as connection:
-            text = str(feed._news.compile(dialect=engine.dialect))
-            values = feed._news.compile(dialect=engine.dialect).construct_params(
+            text = str(feed._reader._news.compile(dialect=engine.dialect))
+            values = feed._reader._news.compile(dialect=engine.dialect).construct_params(
                 {"known": int(number), "end": int(end), "running": [int(first) - 1, int(end) - 1]}
             )
             plan = "\n".join(

@@ -1088,14 +1088,14 @@ from angle_reco.composition import import_marketplace, storage_at
 url, directory, pause_at = sys.argv[1:]
 
 
-def tell(what: str, done: int, total: int) -> None:
+def report(what: str, done: int, total: int) -> None:
     print(what, flush=True)
     if what == pause_at:
         sys.stdin.readline()
 
 
 with storage_at(url, Settings()) as storage:
-    import_marketplace(storage, Path(directory), progress=tell)
+    import_marketplace(storage, Path(directory), progress=report)
 """
 
 

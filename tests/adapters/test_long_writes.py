@@ -45,7 +45,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
 
 
 def claim(storage: Storage, job: str) -> Claim:
-    """Return the answer to a wish for a run of a job."""
+    """Return the answer to a request of a run of a job."""
     run_request = RunRequest(
         key=RunKey(job), trigger=Trigger.MANUAL, window=timedelta(hours=1), attempts=1
     )
@@ -83,7 +83,7 @@ def test_a_run_keeps_its_lease_while_it_writes(storage: Storage) -> None:
 
 
 def asked_until(is_over: Event, storage: Storage) -> list[ClaimStatus]:
-    """Return what was answered to wishes for the run until something was over."""
+    """Return what was answered to requests of the run until something was over."""
     answers = []
     while not is_over.is_set():
         run_request = RunRequest(

@@ -282,7 +282,7 @@ VALUES: dict[str, Callable[[], Any]] = {
         )
     },
 }
-"""What nobody should hand over, made anew each time."""
+"""What no host should hand over, created for each call."""
 
 
 # What there is to call.

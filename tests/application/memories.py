@@ -85,7 +85,7 @@ _STORES = ("users", "activity", "catalog", "interests", "lists", "ledger", "chan
 
 
 @attrs.define
-class Remembering:
+class CachingShop:
     """A recommender that keeps answers, its clock and stores, and the events it told of."""
 
     clock: ManualClock
@@ -99,7 +99,7 @@ class Remembering:
     @classmethod
     def of(
         cls, market: MemoryMarketplace | None = None, settings: Settings | None = None
-    ) -> "Remembering":
+    ) -> "CachingShop":
         """Open one at NOW."""
         clock, caches, events = ManualClock(NOW), list[Store](), list[Event]()
         ports = _ports(clock, market)
@@ -136,7 +136,7 @@ class Remembering:
         self.market.add_item(attrs.evolve(items[item_id], **values))
 
     def calls(self) -> Counter[str]:
-        """Return how often which method was called, `store.method`, and start to count anew."""
+        """Return how often which method was called, `store.method`, and start over."""
         called = Counter[str]()
         for name, store in self.stores.items():
             called += Counter({f"{name}.{method}": n for method, n in store.calls.items()})
@@ -204,11 +204,11 @@ def _is_idle(threads: BackgroundPool) -> bool:
     return threads.settle(0)
 
 
-def shop(settings: Settings | None = None) -> Remembering:
+def shop(settings: Settings | None = None) -> CachingShop:
     """Return a shop of art, of which ann and bob like one lot each."""
     items = [lot("liked"), *lots("art", 30), *lots("books", 3, "books")]
     market = filled(items, bid("ann", "liked"), bid("bob", "books-01"), users=["eve"])
-    return Remembering.of(market, settings)
+    return CachingShop.of(market, settings)
 
 
 ASK: Mapping[str, Callable[[Recommender], Shelf]] = {
@@ -220,7 +220,7 @@ ASK: Mapping[str, Callable[[Recommender], Shelf]] = {
 """What the shop is asked for, by the name of the call."""
 
 
-def warm(one: Remembering, *surfaces: str) -> None:
+def warm(one: CachingShop, *surfaces: str) -> None:
     """Have answers in memory, and nothing under way."""
     for surface in surfaces or ASK:
         ASK[surface](one.reco)

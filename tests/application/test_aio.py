@@ -30,13 +30,13 @@ from tests.application.markets import UNKNOWN, USERS, marketplaces
 from tests.application.memories import (
     ASK,
     MINUTE,
-    Remembering,
+    CachingShop,
     settle,
     shop,
     warm,
 )
 from tests.application.shop import HOUR, NOW, TICK, ids_of
-from tests.application.workers import Telling
+from tests.application.workers import Calling
 
 FRESH, STALE, COMPUTED = Freshness.FRESH, Freshness.STALE, Freshness.COMPUTED
 ON_ERROR = Freshness.STALE_ON_ERROR
@@ -88,7 +88,7 @@ def test_the_answers_are_the_same(surface: str) -> None:
 @settings(max_examples=10)
 @given(market=marketplaces())
 def test_they_are_so_whatever_the_marketplace(market: MemoryMarketplace) -> None:
-    one = Remembering.of(market)
+    one = CachingShop.of(market)
     plain, items = one.plain(), sorted(str(item) for item in market.items)[:2]
 
     async def ask_all(view: AsyncView) -> list[Shelf]:
@@ -204,12 +204,12 @@ class TestInTheLoopsThread:
         assert (popular.freshness, page.freshness) == (FRESH, COMPUTED)
 
 
-def _published(port: object, tell: Callable[[], object]) -> object:
+def _published(port: object, call: Callable[[], object]) -> object:
     for name in dir(port):
         # The way that a transaction of the host's ended is seen without asking.
         is_free = name.startswith("_") or name == "may_have_ended"
         if not is_free and callable(getattr(port, name)):
-            port = Telling(port, name, tell)
+            port = Calling(port, name, call)
     return port
 
 
@@ -328,7 +328,7 @@ class TestFailing:
         warm(one)
         one.passes(24 * HOUR + TICK)
         one.fails(StorageUnavailableError())
-        for _ in range(2):  # until it is known that nothing can be made anew
+        for _ in range(2):  # until it is known that nothing can be recomputed
             ASK[surface](one.reco)
             settle(one.reco)
 

@@ -32,7 +32,7 @@ from tests.application.memories import (
     MINUTE,
     PERSONAL_JOB,
     SIMILAR_JOB,
-    Remembering,
+    CachingShop,
     comes_true,
     settle,
     shop,
@@ -43,18 +43,18 @@ from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of, lot
 SECOND = timedelta(seconds=1)
 FRESH, STALE = Freshness.FRESH, Freshness.STALE
 
-Two = tuple[Remembering, Recommender]
+Two = tuple[CachingShop, Recommender]
 
 
 @pytest.fixture(params=["by calls", "by a thread"])
 def two(request: pytest.FixtureRequest) -> Iterator[Two]:
-    """Return a process that has answers in memory, and another; each follows in a way."""
+    """Return a process that has answers in memory, and another; each reads the feed in a way."""
     one = shop()
     other = one.another()
     if request.param == "by a thread":
         for reco in (one.reco, other):
             reco.start(scheduler=None)
-            assert comes_true(partial(is_following, reco))
+            assert comes_true(partial(reads_feed, reco))
     for _ in range(2):
         warm(one)
         for surface in ASK:
@@ -65,21 +65,21 @@ def two(request: pytest.FixtureRequest) -> Iterator[Two]:
         reco.close()
 
 
-def following_of(reco: Recommender) -> Any:
+def invalidator_of(reco: Recommender) -> Any:
     invalidator = reco._use_cases.invalidator
     assert invalidator is not None
     return invalidator
 
 
 def cursor_of(reco: Recommender) -> object:
-    return following_of(reco)._cursor
+    return invalidator_of(reco)._cursor
 
 
-def heard(one: Remembering, *recommenders: Recommender) -> None:
-    """Have all that was told be heard."""
+def read_feed(one: CachingShop, *recommenders: Recommender) -> None:
+    """Have the recommenders read all published changes."""
     one.passes(SECOND)
     for reco in recommenders:
-        invalidator = following_of(reco)
+        invalidator = invalidator_of(reco)
         if not invalidator.is_started:
             reco.anonymous.popular_items(1)
         else:
@@ -89,19 +89,19 @@ def heard(one: Remembering, *recommenders: Recommender) -> None:
         settle(reco)
 
 
-def is_following(reco: Recommender) -> bool:
+def reads_feed(reco: Recommender) -> bool:
     return cursor_of(reco) is not None
 
 
-def knows_of_all(invalidator: Any, one: Remembering) -> bool:
+def knows_of_all(invalidator: Any, one: CachingShop) -> bool:
     return bool(invalidator._cursor == feed_of(one).now())
 
 
-def feed_of(one: Remembering) -> Any:
+def feed_of(one: CachingShop) -> Any:
     return one.stores["changes"].port
 
 
-def users_in_feed(one: Remembering) -> list[object]:
+def users_in_feed(one: CachingShop) -> list[object]:
     """Return the users that the feed still names, whether or not a reader would be told."""
     changes = [told.change for told in feed_of(one)._published]
     return [change.user_id for change in changes if change is not None and change.user_id]
@@ -137,7 +137,7 @@ class TestItems:
         assert one.reco.items_changed([gone])
 
         assert gone not in shown(one.reco)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         assert gone not in shown(one.reco)
         assert gone not in shown(other)
 
@@ -145,7 +145,7 @@ class TestItems:
         one, _ = two
         gone = first_of(one.reco, "ann")
         # As with a connection: the feed has it when that is committed.
-        following_of(one.reco).note_changed([gone])
+        invalidator_of(one.reco).items.note_changed([gone])
         assert gone in shown(one.reco)
 
         one.change(str(gone), is_published=False)
@@ -157,8 +157,8 @@ class TestItems:
         warm(one)
         gone = first_of(one.reco, "ann")
         one.reco.items_changed([gone])
-        following_of(one.reco).note_changed([gone])
-        heard(one, one.reco)
+        invalidator_of(one.reco).items.note_changed([gone])
+        read_feed(one, one.reco)
 
         one.change(str(gone), is_published=False)
 
@@ -187,7 +187,7 @@ class TestItems:
 
         one.stores["catalog"].port = Meanwhile()
         one.passes(SECOND)
-        following_of(one.reco).look()
+        invalidator_of(one.reco).look()
 
         assert gone not in shown(one.reco)
 
@@ -195,7 +195,7 @@ class TestItems:
         one = shop()
         warm(one)
         first = first_of(one.reco, "ann")
-        following_of(one.reco).note_changed([first])
+        invalidator_of(one.reco).items.note_changed([first])
         one.calls()
 
         one.reco.as_user("ann").homepage()
@@ -215,7 +215,7 @@ class TestItems:
         first = first_of(one.reco, "ann")
         one.change(str(first), ends_at=NOW + MINUTE)
         one.reco.items_changed([first])
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         assert first in shown(one.reco) & shown(other)
 
         one.passes(MINUTE - SECOND)
@@ -228,7 +228,7 @@ class TestItems:
         for is_published in (False, True):
             one.change(str(first), is_published=is_published)
             one.reco.items_changed([first])
-            heard(one, one.reco, other)
+            read_feed(one, one.reco, other)
             assert (first in shown(one.reco), first in shown(other)) == (is_published,) * 2
 
     def test_the_open_items_that_are_read_later_take_the_place_of_what_was_told(self) -> None:
@@ -236,8 +236,8 @@ class TestItems:
         warm(one)
         first = first_of(one.reco, "ann")
         one.reco.items_changed([first])
-        heard(one, one.reco)
-        changed = following_of(one.reco).changed
+        read_feed(one, one.reco)
+        changed = invalidator_of(one.reco).items.changed
         assert len(changed) == 1
 
         for _ in range(3):
@@ -259,9 +259,9 @@ class TestItems:
             one.another().items_changed([gone])
         else:
             # As with a connection, whose commit takes longer than a minute to be heard.
-            following_of(one.reco).note_changed([gone])
+            invalidator_of(one.reco).items.note_changed([gone])
             one.passes(MINUTE)
-        following_of(one.reco).step()
+        invalidator_of(one.reco).step()
         one.stores["catalog"].error = StorageUnavailableError()
 
         homepage, popular = one.reco.as_user("ann").homepage(), one.reco.anonymous.popular_items(50)
@@ -273,7 +273,7 @@ class TestItems:
     def test_nor_do_those_that_were_being_read_when_it_was_heard(self) -> None:
         one = shop()
         gone = first_of(one.plain(), "ann")
-        following_of(one.reco).step()
+        invalidator_of(one.reco).step()
         catalog: Any = one.stores["catalog"].port
 
         class Meanwhile:
@@ -288,7 +288,7 @@ class TestItems:
                 one.passes(TICK)
                 one.change(str(gone), is_published=False)
                 one.another().items_changed([gone])
-                following_of(one.reco).step()
+                invalidator_of(one.reco).step()
                 return found
 
         one.stores["catalog"].port = Meanwhile()
@@ -323,25 +323,25 @@ class TestItems:
         first = first_of(one.reco, "ann")
         for _ in range(3):
             one.reco.items_changed([first])
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         one.calls()
 
         one.reco.as_user("ann").homepage()
 
         assert one.calls()["catalog.cards"] == 0
 
-    def test_very_many_have_all_open_ones_be_read_anew(self) -> None:
+    def test_very_many_have_all_open_ones_be_read_again(self) -> None:
         one = shop()
         warm(one)
         many = [f"item-{number}" for number in range(30_000)]
 
         assert one.reco.items_changed([*many, "art-01"])
 
-        invalidator = following_of(one.reco)
+        invalidator = invalidator_of(one.reco)
         assert invalidator.open_items.known() is None
-        assert len(invalidator.changed) == 0
-        heard(one, one.reco)
-        assert len(invalidator.changed) <= 20_000
+        assert len(invalidator.items.changed) == 0
+        read_feed(one, one.reco)
+        assert len(invalidator.items.changed) <= 20_000
         assert "art-02" in shown(one.reco)
 
     def test_where_they_cannot_be_read_those_told_of_are_left_out_and_it_says_so(self) -> None:
@@ -363,14 +363,14 @@ class TestNewItems:
         one, other = two
         for reco in (one.reco, other):
             reco.system.run_job(SIMILAR_JOB)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         warm(one)
         one.market.add_item(lot("new", "books", listed=0))
 
         one.reco.items_changed(["new"])
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         run_requests(one.reco)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
 
         stored = one.reco.system.find_similar_items("new")
         assert stored is not None
@@ -405,7 +405,7 @@ class TestNewItems:
         one.change("art-05", **values)
         one.reco.items_changed(["art-05"])
 
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert (requested(one.reco) == ["art-05"]) is is_recomputed
 
@@ -414,7 +414,7 @@ class TestNewItems:
         one.market.add_item(lot("new"))
         one.reco.items_changed(["new"])
 
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert requested(one.reco) == ["new"]
 
@@ -424,7 +424,7 @@ class TestNewItems:
         one.plain().bid_placed("eve", "art-05", amount=Decimal(500))
         one.reco.items_changed(["art-05"])
 
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert requested(one.reco) == []
 
@@ -436,7 +436,7 @@ class TestNewItems:
             one.market.add_item(item)
         one.reco.items_changed([item.item_id for item in new])
 
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert requested(one.reco) == [None]
 
@@ -446,11 +446,11 @@ class TestNewItems:
         one.market.add_item(lot("new", listed=0))
         one.reco.items_changed(["new"])
         one.stores["ledger"].error = StorageUnavailableError()
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         one.stores["ledger"].error = None
         assert requested(one.reco) == []
 
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert requested(one.reco) == ["new"]
 
@@ -478,18 +478,18 @@ class TestEngagement:
         first = first_of(one.reco, "ann")
 
         # As a host tells of it whose transaction is not committed yet.
-        mapped = told_only(one)
+        mapped = without_recorder(one)
         assert getattr(mapped, event)("ann", first)
 
         assert first not in ids_of(mapped.as_user("ann").homepage())
-        heard(one, other)
+        read_feed(one, other)
         assert first not in ids_of(other.as_user("ann").homepage())
         assert first in ids_of(other.as_user("eve").homepage(limit=40))
         mapped.close()
 
     def test_when_it_is_not_stored_within_a_minute_it_comes_back(self) -> None:
         one = shop()
-        mapped = told_only(one)
+        mapped = without_recorder(one)
         first = first_of(mapped, "ann")
         mapped.bid_placed("ann", first)
         assert first not in ids_of(mapped.as_user("ann").homepage())
@@ -499,8 +499,8 @@ class TestEngagement:
         settle(mapped)
 
         assert first in ids_of(mapped.as_user("ann").homepage())
-        assert following_of(mapped).unconfirmed == 1
-        assert len(following_of(mapped).pending) == 0
+        assert invalidator_of(mapped).unconfirmed == 1
+        assert len(invalidator_of(mapped).pending) == 0
 
     @pytest.mark.parametrize("cache_enabled", [True, False])
     def test_where_nobody_asks_for_anything_they_are_let_go_of_too(
@@ -533,14 +533,14 @@ class TestEngagement:
         one.reco.anonymous.popular_items()
         settle(one.reco)
 
-        assert following_of(one.reco).unconfirmed == 0
+        assert invalidator_of(one.reco).unconfirmed == 0
         assert first not in ids_of(one.reco.as_user("ann").homepage())
 
     def test_the_end_of_a_watch_lets_an_item_back(self, two: Two) -> None:
         one, other = two
         first = first_of(one.reco, "eve")
         one.reco.watched("eve", first)
-        heard(one, other)
+        read_feed(one, other)
         assert first not in ids_of(other.as_user("eve").homepage())
         settle(other)  # What it computed is stored behind, at the moment of the run below.
 
@@ -549,7 +549,7 @@ class TestEngagement:
         # A stored list that was made meanwhile has no place for it.
         one.reco.system.run_job(PERSONAL_JOB)
         one.passes(MINUTE)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         for reco in (one.reco, other):
             reco.as_user("eve").homepage()
             settle(reco)
@@ -557,7 +557,7 @@ class TestEngagement:
 
     def test_after_a_bid_it_counts_before_it_is_committed_and_not_twice_then(self) -> None:
         one = shop()
-        mapped = told_only(one)
+        mapped = without_recorder(one)
         before = mapped.as_user("eve").after_bid("books-02", suppose=True)
 
         mapped.bid_placed("eve", "books-02")
@@ -579,13 +579,13 @@ class TestEngagement:
         one = shop()
         with one.reco:
             one.reco.start(scheduler=None)
-            assert comes_true(partial(is_following, one.reco))
+            assert comes_true(partial(reads_feed, one.reco))
             warm(one)
             first = first_of(one.reco, "ann")
             one.reco.watched("ann", first)
-            heard(one, one.reco)
+            read_feed(one, one.reco)
             warm(one)
-            invalidator = following_of(one.reco)
+            invalidator = invalidator_of(one.reco)
             one.fails(StorageUnavailableError())
             invalidator.step()
             one.passes(2 * MINUTE)
@@ -604,13 +604,13 @@ class TestEngagement:
             assert not one.reco.watched(user, item)
             assert not one.reco.unwatched(user, item)
         assert one.reco.items_changed(["nothing"])
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert len(one.reco.as_user("ann").homepage()) > 0
         assert requested(one.reco) == []
 
 
-def told_only(one: Remembering) -> Recommender:
+def without_recorder(one: CachingShop) -> Recommender:
     """Return another process, of a host that stores bids and watches itself, later."""
     return Recommender(attrs.evolve(one.ports, recorder=None), one.settings)
 
@@ -637,15 +637,15 @@ class TestGaps:
     ) -> None:
         one = shop()
         warm(one)
-        heard(one, one.reco)
-        cache, of_ann = following_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
+        read_feed(one, one.reco)
+        cache, of_ann = invalidator_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
         of_item = (ListKind.SIMILAR.value, "liked")
         assert cache.held(of_ann) is not None
         one.another().items_changed(["art-01"])
         feed_of(one).prune(older_than=timedelta())
         one.passes(SECOND)
 
-        following_of(one.reco).look()
+        invalidator_of(one.reco).look()
 
         # Of users who were erased meanwhile nothing may be shown.
         assert cache.held(of_ann) is None
@@ -656,13 +656,13 @@ class TestGaps:
         one = shop()
         one.stores["changes"].error = StorageUnavailableError()
         warm(one)
-        cache, of_ann = following_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
+        cache, of_ann = invalidator_of(one.reco).lists, (ListKind.PERSONAL.value, "ann")
         of_item = (ListKind.SIMILAR.value, "liked")
         assert cache.held(of_ann) is not None
         one.stores["changes"].error = None
         one.passes(SECOND)
 
-        following_of(one.reco).look()
+        invalidator_of(one.reco).look()
 
         assert cache.held(of_ann) is None
         assert cache.held(of_item) is not None
@@ -685,15 +685,15 @@ class TestErasure:
         one, other = two
         for reco in (one.reco, other):
             reco.watched("ann", "art-03")
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         for reco in (one.reco, other):
             reco.as_user("ann").homepage()
 
         one.reco.system.erase_user("ann")
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
 
         for reco in (one.reco, other):
-            invalidator = following_of(reco)
+            invalidator = invalidator_of(reco)
             assert invalidator.lists.get((ListKind.PERSONAL.value, "ann")) is None
             assert invalidator.pending.hidden_from(UserId("ann")) == frozenset()
 
@@ -703,10 +703,10 @@ class TestErasure:
         one.reco.bid_placed("ann", "art-03")
         one.reco.bid_placed("eve", "art-03")
         one.reco.system.erase_user("ann")
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         before = users_in_feed(one)
         for _ in range(40):
-            heard(one, one.reco)
+            read_feed(one, one.reco)
 
         # The erasure itself names the user, until every process has read it.
         assert before == ["eve", "ann"]
@@ -716,10 +716,10 @@ class TestErasure:
         one = shop(Settings(cache_enabled=False))
         one.reco.system.erase_user("ann")
         other = Recommender(one.ports, Settings())
-        heard(one, other)
+        read_feed(one, other)
         before = users_in_feed(one)
         for _ in range(40):
-            heard(one, other)
+            read_feed(one, other)
 
         assert before == ["ann"]
         assert users_in_feed(one) == []
@@ -727,21 +727,21 @@ class TestErasure:
     def test_so_it_has_if_the_erasure_is_within_a_gap(self) -> None:
         one = shop()
         warm(one)
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         # A while later, as the first look has a pruning of its own.
         for _ in range(40):
-            heard(one, one.reco)
+            read_feed(one, one.reco)
         one.reco.bid_placed("ann", "art-03")
         pending = one.reco._use_cases.events.pending
         assert pending.hidden_from(UserId("ann"))
         one.another().items_changed(["art-01"])
         feed_of(one).prune(older_than=timedelta())
         one.plain().system.erase_user("ann")
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         assert not pending.hidden_from(UserId("ann"))
         before = users_in_feed(one)
         for _ in range(40):
-            heard(one, one.reco)
+            read_feed(one, one.reco)
 
         assert before == ["ann"]
         assert users_in_feed(one) == []
@@ -759,10 +759,10 @@ class TestErasure:
             return int(prune(**named))
 
         one.reco.system.erase_user("ann")
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         monkeypatch.setattr(feed, "prune", fail_once)
         for _ in range(50):
-            heard(one, one.reco)
+            read_feed(one, one.reco)
 
         assert len(tries) == 2
         assert tries[1] - tries[0] == 5.0
@@ -783,16 +783,16 @@ class TestErasure:
         for user in ("ann", "eve"):
             one.reco.system.erase_user(user)
             for _ in range(25):
-                heard(one, one.reco)
+                read_feed(one, one.reco)
         before = users_in_feed(one)
         for _ in range(35):
-            heard(one, one.reco)
+            read_feed(one, one.reco)
 
         assert before == ["ann", "eve"]
         assert users_in_feed(one) == []
 
 
-class TestFollowing:
+class TestReadingTheFeed:
     def test_a_process_is_asked_at_most_once_a_second(self) -> None:
         one = shop()
         warm(one)
@@ -809,7 +809,7 @@ class TestFollowing:
         one = shop()
         warm(one)
         one.passes(SECOND)
-        invalidator = following_of(one.reco)
+        invalidator = invalidator_of(one.reco)
         looking = Thread(target=invalidator.look, daemon=True)
 
         with invalidator._lock:
@@ -820,9 +820,7 @@ class TestFollowing:
         assert not is_waiting
         assert one.calls() == {}
 
-    def test_a_defect_is_logged_and_following_goes_on(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_defect_is_logged_and_reading_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         one = shop()
         one.reco.start(scheduler=None)
         assert comes_true(lambda: cursor_of(one.reco) is not None)
@@ -843,8 +841,8 @@ class TestFollowing:
         one = shop(Settings())
         reco = one.another()
         reco.start(scheduler=None)
-        invalidator = following_of(reco)
-        assert comes_true(partial(is_following, reco))
+        invalidator = invalidator_of(reco)
+        assert comes_true(partial(reads_feed, reco))
         ended = weakref.ref(reco)
         del reco, invalidator
 
@@ -859,10 +857,10 @@ class TestFollowing:
         for _ in range(3):
             one.reco.start(scheduler=None)
         settle(one.reco)
-        invalidator = following_of(one.reco)
+        invalidator = invalidator_of(one.reco)
         assert invalidator.is_started
         one.reco.stop()
-        assert comes_true(lambda: not invalidator._lane.is_busy)
+        assert comes_true(lambda: not invalidator._pool.is_busy)
         one.calls()
         sleep(1.5)
 
@@ -893,7 +891,7 @@ class TestFollowing:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as without_threads:
-            pool = following_of(one.reco).open_items.stale_cache.pool
+            pool = invalidator_of(one.reco).open_items.stale_cache.pool
             without_threads.setattr(pool, "submit", refuse)
             for _ in range(40):
                 one.passes(SECOND)

@@ -1,4 +1,4 @@
-"""Answers from memory: how long they are shown, who makes them anew, and that they are right."""
+"""Answers from memory: how long they are shown, who recomputes them, and that they are right."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -30,14 +30,14 @@ from tests.application.memories import (
     MINUTE,
     PERSONAL_JOB,
     SIMILAR_JOB,
-    Remembering,
+    CachingShop,
     comes_true,
     settle,
     shop,
     warm,
 )
 from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of
-from tests.application.workers import Telling
+from tests.application.workers import Calling
 
 FRESH, STALE, COMPUTED = Freshness.FRESH, Freshness.STALE, Freshness.COMPUTED
 ON_ERROR = Freshness.STALE_ON_ERROR
@@ -128,7 +128,7 @@ class TestHowLong:
         ]
         assert {str(line.source) for line in shown[1]} == {"popular"}
 
-    def test_a_stale_one_is_shown_at_once_and_made_anew_once(
+    def test_a_stale_one_is_shown_at_once_and_recomputed_once(
         self, surface: str, fresh: timedelta, stale: timedelta, kept: timedelta
     ) -> None:
         one = shop()
@@ -175,7 +175,7 @@ class TestMisses:
         settle(one.reco)
         gate = Flag()
         write = one.stores["lists"].port
-        one.stores["lists"].port = Telling(write, "write", lambda: gate.wait(20))
+        one.stores["lists"].port = Calling(write, "write", lambda: gate.wait(20))
 
         first = ASK[surface](one.reco)
         assert ASK[surface](one.reco).freshness is FRESH
@@ -369,7 +369,7 @@ def said(reco: Recommender) -> dict[str, list[tuple[Any, ...]]]:
 def test_they_are_those_that_nothing_was_kept_for(
     market: MemoryMarketplace, chosen: Settings, is_stored: bool
 ) -> None:
-    one = Remembering.of(market, chosen)
+    one = CachingShop.of(market, chosen)
     if is_stored:
         for job in BATCH_JOBS:
             one.plain().system.run_job(job)

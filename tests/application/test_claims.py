@@ -50,7 +50,7 @@ from angle_reco.domain.scoring.ranking import Profiles
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, lots
-from tests.application.workers import Failing, Picky, Shop, Telling
+from tests.application.workers import Calling, Failing, Picky, Shop
 
 JOB = "refresh_user_interests"
 SIMILAR = "compute_item_similarities"
@@ -442,7 +442,7 @@ class TestALostLease:
 
         def ledger_of(ledger: object) -> Any:
             # By then nothing is written any more that could be refused.
-            return ledger if ends == "at a step" else Telling(ledger, "finish", steal)
+            return ledger if ends == "at a step" else Calling(ledger, "finish", steal)
 
         shop = Shop.of(
             users=failing_users([DEFECT] if ends == "by an error" else []), ledger=ledger_of
@@ -752,7 +752,7 @@ class TestALedgerThatDoesNotHearTheEnd:
     def test_a_process_that_stops_asks_no_more(self, caplog: pytest.LogCaptureFixture) -> None:
         errors, stop = repeat(StorageUnavailableError(), self.MOST), Event()
         shop = self.shop(
-            lists=lambda lists: Telling(lists, "retain", stop.set),
+            lists=lambda lists: Calling(lists, "retain", stop.set),
             ledger=lambda ledger: Failing(ledger, "finish", errors),
         )
         job = "generate_recommendations"
@@ -778,7 +778,7 @@ class TestALedgerThatDoesNotHearTheEnd:
         def deaf(ledger: Any) -> Any:
             silent = ledger if is_taken else Failing(ledger, "beat", repeat(error))
             failing = Failing(silent, "finish", repeat(error, self.MOST))
-            return Telling(failing, "finish", partial(take_over, ledger))
+            return Calling(failing, "finish", partial(take_over, ledger))
 
         shop = self.shop(ledger=deaf)
         clock.append(shop.clock)
@@ -1029,7 +1029,7 @@ class TestByHand:
                 shop.ports.ledger.finish(held)
 
         monkeypatch.setattr("angle_reco.application.jobs.claims.sleep", pause)
-        shop = Shop.of(ledger=lambda ledger: Telling(ledger, "claim", look))
+        shop = Shop.of(ledger=lambda ledger: Calling(ledger, "claim", look))
         run_request = run_request_of(RunKey(JOB), Trigger.MANUAL, SCHEDULE[JOB])
         held = shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR).run
 

@@ -19,7 +19,7 @@ from angle_reco import (
     Shelf,
     StorageUnavailableError,
 )
-from tests.application.memories import ASK, MINUTE, Remembering, settle, shop, warm
+from tests.application.memories import ASK, MINUTE, CachingShop, settle, shop, warm
 from tests.application.shop import HOUR, TICK, ids_of, lot
 from tests.application.workers import Hands
 
@@ -61,9 +61,9 @@ def shelves_of(freshness: Freshness, *failed: str) -> dict[str, Reply]:
     }
 
 
-def fails(error: Exception) -> Callable[[Remembering], AbstractContextManager[object]]:
+def fails(error: Exception) -> Callable[[CachingShop], AbstractContextManager[object]]:
     @contextmanager
-    def while_failing(one: Remembering) -> Iterator[None]:
+    def while_failing(one: CachingShop) -> Iterator[None]:
         one.fails(error)
         yield
         one.fails(None)
@@ -71,26 +71,26 @@ def fails(error: Exception) -> Callable[[Remembering], AbstractContextManager[ob
     return while_failing
 
 
-def hangs(one: Remembering) -> AbstractContextManager[object]:
+def hangs(one: CachingShop) -> AbstractContextManager[object]:
     return one.hangs()
 
 
-def at_age(age: timedelta) -> Callable[[Remembering], None]:
-    def kept(one: Remembering) -> None:
+def at_age(age: timedelta) -> Callable[[CachingShop], None]:
+    def kept(one: CachingShop) -> None:
         warm(one)
         one.passes(age)
 
     return kept
 
 
-def only_live(one: Remembering) -> None:
+def only_live(one: CachingShop) -> None:
     warm(one, "popular_items")
 
 
-def refreshes_fail_at(age: timedelta) -> Callable[[Remembering], None]:
-    """Return how to have lists so old that were tried to be made anew when they were stale."""
+def refreshes_fail_at(age: timedelta) -> Callable[[CachingShop], None]:
+    """Return how to have lists so old that were tried to be recomputed when they were stale."""
 
-    def kept(one: Remembering) -> None:
+    def kept(one: CachingShop) -> None:
         warm(one)
         one.passes(31 * HOUR)
         one.fails(DOWN())
@@ -102,15 +102,15 @@ def refreshes_fail_at(age: timedelta) -> Callable[[Remembering], None]:
     return kept
 
 
-def left_alone(one: Remembering) -> None:
+def left_alone(one: CachingShop) -> None:
     """Do nothing before: nothing is kept."""
 
 
 ROWS: dict[
     str,
     tuple[
-        Callable[[Remembering], None],
-        Callable[[Remembering], AbstractContextManager[object]],
+        Callable[[CachingShop], None],
+        Callable[[CachingShop], AbstractContextManager[object]],
         dict[str, Reply],
     ],
 ] = {
@@ -194,7 +194,7 @@ OTHER_ROWS = {
 CELLS = [(row, surface) for row in ROWS for surface in SURFACES]
 
 
-def lines_of(one: Remembering, surface: str, shelf: Shelf, before: dict[str, list[object]]) -> str:
+def lines_of(one: CachingShop, surface: str, shelf: Shelf, before: dict[str, list[object]]) -> str:
     """Return what the lines of a shelf are."""
     ids = ids_of(shelf)
     if not ids:
@@ -309,7 +309,7 @@ def test_an_unknown_item_is_one() -> None:
     settle(one.reco)
 
 
-def test_an_item_that_is_gone_is_unknown_once_its_list_is_read_anew() -> None:
+def test_an_item_that_is_gone_is_unknown_once_its_list_is_read_again() -> None:
     one = shop()
     warm(one)
     del one.market.items[lot("liked").item_id]
@@ -375,7 +375,7 @@ def test_an_event_that_cannot_be_stored_forgets_nothing() -> None:
     assert one.calls()["lists.read"] == 0
 
 
-def test_a_page_that_became_short_is_shown_while_it_cannot_be_made_anew() -> None:
+def test_a_page_that_became_short_is_shown_while_it_cannot_be_recomputed() -> None:
     short = attrs.evolve(Ranker.preset("short", interest=1.0), kept=10)
     one = shop(Settings(ranker="short", presets=(short,)))
     warm(one)

@@ -171,7 +171,7 @@ class TestWhereItComesFrom:
 
         assert (page.freshness, len(page)) == (Freshness.FRESH, 30)
 
-    def test_a_stored_list_of_which_nothing_is_left_is_computed_anew(
+    def test_a_stored_list_of_which_nothing_is_left_is_computed_again(
         self, reco: Recommender
     ) -> None:
         reco.system.run_job(JOB)

@@ -10,7 +10,7 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.stores import Written
 from angle_reco.testing.contracts.list_store import line
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, Sample
-from tests.application.workers import Telling
+from tests.application.workers import Calling
 
 KIND = ListKind.SIMILAR
 SAMPLE = Sample(KINDS[0])
@@ -53,7 +53,7 @@ def test_of_one_that_is_unchanged_only_the_moment_is_renewed() -> None:
 def test_one_that_another_process_computed_later_is_not_made_older() -> None:
     store = new_store()
     store_one(store, KIND, made(500_000))
-    raced = Telling(store, "edit", lambda: store.write(KIND, made(700_000, NOW + 2 * HOUR)))
+    raced = Calling(store, "edit", lambda: store.write(KIND, made(700_000, NOW + 2 * HOUR)))
 
     assert store_one(raced, KIND, made(500_000, NOW + HOUR)) == UNCHANGED
 
@@ -68,7 +68,7 @@ def test_one_that_was_removed_at_that_moment_is_stored_again() -> None:
         nothing = SAMPLE.owner_column(KIND, [])
         assert store.retain(KIND, nothing, started_at=NOW) == 1
 
-    raced = Telling(store, "edit", remove)
+    raced = Calling(store, "edit", remove)
     store_one(raced, KIND, made(500_000, NOW + HOUR))
 
     assert stored(store).lines == made(500_000).stored(0).lines

@@ -50,7 +50,7 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("surface", "job"), [("homepage", PERSONAL_JOB), ("similar_items", SIMILAR_JOB)]
     )
-    def test_a_run_here_has_lists_read_anew_while_the_old_ones_are_shown(
+    def test_a_run_here_has_lists_read_again_while_the_old_ones_are_shown(
         self, surface: str, job: str
     ) -> None:
         one = shop()
@@ -121,7 +121,7 @@ class TestRuns:
             assert one.reco.as_user("ann").homepage().freshness is FRESH
             settle(one.reco)
 
-    def test_a_run_for_one_item_has_that_one_read_anew(self) -> None:
+    def test_a_run_for_one_item_has_that_one_read_again(self) -> None:
         one = shop()
         warm(one)
         one.reco.anonymous.similar_items("art-01")

@@ -24,8 +24,8 @@ class Host:
     """Reports to one who takes note, by a clock moved by hand."""
 
     def __init__(self) -> None:
-        self.clock, self.told = ManualClock(), list[Event]()
-        self.notifier = Notifier(clock=self.clock, on_event=self.told.append)
+        self.clock, self.events = ManualClock(), list[Event]()
+        self.notifier = Notifier(clock=self.clock, on_event=self.events.append)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_same_thing_is_told_once_a_minute(host: Host) -> None:
         told.append(host.notifier.notify(event(), about="homepage"))
 
     assert told == [True, False, False, True, False, True]
-    assert host.told == [event()] * 3
+    assert host.events == [event()] * 3
 
 
 def test_what_goes_untold_does_not_begin_the_minute_again(host: Host) -> None:
@@ -67,7 +67,7 @@ def test_each_thing_has_its_own_minute(host: Host) -> None:
 
 def test_what_is_about_nothing_is_always_told(host: Host) -> None:
     assert [host.notifier.notify(event()) for _ in range(3)] == [True] * 3
-    assert len(host.told) == 3
+    assert len(host.events) == 3
 
 
 def test_a_clock_that_is_set_back_changes_nothing(host: Host) -> None:
@@ -140,7 +140,7 @@ def test_threads_that_tell_at_once_raise_nothing(
     monkeypatch.setattr(notifier, "_MOST_REMEMBERED", 50)
     errors = list[BaseException]()
 
-    def tell(first: int) -> None:
+    def report(first: int) -> None:
         try:
             for number in range(2_000):
                 host.notifier.notify(event(), about=first + number)
@@ -149,7 +149,7 @@ def test_threads_that_tell_at_once_raise_nothing(
             errors.append(error)
             raise
 
-    threads = [Thread(target=tell, args=(10_000 * each,)) for each in range(4)]
+    threads = [Thread(target=report, args=(10_000 * each,)) for each in range(4)]
     for one in threads:
         one.start()
     for one in threads:

@@ -24,7 +24,7 @@ from tests.application.memories import (
     ASK,
     CATALOGUE,
     MINUTE,
-    Remembering,
+    CachingShop,
     settle,
     shop,
     warm,
@@ -40,7 +40,7 @@ def shown(reco: Recommender) -> set[object]:
     return {item_id for ask in ASK.values() for item_id in ask(reco).ids}
 
 
-def items_read(one: Remembering) -> int:
+def items_read(one: CachingShop) -> int:
     """Return how often items were read since the last time."""
     called = one.calls()
     return sum(called[f"catalog.{name}"] for name in CATALOGUE)
@@ -78,7 +78,7 @@ class TestWithoutAsking:
         assert one.calls() == {}
 
     def test_popular_items_are_counted_in_memory_as_far_as_anybody_asks(self) -> None:
-        one = Remembering.of(filled([*lots("art", 90), *lots("books", 60, "books")]))
+        one = CachingShop.of(filled([*lots("art", 90), *lots("books", 60, "books")]))
         warm(one, "popular_items")
 
         for limit in (1, 50, 51, 120, 150, 200):
@@ -93,7 +93,7 @@ class TestWithoutAsking:
     ) -> None:
         monkeypatch.setattr("angle_reco.application.serving.open_items._MOST_POPULAR", 3)
         categories = [f"c{place}" for place in range(5)]
-        one = Remembering.of(filled([lot(f"in-{name}", name) for name in categories]))
+        one = CachingShop.of(filled([lot(f"in-{name}", name) for name in categories]))
         warm(one, "popular_items")
         live = one.reco._use_cases.shelves.open_items
         assert live is not None
@@ -114,7 +114,7 @@ class TestWithoutAsking:
 
     def test_a_page_fills_although_the_first_fifty_are_ones_own(self) -> None:
         own = [attrs.evolve(one, seller_id=UserId("ann")) for one in lots("art", 70)]
-        one = Remembering.of(filled([*own, *lots("zinc", 5, "zinc")], users=["ann"]))
+        one = CachingShop.of(filled([*own, *lots("zinc", 5, "zinc")], users=["ann"]))
         warm(one, "popular_items")
 
         page = one.reco.as_user("ann").popular_items(5)
@@ -201,7 +201,7 @@ class TestWhatIsNotShown:
         ending = attrs.evolve(lot("ending"), ends_at=NOW + HOUR)
         hot = [lot("hot", "books"), lot("liked"), lot("other")]
         market = filled([ending, *hot], bid("ann", "hot"), bid("bob", "hot"))
-        one = Remembering.of(market)
+        one = CachingShop.of(market)
         for item in ("liked", "other"):
             one.reco.system.delete_recommendation("ann", item)
         one.reco.system.upsert_recommendation("ann", "ending", score=0.9)
@@ -410,7 +410,7 @@ class TestLittleRoom:
     @pytest.mark.parametrize(("items", "has_columns"), [(600, True), (1_200, False)])
     @pytest.mark.parametrize("is_stored", [True, False])
     def test_the_answers_are_the_same(self, items: int, has_columns: bool, is_stored: bool) -> None:
-        one = Remembering.of(large(items), Settings(cache_bytes=1_000_000))
+        one = CachingShop.of(large(items), Settings(cache_bytes=1_000_000))
         if is_stored:
             for job in BATCH_JOBS:
                 one.plain().system.run_job(job)
@@ -428,7 +428,7 @@ class TestLittleRoom:
             settle(one.reco)
 
     def test_items_without_a_card_are_read_by_one_statement_an_answer(self) -> None:
-        one = Remembering.of(large(600), Settings(cache_bytes=1_000_000))
+        one = CachingShop.of(large(600), Settings(cache_bytes=1_000_000))
         for _ in range(2):
             one.reco.anonymous.similar_items("lot-0003")
             settle(one.reco)
@@ -440,7 +440,7 @@ class TestLittleRoom:
         assert one.calls() == {"catalog.cards": 1}
 
     def test_all_together_stays_within_the_bytes(self) -> None:
-        one = Remembering.of(large(600), Settings(cache_bytes=1_000_000))
+        one = CachingShop.of(large(600), Settings(cache_bytes=1_000_000))
         for place in range(300):
             one.reco.anonymous.similar_items(f"lot-{place:04}")
         settle(one.reco)
@@ -457,7 +457,7 @@ class TestDemandThatFades:
     def test_popular_items_are_those_that_are_stored(self) -> None:
         rule = PopularityRule(half_life=HalfLife(span=10 * DAY))
         acts = [*(bid("ann", "art-05", 30) for _ in range(5)), bid("bob", "art-03", 0.1)]
-        one = Remembering.of(filled(lots("art", 60), *acts), Settings(popularity=rule))
+        one = CachingShop.of(filled(lots("art", 60), *acts), Settings(popularity=rule))
         expected = one.plain().anonymous.popular_items()
         one.reco.system.run_job("generate_popular_items")
 

@@ -31,7 +31,7 @@ def pending(clock: ManualClock) -> PendingActivity:
     return PendingActivity(clock, most=4)
 
 
-class TestOverlays:
+class TestPendingActivity:
     def test_a_bid_hides_its_item_from_the_bidder_alone(self, pending: PendingActivity) -> None:
         pending.bid(ANN, VASE, NOW)
 
@@ -157,11 +157,11 @@ class TestOverlays:
     def test_threads_lose_nothing(self, clock: ManualClock) -> None:
         pending = PendingActivity(clock)
 
-        def tell(first: int) -> None:
+        def watch(first: int) -> None:
             for place in range(first, first + 200):
                 pending.watch(ANN, ItemId(f"item-{place}"))
 
-        threads = [Thread(target=tell, args=[200 * number]) for number in range(4)]
+        threads = [Thread(target=watch, args=[200 * number]) for number in range(4)]
         for one in threads:
             one.start()
         for one in threads:

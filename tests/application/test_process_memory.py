@@ -11,7 +11,7 @@ from tests.application.memories import (
     ASK,
     MINUTE,
     PERSONAL_JOB,
-    Remembering,
+    CachingShop,
     settle,
     shop,
     warm,
@@ -78,7 +78,7 @@ class TestStats:
     def test_ids_of_open_items_are_held_once_and_others_with_each_list(self, gone: int) -> None:
         def held_by_lists(category: str) -> int:
             items = lots(category, 20)
-            one = Remembering.of(filled(items, bid("ann", items[0].item_id)))
+            one = CachingShop.of(filled(items, bid("ann", items[0].item_id)))
             for job in ("refresh_user_interests", PERSONAL_JOB):
                 one.reco.system.run_job(job)
             for item in items[5 : 5 + gone]:

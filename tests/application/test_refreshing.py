@@ -1,4 +1,4 @@
-"""What is kept is made anew behind answers: what is told where that fails, and when it is tried."""
+"""Kept lists are recomputed behind answers: what events report a failure; when it is retried."""
 
 import logging
 from datetime import timedelta
@@ -15,7 +15,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.domain.events import Event
-from tests.application.memories import ASK, MINUTE, Remembering, comes_true, settle, shop, warm
+from tests.application.memories import ASK, MINUTE, CachingShop, comes_true, settle, shop, warm
 from tests.application.shop import HOUR, TICK, ids_of
 
 FRESH, STALE, ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
@@ -27,7 +27,7 @@ SURFACES = tuple(ASK)
 _E = TypeVar("_E", bound=Event)
 
 
-def told(one: Remembering, kind: type[_E]) -> list[_E]:
+def events_of(one: CachingShop, kind: type[_E]) -> list[_E]:
     """Return the events of a kind."""
     return [event for event in one.events if isinstance(event, kind)]
 
@@ -43,7 +43,7 @@ class TestWhatIsTold:
                     ASK[surface](one.reco)
             settle(one.reco)
 
-        events = told(one, AnswerDegraded)
+        events = events_of(one, AnswerDegraded)
         assert sorted(event.surface for event in events) == sorted(SURFACES * 2)
         assert {event.error for event in events} == {"StorageUnavailableError"}
         assert {event.at for event in events} == {
@@ -66,10 +66,10 @@ class TestWhatIsTold:
                 one.reco.as_user("eve").homepage()
                 settle(one.reco)
 
-        kinds = [event.kind for event in told(one, RefreshFailed)]
+        kinds = [event.kind for event in events_of(one, RefreshFailed)]
         assert sorted(kinds) == sorted(["live", "similar", "personal", "personal"] * 2)
         # Nothing but what is not kept was missing from an answer.
-        surfaces = [event.surface for event in told(one, AnswerDegraded)]
+        surfaces = [event.surface for event in events_of(one, AnswerDegraded)]
         assert surfaces == ["after_bid"] * 2
 
     def test_while_all_is_well_nothing(self) -> None:
@@ -166,7 +166,7 @@ def test_a_defect_in_a_refresh(caplog: pytest.LogCaptureFixture) -> None:
     assert answers[3].degraded_by[:1] == ("list",)
     # Not every second: what is wrong in the code is wrong for longer.
     assert one.calls()["activity.interactions"] == 3
-    events = told(one, RefreshFailed)
+    events = events_of(one, RefreshFailed)
     assert {(event.kind, event.error) for event in events} == {("personal", "ValueError")}
     assert "private" not in caplog.text
 
@@ -199,10 +199,10 @@ def test_a_refresh_that_hangs(surface: str) -> None:
         for passes in (10 * SECOND, 10 * SECOND):
             one.passes(passes)
             assert ASK[surface](one.reco).freshness is STALE
-        assert told(one, RefreshFailed) == []
+        assert events_of(one, RefreshFailed) == []
         one.passes(TICK)
         assert ASK[surface](one.reco).freshness is STALE
-        kinds = {event.kind for event in told(one, RefreshFailed)}
+        kinds = {event.kind for event in events_of(one, RefreshFailed)}
         assert ("personal" if surface == "homepage" else "similar") in kinds
         assert lists.calls["read"] == 1
         one.passes(SECOND)

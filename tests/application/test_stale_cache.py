@@ -52,13 +52,13 @@ class Cacheable:
     """A cache with all that fills it."""
 
     def __init__(self) -> None:
-        self.clock, self.pool, self.told = ManualClock(), Hand(), list[Event]()
+        self.clock, self.pool, self.events = ManualClock(), Hand(), list[Event]()
         self.cache = TtlCache(self.clock, most_bytes=1_000_000)
         self.stale_cache = StaleCache(
             cache=self.cache,
             pool=self.pool,
             breaker=CircuitBreaker(clock=self.clock),
-            notifier=Notifier(clock=self.clock, on_event=self.told.append),
+            notifier=Notifier(clock=self.clock, on_event=self.events.append),
             clock=self.clock,
             deadline=2 * SECOND,
         )
@@ -157,7 +157,7 @@ class TestWithoutThreads:
             assert current is not None
             assert current.freshness is Freshness.STALE
         assert kept.made == 1
-        [told] = kept.told
+        [told] = kept.events
         assert isinstance(told, RefreshFailed)
         assert (told.kind, told.error, told.at) == ("personal", "RuntimeError", kept.clock.now())
         assert caplog.messages == ["not renewed in memory: kind=personal error=RuntimeError"]
@@ -180,7 +180,7 @@ class TestWithoutThreads:
         assert type(error) is RuntimeError
         # The flight is over: the next call is not stuck behind it.
         assert kept.cache.join(KEY)[1]
-        assert kept.told == []
+        assert kept.events == []
 
 
 class TestOnAnEventLoop:

@@ -61,6 +61,11 @@ def idles_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_SECONDS_IDLE", 0.01)
 
 
+def idle_threads() -> int:
+    """Return how many threads wait for work."""
+    return len(threads._threads._idle)
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so, and fail when that takes too long."""
     ends_at = time.monotonic() + _SECONDS
@@ -115,7 +120,7 @@ class TestThreads:
             one.submit(busy)
             wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
             # It is done a moment before the thread is idle.
-            wait_until(lambda: threads._threads.idle == 1)
+            wait_until(lambda: idle_threads() == 1)
 
         assert len(busy.by) == 1
 
@@ -123,7 +128,7 @@ class TestThreads:
         one, quick = BackgroundPool(next(_names), 5), threading.Event()
         one.submit(quick.set)
         assert quick.wait(_SECONDS)
-        wait_until(lambda: threads._threads.idle == 1)
+        wait_until(lambda: idle_threads() == 1)
 
         one.submit(busy)
         one.submit(busy)
@@ -148,7 +153,7 @@ class TestThreads:
             for _ in range(3):
                 one.submit(busy)
             wait_until(lambda wanted=wanted: busy.done == wanted)  # type: ignore[misc]  # a default binds it
-            wait_until(lambda: threads_of(name) == [] and threads._threads.idle == 0)
+            wait_until(lambda: threads_of(name) == [] and idle_threads() == 0)
 
         assert not one.is_busy
 
@@ -179,16 +184,16 @@ class TestThreads:
 
         assert [one.daemon for one in threads_of(name)] == [True]
 
-    def test_lanes_share_threads_and_each_has_its_cap(self, busy: Busy) -> None:
-        lanes, others = [BackgroundPool(next(_names), 1) for _ in range(3)], Busy()
+    def test_pools_share_threads_and_each_has_its_cap(self, busy: Busy) -> None:
+        pools, others = [BackgroundPool(next(_names), 1) for _ in range(3)], Busy()
         busy.let_go.set()
-        for lane in lanes:
-            lane.submit(busy)
-            wait_until(lambda lane=lane: not lane.is_busy)  # type: ignore[misc]  # a default binds it
-            wait_until(lambda: threads._threads.idle == 1)
-        for lane in lanes:
+        for pool in pools:
+            pool.submit(busy)
+            wait_until(lambda pool=pool: not pool.is_busy)  # type: ignore[misc]  # a default binds it
+            wait_until(lambda: idle_threads() == 1)
+        for pool in pools:
             for _ in range(5):
-                lane.submit(others)
+                pool.submit(others)
         wait_until(lambda: others.running == 3)
         others.let_go.set()
         wait_until(lambda: others.done == 15)
@@ -240,7 +245,7 @@ class TestErrors:
                 one.submit(lambda: done.append("never"))
 
         one.submit(lambda: done.append("later"))
-        wait_until(lambda: threads._threads.idle == 1)
+        wait_until(lambda: idle_threads() == 1)
 
         assert done == ["later"]
 
@@ -327,7 +332,7 @@ class TestProcesses:
 
         assert (said.stdout, said.stderr, said.returncode) == ("bye\n", "", 0)
 
-    def test_in_a_process_that_forks_off_it_begins_anew(self) -> None:
+    def test_in_a_process_that_forks_off_it_starts_over(self) -> None:
         said = run(
             "import os, sys, threading\n"
             "from angle_reco.ports.threads import BackgroundPool\n"

@@ -13,22 +13,22 @@ from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import UserId
 from angle_reco.testing import ManualClock
-from tests.application.memories import Remembering
+from tests.application.memories import CachingShop
 from tests.application.shop import DAY, NOW, again, bid, clock_of, filled, ids_of, lots, opened
-from tests.application.test_between_processes import heard
+from tests.application.test_between_processes import read_feed
 
 SECOND = timedelta(seconds=1)
 LOT = "art-03"
 
 
 @pytest.fixture
-def one() -> Remembering:
+def one() -> CachingShop:
     """Return a process with answers in memory, in whose shop ann may be shown five lots."""
     market = filled(lots("art", 5), users=["ann", "bob", "eve"])
-    return warmed(Remembering.of(market))
+    return warmed(CachingShop.of(market))
 
 
-def warmed(one: Remembering, *others: Recommender) -> Remembering:
+def warmed(one: CachingShop, *others: Recommender) -> CachingShop:
     """Have all answers of ann in memory."""
     for reco in (one.reco, *others):
         for _ in range(2):
@@ -38,7 +38,7 @@ def warmed(one: Remembering, *others: Recommender) -> Remembering:
     return one
 
 
-def hosts(one: Remembering) -> Recommender:
+def hosts(one: CachingShop) -> Recommender:
     """Return a process whose bids are the host's own to store."""
     reco = again(one.ports, Settings(), recorder=None)
     warmed(one, reco)
@@ -56,7 +56,7 @@ def price_of(reco: Recommender, item: str = LOT) -> Decimal | None:
 
 class TestWithdrawing:
     @pytest.mark.parametrize("stores_bids", [True, False])
-    def test_its_lot_is_back_at_once(self, one: Remembering, stores_bids: bool) -> None:
+    def test_its_lot_is_back_at_once(self, one: CachingShop, stores_bids: bool) -> None:
         reco = one.reco if stores_bids else hosts(one)
         assert reco.bid_placed("ann", LOT, amount=Decimal(500)) is True
         assert not is_shown(reco)
@@ -67,30 +67,30 @@ class TestWithdrawing:
         assert price_of(reco) == Decimal(100)
         assert reco.system.stats().bids == 0
 
-    def test_in_other_processes_when_they_read_the_feed(self, one: Remembering) -> None:
+    def test_in_other_processes_when_they_read_the_feed(self, one: CachingShop) -> None:
         other = one.another()
         warmed(one, other)
         one.reco.bid_placed("ann", LOT, amount=Decimal(500))
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         assert (is_shown(other), price_of(other)) == (False, Decimal(500))
 
         one.reco.bid_withdrawn("ann", LOT)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
 
         assert (is_shown(other), price_of(other)) == (True, Decimal(100))
 
-    def test_a_list_that_was_made_without_it_is_made_again(self, one: Remembering) -> None:
+    def test_a_list_that_was_made_without_it_is_made_again(self, one: CachingShop) -> None:
         other = one.another()
         one.reco.bid_placed("ann", LOT)
         for reco in (one.reco, other):
             reco.system.run_job("generate_recommendations")
-            heard(one, reco)
+            read_feed(one, reco)
             assert not is_shown(reco)
 
         one.reco.bid_withdrawn("ann", LOT)
 
         assert is_shown(one.reco)
-        heard(one, one.reco, other)
+        read_feed(one, one.reco, other)
         assert is_shown(other)
 
     def test_without_memory_too(self) -> None:
@@ -103,7 +103,7 @@ class TestWithdrawing:
 
         assert is_shown(reco)
 
-    def test_a_list_that_was_edited_by_hand_stays_so(self, one: Remembering) -> None:
+    def test_a_list_that_was_edited_by_hand_stays_so(self, one: CachingShop) -> None:
         reco = one.reco
         reco.bid_placed("ann", LOT)
         reco.system.run_job("generate_recommendations")
@@ -113,7 +113,7 @@ class TestWithdrawing:
 
         assert "art-01" not in ids_of(reco.as_user("ann").homepage())
 
-    def test_it_counts_no_more(self, one: Remembering) -> None:
+    def test_it_counts_no_more(self, one: CachingShop) -> None:
         reco = one.reco
         reco.bid_placed("ann", LOT)
 
@@ -124,7 +124,7 @@ class TestWithdrawing:
         assert is_shown(reco)
         assert reco.system.stats().events_unconfirmed == 0
 
-    def test_others_bids_and_watches_stay(self, one: Remembering) -> None:
+    def test_others_bids_and_watches_stay(self, one: CachingShop) -> None:
         reco = one.reco
         reco.bid_placed("bob", LOT, amount=Decimal(300))
         reco.bid_placed("ann", LOT, amount=Decimal(400))
@@ -136,10 +136,10 @@ class TestWithdrawing:
         assert [is_shown(reco, user) for user in ("ann", "bob", "eve")] == [True, False, False]
         assert "art-01" not in ids_of(reco.as_user("ann").homepage())
         assert price_of(reco) == Decimal(300)
-        heard(one, reco)
+        read_feed(one, reco)
         assert price_of(reco) == Decimal(300)
 
-    def test_one_that_is_watched_too_stays_hidden(self, one: Remembering) -> None:
+    def test_one_that_is_watched_too_stays_hidden(self, one: CachingShop) -> None:
         reco = one.reco
         reco.watched("ann", LOT)
         reco.bid_placed("ann", LOT)
@@ -148,7 +148,7 @@ class TestWithdrawing:
 
         assert not is_shown(reco)
 
-    def test_bids_that_were_placed_later_stay(self, one: Remembering) -> None:
+    def test_bids_that_were_placed_later_stay(self, one: CachingShop) -> None:
         reco = one.reco
         reco.bid_placed("ann", LOT, amount=Decimal(300), at=NOW - DAY)
         reco.bid_placed("ann", LOT, amount=Decimal(400), at=NOW)
@@ -159,25 +159,25 @@ class TestWithdrawing:
         assert price_of(reco) == Decimal(400)
         assert reco.system.stats().bids == 1
 
-    def test_it_can_be_placed_again(self, one: Remembering) -> None:
+    def test_it_can_be_placed_again(self, one: CachingShop) -> None:
         for _ in range(2):
             one.reco.bid_placed("ann", LOT)
             assert not is_shown(one.reco)
             one.reco.bid_withdrawn("ann", LOT)
             assert is_shown(one.reco)
         one.reco.bid_placed("ann", LOT)
-        heard(one, one.reco)
+        read_feed(one, one.reco)
 
         assert not is_shown(one.reco)
 
-    def test_where_there_was_none_nothing_changes(self, one: Remembering) -> None:
+    def test_where_there_was_none_nothing_changes(self, one: CachingShop) -> None:
         assert one.reco.bid_withdrawn("ann", LOT) is False
         assert one.reco.bid_withdrawn("nobody", "nothing") is False
         assert hosts(one).bid_withdrawn("ann", LOT) is True
 
     @pytest.mark.parametrize(("user", "item"), [(5, LOT), ("ann", None), ("", LOT)])
     def test_ids_of_another_kind_are_not_taken(
-        self, one: Remembering, user: Any, item: Any, caplog: pytest.LogCaptureFixture
+        self, one: CachingShop, user: Any, item: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert one.reco.bid_withdrawn(user, item) is False
 
@@ -185,7 +185,7 @@ class TestWithdrawing:
         assert caplog.messages[0].startswith("event not taken: event=bid_withdrawn value=")
 
     def test_with_an_odd_moment_no_bid_is_removed(
-        self, one: Remembering, caplog: pytest.LogCaptureFixture
+        self, one: CachingShop, caplog: pytest.LogCaptureFixture
     ) -> None:
         one.reco.bid_placed("ann", LOT)
 
@@ -198,7 +198,7 @@ class TestWithdrawing:
     async def _withdraw(self, reco: Recommender) -> bool:
         return await reco.aio.bid_withdrawn("ann", LOT, at=NOW)
 
-    def test_on_an_event_loop(self, one: Remembering) -> None:
+    def test_on_an_event_loop(self, one: CachingShop) -> None:
         one.reco.bid_placed("ann", LOT)
 
         assert asyncio.run(self._withdraw(one.reco)) is True
@@ -207,7 +207,7 @@ class TestWithdrawing:
 
 class TestForgettingWhatIsPending:
     @pytest.fixture(params=[True, False], ids=["cached", "uncached"])
-    def host(self, request: pytest.FixtureRequest, one: Remembering) -> Recommender:
+    def host(self, request: pytest.FixtureRequest, one: CachingShop) -> Recommender:
         """Return a process of a host's that has rolled a bid of ann's and a watch of bob's back."""
         reco = again(one.ports, Settings(cache_enabled=request.param), recorder=None)
         warmed(one, reco)
@@ -230,17 +230,17 @@ class TestForgettingWhatIsPending:
         assert is_shown(host)
         assert not is_shown(host, "bob")
 
-    def test_what_is_not_pending_stays(self, one: Remembering) -> None:
+    def test_what_is_not_pending_stays(self, one: CachingShop) -> None:
         one.reco.bid_placed("ann", LOT, amount=Decimal(500))
 
         one.reco.system.forget_cached(pending=True)
 
         # It is in the tables.
         assert not is_shown(one.reco)
-        heard(one, one.reco)
+        read_feed(one, one.reco)
         assert price_of(one.reco) == Decimal(500)
 
-    def test_nothing_is_asked_of_the_database(self, one: Remembering) -> None:
+    def test_nothing_is_asked_of_the_database(self, one: CachingShop) -> None:
         one.reco.bid_placed("ann", LOT)
         one.calls()
 
@@ -263,7 +263,7 @@ class TestForgettingWhatIsPending:
 class TestPrices:
     @pytest.mark.parametrize("stores_bids", [True, False])
     def test_the_next_answer_has_the_amount_of_a_bid(
-        self, one: Remembering, stores_bids: bool
+        self, one: CachingShop, stores_bids: bool
     ) -> None:
         reco = one.reco if stores_bids else hosts(one)
         one.calls()
@@ -276,7 +276,7 @@ class TestPrices:
         } == {Decimal("406.5")}
         assert price_of(reco, "art-01") == Decimal(100)
 
-    def test_no_item_is_read_for_it(self, one: Remembering) -> None:
+    def test_no_item_is_read_for_it(self, one: CachingShop) -> None:
         one.reco.bid_placed("ann", LOT, amount=Decimal(500))
         one.calls()
 
@@ -284,42 +284,42 @@ class TestPrices:
 
         assert one.calls()["catalog.cards"] == 0
 
-    def test_other_processes_read_it_by_id_when_the_feed_says_so(self, one: Remembering) -> None:
+    def test_other_processes_read_it_by_id_when_the_feed_says_so(self, one: CachingShop) -> None:
         other = one.another()
         warmed(one, other)
         one.calls()
         one.reco.bid_placed("ann", LOT, amount=Decimal(500))
         assert price_of(other) == Decimal(100)
 
-        heard(one, other)
+        read_feed(one, other)
 
         assert price_of(other) == Decimal(500)
         assert one.calls()["catalog.cards"] == 1
 
-    def test_an_amount_that_the_host_stored_by_itself_is_read_then(self, one: Remembering) -> None:
+    def test_an_amount_that_the_host_stored_by_itself_is_read_then(self, one: CachingShop) -> None:
         reco = hosts(one)
         one.market.bids[ItemId(LOT)] = [bid("ann", LOT, days=0, amount=700)]
 
         reco.bid_placed("ann", LOT)
-        heard(one, reco)
+        read_feed(one, reco)
 
         assert price_of(reco) == Decimal(700)
 
-    def test_the_highest_of_several_is_shown(self, one: Remembering) -> None:
+    def test_the_highest_of_several_is_shown(self, one: CachingShop) -> None:
         reco = hosts(one)
         for user, amount in (("ann", 500), ("bob", 600), ("ann", 550), ("eve", 90)):
             reco.bid_placed(user, LOT, amount=Decimal(amount))
 
         assert price_of(reco) == Decimal(600)
 
-    def test_a_lower_one_than_the_price_changes_nothing(self, one: Remembering) -> None:
+    def test_a_lower_one_than_the_price_changes_nothing(self, one: CachingShop) -> None:
         reco = hosts(one)
 
         reco.bid_placed("ann", LOT, amount=Decimal(99))
 
         assert price_of(reco) == Decimal(100)
 
-    def test_one_that_is_never_committed_is_gone_after_a_minute(self, one: Remembering) -> None:
+    def test_one_that_is_never_committed_is_gone_after_a_minute(self, one: CachingShop) -> None:
         reco = hosts(one)
         # As in a transaction that is rolled back: the feed never has it.
         reco._use_cases.shelves.pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(500))
@@ -329,29 +329,29 @@ class TestPrices:
 
         assert price_of(reco) == Decimal(100)
 
-    def test_what_the_tables_say_counts_once_the_feed_has_it(self, one: Remembering) -> None:
+    def test_what_the_tables_say_counts_once_the_feed_has_it(self, one: CachingShop) -> None:
         reco = hosts(one)
         reco.bid_placed("ann", LOT, amount=Decimal(500))
         one.market.bids[ItemId(LOT)] = [bid("ann", LOT, days=0, amount=450)]
         assert price_of(reco) == Decimal(500)
 
-        heard(one, reco)
+        read_feed(one, reco)
 
         # A host may keep the highest amount of a bidder to itself.
         assert price_of(reco) == Decimal(450)
 
     def test_an_earlier_event_that_is_heard_says_nothing_of_a_later_one(
-        self, one: Remembering
+        self, one: CachingShop
     ) -> None:
         reco = hosts(one)
         reco.bid_placed("ann", LOT, amount=Decimal(500))
         reco._use_cases.shelves.pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(600))
 
-        heard(one, reco)
+        read_feed(one, reco)
 
         assert price_of(reco) == Decimal(600)
 
-    def test_a_bid_that_changed_nothing_shows_no_price(self, one: Remembering) -> None:
+    def test_a_bid_that_changed_nothing_shows_no_price(self, one: CachingShop) -> None:
         assert one.reco.bid_placed("a stranger", LOT, amount=Decimal(500)) is False
 
         assert price_of(one.reco) == Decimal(100)
@@ -371,7 +371,7 @@ class TestPendingOffers:
 
         assert prices == [Decimal(100), Decimal(500), Decimal(500), Decimal(100), Decimal(100)]
 
-    @pytest.mark.parametrize("how", ["forget", "clear", "withdrawn", "heard", "over"])
+    @pytest.mark.parametrize("how", ["forget", "clear", "withdrawn", "read_feed", "over"])
     def test_they_go(self, how: str) -> None:
         clock = ManualClock(NOW)
         offers = PendingOffers(clock, seconds=60, most=10)
@@ -383,7 +383,7 @@ class TestPendingOffers:
             "forget": lambda: offers.forget(ann),
             "clear": offers.clear,
             "withdrawn": lambda: offers.withdrawn(ann, first),
-            "heard": lambda: offers.feed_has_shown(ann, [first]),
+            "read_feed": lambda: offers.feed_has_shown(ann, [first]),
             "over": offers.drop_expired,
         }[how]()
 

@@ -89,15 +89,15 @@ class Failing:
         return call
 
 
-class Telling:
-    """A port that tells of each call of one method before it does it."""
+class Calling:
+    """A port that calls *first* before each call of one method."""
 
-    def __init__(self, port: object, method: str, tell: Callable[[], object]) -> None:
-        self._port, self._method, self._tell = port, method, tell
+    def __init__(self, port: object, method: str, first: Callable[[], object]) -> None:
+        self._port, self._method, self._first = port, method, first
 
     def __getattr__(self, name: str) -> Any:
         if name == self._method:
-            self._tell()
+            self._first()
         return getattr(self._port, name)
 
 

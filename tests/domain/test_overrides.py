@@ -78,9 +78,11 @@ class TestLines:
                     override_line(kind, ItemId("vase"), score=7, reason=given_as)
 
     def test_reasons_of_popular_lists_are_nobodys_to_give(self) -> None:
-        given_by_hand = {reason for reasons in OVERRIDE_REASONS.values() for reason in reasons}
+        reasons_of_overrides = {
+            reason for reasons in OVERRIDE_REASONS.values() for reason in reasons
+        }
 
-        assert set(Reason) - given_by_hand == {Reason.POPULAR, Reason.POPULAR_IN_CATEGORY}
+        assert set(Reason) - reasons_of_overrides == {Reason.POPULAR, Reason.POPULAR_IN_CATEGORY}
 
     @pytest.mark.parametrize("kind", EDITABLE)
     @pytest.mark.parametrize(

@@ -83,16 +83,16 @@ class Notes:
         return claim
 
     def scheduled(self, slot: datetime | None = None) -> RunRequest:
-        """Return the wish for the run of a slot, by default that of now."""
+        """Return the request for the run of a slot, by default that of now."""
         slot = slot or window_of(self.now, self.rule.window)
         return run_request_of(KEY, Trigger.SCHEDULE, self.rule, slot=slot)
 
-    def by_hand(self) -> RunRequest:
-        """Return the wish of a person who waits for the run."""
+    def manual(self) -> RunRequest:
+        """Return the request of a person who waits for the run."""
         return run_request_of(KEY, Trigger.MANUAL, self.rule)
 
     def requested(self) -> RunRequest:
-        """Return the wish of somebody who leaves the run to others."""
+        """Return the request of somebody who leaves the run to others."""
         slot = window_of(self.now, self.rule.request_window)
         return run_request_of(KEY, Trigger.REQUEST, self.rule, slot=slot, claims_now=False)
 
@@ -173,13 +173,13 @@ class Workers(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.at_work) < 3)
     @rule(worker=WORKERS)
-    def run_by_hand(self, worker: str) -> None:
+    def run_manually(self, worker: str) -> None:
         """Claim as a person does: it is always given, unless another run is held."""
         if worker in self.at_work:
             return
         before, is_busy = set(self.notes.runs), self.is_busy()
 
-        claim = self.take(worker, self.notes.by_hand())
+        claim = self.take(worker, self.notes.manual())
 
         assert claim.status is (ClaimStatus.BUSY if is_busy else ClaimStatus.CLAIMED)
         if not is_busy:
@@ -353,7 +353,7 @@ class TestClaimed:
         assert notes.claim(notes.scheduled()).status is ClaimStatus.DONE
 
     def test_a_request_waits_for_the_run_that_is_held(self, notes: Notes) -> None:
-        held = notes.claim(notes.by_hand()).run
+        held = notes.claim(notes.manual()).run
         waiting = notes.claim(notes.requested()).run
         [run_request] = [one for one in notes.due() if one.trigger is Trigger.REQUEST]
 
@@ -397,7 +397,7 @@ class TestClaimed:
 
         slots = []
         for _ in range(count):
-            run = notes.claim(notes.by_hand()).run
+            run = notes.claim(notes.manual()).run
             slots.append(run.slot)
             assert notes.end(run)
 
@@ -499,7 +499,7 @@ class TestDueRequests:
         assert notes.due() == [notes.scheduled(), run_request]
 
     def test_one_by_hand_whose_holder_is_gone_is_not_passed_over(self, notes: Notes) -> None:
-        run = notes.claim(notes.by_hand()).run
+        run = notes.claim(notes.manual()).run
         notes.now += DAY
 
         assert notes.due() == [
@@ -540,9 +540,9 @@ class TestDueRequests:
     def test_one_that_a_person_ran_since_does_not_count_as_the_schedules(
         self, notes: Notes
     ) -> None:
-        by_hand = notes.claim(notes.by_hand()).run
-        assert window_of(NOW, HOUR) <= by_hand.slot
-        notes.end(by_hand)
+        manual = notes.claim(notes.manual()).run
+        assert window_of(NOW, HOUR) <= manual.slot
+        notes.end(manual)
 
         assert notes.due() == [notes.scheduled()]
 
@@ -589,7 +589,7 @@ class TestDueRequests:
         notes.claim(notes.scheduled())
 
         assert notes.due() == []
-        assert not notes.claim(notes.by_hand()).is_lease_cut
+        assert not notes.claim(notes.manual()).is_lease_cut
 
     def test_a_request_that_was_left_by_a_clock_ahead_is_due(self, notes: Notes) -> None:
         notes.now += DAY

@@ -18,9 +18,10 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import ItemId, Recommender, Settings, Shelf
-from angle_reco.adapters.sql.results import changes as feed
+from angle_reco.adapters.sql.results import feed_pruning
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving import invalidation as invalidator
+from angle_reco.application.serving import ticker
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.lists import ListKind
@@ -61,18 +62,18 @@ def dialect_of(url: str) -> str:
     return sa.make_url(url).get_backend_name()
 
 
-def following_of(reco: Recommender) -> Any:
+def invalidator_of(reco: Recommender) -> Any:
     known = reco._use_cases.invalidator
     assert known is not None
     return known
 
 
 @contextmanager
-def following_along(url: str, settings: Settings | None = None) -> Iterator[Recommender]:
+def reading_feed(url: str, settings: Settings | None = None) -> Iterator[Recommender]:
     """Open a recommender as a web process has it, that hears of changes."""
     with Recommender.connect(url, settings=settings, check=False) as reco:
         reco.start(scheduler=None)
-        assert comes_true(lambda: following_of(reco)._cursor is not None)
+        assert comes_true(lambda: invalidator_of(reco)._cursor is not None)
         yield reco
 
 
@@ -139,7 +140,7 @@ class Readers:
 
 def read_on(pipe: Connection, url: str) -> None:
     """Read all the time, and send what is shown or was seen, when asked."""
-    with following_along(url) as reco:
+    with reading_feed(url) as reco:
         readers = Readers(reco)
         with while_waiting(_READERS, readers.look):
             while (asked := pipe.recv()) is not None:
@@ -191,7 +192,7 @@ def test_an_item_withdrawn_in_one_process_is_gone_there_at_once_and_elsewhere_in
     came_back = list[ItemId]()
     with ExitStack() as running:
         _, pipe = running.enter_context(doing(read_on, url))
-        reco = running.enter_context(following_along(url))
+        reco = running.enter_context(reading_feed(url))
         host = sa.create_engine(url)
         running.callback(host.dispose)
         here = Readers(reco)
@@ -272,8 +273,8 @@ _SECONDS_UNTIL_FORGOTTEN = sized(6, 60)
 
 def forget_soon() -> None:
     """Have what told of an erasure go after seconds, where a test shall not last minutes."""
-    invalidator._SECONDS_TO_PRUNE, feed._ERASED_FOR = 3.0, timedelta(seconds=2)
-    invalidator._SECONDS_BETWEEN_LOOKS = 0.2  # as often as before, beside the shorter spans
+    invalidator._SECONDS_TO_PRUNE, feed_pruning._ERASED_FOR = 3.0, timedelta(seconds=2)
+    ticker._SECONDS_BETWEEN_TICKS = 0.2  # as often as before, beside the shorter spans
 
 
 @attrs.define
@@ -284,7 +285,7 @@ class Site:
     chance: random.Random
     did: Counter[str] = attrs.field(factory=Counter)
     _users: Sequence[str] = _STAY
-    _telling: Lock = attrs.field(factory=Lock)
+    _publishing: Lock = attrs.field(factory=Lock)
 
     def read(self) -> None:
         """Read a homepage."""
@@ -292,9 +293,9 @@ class Site:
         self.did["answers"] += 1
         sleep(0.005)
 
-    def tell(self) -> None:
-        """Tell of a bid or a watch."""
-        with self._telling:
+    def publish(self) -> None:
+        """Publish a bid or a watch."""
+        with self._publishing:
             user, item = self.chance.choice(self._users), self.chance.choice(SEEN)
             self.chance.choice([self.reco.bid_placed, self.reco.watched])(user, item)
             self.did["events"] += 1
@@ -311,7 +312,7 @@ class Site:
         """Have these as visitors; nothing more is told of others."""
         self._users = users
         # What is being read is read to its end, whoever is erased meanwhile.
-        with self._telling:
+        with self._publishing:
             pass
 
     def erase(self, users: Sequence[str]) -> None:
@@ -321,12 +322,12 @@ class Site:
 
     def named(self, users: Sequence[str]) -> list[str]:
         """Return who of them is in memory, by what."""
-        of, found = following_of(self.reco), list[str]()
+        of, found = invalidator_of(self.reco), list[str]()
         for user in map(UserId, users):
             if of.lists.get((ListKind.PERSONAL.value, user)) is not None:
                 found.append(f"list of {user}")
             if of.pending.hidden_from(user) or of.pending.bids_of(user):
-                found.append(f"overlay of {user}")
+                found.append(f"pending activity of {user}")
         return found
 
 
@@ -334,9 +335,13 @@ def be_a_site(pipe: Connection, url: str, seed: int, is_hurried: bool) -> None:
     """Be one, and do what comes through the pipe."""
     if is_hurried:
         forget_soon()
-    with following_along(url, _PATIENT) as reco:
+    with reading_feed(url, _PATIENT) as reco:
         site = Site(reco, random.Random(seed))
-        with while_waiting(2, site.read), while_waiting(1, site.tell), while_waiting(1, site.work):
+        with (
+            while_waiting(2, site.read),
+            while_waiting(1, site.publish),
+            while_waiting(1, site.work),
+        ):
             while (said := pipe.recv()) is not None:
                 what, users = said
                 pipe.send(getattr(site, what)(users))
@@ -426,7 +431,7 @@ def rest(pipe: Connection, url: str, seconds: float) -> None:
         sleep(seconds)
         cost = ((statements.count - before) / seconds, (process_time() - began) / seconds)
         assert reco.system.health().jobs == "running"
-        assert following_of(reco)._cursor is not None
+        assert invalidator_of(reco)._cursor is not None
         pipe.send(cost)
 
 

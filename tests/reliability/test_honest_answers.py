@@ -23,7 +23,7 @@ from angle_reco import (
 )
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.items import OPEN_STATUSES
-from tests.application.memories import Remembering, settle
+from tests.application.memories import CachingShop, settle
 from tests.application.shop import NOW, bid, filled, lot, watch
 from tests.reliability.trials import seeded, sized, together
 
@@ -81,7 +81,7 @@ class Market:
     """A shop, the two processes that serve it, and what is true of it."""
 
     chance: random.Random
-    one: Remembering
+    one: CachingShop
     processes: tuple[Recommender, Recommender]
     items: dict[str, History[Item]] = attrs.field(factory=dict)
     bids: set[tuple[str, str]] = attrs.field(factory=set)
@@ -100,7 +100,7 @@ class Market:
         watches = {(chance.choice(USERS), str(chance.choice(items).item_id)) for _ in range(15)}
         happened = [bid(*pair) for pair in sorted(bids)], [watch(*pair) for pair in sorted(watches)]
         market = filled(items, *happened[0], *happened[1], users=USERS)
-        one = Remembering.of(market, Settings())
+        one = CachingShop.of(market, Settings())
         made = cls(chance, one, (one.reco, one.another()), bids=bids, watches=watches)
         made.counts = counts
         for item in items:

@@ -54,7 +54,7 @@ class World:
     finished: Counter[tuple[RunKey, datetime]] = attrs.field(factory=Counter)
     executed: Counter[tuple[RunKey, datetime]] = attrs.field(factory=Counter)
     newest: dict[RunKey, int] = attrs.field(factory=dict)
-    told: list[str] = attrs.field(factory=list)
+    log: list[str] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -147,7 +147,7 @@ class World:
 
     def say(self, process: Process, what: str) -> None:
         """Note what happened."""
-        self.told.append(f"{self.clock.now():%d %H:%M:%S.%f} {process.name} {what}")
+        self.log.append(f"{self.clock.now():%d %H:%M:%S.%f} {process.name} {what}")
 
 
 def lived(seed: int) -> World:
@@ -186,7 +186,7 @@ def test_every_slot_is_done_once_and_none_is_lost(some: int) -> None:
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
-    assert lived(7).told == lived(7).told
+    assert lived(7).log == lived(7).log
 
 
 def test_runs_that_were_never_ended_do_not_pile_up() -> None:

@@ -164,7 +164,7 @@ class World:
 
     seed: int
     is_faulty: bool = True
-    told: list[str] = attrs.field(factory=list)
+    log: list[str] = attrs.field(factory=list)
     counts: Counter[str] = attrs.field(factory=Counter)
     recent: str = USERS[0]
 
@@ -197,17 +197,17 @@ class World:
     # Steps.
 
     def step(self) -> None:
-        """Have one process do one thing; it may die of it, and is begun anew."""
+        """Have one process do one thing; it may die of it, and is started again."""
         place = self.chance.randrange(PROCESSES)
         process = self.processes[place]
         [what] = self.chance.choices(list(_STEPS), weights=list(_STEPS.values()))
-        self.told.append(f"{self.clock.now():%d %H:%M:%S.%f} {process.name} {what.__name__}")
+        self.log.append(f"{self.clock.now():%d %H:%M:%S.%f} {process.name} {what.__name__}")
         try:
             with self.telling_of_failures(process):
                 what(self, process)
         except CrashError:
             self.counts["crashes"] += 1
-            self.told.append(f"{process.name} dies")
+            self.log.append(f"{process.name} dies")
             self.processes[place] = Process(self, f"{process.name}'")
 
     @contextmanager
@@ -217,7 +217,7 @@ class World:
             yield
         except StorageUnavailableError:
             assert self.is_faulty, f"{process.name} is told of a fault that is not there"
-            self.told.append("unavailable")
+            self.log.append("unavailable")
 
     def answer(self, process: Process) -> None:
         """Ask for something, and hold it against what the process knows."""
@@ -245,7 +245,7 @@ class World:
         # What ends while the answer is made may be in it.
         now = self.clock.now()
         shelf = self.asked(process, surface, user, item)
-        self.told.append(f"{surface} {shelf.ids} {shelf.freshness.value} {shelf.degraded_by}")
+        self.log.append(f"{surface} {shelf.ids} {shelf.freshness.value} {shelf.degraded_by}")
         self.counts["shown"] += len(shelf)
         assert [one.rank for one in shelf] == list(range(1, len(shelf) + 1))
         assert len(set(shelf.ids)) == len(shelf)
@@ -326,7 +326,7 @@ class World:
         try:
             process.reco.system.run_job(name, scheduled=True)
         except FencedOffError:
-            self.told.append(f"{name} was taken over")
+            self.log.append(f"{name} was taken over")
 
     def forget(self, process: Process) -> None:
         """Clear memory, or erase somebody."""
@@ -350,7 +350,7 @@ class World:
         for process in self.processes:
             for user in USERS:
                 self.asked(process, "homepage", user, ITEMS[0])
-        # Leases end, open items are read anew, and lists that are too old are.
+        # Leases end, open items are read again, and lists that are too old are.
         for _ in range(4):
             self.clock.advance(timedelta(minutes=2))
             for process in self.processes:
@@ -437,4 +437,4 @@ def test_whatever_fails_nothing_wrong_is_shown_and_all_is_well_afterwards(
 def test_a_seed_says_all_that_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "_SECONDS_BETWEEN_TRIES", 0.0)
     for seed in range(sized(5, 100)):
-        assert lived(seed).told == lived(seed).told, seed
+        assert lived(seed).log == lived(seed).log, seed

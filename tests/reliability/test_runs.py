@@ -45,7 +45,7 @@ from tests.reliability.workers import (
     count_windows,
     database_at,
     doing,
-    held_wish,
+    held_request,
     hold,
     holder,
     key_of_round,
@@ -192,7 +192,7 @@ def test_a_run_that_ends_while_another_takes_it_over_has_one_holder(url: str) ->
         database = opened.enter_context(database_at(url))
         ledger = ledger_by_the_clock(database)
         other = ledger_by_the_clock(opened.enter_context(database_at(url)))
-        run_request = attrs.evolve(held_wish(START), attempts=3)
+        run_request = attrs.evolve(held_request(START), attempts=3)
         first = other.claim(run_request, holder=holder(), lease=LEASE)
         connection.execute(sa.update(CLOCK).values(now=START + 2 * LEASE))
         ended: list[bool] = []
@@ -345,7 +345,7 @@ def taken_over(reco: Recommender) -> Claim:
     claims: list[Claim] = []
 
     def is_claimed() -> bool:
-        run_request = held_wish(run.slot)
+        run_request = held_request(run.slot)
         claims.append(ledger.claim(run_request, holder=holder(), lease=timedelta(minutes=10)))
         return claims[-1].status is ClaimStatus.CLAIMED
 

@@ -17,7 +17,7 @@ from angle_reco.testing import ManualClock
 from tests.application.memories import (
     PERSONAL_JOB,
     SIMILAR_JOB,
-    Remembering,
+    CachingShop,
     settle,
     shop,
 )
@@ -79,13 +79,13 @@ class Apart:
 class Machine:
     """A recommender of the shop with its caches, and how far off its time of day is."""
 
-    one: Remembering
+    one: CachingShop
     reco: Recommender
     caches: list[Dated]
     off: timedelta = timedelta(0)
 
     @classmethod
-    def of(cls, one: Remembering, by: timedelta | None = None) -> "Machine":
+    def of(cls, one: CachingShop, by: timedelta | None = None) -> "Machine":
         """Return one of a shop, with a clock of its own if that is so far *by* another."""
         caches = list[Dated]()
 
@@ -152,7 +152,7 @@ class Machine:
 
 
 @pytest.fixture
-def one() -> Remembering:
+def one() -> CachingShop:
     """Give a shop whose jobs have run."""
     one = shop()
     run_jobs(one.plain())
@@ -167,7 +167,7 @@ def run_jobs(reco: Recommender) -> None:
 @pytest.mark.parametrize("jump", JUMPS)
 @pytest.mark.parametrize("age", [timedelta(0), 20 * HOUR])
 def test_nothing_expires_at_once_when_the_time_of_day_jumps(
-    one: Remembering, jump: timedelta, age: timedelta
+    one: CachingShop, jump: timedelta, age: timedelta
 ) -> None:
     machine = Machine.of(one)
     for key in ASKED:
@@ -185,7 +185,7 @@ def test_nothing_expires_at_once_when_the_time_of_day_jumps(
 @pytest.mark.parametrize("jump", JUMPS)
 @pytest.mark.parametrize("age", [timedelta(0), 20 * HOUR])
 def test_nothing_is_fresh_for_longer_when_the_time_of_day_jumps(
-    one: Remembering, jump: timedelta, age: timedelta
+    one: CachingShop, jump: timedelta, age: timedelta
 ) -> None:
     one.passes(age)
     machine = Machine.of(one)
@@ -245,6 +245,6 @@ def test_of_two_machines_whose_clocks_differ_each_shows_what_the_other_has_made(
                 assert stored(one) == made
 
 
-def stored(one: Remembering) -> list[object]:
+def stored(one: CachingShop) -> list[object]:
     """Return what is stored of all that is asked for."""
     return [one.ports.lists.read(ListKind(kind), [owner]) for kind, owner in ASKED]

@@ -25,7 +25,7 @@ from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Reason, Source
 from angle_reco.ports.cache import CacheKey, Entry, Flight
-from tests.application.memories import Remembering, comes_true, settle, shop
+from tests.application.memories import CachingShop, comes_true, settle, shop
 from tests.application.shop import bid, filled, lot, lots
 from tests.reliability.traffic import percentile
 from tests.reliability.trials import IS_FULL, seeded, sized
@@ -96,13 +96,13 @@ class Held:
 class Trial:
     """A shop whose store of lists is held, and whose caches count."""
 
-    one: Remembering
+    one: CachingShop
     lists: HeldLists
     cache: Counting
     reco: Recommender
 
     @classmethod
-    def of(cls, one: Remembering) -> "Trial":
+    def of(cls, one: CachingShop) -> "Trial":
         """Return it with open items in memory."""
         lists, caches = HeldLists(one.ports.lists), list[Counting]()
 
@@ -202,7 +202,7 @@ def test_what_many_miss_and_cannot_be_read_all_do_without_and_the_next_tries_aga
         assert trial.lists.reads[user] == 2
 
 
-def test_lists_that_are_made_anew_leave_a_thread_to_the_open_items_they_wait_for() -> None:
+def test_lists_that_are_recomputed_leave_a_thread_to_the_open_items_they_wait_for() -> None:
     live_for = timedelta(minutes=1)
     trial = Trial.of(shop(attrs.evolve(STALE_SETTINGS, deadline=A_WHILE, live_for=live_for)))
     users = [f"visitor-{number}" for number in range(20)]
@@ -254,7 +254,7 @@ class How(Enum):
 
 
 class Meanwhile(Enum):
-    """What else is done with the list that is made anew."""
+    """What else is done with the list that is recomputed."""
 
     NOTHING = auto()
     WRITTEN = auto()
@@ -275,7 +275,7 @@ ERRORS = {How.FAILS: StorageUnavailableError(), How.IS_DEFECT: ZeroDivisionError
 
 @attrs.define
 class Interleaving:
-    """A user whose list is stale in memory while it is read anew, and what is done to it.
+    """A user whose list is stale in memory while it is read again, and what is done to it.
 
     Which version a list is of, its first item says: 0 is in memory, 1 is stored when the
     refresh begins, 2 comes meanwhile, and None is all that was never stored.
@@ -344,7 +344,7 @@ class Interleaving:
     def take_off_again(self) -> None:
         """Have another refresh begin and land, while the first one hangs."""
         if self.while_waiting is not Meanwhile.NOTHING and self.when is When.BEFORE:
-            # There is nothing to be made anew.
+            # There is nothing to be recomputed.
             self.shown()
             return
         self.pass_by(IT_HANGS)
@@ -387,14 +387,14 @@ class Interleaving:
         self.trial.one.clock.advance(time)
 
 
-def shop_of_versions() -> Remembering:
+def shop_of_versions() -> CachingShop:
     """Return a shop where nobody wants the items that say of which version a list is."""
     wanted = [bid(f"fan-{number}", "liked") for number in range(9)]
     items = [lot("liked"), *lots("art", 5), *(lot(f"version-{one}", "old") for one in range(3))]
-    return Remembering.of(filled(items, *wanted), STALE_SETTINGS)
+    return CachingShop.of(filled(items, *wanted), STALE_SETTINGS)
 
 
-def test_of_all_that_comes_while_a_list_is_made_anew_the_newest_is_shown() -> None:
+def test_of_all_that_comes_while_a_list_is_recomputed_the_newest_is_shown() -> None:
     chance, seconds, counts = seeded(), list[float](), Counter[tuple[Enum, ...]]()
     for number in range(sized(300, 10_000)):
         if number % A_TRIAL == 0:

@@ -111,9 +111,9 @@ def in_child():
         before = statements.count
         assert read(users[0]).freshness is not Freshness.FRESH
         wait(lambda: read(users[0]).freshness is Freshness.FRESH)
-        assert statements.count > before, "not read anew"
+        assert statements.count > before, "not read again"
     names = [one.name for one in threading.enumerate()]
-    if how == "busy":  # Threads of the child's own have made lists anew.
+    if how == "busy":  # Threads of the child's own have recomputed lists.
         assert any(one.endswith(("-memory", "-idle")) for one in names), names
     if begins:
         reco.start()
@@ -256,7 +256,9 @@ print(datetime.now().timestamp(), flush=True)
         ("closed loop", 0.3),
     ],
 )
-def test_an_interpreter_ends_at_once_while_something_is_made_anew(how: str, seconds: float) -> None:
+def test_an_interpreter_ends_at_once_while_something_is_recomputed(
+    how: str, seconds: float
+) -> None:
     # Where it computes it is luck whether it ends amid C++ code, which would end it at once.
     for _ in range(4 if how == "computing" else 1):
         said = run(_ENDING, how, seconds)

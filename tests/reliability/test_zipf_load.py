@@ -176,7 +176,7 @@ class Day:
         self.requests += PER_STEP
         chance = self.visitors.chance
         for _ in range(chance.poisson(_EVENTS_A_MINUTE * STEP / timedelta(minutes=1))):
-            self.tell()
+            self.change()
 
     def answer(self, request: Request) -> None:
         """Answer somebody, and note how long that took if memory knew."""
@@ -186,7 +186,7 @@ class Day:
         if self._misses == before:
             self.seconds_of_hits.append(seconds)
 
-    def tell(self) -> None:
+    def change(self) -> None:
         """Have somebody bid or watch, or an item be edited or withdrawn."""
         chance = self.visitors.chance
         [user], [item] = (
@@ -212,7 +212,7 @@ class Day:
                 assert self.reco.items_changed([item_id(item)])
 
     def run_jobs(self) -> None:
-        """Make all lists anew, as each night."""
+        """Recompute all lists, as each night."""
         for job in BATCH_JOBS:
             self.reco.system.run_job(job)
 

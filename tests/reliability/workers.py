@@ -268,8 +268,8 @@ def ask(pipe: Connection, url: str, threads: int, rounds: int, shared: Ask) -> N
 HELD_OWNERS = [f"held-{place:03}" for place in range(100)]
 
 
-def held_wish(slot: datetime | None = None) -> RunRequest:
-    """Return a wish for one more run of the job that holders are stopped at."""
+def held_request(slot: datetime | None = None) -> RunRequest:
+    """Return a request of one more run of the job that holders are stopped at."""
     return RunRequest(
         key=RunKey("held"), trigger=Trigger.MANUAL, window=WINDOW, attempts=100, slot=slot
     )
@@ -312,7 +312,7 @@ def hold(pipe: Connection, url: str, waits: bool) -> None:
     with Recommender.connect(url, check=False) as reco:
         while (version := pipe.recv()) is not None:
             claim = reco.ports.ledger.claim(
-                held_wish(), holder=holder(), lease=timedelta(milliseconds=200)
+                held_request(), holder=holder(), lease=timedelta(milliseconds=200)
             )
             pipe.send(claim.status.value)
             if waits:

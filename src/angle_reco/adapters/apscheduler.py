@@ -95,17 +95,17 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
 
     def __init__(self, name: str, most: int) -> None:
         super().__init__()
-        self._lane = BackgroundPool(name, most)
+        self._pool = BackgroundPool(name, most)
         self._is_over = False
 
     def shutdown(self, wait: bool = True) -> None:
         """Drop the waiting work; running work goes on."""
         self._is_over = True
-        self._lane.drop()
+        self._pool.drop()
 
     def join(self, until: float) -> bool:
         """Wait for running work until that monotonic time; False if it has not ended by then."""
-        return self._lane.settle(until - monotonic())
+        return self._pool.settle(until - monotonic())
 
     def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
         def work() -> None:
@@ -118,7 +118,7 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
             else:
                 self._run_job_success(job.id, events)
 
-        self._lane.submit(work)
+        self._pool.submit(work)
 
     def _run(self, job: Any, run_times: list[datetime]) -> list[Any]:
         """Run a job and return its events, which APScheduler logs at INFO."""

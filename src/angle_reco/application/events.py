@@ -134,7 +134,7 @@ class Events:
             self.pending.withdrawn(user, [item], until=until, change=change)
             self.list_reader.forget(ListKind.PERSONAL, user)
             if self.invalidator is not None:
-                self.invalidator.note_changed([item])
+                self.invalidator.items.note_changed([item])
             with self._taken_back_on_error(change, connection):
                 self.changes.publish([change], connection=connection)
             return is_gone
@@ -189,7 +189,7 @@ class Events:
         def take() -> bool:
             items = self._items(item_ids)
             if self.invalidator is not None:
-                self.invalidator.note_changed(items)
+                self.invalidator.items.note_changed(items)
             self.changes.publish(
                 [
                     Change(kind=ChangeKind.ITEMS, item_ids=tuple(items[first : first + MOST_ITEMS]))

@@ -35,7 +35,7 @@ class BackgroundPool:
         self.name = name
         self._most = most
         self.reset_after_fork()
-        _lanes.add(self)
+        _pools.add(self)
         reset_in_child(self)
 
     @property
@@ -108,8 +108,8 @@ class _Idle:
     """A thread that waits for a pool to work for."""
 
     def __init__(self) -> None:
-        self.lane: BackgroundPool | None = None
-        self.has_lane = Event()
+        self.pool: BackgroundPool | None = None
+        self.has_pool = Event()
 
 
 class _Threads:
@@ -124,21 +124,16 @@ class _Threads:
         self._idle: list[_Idle] = []
         self._all: WeakSet[Thread] = WeakSet()
 
-    @property
-    def idle(self) -> int:
-        """Return how many threads are idle."""
-        return len(self._idle)
-
-    def serve(self, lane: BackgroundPool) -> None:
+    def serve(self, pool: BackgroundPool) -> None:
         """Have an idle or a new thread work for a pool; the caller holds the lock."""
         if self._idle:
             one = self._idle.pop()
-            one.lane = lane
-            one.has_lane.set()
+            one.pool = pool
+            one.has_pool.set()
             return
-        name = f"angle-reco-{lane.name}"
-        thread = Thread(target=self._run, args=(lane,), name=name, daemon=True)
-        thread.lane = lane  # type: ignore[attr-defined]  # ours
+        name = f"angle-reco-{pool.name}"
+        thread = Thread(target=self._run, args=(pool,), name=name, daemon=True)
+        thread.pool = pool  # type: ignore[attr-defined]  # ours
         thread.start()
         self._all.add(thread)
 
@@ -151,39 +146,39 @@ class _Threads:
             with self.changed:
                 idle, self._idle = self._idle, []
             for one in idle:
-                one.has_lane.set()
+                one.has_pool.set()
             sleep(_SECONDS_BETWEEN_LOOKS)
             # A thread that was about to become idle may be working again.
             ending = [one for one in ending if one.is_alive() and _is_idle(one)]
 
-    def serving(self, lane: BackgroundPool) -> int:
+    def serving(self, pool: BackgroundPool) -> int:
         """Return 1 if the calling thread works for the pool, else 0."""
-        return int(getattr(current_thread(), "lane", None) is lane)
+        return int(getattr(current_thread(), "pool", None) is pool)
 
-    def _run(self, lane: BackgroundPool | None) -> None:
+    def _run(self, pool: BackgroundPool | None) -> None:
         thread = current_thread()
-        while lane is not None:
-            thread.name, thread.lane = f"angle-reco-{lane.name}", lane  # type: ignore[attr-defined]  # ours
-            lane.work()
-            thread.name, thread.lane = "angle-reco-idle", None  # type: ignore[attr-defined]  # ours
+        while pool is not None:
+            thread.name, thread.pool = f"angle-reco-{pool.name}", pool  # type: ignore[attr-defined]  # ours
+            pool.work()
+            thread.name, thread.pool = "angle-reco-idle", None  # type: ignore[attr-defined]  # ours
             # Release the pool while the thread is idle.
-            lane = None
-            lane = self._next()
+            pool = None
+            pool = self._next()
 
     def _next(self) -> BackgroundPool | None:
         one = _Idle()
         with self.changed:
             self._idle.append(one)
-        one.has_lane.wait(_SECONDS_IDLE)
+        one.has_pool.wait(_SECONDS_IDLE)
         with self.changed:
-            if one.lane is None and one in self._idle:
+            if one.pool is None and one in self._idle:
                 self._idle.remove(one)
-            return one.lane
+            return one.pool
 
 
 def _is_idle(thread: Thread) -> bool:
-    lane: BackgroundPool | None = getattr(thread, "lane", None)
-    return lane is None or not lane.is_busy
+    pool: BackgroundPool | None = getattr(thread, "pool", None)
+    return pool is None or not pool.is_busy
 
 
 def end_idle_threads(seconds: float) -> None:
@@ -191,16 +186,16 @@ def end_idle_threads(seconds: float) -> None:
     _threads.end_idle(seconds)
 
 
-_lanes: WeakSet[BackgroundPool] = WeakSet()
+_pools: WeakSet[BackgroundPool] = WeakSet()
 _threads = _Threads()
 
 
 def _settle_at_exit() -> None:
     until = monotonic() + _SECONDS_AT_EXIT
-    for lane in list(_lanes):
-        lane.drop()
-    for lane in list(_lanes):
-        lane.settle(until - monotonic())
+    for pool in list(_pools):
+        pool.drop()
+    for pool in list(_pools):
+        pool.settle(until - monotonic())
 
 
 atexit.register(_settle_at_exit)

@@ -2,34 +2,30 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from threading import Event, Lock, Thread
-from weakref import WeakSet
+from threading import Lock
 
 import attrs
 
-from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.changed_items import Before, ChangedItems
+from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import (
     PendingActivity,
     PendingEvent,
     RolledBackEvents,
 )
-from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
-from angle_reco.domain.availability import is_open
+from angle_reco.application.serving.ticker import TICKER
+from angle_reco.domain.activity import CONFIRMS_FROM, Bid, Interactions, unconfirmed
 from angle_reco.domain.changes import FEED_RETENTION, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import ListKind
 from angle_reco.ports.cache import Cache, key_of
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, may_wait
@@ -51,21 +47,20 @@ class CacheInvalidator:
     """Reads the change feed and invalidates the cached values that a change affects.
 
     After `begin` a thread reads the feed once a second. Without it calls do, once a second at
-    most: an idle process reads nothing. *runs* take the requests for similar items of new items;
-    *unconfirmed* counts the bids that the activity did not show in time.
+    most: an idle process reads nothing. *unconfirmed* counts the bids that the activity did not
+    show in time.
     """
 
     changes: Changes
     finished_runs: FinishedRuns
     lists: Cache
     open_items: OpenItems
+    items: ItemInvalidator
     pending: PendingActivity
     rolled_back: RolledBackEvents
-    catalog: CatalogQueries
     scorer: Scorer
     clock: Clock
     deadline: timedelta
-    runs: JobClaims
     unconfirmed: int = attrs.field(default=0, init=False)
     _cursor: Cursor | None = attrs.field(default=None, init=False)
     looks_at: float = attrs.field(default=float("-inf"), init=False)
@@ -75,7 +70,7 @@ class CacheInvalidator:
     _fails: bool = attrs.field(default=False, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
     is_started: bool = attrs.field(default=False, init=False)
-    _lane: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
+    _pool: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("changes", 1), init=False)
 
     def __attrs_post_init__(self) -> None:
         reset_in_child(self)
@@ -84,31 +79,26 @@ class CacheInvalidator:
         """Drop the thread, which belongs to the parent, and the lock, which it may hold."""
         self._lock, self.is_started = Lock(), False
 
-    @property
-    def changed(self) -> ChangedItems:
-        """Return the items that changed since the open items were read."""
-        return self.open_items.changed
-
     # Reading the feed, by a thread or by calls.
 
     def begin(self) -> None:
         """Have a thread read the feed once a second, if none does yet."""
         self.is_started = True
-        _ticker.add(self)
+        TICKER.add(self)
 
     def end(self) -> None:
         """Stop reading the feed in a thread."""
         self.is_started = False
-        _ticker.discard(self)
+        TICKER.discard(self)
 
     def settle(self, seconds: float) -> None:
         """Wait at most so many *seconds* for a read that is under way."""
-        self._lane.settle(seconds)
+        self._pool.settle(seconds)
 
     def tick(self) -> None:
         """Read the feed in a thread, unless the last read is still under way."""
-        if not self._lane.is_busy:
-            self._lane.submit(self.step_safely)
+        if not self._pool.is_busy:
+            self._pool.submit(self.step_safely)
 
     def step_safely(self) -> None:
         """Read the feed; log a defect instead of raising it."""
@@ -188,7 +178,7 @@ class CacheInvalidator:
         """Drop rolled-back and expired events and expired cards, and prune the feed."""
         self.rolled_back.look()
         self._settle_pending()
-        self.changed.drop_expired(self._live_since)
+        self.items.drop_expired()
         self._prune()
 
     def _prune(self) -> None:
@@ -215,30 +205,12 @@ class CacheInvalidator:
         with suppress(RuntimeError):  # No thread can be started any more.
             self.open_items.stale_cache.pool.submit(prune)
 
-    @property
-    def _live_since(self) -> float | None:
-        live = self.open_items.held()
-        return None if live is None else live.since
-
     def _mark_everything(self) -> None:
         for kind in ListKind:
             self.lists.mark(kind.value)
         self.open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
 
     # Applying changes.
-
-    def note_changed(self, item_ids: Sequence[ItemId]) -> None:
-        """Invalidate the cached data of items that change, before the feed has the change."""
-        live = self.open_items.held()
-        self.changed.note_changed(item_ids, None if live is None else live.cards)
-        self._bound()
-        self.finished_runs.forget_similar(item_ids)
-
-    def _bound(self) -> None:
-        """Have the open items read again if too many changed to be tracked one by one."""
-        if self.changed.are_too_many:
-            self.open_items.stale_cache.cache.forget(OPEN_ITEMS)
-            self.changed.clear()
 
     def _apply(self, changes: Sequence[Change]) -> None:
         items, bid_on, others = list[ItemId](), dict[ItemId, None](), list[Change]()
@@ -250,7 +222,7 @@ class CacheInvalidator:
             if change.kind is not ChangeKind.ITEMS:
                 others.append(change)
         if items or bid_on:
-            self._items_changed(Counter(items), bid_on)
+            self.items.changed_in_feed(Counter(items), bid_on)
         kinds = {change.kind for change in others}
         for change in others:
             match change.kind:
@@ -278,55 +250,6 @@ class CacheInvalidator:
 
     def _forget(self, kind: ListKind, owner: object) -> None:
         self.lists.forget(key_of(kind, owner))
-
-    def _items_changed(self, times: Counter[ItemId], bid_on: Iterable[ItemId] = ()) -> None:
-        """Read the cards of items that changed, and invalidate the similar items of these.
-
-        Also request runs for the items that opened or changed in a way their lists depend on.
-        The feed has shown each item so many *times*; items *bid_on* differ only in their price.
-        """
-        live, item_ids = self.open_items.held(), list(times)
-        # Only open items show a price.
-        priced = [one for one in bid_on if live is None or one in live.cards]
-        if not (item_ids or priced):
-            return
-        at, now = self.clock.monotonic(), self.clock.now()
-        found = self.catalog.cards(dict.fromkeys([*item_ids, *priced]), at=now)
-        self.changed.read({one: found.get(one) for one in (*item_ids, *priced)}, at=at, times=times)
-        self._bound()
-        if not item_ids:
-            return
-        cards = {one: found.get(one) for one in item_ids}
-        self.finished_runs.forget_similar(item_ids)
-        before = self.changed.before(item_ids)
-        new = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
-        unsold = self._without_bids(
-            [one for one, card in cards.items() if _has_new_price(card, before.get(one))]
-        )
-        wanted = [*new, *(one for one in unsold if one not in new)]
-        if wanted:
-            self.runs.want(wanted)
-        self.changed.handled(item_ids)
-
-    def _is_new(self, card: ItemCard, before: Before | None) -> bool:
-        """Return whether a noted item has opened, or has another title or category now."""
-        if before is None or not is_open(card, self.clock.now()):
-            return False
-        if before.card is None:
-            return True
-        return (before.card.title, before.card.category_id) != (card.title, card.category_id)
-
-    def _without_bids(self, item_ids: Sequence[ItemId]) -> list[ItemId]:
-        """Return the items without bids: no bid has moved their price."""
-        if not item_ids:
-            return []
-        items = IdColumn.of(self.scorer.settings.ids.item, item_ids)
-        bid_on = set[ItemId]()
-        for happened in self.scorer.activity.interactions(items=items):
-            bid_on.update(
-                ItemId(one) for one in happened.items.take(happened.kinds == Activity.BID)
-            )
-        return [one for one in item_ids if one not in bid_on]
 
     # Pending events that the database should show by now.
 
@@ -358,63 +281,3 @@ class CacheInvalidator:
         happened = self.scorer.activity.interactions(since=since, users=users)
         # The activity never shows the bids of sellers on their own items.
         return len(self.scorer.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
-
-
-def _has_new_price(card: ItemCard | None, before: Before | None) -> bool:
-    return (
-        card is not None
-        and before is not None
-        and before.card is not None
-        and before.card.price != card.price
-        and card.is_listed
-    )
-
-
-class _Ticker:
-    """A thread of the process that has each invalidator read its feed once a second."""
-
-    def __init__(self) -> None:
-        self.reset_after_fork()
-        reset_in_child(self)
-
-    def reset_after_fork(self) -> None:
-        self._invalidators, self._lock = WeakSet[CacheInvalidator](), Lock()
-        self._has_none = Event()
-        self._is_alive = False
-
-    def add(self, invalidator: CacheInvalidator) -> None:
-        with self._lock:
-            self._invalidators.add(invalidator)
-            self._has_none.clear()
-            if self._is_alive:
-                return
-            self._is_alive = True
-        try:
-            Thread(target=self._run, name="angle-reco-ticker", daemon=True).start()
-        except RuntimeError:
-            self._is_alive = False
-            raise
-
-    def discard(self, invalidator: CacheInvalidator) -> None:
-        with self._lock:
-            self._invalidators.discard(invalidator)
-            if not self._invalidators:
-                self._has_none.set()
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                invalidators = list(self._invalidators)
-                if not invalidators:
-                    self._is_alive = False
-                    return
-            for invalidator in invalidators:
-                with suppress(RuntimeError):  # No thread can be started any more.
-                    invalidator.tick()
-            del invalidators
-            # This frame lasts as long as the process, and would keep the invalidator alive.
-            invalidator = None  # type: ignore[assignment]  # dropped
-            self._has_none.wait(_SECONDS_BETWEEN_LOOKS)
-
-
-_ticker = _Ticker()

@@ -92,8 +92,8 @@ class ErasureContract(EveryIdKind):
 
     def test_overrides_are_removed_too(self, stores: ErasableStores, sample: Sample) -> None:
         user = sample.users[0]
-        stores.interests.edit(user, lambda _: by_hand(sample, user))
-        stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample))
+        stores.interests.edit(user, lambda _: overridden_interests(sample, user))
+        stores.lists.edit(ListKind.PERSONAL, user, lambda _: overridden_page(sample))
 
         erased = stores.erasure.erase(user, at=NOW)
 
@@ -131,13 +131,16 @@ class ErasureContract(EveryIdKind):
         written = write(stores, sample, stay, score=7_000)
         counted = [stores.users.record_sign_in(one, NOW) for one in stay]
         for one in stay:
-            stores.interests.edit(one, lambda _, one=one: by_hand(sample, one))  # type: ignore[misc]  # a default binds it
-            stores.lists.edit(ListKind.PERSONAL, one, lambda _: page_by_hand(sample))
+            stores.interests.edit(one, lambda _, one=one: overridden_interests(sample, one))  # type: ignore[misc]  # a default binds it
+            stores.lists.edit(ListKind.PERSONAL, one, lambda _: overridden_page(sample))
 
         assert written == (Written(2 * len(stay), 0), Written(len(stay), 0))
         assert counted == [True] * len(stay)
         for one in stay:
-            assert kept_of(stores, one) == (by_hand(sample, one), page_by_hand(sample))
+            assert kept_of(stores, one) == (
+                overridden_interests(sample, one),
+                overridden_page(sample),
+            )
 
     def test_erasing_again_removes_nothing(self, stores: ErasableStores, sample: Sample) -> None:
         user = sample.users[0]
@@ -158,7 +161,7 @@ class ErasureContract(EveryIdKind):
         assert write(stores, sample, [user]) == (Written(0, 0), Written(0, 0))
         assert kept_of(stores, user) == (None, None)
         with pytest.raises(UserErasedError):
-            stores.interests.edit(user, lambda _: by_hand(sample, user))
+            stores.interests.edit(user, lambda _: overridden_interests(sample, user))
 
     def test_a_batch_leaves_erased_users_out_and_counts_the_others(
         self, stores: ErasableStores, sample: Sample
@@ -202,12 +205,15 @@ class ErasureContract(EveryIdKind):
         with pytest.raises(UserErasedError):
             stores.interests.edit(user, never)
         with pytest.raises(UserErasedError):
-            stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample))
+            stores.lists.edit(ListKind.PERSONAL, user, lambda _: overridden_page(sample))
 
         assert kept_of(stores, user) == (None, None)
-        stores.interests.edit(other, lambda _: by_hand(sample, other))
-        stores.lists.edit(ListKind.PERSONAL, other, lambda _: page_by_hand(sample))
-        assert kept_of(stores, other) == (by_hand(sample, other), page_by_hand(sample))
+        stores.interests.edit(other, lambda _: overridden_interests(sample, other))
+        stores.lists.edit(ListKind.PERSONAL, other, lambda _: overridden_page(sample))
+        assert kept_of(stores, other) == (
+            overridden_interests(sample, other),
+            overridden_page(sample),
+        )
 
     def test_lists_that_belong_to_no_user_are_still_written(
         self, stores: ErasableStores, sample: Sample
@@ -221,12 +227,12 @@ class ErasureContract(EveryIdKind):
             written = stores.lists.write(
                 kind, sample.lists(kind, {one: [line(sample, 1, 77_000)] for one in owners})
             )
-            stores.lists.edit(kind, owners[0], lambda _: page_by_hand(sample))
+            stores.lists.edit(kind, owners[0], lambda _: overridden_page(sample))
 
             found = stores.lists.read(kind, owners)
             assert written == Written(len(owners), 0)
             assert [found[one].lines[0].score for one in owners[1:]] == [77_000] * (len(owners) - 1)
-            assert found[owners[0]] == page_by_hand(sample)
+            assert found[owners[0]] == overridden_page(sample)
 
     def test_sign_ins_of_an_erased_user_are_not_counted(
         self, stores: ErasableStores, sample: Sample
@@ -252,8 +258,10 @@ class ErasureContract(EveryIdKind):
         started, stop = threading.Semaphore(0), threading.Event()
         works: list[Callable[[int], object]] = [
             lambda turn: write(stores, sample, [other, user], score=1_000 * (turn % 9 + 1)),
-            lambda turn: stores.interests.edit(user, lambda _: by_hand(sample, user)),
-            lambda turn: stores.lists.edit(ListKind.PERSONAL, user, lambda _: page_by_hand(sample)),
+            lambda turn: stores.interests.edit(user, lambda _: overridden_interests(sample, user)),
+            lambda turn: stores.lists.edit(
+                ListKind.PERSONAL, user, lambda _: overridden_page(sample)
+            ),
             lambda turn: stores.users.record_sign_in(user, NOW + HOUR * turn),
         ]
 
@@ -353,7 +361,7 @@ def line(sample: Sample, item: int, score: int) -> StoredLine:
     )
 
 
-def by_hand(sample: Sample, user: UserId) -> StoredInterests:
+def overridden_interests(sample: Sample, user: UserId) -> StoredInterests:
     """Return interests with one manual override, and one manual removal."""
     one = attrs.evolve(interest(sample, user, 0, 9), by_hand=True)
     return StoredInterests(
@@ -361,7 +369,7 @@ def by_hand(sample: Sample, user: UserId) -> StoredInterests:
     )
 
 
-def page_by_hand(sample: Sample) -> StoredList:
+def overridden_page(sample: Sample) -> StoredList:
     """Return a homepage with one manual line."""
     one = attrs.evolve(line(sample, 2, 9), parts=(0, 0), by_hand=True)
     return StoredList.of([one], recipe=RECIPE, computed_at=NOW, edited=True)

@@ -1,4 +1,4 @@
-"""SQL that differs between PostgreSQL and SQLite: lists of ids, arrays, order and upserts."""
+"""SQL that differs between PostgreSQL and SQLite: lists of ids, arrays, JSON, order and upserts."""
 
 import json
 from collections.abc import Collection
@@ -62,6 +62,21 @@ def length_of(array: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[in
     """Return the number of elements of an array, which SQLite stores as JSON."""
     is_sqlite = dialect == "sqlite"
     return sa.func.json_array_length(array) if is_sqlite else sa.func.cardinality(array)
+
+
+def json_list(of: sa.ColumnElement[Any], dialect: str) -> sa.Function[Any]:
+    """Return the aggregate that lists a field or a JSON array over all rows."""
+    return sa.Function("json_group_array" if dialect == "sqlite" else "json_agg", of)
+
+
+def json_array(fields: Collection[sa.ColumnElement[Any]], dialect: str) -> sa.Function[Any]:
+    """Return the JSON array of the fields of a row."""
+    return sa.Function("json_array" if dialect == "sqlite" else "json_build_array", *fields)
+
+
+def json_of(text: sa.ColumnElement[str], dialect: str) -> sa.ColumnElement[Any]:
+    """Return a text as the JSON that it is."""
+    return sa.func.json(text) if dialect == "sqlite" else sa.cast(text, sa.JSON)
 
 
 def upsert_into(table: sa.Table, dialect: str) -> Any:

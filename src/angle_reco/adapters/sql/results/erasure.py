@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import length_of, upsert_into
 from angle_reco.adapters.sql.market.erased_users import KEY_OF_ERASURES, key_of_erasures
-from angle_reco.adapters.sql.results.changes import SqlChanges, forget_user
+from angle_reco.adapters.sql.results.changes import SqlChanges
+from angle_reco.adapters.sql.results.feed_pruning import forget_user
 from angle_reco.adapters.sql.results.runs import one_at_a_time
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.changes import Change, ChangeKind
