@@ -12,7 +12,7 @@ import attrs
 from angle_reco.application.jobs.batch_jobs import store_one
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.schedule import JOB_OF
-from angle_reco.application.scoring import Scorer, popular_owner
+from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import Loaded, StaleCache
@@ -23,7 +23,7 @@ from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, StoredList
 from angle_reco.domain.packed import PackedList
-from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cached, key_of
@@ -244,7 +244,7 @@ class ListReader:
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
         profiles = self.scorer.profiles(market, users)
-        return self.scorer.homepages(market, profiles, users.ids, keep=keep)
+        return self.scorer.homepages(market, profiles, keep=keep)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a computed list; a failure is only logged, as the list can be recomputed."""
