@@ -190,7 +190,6 @@ def made_up_lists(kind: IdKind, size: int) -> Lists:
         owners=items,
         offsets=np.arange(0, size * KEPT + 1, KEPT),
         items=items.take(random.integers(0, size, size * KEPT)),
-        scores=parts.sum(axis=1, dtype=np.int32),
         parts=parts,
         reasons=np.full(size * KEPT, 6, np.int8),
         sources=np.full(size * KEPT, 1, np.int8),

@@ -12,12 +12,11 @@ from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import CLASSIC, Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
-from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
@@ -96,16 +95,16 @@ def large() -> Large:
 
 
 @cache
-def usual_similar() -> Ranked:
+def usual_similar() -> Lists:
     return similar_to_all(large())
 
 
 @cache
-def usual_homepages() -> Ranked:
+def usual_homepages() -> Lists:
     return homepages_of_all(large())
 
 
-def similar_to_all(large: Large) -> Ranked:
+def similar_to_all(large: Large) -> Lists:
     return NumpyKernels().similar_items(
         large.market,
         Originals.all_of(large.market.catalogue),
@@ -116,23 +115,21 @@ def similar_to_all(large: Large) -> Ranked:
     )
 
 
-def homepages_of_all(large: Large) -> Ranked:
+def homepages_of_all(large: Large) -> Lists:
     return NumpyKernels().homepages(large.market, large.profiles, ranker=CLASSIC, keep=60)
 
 
-def lines_in(ranked: Ranked, owners: IdIndex, recipe: Recipe) -> list[list[StoredLine]]:
-    return lines_of(ranked.named(large().market.catalogue.ids_at, owners.ids, recipe, NOW))
-
-
-def same(one: Ranked, other: Ranked) -> bool:
-    columns = ("offsets", "rows", "parts", "reasons", "sources")
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
+def same(one: Lists, other: Lists) -> bool:
+    columns = ("offsets", "scores", "parts", "reasons", "sources")
+    return (one.owners, one.items) == (other.owners, other.items) and all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in columns
+    )
 
 
 def test_a_large_market_has_the_similar_items_of_the_plain_rule() -> None:
     some = range(0, 3_000, 200)
 
-    found = lines_in(usual_similar(), large().market.catalogue.items, SimilarityRule().recipe)
+    found = lines_of(usual_similar())
 
     plainly = large().plainly
     assert [found[place] for place in some] == [
@@ -144,7 +141,7 @@ def test_a_large_market_has_the_similar_items_of_the_plain_rule() -> None:
 def test_a_large_market_has_the_homepages_of_the_plain_rule() -> None:
     some = [UserId(user) for user in (*range(0, 2_500, 200), 1_999, 2_000)]
 
-    found = lines_in(usual_homepages(), large().users, CLASSIC.recipe)
+    found = lines_of(usual_homepages())
 
     plainly = large().plainly
     assert [found[large().users.code(user)] for user in some] == [

@@ -54,8 +54,8 @@ from angle_reco.adapters.sql.schema.migrations import HEAD, migrate_up
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, quoted_name
 from angle_reco.adapters.sql.schema.views import view_names, view_statements
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.application.scoring import popular_owner
 from angle_reco.domain.lists import EVERYTHING
+from angle_reco.domain.popular import popular_owner
 from angle_reco.testing.contracts import Sample
 from angle_reco.testing.contracts.samples import NOW
 from tests.adapters.databases import fill, ports_on

@@ -20,7 +20,6 @@ from angle_reco.adapters.sql.market.users import SqlUsers
 from angle_reco.adapters.sql.schema.migrations import HEAD
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.application.scoring import popular_owner
 from angle_reco.composition import Ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import (
@@ -33,6 +32,7 @@ from angle_reco.domain.errors import (
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.popular import popular_owner
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source

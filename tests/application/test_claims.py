@@ -33,7 +33,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, SCHEDULE, sch
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
-from angle_reco.domain.lists import ListKind, Ranked
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import (
     ClaimStatus,
     Run,
@@ -279,7 +279,7 @@ class OddKernels:
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
 
-    def homepages(self, market: OpenMarket, profiles: Profiles, **named: Any) -> Ranked:
+    def homepages(self, market: OpenMarket, profiles: Profiles, **named: Any) -> Lists:
         """Rank, for users who have done nothing."""
         if len(profiles.excluded_user):
             raise DEFECT

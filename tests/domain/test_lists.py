@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, ItemId
-from angle_reco.domain.lists import Lists, Ranked
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.popular import POPULAR_RECIPE
 from angle_reco.domain.scoring.after_bid import AfterBidRule
@@ -126,74 +126,58 @@ def test_a_short_list_is_complete() -> None:
     assert kept_two.with_lines(stored.lines[:1]).is_complete
 
 
+RECIPE = Recipe(name="drawn", weights=(("one", 1), ("two", 2)), kept=3)
+
+
 @st.composite
-def rankings(draw: st.DrawFn) -> Ranked:
+def columns(draw: st.DrawFn) -> Lists:
     lengths = draw(st.lists(st.integers(0, 3), max_size=4))
     count = sum(lengths)
     numbers = st.integers(0, 300_000)
-    return Ranked(
+    rows = draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
+    return Lists(
+        owners=IdColumn.of(IdKind.INT, range(len(lengths))),
         offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-        rows=np.array(draw(st.lists(st.integers(0, 5), min_size=count, max_size=count)), np.int64),
+        items=IdColumn.of(IdKind.TEXT, [f"item {row}" for row in rows]),
         parts=np.array(
             draw(st.lists(st.tuples(numbers, numbers), min_size=count, max_size=count)), np.int32
         ).reshape(-1, 2),
         reasons=np.array(range(count), np.int8) % len(REASONS),
         sources=np.array(range(count), np.int8) % len(SOURCES),
+        recipe=RECIPE,
+        computed_at=NOW,
     )
 
 
-RECIPE = Recipe(name="drawn", weights=(("one", 1), ("two", 2)), kept=3)
+@given(columns())
+def test_columns_hold_the_lines_of_each_owner(lists: Lists) -> None:
+    found = [lists.stored(place) for place in range(len(lists))]
 
-
-def owned(ranked: Ranked, owners: IdColumn) -> Lists:
-    def ids_at(rows: np.ndarray) -> IdColumn:
-        return IdColumn.of(IdKind.TEXT, [f"item {row}" for row in rows])
-
-    return ranked.named(ids_at, owners, RECIPE, NOW)
-
-
-def single(ranked: Ranked) -> list[StoredList]:
-    owners = IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1))
-    lists = owned(ranked, owners)
-    assert lists.owners == owners
-    return [lists.stored(place) for place in range(len(lists))]
-
-
-@given(rankings())
-def test_columns_hold_the_lines_of_each_owner(ranked: Ranked) -> None:
-    found = single(ranked)
-
-    bounds = ranked.offsets.tolist()
-    assert [len(one.lines) for one in found] == np.diff(ranked.offsets).tolist()
+    bounds = lists.offsets.tolist()
+    assert [len(one.lines) for one in found] == np.diff(lists.offsets).tolist()
     for one, first in zip(found, bounds, strict=False):
         assert (one.recipe, one.computed_at) == (RECIPE, NOW)
         for place, line in enumerate(one.lines, first):
-            assert line.item_id == ItemId(f"item {ranked.rows[place]}")
-            assert line.parts == tuple(ranked.parts[place].tolist())
+            assert line.item_id == lists.items[place]
+            assert line.parts == tuple(lists.parts[place].tolist())
             assert line.score == sum(line.parts)
-            assert line.reason is REASONS[ranked.reasons[place]]
-            assert line.source is SOURCES[ranked.sources[place]]
+            assert line.reason is REASONS[lists.reasons[place]]
+            assert line.source is SOURCES[lists.sources[place]]
 
 
-@given(st.lists(rankings(), max_size=3))
-def test_chunks_are_joined_one_after_another(chunks: list[Ranked]) -> None:
-    joined = Ranked.joined(chunks, components=2)
-
-    assert single(joined) == [one for chunk in chunks for one in single(chunk)]
-
-
-@given(rankings(), st.sampled_from(IdKind), st.data())
+@given(columns(), st.sampled_from(IdKind), st.data())
 def test_of_several_lists_of_one_owner_the_last_counts(
-    ranked: Ranked, kind: IdKind, data: st.DataObject
+    lists: Lists, kind: IdKind, data: st.DataObject
 ) -> None:
-    count = len(ranked.offsets) - 1
     ids: dict[IdKind, list[Any]] = {  # ids of any kind
         IdKind.INT: [-1, 2**63 - 1],
         IdKind.TEXT: ["a", "B"],
         IdKind.UUID: [UUID(int=1), UUID(int=0)],
     }
-    drawn = data.draw(st.lists(st.sampled_from(ids[kind]), min_size=count, max_size=count))
-    lists = owned(ranked, IdColumn.of(kind, drawn))
+    drawn = data.draw(
+        st.lists(st.sampled_from(ids[kind]), min_size=len(lists), max_size=len(lists))
+    )
+    lists = attrs.evolve(lists, owners=IdColumn.of(kind, drawn))
 
     last = lists.last_of_each()
 
@@ -202,19 +186,24 @@ def test_of_several_lists_of_one_owner_the_last_counts(
     assert last.owners.to_list() == sorted(expected, key=drawn[::-1].index, reverse=True)
 
 
-@given(rankings())
-def test_lists_of_different_owners_all_count(ranked: Ranked) -> None:
-    lists = owned(ranked, IdColumn.of(IdKind.INT, range(len(ranked.offsets) - 1)))
-
+@given(columns())
+def test_lists_of_different_owners_all_count(lists: Lists) -> None:
     assert lists.last_of_each() is lists
 
 
 def test_columns_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="Ranked differ in length"):
-        Ranked(
-            offsets=np.zeros(1, np.int64),
-            rows=np.zeros(1, np.int64),
-            parts=np.zeros((2, 1), np.int32),
-            reasons=np.zeros(1, np.int8),
-            sources=np.zeros(1, np.int8),
-        )
+    lists = Lists(
+        owners=IdColumn.of(IdKind.INT, []),
+        offsets=np.zeros(1, np.int64),
+        items=IdColumn.of(IdKind.INT, []),
+        parts=np.zeros((0, 1), np.int32),
+        reasons=np.zeros(0, np.int8),
+        sources=np.zeros(0, np.int8),
+        recipe=RECIPE,
+        computed_at=NOW,
+    )
+
+    with pytest.raises(ValueError, match="Lists differ in length"):
+        attrs.evolve(lists, parts=np.zeros((2, 1), np.int32))
+    with pytest.raises(ValueError, match="Lists differ in length"):
+        attrs.evolve(lists, offsets=np.zeros(2, np.int64))

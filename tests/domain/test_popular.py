@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Watch
-from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.lists import EVERYTHING, Lists
 from angle_reco.domain.popular import (
     POPULAR_KEPT,
     POPULAR_RECIPE,
@@ -30,34 +29,38 @@ def test_lists_are_those_of_the_plain_rule(kind: IdKind, data: st.DataObject, ke
     plainly = data.draw(markets(ids))
     market = open_market(plainly, ids)
 
-    categories = market.catalogue.categories.ids.to_list()
-    of_each = lists(plainly, ids, rank_popular_by_category(market, keep=keep), len(categories))
-    one_by_one = [
-        lists(plainly, ids, rank_popular(market, keep=keep, category=code))[0]
-        for code in range(len(categories))
+    categories = [CategoryId(one) for one in market.catalogue.categories.ids]
+    of_each = rank_popular_by_category(market, keep=keep)
+    one_by_one = [rank_popular(market, keep=keep, category=one) for one in categories]
+    over_all = rank_popular(market, keep=keep)
+
+    assert owned_lines(over_all) == [(EVERYTHING, plain.popular_items(plainly, keep=keep))]
+    found = [owned for one in one_by_one for owned in owned_lines(one)]
+    # No list is made for a category without open items, unless it is asked for.
+    assert owned_lines(of_each) == [(owner, lines) for owner, lines in found if lines]
+    assert found == [
+        (str(one), plain.popular_items(plainly, keep=keep, category_id=one)) for one in categories
     ]
-    [over_all] = lists(plainly, ids, rank_popular(market, keep=keep))
-
-    assert over_all == plain.popular_items(plainly, keep=keep)
-    assert of_each == one_by_one
-    assert of_each == [
-        plain.popular_items(plainly, keep=keep, category_id=CategoryId(category))
-        for category in categories
-    ]
+    for lists in (over_all, of_each, *one_by_one):
+        assert (lists.recipe, lists.computed_at) == (POPULAR_RECIPE, NOW)
 
 
-def lists(
-    plainly: plain.PlainMarket, ids: IdKinds, ranked: Ranked, count: int = 1
-) -> list[list[StoredLine]]:
-    catalogue = open_market(plainly, ids).catalogue
-    owners = IdColumn.of(IdKind.INT, range(count))
-    return lines_of(ranked.named(catalogue.ids_at, owners, POPULAR_RECIPE, NOW))
+def owned_lines(lists: Lists) -> list[tuple[Id, list[StoredLine]]]:
+    return list(zip(lists.owners, lines_of(lists), strict=True))
 
 
-def order(items: list[ItemCard], happened: list[Bid | Watch]) -> list[object]:
+def test_an_unknown_category_has_an_empty_list() -> None:
+    items = [lot("a", category_id=None), lot("b")]
+    market = open_market(plain.PlainMarket(items=items, happened=[], now=NOW), TEXTS)
+
+    found = rank_popular(market, keep=3, category=CategoryId("unknown"))
+
+    assert (found.owners.to_list(), lines_of(found)) == (["unknown"], [[]])
+
+
+def order(items: list[ItemCard], happened: list[Bid | Watch]) -> list[Id]:
     plainly = plain.PlainMarket(items=items, happened=happened, now=NOW)
-    [lines] = lists(plainly, TEXTS, rank_popular(open_market(plainly, TEXTS), keep=50))
-    return [line.item_id for line in lines]
+    return rank_popular(open_market(plainly, TEXTS), keep=50).items.to_list()
 
 
 def bids(item: str, count: int) -> list[Bid | Watch]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.domain.columns import NONE
+from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.millionths import ONE
@@ -99,7 +99,7 @@ def rows_of(*columns: np.ndarray) -> list[tuple[int, ...]]:
 
 def test_a_part_of_a_batch_has_places_of_its_own() -> None:
     profiles = Profiles(
-        size=3,
+        users=IdColumn.of(IdKind.TEXT, ["anna", "ben", "cleo"]),
         interest_user=np.array([0, 1, 1, 2], np.int32),
         interest_category=np.array([5, 6, NONE, 8], np.int32),
         interest_score=np.array([10, 20, 15, 30]),
@@ -109,7 +109,8 @@ def test_a_part_of_a_batch_has_places_of_its_own() -> None:
 
     part = profiles.between(1, 3)
 
-    assert part.size == 2
+    assert part.users.to_list() == ["ben", "cleo"]
+    assert len(part) == 2
     assert rows_of(part.interest_user, part.interest_category, part.interest_score) == [
         (0, 6, 20),
         (0, NONE, 15),

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import IdKind
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.prices import LARGEST_PRICE, UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.scoring.similarity import (
@@ -181,7 +183,9 @@ def test_weights_that_add_up_to_one_are_allowed() -> None:
 
 
 def test_columns_of_different_lengths_are_refused() -> None:
+    two = IdColumn.of(IdKind.INT, [1, 2])
+
     with pytest.raises(ValueError, match="Originals differ in length"):
-        Originals(row=np.zeros(2, np.int64), category=np.zeros(1, np.int32), prices=np.zeros(2))
+        Originals(ids=two, category=np.zeros(1, np.int32), prices=np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="Engagement differ in length"):
         Engagement(users=np.zeros(2, np.int32), places=np.zeros(1, np.int32))

@@ -26,7 +26,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
-from angle_reco.domain.lists import ListKind, Ranked
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import Profiles, Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
@@ -244,7 +244,7 @@ class RecordingKernels:
         of_candidates: Engagement,
         rule: SimilarityRule,
         keep: int,
-    ) -> Ranked:
+    ) -> Lists:
         self.in_use.append(self.pool.checkedout())
         return self.kernels.similar_items(
             market,
@@ -257,7 +257,7 @@ class RecordingKernels:
 
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
-    ) -> Ranked:
+    ) -> Lists:
         self.in_use.append(self.pool.checkedout())
         return self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
 

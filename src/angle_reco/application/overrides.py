@@ -252,7 +252,7 @@ class WriteOverrides:
         )
         profiles = scorer.profiles(market, users)
         keep = self.shelves.settings.chosen_ranker.kept
-        return scorer.homepages(market, profiles, users.ids, keep=keep).stored(0)
+        return scorer.homepages(market, profiles, keep=keep).stored(0)
 
     def _edit_interests(
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]

@@ -10,9 +10,9 @@ import numpy as np
 from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.ids import CategoryId, IdKind, ItemId, UserId
+from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard
-from angle_reco.domain.lists import EVERYTHING, ListKind, Lists, Ranked, Recipes
+from angle_reco.domain.lists import ListKind, Lists, Recipes
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
 from angle_reco.domain.prices import UNKNOWN_PRICE
@@ -21,7 +21,6 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
 from angle_reco.domain.scoring.ranking import Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals
-from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
@@ -125,41 +124,29 @@ class Scorer:
             users, interests=self.interests_from(happened), interactions=happened, market=market
         )
 
-    def homepages(
-        self, market: OpenMarket, profiles: Profiles, users: IdColumn, *, keep: int
-    ) -> Lists:
-        """Return the homepages of *users*, which are the users of *profiles*."""
+    def homepages(self, market: OpenMarket, profiles: Profiles, *, keep: int) -> Lists:
+        """Return the homepages of the users of *profiles*."""
         ranker = self.settings.chosen_ranker
-        ranked = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
-        return ranked.named(
-            market.catalogue.ids_at, users, self._recipe(ListKind.PERSONAL), market.now
-        )
+        pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
+        return self._with_recipe(ListKind.PERSONAL, pages)
 
     def similar_to_all(
         self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
     ) -> Lists:
         """Return the similar items of the open items in rows [first, last)."""
-        rule = self.settings.similarity
         among = (engagement.places >= first) & (engagement.places < last)
-        ranked = self.kernels.similar_items(
+        return self._similar(
             market,
             Originals.all_of(market.catalogue).between(first, last),
             of_originals=Engagement(
                 users=engagement.users[among], places=engagement.places[among] - np.int32(first)
             ),
             of_candidates=engagement,
-            rule=rule,
-            keep=rule.kept,
-        )
-        owners = market.catalogue.ids_at(slice(first, last))
-        return ranked.named(
-            market.catalogue.ids_at, owners, self._recipe(ListKind.SIMILAR), market.now
         )
 
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
         """Return the similar items of one item, open or not."""
-        rule, catalogue = self.settings.similarity, market.catalogue
-        row = catalogue.row_of(item.item_id)
+        ids, catalogue = self.settings.ids, market.catalogue
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
         price = (
             UNKNOWN_PRICE
@@ -167,12 +154,12 @@ class Scorer:
             else self.settings.prices.to_units(item.price, "price")
         )
         fans = self.activity.engaged_users([item.item_id], until=self.as_of)[item.item_id]
-        users = IdIndex.of(self.settings.ids.user, IdColumn.of(self.settings.ids.user, fans))
+        users = IdIndex.of(ids.user, IdColumn.of(ids.user, fans))
         happened = self._drained(users=users.ids)
-        ranked = self.kernels.similar_items(
+        return self._similar(
             market,
             Originals(
-                row=np.array([row]),
+                ids=IdColumn.of(ids.item, [item.item_id]),
                 category=np.array([category], np.int32),
                 prices=np.array([price]),
             ),
@@ -180,11 +167,26 @@ class Scorer:
                 users=np.arange(len(users), dtype=np.int32), places=np.zeros(len(users), np.int32)
             ),
             of_candidates=_engagement(happened, users, catalogue.items),
+        )
+
+    def _similar(
+        self,
+        market: OpenMarket,
+        originals: Originals,
+        *,
+        of_originals: Engagement,
+        of_candidates: Engagement,
+    ) -> Lists:
+        rule = self.settings.similarity
+        lists = self.kernels.similar_items(
+            market,
+            originals,
+            of_originals=of_originals,
+            of_candidates=of_candidates,
             rule=rule,
             keep=rule.kept,
         )
-        owner = IdColumn.of(self.settings.ids.item, [item.item_id])
-        return ranked.named(catalogue.ids_at, owner, self._recipe(ListKind.SIMILAR), market.now)
+        return self._with_recipe(ListKind.SIMILAR, lists)
 
     def engagement(self, market: OpenMarket) -> Engagement:
         """Return which users engaged with which open item, at any time."""
@@ -195,35 +197,20 @@ class Scorer:
         self, market: OpenMarket, *, category: CategoryId | None = None, keep: int
     ) -> Lists:
         """Return the most popular items, of all or of one category, as a single list."""
-        owner = popular_owner(category)
-        code = NONE if category is None else market.catalogue.categories.code(category)
-        if category is not None and code == NONE:
-            keep = 0  # no item of the category is open
-        ranked = rank_popular(market, keep=keep, category=code)
-        return self._popular_lists(market, ranked, [owner])
+        lists = rank_popular(market, keep=keep, category=category)
+        return self._with_recipe(ListKind.POPULAR, lists)
 
     def popular_of_each(self, market: OpenMarket) -> tuple[Lists, Lists]:
         """Return the popular items of all, and a list for each category with open items."""
-        ranked = rank_popular_by_category(market, keep=POPULAR_KEPT)
-        # An adapter may name categories without open items: they get no list.
-        filled = np.flatnonzero(np.diff(ranked.offsets))
-        by_category = attrs.evolve(ranked, offsets=np.append(0, ranked.offsets[filled + 1]))
-        owners = [
-            popular_owner(CategoryId(one)) for one in market.catalogue.categories.ids.take(filled)
-        ]
+        by_category = rank_popular_by_category(market, keep=POPULAR_KEPT)
         return (
             self.popular(market, keep=POPULAR_KEPT),
-            self._popular_lists(market, by_category, owners),
+            self._with_recipe(ListKind.POPULAR, by_category),
         )
 
-    def _popular_lists(self, market: OpenMarket, ranked: Ranked, owners: list[str]) -> Lists:
-        column = IdColumn.of(IdKind.TEXT, owners)
-        return ranked.named(
-            market.catalogue.ids_at, column, self._recipe(ListKind.POPULAR), market.now
-        )
-
-    def _recipe(self, kind: ListKind) -> Recipe:
-        return self.recipes.lists[kind]
+    def _with_recipe(self, kind: ListKind, lists: Lists) -> Lists:
+        """Return *lists* with the recipe that covers all settings involved."""
+        return attrs.evolve(lists, recipe=self.recipes.lists[kind])
 
     def interests_from(self, happened: Interactions) -> Interests:
         """Return the interests of the users in *happened*."""
@@ -244,11 +231,6 @@ class Scorer:
             since=since, until=self.as_of, users=users, items=items
         )
         return Interactions.joined(self.settings.ids, batches)
-
-
-def popular_owner(category: CategoryId | None) -> str:
-    """Return the owner of a list of popular items: its category, or `EVERYTHING`."""
-    return EVERYTHING if category is None else str(category)
 
 
 def _index_of_users(happened: Interactions) -> IdIndex:

@@ -1,6 +1,6 @@
 """Lists of suggestions of many owners as columns, as jobs compute them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -44,74 +44,24 @@ class Recipes:
 
 
 @attrs.frozen(kw_only=True)
-class Ranked:
-    """Ranked rows of a catalogue for many owners: list k is [offsets[k], offsets[k + 1]).
-
-    *parts* has a column per component, and a score is the sum of its row of parts.
-    *reasons* and *sources* are codes.
-    """
-
-    offsets: Int64s = attrs.field(converter=frozen)
-    rows: Int64s = attrs.field(converter=frozen)
-    parts: Int32s = attrs.field(converter=frozen)
-    reasons: Int8s = attrs.field(converter=frozen)
-    sources: Int8s = attrs.field(converter=frozen)
-
-    def __attrs_post_init__(self) -> None:
-        check_lengths(
-            self, rows=self.rows, parts=self.parts, reasons=self.reasons, sources=self.sources
-        )
-
-    @property
-    def scores(self) -> Int32s:
-        """Return the score of each line, in millionths."""
-        scores: Int32s = self.parts.sum(axis=1, dtype=np.int32)
-        return scores
-
-    @classmethod
-    def joined(cls, chunks: Sequence[Self], components: int) -> Self:
-        """Return the lists of all *chunks*, one after another."""
-        lengths = [np.diff(chunk.offsets) for chunk in chunks]
-        return cls(
-            offsets=np.concatenate([[0], np.cumsum(np.concatenate([[0], *lengths]))[1:]]),
-            rows=np.concatenate([np.empty(0, np.int64), *(chunk.rows for chunk in chunks)]),
-            parts=np.concatenate(
-                [np.empty((0, components), np.int32), *(chunk.parts for chunk in chunks)]
-            ),
-            reasons=np.concatenate([np.empty(0, np.int8), *(chunk.reasons for chunk in chunks)]),
-            sources=np.concatenate([np.empty(0, np.int8), *(chunk.sources for chunk in chunks)]),
-        )
-
-    def named(
-        self,
-        ids_at: Callable[[Int64s], IdColumn],
-        owners: IdColumn,
-        recipe: Recipe,
-        computed_at: datetime,
-    ) -> "Lists":
-        """Return the lists with ids instead of rows."""
-        return Lists(
-            owners=owners,
-            offsets=self.offsets,
-            items=ids_at(self.rows),
-            scores=self.scores,
-            parts=self.parts,
-            reasons=self.reasons,
-            sources=self.sources,
-            recipe=recipe,
-            computed_at=computed_at,
-        )
-
-
 @attrs.frozen(kw_only=True)
 class Lists:
-    """Lists as columns: the list of owner k is the lines [offsets[k], offsets[k + 1])."""
+    """Lists as columns: the list of owner k is the lines [offsets[k], offsets[k + 1]).
+
+    *parts* has a column per component of the recipe; a score is the sum of its row of parts
+    unless *scores* are given. *reasons* and *sources* are codes.
+    """
 
     owners: IdColumn
     offsets: Int64s = attrs.field(converter=frozen)
     items: IdColumn
-    scores: Int32s = attrs.field(converter=frozen)
     parts: Int32s = attrs.field(converter=frozen)
+    scores: Int32s = attrs.field(
+        converter=frozen,
+        default=attrs.Factory(
+            lambda lists: lists.parts.sum(axis=1, dtype=np.int32), takes_self=True
+        ),
+    )
     reasons: Int8s = attrs.field(converter=frozen)
     sources: Int8s = attrs.field(converter=frozen)
     recipe: Recipe

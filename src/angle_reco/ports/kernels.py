@@ -2,14 +2,17 @@
 
 from typing import Protocol
 
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import Profiles, Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 
 
 class Kernels(Protocol):
-    """The batch forms of the domain's rules; results equal those of the plain rules bit by bit."""
+    """The batch forms of the domain's rules; results equal those of the plain rules bit by bit.
+
+    Lists have the recipe of their rule or ranker, and are computed at the market's *now*.
+    """
 
     def similar_items(
         self,
@@ -20,7 +23,7 @@ class Kernels(Protocol):
         of_candidates: Engagement,
         rule: SimilarityRule,
         keep: int,
-    ) -> Ranked:
+    ) -> Lists:
         """Return the *keep* open items most similar to each of *originals*.
 
         The engagements name users by shared codes, and items by places among the originals
@@ -31,7 +34,7 @@ class Kernels(Protocol):
 
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
-    ) -> Ranked:
+    ) -> Lists:
         """Return the best *keep* open items for each user of *profiles*.
 
         Items of the user's favourite categories come first, by score, at most `per_category`

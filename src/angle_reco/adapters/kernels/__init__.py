@@ -2,7 +2,7 @@
 
 from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import rank_similar_items
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import Profiles, Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
@@ -22,7 +22,7 @@ class NumpyKernels:
         of_candidates: Engagement,
         rule: SimilarityRule,
         keep: int,
-    ) -> Ranked:
+    ) -> Lists:
         return rank_similar_items(
             market,
             originals,
@@ -34,5 +34,5 @@ class NumpyKernels:
 
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
-    ) -> Ranked:
+    ) -> Lists:
         return rank_homepages(market, profiles, ranker=ranker, keep=keep)

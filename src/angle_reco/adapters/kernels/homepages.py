@@ -5,12 +5,15 @@ same amount to each of them. Each category is therefore sorted once, and a user'
 merged from the beginnings of a few of these orders.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int64s, is_among, places_in_runs, ragged_ranges
+from angle_reco.domain.arrays import Int8s, Int64s, is_among, places_in_runs, ragged_ranges
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import Profiles, Ranker, contributions, homepage_reasons
 from angle_reco.domain.suggestions import Source
@@ -18,7 +21,7 @@ from angle_reco.domain.suggestions import Source
 _USERS_AT_ONCE = 2_000
 
 
-def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int) -> Ranked:
+def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int) -> Lists:
     """Return the best *keep* open items for each user of *profiles*."""
     shelves = _Shelves.of(market, ranker)
     by_user = np.argsort(profiles.excluded_user, kind="stable")
@@ -27,17 +30,23 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         excluded_user=profiles.excluded_user[by_user],
         excluded_row=profiles.excluded_row[by_user],
     )
-    chunks = [
-        _rank_chunk(
-            market,
-            shelves,
-            profiles.between(first, min(first + _USERS_AT_ONCE, profiles.size)),
-            ranker,
-            keep,
-        )
-        for first in range(0, profiles.size, _USERS_AT_ONCE)
-    ]
-    return Ranked.joined(chunks, components=len(ranker.weights))
+    nothing = np.empty(0, np.int64)
+    chunks = [_Lines(nothing, nothing, nothing, nothing.astype(np.int8))]
+    for first in range(0, len(profiles), _USERS_AT_ONCE):
+        some = profiles.between(first, first + _USERS_AT_ONCE)
+        lines = _rank_chunk(market, shelves, some, ranker, keep)
+        chunks.append(lines._replace(user=lines.user + first))
+    lines = _Lines.joined(chunks)
+    return Lists(
+        owners=profiles.users,
+        offsets=np.searchsorted(lines.user, np.arange(len(profiles) + 1)),
+        items=market.catalogue.ids_at(lines.row),
+        parts=contributions(market, lines.row, lines.interest, ranker),
+        reasons=homepage_reasons(market, lines.row, lines.interest),
+        sources=lines.source,
+        recipe=ranker.recipe,
+        computed_at=market.now,
+    )
 
 
 @attrs.frozen
@@ -60,43 +69,36 @@ class _Shelves:
         return cls(order, np.searchsorted(category[order], categories))
 
 
-@attrs.frozen
-class _Lines:
-    """Lines of pages: a user's place, a row of the market, the interest in its category."""
+class _Lines(NamedTuple):
+    """Lines of pages: a user's place, a row of the market, the interest in its category.
+
+    *source* is a code.
+    """
 
     user: Int64s
     row: Int64s
     interest: Int64s
+    source: Int8s
 
-    def take(self, places: np.ndarray) -> "_Lines":
-        return _Lines(self.user[places], self.row[places], self.interest[places])
+    @classmethod
+    def joined(cls, parts: Iterable["_Lines"]) -> "_Lines":
+        return cls._make(map(np.concatenate, zip(*parts, strict=True)))
+
+    def take(self, places: Int64s) -> "_Lines":
+        return _Lines._make(column[places] for column in self)
 
 
 def _rank_chunk(
     market: OpenMarket, shelves: _Shelves, profiles: Profiles, ranker: Ranker, keep: int
-) -> Ranked:
+) -> _Lines:
+    """Return the lines of each user's page, in order."""
     size = len(market)
     excluded = np.unique(profiles.excluded_user.astype(np.int64) * size + profiles.excluded_row)
     personal = _personal_lines(market, shelves, profiles, excluded, ranker, keep)
-    used = np.bincount(personal.user, minlength=profiles.size)
+    used = np.bincount(personal.user, minlength=len(profiles))
     popular = _popular_lines(market, profiles, excluded, personal, keep - used)
-
-    user = np.concatenate([personal.user, popular.user])
-    order = np.argsort(user, kind="stable")
-    lines = _Lines(
-        user,
-        np.concatenate([personal.row, popular.row]),
-        np.concatenate([personal.interest, popular.interest]),
-    ).take(order)
-    sources = np.full(len(user), Source.POPULAR.code, np.int8)
-    sources[: len(personal.user)] = Source.PERSONAL.code
-    return Ranked(
-        offsets=np.searchsorted(lines.user, np.arange(profiles.size + 1)),
-        rows=lines.row,
-        parts=contributions(market, lines.row, lines.interest, ranker),
-        reasons=homepage_reasons(market, lines.row, lines.interest),
-        sources=sources[order],
-    )
+    lines = _Lines.joined([personal, popular])
+    return lines.take(np.argsort(lines.user, kind="stable"))
 
 
 def _personal_lines(
@@ -113,13 +115,14 @@ def _personal_lines(
     owner = profiles.interest_user[with_items].astype(np.int64)
     category = profiles.interest_category[with_items]
     # At most *keep* items of a category can be on the page, besides the excluded ones.
-    left_out = np.bincount(profiles.excluded_user, minlength=profiles.size)
+    left_out = np.bincount(profiles.excluded_user, minlength=len(profiles))
     starts = shelves.starts[category]
     lengths = np.minimum(shelves.starts[category + 1] - starts, keep + left_out[owner])
     lines = _Lines(
         np.repeat(owner, lengths),
         shelves.rows[ragged_ranges(starts, lengths)],
         np.repeat(profiles.interest_score[with_items], lengths),
+        np.full(lengths.sum(), Source.PERSONAL.code, np.int8),
     )
     group = np.repeat(np.arange(len(with_items)), lengths)
     allowed = np.flatnonzero(~is_among(lines.user * len(market) + lines.row, excluded))
@@ -143,15 +146,16 @@ def _popular_lines(
     size = len(market)
     taken = np.union1d(excluded, personal.user * size + personal.row)
     # Among that many of the most popular items there are enough that are not taken yet.
-    passed_over = np.bincount(taken // max(size, 1), minlength=profiles.size)
+    passed_over = np.bincount(taken // max(size, 1), minlength=len(profiles))
     lengths = np.where(missing > 0, np.minimum(missing + passed_over, size), 0)
-    user = np.repeat(np.arange(profiles.size), lengths)
-    row = market.popular_order[ragged_ranges(np.zeros(profiles.size, np.int64), lengths)]
+    user = np.repeat(np.arange(len(profiles)), lengths)
+    row = market.popular_order[ragged_ranges(np.zeros(len(profiles), np.int64), lengths)]
     free = np.flatnonzero(~is_among(user * size + row, taken))
     user, row = user[free], row[free]
     fits = np.flatnonzero(places_in_runs(user) < missing[user])
     user, row = user[fits], row[fits]
-    return _Lines(user, row, _interest_in(market, profiles, user, row))
+    interest = _interest_in(market, profiles, user, row)
+    return _Lines(user, row, interest, np.full(len(user), Source.POPULAR.code, np.int8))
 
 
 def _interest_in(market: OpenMarket, profiles: Profiles, user: Int64s, row: Int64s) -> Int64s:

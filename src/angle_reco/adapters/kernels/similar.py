@@ -22,8 +22,8 @@ from angle_reco.domain.arrays import (
     ragged_ranges,
     starts_of_runs,
 )
-from angle_reco.domain.columns import NONE
-from angle_reco.domain.lists import Ranked
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.similarity import (
@@ -52,28 +52,43 @@ def rank_similar_items(
     of_candidates: Engagement,
     rule: SimilarityRule,
     keep: int,
-) -> Ranked:
+) -> Lists:
     """Return the *keep* open items most similar to each of *originals*."""
     candidates = _Candidates.of(market)
-    users = 1 + max(
+    user_count = 1 + max(
         of_originals.users.max(initial=NONE).item(), of_candidates.users.max(initial=NONE).item()
     )
-    wants = _incidence(of_originals.places, of_originals.users, (len(originals), users))
+    wants = _incidence(of_originals.places, of_originals.users, (len(originals), user_count))
     has = _incidence(
-        of_candidates.users, market.tie_rank[of_candidates.places], (users, len(market))
+        of_candidates.users, market.tie_rank[of_candidates.places], (user_count, len(market))
     )
-    chunks = []
+    chunks = [np.empty((3, 0), np.int64)]
     for first, last in _chunks(wants, has):
         shared = wants[first:last] @ has
         shared.sort_indices()
-        chunks.append(_rank_chunk(candidates, originals.between(first, last), shared, rule, keep))
-    return Ranked.joined(chunks, components=3)
+        line, place, users = _rank_chunk(
+            candidates, originals.between(first, last), shared, rule, keep
+        )
+        chunks.append(np.stack([line + first, place, users]))
+    line, place, users = np.concatenate(chunks, axis=1)
+    parts = similarity_parts(*_alike(candidates, originals, line, place), users, rule)
+    return Lists(
+        owners=originals.ids,
+        offsets=np.searchsorted(line, np.arange(len(originals) + 1)),
+        items=market.catalogue.ids_at(candidates.rows[place]),
+        parts=parts,
+        reasons=similarity_reasons(parts),
+        sources=np.full(len(line), Source.SIMILAR.code, np.int8),
+        recipe=rule.recipe,
+        computed_at=market.now,
+    )
 
 
 @attrs.frozen
 class _Candidates:
     """The market's items in the tie order; all places below are places in that order."""
 
+    items: IdIndex
     rows: Int64s
     place_of_row: Int64s
     category: Int64s
@@ -91,6 +106,7 @@ class _Candidates:
         by_category = np.argsort(category, kind="stable")
         categories = np.arange(len(market.catalogue.categories) + 1)
         return cls(
+            items=market.catalogue.items,
             rows=order,
             place_of_row=market.tie_rank,
             category=category,
@@ -100,6 +116,11 @@ class _Candidates:
             by_price=_ByPrice.of(np.zeros_like(category), prices),
             by_category_and_price=_ByPrice.of(category, prices),
         )
+
+    def places(self, ids: IdColumn) -> Int64s:
+        """Return the place of each item, NONE for one that is not open."""
+        # The code NONE selects the last element.
+        return np.append(self.place_of_row, NONE)[self.items.codes(ids)]
 
 
 @attrs.frozen
@@ -160,9 +181,9 @@ def _rank_chunk(
     shared: "csr_array",
     rule: SimilarityRule,
     keep: int,
-) -> Ranked:
-    size = len(originals)
-    line = np.repeat(np.arange(size), np.diff(shared.indptr))
+) -> tuple[Int64s, Int64s, Int64s]:
+    """Return the best pairs of each original in order: lines, places and shared users."""
+    line = np.repeat(np.arange(len(originals)), np.diff(shared.indptr))
     place = shared.indices.astype(np.int64)
     users = shared.data.astype(np.int64)
 
@@ -184,10 +205,8 @@ def _rank_chunk(
     line, place = np.divmod(keys[by_key], width)
     users = users[by_key]
 
-    # An original that is not open has the row NONE, which selects the last element: no place.
-    own = np.append(candidates.place_of_row, NONE)[originals.row]
     scores = similarity_scores(*_alike(candidates, originals, line, place), users, rule)
-    counts = np.flatnonzero(place != own[line])
+    counts = np.flatnonzero(place != candidates.places(originals.ids)[line])
     line, place, users, scores = line[counts], place[counts], users[counts], scores[counts]
 
     # Places ascend within a line, so a stable sort orders by them last. The three other
@@ -197,15 +216,7 @@ def _rank_chunk(
         ((line * (ONE + 1)) + ONE - scores) * (most + 1) + most - users, kind="stable"
     )
     order = order[places_in_runs(line[order]) < keep]
-    line, place, users = line[order], place[order], users[order]
-    parts = similarity_parts(*_alike(candidates, originals, line, place), users, rule)
-    return Ranked(
-        offsets=np.searchsorted(line, np.arange(size + 1)),
-        rows=candidates.rows[place],
-        parts=parts,
-        reasons=similarity_reasons(parts),
-        sources=np.full(len(line), Source.SIMILAR.code, np.int8),
-    )
+    return line[order], place[order], users[order]
 
 
 def _alike(

@@ -89,7 +89,7 @@ class Jobs:
             some = IdIndex(users.take(slice(first, last)))
             with work.asking_the_database():
                 profiles = self.scorer.profiles(market, some)
-            pages = self.scorer.homepages(market, profiles, some.ids, keep=ranker.kept)
+            pages = self.scorer.homepages(market, profiles, keep=ranker.kept)
             with work.asking_the_database():
                 total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
 

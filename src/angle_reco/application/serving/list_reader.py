@@ -12,7 +12,7 @@ import attrs
 from angle_reco.application.jobs.batch_jobs import store_one
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.schedule import JOB_OF
-from angle_reco.application.scoring import Scorer, popular_owner
+from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
@@ -22,7 +22,7 @@ from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
-from angle_reco.domain.popular import POPULAR_KEPT
+from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
@@ -240,7 +240,7 @@ class ListReader:
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
         profiles = self.scorer.profiles(market, users)
-        return self.scorer.homepages(market, profiles, users.ids, keep=keep)
+        return self.scorer.homepages(market, profiles, keep=keep)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a computed list; a failure is only logged, as the list can be recomputed."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, frozen
-from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.millionths import ONE, Millionths, to_millionths
 from angle_reco.domain.scoring.interest import Interests
@@ -97,7 +97,7 @@ TRENDING_ABOVE = 10
 
 @attrs.frozen(kw_only=True)
 class Profiles:
-    """The data about users that rankings need, each user by their place in a batch.
+    """The data about users that rankings need, each user by their place in *users*.
 
     *interest_…* columns have a row per user and category, ordered by user and with each
     user's strongest first; category codes are those of the market, NONE if no item of the
@@ -105,12 +105,15 @@ class Profiles:
     must not be shown.
     """
 
-    size: int
+    users: IdColumn
     interest_user: Int32s = attrs.field(converter=frozen)
     interest_category: Int32s = attrs.field(converter=frozen)
     interest_score: Int64s = attrs.field(converter=frozen)
     excluded_user: Int32s = attrs.field(converter=frozen)
     excluded_row: Int32s = attrs.field(converter=frozen)
+
+    def __len__(self) -> int:
+        return len(self.users)
 
     @classmethod
     def of(
@@ -129,7 +132,7 @@ class Profiles:
         lists = np.append(users.codes(catalogue.sellers.ids), np.int32(NONE))[catalogue.seller]
         own = np.flatnonzero(lists != NONE)
         return cls(
-            size=len(users),
+            users=users.ids,
             interest_user=place[known],
             interest_category=category[known],
             interest_score=interests.scores[known],
@@ -142,7 +145,7 @@ class Profiles:
         lo, hi = np.searchsorted(self.interest_user, [first, last])
         excluded = (self.excluded_user >= first) & (self.excluded_user < last)
         return type(self)(
-            size=last - first,
+            users=self.users.take(slice(first, last)),
             interest_user=self.interest_user[lo:hi] - np.int32(first),
             interest_category=self.interest_category[lo:hi],
             interest_score=self.interest_score[lo:hi],

@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, Millionths, scaled
@@ -58,31 +59,29 @@ class SimilarityRule:
 class Originals:
     """The items for which similar ones are computed, as columns.
 
-    *row* is the item's own row among the candidates, NONE if the item is not open. *category*
-    is the code of its category there, NONE if no candidate has it.
+    *category* is the code of the item's category among the candidates, NONE if no candidate
+    has it.
     """
 
-    row: Int64s = attrs.field(converter=frozen)
+    ids: IdColumn
     category: Int32s = attrs.field(converter=frozen)
     prices: Int64s = attrs.field(converter=frozen)
 
     def __attrs_post_init__(self) -> None:
-        check_lengths(self, row=self.row, category=self.category, prices=self.prices)
+        check_lengths(self, ids=self.ids, category=self.category, prices=self.prices)
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self.ids)
 
     @classmethod
     def all_of(cls, catalogue: Catalogue) -> Self:
         """Return every item of *catalogue*."""
-        return cls(
-            row=np.arange(len(catalogue)), category=catalogue.category, prices=catalogue.prices
-        )
+        return cls(ids=catalogue.items.ids, category=catalogue.category, prices=catalogue.prices)
 
     def between(self, first: int, last: int) -> Self:
         """Return the items at places [first, last)."""
         return type(self)(
-            row=self.row[first:last],
+            ids=self.ids.take(slice(first, last)),
             category=self.category[first:last],
             prices=self.prices[first:last],
         )

@@ -14,7 +14,7 @@ from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
-from angle_reco.domain.stored_list import StoredLine
+from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import (
@@ -149,7 +149,7 @@ def similar(
     owners = IdColumn.of(case.ids.item, [item.item_id for item in items])
     index = IdIndex.of(case.ids.item, owners)
     in_order = sorted(items, key=lambda item: index.code(item.item_id))
-    ranked = kernels.similar_items(
+    lists = kernels.similar_items(
         market,
         originals_of(market, in_order),
         of_originals=engagement_of(case.market.counted, case.ids, users, index),
@@ -157,7 +157,7 @@ def similar(
         rule=rule,
         keep=case.keep,
     )
-    lists = ranked.named(market.catalogue.ids_at, index.ids, rule.recipe, NOW)
+    assert_made_by(lists, index.ids, rule.recipe)
     found = lines_of(lists)
     return [found[index.code(item.item_id)] for item in items]
 
@@ -168,8 +168,14 @@ def homepages(
     """Return the homepage that the kernels compute for each of *users*."""
     market = open_market(case.market, case.ids)
     profiles = profiles_of(case.market, case.ids, users, rule)
-    ranked = kernels.homepages(market, profiles, ranker=ranker, keep=case.keep)
-    return lines_of(ranked.named(market.catalogue.ids_at, users.ids, ranker.recipe, NOW))
+    lists = kernels.homepages(market, profiles, ranker=ranker, keep=case.keep)
+    assert_made_by(lists, users.ids, ranker.recipe)
+    return lines_of(lists)
+
+
+def assert_made_by(lists: Lists, owners: IdColumn, recipe: Recipe) -> None:
+    """Check whose lists these are, by which recipe and when they were computed."""
+    assert (lists.owners, lists.recipe, lists.computed_at) == (owners, recipe, NOW)
 
 
 def lines_of(lists: Lists) -> list[list[StoredLine]]:

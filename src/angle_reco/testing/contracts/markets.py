@@ -244,7 +244,7 @@ def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
     """Return *items*, open or not, as the originals of similar lists."""
     categories = market.catalogue.categories
     return Originals(
-        row=np.array([market.catalogue.row_of(item.item_id) for item in items], np.int64),
+        ids=IdColumn.of(market.catalogue.items.ids.kind, [item.item_id for item in items]),
         category=np.array(
             [
                 NONE if item.category_id is None else categories.code(item.category_id)
