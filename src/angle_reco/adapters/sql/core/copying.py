@@ -118,12 +118,13 @@ def columns_of_rows(rows: Sequence[Any], copy_types: Sequence[CopyType]) -> list
 
 
 @contextmanager
-def staged(connection: sa.Connection, stage: sa.Table) -> Iterator[None]:
-    """Create the temporary table *stage*, and drop it when the block succeeds.
+def staged(connection: sa.Connection, stage: sa.Table, rows: Iterable[bytes]) -> Iterator[None]:
+    """Copy *rows* to the temporary table *stage*, and drop it when the block succeeds.
 
     The same transaction may then create another one of this name.
     """
     stage.create(connection, checkfirst=False)
+    copy_rows(connection, stage, rows)
     yield
     stage.drop(connection, checkfirst=False)
 
