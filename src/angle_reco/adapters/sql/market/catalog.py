@@ -12,7 +12,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import or_zero, read_at_once, read_few
-from angle_reco.adapters.sql.core.copying import CopyType
+from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among
 from angle_reco.adapters.sql.core.types import Moment

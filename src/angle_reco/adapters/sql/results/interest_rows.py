@@ -8,7 +8,8 @@ import attrs
 import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.copying import CopyType, rows_of, staged
+from angle_reco.adapters.sql.core.copy_formats import CopyType, rows_of
+from angle_reco.adapters.sql.core.copying import staged
 from angle_reco.adapters.sql.core.dialect import among
 from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
 from angle_reco.adapters.sql.schema.tables import Tables

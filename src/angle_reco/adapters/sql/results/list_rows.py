@@ -14,13 +14,8 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_within
-from angle_reco.adapters.sql.core.copying import (
-    CopyType,
-    array_head,
-    elements,
-    staged,
-    with_sizes,
-)
+from angle_reco.adapters.sql.core.copy_formats import CopyType, array_head, elements, with_sizes
+from angle_reco.adapters.sql.core.copying import staged
 from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
 from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
 from angle_reco.domain.columns import IdColumn, IdIndex
@@ -29,10 +24,6 @@ from angle_reco.domain.lists import Lists, StoredList
 from angle_reco.domain.millionths import SCORE_TOLERANCE
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
-
-_OIDS = {IdKind.INT: 20, IdKind.UUID: 2950, IdKind.TEXT: 25}
-_OID_OF_INT4, _OID_OF_INT2 = 23, 21
-"""PostgreSQL's OIDs of the element types, the same on every server."""
 
 _Section: TypeAlias = Callable[[int, int], bytes]
 """Returns the lines [first, last) of one column, encoded for COPY."""
@@ -153,24 +144,22 @@ def _has_moved(old: Any, new: Any, dialect: str) -> sa.ColumnElement[bool]:
 
 def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
     """Yield each list as a row in COPY's binary format."""
-    kind, components = lists.items.kind, len(lists.recipe.components)
-    if kind is IdKind.TEXT:
-        sized = with_sizes(lists.items.values, CopyType.TEXT)
+    of_items, components = CopyType.of_ids(lists.items.kind), len(lists.recipe.components)
+    if of_items.is_text:
+        sized = with_sizes(lists.items.values, of_items)
         items: _Section = lambda first, last: b"".join(sized[first:last])  # noqa: E731 — as the others
     else:
-        of_items = elements(lists.items.values, CopyType.of_ids(kind).dtype)
-        items = _section(of_items, len(of_items) // max(len(lists.items), 1))
-    int4, int2 = np.dtype(">i4"), np.dtype(">i2")
+        items = _section(lists.items.values, of_items)
     arrays = [
-        (_OIDS[kind], 1, items),
-        (_OID_OF_INT4, 1, _section(elements(lists.scores, int4), 8)),
+        (of_items.oid, 1, items),
+        (CopyType.INT4.oid, 1, _section(lists.scores, CopyType.INT4)),
         (
-            _OID_OF_INT4,
+            CopyType.INT4.oid,
             components,
-            _section(elements(lists.parts.ravel(), int4), 8 * components),
+            _section(lists.parts.ravel(), CopyType.INT4, each=components),
         ),
-        (_OID_OF_INT2, 1, _section(elements(lists.reasons, int2), 6)),
-        (_OID_OF_INT2, 1, _section(elements(lists.sources, int2), 6)),
+        (CopyType.SMALL.oid, 1, _section(lists.reasons, CopyType.SMALL)),
+        (CopyType.SMALL.oid, 1, _section(lists.sources, CopyType.SMALL)),
     ]
     head, size = cache(array_head), struct.Struct("!i").pack
     fields = struct.pack("!h", 2 + len(arrays))
@@ -231,7 +220,8 @@ def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
         }
 
 
-def _section(data: bytes, width: int) -> _Section:
+def _section(values: npt.NDArray[Any], copy_type: CopyType, each: int = 1) -> _Section:
+    data, width = elements(values, copy_type), each * copy_type.width
     return lambda first, last: data[width * first : width * last]
 
 
