@@ -27,7 +27,8 @@ import sqlalchemy as sa
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
-from angle_reco.adapters.sql.core.copying import CopyType, copy_rows, rows_of
+from angle_reco.adapters.sql.core.copy_formats import CopyType, rows_of
+from angle_reco.adapters.sql.core.copying import copy_rows
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.columns import IdColumn, IdIndex

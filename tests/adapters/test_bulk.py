@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_at_once, read_columns, read_few
-from angle_reco.adapters.sql.core.copying import CopyType
+from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
 
 ODD = {

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings
-from angle_reco.adapters.sql.schema.migrations import HEAD
+from angle_reco.adapters.sql.schema.versions import HEAD
 from tests.postgres import new_database
 
 ENV = """

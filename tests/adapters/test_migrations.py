@@ -50,8 +50,9 @@ from angle_reco import (
     include_object,
 )
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.adapters.sql.schema.migrations import HEAD, migrate_up
+from angle_reco.adapters.sql.schema.migrations import migrate_up
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, quoted_name
+from angle_reco.adapters.sql.schema.versions import HEAD
 from angle_reco.adapters.sql.schema.views import view_names, view_statements
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.lists import EVERYTHING

@@ -30,17 +30,12 @@ from angle_reco.adapters.sql.results.interests import SqlInterestStore
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.lists import SqlListStore
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
-from angle_reco.adapters.sql.schema.migrations import (
-    HEAD,
-    migrate_down,
-    migrate_up,
-    require_schema,
-    schema_version,
-)
+from angle_reco.adapters.sql.schema.migrations import migrate_down, migrate_up
 from angle_reco.adapters.sql.schema.permissions import SqlPermissions
 from angle_reco.adapters.sql.schema.readiness import require_ready
 from angle_reco.adapters.sql.schema.scripts import migration_sql
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.schema.versions import HEAD, require_schema, schema_version
 from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.prices import PriceScale

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.copying import CopyType, as_rows, columns_of_rows, copy_columns
+from angle_reco.adapters.sql.core.copy_formats import CopyType
+from angle_reco.adapters.sql.core.copying import as_rows, columns_of_rows, copy_columns
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.domain.ids import IdKind
@@ -134,7 +135,7 @@ def _as_array(column: Sequence[Any], copy_type: CopyType) -> npt.NDArray[Any]:
             return np.array(column, np.dtypes.StringDType())
         case CopyType.MOMENT:
             return np.array([_micros(moment) for moment in column], np.int64)
-        case CopyType.INT | CopyType.SMALL:
+        case _:
             return np.array(column, np.int64)
 
 

@@ -26,7 +26,8 @@ from angle_reco.adapters.sql.market.checking import require_version
 from angle_reco.adapters.sql.market.oddities import oddities
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.results.runs import one_at_a_time
-from angle_reco.adapters.sql.schema.migrations import create_schema, enable_wal, require_schema
+from angle_reco.adapters.sql.schema.migrations import create_schema, enable_wal
+from angle_reco.adapters.sql.schema.versions import require_schema
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import BadInputError, InvalidValueError
 from angle_reco.domain.import_format import ImportFile, import_files

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -11,19 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.bulk import or_zero, read_at_once, read_few
-from angle_reco.adapters.sql.core.copying import CopyType
+from angle_reco.adapters.sql.core.bulk import read_at_once, read_few
+from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import IdList, among
-from angle_reco.adapters.sql.core.types import Moment
-from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, LAST_MOMENT, in_calendar
-from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.adapters.sql.core.dialect import among
+from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, LAST_MOMENT
+from angle_reco.adapters.sql.market.item_queries import (
+    FROM_TIMES,
+    cards_query,
+    existing,
+    open_copy_types,
+    open_items_query,
+)
+from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
 from angle_reco.domain.items import (
-    OPEN_STATUSES,
     AuctionStatus,
     Catalogue,
     ItemCard,
@@ -31,7 +35,7 @@ from angle_reco.domain.items import (
     status_at,
 )
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -58,14 +62,14 @@ class SqlCatalog:
         counting: BidCounting = BidCounting.BIDS,
     ) -> Catalogue:
         query = self._open_items(at, until, counting)
-        columns = read_at_once(self.database, query, self._open_wires())
+        columns = read_at_once(self.database, query, open_copy_types(self.tables.ids))
         catalogue, _ = self._catalogue(at, columns)
         return catalogue
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
         query = self._open_items(at, None, counting).add_columns(title)
-        copy_types = [*self._open_wires(), CopyType.TEXT]
+        copy_types = [*open_copy_types(self.tables.ids), CopyType.TEXT]
         *columns, titles = [
             _within_calendar(column) if copy_type is CopyType.MOMENT else column
             for copy_type, column in zip(
@@ -83,7 +87,7 @@ class SqlCatalog:
         until: datetime | None = None,
         viewer: UserId | None = None,
     ) -> Mapping[ItemId, ItemCard]:
-        query = _cards_query(
+        query = cards_query(
             self.market,
             self.tables.ids.item,
             self.database.dialect,
@@ -130,8 +134,14 @@ class SqlCatalog:
 
     def total(self, *, until: datetime | None = None) -> int:
         listed = self.market.items
-        query = sa.select(sa.func.count()).select_from(listed).where(*_existing(listed.c, until))
+        query = sa.select(sa.func.count()).select_from(listed).where(*existing(listed.c, until))
         return int(self.database.scalar(query))
+
+    def _open_items(
+        self, at: datetime, until: datetime | None, counting: BidCounting
+    ) -> sa.Select[Any]:
+        dialect = self.database.dialect
+        return open_items_query(self.market, self.tables.ids, dialect, at, until, counting)
 
     def _card(self, row: Any, moment: int) -> ItemCard:
         (
@@ -222,88 +232,8 @@ class SqlCatalog:
         once = IdIndex.of(item_ids.kind, item_ids.take(rows))
         return once, rows[np.argsort(once.codes(item_ids.take(rows)))]
 
-    def _open_wires(self) -> list[CopyType]:
-        """Return the copy types of the columns of `_open_items`."""
-        ids = self.tables.ids
-        of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
-        copy_types = [
-            of_item,
-            of_category,
-            CopyType.SMALL,
-            of_seller,
-            CopyType.SMALL,
-            CopyType.INT,
-            CopyType.SMALL,
-        ]
-        return [
-            *copy_types,
-            CopyType.MOMENT,
-            CopyType.MOMENT,
-            CopyType.MOMENT,
-            CopyType.INT,
-            CopyType.INT,
-        ]
-
-    def _open_items(
-        self, at: datetime, until: datetime | None, counting: BidCounting
-    ) -> sa.Select[Any]:
-        ids, market = self.tables.ids, self.market
-        items, bids, watches = market.items.c, market.bids.c, market.watches.c
-        is_open = (
-            items.is_published,
-            sa.or_(items.status.is_(None), items.status.in_(sorted(_OPEN_CODES))),
-            sa.or_(items.ends_at.is_(None), items.ends_at > at),
-            *_existing(items, until),
-        )
-        open_ids = sa.select(items.item_id).where(*is_open)
-        # A seller's bids on their own item count for its price alone.
-        own = is_own(market.bids, market.items, self.database.dialect)
-        bidder = sa.case((own, sa.null()), else_=bids.user_id)
-        counted = bidder if counting is BidCounting.BIDS else bidder.distinct()
-        of_bids = (
-            sa.select(
-                bids.item_id,
-                sa.func.count(counted).label("bids"),
-                sa.func.max(bids.amount, type_=sa.BigInteger).label("highest"),
-            )
-            .join(market.items, items.item_id == bids.item_id)
-            .where(*is_open, *_by(bids.placed_at, until))
-            .group_by(bids.item_id)
-            .subquery()
-        )
-        of_watches = (
-            sa.select(watches.item_id, sa.func.count().label("watchers"))
-            .where(watches.item_id.in_(open_ids), *_by(watches.watched_at, until))
-            .group_by(watches.item_id)
-            .subquery()
-        )
-        price = _price(market, of_bids.c.highest, as_of=until is not None)
-        status = sa.case(_OPEN_CODES, value=items.status, else_=_FROM_TIMES)
-        return (
-            sa.select(
-                items.item_id,
-                or_zero(items.category_id, ids.category),
-                _is_known(items.category_id),
-                or_zero(items.seller_id, ids.user),
-                _is_known(items.seller_id),
-                sa.func.coalesce(price, UNKNOWN_PRICE),
-                status,
-                items.starts_at,
-                items.ends_at,
-                items.listed_at,
-                sa.func.coalesce(of_bids.c.bids, 0),
-                sa.func.coalesce(of_watches.c.watchers, 0),
-            )
-            .outerjoin(of_bids, of_bids.c.item_id == items.item_id)
-            .outerjoin(of_watches, of_watches.c.item_id == items.item_id)
-            .where(*is_open)
-        )
-
 
 _STATUSES = {status.value: status for status in AuctionStatus}
-_OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
-_FROM_TIMES = -1
-"""Stands for a status that is not stated and follows from the item's times."""
 
 
 def _statuses(
@@ -317,7 +247,7 @@ def _statuses(
     )
     by_start = np.where(starts_at > moment, scheduled, active)
     by_times = np.where(ends_at <= moment, ended, by_start)
-    return np.where(stated == _FROM_TIMES, by_times, stated).astype(np.int8)
+    return np.where(stated == FROM_TIMES, by_times, stated).astype(np.int8)
 
 
 def _within_calendar(moments: Int64s) -> Int64s:
@@ -334,79 +264,3 @@ def _codes(kind: IdKind, ids: Any, is_known: np.ndarray) -> tuple[IdIndex, Int32
     codes = np.full(len(ids), NONE, np.int32)
     codes[known] = index.codes(column)
     return index, codes
-
-
-@lru_cache
-def _cards_query(
-    market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
-) -> sa.Select[Any]:
-    """Return the statement for cards, cached because building it takes longer than running it."""
-    items, bids, watches = market.items.c, market.bids.c, market.watches.c
-    until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
-    highest = (
-        sa.select(sa.func.max(bids.amount, type_=sa.BigInteger))
-        .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
-        .scalar_subquery()
-    )
-    engaged: sa.ColumnElement[bool] = sa.false()
-    if for_viewer:
-        viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
-        engaged = sa.or_(
-            sa.exists().where(
-                bids.item_id == items.item_id,
-                bids.user_id == viewer,
-                *_by(bids.placed_at, until),
-            ),
-            sa.exists().where(
-                watches.item_id == items.item_id,
-                watches.user_id == viewer,
-                *_by(watches.watched_at, until),
-            ),
-        )
-    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
-    return sa.select(
-        items.item_id,
-        items.title,
-        items.category_id,
-        items.seller_id,
-        _price(market, highest, as_of=as_of),
-        items.is_published,
-        items.status,
-        *(
-            sa.type_coerce(in_calendar(moment), Moment)
-            for moment in (
-                items.starts_at,
-                sa.case(
-                    (items.ends_at < FIRST_MOMENT, sa.literal(FIRST_MOMENT, Moment)),
-                    else_=items.ends_at,
-                ),
-                items.listed_at,
-            )
-        ),
-        engaged,
-    ).where(among(items.item_id, wanted, kind, dialect), *_existing(items, until))
-
-
-def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:
-    """Return an item's price: the host's, else the highest bid, else the starting price."""
-    items = market.items.c
-    ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
-    # For a past moment, the host's price may be from later.
-    return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
-
-
-def _is_known(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.case((column.is_(None), 0), else_=1)
-
-
-def _existing(
-    items: Any, until: datetime | sa.BindParameter[Any] | None
-) -> list[sa.ColumnElement[bool]]:
-    listed_at = items.listed_at
-    return [] if until is None else [sa.or_(listed_at.is_(None), listed_at <= until)]
-
-
-def _by(
-    moment: sa.ColumnElement[Any], until: datetime | sa.BindParameter[Any] | None
-) -> list[sa.ColumnElement[bool]]:
-    return [] if until is None else [moment <= until]

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_at_once
-from angle_reco.adapters.sql.core.copying import CopyType
+from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in

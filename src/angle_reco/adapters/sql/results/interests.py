@@ -8,14 +8,19 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import in_order, not_among
+from angle_reco.adapters.sql.core.dialect import in_order
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
 from angle_reco.adapters.sql.results.interest_rows import (
     interest_of,
     override_rows,
     replace_interests,
 )
-from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
+from angle_reco.adapters.sql.results.runs import (
+    covered_at,
+    retain_rows,
+    totals_of,
+    write_alone,
+)
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import UserId
@@ -45,29 +50,17 @@ class SqlInterestStore:
         fence: Fence | None = None,
     ) -> Written:
         def unit(connection: sa.Connection) -> Written:
-            one_at_a_time(connection, self.tables.interests)
             places = places_to_write(connection, self.tables, users)
             some = users if places is None else users.take(places)
-            written = replace_interests(connection, self.tables, interests, some, computed_at)
-            pass_fence(connection, self.tables, fence)
-            return Written(*written)
+            return Written(
+                *replace_interests(connection, self.tables, interests, some, computed_at)
+            )
 
-        return self.database.write(unit)
+        return write_alone(self.database, self.tables, self.tables.interests, unit, fence)
 
     def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
-        table = self.tables.interests
-        others = sa.delete(table).where(
-            not_among(table.c.user_id, users, users.kind, self.database.dialect)
-        )
-
-        def unit(connection: sa.Connection) -> int:
-            one_at_a_time(connection, table)
-            gone = connection.execute(others).rowcount
-            close_run(connection, self.tables, _KIND, started_at)
-            pass_fence(connection, self.tables, fence)
-            return gone
-
-        return self.database.write(unit)
+        table, run = self.tables.interests, (_KIND, started_at)
+        return retain_rows(self.database, self.tables, table, users, run, fence)
 
     def edit(
         self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
@@ -75,7 +68,6 @@ class SqlInterestStore:
         table = self.tables.interests
 
         def unit(connection: sa.Connection) -> None:
-            one_at_a_time(connection, table)
             refuse_erased(connection, self.tables, user_id)
             old = _stored(connection.execute(self._query(user_id)).all())
             new = change(old)
@@ -85,7 +77,12 @@ class SqlInterestStore:
                 if rows:
                     connection.execute(sa.insert(table), rows)
 
-        self.database.write(unit)
+        write_alone(self.database, self.tables, table, unit)
+
+    def totals(self) -> StoreTotals:
+        table = self.tables.interests
+        owners, rows = sa.func.count(table.c.user_id.distinct()), sa.func.count()
+        return totals_of(self.database, self.tables, table, _KIND, owners=owners, rows=rows)
 
     def _query(self, user_id: UserId) -> sa.Select[Any]:
         table = self.tables.interests
@@ -98,24 +95,6 @@ class SqlInterestStore:
                 table.c.last_interaction_at.desc(),
                 in_order(table.c.category_id, self.tables.ids.category, self.database.dialect),
             )
-        )
-
-    def totals(self) -> StoreTotals:
-        table = self.tables.interests
-        query = sa.select(
-            sa.func.count(table.c.user_id.distinct()),
-            sa.func.count(),
-            sa.func.min(table.c.computed_at),
-            sa.func.max(table.c.computed_at),
-            covered_at(self.tables, _KIND),
-        )
-        [(owners, rows, oldest_at, newest_at, covered)] = self.database.rows(query)
-        return StoreTotals(
-            owners=owners,
-            rows=rows,
-            oldest_at=oldest_at,
-            newest_at=newest_at,
-            covered_at=covered,
         )
 
 

@@ -12,18 +12,12 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from angle_reco.adapters.sql.core.bulk import read_within
-from angle_reco.adapters.sql.core.copying import (
-    CopyType,
-    array_head,
-    copy_rows,
-    elements,
-    staged,
-    with_sizes,
-)
+from angle_reco.adapters.sql.core.copy_formats import CopyType, array_head, elements, with_sizes
+from angle_reco.adapters.sql.core.copying import staged
 from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
+from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind
 from angle_reco.domain.lists import Lists
@@ -31,10 +25,6 @@ from angle_reco.domain.millionths import SCORE_TOLERANCE
 from angle_reco.domain.stored_list import StoredList, unpacked
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
-
-_OIDS = {IdKind.INT: 20, IdKind.UUID: 2950, IdKind.TEXT: 25}
-_OID_OF_INT4, _OID_OF_INT2 = 23, 21
-"""PostgreSQL's OIDs of the element types, the same on every server."""
 
 _Section: TypeAlias = Callable[[int, int], bytes]
 """Returns the lines [first, last) of one column, encoded for COPY."""
@@ -112,76 +102,65 @@ def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fres
     """Write the lists that changed (`has_changed`); return their number."""
     if len(lists) == 0:
         return 0
-    is_sqlite = connection.dialect.name == "sqlite"
-    return (_upsert if is_sqlite else _merge)(connection, table, lists, fresh)
-
-
-def _merge(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
-    """Copy the lists to a temporary table, and merge the changed ones by one statement."""
-    stage, merge = _merging(table)
-    marks = {"with_recipe": lists.recipe.to_text(), "as_of": lists.computed_at}
-    with staged(connection, stage):
-        copy_rows(connection, stage, _binary_rows(lists, fresh))
-        return connection.execute(merge, marks).rowcount
+    stage, merge = _merging(table, connection.dialect.name)
+    recipe = lists.recipe.to_text()
+    if connection.dialect.name == "sqlite":
+        rows = _text_rows(lists, fresh)
+        return merge_rows(connection, merge, recipe, lists.computed_at, rows)
+    with staged(connection, stage, _binary_rows(lists, fresh)):
+        return merge_rows(connection, merge, recipe, lists.computed_at)
 
 
 @lru_cache
-def _merging(table: sa.Table) -> tuple[sa.Table, sa.Insert]:
+def _merging(table: sa.Table, dialect: str) -> tuple[sa.Table, sa.Insert]:
     """Return the temporary table for lists, and the statement that merges it into *table*."""
-    names = ["owner", *_ARRAYS, "digest"]
-    stage = sa.Table(
-        f"{table.name}_fresh",
-        sa.MetaData(),
-        *(sa.Column(name, table.c[name].type) for name in names),
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DROP",
-    )
-    rows = sa.select(
-        *(stage.c[name] for name in names),
-        sa.bindparam("with_recipe", type_=sa.Text),
-        sa.bindparam("as_of", type_=table.c.computed_at.type),
-    )
-    columns = [*names, "recipe", "computed_at"]
-    insert = postgresql.insert(table).from_select(columns, rows)
-    new, old = insert.excluded, table.c
-    score = sa.func.unnest(old.scores, new.scores).table_valued("before", "after").render_derived()
-    has_moved = sa.exists().where(sa.func.abs(score.c.before - score.c.after) > SCORE_TOLERANCE)
-    merge: sa.Insert = insert.on_conflict_do_update(
-        index_elements=[old.owner],
-        set_={**{name: new[name] for name in columns}, "by_hand": None},
-        where=sa.or_(
-            old.computed_at > new.computed_at,
-            old.recipe != new.recipe,
+
+    def differ(old: Any, new: Any) -> list[sa.ColumnElement[bool]]:
+        return [
             old.by_hand.is_not(None),
             old["items"] != new["items"],
             old.reasons != new.reasons,
             old.sources != new.sources,
-            has_moved,
-        ),
-    )
-    return stage, merge
+            _has_moved(old, new, dialect),
+        ]
+
+    return merging(table, dialect, [*_ARRAYS, "digest"], overrides={"by_hand": None}, differ=differ)
+
+
+def _has_moved(old: Any, new: Any, dialect: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a score differs by more than the tolerance."""
+    before: sa.ColumnElement[Any]
+    after: sa.ColumnElement[Any]
+    if dialect == "sqlite":
+        value = sa.column("value", sa.Integer)
+        before = sa.func.json_each(old.scores).table_valued(value).c.value
+        # As text: SQLAlchemy would add the table of a column to FROM.
+        after = sa.literal_column("json_extract(excluded.scores, '$[' || key || ']')", sa.Integer)
+    else:
+        both = sa.func.unnest(old.scores, new.scores)
+        score = both.table_valued("before", "after").render_derived()
+        before, after = score.c.before, score.c.after
+    return sa.exists().where(sa.func.abs(before - after) > SCORE_TOLERANCE)
 
 
 def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
     """Yield each list as a row in COPY's binary format."""
-    kind, components = lists.items.kind, len(lists.recipe.components)
-    if kind is IdKind.TEXT:
-        sized = with_sizes(lists.items.values, CopyType.TEXT)
+    of_items, components = CopyType.of_ids(lists.items.kind), len(lists.recipe.components)
+    if of_items.is_text:
+        sized = with_sizes(lists.items.values, of_items)
         items: _Section = lambda first, last: b"".join(sized[first:last])  # noqa: E731 — as the others
     else:
-        of_items = elements(lists.items.values, CopyType.of_ids(kind).dtype)
-        items = _section(of_items, len(of_items) // max(len(lists.items), 1))
-    int4, int2 = np.dtype(">i4"), np.dtype(">i2")
+        items = _section(lists.items.values, of_items)
     arrays = [
-        (_OIDS[kind], 1, items),
-        (_OID_OF_INT4, 1, _section(elements(lists.scores, int4), 8)),
+        (of_items.oid, 1, items),
+        (CopyType.INT4.oid, 1, _section(lists.scores, CopyType.INT4)),
         (
-            _OID_OF_INT4,
+            CopyType.INT4.oid,
             components,
-            _section(elements(lists.parts.ravel(), int4), 8 * components),
+            _section(lists.parts.ravel(), CopyType.INT4, each=components),
         ),
-        (_OID_OF_INT2, 1, _section(elements(lists.reasons, int2), 6)),
-        (_OID_OF_INT2, 1, _section(elements(lists.sources, int2), 6)),
+        (CopyType.SMALL.oid, 1, _section(lists.reasons, CopyType.SMALL)),
+        (CopyType.SMALL.oid, 1, _section(lists.sources, CopyType.SMALL)),
     ]
     head, size = cache(array_head), struct.Struct("!i").pack
     fields = struct.pack("!h", 2 + len(arrays))
@@ -194,30 +173,6 @@ def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
             row += (size(len(before) + len(data)), before, data)
         row.append(digested[place])
         yield b"".join(row)
-
-
-def _upsert(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
-    """Compare rows in Python and write those that changed, for SQLite."""
-    upsert = sqlite.insert(table)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[table.c.owner],
-        set_={column.name: upsert.excluded[column.name] for column in table.c},
-    )
-    changed = 0
-    for first in range(0, len(lists), _LISTS_AT_ONCE):
-        some = np.arange(first, min(first + _LISTS_AT_ONCE, len(lists)))
-        rows = list(_text_rows(lists.take(some), fresh.take(some)))
-        owners = lists.owners.take(some)
-        query = sa.select(table).where(among(table.c.owner, owners, owners.kind, "sqlite"))
-        known = {row.owner: row._mapping for row in connection.execute(query)}
-        news = [row for row in rows if _is_news(known.get(row["owner"]), row)]
-        if news:
-            connection.execute(upsert, news)
-        changed += len(news)
-    return changed
-
-
-_LISTS_AT_ONCE = 500
 
 
 def write_one(
@@ -255,37 +210,18 @@ def write_one(
 
 
 def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
-    recipe = lists.recipe.to_text()
     for place, (owner, digest) in enumerate(zip(lists.owners, fresh, strict=True)):
         lines = slice(int(lists.offsets[place]), int(lists.offsets[place + 1]))
         yield {
             "owner": owner,
             "items": json_ids(lists.items.take(lines)),
-            "scores": _json(lists.scores[lines].tolist()),
-            "parts": _json(lists.parts[lines].ravel().tolist()),
-            "reasons": _json(lists.reasons[lines].tolist()),
-            "sources": _json(lists.sources[lines].tolist()),
-            "by_hand": None,
-            "recipe": recipe,
+            **{name: _json(getattr(lists, name)[lines].ravel().tolist()) for name in _ARRAYS[1:]},
             "digest": digest,
-            "computed_at": lists.computed_at,
         }
 
 
-def _is_news(old: sa.RowMapping | None, new: dict[str, Any]) -> bool:
-    """Return `has_changed` of two rows, in which equal columns are equal as texts."""
-    if old is None or old["computed_at"] > new["computed_at"]:
-        return True
-    exact = ("items", "reasons", "sources", "by_hand", "recipe")
-    if any(old[name] != new[name] for name in exact):
-        return True
-    return old["scores"] != new["scores"] and any(
-        abs(before - after) > SCORE_TOLERANCE
-        for before, after in zip(json.loads(old["scores"]), json.loads(new["scores"]), strict=True)
-    )
-
-
-def _section(data: bytes, width: int) -> _Section:
+def _section(values: npt.NDArray[Any], copy_type: CopyType, each: int = 1) -> _Section:
+    data, width = elements(values, copy_type), each * copy_type.width
     return lambda first, last: data[width * first : width * last]
 
 

@@ -11,10 +11,15 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of, not_among
+from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
 from angle_reco.adapters.sql.results.list_rows import changed_by_digest, write_changed, write_one
-from angle_reco.adapters.sql.results.runs import close_run, covered_at, one_at_a_time, pass_fence
+from angle_reco.adapters.sql.results.runs import (
+    covered_at,
+    retain_rows,
+    totals_of,
+    write_alone,
+)
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, UserId, interned
@@ -38,17 +43,14 @@ class SqlListStore:
         return {row.owner: self._stored(row) for row in rows}
 
     def write(self, kind: ListKind, lists: Lists, *, fence: Fence | None = None) -> Written:
-        lists = lists.last_of_each()
-        table = self.tables.lists[kind]
+        lists, table = lists.last_of_each(), self.tables.lists[kind]
 
         def unit(connection: sa.Connection) -> Written:
-            one_at_a_time(connection, table)
             some = self._to_write(connection, kind, lists)
             changed = write_changed(connection, table, *changed_by_digest(connection, table, some))
-            pass_fence(connection, self.tables, fence)
             return Written(changed, len(some) - changed)
 
-        return self.database.write(unit)
+        return write_alone(self.database, self.tables, table, unit, fence)
 
     def retain(
         self,
@@ -58,19 +60,8 @@ class SqlListStore:
         started_at: datetime,
         fence: Fence | None = None,
     ) -> int:
-        table = self.tables.lists[kind]
-        others = sa.delete(table).where(
-            not_among(table.c.owner, owners, owners.kind, self.database.dialect)
-        )
-
-        def unit(connection: sa.Connection) -> int:
-            one_at_a_time(connection, table)
-            gone = connection.execute(others).rowcount
-            close_run(connection, self.tables, kind, started_at)
-            pass_fence(connection, self.tables, fence)
-            return gone
-
-        return self.database.write(unit)
+        table, run = self.tables.lists[kind], (kind, started_at)
+        return retain_rows(self.database, self.tables, table, owners, run, fence)
 
     def edit(
         self,
@@ -83,7 +74,6 @@ class SqlListStore:
         query = _read_query(self.tables, kind, self.database.dialect)
 
         def unit(connection: sa.Connection) -> None:
-            one_at_a_time(connection, table)
             if kind is ListKind.PERSONAL:
                 refuse_erased(connection, self.tables, UserId(owner))
             row = connection.execute(query, {"wanted": wanted}).one_or_none()
@@ -92,7 +82,7 @@ class SqlListStore:
             if new is not old:
                 write_one(connection, table, self.tables.ids.item, owner, new)
 
-        self.database.write(unit)
+        write_alone(self.database, self.tables, table, unit)
 
     def _to_write(self, connection: sa.Connection, kind: ListKind, lists: Lists) -> Lists:
         """Return *lists* without personal lists of erased users."""
@@ -115,21 +105,8 @@ class SqlListStore:
     def totals(self, kind: ListKind) -> StoreTotals:
         table = self.tables.lists[kind]
         lines = length_of(table.c["items"], self.database.dialect)
-        query = sa.select(
-            sa.func.count(),
-            sa.func.coalesce(sa.func.sum(lines), 0),
-            sa.func.min(table.c.computed_at),
-            sa.func.max(table.c.computed_at),
-            covered_at(self.tables, kind),
-        )
-        [(owners, rows, oldest_at, newest_at, covered)] = self.database.rows(query)
-        return StoreTotals(
-            owners=owners,
-            rows=int(rows),
-            oldest_at=oldest_at,
-            newest_at=newest_at,
-            covered_at=covered,
-        )
+        owners, rows = sa.func.count(), sa.func.coalesce(sa.func.sum(lines), 0)
+        return totals_of(self.database, self.tables, table, kind, owners=owners, rows=rows)
 
     def _stored(self, row: sa.Row[Any]) -> StoredList:
         items, scores, parts, reasons, sources, by_hand = (

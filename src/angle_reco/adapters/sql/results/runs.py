@@ -1,20 +1,85 @@
-"""Bookkeeping of runs within the transactions that write results: coverage, fences, locks."""
+"""Transactions that write results: one bulk writer at a time, behind fences, with coverage."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.clocks import clock_of_server, moved
-from angle_reco.adapters.sql.core.dialect import upsert_into
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.dialect import not_among, upsert_into
 from angle_reco.adapters.sql.core.gate import seconds_locked
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.runs import Fence, RunState
+from angle_reco.ports.stores import StoreTotals
 
 _SECONDS_THAT_COUNT = 1.0
 """A shorter transaction does not delay a heartbeat enough to lose a lease."""
+
+_T = TypeVar("_T")
+
+
+def write_alone(
+    database: Database,
+    tables: Tables,
+    table: sa.Table,
+    unit: Callable[[sa.Connection], _T],
+    fence: Fence | None = None,
+) -> _T:
+    """Run *unit* in a transaction, while no other bulk writer of *table* works."""
+
+    def alone(connection: sa.Connection) -> _T:
+        one_at_a_time(connection, table)
+        result = unit(connection)
+        pass_fence(connection, tables, fence)
+        return result
+
+    return database.write(alone)
+
+
+def retain_rows(
+    database: Database,
+    tables: Tables,
+    table: sa.Table,
+    owners: IdColumn,
+    run: tuple[str, datetime],
+    fence: Fence | None,
+) -> int:
+    """Complete a *run* of a kind that started then: delete all but *owners*; return how many."""
+    owner = table.primary_key.columns[0]
+    others = sa.delete(table).where(not_among(owner, owners, owners.kind, database.dialect))
+
+    def unit(connection: sa.Connection) -> int:
+        gone = connection.execute(others).rowcount
+        close_run(connection, tables, *run)
+        return gone
+
+    return write_alone(database, tables, table, unit, fence)
+
+
+def totals_of(
+    database: Database,
+    tables: Tables,
+    table: sa.Table,
+    kind: str,
+    *,
+    owners: sa.ColumnElement[int],
+    rows: sa.ColumnElement[int],
+) -> StoreTotals:
+    """Return how much of a kind is stored; *owners* and *rows* count it."""
+    query = sa.select(
+        owners.label("owners"),
+        rows.label("rows"),
+        sa.func.min(table.c.computed_at).label("oldest_at"),
+        sa.func.max(table.c.computed_at).label("newest_at"),
+        covered_at(tables, kind),
+    )
+    [row] = database.rows(query)
+    return StoreTotals(**row._mapping)
 
 
 def covered_at(tables: Tables, kind: str) -> sa.Label[Any]:

@@ -1,4 +1,4 @@
-"""Migrations of the tables to the revision of this release, and checks of their revision."""
+"""Migrations of the tables to the revision of this release, and back to none."""
 
 import random
 import time
@@ -10,26 +10,20 @@ from typing import Any, TextIO, TypeVar, cast
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.engine import file_of
 from angle_reco.adapters.sql.schema.additions import (
     add_where_missing,
     added_columns,
     drop_columns,
-    require_columns,
 )
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.permissions import (
     delete_what_was_inserted,
     insert_where_missing,
 )
-from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, REFERENCE_SCHEMA, Tables
+from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, Tables
+from angle_reco.adapters.sql.schema.versions import HEAD, is_there, schema_version, version_of
 from angle_reco.adapters.sql.schema.views import view_names
 from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
-from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.lists import ListKind
-
-HEAD = "0004"
-"""The revision that this release works with."""
 
 _LOCK_SECONDS = 0.2
 _TRIES = 300
@@ -38,66 +32,6 @@ _TRIES = 300
 _REVISIONS = Path(__file__).parent / "revisions"
 
 _T = TypeVar("_T")
-
-
-def schema_version(
-    database: Database, tables: Tables, host: HostSchema | None = None
-) -> str | None:
-    """Return the revision of a database, None if our tables do not exist.
-
-    Raises:
-        SchemaError: The tables have ids of other kinds, belong to another source (a host's
-            schema or the reference schema), or are from a later release.
-    """
-    if not database.is_postgres and not _is_there(database.engine):
-        return None
-    with database.reading() as connection:
-        return _version(connection, tables, host)
-
-
-def require_revision(connection: sa.Connection, tables: Tables) -> None:
-    """Check that our tables are not at an earlier revision.
-
-    Raises:
-        SchemaError: They are at an earlier revision.
-    """
-    version = connection.scalar(sa.select(tables.version.c.version_num))
-    if version in _KNOWN and version != HEAD:
-        raise SchemaError(_is_old(version, connection.engine.url.database))
-
-
-def require_schema(database: Database, tables: Tables, host: HostSchema | None) -> None:
-    """Check that the database is at the revision of this release, with the sign-in columns.
-
-    Raises:
-        SchemaError: It is not; the text says what to do.
-    """
-    version = schema_version(database, tables, host)
-    where = database.engine.url.database
-    if version == HEAD:
-        if host is not None and host.sign_ins is not None:
-            with database.reading() as connection:
-                require_columns(connection, host.sign_ins)
-        return
-    if version is not None:
-        raise SchemaError(_is_old(version, where))
-    if host is not None:
-        raise SchemaError(
-            f"{where} has no table {tables.version.fullname}: create our tables with"
-            " `angle-reco migrate up` (in Python: connect with migrate=True)"
-        )
-    raise SchemaError(
-        f"{where} holds no marketplace: bring one in with `angle-reco import"
-        " DIRECTORY`, or create the tables with `angle-reco migrate up`"
-        " (in Python: connect with migrate=True)"
-    )
-
-
-def _is_old(version: str, where: str | None) -> str:
-    return (
-        f"the tables in {where} are at revision {version}, this release needs {HEAD}: run"
-        " `angle-reco migrate up`"
-    )
 
 
 def migrate_up(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
@@ -133,13 +67,13 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
     Columns and permissions that we added to tables of the host are removed too, except
     permissions that a user holds or another table refers to.
     """
-    if not database.is_postgres and not _is_there(database.engine):
+    if not database.is_postgres and not is_there(database.engine):
         return False
     columns = None if host is None else host.sign_ins
 
     def drop(connection: sa.Connection) -> bool:
         _lock_migrations(_limit_lock_waits(connection), tables)
-        if _version(connection, tables, host) is None:
+        if version_of(connection, tables, host) is None:
             return False
         added = [] if columns is None else added_columns(connection, tables, columns)
         if host is not None and host.permissions is not None:
@@ -163,7 +97,7 @@ def create_schema(connection: sa.Connection, tables: Tables, host: HostSchema | 
         SchemaError: Other tables exist already, and ours would mix with them.
     """
     _lock_migrations(connection, tables)
-    version = _version(connection, tables, host)
+    version = version_of(connection, tables, host)
     if version is None:
         _refuse_other_tables(connection, tables, host)
         if tables.schema and not sa.inspect(connection).has_schema(tables.schema):
@@ -311,100 +245,3 @@ def _refuse_other_tables(
         raise SchemaError(
             f"{connection.engine.url.database} holds other tables already ({names}): {advice}"
         )
-
-
-def _is_there(engine: sa.Engine) -> bool:
-    """Return whether the database exists; connecting would create a missing file."""
-    name = engine.url.database
-    if not name or name == ":memory:" or name.startswith("file:"):
-        return True
-    try:
-        return file_of(engine).exists()
-    except OSError:  # the name cannot be that of a file
-        return False
-
-
-def _version(connection: sa.Connection, tables: Tables, host: HostSchema | None) -> str | None:
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(tables.version.name, schema=tables.schema):
-        return None
-    columns = {
-        column["name"] for column in inspector.get_columns(tables.version.name, tables.schema)
-    }
-    versions = (
-        connection.scalars(sa.select(tables.version.c.version_num)).all()
-        if "version_num" in columns
-        else []
-    )
-    if len(versions) != 1:
-        raise SchemaError(f"the table {tables.version.fullname} is none of this release's")
-    if versions[0] not in _KNOWN:
-        raise SchemaError(
-            f"the schema is at revision {versions[0]}, which this release does not know:"
-            " install a newer angle-reco"
-        )
-    try:
-        kinds = _kinds(inspector, tables)
-    except sa.exc.NoSuchTableError as error:
-        raise SchemaError(
-            f"{tables.version.fullname} is there, but not the table {error}"
-        ) from None
-    if kinds != tables.ids:
-        raise SchemaError(
-            f"the ids there are {_spelled(kinds)}, but the settings say {_spelled(tables.ids)}:"
-            " name them by Settings(ids=IdKinds(user=…, item=…, category=…))"
-        )
-    _require_same_source(connection, tables, host)
-    return str(versions[0])
-
-
-def _require_same_source(
-    connection: sa.Connection, tables: Tables, host: HostSchema | None
-) -> None:
-    """Check that our tables were created for the same source: a host or the reference schema."""
-    named = sa.select(tables.additions.c.name).where(tables.additions.c.name == REFERENCE_SCHEMA)
-    has_reference = connection.scalar(named) is not None
-    if host is None and not has_reference:
-        raise SchemaError(
-            "the tables there serve a HostSchema: say which application that is with"
-            " `--app module:name` (in Python: connect with host=...)"
-        )
-    if host is not None and has_reference:
-        raise SchemaError(
-            "the tables there come with the reference schema, but a HostSchema is given: take"
-            " another schema or prefix for ours, or connect without host"
-        )
-
-
-_KNOWN = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
-
-
-def _kinds(inspector: sa.Inspector, tables: Tables) -> IdKinds:
-    """Return the kinds of ids in the tables, by the types of their columns."""
-    interests = {
-        column["name"]: column["type"]
-        for column in inspector.get_columns(tables.interests.name, tables.schema)
-    }
-    of_items = {
-        column["name"]: column["type"]
-        for column in inspector.get_columns(tables.lists[ListKind.SIMILAR].name, tables.schema)
-    }
-    return IdKinds(
-        user=_kind(interests["user_id"]),
-        item=_kind(of_items["owner"]),
-        category=_kind(interests["category_id"]),
-    )
-
-
-def _kind(of: sa.types.TypeEngine[object]) -> IdKind:
-    match of:
-        case sa.BigInteger():
-            return IdKind.INT
-        case sa.Uuid() | sa.CHAR():
-            return IdKind.UUID
-        case _:
-            return IdKind.TEXT
-
-
-def _spelled(ids: IdKinds) -> str:
-    return f"{ids.user} of users, {ids.item} of items and {ids.category} of categories"

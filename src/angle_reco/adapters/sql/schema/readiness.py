@@ -10,8 +10,8 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.errors import is_busy
 from angle_reco.adapters.sql.schema.additions import dialect_named
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
-from angle_reco.adapters.sql.schema.migrations import require_revision
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.adapters.sql.schema.versions import require_revision
 from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
 from angle_reco.ports.deadlines import deadline
 

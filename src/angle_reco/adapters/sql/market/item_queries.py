@@ -1,0 +1,168 @@
+"""The queries for items: those that may be open, and cards by id."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from angle_reco.adapters.sql.core.bulk import or_zero
+from angle_reco.adapters.sql.core.copy_formats import CopyType
+from angle_reco.adapters.sql.core.dialect import IdList, among
+from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
+from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.items import OPEN_STATUSES
+from angle_reco.domain.prices import UNKNOWN_PRICE
+from angle_reco.domain.scoring.popularity import BidCounting
+
+_OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
+FROM_TIMES = -1
+"""Stands for a status that is not stated and follows from the item's times."""
+
+
+def open_items_query(
+    market: Market,
+    ids: IdKinds,
+    dialect: str,
+    at: datetime,
+    until: datetime | None,
+    counting: BidCounting,
+) -> sa.Select[Any]:
+    """Return the query for the items that may be open; `open_copy_types` are its columns'."""
+    items, bids, watches = market.items.c, market.bids.c, market.watches.c
+    is_open = (
+        items.is_published,
+        sa.or_(items.status.is_(None), items.status.in_(sorted(_OPEN_CODES))),
+        sa.or_(items.ends_at.is_(None), items.ends_at > at),
+        *existing(items, until),
+    )
+    open_ids = sa.select(items.item_id).where(*is_open)
+    # A seller's bids on their own item count for its price alone.
+    own = is_own(market.bids, market.items, dialect)
+    bidder = sa.case((own, sa.null()), else_=bids.user_id)
+    counted = bidder if counting is BidCounting.BIDS else bidder.distinct()
+    of_bids = (
+        sa.select(
+            bids.item_id,
+            sa.func.count(counted).label("bids"),
+            sa.func.max(bids.amount, type_=sa.BigInteger).label("highest"),
+        )
+        .join(market.items, items.item_id == bids.item_id)
+        .where(*is_open, *_by(bids.placed_at, until))
+        .group_by(bids.item_id)
+        .subquery()
+    )
+    of_watches = (
+        sa.select(watches.item_id, sa.func.count().label("watchers"))
+        .where(watches.item_id.in_(open_ids), *_by(watches.watched_at, until))
+        .group_by(watches.item_id)
+        .subquery()
+    )
+    price = _price(market, of_bids.c.highest, as_of=until is not None)
+    status = sa.case(_OPEN_CODES, value=items.status, else_=FROM_TIMES)
+    return (
+        sa.select(
+            items.item_id,
+            or_zero(items.category_id, ids.category),
+            _is_known(items.category_id),
+            or_zero(items.seller_id, ids.user),
+            _is_known(items.seller_id),
+            sa.func.coalesce(price, UNKNOWN_PRICE),
+            status,
+            items.starts_at,
+            items.ends_at,
+            items.listed_at,
+            sa.func.coalesce(of_bids.c.bids, 0),
+            sa.func.coalesce(of_watches.c.watchers, 0),
+        )
+        .outerjoin(of_bids, of_bids.c.item_id == items.item_id)
+        .outerjoin(of_watches, of_watches.c.item_id == items.item_id)
+        .where(*is_open)
+    )
+
+
+def open_copy_types(ids: IdKinds) -> list[CopyType]:
+    """Return the copy types of the columns of `open_items_query`."""
+    of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
+    known, moments, counts = CopyType.SMALL, [CopyType.MOMENT] * 3, [CopyType.INT] * 2
+    price, status = CopyType.INT, CopyType.SMALL
+    return [of_item, of_category, known, of_seller, known, price, status, *moments, *counts]
+
+
+@lru_cache
+def cards_query(
+    market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
+) -> sa.Select[Any]:
+    """Return the statement for cards, cached because building it takes longer than running it."""
+    items, bids, watches = market.items.c, market.bids.c, market.watches.c
+    until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
+    highest = (
+        sa.select(sa.func.max(bids.amount, type_=sa.BigInteger))
+        .where(bids.item_id == items.item_id, *_by(bids.placed_at, until))
+        .scalar_subquery()
+    )
+    engaged: sa.ColumnElement[bool] = sa.false()
+    if for_viewer:
+        viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
+        engaged = sa.or_(
+            sa.exists().where(
+                bids.item_id == items.item_id,
+                bids.user_id == viewer,
+                *_by(bids.placed_at, until),
+            ),
+            sa.exists().where(
+                watches.item_id == items.item_id,
+                watches.user_id == viewer,
+                *_by(watches.watched_at, until),
+            ),
+        )
+    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
+    return sa.select(
+        items.item_id,
+        items.title,
+        items.category_id,
+        items.seller_id,
+        _price(market, highest, as_of=as_of),
+        items.is_published,
+        items.status,
+        *(
+            sa.type_coerce(in_calendar(moment), Moment)
+            for moment in (
+                items.starts_at,
+                sa.case(
+                    (items.ends_at < FIRST_MOMENT, sa.literal(FIRST_MOMENT, Moment)),
+                    else_=items.ends_at,
+                ),
+                items.listed_at,
+            )
+        ),
+        engaged,
+    ).where(among(items.item_id, wanted, kind, dialect), *existing(items, until))
+
+
+def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:
+    """Return an item's price: the host's, else the highest bid, else the starting price."""
+    items = market.items.c
+    ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
+    # For a past moment, the host's price may be from later.
+    return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
+
+
+def _is_known(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.case((column.is_(None), 0), else_=1)
+
+
+def existing(
+    items: Any, until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that an item was listed by then, or none without *until*."""
+    listed_at = items.listed_at
+    return [] if until is None else [sa.or_(listed_at.is_(None), listed_at <= until)]
+
+
+def _by(
+    moment: sa.ColumnElement[Any], until: datetime | sa.BindParameter[Any] | None
+) -> list[sa.ColumnElement[bool]]:
+    return [] if until is None else [moment <= until]
