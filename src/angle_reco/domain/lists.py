@@ -44,7 +44,6 @@ class Recipes:
 
 
 @attrs.frozen(kw_only=True)
-@attrs.frozen(kw_only=True)
 class Lists:
     """Lists as columns: the list of owner k is the lines [offsets[k], offsets[k + 1]).
 
@@ -56,16 +55,16 @@ class Lists:
     offsets: Int64s = attrs.field(converter=frozen)
     items: IdColumn
     parts: Int32s = attrs.field(converter=frozen)
-    scores: Int32s = attrs.field(
-        converter=frozen,
-        default=attrs.Factory(
-            lambda lists: lists.parts.sum(axis=1, dtype=np.int32), takes_self=True
-        ),
-    )
+    scores: Int32s = attrs.field(converter=frozen)
     reasons: Int8s = attrs.field(converter=frozen)
     sources: Int8s = attrs.field(converter=frozen)
     recipe: Recipe
     computed_at: datetime
+
+    @scores.default
+    def _sums_of_parts(self) -> Int32s:
+        scores: Int32s = self.parts.sum(axis=1, dtype=np.int32)
+        return scores
 
     def __attrs_post_init__(self) -> None:
         check_lengths(self, owners=self.owners, offsets=self.offsets[1:])
