@@ -155,4 +155,4 @@ def _drop(columns: SignInColumns, column: sa.Column[Any], dialect: str) -> str:
 
 def _execute(connection: sa.Connection, statement: str) -> None:
     # Unlike other texts, that of a DDL has no parameters.
-    connection.execute(sa.DDL(statement.replace("%", "%%")))
+    connection.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]  # of SQLAlchemy
