@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         SignInColumns,
     )
     from angle_reco.adapters.sql.schema.migrations import include_object
-    from angle_reco.adapters.sql.schema.permissions import add_permissions, drop_permissions
+    from angle_reco.adapters.sql.schema.permissions import add_permissions
     from angle_reco.application.admin import JobStats, Stats
     from angle_reco.application.jobs.runner import JobOutcome
     from angle_reco.application.personal_data import UserExport
@@ -139,7 +139,6 @@ __all__ = [
     "Watch",
     "add_permissions",
     "add_sign_in_columns",
-    "drop_permissions",
     "drop_sign_in_columns",
     "include_object",
     "memory_ports",
@@ -159,10 +158,7 @@ _NAMES = {
         "SignInColumns",
     ),
     "angle_reco.adapters.sql.schema.migrations": ("include_object",),
-    "angle_reco.adapters.sql.schema.permissions": (
-        "add_permissions",
-        "drop_permissions",
-    ),
+    "angle_reco.adapters.sql.schema.permissions": ("add_permissions",),
     "angle_reco.application.admin": (
         "JobStats",
         "Stats",

@@ -1,6 +1,7 @@
 """The adapters on PostgreSQL keep the contracts, and its connections their time."""
 
 import os
+import signal
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -313,6 +314,26 @@ class TestAPoolThatIsEmpty:
                 pool.connect()
 
         assert least <= monotonic() - began <= most
+
+    def test_a_connection_that_comes_with_an_interrupt_goes_to_the_next(self) -> None:
+        class InterruptError(Exception):
+            """Raised by a signal."""
+
+        with self.empty(timeout=5) as (pool, taken):
+
+            def interrupt(*_: object) -> None:
+                taken.close()
+                raise InterruptError
+
+            before = signal.signal(signal.SIGALRM, interrupt)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                with pytest.raises(InterruptError):
+                    pool.connect()
+            finally:
+                signal.signal(signal.SIGALRM, before)
+
+            pool.connect().close()
 
     def test_one_with_much_time_has_a_connection_that_comes_late(self) -> None:
         with self.empty(timeout=0.05) as (pool, taken), deadline(20):

@@ -264,6 +264,36 @@ class TestOnAHostsTables:
         assert said.out == "schema: dropped\n"
         assert names_and_columns() == before
 
+    def test_down_says_which_permissions_stay(
+        self, angle: Angle, write_module: WriteModule
+    ) -> None:
+        write_module(
+            "guarded",
+            "import attrs",
+            "import sqlalchemy as sa",
+            "from angle_reco import PermissionTable",
+            "from host import HOST, MEMBERS, SETTINGS, Recommender",
+            "MAY = sa.Table('may', sa.MetaData(), sa.Column('name', sa.Text))",
+            "held = sa.select(MEMBERS.c.id.label('user_id'), sa.literal('bid').label('name'))",
+            "permissions = PermissionTable(table=MAY, held=held)",
+            "def make():",
+            "    host = attrs.evolve(HOST, permissions=permissions)",
+            "    return Recommender.connect('sqlite:///host.db', settings=SETTINGS, host=host)",
+        )
+        with closing(sqlite3.connect("host.db")) as database:
+            database.execute("CREATE TABLE may (name TEXT)")
+        app = ["--app", "guarded:make"]
+        angle("migrate", "up", *app)
+        stay = "left in the table may: the permissions manage_recommendations and inspect_users"
+
+        assert f"\n-- {stay}\n" in angle("migrate", "down", "--sql", *app).out
+        said = [angle("migrate", "down", "--yes", *app) for _ in range(2)]
+
+        assert [(one.out, one.err) for one in said] == [
+            ("schema: dropped\n", f"angle-reco: {stay}\n"),
+            ("schema: nothing to drop\n", ""),
+        ]
+
     def test_an_import_is_refused(self, angle: Angle, refused: Any) -> None:
         angle("migrate", "up", "--app", "host:make")
 

@@ -190,7 +190,10 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
                 raise click.UsageError(
                     "down drops every table with all it holds: say --yes to do so"
                 )
-            did = "dropped" if storage.migrate_down() else "nothing to drop"
+            is_done = storage.migrate_down()
+            did = "dropped" if is_done else "nothing to drop"
+            if is_done and (stays := storage.stays_after_down) is not None:
+                remark(stays)
         elif direction == "up":
             storage.check_host()
             did = "brought up to date" if storage.migrate_up() else "up to date"

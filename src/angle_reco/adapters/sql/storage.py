@@ -31,7 +31,7 @@ from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.lists import SqlListStore
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.migrations import migrate_down, migrate_up
-from angle_reco.adapters.sql.schema.permissions import SqlPermissions
+from angle_reco.adapters.sql.schema.permissions import SqlPermissions, what_stays
 from angle_reco.adapters.sql.schema.readiness import require_ready
 from angle_reco.adapters.sql.schema.scripts import migration_sql
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, Tables
@@ -252,6 +252,12 @@ class Storage:
     def migrate_down(self) -> bool:
         """Drop all our tables with their content; return False if there were none."""
         return migrate_down(self.database, self.tables, self.host)
+
+    @property
+    def stays_after_down(self) -> str | None:
+        """Return a line about the permissions that `migrate_down` leaves, None without a table."""
+        permissions = None if self.host is None else self.host.permissions
+        return None if permissions is None else what_stays(permissions)
 
     def migration_sql(self, *, is_up: bool) -> str:
         """Return the statements of a migration as a script, without running it."""

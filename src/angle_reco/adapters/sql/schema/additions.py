@@ -4,19 +4,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.schema.host_schema import SignInColumns
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.adapters.sql.schema.texts import BODY, dialect_named, literal, quoted
 from angle_reco.domain.errors import SchemaError
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
-
-
-BODY = "$angle_reco$"
-"""Dollar quote around blocks of statements in scripts; no name contains it."""
 
 
 def add_sign_in_columns(op: "Operations", columns: SignInColumns) -> None:
@@ -57,13 +53,9 @@ def add_where_missing(connection: sa.Connection, tables: Tables, columns: SignIn
     """
     there = _columns_there(connection, columns)
     missing = [column for column in _columns(columns) if column.name not in there]
-    # A column that we added and the host dropped again has been recorded before.
-    known = set(connection.scalars(sa.select(tables.additions.c.name)))
     for column in missing:
-        name = _name(columns, column)
-        if name not in known:
-            connection.execute(sa.insert(tables.additions).values(name=name))
-        connection.exec_driver_sql(_add(columns, column, connection.dialect))
+        for statement in _addition(tables, columns, column, connection.dialect.name):
+            _execute(connection, statement)
     return bool(missing)
 
 
@@ -85,47 +77,33 @@ def drop_columns(
 ) -> None:
     """Drop columns from the host's table."""
     for column in added:
-        connection.exec_driver_sql(_drop(columns, column, connection.dialect))
+        _execute(connection, _drop(columns, column, connection.dialect.name))
 
 
 def addition_statements(dialect: str, tables: Tables, columns: SignInColumns) -> list[str]:
     """Return the statements of `add_where_missing`, for a script."""
-    of = dialect_named(dialect)
-    statements = []
-    for column in _columns(columns):
-        remembered = _literal(_name(columns, column))
-        insert = f"INSERT INTO {_quoted(tables.additions, of)} (name)"
-        if dialect == "postgresql":
-            statements += [
-                f"{insert} SELECT {remembered} WHERE NOT EXISTS ({_is_there(columns, column, of)})"
-                " ON CONFLICT DO NOTHING",
-                _add(columns, column, of, if_missing=True),
-            ]
-        else:
-            statements += [
-                f"{insert} VALUES ({remembered}) ON CONFLICT DO NOTHING",
-                _add(columns, column, of),
-            ]
-    return statements
+    return [
+        statement
+        for column in _columns(columns)
+        for statement in _addition(tables, columns, column, dialect)
+    ]
 
 
 def removal_statements(dialect: str, tables: Tables, columns: SignInColumns) -> list[str]:
     """Return the statements that drop the columns we added, for a script."""
-    of = dialect_named(dialect)
     statements = []
     for column in _columns(columns):
         was_added = (
-            f"SELECT 1 FROM {_quoted(tables.additions, of)}"
-            f" WHERE name = {_literal(_name(columns, column))}"
+            f"SELECT 1 FROM {quoted(tables.additions, dialect)}"
+            f" WHERE name = {literal(_name(columns, column))}"
         )
-        drop = _drop(columns, column, of, if_there=dialect == "postgresql")
-        if dialect == "postgresql":
-            statements.append(
-                f"DO {BODY} BEGIN IF EXISTS ({was_added}) THEN {drop}; END IF; END {BODY}"
-            )
-        else:
+        drop = _drop(columns, column, dialect)
+        statements.append(
+            f"DO {BODY} BEGIN IF EXISTS ({was_added}) THEN {drop}; END IF; END {BODY}"
+            if dialect == "postgresql"
             # Scripts of SQLite have no conditions.
-            statements.append(f"-- only if this finds a row: {was_added}\n-- {drop}")
+            else f"-- only if this finds a row: {was_added}\n-- {drop}"
+        )
     return statements
 
 
@@ -149,54 +127,32 @@ def _name(columns: SignInColumns, column: sa.Column[Any]) -> str:
     return f"{columns.table.fullname}.{column.name}"
 
 
-def _add(
-    columns: SignInColumns,
-    column: sa.Column[Any],
-    dialect: sa.Dialect,
-    *,
-    if_missing: bool = False,
-) -> str:
-    name = dialect.identifier_preparer.quote(column.name)
+def _addition(
+    tables: Tables, columns: SignInColumns, column: sa.Column[Any], dialect: str
+) -> list[str]:
+    """Return the statements that record a column and add it, on PostgreSQL if it is missing."""
+    of, table = dialect_named(dialect), quoted(columns.table, dialect)
+    recorded, if_missing = f"SELECT {literal(_name(columns, column))} WHERE true", ""
+    if dialect == "postgresql":
+        recorded += (
+            " AND NOT EXISTS (SELECT 1 FROM pg_attribute WHERE NOT attisdropped"
+            f" AND attrelid = {literal(table)}::regclass AND attname = {literal(column.name)})"
+        )
+        if_missing = "IF NOT EXISTS "
     default = "" if column.nullable else " NOT NULL DEFAULT 0"
-    return (
-        f"ALTER TABLE {_quoted(columns.table, dialect)} ADD COLUMN"
-        f"{' IF NOT EXISTS' if if_missing else ''} {name} {column.type.compile(dialect)}{default}"
-    )
+    return [
+        f"INSERT INTO {quoted(tables.additions, dialect)} (name) {recorded} ON CONFLICT DO NOTHING",
+        f"ALTER TABLE {table} ADD COLUMN {if_missing}{of.identifier_preparer.quote(column.name)}"
+        f" {column.type.compile(of)}{default}",
+    ]
 
 
-def _drop(
-    columns: SignInColumns,
-    column: sa.Column[Any],
-    dialect: sa.Dialect,
-    *,
-    if_there: bool = False,
-) -> str:
-    name = dialect.identifier_preparer.quote(column.name)
-    return (
-        f"ALTER TABLE {_quoted(columns.table, dialect)} DROP COLUMN"
-        f"{' IF EXISTS' if if_there else ''} {name}"
-    )
+def _drop(columns: SignInColumns, column: sa.Column[Any], dialect: str) -> str:
+    name = dialect_named(dialect).identifier_preparer.quote(column.name)
+    if_there = "IF EXISTS " if dialect == "postgresql" else ""
+    return f"ALTER TABLE {quoted(columns.table, dialect)} DROP COLUMN {if_there}{name}"
 
 
-def _is_there(columns: SignInColumns, column: sa.Column[Any], dialect: sa.Dialect) -> str:
-    return (
-        "SELECT 1 FROM pg_attribute WHERE attrelid ="
-        f" {_literal(_quoted(columns.table, dialect))}::regclass"
-        f" AND attname = {_literal(column.name)} AND NOT attisdropped"
-    )
-
-
-def _quoted(table: sa.Table, dialect: sa.Dialect) -> str:
-    return dialect.identifier_preparer.format_table(table)
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
-
-
-def dialect_named(name: str) -> sa.Dialect:
-    """Return the dialect with this name, for compiling statements."""
-    # A script has no parameters, so a % in a name must not be doubled.
-    of: sa.Dialect = (sqlite if name == "sqlite" else postgresql).dialect(paramstyle="named")
-    return of
+def _execute(connection: sa.Connection, statement: str) -> None:
+    # Unlike other texts, that of a DDL has no parameters.
+    connection.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]  # of SQLAlchemy

@@ -16,10 +16,7 @@ from angle_reco.adapters.sql.schema.additions import (
     drop_columns,
 )
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
-from angle_reco.adapters.sql.schema.permissions import (
-    delete_what_was_inserted,
-    insert_where_missing,
-)
+from angle_reco.adapters.sql.schema.permissions import insert_where_missing
 from angle_reco.adapters.sql.schema.tables import DEFAULT_PREFIX, Tables
 from angle_reco.adapters.sql.schema.versions import HEAD, is_there, schema_version, version_of
 from angle_reco.adapters.sql.schema.views import view_names
@@ -54,7 +51,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
 
     def add(connection: sa.Connection) -> bool:
         _lock_migrations(_limit_lock_waits(connection), tables)
-        added = permissions is not None and insert_where_missing(connection, tables, permissions)
+        added = permissions is not None and insert_where_missing(connection, permissions)
         # Last, so that writers to the host's table wait for as short a time as possible.
         return (columns is not None and add_where_missing(connection, tables, columns)) or added
 
@@ -64,8 +61,7 @@ def migrate_up(database: Database, tables: Tables, host: HostSchema | None = Non
 def migrate_down(database: Database, tables: Tables, host: HostSchema | None = None) -> bool:
     """Drop all our tables and views with their content; return False if there were none.
 
-    Columns and permissions that we added to tables of the host are removed too, except
-    permissions that a user holds or another table refers to.
+    Columns that we added to a table of the host are removed too, permissions stay.
     """
     if not database.is_postgres and not is_there(database.engine):
         return False
@@ -76,8 +72,6 @@ def migrate_down(database: Database, tables: Tables, host: HostSchema | None = N
         if version_of(connection, tables, host) is None:
             return False
         added = [] if columns is None else added_columns(connection, tables, columns)
-        if host is not None and host.permissions is not None:
-            delete_what_was_inserted(connection, tables, host.permissions)
         run_revisions("base", tables, host, connection=connection)
         tables.version.drop(connection)
         if columns is not None:

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.errors import is_busy
-from angle_reco.adapters.sql.schema.additions import dialect_named
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.adapters.sql.schema.texts import quoted
 from angle_reco.adapters.sql.schema.versions import require_revision
 from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
 from angle_reco.ports.deadlines import deadline
@@ -51,7 +51,7 @@ def require_ready(database: Database, tables: Tables, host: HostSchema | None) -
 def _require_privileges(database: Database, tables: Tables, host: HostSchema | None) -> None:
     """Check the privileges by PostgreSQL's catalogue, which waits for no lock."""
     needed = [
-        (_quoted(table), privilege)
+        (quoted(table), privilege)
         for table, privileges in _needed(tables, host)
         for privilege in privileges
     ]
@@ -83,7 +83,7 @@ def _columns_of(host: HostSchema | None) -> dict[str, list[str]]:
         return {}
     counted = host.sign_ins
     columns = [counted.last_sign_in_at, counted.sign_in_count]
-    return {"columns": columns, "of_columns": [_quoted(counted.table)] * len(columns)}
+    return {"columns": columns, "of_columns": [quoted(counted.table)] * len(columns)}
 
 
 _LACKING = sa.text(
@@ -155,11 +155,6 @@ def _readable(host: HostSchema) -> sa.Executable:
             for query in queries
         )
     )
-
-
-def _quoted(table: sa.Table) -> str:
-    # The dialect of the driver would double every %.
-    return dialect_named("postgresql").identifier_preparer.format_table(table)
 
 
 def _missing(names: list[str]) -> str:

@@ -4,16 +4,12 @@ import io
 
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.schema.additions import (
-    BODY,
-    addition_statements,
-    dialect_named,
-    removal_statements,
-)
+from angle_reco.adapters.sql.schema.additions import addition_statements, removal_statements
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.migrations import run_revisions
-from angle_reco.adapters.sql.schema.permissions import permission_removals, permission_statements
+from angle_reco.adapters.sql.schema.permissions import permission_statements, what_stays
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.adapters.sql.schema.texts import BODY, literal, written
 
 # Rules of squawk, a linter that many hosts run on migrations. Scores (millionths) and codes
 # fit small types and are stored in long arrays; Alembic defines the version table.
@@ -24,45 +20,43 @@ _LINTS_OF_DOWN = ("ban-drop-column", "ban-drop-table", "ban-drop-view")
 
 def migration_sql(dialect: str, tables: Tables, host: HostSchema | None, *, is_up: bool) -> str:
     """Return the statements of `migrate_up` or `migrate_down` as a script."""
-    written = io.StringIO()
+    script = io.StringIO()
     columns, permissions = (None, None) if host is None else (host.sign_ins, host.permissions)
     if dialect == "postgresql":
         ignored = _LINTS_OF_UP if is_up else _LINTS_OF_DOWN
-        written.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
-        written.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
+        script.write(f"-- squawk-ignore-file {', '.join(ignored)}\n")
+        script.write("SET lock_timeout = '1s';\nSET statement_timeout = '1min';\n\n")
     if is_up:
-        written.write(_as_script(["BEGIN", *_schema_statements(tables)]))
-        run_revisions("head", tables, host, dialect=dialect, script=written)
+        script.write(_as_script(["BEGIN", *_schema_statements(tables)]))
+        run_revisions("head", tables, host, dialect=dialect, script=script)
         if permissions is not None:
-            written.write(_as_script(permission_statements(dialect, tables, permissions)))
+            script.write(_as_script(permission_statements(dialect, permissions)))
         if columns is not None:
             # In a separate transaction, so that the host's table is locked only briefly.
             added = addition_statements(dialect, tables, columns)
-            written.write(_as_script(["COMMIT", "BEGIN", *added]))
+            script.write(_as_script(["COMMIT", "BEGIN", *added]))
     else:
-        written.write(_as_script(["BEGIN"]))
+        script.write(_as_script(["BEGIN"]))
         if permissions is not None:
-            written.write(_as_script(permission_removals(dialect, tables, permissions)))
+            script.write(f"-- {what_stays(permissions)}\n\n")
         if columns is not None:
-            written.write(_as_script(removal_statements(dialect, tables, columns)))
-        run_revisions("base", tables, host, dialect=dialect, script=written)
+            script.write(_as_script(removal_statements(dialect, tables, columns)))
+        run_revisions("base", tables, host, dialect=dialect, script=script)
         # Alembic before 1.19 writes this statement, too.
         drop = sa.schema.DropTable(tables.version, if_exists=True)
-        statement = drop.compile(dialect=dialect_named(dialect))
-        written.write(_as_script([str(statement).strip()]))
-    written.write("COMMIT;\n")
-    return written.getvalue()
+        script.write(_as_script([written(drop, dialect)]))
+    script.write("COMMIT;\n")
+    return script.getvalue()
 
 
 def _schema_statements(tables: Tables) -> list[str]:
     if tables.schema is None:
         return []
-    quoted = '"' + tables.schema.replace('"', '""') + '"'
-    literal = "'" + tables.schema.replace("'", "''") + "'"
     # Unlike CREATE SCHEMA IF NOT EXISTS, this needs no right to create an existing schema.
+    create = written(sa.schema.CreateSchema(tables.schema), "postgresql")
     return [
-        f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = {literal})"  # noqa: S608 — quoted above
-        f" THEN CREATE SCHEMA {quoted}; END IF; END {BODY}"
+        f"DO {BODY} BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname ="  # noqa: S608 — quoted
+        f" {literal(tables.schema)}) THEN {create}; END IF; END {BODY}"
     ]
 
 
