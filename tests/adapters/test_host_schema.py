@@ -577,7 +577,7 @@ class Lax:
         """Return what an item costs: on its card, and where similar items are looked for."""
         [card] = self.reco.ports.catalog.cards([item], at=NOW).values()  # type: ignore[list-item]  # a text is an id
         catalogue = self.reco.ports.catalog.may_be_open(NOW)
-        units = int(catalogue.prices[catalogue.row_of(card.item_id)])
+        units = int(catalogue.prices[catalogue.items.code(card.item_id)])
 
         assert units == (-1 if card.price is None else card.price * 10_000)
         return card.price

@@ -94,7 +94,7 @@ def test_a_catalogue_holds_its_items_in_the_order_of_their_ids(
     assert catalogue.listed_at.tolist() == [
         UNKNOWN_MOMENT if item.listed_at is None else to_micros(item.listed_at) for item in items
     ]
-    assert [catalogue.row_of(item.item_id) for item in items] == list(range(len(items)))
+    assert [catalogue.items.code(item.item_id) for item in items] == list(range(len(items)))
 
 
 def named(ids: list[Any], codes: np.ndarray) -> list[object]:
@@ -117,7 +117,7 @@ def test_some_rows_of_a_catalogue_are_a_catalogue(kind: IdKind, data: st.DataObj
     for name in ("category", "seller", "prices", "status", "ends_at", "listed_at", "watchers"):
         assert getattr(some, name).tolist() == getattr(catalogue, name)[mask].tolist()
     left_out = [one for one in everything if one not in some.items.ids.to_list()]
-    assert [some.row_of(ItemId(one)) for one in left_out] == [NONE] * len(left_out)
+    assert [some.items.code(ItemId(one)) for one in left_out] == [NONE] * len(left_out)
     assert catalogue.ids_at(np.flatnonzero(mask)).to_list() == some.items.ids.to_list()
 
 
@@ -221,7 +221,7 @@ def measured(kind: IdKind, size: int, title: str) -> tuple[int, int]:
     tracemalloc.start()
     try:
         listed = made_up(kind, size, title=title)
-        listed.catalogue.row_of(listed.catalogue.items.ids[0])  # type: ignore[arg-type]  # an id
+        listed.catalogue.items.code(listed.catalogue.items.ids[0])
         gc.collect()
         columns = tracemalloc.get_traced_memory()[0]
         cards = listed.cards(PriceScale())

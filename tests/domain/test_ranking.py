@@ -81,7 +81,7 @@ def test_profiles_hold_interests_in_order_and_what_not_to_show(
             UserId(user_id), plainly.happened, plainly.categories, now=NOW, rule=rule
         )
     ]
-    row_of = market.catalogue.row_of
+    row_of = market.catalogue.items.code
     excluded = {(users.code(one.user_id), row_of(one.item_id)) for one in plainly.happened}
     excluded |= {
         (users.code(item.seller_id), row_of(item.item_id))

@@ -219,10 +219,6 @@ class Catalogue:
             footprint_of_array(getattr(self, name)) for name in _ROW_COLUMNS
         )
 
-    def row_of(self, item_id: ItemId) -> int:
-        """Return the row of an item, NONE if it is not in the catalogue."""
-        return self.items.code(item_id)
-
     def ids_at(self, rows: npt.NDArray[Any] | slice) -> IdColumn:
         """Return the ids of the items in *rows*."""
         return self.items.ids.take(rows)
