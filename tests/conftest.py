@@ -4,8 +4,10 @@ that nothing personal is logged."""
 import gc
 import logging
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # For properties of whole answers, whose parts have properties of their own: an example takes
 # more than a tenth of a second.
 settings.register_profile("slow", max_examples=max(1, settings().max_examples * 2 // 5))
+
+# Commits of SQLite do not wait for a disk where there is memory to spare.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 10**9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 _broken_rules: list[str] = []
 

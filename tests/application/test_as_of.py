@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from angle_reco import (
     Bid,
@@ -206,6 +206,7 @@ def until(market: MemoryMarketplace, at: datetime) -> MemoryMarketplace:
     )
 
 
+@settings(settings.get_profile("slow"))
 @given(market=marketplaces())
 def test_answers_are_those_of_a_marketplace_that_holds_only_what_was_there(
     market: MemoryMarketplace,

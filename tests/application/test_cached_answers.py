@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angle_reco import (
@@ -365,6 +365,7 @@ def said(reco: Recommender) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
+@settings(settings.get_profile("slow"))
 @given(market=marketplaces(), chosen=st.sampled_from(CHOSEN), is_stored=st.booleans())
 def test_they_are_those_that_nothing_was_kept_for(
     market: MemoryMarketplace, chosen: Settings, is_stored: bool

@@ -100,6 +100,7 @@ def test_a_page_is_only_short_where_nothing_more_may_be_shown(
         assert len(reco.as_user(user).homepage(3)) == min(3, len(may_be_shown))
 
 
+@settings(settings.get_profile("slow"))
 @given(market=marketplaces(), chosen=st.sampled_from(SETTINGS))
 def test_stored_answers_are_the_computed_ones(market: MemoryMarketplace, chosen: Settings) -> None:
     reco = opened(market, chosen)

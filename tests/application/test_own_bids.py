@@ -146,7 +146,7 @@ def plainly(market: MemoryMarketplace, rule: PopularityRule) -> plain.PlainMarke
     return plain.PlainMarket(items=list(cards.values()), happened=happened, now=NOW, rule=rule)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(settings.get_profile("slow"))
 @given(market=marketplaces())
 def test_the_rules_in_plain_form_leave_them_out_as_the_fast_ones_do(
     market: MemoryMarketplace,

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -98,34 +100,69 @@ def kind(request: pytest.FixtureRequest) -> IdKind:
     return IdKind(request.param)
 
 
+IDS: Mapping[IdKind, tuple[object, object]] = {
+    # No part of what else is in a row.
+    IdKind.TEXT: ("zz-gone-4711", "yy-stays-4712"),
+    IdKind.UUID: (DEEP, WIDE),
+}
+
+
+@pytest.fixture(scope="module")
+def shop_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[IdKind, bool], Path]:
+    """Return what gives the file of a shop on a database, to be copied."""
+    folder = tmp_path_factory.mktemp("shops")
+
+    @cache
+    def file_of(kind: IdKind, beside: bool) -> Path:
+        file = folder / f"{kind}-{beside}.db"
+        with shop_in(file, kind, beside=beside, is_new=True) as shop:
+            prepared(shop)
+        return file
+
+    return file_of
+
+
 @pytest.fixture(params=SHOPS)
-def shop(request: pytest.FixtureRequest, kind: IdKind, tmp_path: Path) -> Iterator[Shop]:
+def shop(
+    request: pytest.FixtureRequest,
+    kind: IdKind,
+    shop_files: Callable[[IdKind, bool], Path],
+    tmp_path: Path,
+) -> Iterator[Shop]:
     """Return a shop with stored results of every kind."""
-    ids: dict[IdKind, tuple[object, object]] = {
-        # No part of what else is in a row.
-        IdKind.TEXT: ("zz-gone-4711", "yy-stays-4712"),
-        IdKind.UUID: (DEEP, WIDE),
-    }
-    gone, stays = (UserId(one) for one in ids[kind])
-    settings = Settings(ids=IdKinds(user=kind), cache_enabled=False)
-    rows = rows_of(gone, stays)
     if request.param == "memory":
-        reco = Recommender.in_memory(MemoryMarketplace(ids=settings.ids, **rows), settings=settings)
+        gone, stays = map(UserId, IDS[kind])
+        settings = settings_for(kind)
+        market = MemoryMarketplace(ids=settings.ids, **rows_of(gone, stays))
+        reco = Recommender.in_memory(market, settings=settings)
         ports = attrs.evolve(reco.ports, clock=ManualClock(NOW))
         yield prepared(Shop(reco=Recommender(ports, settings), gone=gone, stays=stays))
         return
     file, beside = tmp_path / "shop.db", request.param == "beside a host"
-    with Recommender.connect(f"sqlite:///{file}", settings=settings, migrate=True) as made:
+    shutil.copy(shop_files(kind, beside), file)
+    with shop_in(file, kind, beside=beside) as shop:
+        yield shop
+
+
+@contextmanager
+def shop_in(file: Path, kind: IdKind, *, beside: bool, is_new: bool = False) -> Iterator[Shop]:
+    """Open the shop in a file, which is filled if it is new."""
+    gone, stays = map(UserId, IDS[kind])
+    settings = settings_for(kind)
+    with Recommender.connect(f"sqlite:///{file}", settings=settings, migrate=is_new) as made:
         storage = made.storage
         assert storage is not None
+        if is_new:
+            (fill_mirrored if beside else fill)(storage, **rows_of(gone, stays))
         if beside:
-            fill_mirrored(storage, **rows)
             storage = storage_on(storage.database.engine, settings.ids, host=mirrored(storage))
-        else:
-            fill(storage, **rows)
         ports = attrs.evolve(ports_on(storage), clock=ManualClock(NOW))
         reco = Recommender(ports, settings)
-        yield prepared(Shop(reco=reco, gone=gone, stays=stays, file=file, beside=beside))
+        yield Shop(reco=reco, gone=gone, stays=stays, file=file, beside=beside)
+
+
+def settings_for(kind: IdKind) -> Settings:
+    return Settings(ids=IdKinds(user=kind), cache_enabled=False)
 
 
 def rows_of(*users: UserId) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def shown(value: object) -> str:
         text = f"an enormous {kind.__name__}"
     except Exception:  # noqa: BLE001 — the repr of a foreign class may raise anything
         text = f"an unreadable {kind.__name__}"
-    text = "".join(one if one.isprintable() else " " for one in text[: _SHOWN + 1])
+    text = text[: _SHOWN + 1]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
