@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from angle_reco import IdKind, IdKinds, ListKind, PriceScale, UserId
+from angle_reco import IdKind, IdKinds, UserId
 from angle_reco.adapters.sql.core.copy_formats import CopyType, rows_of
 from angle_reco.adapters.sql.core.copying import copy_rows
 from angle_reco.adapters.sql.core.engine import open_engine
@@ -40,6 +40,7 @@ from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.stores import ListStore
 from angle_reco.ports.users import UserQueries
+from angle_reco.rules import ListKind, PriceScale
 from tests.postgres import find_programs, new_database, shared_server
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -1,12 +1,23 @@
 """The public names: all are there, loaded when they are first used."""
 
 import importlib
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, NewType, get_args, get_origin, get_type_hints
 
+import alembic.operations
 import pytest
+import sqlalchemy
 
 import angle_reco
+from angle_reco.composition import Ports
+from angle_reco.ports.clock import Clock
+
+MODULES = ("", ".errors", ".events", ".results", ".rules", ".sql", ".testing", ".types")
+"""The modules that a host imports from."""
 
 
 @pytest.mark.parametrize("name", angle_reco.__all__)
@@ -18,13 +29,108 @@ def test_every_public_name_can_be_used(name: str) -> None:
     assert vars(angle_reco)[name] is value
 
 
-def test_they_are_sorted_and_there_once() -> None:
-    constants = [name for name in angle_reco.__all__ if name.isupper()]
-    classes = [name for name in angle_reco.__all__ if name[0].isupper() and not name.isupper()]
-    functions = [name for name in angle_reco.__all__ if name[0].islower()]
+@pytest.mark.parametrize("module", MODULES)
+def test_they_are_sorted_and_there_once(module: str) -> None:
+    there = importlib.import_module(f"angle_reco{module}")
+    constants = [name for name in there.__all__ if name.isupper()]
+    classes = [name for name in there.__all__ if name[0].isupper() and not name.isupper()]
+    functions = [name for name in there.__all__ if name[0].islower()]
 
-    assert [*sorted(constants), *sorted(classes), *sorted(functions)] == angle_reco.__all__
-    assert len(set(angle_reco.__all__)) == len(angle_reco.__all__)
+    assert [*sorted(constants), *sorted(classes), *sorted(functions)] == there.__all__
+    assert len(set(there.__all__)) == len(there.__all__)
+    assert all(hasattr(there, name) for name in there.__all__)
+
+
+def test_the_root_has_what_most_hosts_need_and_no_more() -> None:
+    assert len(angle_reco.__all__) <= 30
+
+
+def test_a_name_that_has_moved_says_where_it_is() -> None:
+    from angle_reco import rules
+
+    with pytest.warns(DeprecationWarning, match="Ranker") as warned:
+        moved = angle_reco.Ranker
+
+    assert moved is rules.Ranker
+    [warning] = warned
+    assert str(warning.message) == (
+        "Ranker is in angle_reco.rules now; angle_reco.Ranker goes with the next release"
+    )
+    assert warning.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(module, name) for module, names in angle_reco._MOVED.items() for name in names],
+)
+def test_every_name_that_has_moved_is_there(module: str, name: str) -> None:
+    there = getattr(importlib.import_module(f"angle_reco.{module}"), name)
+
+    with pytest.warns(DeprecationWarning, match=f"angle_reco.{module} now"):
+        assert getattr(angle_reco, name) is there
+
+
+def test_every_class_in_a_public_signature_can_be_imported() -> None:
+    public = [getattr(there, name) for there in public_modules() for name in there.__all__]
+    named = [*PUBLIC_ELSEWHERE, *public]
+
+    missing = {
+        f"{where}: {one.__module__}.{one.__name__}"
+        for value in public
+        for where, function in functions_of(value)
+        for one in classes_in(function)
+        if one not in named
+    }
+
+    assert missing == set()
+
+
+PUBLIC_ELSEWHERE: tuple[object, ...] = (Ports, Clock)
+"""Those of a host that writes adapters (docs/adapters.md)."""
+
+PRIVATE = {
+    *("Fingerprints", "Recipes", "SignedIn", "WithoutId", "BackgroundPool", "UseCases"),
+    *("Borrowed", "Database", "Fence", "SqlPermissions", "SqlPorts", "Statements", "Tables"),
+}
+"""In constructors that only the library calls, and in properties that it alone reads."""
+
+
+def functions_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the public functions of a class, or the function itself."""
+    if inspect.isfunction(value):
+        yield value.__name__, value
+    elif inspect.isclass(value):
+        for name, one in inspect.getmembers(value):
+            of = one.fget if isinstance(one, property) else one
+            of = of.func if isinstance(of, cached_property) else of
+            if (not name.startswith("_") or name == "__init__") and (
+                inspect.isfunction(of) or inspect.ismethod(of)
+            ):
+                yield f"{value.__name__}.{name}", of
+
+
+def classes_in(function: Any) -> Iterator[Any]:
+    """Yield the classes of ours in the annotations of a function."""
+    # What is imported for type checkers alone is public by its name.
+    known = {name: getattr(there, name) for there in public_modules() for name in there.__all__}
+    hints = get_type_hints(
+        function, localns={**known, "sa": sqlalchemy, "Operations": alembic.operations.Operations}
+    )
+    found = list(hints.values())
+    while found:
+        one = found.pop()
+        found += [part for part in get_args(one) if not isinstance(part, str)]
+        found += [part for many in get_args(one) if isinstance(many, list) for part in many]
+        home = getattr(one, "__module__", "")
+        is_class = isinstance(one, type | NewType) and get_origin(one) is None
+        if is_class and home.startswith("angle_reco") and one.__name__ not in PRIVATE:
+            yield one
+
+
+def public_modules() -> Iterator[Any]:
+    """Yield the modules that a host imports from."""
+    for one in MODULES:
+        yield importlib.import_module(f"angle_reco{one}")
 
 
 def test_an_unknown_name_is_an_error_as_for_any_module() -> None:

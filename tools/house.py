@@ -20,18 +20,9 @@ def warm_homepage() -> tuple[int, int]:
 
     The adapters are in memory; the page is in the cache, and nothing is stale.
     """
-    from angle_reco import (
-        Bid,
-        CategoryId,
-        Item,
-        ItemId,
-        MemoryMarketplace,
-        Recommender,
-        Settings,
-        User,
-        UserId,
-        memory_ports,
-    )
+    from angle_reco import CategoryId, ItemId, Recommender, Settings, UserId
+    from angle_reco.composition import memory_ports
+    from angle_reco.testing import Bid, Item, MemoryMarketplace, User
 
     now = datetime.now(UTC)
     ann, art = UserId("ann"), CategoryId("art")

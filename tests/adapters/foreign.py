@@ -18,22 +18,19 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from angle_reco import (
-    AuctionStatus,
-    Bid,
     CategoryId,
     HostSchema,
     IdKind,
     IdKinds,
-    Item,
     ItemId,
-    MemoryMarketplace,
     Recommender,
     Settings,
-    SignInColumns,
     UserId,
 )
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.ids import Id
+from angle_reco.sql import SignInColumns
+from angle_reco.testing import AuctionStatus, Bid, Item, MemoryMarketplace
 
 Rows: TypeAlias = Sequence[tuple[sa.Table, list[dict[str, Any]]]]
 

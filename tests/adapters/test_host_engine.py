@@ -10,8 +10,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import InvalidValueError, Item, ItemId, Recommender, SchemaError, Settings
+from angle_reco import InvalidValueError, ItemId, Recommender, SchemaError, Settings
 from angle_reco.adapters.sql.core.host_engine import engine_beside
+from angle_reco.testing import Item
 from tests.adapters.databases import fill
 from tests.postgres import comes_true
 

@@ -24,14 +24,14 @@ from angle_reco import (
     Recommender,
     SchemaError,
     Settings,
-    SignInColumns,
-    SignIns,
     StorageUnavailableError,
 )
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.prices import PriceScale
+from angle_reco.results import SignIns
+from angle_reco.sql import SignInColumns
 from angle_reco.testing import ManualClock
 from tests.adapters.foreign import empty
 from tests.application.shop import DAY, HOUR, NOW, again, ids_of

@@ -37,17 +37,12 @@ from angle_reco import (
     HostSchema,
     IdKind,
     IdKinds,
-    Item,
-    ListKind,
     Reason,
     Recommender,
     SchemaError,
     Settings,
-    SignInColumns,
     Source,
     StorageError,
-    StoredLine,
-    include_object,
 )
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.schema.migrations import migrate_up
@@ -57,6 +52,10 @@ from angle_reco.adapters.sql.schema.views import view_names, view_statements
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.lists import EVERYTHING
 from angle_reco.domain.popular import popular_owner
+from angle_reco.results import StoredLine
+from angle_reco.rules import ListKind
+from angle_reco.sql import SignInColumns, include_object
+from angle_reco.testing import Item
 from angle_reco.testing.contracts import Sample
 from angle_reco.testing.contracts.samples import NOW
 from tests.adapters.databases import fill, ports_on

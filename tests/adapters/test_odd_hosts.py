@@ -11,19 +11,11 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import (
-    HostSchema,
-    InvalidValueError,
-    Recommender,
-    SchemaError,
-    Settings,
-    SignInColumns,
-    memory_ports,
-)
+from angle_reco import HostSchema, InvalidValueError, Recommender, SchemaError, Settings
 from angle_reco.adapters.sql.core.sqlite_functions import add_functions
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.composition import import_marketplace, sql_ports
+from angle_reco.composition import import_marketplace, memory_ports, sql_ports
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import ListKind
@@ -33,6 +25,7 @@ from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
+from angle_reco.sql import SignInColumns
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import Sample
 from tests.adapters.databases import fill, storage_on

@@ -219,7 +219,7 @@ def test_a_time_zone_that_is_none_is_refused(name: Any) -> None:
 
 
 def test_sign_ins_are_counted_in_local_time(engine: sa.Engine) -> None:
-    from angle_reco import SignInColumns
+    from angle_reco.sql import SignInColumns
 
     metadata = sa.MetaData()
     members = sa.Table(

@@ -17,17 +17,11 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from packaging.version import Version
 
-from angle_reco import (
-    HostSchema,
-    IdKind,
-    IdKinds,
-    PermissionTable,
-    SchemaError,
-    add_permissions,
-)
+from angle_reco import HostSchema, IdKind, IdKinds, SchemaError
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.ids import UserId
+from angle_reco.sql import PermissionTable, add_permissions
 from tests.adapters.databases import storage_on
 from tests.adapters.test_migrations import OwnAlembic, run_script
 from tests.postgres import new_database

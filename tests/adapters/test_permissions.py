@@ -9,7 +9,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import HostSchema, MemoryMarketplace, PermissionTable, Recommender, Settings
+from angle_reco import HostSchema, Recommender, Settings
 from angle_reco.adapters.memory.permissions import MemoryPermissions
 from angle_reco.adapters.permissions import CallablePermissions, NoPermissions
 from angle_reco.adapters.sql.core.engine import open_engine
@@ -20,6 +20,8 @@ from angle_reco.domain.errors import InvalidValueError, SchemaError, StorageUnav
 from angle_reco.domain.ids import IdKind, IdKinds, UserId
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.permissions import Permissions
+from angle_reco.sql import PermissionTable
+from angle_reco.testing import MemoryMarketplace
 from angle_reco.testing.contracts import KINDS, Grants, PermissionsContract, Sample
 from tests.adapters.databases import emptied, storage_on
 from tests.application.memories import comes_true

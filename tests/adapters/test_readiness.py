@@ -13,18 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import (
-    Health,
-    HostSchema,
-    IdKind,
-    IdKinds,
-    Recommender,
-    Settings,
-    SignInColumns,
-    StorageUnavailableError,
-)
+from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings, StorageUnavailableError
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.results import Health
+from angle_reco.sql import SignInColumns
 from tests.postgres import new_database
 from tests.reliability.trials import fill_market
 

@@ -12,13 +12,14 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Recommender, User, UserId
+from angle_reco import Recommender, UserId
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import IdKinds
+from angle_reco.testing import User
 from angle_reco.testing.contracts.activity import seen
 from angle_reco.testing.contracts.recorder import RecordedActivity
 from angle_reco.testing.contracts.samples import DAY, KINDS, NOW, Sample

@@ -13,14 +13,14 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Recommender, Settings, sql_ports
+from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.core.engine import file_of, open_engine
 from angle_reco.adapters.sql.market.erased_users import ErasedUsers
 from angle_reco.adapters.sql.market.users import SqlUsers
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.schema.versions import HEAD
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.composition import Ports
+from angle_reco.composition import Ports, sql_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import (
     InvalidValueError,

@@ -15,36 +15,29 @@ from uuid import UUID
 import attrs
 import numpy as np
 
-import angle_reco
-from angle_reco import (
-    CLASSIC,
-    AfterBidRule,
-    AngleRecoError,
-    AuctionStatus,
-    DecaySteps,
-    FreshnessLimits,
-    HalfLife,
-    IdKinds,
-    InterestRule,
-    JobRule,
-    MemoryMarketplace,
-    PopularityRule,
-    PriceScale,
-    Queue,
-    Recommender,
-    RunRules,
-    Schedule,
-    Settings,
-    SimilarityRule,
-    User,
-    View,
-    memory_ports,
-)
+from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, View, testing
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import memory_ports
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.ranking import Component, Ranker
+from angle_reco.rules import (
+    CLASSIC,
+    AfterBidRule,
+    DecaySteps,
+    FreshnessLimits,
+    HalfLife,
+    InterestRule,
+    JobRule,
+    PopularityRule,
+    PriceScale,
+    Queue,
+    RunRules,
+    Schedule,
+    SimilarityRule,
+)
+from angle_reco.testing import AuctionStatus, MemoryMarketplace, User
 from tests.application.shop import DAY, HOUR, NOW, bid, lot, lots, watch
 
 HUGE = 10_000_000
@@ -445,7 +438,7 @@ def market() -> MemoryMarketplace:
 
 def _added(name: str) -> Callable[..., object]:
     """Return what makes a row of a marketplace, where its ids are looked at, too."""
-    kind = getattr(angle_reco, name)
+    kind = getattr(testing, name)
 
     def add(**arguments: Any) -> object:
         row = kind(**arguments)
@@ -559,6 +552,7 @@ BUILT: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
 RESULTS = {
     *("AnswerDegraded", "Erased", "Event", "Finding", "Health", "ItemCard", "JobOutcome"),
     *("JobStats", "MemoryStats", "RefreshFailed", "RunFailed", "Shelf", "SignIns", "Stats"),
+    *("CacheStats", "Recipe", "Run", "RunKey", "Storage", "StoreTotals", "StoredInterests"),
     *("StoredLine", "StoredList", "Suggestion", "UserExport", "UserInspected", "UserInterest"),
 }
 """What we make, and a host reads."""

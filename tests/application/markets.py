@@ -6,19 +6,8 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from angle_reco import (
-    AuctionStatus,
-    Bid,
-    CategoryId,
-    Item,
-    ItemId,
-    MemoryMarketplace,
-    Recommender,
-    Shelf,
-    User,
-    UserId,
-    Watch,
-)
+from angle_reco import CategoryId, ItemId, Recommender, Shelf, UserId
+from angle_reco.testing import AuctionStatus, Bid, Item, MemoryMarketplace, User, Watch
 from tests.application.shop import DAY, HOUR, NOW, TICK
 
 USERS = ("ann", "bob", "eve", "zoe")

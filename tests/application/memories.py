@@ -10,24 +10,17 @@ from typing import Any
 
 import attrs
 
-from angle_reco import (
-    Item,
-    MemoryMarketplace,
-    Ports,
-    Recommender,
-    Settings,
-    Shelf,
-    StorageUnavailableError,
-)
+from angle_reco import Recommender, Settings, Shelf, StorageUnavailableError
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
+from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.runs import Run, RunKey, Trigger, run_request_of
 from angle_reco.ports.deadlines import time_left
 from angle_reco.ports.threads import BackgroundPool
-from angle_reco.testing import ManualClock
+from angle_reco.testing import Item, ManualClock, MemoryMarketplace
 from tests.application.shop import NOW, bid, filled, lot, lots
 from tests.application.workers import ports_at
 

@@ -7,25 +7,10 @@ from typing import Any
 
 import attrs
 
-from angle_reco import (
-    AuctionStatus,
-    Bid,
-    CategoryId,
-    IdKinds,
-    Item,
-    ItemId,
-    MemoryMarketplace,
-    Ports,
-    Recommender,
-    Settings,
-    Shelf,
-    User,
-    UserId,
-    Watch,
-    memory_ports,
-)
+from angle_reco import CategoryId, IdKinds, ItemId, Recommender, Settings, Shelf, UserId
+from angle_reco.composition import Ports, memory_ports
 from angle_reco.ports.clock import Clock
-from angle_reco.testing import ManualClock
+from angle_reco.testing import AuctionStatus, Bid, Item, ManualClock, MemoryMarketplace, User, Watch
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

@@ -13,17 +13,10 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import (
-    AccessDeniedError,
-    InvalidValueError,
-    Ports,
-    Recommender,
-    Settings,
-    UserId,
-    UserInspected,
-    View,
-)
+from angle_reco import AccessDeniedError, InvalidValueError, Recommender, Settings, UserId, View
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import Ports
+from angle_reco.events import UserInspected
 from angle_reco.testing import ManualClock
 from tests.application.shop import (
     INSPECT,

@@ -2,17 +2,10 @@
 
 import pytest
 
-from angle_reco import (
-    Freshness,
-    ItemNotFoundError,
-    MemoryMarketplace,
-    Reason,
-    Recommender,
-    Settings,
-    SimilarityRule,
-    Source,
-)
+from angle_reco import Freshness, ItemNotFoundError, Reason, Recommender, Settings, Source
 from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.rules import SimilarityRule
+from angle_reco.testing import MemoryMarketplace
 from tests.application.shop import (
     HOUR,
     NOW,

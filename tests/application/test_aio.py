@@ -17,15 +17,15 @@ from angle_reco import (
     Freshness,
     InvalidValueError,
     ItemNotFoundError,
-    MemoryMarketplace,
     Recommender,
     Settings,
     Shelf,
     StorageUnavailableError,
-    Verify,
 )
 from angle_reco.aio import AsyncView
 from angle_reco.ports.threads import BackgroundPool
+from angle_reco.rules import Verify
+from angle_reco.testing import MemoryMarketplace
 from tests.application.markets import UNKNOWN, USERS, marketplaces
 from tests.application.memories import (
     ASK,

@@ -7,18 +7,9 @@ import attrs
 import pytest
 from hypothesis import given, settings
 
-from angle_reco import (
-    Bid,
-    InvalidValueError,
-    Item,
-    ItemNotFoundError,
-    MemoryMarketplace,
-    Recommender,
-    User,
-    UserId,
-    Watch,
-)
+from angle_reco import InvalidValueError, ItemNotFoundError, Recommender, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.testing import Bid, Item, MemoryMarketplace, User, Watch
 from tests.application.markets import USERS, everything_said, marketplaces, stored_of
 from tests.application.shop import DAY, NOW, TICK, bid, filled, ids_of, lot, lots, watch
 

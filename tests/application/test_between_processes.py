@@ -14,19 +14,13 @@ from typing import Any, NoReturn
 import attrs
 import pytest
 
-from angle_reco import (
-    AuctionStatus,
-    Freshness,
-    Recommender,
-    Settings,
-    Shelf,
-    StorageUnavailableError,
-)
+from angle_reco import Freshness, Recommender, Settings, Shelf, StorageUnavailableError
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunState
 from angle_reco.ports.deadlines import NotInMemoryError, from_memory_alone
+from angle_reco.testing import AuctionStatus
 from tests.application.memories import (
     ASK,
     MINUTE,

@@ -10,20 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angle_reco import (
-    BidCounting,
-    Freshness,
-    HalfLife,
-    MemoryMarketplace,
-    PopularityRule,
-    Recommender,
-    Settings,
-    Shelf,
-    StorageUnavailableError,
-    Verify,
-)
+from angle_reco import Freshness, Recommender, Settings, Shelf, StorageUnavailableError
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.runs import Claim, RunKey, RunRequest
+from angle_reco.rules import BidCounting, HalfLife, PopularityRule, Verify
+from angle_reco.testing import MemoryMarketplace
 from tests.application.markets import UNKNOWN, USERS, marketplaces, shelves
 from tests.application.memories import (
     ASK,

@@ -13,13 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import (
-    InvalidValueError,
-    Recommender,
-    Settings,
-    StorageUnavailableError,
-    UserId,
-)
+from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError, UserId
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.application.jobs.batch_jobs import Done
 from angle_reco.application.jobs.run_context import (

@@ -10,17 +10,12 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import (
-    InvalidValueError,
-    MemoryMarketplace,
-    Recommender,
-    Settings,
-    StorageUnavailableError,
-    memory_ports,
-)
+from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.ids import UserId
+from angle_reco.testing import MemoryMarketplace
 from tests.application.shop import (
     DAY,
     HOUR,

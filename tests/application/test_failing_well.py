@@ -14,11 +14,11 @@ from angle_reco import (
     Freshness,
     InvalidValueError,
     ItemNotFoundError,
-    Ranker,
     Settings,
     Shelf,
     StorageUnavailableError,
 )
+from angle_reco.rules import Ranker
 from tests.application.memories import ASK, MINUTE, CachingShop, settle, shop, warm
 from tests.application.shop import HOUR, TICK, ids_of, lot
 from tests.application.workers import Hands

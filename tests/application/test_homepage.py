@@ -11,9 +11,7 @@ from angle_reco import (
     AccessDeniedError,
     Freshness,
     InvalidValueError,
-    Item,
     ItemId,
-    Ranker,
     Reason,
     Recommender,
     Settings,
@@ -22,6 +20,8 @@ from angle_reco import (
 )
 from angle_reco.domain.freshness import SKEW
 from angle_reco.domain.lists import ListKind
+from angle_reco.rules import Ranker
+from angle_reco.testing import Item
 from tests.application.shop import (
     DAY,
     HOUR,

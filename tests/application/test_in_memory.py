@@ -8,9 +8,10 @@ from time import monotonic
 
 import pytest
 
-from angle_reco import MemoryMarketplace, Recommender, Settings, StorageUnavailableError
+from angle_reco import Recommender, Settings, StorageUnavailableError
 from angle_reco.adapters.memory.stores import MemoryListStore
 from angle_reco.domain.lists import ListKind
+from angle_reco.testing import MemoryMarketplace
 from angle_reco.testing.contracts.samples import KINDS, Sample
 from tests.application.memories import comes_true
 from tests.application.shop import bid, filled, lots

@@ -4,16 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco import (
-    Freshness,
-    InterestRule,
-    Recommender,
-    Settings,
-    UserInterest,
-    memory_ports,
-)
+from angle_reco import Freshness, Recommender, Settings, UserInterest
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import memory_ports
 from angle_reco.domain.freshness import SKEW
+from angle_reco.rules import InterestRule
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -3,20 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angle_reco import (
-    AuctionStatus,
-    BidCounting,
-    Freshness,
-    HalfLife,
-    Item,
-    ItemId,
-    MemoryMarketplace,
-    PopularityRule,
-    Ranker,
-    Settings,
-    UserId,
-)
+from angle_reco import Freshness, ItemId, Settings, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.rules import BidCounting, HalfLife, PopularityRule, Ranker
+from angle_reco.testing import AuctionStatus, Item, MemoryMarketplace
 from tests.application.markets import (
     UNKNOWN,
     USERS,

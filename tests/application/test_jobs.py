@@ -12,14 +12,14 @@ from angle_reco import (
     Freshness,
     InvalidValueError,
     ItemNotFoundError,
-    JobOutcome,
     Recommender,
     Settings,
-    User,
     UserId,
 )
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
+from angle_reco.results import JobOutcome
+from angle_reco.testing import User
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -5,13 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco import (
-    Freshness,
-    HalfLife,
-    PopularityRule,
-    Settings,
-    StorageUnavailableError,
-)
+from angle_reco import Freshness, Settings, StorageUnavailableError
+from angle_reco.rules import HalfLife, PopularityRule
 from tests.application.memories import (
     ASK,
     MINUTE,

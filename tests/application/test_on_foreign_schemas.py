@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 
-from angle_reco import AuctionStatus, MemoryMarketplace, Recommender, Shelf, UserId, memory_ports
+from angle_reco import Recommender, Shelf, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.testing import ManualClock
+from angle_reco.composition import memory_ports
+from angle_reco.testing import AuctionStatus, ManualClock, MemoryMarketplace
 from tests.adapters.foreign import Foreign, categories_of, django, everything_in, models, quoted
 from tests.application.markets import marketplaces
 from tests.application.shop import (

@@ -7,19 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import (
-    Freshness,
-    HalfLife,
-    MemoryMarketplace,
-    PopularityRule,
-    Recommender,
-    Settings,
-    StorageUnavailableError,
-    UserId,
-    Verify,
-)
+from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenSnapshot
+from angle_reco.rules import HalfLife, PopularityRule, Verify
+from angle_reco.testing import MemoryMarketplace
 from tests.application.memories import (
     ASK,
     CATALOGUE,

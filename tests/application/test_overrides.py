@@ -12,18 +12,14 @@ import pytest
 
 from angle_reco import (
     AccessDeniedError,
-    AlreadyStoredError,
-    Bid,
     CategoryId,
     InvalidValueError,
     ItemNotFoundError,
-    Ranker,
     Recommender,
     Settings,
     Shelf,
     UserErasedError,
     UserId,
-    Watch,
 )
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import shown
@@ -32,6 +28,9 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.suggestions import Reason, Source
+from angle_reco.errors import AlreadyStoredError
+from angle_reco.rules import Ranker
+from angle_reco.testing import Bid, Watch
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -8,23 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from angle_reco import (
-    BidCounting,
-    CategoryId,
-    HalfLife,
-    Item,
-    ItemId,
-    MemoryMarketplace,
-    PopularityRule,
-    Recommender,
-    Settings,
-    UserId,
-)
+from angle_reco import CategoryId, ItemId, Recommender, Settings, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.scoring.interest import InterestRule
-from angle_reco.testing import plain
+from angle_reco.rules import BidCounting, HalfLife, PopularityRule
+from angle_reco.testing import Item, MemoryMarketplace, plain
 from tests.application.markets import marketplaces
 from tests.application.shop import NOW, bid, clock_of, filled, ids_of, lot, lots, opened, watch
 

@@ -222,7 +222,7 @@ class TestChangedItems:
 
 
 def opened_cards(*items: str) -> dict[ItemId, ItemCard]:
-    from angle_reco import MemoryMarketplace
+    from angle_reco.testing import MemoryMarketplace
 
     reco = opened(MemoryMarketplace(items=[lot(one) for one in items]))
     return dict(reco.ports.catalog.cards([ItemId(one) for one in items], at=NOW))

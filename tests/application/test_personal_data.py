@@ -15,16 +15,7 @@ from uuid import UUID
 import attrs
 import pytest
 
-from angle_reco import (
-    Erased,
-    IdKinds,
-    MemoryMarketplace,
-    Recommender,
-    Settings,
-    UserErasedError,
-    UserExport,
-    UserId,
-)
+from angle_reco import IdKinds, Recommender, Settings, UserErasedError, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import ports_on
 from angle_reco.domain.activity import Bid, Watch
@@ -33,7 +24,8 @@ from angle_reco.domain.items import Item
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.users import SignIns, User
-from angle_reco.testing import ManualClock
+from angle_reco.results import Erased, UserExport
+from angle_reco.testing import ManualClock, MemoryMarketplace
 from tests.adapters.databases import fill, fill_mirrored, mirrored, storage_on
 from tests.application.shop import DAY, HOUR, NOW, clock_of, lot
 

@@ -5,19 +5,9 @@ from uuid import UUID
 import attrs
 import pytest
 
-from angle_reco import (
-    Bid,
-    BidCounting,
-    Freshness,
-    HalfLife,
-    IdKind,
-    IdKinds,
-    PopularityRule,
-    Reason,
-    Settings,
-    Source,
-    Watch,
-)
+from angle_reco import Freshness, IdKind, IdKinds, Reason, Settings, Source
+from angle_reco.rules import BidCounting, HalfLife, PopularityRule
+from angle_reco.testing import Bid, Watch
 from tests.application.shop import (
     DAY,
     HOUR,

@@ -6,15 +6,9 @@ from typing import TypeVar
 
 import pytest
 
-from angle_reco import (
-    AnswerDegraded,
-    Freshness,
-    Recommender,
-    RefreshFailed,
-    Settings,
-    StorageUnavailableError,
-)
+from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError
 from angle_reco.domain.events import Event
+from angle_reco.events import AnswerDegraded, RefreshFailed
 from tests.application.memories import ASK, MINUTE, CachingShop, comes_true, settle, shop, warm
 from tests.application.shop import HOUR, TICK, ids_of
 

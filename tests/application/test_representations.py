@@ -7,7 +7,8 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Ports, Recommender, Settings
+from angle_reco import Recommender, Settings
+from angle_reco.composition import Ports
 
 LONGEST = 500
 USER = "visitor-in-a-request"

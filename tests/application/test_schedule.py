@@ -7,9 +7,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from angle_reco import InvalidValueError, JobRule, Queue, Schedule, Settings
+from angle_reco import InvalidValueError, Settings
 from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
 from angle_reco.domain.runs import RunRules
+from angle_reco.rules import JobRule, Queue, Schedule
 
 OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -8,26 +8,28 @@ import pytest
 
 from angle_reco import (
     AngleRecoError,
-    BidCounting,
-    DecaySteps,
     Freshness,
-    HalfLife,
     IdKind,
     IdKinds,
-    InterestRule,
     InvalidValueError,
-    PopularityRule,
-    Ranker,
     Recommender,
     Settings,
-    SimilarityRule,
-    memory_ports,
 )
+from angle_reco.composition import memory_ports
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.ranking import CLASSIC
+from angle_reco.rules import (
+    BidCounting,
+    DecaySteps,
+    HalfLife,
+    InterestRule,
+    PopularityRule,
+    Ranker,
+    SimilarityRule,
+)
 from tests.application.shop import DAY, NOW, bid, filled, ids_of, lot, lots, opened, scores_of
 
 WRONG: dict[str, list[Any]] = {

@@ -5,16 +5,9 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from angle_reco import (
-    AuctionStatus,
-    Freshness,
-    Item,
-    ItemNotFoundError,
-    Reason,
-    Settings,
-    SimilarityRule,
-    Source,
-)
+from angle_reco import Freshness, ItemNotFoundError, Reason, Settings, Source
+from angle_reco.rules import SimilarityRule
+from angle_reco.testing import AuctionStatus, Item
 from tests.application.shop import (
     DAY,
     HOUR,

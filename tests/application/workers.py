@@ -6,14 +6,15 @@ from typing import Any
 
 import attrs
 
-from angle_reco import MemoryMarketplace, Ports, Recommender, Settings, memory_ports
+from angle_reco import Recommender, Settings
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.application.jobs.claims import JobClaims
+from angle_reco.composition import Ports, memory_ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.runs import Run
 from angle_reco.domain.schedules import Queue
-from angle_reco.testing import ManualClock
+from angle_reco.testing import ManualClock, MemoryMarketplace
 from angle_reco.wiring import wire
 from tests.application.shop import NOW, filled, lots
 

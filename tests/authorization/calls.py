@@ -18,12 +18,12 @@ from angle_reco import (
     AccessDeniedError,
     InvalidValueError,
     ItemNotFoundError,
-    MemoryMarketplace,
     Recommender,
     UserId,
     View,
 )
 from angle_reco.domain.policies import ANONYMOUS, SYSTEM, SignedIn, WithoutId
+from angle_reco.testing import MemoryMarketplace
 from tests.application.shop import INSPECT, MANAGE, bid, filled, lot, lots
 
 FILE = Path(__file__).with_name("matrix.csv")

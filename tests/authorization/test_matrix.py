@@ -9,18 +9,10 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import (
-    AccessDeniedError,
-    InvalidValueError,
-    Ports,
-    Recommender,
-    UserId,
-    View,
-    memory_ports,
-    sql_ports,
-)
+from angle_reco import AccessDeniedError, InvalidValueError, Recommender, UserId, View
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import Ports, memory_ports, sql_ports
 from angle_reco.domain.policies import ANONYMOUS, SYSTEM, Actor, SignedIn
 from angle_reco.settings import Settings
 from angle_reco.testing import ManualClock

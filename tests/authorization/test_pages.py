@@ -12,9 +12,10 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import AngleRecoError, Recommender, Settings, View, sql_ports
+from angle_reco import AngleRecoError, Recommender, Settings, View
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import sql_ports
 from angle_reco.domain import errors
 from angle_reco.domain.policies import POLICY
 from angle_reco.testing import ManualClock

@@ -32,7 +32,8 @@ def connected(**options):
 
 HOSTED = """
 import sqlalchemy as sa
-from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings, SignInColumns
+from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings
+from angle_reco.sql import SignInColumns
 
 METADATA = sa.MetaData()
 MEMBERS = sa.Table("members", METADATA, sa.Column("id", sa.Integer, primary_key=True))

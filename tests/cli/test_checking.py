@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from angle_reco import Finding, Recommender
+from angle_reco import Recommender
+from angle_reco.sql import Finding
 from tests.cli.conftest import Angle
 from tests.cli.test_app import WriteModule, host, write_module
 

@@ -14,14 +14,14 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import AccessDeniedError, MemoryMarketplace, Recommender, Settings, UserId, View
+from angle_reco import AccessDeniedError, Recommender, Settings, UserId, View
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import memory_ports, ports_on
 from angle_reco.domain.items import Item
 from angle_reco.domain.users import User
-from angle_reco.testing import ManualClock
+from angle_reco.testing import ManualClock, MemoryMarketplace
 from tests.adapters.databases import fill, storage_on
 from tests.application.shop import HOUR, NOW, bid, filled, lots, opened, watch
 from tests.postgres import new_database

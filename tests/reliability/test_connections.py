@@ -20,9 +20,10 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Ports, Recommender, Settings
+from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import Ports
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId

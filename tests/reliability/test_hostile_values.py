@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from angle_reco import MemoryMarketplace, Recommender, Settings
+from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.core.engine import open_engine
-from angle_reco.testing import ManualClock
+from angle_reco.testing import ManualClock, MemoryMarketplace
 from tests.adapters.databases import fill, ports_on, storage_on
 from tests.application.hostile import (
     HOST_S_OWN,

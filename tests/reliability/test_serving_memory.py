@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import pytest
 
-from angle_reco import FreshnessLimits, Recommender, Settings, Shelf, UserId
+from angle_reco import Recommender, Settings, Shelf, UserId
 from angle_reco.adapters.ttl_cache import TtlCache
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
@@ -25,6 +25,7 @@ from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Reason, Source
 from angle_reco.ports.cache import CacheKey, Entry, Flight
+from angle_reco.rules import FreshnessLimits
 from tests.application.memories import CachingShop, comes_true, settle, shop
 from tests.application.shop import bid, filled, lot, lots
 from tests.reliability.traffic import percentile

@@ -50,7 +50,8 @@ _FORKING = """
 import os, signal, sys, threading, time
 from collections import deque
 from datetime import timedelta
-from angle_reco import Freshness, FreshnessLimits, ListKind, Recommender, Settings
+from angle_reco import Freshness, Recommender, Settings
+from angle_reco.rules import FreshnessLimits, ListKind
 
 url, forks, how, begins = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "True"
 limits = FreshnessLimits(fresh_for=timedelta(seconds=2), stale_for=timedelta(hours=1))

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Bid, ItemId, Recommender, Settings, User, UserId, Watch, sql_ports
+from angle_reco import ItemId, Recommender, Settings, UserId
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.composition import sql_ports
 from angle_reco.domain.items import Item
 from angle_reco.ports.cache import CacheStats
-from angle_reco.testing import ManualClock
+from angle_reco.testing import Bid, ManualClock, User, Watch
 from tests.adapters.databases import fill
 from tests.application.memories import settle
 from tests.application.shop import lot

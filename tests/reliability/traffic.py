@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import attrs
 
-from angle_reco import Bid, ItemId, Recommender, Shelf, User, UserId, Watch
+from angle_reco import ItemId, Recommender, Shelf, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.testing import Bid, User, Watch
 from tests.adapters.databases import fill
 from tests.application.shop import lot
 

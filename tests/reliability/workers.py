@@ -18,7 +18,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from angle_reco import Recommender, RunRules, Settings
+from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
@@ -42,6 +42,7 @@ from angle_reco.domain.runs import (
 )
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.ports.stores import Written
+from angle_reco.rules import RunRules
 from tests.application.shop import NOW
 from tests.reliability.trials import interests_of, lists_of
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from angle_reco import Item, ItemId, MemoryMarketplace, Recommender, User, UserId
-from angle_reco.testing import ManualClock
+from angle_reco import ItemId, Recommender, UserId
+from angle_reco.testing import Item, ManualClock, MemoryMarketplace, User
 from angle_reco.testing.fixtures import clock, market, recommender
 
 __all__ = ["clock", "market", "recommender"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import rich_click as click
 
-from angle_reco import AngleRecoError, BadInputError, Recommender, Shelf
+from angle_reco import AngleRecoError, Recommender, Shelf
 from angle_reco.application.admin import JobStats
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.shelf_builder import MOST, MOST_SIMILAR, checked_limit
@@ -45,6 +45,7 @@ from angle_reco.cli.output import (
     remark,
     shelf_text,
 )
+from angle_reco.errors import BadInputError
 
 
 def run(args: Sequence[str]) -> int:

@@ -3,7 +3,9 @@
 import attrs
 import pytest
 
-from angle_reco import MemoryMarketplace, Recommender, memory_ports
+from angle_reco import Recommender
+from angle_reco.composition import memory_ports
+from angle_reco.testing import MemoryMarketplace
 from angle_reco.testing.clock import ManualClock
 
 __all__ = ["clock", "market", "recommender"]

@@ -1,0 +1,35 @@
+"""The errors that calls raise."""
+
+from angle_reco.domain.errors import (
+    AccessDeniedError,
+    AlreadyStoredError,
+    AngleRecoError,
+    BadInputError,
+    FencedOffError,
+    HostTransactionLostError,
+    InvalidValueError,
+    ItemNotFoundError,
+    SchemaError,
+    StorageError,
+    StorageFullError,
+    StorageLockedError,
+    StorageUnavailableError,
+    UserErasedError,
+)
+
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyStoredError",
+    "AngleRecoError",
+    "BadInputError",
+    "FencedOffError",
+    "HostTransactionLostError",
+    "InvalidValueError",
+    "ItemNotFoundError",
+    "SchemaError",
+    "StorageError",
+    "StorageFullError",
+    "StorageLockedError",
+    "StorageUnavailableError",
+    "UserErasedError",
+]

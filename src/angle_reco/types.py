@@ -1,0 +1,16 @@
+"""The types in the signatures of public calls, for hosts that check their own."""
+
+from angle_reco.application.jobs.run_context import Progress
+from angle_reco.application.serving.shelf_builder import CardLoader
+from angle_reco.domain.ids import CategoryRef, Id, ItemRef, UserRef
+from angle_reco.ports.scheduler import JobScheduler
+
+__all__ = [
+    "CardLoader",
+    "CategoryRef",
+    "Id",
+    "ItemRef",
+    "JobScheduler",
+    "Progress",
+    "UserRef",
+]
