@@ -62,7 +62,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "item": lambda value: type(value) is str,
     "final": lambda value: type(value) is bool,
     "in_time": lambda value: type(value) is bool,
-    "kind": _is_among("live", *(one.value for one in ListKind)),
+    "kind": _is_among("open_items", *(one.value for one in ListKind)),
     "surface": _is_among("homepage", "similar_items", "after_bid", "popular_items"),
     "thread": _is_among("memory", "open-items", "aio"),
     "event": _is_among(

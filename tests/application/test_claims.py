@@ -367,7 +367,7 @@ class TestOddOnes:
             raise error
 
         with pytest.raises(type(error)):
-            work.one_by_one_if_need_be(0, 100, act, str)
+            work.bisecting_failures(0, 100, act, str)
 
         assert tried == [(0, 100)]
         assert (work.failed, work.errors) == (0, [])
@@ -380,7 +380,7 @@ class TestOddOnes:
                 raise DEFECT
             done.extend(range(first, last))
 
-        work.one_by_one_if_need_be(0, 100, act, str)
+        work.bisecting_failures(0, 100, act, str)
 
         assert sorted(done) == [place for place in range(100) if place not in (3, 4, 90)]
         assert work.errors == [f"{place} error=ValueError" for place in (3, 4, 90)]
@@ -839,7 +839,7 @@ class TestPace:
 
         monkeypatch.setattr("angle_reco.application.jobs.run_context.monotonic", clock.monotonic)
 
-        with RunContext(pace=pace, stop=Stop()).asking_the_database():
+        with RunContext(pace=pace, stop=Stop()).paced():
             clock.advance(timedelta(seconds=asked))
 
         assert pauses == pytest.approx(paused)
@@ -849,7 +849,7 @@ class TestPace:
         work.stop.set()
 
         started = monotonic()
-        with work.asking_the_database():
+        with work.paced():
             sleep(0.1)
 
         assert monotonic() - started < 5
@@ -858,7 +858,7 @@ class TestPace:
         work, started = RunContext(pace=0.01), monotonic()
 
         def ask() -> None:
-            with work.asking_the_database():
+            with work.paced():
                 sleep(0.05)
                 raise DEFECT
 

@@ -233,7 +233,7 @@ def test_a_list_made_out_of_turn_is_published_with_those_it_entered_which_are_fo
     for item_id in (LAMP, CUP):
         one.keep(key_of(ListKind.SIMILAR, item_id))
 
-    one.newer.rewritten(VASE, [LAMP, CUP])
+    one.newer.item_recomputed(VASE, [LAMP, CUP])
 
     change = Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=(VASE, LAMP, CUP))
     assert list(one.changes.since(cursor).changes) == [change]
@@ -254,7 +254,7 @@ def test_a_feed_that_does_not_answer_is_logged(caplog: pytest.LogCaptureFixture)
     failing = Failing(MemoryChanges(ManualClock(NOW)), "publish", [StorageUnavailableError()])
     one = Process.of(changes=failing)
 
-    one.newer.rewritten(VASE, [])
+    one.newer.item_recomputed(VASE, [])
 
     [line] = caplog.messages
     assert line == f"run not published: job={OF_ONE_ITEM} error=StorageUnavailableError"
@@ -276,4 +276,4 @@ def test_everything_is_forgotten_once_for_each_request(caplog: pytest.LogCapture
 
     assert (before, after, one.kept()) == (set(KEYS), set(), set(KEYS))
     [line] = caplog.messages
-    assert line.startswith("memory cleared: entries=3 bytes=")
+    assert line.startswith("cache cleared: entries=3 bytes=")

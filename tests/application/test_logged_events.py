@@ -182,8 +182,8 @@ class TestChanges:
         settle(other)
 
         assert here == ["cache cleared manually: entries=2"]
-        [there] = [line for line in lines() if line.startswith("memory cleared: ")]
-        assert there.startswith("memory cleared: entries=2 bytes=")
+        [there] = [line for line in lines() if line.startswith("cache cleared: ")]
+        assert there.startswith("cache cleared: entries=2 bytes=")
         assert int(there.rpartition("=")[2]) > 2_000
 
     def test_a_run_that_other_processes_are_not_told_of(self, lines: Lines) -> None:

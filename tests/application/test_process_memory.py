@@ -169,13 +169,13 @@ class TestEviction:
             for time in (30 * MINUTE - TICK, TICK, 120 * HOUR - 30 * MINUTE, 6 * HOUR, 6 * HOUR):
                 one.passes(time)
                 _evict(hands)
-                said.append([line for line in caplog.messages if line.startswith("memory evicted")])
+                said.append([line for line in caplog.messages if line.startswith("cache evicted")])
                 caplog.clear()
         one.reco.stop()
 
         # It is half past, at six, twelve, and so on: NOW is noon.
         assert [len(lines) for lines in said] == [0, 1, 1, 1, 1]
-        assert said[1] == said[2] == ["memory evicted: entries=0 bytes=0"]
+        assert said[1] == said[2] == ["cache evicted: entries=0 bytes=0"]
         gone = [line[0].split() for line in said[3:]]
         # The homepage and the popular items, which are warmed, then the similar ones.
         assert [line[2] for line in gone] == ["entries=2", "entries=1"]

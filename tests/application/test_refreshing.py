@@ -61,7 +61,7 @@ class TestWhatIsTold:
                 settle(one.reco)
 
         kinds = [event.kind for event in events_of(one, RefreshFailed)]
-        assert sorted(kinds) == sorted(["live", "similar", "personal", "personal"] * 2)
+        assert sorted(kinds) == sorted(["open_items", "similar", "personal", "personal"] * 2)
         # Nothing but what is not kept was missing from an answer.
         surfaces = [event.surface for event in events_of(one, AnswerDegraded)]
         assert surfaces == ["after_bid"] * 2

@@ -134,7 +134,7 @@ class Machine:
 
     def in_memory(self) -> dict[CacheKey, Cached[Any]]:
         """Return every entry there is, as fresh as it is now."""
-        keys = [*ASKED, ("live", "")]
+        keys = [*ASKED, ("open_items", "")]
         found = [(key, cache.get(key)) for cache in self.caches for key in keys]
         return {key: cached for key, cached in found if cached is not None}
 

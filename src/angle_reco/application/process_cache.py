@@ -38,7 +38,7 @@ class ProcessCache:
     def evict(self) -> Evicted:
         """Drop the lists that are too old to be shown; return how much was dropped."""
         gone = self.lists.cache.evict()
-        _log.info("memory evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
+        _log.info("cache evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
         return gone
 
     def stats(self) -> "MemoryStats":

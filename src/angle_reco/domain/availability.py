@@ -1,4 +1,8 @@
-"""The rule of which items may be shown, applied to every answer whatever an adapter returned."""
+"""The rule of which items may be shown.
+
+Answers apply it whatever an adapter returned: `StoredList.places_shown` has it written out for
+speed, and a test holds both together.
+"""
 
 from datetime import datetime
 

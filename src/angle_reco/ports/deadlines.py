@@ -47,7 +47,9 @@ class NotInMemoryError(Exception):
         self.future = future
 
 
-landed: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar("landed", default=None)
+ready_futures: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar(
+    "ready_futures", default=None
+)
 """The completed futures whose results this answer may use, by cache key; None: it may wait."""
 
 
@@ -57,16 +59,16 @@ def from_memory_alone(futures: Mapping[CacheKey, "Future[Any]"]) -> Iterator[Non
 
     The results of completed *futures*, values or errors, count as in memory.
     """
-    token = landed.set(futures)
+    token = ready_futures.set(futures)
     try:
         yield
     finally:
-        landed.reset(token)
+        ready_futures.reset(token)
 
 
 def may_wait() -> bool:
     """Return whether an answer may wait for something outside of memory."""
-    return landed.get() is None
+    return ready_futures.get() is None
 
 
 def about_to_wait() -> None:
@@ -75,5 +77,5 @@ def about_to_wait() -> None:
     Raises:
         NotInMemoryError: The answer has to come from memory alone.
     """
-    if landed.get() is not None:
+    if ready_futures.get() is not None:
         raise NotInMemoryError

@@ -23,7 +23,7 @@ _USERS_AT_ONCE = 2_000
 
 def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int) -> Lists:
     """Return the best *keep* open items for each user of *profiles*."""
-    shelves = _Shelves.of(market, ranker)
+    orders = _CategoryOrders.of(market, ranker)
     by_user = np.argsort(profiles.excluded_user, kind="stable")
     profiles = attrs.evolve(
         profiles,
@@ -34,7 +34,7 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
     chunks = [_Lines(nothing, nothing, nothing, nothing.astype(np.int8))]
     for first in range(0, len(profiles), _USERS_AT_ONCE):
         some = profiles.between(first, first + _USERS_AT_ONCE)
-        lines = _rank_chunk(market, shelves, some, ranker, keep)
+        lines = _rank_chunk(market, orders, some, ranker, keep)
         chunks.append(lines._replace(user=lines.user + first))
     lines = _Lines.joined(chunks)
     return Lists(
@@ -50,7 +50,7 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
 
 
 @attrs.frozen
-class _Shelves:
+class _CategoryOrders:
     """The market's rows by category, best first for every user.
 
     The rows of category k are [starts[k], starts[k + 1]).
@@ -60,7 +60,7 @@ class _Shelves:
     starts: Int64s
 
     @classmethod
-    def of(cls, market: OpenMarket, ranker: Ranker) -> "_Shelves":
+    def of(cls, market: OpenMarket, ranker: Ranker) -> "_CategoryOrders":
         rows = np.arange(len(market))
         own_worth = contributions(market, rows, np.zeros(len(market), np.int64), ranker)
         category = market.catalogue.category
@@ -89,12 +89,12 @@ class _Lines(NamedTuple):
 
 
 def _rank_chunk(
-    market: OpenMarket, shelves: _Shelves, profiles: Profiles, ranker: Ranker, keep: int
+    market: OpenMarket, orders: _CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
 ) -> _Lines:
     """Return the lines of each user's page, in order."""
     size = len(market)
     excluded = np.unique(profiles.excluded_user.astype(np.int64) * size + profiles.excluded_row)
-    personal = _personal_lines(market, shelves, profiles, excluded, ranker, keep)
+    personal = _personal_lines(market, orders, profiles, excluded, ranker, keep)
     used = np.bincount(personal.user, minlength=len(profiles))
     popular = _popular_lines(market, profiles, excluded, personal, keep - used)
     lines = _Lines.joined([personal, popular])
@@ -103,7 +103,7 @@ def _rank_chunk(
 
 def _personal_lines(
     market: OpenMarket,
-    shelves: _Shelves,
+    orders: _CategoryOrders,
     profiles: Profiles,
     excluded: Int64s,
     ranker: Ranker,
@@ -116,11 +116,11 @@ def _personal_lines(
     category = profiles.interest_category[with_items]
     # At most *keep* items of a category can be on the page, besides the excluded ones.
     left_out = np.bincount(profiles.excluded_user, minlength=len(profiles))
-    starts = shelves.starts[category]
-    lengths = np.minimum(shelves.starts[category + 1] - starts, keep + left_out[owner])
+    starts = orders.starts[category]
+    lengths = np.minimum(orders.starts[category + 1] - starts, keep + left_out[owner])
     lines = _Lines(
         np.repeat(owner, lengths),
-        shelves.rows[ragged_ranges(starts, lengths)],
+        orders.rows[ragged_ranges(starts, lengths)],
         np.repeat(profiles.interest_score[with_items], lengths),
         np.full(lengths.sum(), Source.PERSONAL.code, np.int8),
     )

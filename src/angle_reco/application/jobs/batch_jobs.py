@@ -64,37 +64,37 @@ class Jobs:
 
         def refresh(first: int, last: int) -> None:
             some = users.take(slice(first, last))
-            with work.asking_the_database():
+            with work.paced():
                 happened = self.scorer.recent_activity(some)
             interests = self.scorer.interests_from(happened)
-            with work.asking_the_database():
+            with work.paced():
                 total.add(
                     self.interests.write(interests, users=some, computed_at=now, fence=work.fence)
                 )
 
         self._in_batches(work, "interests of users", users, refresh)
-        with work.asking_the_database():
+        with work.paced():
             removed = self.interests.retain(users, started_at=now, fence=work.fence)
         return Done(len(users), total.written, removed)
 
     def generate_recommendations(self, work: RunContext) -> Done:
         """Rank and store the homepages of active users."""
         work.reached("open items", 0, 1)
-        with work.asking_the_database():
+        with work.paced():
             market = self.scorer.market()
         users, total = self._active_users(work), _Total()
         ranker = self.settings.chosen_ranker
 
         def generate(first: int, last: int) -> None:
             some = IdIndex(users.take(slice(first, last)))
-            with work.asking_the_database():
+            with work.paced():
                 profiles = self.scorer.profiles(market, some)
             pages = self.scorer.homepages(market, profiles, keep=ranker.kept)
-            with work.asking_the_database():
+            with work.paced():
                 total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
 
         self._in_batches(work, "homepages of users", users, generate)
-        with work.asking_the_database():
+        with work.paced():
             removed = self.lists.retain(
                 ListKind.PERSONAL, users, started_at=market.now, fence=work.fence
             )
@@ -103,42 +103,42 @@ class Jobs:
     def generate_popular_items(self, work: RunContext) -> Done:
         """Rank and store the most popular items, of everything and of each category."""
         work.reached("popular items", 0, 1)
-        with work.asking_the_database():
+        with work.paced():
             market = self.scorer.market()
         total, lists = _Total(), self.scorer.popular_of_each(market)
-        with work.asking_the_database():
+        owners = IdColumn.joined(IdKind.TEXT, (some.owners for some in lists))
+        with work.paced():
             for some in lists:
                 total.add(self.lists.write(ListKind.POPULAR, some, fence=work.fence))
-        owners = IdColumn.joined(IdKind.TEXT, (some.owners for some in lists))
-        removed = self.lists.retain(
-            ListKind.POPULAR, owners, started_at=market.now, fence=work.fence
-        )
+            removed = self.lists.retain(
+                ListKind.POPULAR, owners, started_at=market.now, fence=work.fence
+            )
         work.reached("popular items", 1, 1)
         return Done(len(owners), total.written, removed)
 
     def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
         work.reached("open items", 0, 1)
-        with work.asking_the_database():
+        with work.paced():
             market = self.scorer.market()
             engagement = self.scorer.engagement(market)
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
             lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
-            with work.asking_the_database():
+            with work.paced():
                 total.add(self.lists.write(ListKind.SIMILAR, lists, fence=work.fence))
 
         for first, last in _spans(len(market), _ITEMS_AT_ONCE):
             work.reached("similar items", first, len(market))
-            work.one_by_one_if_need_be(
+            work.bisecting_failures(
                 first,
                 last,
                 compute,
                 lambda place: f"item:{items.take(slice(place, place + 1)).to_list()[0]}",
             )
         work.reached("similar items", len(market), len(market))
-        with work.asking_the_database():
+        with work.paced():
             removed = self.lists.retain(
                 ListKind.SIMILAR, items, started_at=market.now, fence=work.fence
             )
@@ -199,12 +199,12 @@ class Jobs:
 
         for first, last in _spans(len(users), _USERS_AT_ONCE):
             work.reached(what, first, len(users))
-            work.one_by_one_if_need_be(first, last, act, name)
+            work.bisecting_failures(first, last, act, name)
         work.reached(what, len(users), len(users))
 
     def _active_users(self, work: RunContext) -> IdColumn:
         since = self.clock.now() - self.settings.active_for
-        with work.asking_the_database():
+        with work.paced():
             return self.users.active_since(since, until=self.as_of)
 
 

@@ -145,7 +145,7 @@ class JobClaims:
             run_request_of(key, Trigger.REQUEST, rule, slot=slot, claims_now=False)
         ).run
 
-    def renew(self, item_id: ItemId) -> None:
+    def recompute_similar(self, item_id: ItemId) -> None:
         """Recompute the similar items of one item, unless a run has done so this minute.
 
         A failure is logged and reported, and a worker retries the run later. The run
@@ -161,7 +161,7 @@ class JobClaims:
             with suppress(Exception):
                 self.runner(claim.run, RunContext(pace=self.settings.pace))
 
-    def want(self, item_ids: Sequence[ItemId]) -> None:
+    def request_similar(self, item_ids: Sequence[ItemId]) -> None:
         """Request runs that compute the similar items of these items, or of all if there are many.
 
         Raises:

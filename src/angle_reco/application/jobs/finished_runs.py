@@ -58,27 +58,27 @@ class FinishedRuns:
         forgotten = ended.get(CLEAR_MEMORY)
         if forgotten is not None and forgotten != before.get(CLEAR_MEMORY):
             gone = self.cache.forget_all()
-            _log.info("memory cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
+            _log.info("cache cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
     def done(self, key: RunKey) -> None:
         """Note that a run has succeeded in this process, and notify the others."""
         if key.arguments:
-            # A run for one item, which `rewritten` has published, or one as of a past moment.
+            # A run for one item, which `item_recomputed` has published, or one as of a past moment.
             item_id = key.values.get("item_id")
             if item_id is not None:
                 self.forget_similar([ItemId(self.ids.item.parse(str(item_id), "item id"))])
             return
-        knew_nothing = self._seen is None
+        is_first_look = self._seen is None
         try:
             self.look()
         except StorageError:
-            knew_nothing = True
+            is_first_look = True
         for kind, job in JOB_OF.items():
-            if job == key.job and knew_nothing and self.cache is not None:
+            if job == key.job and is_first_look and self.cache is not None:
                 self.cache.mark(kind.value)
         self._publish(Change(kind=ChangeKind.RUN, job=key.job))
 
-    def rewritten(self, item_id: ItemId, entered: Sequence[ItemId]) -> None:
+    def item_recomputed(self, item_id: ItemId, entered: Sequence[ItemId]) -> None:
         """Note that an item's list was recomputed out of turn, and notify the others.
 
         *entered* are the items whose lists the item entered. In this process the item's own

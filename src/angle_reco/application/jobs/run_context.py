@@ -59,7 +59,7 @@ class RunContext:
         self.progress(what, done, total)
 
     @contextmanager
-    def asking_the_database(self) -> Iterator[None]:
+    def paced(self) -> Iterator[None]:
         """Pause after the block for as long as the pace requires, but at most five seconds."""
         started = monotonic()
         yield
@@ -67,7 +67,7 @@ class RunContext:
         if pause > 0:
             self.stop.wait(min(pause, _LONGEST_PAUSE))
 
-    def one_by_one_if_need_be(
+    def bisecting_failures(
         self, first: int, last: int, act: Callable[[int, int], None], name: Callable[[int], str]
     ) -> None:
         """Call *act* on [first, last); if it fails, on halves, down to single users or items.
@@ -87,8 +87,8 @@ class RunContext:
         except Exception as error:  # the rules may raise anything for one odd user or item
             if last - first > 1:
                 middle = (first + last) // 2
-                self.one_by_one_if_need_be(first, middle, act, name)
-                self.one_by_one_if_need_be(middle, last, act, name)
+                self.bisecting_failures(first, middle, act, name)
+                self.bisecting_failures(middle, last, act, name)
                 return
             self.failed += 1
             line = f"{name(first)} error={type(error).__name__}"

@@ -144,7 +144,7 @@ class JobRunner:
             return run(self.jobs, work)
         item = ItemId(self.settings.ids.item.parse(str(item_id), "item id"))
         done = self.jobs.compute_similarities_of(item, work)
-        self.finished_runs.rewritten(item, done.entered)
+        self.finished_runs.item_recomputed(item, done.entered)
         return done
 
     def _succeed(self, run: Run, outcome: JobOutcome, work: RunContext) -> None:

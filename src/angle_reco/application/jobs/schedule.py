@@ -77,7 +77,7 @@ JOBS: dict[str, JobSpec] = {
         run=None,
     ),
 }
-"""Every job by its name, in the order in which a manual run of all of them works best."""
+"""Every job by its name, in the order in which a manual run of all of them executes."""
 
 BATCH_JOBS = tuple(name for name, spec in JOBS.items() if spec.run is not None)
 """The jobs that run for all processes, by a claim in the ledger."""

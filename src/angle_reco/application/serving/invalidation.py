@@ -172,9 +172,9 @@ class CacheInvalidator:
             else:
                 self._apply(feed.changes)
             self._cursor = feed.cursor
-        self._settle()
+        self._drop_expired()
 
-    def _settle(self) -> None:
+    def _drop_expired(self) -> None:
         """Drop rolled-back and expired events and expired cards, and prune the feed."""
         self.rolled_back.look()
         self._settle_pending()

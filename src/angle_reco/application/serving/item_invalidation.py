@@ -76,7 +76,7 @@ class ItemInvalidator:
         )
         wanted = [*new, *(one for one in unsold if one not in new)]
         if wanted:
-            self.runs.want(wanted)
+            self.runs.request_similar(wanted)
         self.changed.handled(item_ids)
 
     def _bound(self) -> None:

@@ -149,25 +149,25 @@ class ListReader:
         return self.scorer.market()
 
     def _make(
-        self, kind: ListKind, owner: object, is_shown: bool, viewer: UserId | None = None
+        self, kind: ListKind, owner: object, is_refresh: bool, viewer: UserId | None = None
     ) -> Entry[CachedList]:
         """Return the stored list, or compute it if the stored list cannot be used.
 
-        *is_shown* says that an answer shows an older list. A stale stored list is then
+        With *is_refresh* an older list answers callers until then. A stale stored list is then
         recomputed, unless a complete run over its kind is under way.
         """
         read = self._read(kind, owner, viewer)
         if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
-            return self._recompute(kind, owner, is_shown)
-        if is_shown and read.made_as is Freshness.STALE and self.stale_cache is not None:
+            return self._recompute(kind, owner, is_refresh)
+        if is_refresh and read.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
             elif kind is ListKind.SIMILAR:
-                self.runs.renew(ItemId(owner))
+                self.runs.recompute_similar(ItemId(owner))
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
                 read = self._read(kind, owner) or read
             else:
-                return self._recompute(kind, owner, is_shown)
+                return self._recompute(kind, owner, is_refresh)
         return read
 
     def _lacks_returned(self, owner: object, cached: CachedList) -> bool:
@@ -216,7 +216,7 @@ class ListReader:
             return attrs.evolve(cached, category=item.category_id, cards=cards)
         return cached
 
-    def _recompute(self, kind: ListKind, owner: object, is_shown: bool) -> Entry[CachedList]:
+    def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
         category, ids, market = None, self.settings.ids, self.market()
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
@@ -232,7 +232,7 @@ class ListReader:
             lists = self.scorer.popular(market, category=of, keep=POPULAR_KEPT)
         if self.stale_cache is not None and kind is not ListKind.POPULAR:
             store = partial(self._store, kind, lists)
-            store() if is_shown else self.stale_cache.pool.submit(store)
+            store() if is_refresh else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
         cached = CachedList(stored=lists.stored(0), category=category)
         return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)

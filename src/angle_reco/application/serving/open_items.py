@@ -31,7 +31,7 @@ _BYTES_OF_POPULAR = 2_500
 _BYTES_OF_ENTRY = 1_500
 """The most that a cache counts for an entry besides its value."""
 
-OPEN_ITEMS: CacheKey = ("live", "")
+OPEN_ITEMS: CacheKey = ("open_items", "")
 
 
 @attrs.frozen(kw_only=True)

@@ -219,11 +219,11 @@ class ShelfBuilder:
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
         stored = ranked.stored(0)
-        suggestions, degraded_by = list[Suggestion](), ()
+        suggestions, degraded_by = list[Suggestion](), tuple[str, ...]()
         for first in range(0, len(stored), _CARDS_AT_ONCE):
             some = stored.between(first, first + _CARDS_AT_ONCE)
             left = limit - len(suggestions)
-            more, degraded_by = self.shown(
+            more, failed = self.shown(
                 some,
                 viewing,
                 limit=left,
@@ -231,6 +231,7 @@ class ShelfBuilder:
                 first_rank=first_rank + len(suggestions),
             )
             suggestions += more
+            degraded_by = degraded_by or failed
             if len(suggestions) == limit:
                 break
         return Shelf(tuple(suggestions), freshness=Freshness.COMPUTED, degraded_by=degraded_by)

@@ -22,7 +22,7 @@ from angle_reco.domain.events import RefreshFailed
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, Cached, CacheKey, Entry, Flight
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import NotInMemoryError, deadline, landed, time_left
+from angle_reco.ports.deadlines import NotInMemoryError, deadline, ready_futures, time_left
 from angle_reco.ports.threads import BackgroundPool
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _MOST_PAUSES = 10_000
 _V = TypeVar("_V")
 
 Make: TypeAlias = Callable[[bool], Entry[_V]]
-"""Reads or computes a value; the argument says whether an older value is shown until then."""
+"""Reads or computes a value; True: an older value answers callers until then."""
 
 
 @attrs.define(kw_only=True)
@@ -76,7 +76,7 @@ class StaleCache:
             StorageUnavailableError: The value could not be made, or not in time.
         """
         # A value this answer waited for was made for it: use it with its freshness when made.
-        cached = None if key in (landed.get() or ()) else self.cache.get(key)
+        cached = None if key in (ready_futures.get() or ()) else self.cache.get(key)
         current: Cached[_V] = self._made_or_old(key, make) if cached is None else cached
         if current.freshness is not Freshness.FRESH and current.freshness is not Freshness.COMPUTED:
             self.renew(key, make)
@@ -88,18 +88,18 @@ class StaleCache:
         Raises:
             StorageUnavailableError: The value could not be made, or not in time.
         """
-        brought = landed.get()
-        if brought is None:
+        ready = ready_futures.get()
+        if ready is None:
             flight, is_new = self._joined(key)
             if is_new:
-                self._fly(flight, make, is_shown=False)
+                self._fly(flight, make, is_refresh=False)
             future = flight.future
-        elif key in brought:
-            future = brought[key]
+        elif key in ready:
+            future = ready[key]
         else:
             flight, is_new = self._joined(key)
             if is_new:
-                self._launch(flight, make, is_shown=False)
+                self._launch(flight, make, is_refresh=False)
             raise NotInMemoryError(key, flight.future)
         try:
             entry: Entry[_V] = future.result(timeout=time_left())
@@ -126,7 +126,7 @@ class StaleCache:
             return
         flight, is_new = self._joined(key)
         if is_new:
-            self._launch(flight, make, is_shown=True)
+            self._launch(flight, make, is_refresh=True)
 
     def pause(self, key: CacheKey, seconds: float) -> None:
         """Do not refresh a value behind answers for so many *seconds*."""
@@ -154,24 +154,24 @@ class StaleCache:
             # Fail it earlier, so that an older cached value can be shown on error.
             most = self.deadline.total_seconds()
         if now - self._began.get(flight, now) > most:
-            self._fail(flight, StorageUnavailableError("it takes too long"), is_shown=True)
+            self._fail(flight, StorageUnavailableError("it takes too long"), is_refresh=True)
         return flight, is_new
 
-    def _launch(self, flight: Flight, make: Make[_V], *, is_shown: bool) -> None:
+    def _launch(self, flight: Flight, make: Make[_V], *, is_refresh: bool) -> None:
         try:
-            self.pool.submit(partial(self._fly, flight, make, is_shown=is_shown))
+            self.pool.submit(partial(self._fly, flight, make, is_refresh=is_refresh))
         except RuntimeError as error:
             # No thread can be started, for example while the interpreter exits.
-            self._fail(flight, error, is_shown=is_shown)
+            self._fail(flight, error, is_refresh=is_refresh)
 
-    def _fly(self, flight: Flight, make: Make[_V], *, is_shown: bool) -> None:
+    def _fly(self, flight: Flight, make: Make[_V], *, is_refresh: bool) -> None:
         """Make the value of a flight and end the flight, with the value or with the error."""
         # The deadline of the call, which is shorter, stays in force.
         try:
             with deadline(self._seconds_behind), self.breaker.watched():
-                entry = make(is_shown)
+                entry = make(is_refresh)
         except Exception as error:  # noqa: BLE001 — any error of *make* goes to all who wait
-            self._fail(flight, error, is_shown=is_shown)
+            self._fail(flight, error, is_refresh=is_refresh)
         except BaseException as error:
             self.cache.fail(flight, error)
             raise
@@ -179,7 +179,7 @@ class StaleCache:
             entry.size += sys.getsizeof(flight.key[1])
             self.cache.land(flight, entry)
 
-    def _fail(self, flight: Flight, error: Exception, *, is_shown: bool) -> None:
+    def _fail(self, flight: Flight, error: Exception, *, is_refresh: bool) -> None:
         kind, name = flight.key[0], type(error).__name__
         is_outage = isinstance(error, StorageUnavailableError)
         self.pause(flight.key, _SECONDS_TO_TRY_AGAIN if is_outage else _SECONDS_AFTER_A_DEFECT)
@@ -187,7 +187,7 @@ class StaleCache:
         if isinstance(error, ItemNotFoundError):
             # Similar items of an item that no longer exists must not be shown.
             self.cache.forget(flight.key)
-        elif is_shown:
+        elif is_refresh:
             event = RefreshFailed(kind=kind, error=name, at=self.clock.now())
             if self.notifier.notify(event, about=flight.key):
                 _log.warning("not renewed in memory: kind=%s error=%s", kind, name)

@@ -173,7 +173,7 @@ class SimilarItems:
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
         shown = shelves.shown(served.value.stored, viewing, limit=limit, cards=served.value.cards)
         answer = shelf_of(served, *shown)
-        for category in _wider(served.value.category):
+        for category in _fallback_categories(served.value.category):
             if not answer:
                 answer = shelves.popular(category, viewing, limit=limit, without={item_id})
         return answer
@@ -264,7 +264,7 @@ class AfterBid:
             for rank, line in enumerate(lines[:limit], start=1)
         ]
         answer = shelf_of(served, suggestions, (*degraded_by, *degraded_by_cards))
-        for wider in _wider(category):
+        for wider in _fallback_categories(category):
             if len(answer) < limit:
                 more = shelves.popular(
                     wider,
@@ -369,6 +369,6 @@ class ReadInterests:
         return tuple(self.shelves.scorer.interests(users).values()[:most])
 
 
-def _wider(category: CategoryId | None) -> list[CategoryId | None]:
+def _fallback_categories(category: CategoryId | None) -> list[CategoryId | None]:
     """Return the categories to fall back on, in order; None stands for all categories."""
     return [None] if category is None else [category, None]

@@ -20,7 +20,7 @@ from angle_reco.domain.validators import exactly, instance, whole
 
 
 class Component(StrEnum):
-    """One component of a ranker's score, from 0 to 1; the value names its contribution."""
+    """One component of a ranker's score, 0 to 1 at most; the value names its contribution."""
 
     INTEREST = "interest"
     POPULARITY = "popularity"

@@ -201,7 +201,7 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
 @st.composite
 def rankers(draw: st.DrawFn) -> Ranker:
     """Draw rankers: weights of some components in any order, and limits of categories."""
-    components = draw(st.permutations(list(Component)))[: draw(st.integers(1, 3))]
+    components = draw(st.permutations(list(Component)))[: draw(st.integers(1, len(Component)))]
     weights = st.sampled_from([0, 1, 100_000, 200_000, 333_333])
     return Ranker(
         name="drawn",
