@@ -81,5 +81,7 @@ def test_the_metadata_names_the_project(packages: Path) -> None:
 
 
 def is_packed(name: str) -> bool:
-    top = {".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
-    return name in top or (name.startswith("requirements-") and "/" not in name)
+    top = {".gitignore", "LICENSE", "Makefile", "pyproject.toml"}
+    return name in top or (
+        "/" not in name and (name.startswith("requirements-") or name.endswith(".md"))
+    )
