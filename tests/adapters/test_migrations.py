@@ -511,8 +511,8 @@ class MigrationPromises:
         own.write(
             "one",
             None,
-            "angle_reco.add_sign_in_columns(op, a['columns'])",
-            "angle_reco.drop_sign_in_columns(op, a['columns'])",
+            "angle_reco.sql.add_sign_in_columns(op, a['columns'])",
+            "angle_reco.sql.drop_sign_in_columns(op, a['columns'])",
         )
 
         own.upgrade()
@@ -988,7 +988,7 @@ with context.begin_transaction():
 """
 
 REVISION = """
-import angle_reco
+import angle_reco.sql
 import sqlalchemy as sa
 from alembic import context, op
 

@@ -432,7 +432,7 @@ def own_alembic(engine: sa.Engine, folder: Path) -> tuple[Club, OwnAlembic]:
     own.write(
         "one",
         None,
-        "angle_reco.add_permissions(op, a['permissions'])",
+        "angle_reco.sql.add_permissions(op, a['permissions'])",
         f'op.execute("DELETE FROM permissions WHERE code IN {OURS}")',  # noqa: S608 — names of ours
     )
     return club, own
