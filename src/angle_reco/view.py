@@ -19,7 +19,7 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.domain.users import SignIns
 from angle_reco.domain.validators import flag
-from angle_reco.editing import Editing
+from angle_reco.stored_view import Editing
 
 
 @attrs.frozen(repr=False)
