@@ -128,8 +128,8 @@ def stored_of(reco: Recommender) -> dict[str, object]:
     """Return everything that jobs have stored."""
     stored: dict[str, object] = {}
     for user in USERS:
-        stored[f"interests of {user}"] = reco.system.get_interests(of=user)
-        stored[f"homepage of {user}"] = reco.system.get_recommendations(of=user)
+        stored[f"interests of {user}"] = reco.system.stored.get_interests(of=user)
+        stored[f"homepage of {user}"] = reco.system.stored.get_recommendations(of=user)
     for item in ITEMS:
-        stored[f"similar to {item}"] = reco.system.find_similar_items(item)
+        stored[f"similar to {item}"] = reco.system.stored.find_similar_items(item)
     return stored
