@@ -75,12 +75,12 @@ class View(Bound):
         limit: int = 8,
         *,
         of: UserRef | None = None,
-        suppose: bool = False,
+        assume_bid: bool = False,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return "You might also like" for a user who has bid on an item.
 
-        With *suppose* the user's interests count a bid on the item now, which is not stored.
+        With *assume_bid* the user's interests count a bid on the item now, which is not stored.
 
         Raises:
             AccessDeniedError: The actor may not read it.
@@ -92,7 +92,7 @@ class View(Bound):
             self._owner(of),
             ItemId(item_id),
             limit=limit,
-            suppose=suppose,
+            assume_bid=assume_bid,
             cards=cards,
         )
 

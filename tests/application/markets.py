@@ -107,7 +107,7 @@ def shelves(reco: Recommender) -> dict[str, Shelf]:
         answers[f"popular for {user}"] = view.popular_items()
         for item in known[:2]:
             answers[f"similar to {item} for {user}"] = view.similar_items(item)
-            answers[f"after a bid of {user} on {item}"] = view.after_bid(item, suppose=True)
+            answers[f"after a bid of {user} on {item}"] = view.after_bid(item, assume_bid=True)
     for item in known[2:8]:
         answers[f"similar to {item}"] = reco.anonymous.similar_items(item, 20)
     for category in CATEGORIES:

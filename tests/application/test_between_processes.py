@@ -552,7 +552,7 @@ class TestEngagement:
     def test_after_a_bid_it_counts_before_it_is_committed_and_not_twice_then(self) -> None:
         one = shop()
         mapped = without_recorder(one)
-        before = mapped.as_user("eve").after_bid("books-02", suppose=True)
+        before = mapped.as_user("eve").after_bid("books-02", assume_bid=True)
 
         mapped.bid_placed("eve", "books-02")
         told = mapped.as_user("eve").after_bid("books-02")

@@ -145,7 +145,7 @@ def everything_said(
     for item_id, user_id in zip(listed, cycle(users)):
         me = reco.as_user(user_id)
         said[f"similar to {item_id}"] = seen(me.similar_items(item_id, 20))
-        said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, suppose=True))
+        said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, assume_bid=True))
         said[f"stored for {item_id}"] = view.stored.find_similar_items(item_id)
     for category in categories_of(market)[:some]:
         said[f"popular in {category}"] = seen(reco.anonymous.popular_items(category=category))

@@ -52,7 +52,7 @@ class TestWithoutAsking:
         one.reco.as_user("bob").homepage()
         one.reco.as_user("nobody").homepage()
         one.reco.anonymous.similar_items("books-02")
-        one.reco.as_user("bob").after_bid("art-07", suppose=True)
+        one.reco.as_user("bob").after_bid("art-07", assume_bid=True)
         settle(one.reco)
 
         assert items_read(one) == 0

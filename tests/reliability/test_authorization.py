@@ -189,7 +189,7 @@ def opened_at(url: str) -> Iterator[Storage]:
 READING: dict[str, Callable[..., Any]] = {
     "homepage": lambda view, **of: view.homepage(12, **of),
     "after_bid": lambda view, **of: view.after_bid("art-11", **of),
-    "suppose": lambda view, **of: view.after_bid("toy-11", suppose=True, **of),
+    "assume_bid": lambda view, **of: view.after_bid("toy-11", assume_bid=True, **of),
     "interests": lambda view, **of: view.interests(**of),
     "sign_ins": lambda view, **of: view.sign_ins(**of),
     "get_interests": lambda view, **of: view.stored.get_interests(**of),

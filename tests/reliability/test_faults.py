@@ -103,7 +103,7 @@ VIEWS: dict[str, Call] = {
     "homepage": lambda reco: reco.as_user(USER).homepage(),
     "homepage of a stranger": lambda reco: reco.system.homepage(of="nobody"),
     "similar items": lambda reco: reco.anonymous.similar_items(ITEM),
-    "after a bid": lambda reco: reco.as_user(USER).after_bid(ITEM, suppose=True),
+    "after a bid": lambda reco: reco.as_user(USER).after_bid(ITEM, assume_bid=True),
     "popular items": lambda reco: reco.anonymous.popular_items(),
     "popular items of a category": lambda reco: reco.anonymous.popular_items(category="art"),
     "interests": lambda reco: reco.as_user(USER).interests(),
