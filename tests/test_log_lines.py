@@ -143,7 +143,7 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"connection", "suppose", "cards", "progress", "scheduled", "patient", "pending"}
+NOT_ASKED = {"connection", "assume_bid", "cards", "progress", "scheduled", "patient", "pending"}
 OF_RECOMMENDER = (
     *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed"),
     *("as_of_moment", "as_user"),
@@ -217,9 +217,12 @@ def refused(event: Event) -> None:
     raise LookupError(f"{event} {TITLE}")
 
 
-PUBLIC = sorted(
-    name for name, _ in inspect.getmembers(View, inspect.isfunction) if not name.startswith("_")
-)
+def methods_of(view: View) -> Iterator[Callable[..., object]]:
+    """Yield every call of a view and of its stored results."""
+    for one in (view, view.stored):
+        for name, _ in inspect.getmembers(type(one), inspect.isfunction):
+            if not name.startswith("_"):
+                yield getattr(one, name)
 
 
 def ask_everything(reco: Recommender, said: Said) -> None:
@@ -228,10 +231,11 @@ def ask_everything(reco: Recommender, said: Said) -> None:
         "anonymous": reco.anonymous,
         **{one: reco.as_user(one) for one in (USER, OTHER, NOBODY)},
     }
+    calls = [(actor, method) for actor, view in views.items() for method in methods_of(view)]
     # Erasing comes last.
-    for name in sorted(PUBLIC, key=lambda name: name == "erase_user"):
-        for actor, view in views.items():
-            said.ask(actor, getattr(view, name))
+    calls.sort(key=lambda call: (call[1].__name__ == "erase_user", call[1].__name__))
+    for actor, method in calls:
+        said.ask(actor, method)
     for name in OF_RECOMMENDER:
         said.ask("", getattr(reco, name))
     said.ask("", reco.check)

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 
 import angle_reco
+from angle_reco import Recommender, StoredView, view
 from angle_reco.composition import Ports
 from angle_reco.ports.clock import Clock
 
@@ -68,6 +69,31 @@ def test_every_name_that_has_moved_is_there(module: str, name: str) -> None:
 
     with pytest.warns(DeprecationWarning, match=f"angle_reco.{module} now"):
         assert getattr(angle_reco, name) is there
+
+
+@pytest.mark.parametrize("name", sorted(view._MOVED))
+def test_a_name_that_has_moved_to_stored_warns_and_works(name: str) -> None:
+    system: Any = Recommender.in_memory().system
+
+    with pytest.warns(DeprecationWarning, match=name) as warned:
+        moved = getattr(system, name)
+
+    assert (moved.__self__, moved.__func__) == (system.stored, getattr(StoredView, name))
+    [warning] = warned
+    assert str(warning.message) == (
+        f"View.{name} is View.stored.{name} now; the old name goes with the next release"
+    )
+    assert warning.filename == __file__
+    assert name not in dir(system)
+
+
+def test_an_unknown_name_of_a_view_is_an_error_as_for_any_object() -> None:
+    system: Any = Recommender.in_memory().system
+
+    with pytest.raises(AttributeError, match="'View' object has no attribute 'homepag'") as caught:
+        system.homepag  # noqa: B018 — which is the point
+
+    assert (caught.value.name, caught.value.obj) == ("homepag", system)
 
 
 def test_every_class_in_a_public_signature_can_be_imported() -> None:

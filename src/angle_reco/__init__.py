@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from angle_reco.domain.suggestions import Freshness, Reason, Shelf, Source, Suggestion
     from angle_reco.recommender import Recommender
     from angle_reco.settings import Settings
+    from angle_reco.stored_view import StoredView
     from angle_reco.view import View
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Source",
     "StorageError",
     "StorageUnavailableError",
+    "StoredView",
     "Suggestion",
     "UserErasedError",
     "UserId",
@@ -86,6 +88,7 @@ _NAMES = {
     ),
     "angle_reco.recommender": ("Recommender",),
     "angle_reco.settings": ("Settings",),
+    "angle_reco.stored_view": ("StoredView",),
     "angle_reco.view": ("View",),
 }
 """The public names, by the modules that define them."""

@@ -58,12 +58,12 @@ class AsyncView:
         limit: int = 8,
         *,
         of: UserRef | None = None,
-        suppose: bool = False,
+        assume_bid: bool = False,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return "You might also like" for a user who has bid on an item."""
         return await self._answered(
-            lambda: self._view.after_bid(item_id, limit, of=of, suppose=suppose, cards=cards)
+            lambda: self._view.after_bid(item_id, limit, of=of, assume_bid=assume_bid, cards=cards)
         )
 
     async def popular_items(

@@ -1,8 +1,8 @@
 """`View`, the reading calls and operations of one actor."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Literal, overload
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, overload
+from warnings import warn
 
 import attrs
 
@@ -12,19 +12,33 @@ from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
 from angle_reco.application.process_cache import Health
 from angle_reco.application.serving.shelf_builder import CardLoader
+from angle_reco.bound import Bound
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
 from angle_reco.domain.scoring.interest import UserInterest
-from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.domain.users import SignIns
 from angle_reco.domain.validators import flag
-from angle_reco.editing import Editing
+from angle_reco.stored_view import StoredView
+
+_MOVED = frozenset(
+    (
+        *("get_interests", "get_top_interests", "get_recommendations"),
+        *("find_similar_items", "find_stale_recommendations"),
+        *("create_interest", "upsert_interest", "delete_interest"),
+        *("create_similarity", "upsert_similarity", "delete_similarity"),
+        *("create_recommendation", "upsert_recommendation", "delete_recommendation"),
+    )
+)
+"""Names that `View` had in 0.1, and `StoredView` has now."""
 
 
 @attrs.frozen(repr=False)
-class View(Editing):
-    """The reading calls and operations of one actor; the policy table says who may use which.
+class View(Bound):
+    """The live answers and operations of one actor; the policy table says who may use which.
+
+    Live answers are for pages: they contain no ended items, and are computed where nothing
+    usable is stored. `stored` has the results as a job stored them, and manual overrides.
 
     *of* is the user whose results are read: by default the signed-in user; `system` has to
     pass it. *cards* is a host's function that maps item ids to the host's objects: items that
@@ -61,12 +75,12 @@ class View(Editing):
         limit: int = 8,
         *,
         of: UserRef | None = None,
-        suppose: bool = False,
+        assume_bid: bool = False,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return "You might also like" for a user who has bid on an item.
 
-        With *suppose* the user's interests count a bid on the item now, which is not stored.
+        With *assume_bid* the user's interests count a bid on the item now, which is not stored.
 
         Raises:
             AccessDeniedError: The actor may not read it.
@@ -78,7 +92,7 @@ class View(Editing):
             self._owner(of),
             ItemId(item_id),
             limit=limit,
-            suppose=suppose,
+            assume_bid=assume_bid,
             cards=cards,
         )
 
@@ -112,6 +126,11 @@ class View(Editing):
         """
         return self._asked(self._use_cases.interests, self._owner(of), limit=limit)
 
+    @property
+    def stored(self) -> StoredView:
+        """The stored results of the same actor, for back offices, tests and tools."""
+        return StoredView(self._use_cases, self.actor)
+
     def sign_ins(self, *, of: UserRef | None = None) -> SignIns | None:
         """Return when a user last signed in and how often; None for an unknown user.
 
@@ -119,50 +138,6 @@ class View(Editing):
             AccessDeniedError: The actor may not read it.
         """
         return self._asked(self._use_cases.stored.sign_ins, self._owner(of))
-
-    def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
-        """Return a user's stored interests, whatever their age; nothing is computed.
-
-        Raises:
-            AccessDeniedError: The actor may not read them.
-        """
-        return self._asked(self._use_cases.stored.get_interests, self._owner(of))
-
-    def get_top_interests(
-        self, limit: int = 5, *, of: UserRef | None = None
-    ) -> tuple[UserInterest, ...]:
-        """Return a user's strongest stored interests.
-
-        Raises:
-            AccessDeniedError: The actor may not read them.
-            InvalidValueError: *limit* is not a whole number of at least 1.
-        """
-        return self._asked(self._use_cases.stored.get_interests, self._owner(of), limit=limit)
-
-    def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
-        """Return a user's stored homepage; None if none is stored.
-
-        Raises:
-            AccessDeniedError: The actor may not read it.
-        """
-        return self._asked(self._use_cases.stored.get_recommendations, self._owner(of))
-
-    def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
-        """Return the stored list of an item's similar items; None if none is stored."""
-        return self._asked(self._use_cases.stored.find_similar_items, ItemId(item_id))
-
-    def find_stale_recommendations(
-        self, *, older_than: timedelta | None = None
-    ) -> Sequence[object]:
-        """Return the ids of users whose stored homepages are no longer fresh.
-
-        With *older_than*, of those whose homepages are older than that.
-
-        Raises:
-            AccessDeniedError: The actor may not read them.
-            InvalidValueError: *older_than* is not a span of at most a hundred years.
-        """
-        return self._asked(self._use_cases.stored.find_stale_recommendations, older_than=older_than)
 
     def export_user(self, user_id: UserRef | None = None) -> UserExport:
         """Return all data stored about a user, by default the actor; `to_json()` formats it.
@@ -292,3 +267,12 @@ class View(Editing):
         if flag(patient, "patient"):
             return self._use_cases.read_stats(self.actor)
         return self._asked(self._use_cases.read_stats)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name not in _MOVED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            text = f"View.{name} is View.stored.{name} now; the old name goes with the next release"
+            warn(text, DeprecationWarning, stacklevel=2)
+            return getattr(self.stored, name)

@@ -344,7 +344,7 @@ class TestWhatWasStored:
         assert ports.interests.of(UserId("bob")) is None
         assert ports.lists.read(ListKind.PERSONAL, ["bob"]) == {}
         with pytest.raises(UserErasedError):
-            Recommender(ports).system.create_interest("bob", "art", score=1)
+            Recommender(ports).system.stored.create_interest("bob", "art", score=1)
 
     def test_a_user_who_was_gone_and_is_there_again_is_not_erased(
         self, storage: Storage, ports: Ports, shop: Shop

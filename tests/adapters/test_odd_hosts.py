@@ -398,7 +398,7 @@ def test_a_market_is_read_whatever_the_encoding_is(latin: Recommender) -> None:
     assert [one.item_id for one in latin.ports.activity.user_bids(JÖRG)] == [BRÖTCHEN]
     moved = again(latin.ports, PATIENT, clock=ManualClock(NOW))
     assert [moved.system.run_job(job).scope for job in BATCH_JOBS] == [1, 2, 1, 2]
-    assert [one.category_id for one in moved.as_user(JÖRG).get_interests()] == [KÄSE]
+    assert [one.category_id for one in moved.as_user(JÖRG).stored.get_interests()] == [KÄSE]
     assert moved.signed_in(JÖRG)
 
 
@@ -610,7 +610,7 @@ def test_namesakes_have_interests_of_their_own(namesakes: Namesakes) -> None:
         reco.system.run_job(job)
 
     for spelled, categories in computed.items():
-        stored = reco.as_user(spelled("alice")).get_interests()
+        stored = reco.as_user(spelled("alice")).stored.get_interests()
         assert categories == {CategoryId(spelled("art")), CategoryId(spelled("jars"))}
         assert {one.category_id for one in stored} == categories
 

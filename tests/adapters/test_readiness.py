@@ -337,7 +337,7 @@ class TestPostgres(Promises):
             assert reco.as_user(user).after_bid(item)
             assert reco.anonymous.popular_items()
             assert reco.as_user(user).interests()
-            reco.system.upsert_interest(user, "art", score=1)
+            reco.system.stored.upsert_interest(user, "art", score=1)
             reco.system.request_job(BATCH_JOBS[0])
             reco.system.forget_cached()
             assert reco.system.export_user(user).to_json()

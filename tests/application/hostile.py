@@ -15,7 +15,7 @@ from uuid import UUID
 import attrs
 import numpy as np
 
-from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, View, testing
+from angle_reco import AngleRecoError, IdKinds, Recommender, Settings, StoredView, View, testing
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.application.jobs.schedule import BATCH_JOBS
@@ -312,7 +312,7 @@ KNOWN: dict[str, Any] = {
     "category": "art",
     "category_id": "art",
     "cards": _loaded,
-    "suppose": True,
+    "assume_bid": True,
     "older_than": DAY,
     "score": 0.5,
     "interaction_count": 1,
@@ -344,14 +344,10 @@ KNOWN: dict[str, Any] = {
 }
 """Of each argument, one that is taken."""
 
-READING = [
-    *("homepage", "similar_items", "after_bid", "popular_items", "interests", "sign_ins"),
-    *("get_interests", "get_top_interests", "get_recommendations", "find_similar_items"),
-    *("find_stale_recommendations", "export_user", "health", "stats"),
-]
 EVENTS = ("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed")
 NOT_ASKED = {
     # No arguments, and no answers that could be hostile: what is left of a recommender.
+    "View.stored",
     *("Recommender.anonymous", "Recommender.system", "Recommender.aio", "Recommender.storage"),
     *("Recommender.close", "Recommender.check"),
     *("AsyncRecommender.anonymous", "AsyncRecommender.system"),
@@ -395,6 +391,7 @@ def calls_of(reco: Recommender, view: View | None = None, *, run: Run = asyncio.
     found = []
     asked: list[tuple[type, Any]] = [
         (View, view),
+        (StoredView, view.stored),
         (AsyncView, AsyncView(view, aio._elsewhere)),
         (Recommender, reco),
         (AsyncRecommender, aio),
@@ -669,11 +666,11 @@ TAKEN: dict[str, frozenset[str]] = {
     "category_id": _TEXTS,
     "category": _TEXTS | _NONE,
     "limit": frozenset({"5", "10**9", "2**63", "10**30", "10**5000"}),
-    "View.get_top_interests.limit": frozenset({"5", "10**9", "2**63", "10**30", "10**5000"})
+    "StoredView.get_top_interests.limit": frozenset({"5", "10**9", "2**63", "10**30", "10**5000"})
     | _NONE,
     "rank": frozenset({"5", "10**9", "2**63", "10**30", "10**5000"}) | _NONE,
     "cards": _NONE | {"loader of other ids", "loader of odd cards"},
-    "suppose": _YES_OR_NO,
+    "assume_bid": _YES_OR_NO,
     "scheduled": _YES_OR_NO,
     "migrate": _YES_OR_NO,
     "check": _YES_OR_NO,

@@ -107,7 +107,7 @@ def shelves(reco: Recommender) -> dict[str, Shelf]:
         answers[f"popular for {user}"] = view.popular_items()
         for item in known[:2]:
             answers[f"similar to {item} for {user}"] = view.similar_items(item)
-            answers[f"after a bid of {user} on {item}"] = view.after_bid(item, suppose=True)
+            answers[f"after a bid of {user} on {item}"] = view.after_bid(item, assume_bid=True)
     for item in known[2:8]:
         answers[f"similar to {item}"] = reco.anonymous.similar_items(item, 20)
     for category in CATEGORIES:
@@ -128,8 +128,8 @@ def stored_of(reco: Recommender) -> dict[str, object]:
     """Return everything that jobs have stored."""
     stored: dict[str, object] = {}
     for user in USERS:
-        stored[f"interests of {user}"] = reco.system.get_interests(of=user)
-        stored[f"homepage of {user}"] = reco.system.get_recommendations(of=user)
+        stored[f"interests of {user}"] = reco.system.stored.get_interests(of=user)
+        stored[f"homepage of {user}"] = reco.system.stored.get_recommendations(of=user)
     for item in ITEMS:
-        stored[f"similar to {item}"] = reco.system.find_similar_items(item)
+        stored[f"similar to {item}"] = reco.system.stored.find_similar_items(item)
     return stored

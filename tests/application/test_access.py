@@ -13,7 +13,15 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import AccessDeniedError, InvalidValueError, Recommender, Settings, UserId, View
+from angle_reco import (
+    AccessDeniedError,
+    InvalidValueError,
+    Recommender,
+    Settings,
+    StoredView,
+    UserId,
+    View,
+)
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import Ports
 from angle_reco.events import UserInspected
@@ -35,19 +43,19 @@ PERSONAL: dict[str, Callable[..., object]] = {
     "after_bid": lambda view, **of: view.after_bid("vase", **of),
     "interests": lambda view, **of: view.interests(**of),
     "sign_ins": lambda view, **of: view.sign_ins(**of),
-    "get_interests": lambda view, **of: view.get_interests(**of),
-    "get_top_interests": lambda view, **of: view.get_top_interests(**of),
-    "get_recommendations": lambda view, **of: view.get_recommendations(**of),
+    "get_interests": lambda view, **of: view.stored.get_interests(**of),
+    "get_top_interests": lambda view, **of: view.stored.get_top_interests(**of),
+    "get_recommendations": lambda view, **of: view.stored.get_recommendations(**of),
 }
 PUBLIC: dict[str, Callable[[View], object]] = {
     "similar_items": lambda view: view.similar_items("vase"),
-    "find_similar_items": lambda view: view.find_similar_items("vase"),
+    "find_similar_items": lambda view: view.stored.find_similar_items("vase"),
     "popular_items": lambda view: view.popular_items(),
     "popular_items of a category": lambda view: view.popular_items(category="art"),
 }
 MANAGING: dict[str, Callable[[View], object]] = {
     "stats": lambda view: view.stats(),
-    "find_stale_recommendations": lambda view: view.find_stale_recommendations(),
+    "find_stale_recommendations": lambda view: view.stored.find_stale_recommendations(),
     **{f"run_job {job}": lambda view, job=job: view.run_job(job) for job in BATCH_JOBS},  # type: ignore[misc]  # a default binds it
     "run_job for an item": lambda view: view.run_job("compute_item_similarities", item_id="vase"),
 }
@@ -346,7 +354,8 @@ class TestInspecting:
 
 
 def test_an_actor_is_bound_before_anything_can_be_read() -> None:
-    reading = {name for name, _ in inspect.getmembers(View, inspect.isfunction) if name[0] != "_"}
+    members = [one for of in (View, StoredView) for one in inspect.getmembers(of)]
+    reading = {name for name, one in members if inspect.isfunction(one) and name[0] != "_"}
 
     assert not reading & set(dir(Recommender))
 

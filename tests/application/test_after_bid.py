@@ -80,12 +80,12 @@ def test_an_interest_lifts_what_is_less_similar() -> None:
     ]
 
 
-def test_a_supposed_bid_counts_and_is_not_stored(reco: Recommender) -> None:
+def test_an_assumed_bid_counts_and_is_not_stored(reco: Recommender) -> None:
     before = reco.as_user("ann").after_bid("vase", 2)
-    supposed = reco.as_user("ann").after_bid("vase", 2, suppose=True)
+    assumed = reco.as_user("ann").after_bid("vase", 2, assume_bid=True)
 
     assert scores_of(before) == [425_000, 350_000]  # a book that is as near comes second
-    assert scores_of(supposed) == [850_000, 500_000]
+    assert scores_of(assumed) == [850_000, 500_000]
     assert list(reco.as_user("ann").after_bid("vase", 2)) == list(before)
     assert [str(one.category_id) for one in reco.as_user("ann").interests()] == ["books"]
 
@@ -186,6 +186,6 @@ def test_a_lot_that_has_ended_still_has_a_page() -> None:
 
 
 def test_the_system_asks_for_a_user(reco: Recommender) -> None:
-    mine = reco.as_user("ann").after_bid("vase", 4, suppose=True)
+    mine = reco.as_user("ann").after_bid("vase", 4, assume_bid=True)
 
-    assert list(reco.system.after_bid("vase", 4, of="ann", suppose=True)) == list(mine)
+    assert list(reco.system.after_bid("vase", 4, of="ann", assume_bid=True)) == list(mine)

@@ -94,7 +94,7 @@ def test_they_are_so_whatever_the_marketplace(market: MemoryMarketplace) -> None
     async def ask_all(view: AsyncView) -> list[Shelf]:
         asked: list[Awaitable[Shelf]] = [view.homepage(), view.homepage(61), view.popular_items(7)]
         asked += [view.similar_items(item) for item in items]
-        asked += [view.after_bid(item, suppose=True) for item in items]
+        asked += [view.after_bid(item, assume_bid=True) for item in items]
         return list(await asyncio.gather(*asked))
 
     async def ask_everybody() -> list[list[Shelf]]:
@@ -105,7 +105,7 @@ def test_they_are_so_whatever_the_marketplace(market: MemoryMarketplace) -> None
         view = plain.as_user(user)
         shelves = [view.homepage(), view.homepage(61), view.popular_items(7)]
         shelves += [view.similar_items(item) for item in items]
-        shelves += [view.after_bid(item, suppose=True) for item in items]
+        shelves += [view.after_bid(item, assume_bid=True) for item in items]
         expected.append([_said(shelf) for shelf in shelves])
     for _ in range(2):
         answered = asyncio.run(ask_everybody())

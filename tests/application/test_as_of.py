@@ -109,8 +109,8 @@ def test_ages_count_from_then() -> None:
     assert back(market, NOW - 21 * DAY).as_user("ann").interests() == ()
 
 
-def test_a_supposed_bid_is_one_of_then() -> None:
-    shelf = back(filled(lots("art", 2))).as_user("ann").after_bid("art-01", suppose=True)
+def test_an_assumed_bid_is_one_of_then() -> None:
+    shelf = back(filled(lots("art", 2))).as_user("ann").after_bid("art-01", assume_bid=True)
 
     assert [dict(one.contributions) for one in shelf] == [
         {"similarity": 400_000, "interest": 400_000}
@@ -163,7 +163,7 @@ def test_every_call_answers_at_the_ends_of_the_calendar(year: int) -> None:
     assert ids_of(reco.as_user("ann").after_bid("vase")) == ["bowl"]
     assert reco.as_user("ann").interests() == ()
     assert [reco.system.run_job(job).removed for job in BATCH_JOBS] == [0] * 4
-    assert list(reco.system.find_stale_recommendations()) == []
+    assert list(reco.system.stored.find_stale_recommendations()) == []
 
 
 def until(market: MemoryMarketplace, at: datetime) -> MemoryMarketplace:

@@ -366,12 +366,12 @@ class TestNewItems:
         run_requests(one.reco)
         read_feed(one, one.reco, other)
 
-        stored = one.reco.system.find_similar_items("new")
+        stored = one.reco.system.stored.find_similar_items("new")
         assert stored is not None
         nearest: list[Any] = [line.item_id for line in stored.lines]
         assert nearest[:3] == ["books-01", "books-02", "books-03"]
         for reco in (one.reco, other):
-            lists = [reco.system.find_similar_items(item) for item in nearest]
+            lists = [reco.system.stored.find_similar_items(item) for item in nearest]
             assert all(
                 kept and ItemId("new") in [line.item_id for line in kept.lines] for kept in lists
             )
@@ -552,7 +552,7 @@ class TestEngagement:
     def test_after_a_bid_it_counts_before_it_is_committed_and_not_twice_then(self) -> None:
         one = shop()
         mapped = without_recorder(one)
-        before = mapped.as_user("eve").after_bid("books-02", suppose=True)
+        before = mapped.as_user("eve").after_bid("books-02", assume_bid=True)
 
         mapped.bid_placed("eve", "books-02")
         told = mapped.as_user("eve").after_bid("books-02")

@@ -170,7 +170,7 @@ class TestMisses:
 
         first = ASK[surface](one.reco)
         assert ASK[surface](one.reco).freshness is FRESH
-        assert one.reco.system.get_recommendations(of="ann") is None
+        assert one.reco.system.stored.get_recommendations(of="ann") is None
         gate.set()
         settle(one.reco)
         one.calls()
@@ -214,7 +214,7 @@ class TestMakingAnew:
         one.reco.as_user("ann").homepage()
         settle(one.reco)
 
-        stored = one.reco.system.get_recommendations(of="ann")
+        stored = one.reco.system.stored.get_recommendations(of="ann")
         assert stored is not None
         assert stored.computed_at == NOW + DAY + TICK
         assert one.calls()["ledger.claim"] == 0

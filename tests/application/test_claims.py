@@ -315,8 +315,8 @@ class TestOddOnes:
 
         assert (outcome.scope, outcome.failed, outcome.changed) == (9, 1, 8)
         assert outcome.errors == ("item:art-05 error=ValueError",)
-        assert shop.reco.system.find_similar_items("art-05") is None
-        assert shop.reco.system.find_similar_items("art-06") is not None
+        assert shop.reco.system.stored.find_similar_items("art-05") is None
+        assert shop.reco.system.stored.find_similar_items("art-06") is not None
 
     def test_a_kernel_that_fails_for_one_user_does_not_stop_the_others(self) -> None:
         market = filled(lots("art", 9), bid("u017", "art-01"), users=self.USERS)
@@ -325,7 +325,7 @@ class TestOddOnes:
         outcome = shop.reco.system.run_job("generate_recommendations")
 
         assert (outcome.scope, outcome.failed, outcome.changed) == (40, 1, 39)
-        assert shop.reco.system.get_recommendations(of="u017") is None
+        assert shop.reco.system.stored.get_recommendations(of="u017") is None
 
     def test_what_was_left_out_is_in_the_ledger_too(self) -> None:
         shop = self.shop(lists=lambda store: Picky(store, self.BAD, DEFECT))
@@ -1114,8 +1114,8 @@ class TestRequests:
             if run_request.key.arguments:
                 assert shop.runs.begin(run_request, stop=Event())
 
-        assert shop.reco.system.find_similar_items("art-01") is not None
-        assert shop.reco.system.find_similar_items("art-02") is None
+        assert shop.reco.system.stored.find_similar_items("art-01") is not None
+        assert shop.reco.system.stored.find_similar_items("art-02") is None
         assert shop.open_runs() == []
 
     def test_it_does_not_use_up_the_window_of_the_schedule(self) -> None:

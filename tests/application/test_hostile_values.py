@@ -16,12 +16,22 @@ import pytest
 import sqlalchemy as sa
 
 import angle_reco
-from angle_reco import Recommender, Settings, errors, events, results, rules, sql, testing
+from angle_reco import (
+    Recommender,
+    Settings,
+    StoredView,
+    View,
+    errors,
+    events,
+    results,
+    rules,
+    sql,
+    testing,
+)
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.testing import ManualClock
-from angle_reco.view import View
 from tests.adapters.databases import fill, ports_on, storage_on
 from tests.application.hostile import (
     ANSWERED,
@@ -98,7 +108,7 @@ def served(reco: Recommender, *, by_all: bool = True) -> list[Entry]:
         one
         for place, view in enumerate(views)
         for one in calls_of(reco, view, run=_loop.run)
-        if one.name not in WIRING and (place == 0 or one.name.startswith("View."))
+        if one.name not in WIRING and (place == 0 or one.name.startswith(("View.", "StoredView.")))
     ]
 
 
@@ -117,7 +127,7 @@ def test_every_public_call_is_asked() -> None:
     asked = {entry.name for entry in calls_of(reco)} | NOT_ASKED
     there = {
         f"{of.__name__}.{name}"
-        for of in (View, AsyncView, Recommender, AsyncRecommender)
+        for of in (View, StoredView, AsyncView, Recommender, AsyncRecommender)
         for name in public(of)
     } | {"Recommender"}
 
@@ -138,7 +148,7 @@ def test_everything_a_host_makes_is_made() -> None:
     # Of SQLAlchemy's tables and selects; a record of ports; those that are asked.
     others = {
         *("HostSchema", "PermissionTable", "SignInColumns", "ManualClock", "Recommender", "View"),
-        *("AsyncRecommender", "AsyncView"),
+        *("AsyncRecommender", "AsyncView", "StoredView"),
     }
 
     assert classes <= BUILT.keys() | raised | choices | others | RESULTS
@@ -309,7 +319,7 @@ def wrong_of(entries: list[Entry]) -> list[str]:
 def nothing_odd_is_kept(reco: Recommender) -> None:
     """Look at what is stored, and that everything is answered as before."""
     for entry in calls_of(reco):
-        if entry.name.split(".")[0] in ("View", "AsyncView"):
+        if entry.name.split(".")[0] in ("View", "StoredView", "AsyncView"):
             assert not outcome(entry.asked()).startswith("escaped"), entry.name
     exported = reco.system.export_user("ann")
     reco.system.run_job("refresh_user_interests")

@@ -66,12 +66,18 @@ CALLS: dict[str, tuple[str, Callable[[Recommender, Any], object]]] = {
     "after_bid": ("user id", lambda reco, one: reco.system.after_bid(UUID(int=1), of=one)),
     "interests": ("user id", lambda reco, one: reco.system.interests(of=one)),
     "sign_ins": ("user id", lambda reco, one: reco.system.sign_ins(of=one)),
-    "get_interests": ("user id", lambda reco, one: reco.system.get_interests(of=one)),
-    "get_top_interests": ("user id", lambda reco, one: reco.system.get_top_interests(of=one)),
-    "get_recommendations": ("user id", lambda reco, one: reco.system.get_recommendations(of=one)),
+    "get_interests": ("user id", lambda reco, one: reco.system.stored.get_interests(of=one)),
+    "get_top_interests": (
+        "user id",
+        lambda reco, one: reco.system.stored.get_top_interests(of=one),
+    ),
+    "get_recommendations": (
+        "user id",
+        lambda reco, one: reco.system.stored.get_recommendations(of=one),
+    ),
     "similar_items": ("item id", lambda reco, one: reco.anonymous.similar_items(one)),
     "after_bid on": ("item id", lambda reco, one: reco.as_user(1).after_bid(one)),
-    "find_similar_items": ("item id", lambda reco, one: reco.system.find_similar_items(one)),
+    "find_similar_items": ("item id", lambda reco, one: reco.system.stored.find_similar_items(one)),
     "popular_items": ("category id", lambda reco, one: reco.anonymous.popular_items(category=one)),
 }
 

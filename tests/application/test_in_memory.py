@@ -50,7 +50,7 @@ class TestStoredLists:
             for number in range(1, 60):
                 reco.as_user(f"user-{number}").homepage()
             reco._use_cases.settle()
-            assert reco.system.get_recommendations(of="user-0") is None
+            assert reco.system.stored.get_recommendations(of="user-0") is None
 
             assert [one.item_id for one in reco.as_user("user-0").homepage()] == [
                 one.item_id for one in first
@@ -63,13 +63,13 @@ class TestStoredLists:
             reco.system.run_job("generate_recommendations")
             reco.as_user("eve").homepage()
             reco._use_cases.settle()
-            reco.system.delete_recommendation("eve", "art-05")
+            reco.system.stored.delete_recommendation("eve", "art-05")
             for number in range(100):
                 reco.as_user(f"user-{number}").homepage()
                 reco._use_cases.settle()
 
-            assert reco.system.get_recommendations(of="ann") is not None
-            assert reco.system.get_recommendations(of="eve") is not None
+            assert reco.system.stored.get_recommendations(of="ann") is not None
+            assert reco.system.stored.get_recommendations(of="eve") is not None
 
     def test_a_store_without_a_bound_keeps_everything(self) -> None:
         store, sample = MemoryListStore(), Sample(KINDS[0])

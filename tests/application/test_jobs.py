@@ -109,7 +109,8 @@ class TestRefreshUserInterests:
         clock_of(reco).advance(2 * DAY)
 
         assert counts(reco, self.JOB) == (1, 1, 1, 0)
-        assert [str(one.category_id) for one in reco.system.get_interests(of="ann")] == ["art"]
+        [stored] = reco.system.stored.get_interests(of="ann")
+        assert str(stored.category_id) == "art"
 
     def test_interests_of_inactive_users_are_forgotten(self, reco: Recommender) -> None:
         reco.system.run_job(self.JOB)
@@ -117,8 +118,8 @@ class TestRefreshUserInterests:
         reco.signed_in("eve")
 
         assert counts(reco, self.JOB) == (1, 1, 0, 2)
-        assert reco.system.get_interests(of="ann") == ()
-        assert len(reco.system.get_interests(of="eve")) == 1
+        assert reco.system.stored.get_interests(of="ann") == ()
+        assert len(reco.system.stored.get_interests(of="eve")) == 1
 
 
 class TestGenerateRecommendations:
@@ -140,8 +141,8 @@ class TestGenerateRecommendations:
         clock_of(reco).advance(TICK)
 
         assert counts(reco, self.JOB) == (1, 0, 1, 2)
-        assert reco.system.get_recommendations(of="ann") is None
-        assert reco.system.get_recommendations(of="bob") is not None
+        assert reco.system.stored.get_recommendations(of="ann") is None
+        assert reco.system.stored.get_recommendations(of="bob") is not None
 
     @pytest.mark.parametrize(
         ("user", "is_active"),
@@ -161,7 +162,7 @@ class TestGenerateRecommendations:
         reco = opened(market)
 
         assert reco.system.run_job(self.JOB).scope == int(is_active)
-        assert (reco.system.get_recommendations(of="new") is not None) is is_active
+        assert (reco.system.stored.get_recommendations(of="new") is not None) is is_active
 
     def test_how_long_users_count_as_active_is_a_setting(self) -> None:
         market = filled(lots("art", 2), users=["ann"])
@@ -174,7 +175,7 @@ class TestGenerateRecommendations:
         reco = opened(filled(lots("art", 80), users=["ann"]))
         reco.system.run_job(self.JOB)
 
-        stored = reco.system.get_recommendations(of="ann")
+        stored = reco.system.stored.get_recommendations(of="ann")
 
         assert stored is not None
         assert len(stored.lines) == 60
@@ -208,7 +209,7 @@ class TestComputeItemSimilarities:
 
         # All prices are alike, but price alone does not qualify: art keeps its lists.
         assert counts(reco, self.JOB) == (6, 2, 4, 1)
-        assert reco.system.find_similar_items("books-03") is None
+        assert reco.system.stored.find_similar_items("books-03") is None
 
     def test_one_item_alone_open_or_not(self, reco: Recommender) -> None:
         assert counts(reco, self.JOB, item_id="gone") == (1, 1, 0, 0)
@@ -219,11 +220,11 @@ class TestComputeItemSimilarities:
 
     def test_one_item_has_the_list_that_the_run_over_all_gives_it(self, reco: Recommender) -> None:
         reco.system.run_job(self.JOB, item_id="art-01")
-        alone = reco.system.find_similar_items("art-01")
+        alone = reco.system.stored.find_similar_items("art-01")
         assert alone is not None
 
         reco.system.run_job(self.JOB)
-        together = reco.system.find_similar_items("art-01")
+        together = reco.system.stored.find_similar_items("art-01")
 
         assert together is not None
         assert together.lines == alone.lines
@@ -238,7 +239,7 @@ class TestComputeItemSimilarities:
         reco = opened(filled(lots("art", 60)))
         reco.system.run_job(self.JOB)
 
-        stored = reco.system.find_similar_items("art-01")
+        stored = reco.system.stored.find_similar_items("art-01")
 
         assert stored is not None
         assert len(stored.lines) == 40

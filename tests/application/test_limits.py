@@ -15,7 +15,7 @@ LISTS: dict[str, tuple[Callable[..., Sequence[object]], int]] = {
     "after_bid": (lambda view, limit: view.after_bid("vase", limit), 1_000),
     "popular_items": (View.popular_items, 1_000),
     "interests": (View.interests, 1_000),
-    "get_top_interests": (View.get_top_interests, 1_000),
+    "get_top_interests": (lambda view, limit: view.stored.get_top_interests(limit), 1_000),
 }
 
 
@@ -69,7 +69,7 @@ def test_what_is_beyond_the_most_counts_as_the_most(reco: Recommender, name: str
 
 def test_without_a_limit_all_interests_are_read(reco: Recommender) -> None:
     assert len(reco.as_user("ann").interests()) == 1_100
-    assert len(reco.as_user("ann").get_interests()) == 1_100
+    assert len(reco.as_user("ann").stored.get_interests()) == 1_100
 
 
 def test_every_list_has_its_own_length_by_default(reco: Recommender) -> None:
@@ -77,4 +77,4 @@ def test_every_list_has_its_own_length_by_default(reco: Recommender) -> None:
 
     assert [len(one) for one in (me.homepage(), me.similar_items("vase"))] == [20, 8]
     assert [len(one) for one in (me.after_bid("vase"), me.popular_items())] == [8, 20]
-    assert len(me.get_top_interests()) == 5
+    assert len(me.stored.get_top_interests()) == 5

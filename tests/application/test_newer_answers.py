@@ -29,7 +29,7 @@ class TestRuns:
         for _ in range(2):
             one.reco.system.run_job(PERSONAL_JOB)
             one.passes(20 * HOUR)
-        stored = one.reco.system.get_recommendations(of="ann")
+        stored = one.reco.system.stored.get_recommendations(of="ann")
         late = one.another()
 
         shown = []

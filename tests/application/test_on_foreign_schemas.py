@@ -139,19 +139,19 @@ def everything_said(
         said[f"interests of {user_id}"] = me.interests()
         said[f"sign-ins of {user_id}"] = me.sign_ins()
         said[f"stored for {user_id}"] = (
-            view.get_interests(of=user_id),
-            view.get_recommendations(of=user_id),
+            view.stored.get_interests(of=user_id),
+            view.stored.get_recommendations(of=user_id),
         )
     for item_id, user_id in zip(listed, cycle(users)):
         me = reco.as_user(user_id)
         said[f"similar to {item_id}"] = seen(me.similar_items(item_id, 20))
-        said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, suppose=True))
-        said[f"stored for {item_id}"] = view.find_similar_items(item_id)
+        said[f"after a bid on {item_id}"] = seen(me.after_bid(item_id, assume_bid=True))
+        said[f"stored for {item_id}"] = view.stored.find_similar_items(item_id)
     for category in categories_of(market)[:some]:
         said[f"popular in {category}"] = seen(reco.anonymous.popular_items(category=category))
     for span in (timedelta(0), HOUR, DAY, 29 * DAY, 30 * DAY, 31 * DAY, 499 * DAY, 900 * DAY):
         said[f"active since {span}"] = reco.ports.users.active_since(NOW - span).to_list()
-    said["stale"] = list(view.find_stale_recommendations(older_than=timedelta(0)))
+    said["stale"] = list(view.stored.find_stale_recommendations(older_than=timedelta(0)))
     # When runs began is by the clock of each.
     said["stats"] = attrs.evolve(view.stats(), jobs={}, statements=None)
     return said

@@ -52,7 +52,7 @@ class TestWithoutAsking:
         one.reco.as_user("bob").homepage()
         one.reco.as_user("nobody").homepage()
         one.reco.anonymous.similar_items("books-02")
-        one.reco.as_user("bob").after_bid("art-07", suppose=True)
+        one.reco.as_user("bob").after_bid("art-07", assume_bid=True)
         settle(one.reco)
 
         assert items_read(one) == 0
@@ -195,8 +195,8 @@ class TestWhatIsNotShown:
         market = filled([ending, *hot], bid("ann", "hot"), bid("bob", "hot"))
         one = CachingShop.of(market)
         for item in ("liked", "other"):
-            one.reco.system.delete_recommendation("ann", item)
-        one.reco.system.upsert_recommendation("ann", "ending", score=0.9)
+            one.reco.system.stored.delete_recommendation("ann", item)
+        one.reco.system.stored.upsert_recommendation("ann", "ending", score=0.9)
         assert ids_of(one.reco.as_user("ann").homepage()) == ["ending"]
         one.passes(HOUR)
 
@@ -472,14 +472,14 @@ class TestByHand:
         warm(one)
         system, ann = one.reco.system, one.reco.as_user("ann")
 
-        system.upsert_recommendation("ann", "books-02", score=1, rank=1)
-        system.create_similarity("liked", "books-03", score=1)
+        system.stored.upsert_recommendation("ann", "books-02", score=1, rank=1)
+        system.stored.create_similarity("liked", "books-03", score=1)
         for _ in range(2):
             assert str(ann.homepage()[0].item_id) == "books-02"
             assert str(one.reco.anonymous.similar_items("liked")[0].item_id) == "books-03"
             settle(one.reco)
-        system.delete_recommendation("ann", "books-02")
-        system.delete_similarity("liked", "books-03")
+        system.stored.delete_recommendation("ann", "books-02")
+        system.stored.delete_similarity("liked", "books-03")
 
         for _ in range(2):
             assert "books-02" not in ids_of(ann.homepage())
@@ -488,7 +488,7 @@ class TestByHand:
 
     def test_of_an_erased_user_nothing_is_left(self) -> None:
         one = shop()
-        one.reco.system.upsert_recommendation("ann", "books-02", score=1, rank=1)
+        one.reco.system.stored.upsert_recommendation("ann", "books-02", score=1, rank=1)
         warm(one)
         assert str(one.reco.as_user("ann").homepage()[0].item_id) == "books-02"
 
@@ -497,4 +497,4 @@ class TestByHand:
             assert str(one.reco.as_user("ann").homepage()[0].item_id) == "art-01"
             settle(one.reco)
 
-        assert one.reco.system.get_recommendations(of="ann") is None
+        assert one.reco.system.stored.get_recommendations(of="ann") is None

@@ -98,7 +98,7 @@ class TestInterests:
     ) -> None:
         before = reco.as_user("ann").interests()
 
-        written = reco.system.create_interest(
+        written = reco.system.stored.create_interest(
             "ann", "cars", score=0.5, interaction_count=3, last_interaction_at=NOW - DAY
         )
 
@@ -109,13 +109,13 @@ class TestInterests:
         assert (written.last_interaction_at, written.by_hand) == (NOW - DAY, True)
         assert written.to_json()["by_hand"] is True
         assert sorted(after, key=lambda one: -one.score) == list(after)
-        assert reco.system.get_interests(of="ann") == after
+        assert reco.system.stored.get_interests(of="ann") == after
 
     def test_one_is_replaced_in_place(self, reco: Recommender) -> None:
         before = reco.as_user("ann").interests()
         assert [str(one.category_id) for one in before] == ["art", "toy"]
 
-        written = reco.system.upsert_interest("ann", "art", score=Decimal("0.000001"))
+        written = reco.system.stored.upsert_interest("ann", "art", score=Decimal("0.000001"))
 
         assert reco.as_user("ann").interests() == (before[1], written)
         assert written.last_interaction_at == reco.ports.clock.now()
@@ -125,17 +125,17 @@ class TestInterests:
         before = reco.as_user("ann").interests()
 
         with pytest.raises(AlreadyStoredError, match="already an interest of this user in this"):
-            reco.system.create_interest("ann", "art", score=1)
-        reco.system.create_interest("ann", "cars", score=0)
+            reco.system.stored.create_interest("ann", "art", score=1)
+        reco.system.stored.create_interest("ann", "cars", score=0)
         with pytest.raises(AlreadyStoredError):
-            reco.system.create_interest("ann", "cars", score=1)
+            reco.system.stored.create_interest("ann", "cars", score=1)
 
         assert [one for one in reco.as_user("ann").interests() if not one.by_hand] == list(before)
 
     def test_one_is_deleted_once(self, reco: Recommender) -> None:
         before = reco.as_user("ann").interests()
 
-        gone = [reco.system.delete_interest("ann", "art") for _ in range(2)]
+        gone = [reco.system.stored.delete_interest("ann", "art") for _ in range(2)]
 
         assert gone == [True, False]
         assert reco.as_user("ann").interests() == before[1:]
@@ -144,20 +144,20 @@ class TestInterests:
         self, reco: Recommender
     ) -> None:
         for category in ("toy", "art"):
-            assert reco.system.delete_interest("ann", category)
+            assert reco.system.stored.delete_interest("ann", category)
 
         assert reco.as_user("ann").interests() == ()
-        assert reco.system.get_interests(of="ann") == ()
-        assert reco.system.delete_interest("ann", "toy") is False
+        assert reco.system.stored.get_interests(of="ann") == ()
+        assert reco.system.stored.delete_interest("ann", "toy") is False
         # Creating one of them again is no second one.
-        reco.system.create_interest("ann", "toy", score=1)
+        reco.system.stored.create_interest("ann", "toy", score=1)
         assert [str(one.category_id) for one in reco.as_user("ann").interests()] == ["toy"]
 
     def test_it_is_marked_until_the_job_replaces_it(self, reco: Recommender) -> None:
         computed = {one.category_id: one for one in fresh(reco).as_user("ann").interests()}
-        reco.system.create_interest("ann", "cars", score=1)
-        reco.system.upsert_interest("ann", "art", score=0.1)
-        reco.system.delete_interest("ann", "toy")
+        reco.system.stored.create_interest("ann", "cars", score=1)
+        reco.system.stored.upsert_interest("ann", "art", score=0.1)
+        reco.system.stored.delete_interest("ann", "toy")
         assert [one.by_hand for one in reco.as_user("ann").interests()] == [True, True]
 
         reco.system.run_job("refresh_user_interests")
@@ -170,9 +170,9 @@ class TestInterests:
     def test_those_of_others_stay(self, reco: Recommender) -> None:
         before = reco.as_user("bob").interests()
 
-        reco.system.create_interest("ann", "cars", score=1)
-        reco.system.delete_interest("ann", "toy")
-        reco.system.upsert_interest("ANN", "toy", score=1)
+        reco.system.stored.create_interest("ann", "cars", score=1)
+        reco.system.stored.delete_interest("ann", "toy")
+        reco.system.stored.upsert_interest("ANN", "toy", score=1)
 
         assert reco.as_user("bob").interests() == before
         assert len(reco.as_user("ann").interests()) == 2
@@ -184,7 +184,7 @@ class TestHomepages:
         before = names_of(reco.as_user("ann").homepage(ALL))
         [new] = not_on_the_page(reco, 1)
 
-        written = reco.system.create_recommendation("ann", new, score=0.25, rank=3)
+        written = reco.system.stored.create_recommendation("ann", new, score=0.25, rank=3)
 
         page = reco.as_user("ann").homepage(ALL)
         assert ids_of(page) == [*before[:2], new, *before[2 : ALL - 1]]
@@ -193,7 +193,7 @@ class TestHomepages:
         assert (one.source, one.contributions) == (Source.PERSONAL, {"by_hand": 250_000})
         assert one.sentence == "Picked for you: chosen by hand 0.25"
         assert (str(written.item_id), written.score, written.by_hand) == (new, 250_000, True)
-        kept = reco.system.get_recommendations(of="ann")
+        kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None
         assert kept.edited
         assert [str(line.item_id) for line in kept.lines if line.by_hand] == [new]
@@ -202,13 +202,13 @@ class TestHomepages:
         before = reco.as_user("ann").homepage(ALL)
         first, last = not_on_the_page(reco, 2)
 
-        reco.system.create_recommendation("ann", first, score=1, reason="trending")
-        reco.system.create_recommendation("ann", last, score=0, reason=Reason.ENDING_SOON)
+        reco.system.stored.create_recommendation("ann", first, score=1, reason="trending")
+        reco.system.stored.create_recommendation("ann", last, score=0, reason=Reason.ENDING_SOON)
 
         page = reco.as_user("ann").homepage(ALL)
         assert ids_of(page) == [first, *ids_of(before)[: ALL - 1]]
         assert page[0].reason is Reason.TRENDING
-        kept = reco.system.get_recommendations(of="ann")
+        kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None
         assert (str(kept.lines[-1].item_id), kept.lines[-1].reason) == (last, Reason.ENDING_SOON)
         assert len(kept.lines) == kept.recipe.kept
@@ -217,9 +217,9 @@ class TestHomepages:
         before = names_of(reco.as_user("ann").homepage(ALL))
 
         with pytest.raises(AlreadyStoredError, match="already a recommendation of this item"):
-            reco.system.create_recommendation("ann", before[7], score=1)
+            reco.system.stored.create_recommendation("ann", before[7], score=1)
         assert ids_of(reco.as_user("ann").homepage(ALL)) == before
-        reco.system.upsert_recommendation("ann", before[7], score=0, rank=1)
+        reco.system.stored.upsert_recommendation("ann", before[7], score=0, rank=1)
 
         after = ids_of(reco.as_user("ann").homepage(ALL))
         assert after == [before[7], *before[:7], *before[8:]]
@@ -227,7 +227,7 @@ class TestHomepages:
     def test_one_is_deleted_once_and_the_rest_stays(self, reco: Recommender) -> None:
         before = names_of(reco.as_user("ann").homepage(ALL))
 
-        gone = [reco.system.delete_recommendation("ann", before[4]) for _ in range(2)]
+        gone = [reco.system.stored.delete_recommendation("ann", before[4]) for _ in range(2)]
 
         after = ids_of(reco.as_user("ann").homepage(ALL))
         assert gone == [True, False]
@@ -236,13 +236,13 @@ class TestHomepages:
     def test_deleting_the_last_one_does_not_bring_computed_ones_back(
         self, reco: Recommender
     ) -> None:
-        reco.system.upsert_recommendation("ann", "car", score=1)
-        kept = reco.system.get_recommendations(of="ann")
+        reco.system.stored.upsert_recommendation("ann", "car", score=1)
+        kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None
         for line in kept.lines:
-            assert reco.system.delete_recommendation("ann", line.item_id)
+            assert reco.system.stored.delete_recommendation("ann", line.item_id)
 
-        kept = reco.system.get_recommendations(of="ann")
+        kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None
         assert (kept.lines, kept.edited) == ((), True)
         # What is popular with everybody is shown in place of an empty page.
@@ -252,7 +252,7 @@ class TestHomepages:
         before = names_of(reco.as_user("ann").homepage(ALL))
 
         for item in ("mine", "ended", "art-01", "toy-01"):
-            reco.system.create_recommendation("ann", item, score=1, rank=1)
+            reco.system.stored.create_recommendation("ann", item, score=1, rank=1)
 
         assert ids_of(reco.as_user("ann").homepage(ALL)) == before
         assert "art-01" in ids_of(reco.as_user("bob").homepage(60))
@@ -260,12 +260,12 @@ class TestHomepages:
     def test_it_is_marked_until_the_job_replaces_it(self, reco: Recommender) -> None:
         computed = fresh(reco).as_user("ann").homepage(ALL)
         [new] = not_on_the_page(reco, 1)
-        reco.system.create_recommendation("ann", new, score=1)
-        reco.system.delete_recommendation("ann", computed[0].item_id)
+        reco.system.stored.create_recommendation("ann", new, score=1)
+        reco.system.stored.delete_recommendation("ann", computed[0].item_id)
 
         reco.system.run_job("generate_recommendations")
 
-        kept = reco.system.get_recommendations(of="ann")
+        kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None
         assert not kept.edited
         assert not any(line.by_hand for line in kept.lines)
@@ -274,8 +274,8 @@ class TestHomepages:
     def test_the_pages_of_others_stay(self, reco: Recommender) -> None:
         before = {user: ids_of(reco.as_user(user).homepage(ALL)) for user in ("bob", "eve")}
 
-        reco.system.upsert_recommendation("ann", "car", score=1)
-        reco.system.upsert_recommendation("ANN", "car", score=1, rank=2)
+        reco.system.stored.upsert_recommendation("ann", "car", score=1)
+        reco.system.stored.upsert_recommendation("ANN", "car", score=1, rank=2)
 
         assert {user: ids_of(reco.as_user(user).homepage(ALL)) for user in before} == before
         assert ids_of(reco.as_user("ann").homepage())[0] == "car"
@@ -288,26 +288,28 @@ class TestSimilarItems:
     ) -> None:
         before = names_of(reco.anonymous.similar_items("art-09", 20))
 
-        written = reco.system.create_similarity("art-09", "car", score=1, reason="price_range")
+        written = reco.system.stored.create_similarity(
+            "art-09", "car", score=1, reason="price_range"
+        )
 
         shelf = reco.anonymous.similar_items("art-09", 20)
         assert ids_of(shelf) == ["car", *before[:19]]
         assert (shelf[0].reason, shelf[0].source) == (Reason.PRICE_RANGE, Source.SIMILAR)
         assert shelf[0].contributions == {"by_hand": ONE}
         assert (str(written.item_id), written.by_hand) == ("car", True)
-        kept = reco.system.find_similar_items("art-09")
+        kept = reco.system.stored.find_similar_items("art-09")
         assert kept is not None
         assert kept.edited
 
     def test_it_is_of_the_one_and_not_of_the_other(self, reco: Recommender) -> None:
         before = names_of(reco.anonymous.similar_items("car", 20))
 
-        reco.system.create_similarity("art-09", "car", score=1)
+        reco.system.stored.create_similarity("art-09", "car", score=1)
 
         assert ids_of(reco.anonymous.similar_items("car", 20)) == before
 
     def test_after_a_bid_it_is_suggested_too(self, reco: Recommender) -> None:
-        reco.system.create_similarity("art-09", "car", score=1)
+        reco.system.stored.create_similarity("art-09", "car", score=1)
 
         shelf = reco.as_user("bob").after_bid("art-09", 20)
 
@@ -317,19 +319,19 @@ class TestSimilarItems:
         before = names_of(reco.anonymous.similar_items("art-09", 20))
 
         with pytest.raises(AlreadyStoredError, match="already a similarity of these items"):
-            reco.system.create_similarity("art-09", before[0], score=1)
-        reco.system.upsert_similarity("art-09", before[0], score=0)
+            reco.system.stored.create_similarity("art-09", before[0], score=1)
+        reco.system.stored.upsert_similarity("art-09", before[0], score=0)
 
         after = ids_of(reco.anonymous.similar_items("art-09", 20))
         assert after[:19] == before[1:]
-        kept = reco.system.find_similar_items("art-09")
+        kept = reco.system.stored.find_similar_items("art-09")
         assert kept is not None
         assert str(kept.lines[-1].item_id) == before[0]
 
     def test_one_is_deleted_once_and_the_rest_stays(self, reco: Recommender) -> None:
         before = names_of(reco.anonymous.similar_items("art-09", 20))
 
-        gone = [reco.system.delete_similarity("art-09", before[2]) for _ in range(2)]
+        gone = [reco.system.stored.delete_similarity("art-09", before[2]) for _ in range(2)]
 
         assert gone == [True, False]
         assert ids_of(reco.anonymous.similar_items("art-09", 20))[:19] == [*before[:2], *before[3:]]
@@ -337,35 +339,35 @@ class TestSimilarItems:
     def test_what_ended_is_not_shown(self, reco: Recommender) -> None:
         before = names_of(reco.anonymous.similar_items("art-09", 20))
 
-        reco.system.create_similarity("art-09", "ended", score=1)
+        reco.system.stored.create_similarity("art-09", "ended", score=1)
 
         assert ids_of(reco.anonymous.similar_items("art-09", 20)) == before
 
     def test_it_is_marked_until_the_job_replaces_it(self, reco: Recommender) -> None:
         computed = list(fresh(reco).anonymous.similar_items("art-09", 20))
-        reco.system.create_similarity("art-09", "car", score=1)
+        reco.system.stored.create_similarity("art-09", "car", score=1)
 
         reco.system.run_job("compute_item_similarities", item_id="art-09")
 
-        kept = reco.system.find_similar_items("art-09")
+        kept = reco.system.stored.find_similar_items("art-09")
         assert kept is not None
         assert not kept.edited
         assert list(reco.anonymous.similar_items("art-09", 20)) == computed
 
     def test_an_item_that_ended_may_have_some_too(self, reco: Recommender) -> None:
-        reco.system.create_similarity("ended", "car", score=1)
+        reco.system.stored.create_similarity("ended", "car", score=1)
 
         assert ids_of(reco.anonymous.similar_items("ended", 20))[0] == "car"
 
     def test_no_item_is_similar_to_itself(self, reco: Recommender) -> None:
         with pytest.raises(InvalidValueError, match="similar item is 'car', but should be another"):
-            reco.system.upsert_similarity("car", "car", score=1)
+            reco.system.stored.upsert_similarity("car", "car", score=1)
 
     def test_only_items_that_there_are_have_any(self, reco: Recommender) -> None:
         for one, other in [("car", "nothing"), ("nothing", "car")]:
             with pytest.raises(ItemNotFoundError, match="no item with id 'nothing'"):
-                reco.system.upsert_similarity(one, other, score=1)
-        assert reco.system.find_similar_items("nothing") is None
+                reco.system.stored.upsert_similarity(one, other, score=1)
+        assert reco.system.stored.find_similar_items("nothing") is None
 
 
 # What cannot be.
@@ -382,7 +384,7 @@ WRITING = [*INTERESTS, *LISTS]
 
 
 def write(reco: Recommender, name: str, *ids: object, **more: Any) -> None:
-    getattr(reco.system, name)(*(ids or IDS[name.split("_")[1]]), **{"score": 0.5, **more})
+    getattr(reco.system.stored, name)(*(ids or IDS[name.split("_")[1]]), **{"score": 0.5, **more})
 
 
 NO_SCORES = [
@@ -463,7 +465,7 @@ def test_ids_are_of_the_kind_that_the_settings_say(
 def test_deleting_takes_ids_of_the_right_kind_too(
     untouched: Recommender, name: str, bad: Any
 ) -> None:
-    delete = getattr(untouched.system, f"delete_{name}")
+    delete = getattr(untouched.system.stored, f"delete_{name}")
 
     for ids in (("art-09", bad), (bad, "car")):
         with pytest.raises((InvalidValueError, AccessDeniedError)):
@@ -496,7 +498,7 @@ def test_the_last_interaction_is_a_moment_with_a_time_zone(
 
 def test_only_items_that_there_are_can_be_recommended(untouched: Recommender) -> None:
     with pytest.raises(ItemNotFoundError, match="no item with id 'Car'"):
-        untouched.system.create_recommendation("ann", "Car", score=1)
+        untouched.system.stored.create_recommendation("ann", "Car", score=1)
 
     assert_nothing_is_stored(untouched)
 
@@ -509,7 +511,7 @@ def test_nothing_is_written_about_somebody_who_was_erased(untouched: Recommender
             write(untouched, name)
     for delete in ("delete_interest", "delete_recommendation"):
         with pytest.raises(UserErasedError):
-            getattr(untouched.system, delete)("ann", "car")
+            getattr(untouched.system.stored, delete)("ann", "car")
 
     assert_nothing_is_stored(untouched)
     write(untouched, "create_interest", "ANN", "cars")
@@ -545,10 +547,10 @@ def test_what_somebody_else_wrote_while_it_was_computed_stays(state: str) -> Non
     first, second = not_on_the_page(reco, 2)
 
     def others_page() -> object:
-        return reco.system.create_recommendation("ann", first, score=1)
+        return reco.system.stored.create_recommendation("ann", first, score=1)
 
     def others_interest() -> object:
-        return reco.system.create_interest("ann", "first", score=1)
+        return reco.system.stored.create_interest("ann", "first", score=1)
 
     beside = again(
         reco.ports,
@@ -556,8 +558,8 @@ def test_what_somebody_else_wrote_while_it_was_computed_stays(state: str) -> Non
         interests=SomebodyElse(reco.ports.interests, others_interest),
     )
 
-    beside.system.create_recommendation("ann", second, score=1)
-    beside.system.create_interest("ann", "second", score=1)
+    beside.system.stored.create_recommendation("ann", second, score=1)
+    beside.system.stored.create_interest("ann", "second", score=1)
 
     assert ids_of(reco.as_user("ann").homepage())[:2] == [first, second]
     assert {"first", "second", "art", "toy"} == {
@@ -570,16 +572,16 @@ def test_of_many_who_write_at_once_none_is_lost() -> None:
     new = not_on_the_page(reco, 12)
 
     def work(place: int) -> None:
-        reco.system.create_recommendation("ann", new[place], score=1)
-        reco.system.create_interest("ann", f"of {place}", score=1)
-        reco.system.create_similarity("car", new[place], score=1)
+        reco.system.stored.create_recommendation("ann", new[place], score=1)
+        reco.system.stored.create_interest("ann", f"of {place}", score=1)
+        reco.system.stored.create_similarity("car", new[place], score=1)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(12)))
 
     assert set(ids_of(reco.as_user("ann").homepage(12))) == set(new)
     assert sum(one.by_hand for one in reco.as_user("ann").interests()) == 12
-    kept = reco.system.find_similar_items("car")
+    kept = reco.system.stored.find_similar_items("car")
     assert kept is not None
     assert {str(line.item_id) for line in kept.lines if line.by_hand} == set(new)
 

@@ -97,15 +97,15 @@ def test_one_that_is_pending_counts_no_more(cached: bool) -> None:
     assert said(reco) == pending == before
 
 
-def test_one_that_is_only_supposed_counts_no_more() -> None:
+def test_one_that_is_only_assumed_counts_no_more() -> None:
     market = filled([lot("own", "books", seller="eve"), *lots("art", 2), *lots("book", 2, "books")])
     reco = opened(market)
 
-    supposed = reco.as_user("eve").after_bid("own", suppose=True)
+    assumed = reco.as_user("eve").after_bid("own", assume_bid=True)
 
-    assert list(supposed) == list(reco.as_user("eve").after_bid("own"))
-    assert {one.score for one in supposed if one.source == "similar"} == {400_000}
-    assert list(supposed) != list(reco.as_user("ann").after_bid("own", suppose=True))
+    assert list(assumed) == list(reco.as_user("eve").after_bid("own"))
+    assert {one.score for one in assumed if one.source == "similar"} == {400_000}
+    assert list(assumed) != list(reco.as_user("ann").after_bid("own", assume_bid=True))
 
 
 def test_one_that_does_not_show_is_not_reported_as_unconfirmed() -> None:

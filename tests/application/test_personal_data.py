@@ -180,9 +180,9 @@ def prepared(shop: Shop) -> Shop:
         system.run_job(job)
     for one in (shop.gone, shop.stays):
         assert shop.reco.signed_in(one)
-        system.create_interest(one, "cars", score=0.25, interaction_count=2)
-        system.delete_interest(one, "toy")
-        system.upsert_recommendation(one, "lot-5", score=0.9, rank=1)
+        system.stored.create_interest(one, "cars", score=0.25, interaction_count=2)
+        system.stored.delete_interest(one, "toy")
+        system.stored.upsert_recommendation(one, "lot-5", score=0.9, rank=1)
     return shop
 
 
@@ -199,7 +199,7 @@ def test_an_export_is_all_that_is_kept(shop: Shop) -> None:
         exported_at=NOW,
         sign_ins=SignIns(last_at=NOW, count=4),
         interests=reco.ports.interests.of(user),
-        homepage=reco.system.get_recommendations(of=user),
+        homepage=reco.system.stored.get_recommendations(of=user),
     )
     assert export.interests is not None
     assert [str(one.category_id) for one in export.interests.interests] == ["art", "cars"]
@@ -378,9 +378,9 @@ def test_no_job_event_or_reader_brings_anything_back(shop: Shop) -> None:
     after = reco.system.export_user(shop.gone)
     assert (after.interests, after.homepage) == (None, None)
     with pytest.raises(UserErasedError):
-        reco.system.create_interest(shop.gone, "cars", score=1)
+        reco.system.stored.create_interest(shop.gone, "cars", score=1)
     with pytest.raises(UserErasedError):
-        reco.system.upsert_recommendation(shop.gone, "lot-5", score=1)
+        reco.system.stored.upsert_recommendation(shop.gone, "lot-5", score=1)
     if shop.file is not None:
         shop.prune_changes()
         assert shop.rows_with(shop.gone) == {}
@@ -433,8 +433,8 @@ def ask_everything(reco: Recommender, user: UserId) -> dict[str, object]:
         "homepage": view.homepage(),
         "after a bid": view.after_bid("lot-1"),
         "interests": view.interests(),
-        "stored interests": view.get_interests(),
-        "stored page": view.get_recommendations(),
+        "stored interests": view.stored.get_interests(),
+        "stored page": view.stored.get_recommendations(),
         "sign-ins": view.sign_ins(),
         "similar": view.similar_items("lot-1"),
         "popular": view.popular_items(),

@@ -76,6 +76,7 @@ def test_a_view_says_whose_it_is_but_not_which_user() -> None:
     assert repr(reco.system) == "View(system)"
     assert repr(reco.anonymous) == "View(anonymous)"
     assert repr(reco.as_user(USER)) == "View(signed in)"
+    assert repr(reco.as_user(USER).stored) == "StoredView(signed in)"
     assert repr(reco.ports).startswith("Ports(users=MemoryUsers, activity=MemoryActivity")
 
 

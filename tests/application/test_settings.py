@@ -167,7 +167,7 @@ def test_how_many_similar_items_are_kept_is_a_setting() -> None:
     )
     reco.system.run_job("compute_item_similarities")
 
-    stored = reco.system.find_similar_items("art-01")
+    stored = reco.system.stored.find_similar_items("art-01")
 
     assert stored is not None
     assert len(stored.lines) == 3

@@ -40,11 +40,11 @@ def reco() -> Recommender:
 
 
 def test_before_the_first_run_nothing_is_stored(reco: Recommender) -> None:
-    assert reco.system.get_interests(of="ann") == ()
-    assert reco.system.get_top_interests(of="ann") == ()
-    assert reco.system.get_recommendations(of="ann") is None
-    assert reco.system.find_similar_items("art") is None
-    assert list(reco.system.find_stale_recommendations()) == []
+    assert reco.system.stored.get_interests(of="ann") == ()
+    assert reco.system.stored.get_top_interests(of="ann") == ()
+    assert reco.system.stored.get_recommendations(of="ann") is None
+    assert reco.system.stored.find_similar_items("art") is None
+    assert list(reco.system.stored.find_stale_recommendations()) == []
 
 
 def test_stored_interests_are_those_of_the_last_run(reco: Recommender) -> None:
@@ -53,18 +53,18 @@ def test_stored_interests_are_those_of_the_last_run(reco: Recommender) -> None:
     reco.bid_placed("ann", "furs")
     clock_of(reco).advance(60 * DAY)
 
-    assert reco.system.get_interests(of="ann") == before
-    assert reco.as_user("ann").get_interests() == before
+    assert reco.system.stored.get_interests(of="ann") == before
+    assert reco.as_user("ann").stored.get_interests() == before
     assert reco.as_user("ann").interests() != before
 
 
 def test_the_top_interests_are_five_or_as_many_as_asked_for(reco: Recommender) -> None:
     reco.system.run_job("refresh_user_interests")
-    everything = reco.system.get_interests(of="ann")
+    everything = reco.system.stored.get_interests(of="ann")
 
     assert len(everything) == 6
-    assert reco.system.get_top_interests(of="ann") == everything[:5]
-    assert reco.as_user("ann").get_top_interests(2) == everything[:2]
+    assert reco.system.stored.get_top_interests(of="ann") == everything[:5]
+    assert reco.as_user("ann").stored.get_top_interests(2) == everything[:2]
 
 
 def test_a_stored_page_is_not_filtered(reco: Recommender) -> None:
@@ -72,7 +72,7 @@ def test_a_stored_page_is_not_filtered(reco: Recommender) -> None:
     shown = ids_of(reco.as_user("ann").homepage())
     reco.bid_placed("ann", "more-01")
 
-    stored = reco.as_user("ann").get_recommendations()
+    stored = reco.as_user("ann").stored.get_recommendations()
 
     assert stored is not None
     assert [str(line.item_id) for line in stored.lines] == shown == ["more-01", "more-02"]
@@ -84,11 +84,11 @@ def test_a_stored_page_is_not_filtered(reco: Recommender) -> None:
 def test_stored_similar_items_are_public(reco: Recommender) -> None:
     reco.system.run_job("compute_item_similarities")
 
-    stored = reco.anonymous.find_similar_items("art")
+    stored = reco.anonymous.stored.find_similar_items("art")
 
     assert stored is not None
     assert [str(line.item_id) for line in stored.lines][:3] == ["more-01", "more-02", "books"]
-    assert reco.anonymous.find_similar_items("no such item") is None
+    assert reco.anonymous.stored.find_similar_items("no such item") is None
 
 
 class TestFindStaleRecommendations:
@@ -98,7 +98,7 @@ class TestFindStaleRecommendations:
         found = []
         for more in (0 * HOUR, 24 * HOUR, TICK):
             clock_of(reco).advance(more)
-            found.append(list(reco.system.find_stale_recommendations()))
+            found.append(list(reco.system.stored.find_stale_recommendations()))
 
         assert found == [[], [], ["ann", "bob"]]
 
@@ -111,14 +111,14 @@ class TestFindStaleRecommendations:
         reco.system.run_job("generate_recommendations")
         clock_of(reco).advance(HOUR + TICK)
 
-        stale = reco.system.find_stale_recommendations(older_than=older_than)
+        stale = reco.system.stored.find_stale_recommendations(older_than=older_than)
 
         assert list(stale) == (["ann", "bob"] if found else [])
 
     @pytest.mark.parametrize("older_than", [-TICK, timedelta.max, 3_600, "1 h"])
     def test_what_is_no_span_of_time_is_refused(self, reco: Recommender, older_than: Any) -> None:
         with pytest.raises(InvalidValueError, match="older_than"):
-            reco.system.find_stale_recommendations(older_than=older_than)
+            reco.system.stored.find_stale_recommendations(older_than=older_than)
 
 
 def test_sign_ins_are_those_of_the_user(reco: Recommender) -> None:

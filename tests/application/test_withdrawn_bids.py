@@ -107,7 +107,7 @@ class TestWithdrawing:
         reco = one.reco
         reco.bid_placed("ann", LOT)
         reco.system.run_job("generate_recommendations")
-        reco.system.delete_recommendation("ann", "art-01")
+        reco.system.stored.delete_recommendation("ann", "art-01")
 
         reco.bid_withdrawn("ann", LOT)
 

@@ -124,7 +124,7 @@ class TestWork:
         hands.work()
 
         assert shop.open_runs() == []
-        assert shop.reco.system.find_similar_items("art-01") is not None
+        assert shop.reco.system.stored.find_similar_items("art-01") is not None
         run = shop.last(JOB)
         assert run is not None
         assert (run.slot, run.attempt, run.state) == (NOW + HOUR, 2, RunState.SUCCEEDED)

@@ -47,32 +47,38 @@ CALLS: dict[str, Callable[..., object]] = {
     "View.popular_items": lambda view, category: view.popular_items(category=category),
     "View.interests": lambda view, user: view.interests(of=user),
     "View.sign_ins": lambda view, user: view.sign_ins(of=user),
-    "View.get_interests": lambda view, user: view.get_interests(of=user),
-    "View.get_top_interests": lambda view, user: view.get_top_interests(of=user),
-    "View.get_recommendations": lambda view, user: view.get_recommendations(of=user),
-    "View.find_similar_items": lambda view, item: view.find_similar_items(item),
-    "View.find_stale_recommendations": lambda view: view.find_stale_recommendations(),
-    "View.create_interest": lambda view, user, category: view.create_interest(
+    "StoredView.get_interests": lambda view, user: view.stored.get_interests(of=user),
+    "StoredView.get_top_interests": lambda view, user: view.stored.get_top_interests(of=user),
+    "StoredView.get_recommendations": lambda view, user: view.stored.get_recommendations(of=user),
+    "StoredView.find_similar_items": lambda view, item: view.stored.find_similar_items(item),
+    "StoredView.find_stale_recommendations": lambda view: view.stored.find_stale_recommendations(),
+    "StoredView.create_interest": lambda view, user, category: view.stored.create_interest(
         user, category, score=0.5
     ),
-    "View.upsert_interest": lambda view, user, category: view.upsert_interest(
+    "StoredView.upsert_interest": lambda view, user, category: view.stored.upsert_interest(
         user, category, score=0.5
     ),
-    "View.delete_interest": lambda view, user, category: view.delete_interest(user, category),
-    "View.create_similarity": lambda view, item, similar: view.create_similarity(
+    "StoredView.delete_interest": lambda view, user, category: view.stored.delete_interest(
+        user, category
+    ),
+    "StoredView.create_similarity": lambda view, item, similar: view.stored.create_similarity(
         item, similar, score=0.5
     ),
-    "View.upsert_similarity": lambda view, item, similar: view.upsert_similarity(
+    "StoredView.upsert_similarity": lambda view, item, similar: view.stored.upsert_similarity(
         item, similar, score=0.5
     ),
-    "View.delete_similarity": lambda view, item, similar: view.delete_similarity(item, similar),
-    "View.create_recommendation": lambda view, user, item: view.create_recommendation(
+    "StoredView.delete_similarity": lambda view, item, similar: view.stored.delete_similarity(
+        item, similar
+    ),
+    "StoredView.create_recommendation": lambda view, user, item: view.stored.create_recommendation(
         user, item, score=0.5
     ),
-    "View.upsert_recommendation": lambda view, user, item: view.upsert_recommendation(
+    "StoredView.upsert_recommendation": lambda view, user, item: view.stored.upsert_recommendation(
         user, item, score=0.5
     ),
-    "View.delete_recommendation": lambda view, user, item: view.delete_recommendation(user, item),
+    "StoredView.delete_recommendation": lambda view, user, item: view.stored.delete_recommendation(
+        user, item
+    ),
     "View.export_user": lambda view, user: view.export_user(user),
     "View.erase_user": lambda view, user: view.erase_user(user),
     "View.run_job": lambda view, item: view.run_job("compute_item_similarities", item_id=item),
@@ -83,7 +89,10 @@ CALLS: dict[str, Callable[..., object]] = {
     "View.health": lambda view: view.health(),
     "View.stats": lambda view: view.stats(),
 }
-"""How each call of a view is asked."""
+"""How each call of a view and of its stored results is asked."""
+
+BINDING = {"View.stored"}
+"""What takes the actor along to other calls, and answers nothing itself."""
 
 TRUSTED_CALLS: dict[str, Callable[..., object]] = {
     "Recommender.aio": lambda reco: reco.aio,

@@ -12,7 +12,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import AngleRecoError, Recommender, Settings, View
+from angle_reco import AngleRecoError, Recommender, Settings, StoredView, View
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import sql_ports
@@ -21,7 +21,7 @@ from angle_reco.domain.policies import POLICY
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, storage_on
 from tests.application.shop import NOW
-from tests.authorization.calls import ACTORS, CALLS, TRUSTED_CALLS, held, market, matrix
+from tests.authorization.calls import ACTORS, BINDING, CALLS, TRUSTED_CALLS, held, market, matrix
 
 DOCS = Path(__file__).parents[2] / "docs"
 AUTHORIZATION = (DOCS / "authorization.md").read_text("utf-8")
@@ -39,7 +39,9 @@ class TestAuthorization:
 
     def test_the_matrix_is_the_one_that_is_executed(self) -> None:
         cells = {
-            row.call.removeprefix("View."): list(row.cells.values())
+            row.call.replace("StoredView.", "stored.").removeprefix("View."): list(
+                row.cells.values()
+            )
             for row in matrix()
             if row.call in CALLS and row.id in ("known", "-")
         }
@@ -55,15 +57,25 @@ class TestAuthorization:
         )
 
 
+STORED = "## Stored results: `view.stored`"
+
+
 class TestApi:
-    @pytest.mark.parametrize("of", [Recommender, View])
-    def test_every_public_call_is_in_it_with_its_parameters(self, of: type) -> None:
-        calls = {call for call in CALLS | TRUSTED_CALLS if call.startswith(f"{of.__name__}.")}
+    @pytest.mark.parametrize(
+        ("of", "heading"),
+        [(Recommender, "## Recommender"), (View, "## View"), (StoredView, STORED)],
+    )
+    def test_every_public_call_is_in_it_with_its_parameters(self, of: type, heading: str) -> None:
+        calls = {
+            call
+            for call in {*CALLS, *TRUSTED_CALLS, *BINDING}
+            if call.startswith(f"{of.__name__}.")
+        }
         expected = {call.split(".")[1]: parameters(of, call.split(".")[1]) for call in calls}
         if of is Recommender:
             expected["Recommender"] = [*inspect.signature(Recommender).parameters]
 
-        assert dict(calls_in(section(API, f"## {of.__name__}"))) == expected
+        assert dict(calls_in(section(API, heading))) == expected
 
     def test_every_setting_is_in_it(self) -> None:
         rows = table(section(API, "## Settings"), "setting")
@@ -89,20 +101,24 @@ ASKED: dict[str, Callable[[View], object]] = {
     "popular_items": lambda view: view.popular_items(2),
     "interests": lambda view: view.interests(of="bob"),
     "sign_ins": lambda view: view.sign_ins(of="bob"),
-    "get_interests": lambda view: view.get_interests(of="bob"),
-    "get_top_interests": lambda view: view.get_top_interests(of="bob"),
-    "get_recommendations": lambda view: view.get_recommendations(of="bob"),
-    "find_similar_items": lambda view: view.find_similar_items("vase"),
-    "find_stale_recommendations": lambda view: view.find_stale_recommendations(),
-    "create_interest": lambda view: view.create_interest("bob", "toys", score=0.5),
-    "upsert_interest": lambda view: view.upsert_interest("bob", "art", score=0.5),
-    "delete_interest": lambda view: view.delete_interest("bob", "art"),
-    "create_similarity": lambda view: view.create_similarity("vase", "relic", score=0.5),
-    "upsert_similarity": lambda view: view.upsert_similarity("vase", "art-01", score=0.5),
-    "delete_similarity": lambda view: view.delete_similarity("vase", "art-01"),
-    "create_recommendation": lambda view: view.create_recommendation("bob", "relic", score=0.5),
-    "upsert_recommendation": lambda view: view.upsert_recommendation("bob", "art-01", score=0.5),
-    "delete_recommendation": lambda view: view.delete_recommendation("bob", "art-01"),
+    "get_interests": lambda view: view.stored.get_interests(of="bob"),
+    "get_top_interests": lambda view: view.stored.get_top_interests(of="bob"),
+    "get_recommendations": lambda view: view.stored.get_recommendations(of="bob"),
+    "find_similar_items": lambda view: view.stored.find_similar_items("vase"),
+    "find_stale_recommendations": lambda view: view.stored.find_stale_recommendations(),
+    "create_interest": lambda view: view.stored.create_interest("bob", "toys", score=0.5),
+    "upsert_interest": lambda view: view.stored.upsert_interest("bob", "art", score=0.5),
+    "delete_interest": lambda view: view.stored.delete_interest("bob", "art"),
+    "create_similarity": lambda view: view.stored.create_similarity("vase", "relic", score=0.5),
+    "upsert_similarity": lambda view: view.stored.upsert_similarity("vase", "art-01", score=0.5),
+    "delete_similarity": lambda view: view.stored.delete_similarity("vase", "art-01"),
+    "create_recommendation": lambda view: view.stored.create_recommendation(
+        "bob", "relic", score=0.5
+    ),
+    "upsert_recommendation": lambda view: view.stored.upsert_recommendation(
+        "bob", "art-01", score=0.5
+    ),
+    "delete_recommendation": lambda view: view.stored.delete_recommendation("bob", "art-01"),
     "export_user": lambda view: view.export_user("bob"),
     "erase_user": lambda view: view.erase_user("bob"),
     "request_job": lambda view: view.request_job("generate_popular_items"),
@@ -159,7 +175,8 @@ class TestCosts:
 
         [cell] = [
             cells[-1]
-            for name, cells in rows_in(section(API, "## View"))
+            for heading in ("## View", STORED)
+            for name, cells in rows_in(section(API, heading))
             if name.split("(")[0] == call
         ]
         stored, computed = counted["stored"], counted["computed"]
@@ -167,7 +184,7 @@ class TestCosts:
         assert cell.split(",")[0] == expected
 
     def test_every_call_but_jobs_is_counted(self) -> None:
-        assert {f"View.{call}" for call in ASKED} == CALLS.keys() - {"View.run_job"}
+        assert ASKED.keys() == {call.split(".")[1] for call in CALLS} - {"run_job"}
 
 
 def shop_on(engine: sa.Engine) -> Recommender:

@@ -203,8 +203,8 @@ def test_jobs_and_all_else_that_writes(pooler: Pooler, postgres_url: str) -> Non
         assert reco.system.run_job("compute_item_similarities", item_id="art-01").failed == 0
         reco.start()
         reco.system.request_job("generate_popular_items")
-        reco.system.upsert_interest("user-01", "art", score=1)
-        reco.system.upsert_recommendation("user-01", "toy-09", score=1)
+        reco.system.stored.upsert_interest("user-01", "art", score=1)
+        reco.system.stored.upsert_recommendation("user-01", "toy-09", score=1)
         reco.system.forget_cached()
         assert reco.system.export_user("user-01").to_json()
         assert reco.system.erase_user("user-01").interests > 0

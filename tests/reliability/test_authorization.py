@@ -63,9 +63,9 @@ class Host:
 ASKING: list[Callable[[View], object]] = [
     lambda view: view.homepage(of="bob"),
     lambda view: view.interests(of="bob"),
-    lambda view: view.get_recommendations(of="bob"),
+    lambda view: view.stored.get_recommendations(of="bob"),
     lambda view: view.erase_user("bob"),
-    lambda view: view.create_interest("bob", "art", score=1),
+    lambda view: view.stored.create_interest("bob", "art", score=1),
     lambda view: view.run_job("generate_popular_items"),
     lambda view: view.stats(),
 ]
@@ -189,11 +189,11 @@ def opened_at(url: str) -> Iterator[Storage]:
 READING: dict[str, Callable[..., Any]] = {
     "homepage": lambda view, **of: view.homepage(12, **of),
     "after_bid": lambda view, **of: view.after_bid("art-11", **of),
-    "suppose": lambda view, **of: view.after_bid("toy-11", suppose=True, **of),
+    "assume_bid": lambda view, **of: view.after_bid("toy-11", assume_bid=True, **of),
     "interests": lambda view, **of: view.interests(**of),
     "sign_ins": lambda view, **of: view.sign_ins(**of),
-    "get_interests": lambda view, **of: view.get_interests(**of),
-    "get_recommendations": lambda view, **of: view.get_recommendations(**of),
+    "get_interests": lambda view, **of: view.stored.get_interests(**of),
+    "get_recommendations": lambda view, **of: view.stored.get_recommendations(**of),
     "export_user": lambda view, **of: view.export_user(*of.values()),
 }
 
@@ -201,10 +201,10 @@ READING: dict[str, Callable[..., Any]] = {
 def test_no_answer_for_one_reaches_the_other(shop: Recommender) -> None:
     for job in BATCH_JOBS:
         shop.system.run_job(job)
-    shop.system.create_interest(ANN, "for ann", score=0.5)
-    shop.system.create_interest(ALSO_ANN, "for ANN", score=0.5)
-    shop.system.upsert_recommendation(ANN, "art-20", score=1, rank=1)
-    shop.system.upsert_recommendation(ALSO_ANN, "toy-20", score=1, rank=1)
+    shop.system.stored.create_interest(ANN, "for ann", score=0.5)
+    shop.system.stored.create_interest(ALSO_ANN, "for ANN", score=0.5)
+    shop.system.stored.upsert_recommendation(ANN, "art-20", score=1, rank=1)
+    shop.system.stored.upsert_recommendation(ALSO_ANN, "toy-20", score=1, rank=1)
     others = {ANN: ALSO_ANN, ALSO_ANN: ANN}
     expected = {
         (user, name): read(shop.as_user(user)) for user in others for name, read in READING.items()
@@ -243,12 +243,14 @@ DENIED: dict[str, Callable[[View, str], object]] = {
         name: lambda view, of, name=name: READING[name](view, of=of)  # type: ignore[misc]  # a default binds it
         for name in READING
     },
-    "get_top_interests": lambda view, of: view.get_top_interests(of=of),
+    "get_top_interests": lambda view, of: view.stored.get_top_interests(of=of),
     "erase_user": lambda view, of: view.erase_user(of),
-    "create_interest": lambda view, of: view.create_interest(of, "art", score=1),
-    "delete_interest": lambda view, of: view.delete_interest(of, "art"),
-    "create_recommendation": lambda view, of: view.create_recommendation(of, "art-20", score=1),
-    "delete_recommendation": lambda view, of: view.delete_recommendation(of, "art-20"),
+    "create_interest": lambda view, of: view.stored.create_interest(of, "art", score=1),
+    "delete_interest": lambda view, of: view.stored.delete_interest(of, "art"),
+    "create_recommendation": lambda view, of: view.stored.create_recommendation(
+        of, "art-20", score=1
+    ),
+    "delete_recommendation": lambda view, of: view.stored.delete_recommendation(of, "art-20"),
 }
 
 

@@ -167,8 +167,8 @@ def test_nothing_of_an_erased_user_comes_back_beside_jobs_sign_ins_and_edits(url
                             signed_in.add(user)
                     case 2:
                         with suppress(UserErasedError):
-                            reco.system.upsert_interest(user, "by hand", score=1)
-                            reco.system.upsert_recommendation(user, "art-01", score=1)
+                            reco.system.stored.upsert_interest(user, "by hand", score=1)
+                            reco.system.stored.upsert_recommendation(user, "art-01", score=1)
                     case _:
                         reco.system.run_job("refresh_user_interests")
             except Exception as error:
@@ -203,7 +203,7 @@ def test_nothing_of_an_erased_user_comes_back_beside_jobs_sign_ins_and_edits(url
     with connected(url) as reco:
         for user in STAYS:
             assert reco.ports.interests.of(UserId(user)) is not None
-            kept = reco.system.get_recommendations(of=user)
+            kept = reco.system.stored.get_recommendations(of=user)
             assert kept is not None
             assert kept.lines
         assert all(rows_that_name(url, [user]) for user in STAYS)
@@ -223,7 +223,7 @@ def test_several_who_erase_at_once_leave_nothing_either(url: str) -> None:
         recos = [running.enter_context(connected(url)) for _ in range(4)]
         for job in JOBS:
             recos[0].system.run_job(job)
-        assert all(recos[0].system.get_recommendations(of=user) for user in ODD)
+        assert all(recos[0].system.stored.get_recommendations(of=user) for user in ODD)
         places = iter(range(4))
         mine = threading.local()
 
@@ -244,7 +244,7 @@ def test_several_who_erase_at_once_leave_nothing_either(url: str) -> None:
         for job in JOBS:
             recos[0].system.run_job(job)
         kept = [recos[0].ports.interests.of(UserId(user)) for user in ODD]
-        pages = [recos[0].system.get_recommendations(of=user) for user in ODD]
+        pages = [recos[0].system.stored.get_recommendations(of=user) for user in ODD]
 
     assert (kept, pages) == ([None] * len(ODD), [None] * len(ODD))
     with looking_into(url) as connection:

@@ -103,15 +103,15 @@ VIEWS: dict[str, Call] = {
     "homepage": lambda reco: reco.as_user(USER).homepage(),
     "homepage of a stranger": lambda reco: reco.system.homepage(of="nobody"),
     "similar items": lambda reco: reco.anonymous.similar_items(ITEM),
-    "after a bid": lambda reco: reco.as_user(USER).after_bid(ITEM, suppose=True),
+    "after a bid": lambda reco: reco.as_user(USER).after_bid(ITEM, assume_bid=True),
     "popular items": lambda reco: reco.anonymous.popular_items(),
     "popular items of a category": lambda reco: reco.anonymous.popular_items(category="art"),
     "interests": lambda reco: reco.as_user(USER).interests(),
-    "stored interests": lambda reco: reco.as_user(USER).get_top_interests(),
+    "stored interests": lambda reco: reco.as_user(USER).stored.get_top_interests(),
     "sign-ins": lambda reco: reco.as_user("user-08").sign_ins(),
-    "stored homepage": lambda reco: reco.as_user(USER).get_recommendations(),
-    "stored similar items": lambda reco: reco.anonymous.find_similar_items(ITEM),
-    "stale homepages": lambda reco: reco.system.find_stale_recommendations(),
+    "stored homepage": lambda reco: reco.as_user(USER).stored.get_recommendations(),
+    "stored similar items": lambda reco: reco.anonymous.stored.find_similar_items(ITEM),
+    "stale homepages": lambda reco: reco.system.stored.find_stale_recommendations(),
 }
 
 PORTS: dict[str, Call] = {

@@ -139,9 +139,9 @@ class Market:
                 shelf = view_of.similar_items(item, self.chance.choice([1, 8, 20]))
             case "after_bid":
                 viewer = user
-                suppose = self.chance.random() < 0.3
+                assume_bid = self.chance.random() < 0.3
                 shelf = view.as_user(user).after_bid(
-                    item, self.chance.choice([1, 8, 20]), suppose=suppose
+                    item, self.chance.choice([1, 8, 20]), assume_bid=assume_bid
                 )
             case _:
                 shelf = view_of.popular_items(self.chance.choice([1, 20, 60]), category=category)

@@ -226,7 +226,7 @@ class World:
             case "similar_items":
                 return view.similar_items(item)
             case "after_bid":
-                return view.after_bid(item, suppose=self.chance.random() < 0.3)
+                return view.after_bid(item, assume_bid=self.chance.random() < 0.3)
             case _:
                 return view.popular_items(category=self.chance.choice([None, *CATEGORIES]))
 

@@ -334,7 +334,7 @@ class Interleaving:
         system = self.trial.reco.system
         match self.while_waiting:
             case Meanwhile.WRITTEN:
-                system.upsert_recommendation(self.user, "version-2", score=1, rank=1)
+                system.stored.upsert_recommendation(self.user, "version-2", score=1, rank=1)
             case Meanwhile.FORGOTTEN:
                 # Somebody else has written it.
                 self.store(2)

@@ -70,11 +70,11 @@ class Scorer:
             )
         return OpenMarket(catalogue=catalogue, demand=demand, rule=rule, now=now)
 
-    def interests(self, users: IdColumn, *, supposed: Iterable[Bid] = ()) -> Interests:
-        """Return the interests of *users*; bids that are only *supposed* count, too."""
+    def interests(self, users: IdColumn, *, assumed: Iterable[Bid] = ()) -> Interests:
+        """Return the interests of *users*; bids that are only *assumed* count, too."""
         ids, happened = self.settings.ids, self.recent_activity(users)
         return self.interests_from(
-            Interactions.joined(ids, [happened, Interactions.of(ids, supposed)])
+            Interactions.joined(ids, [happened, Interactions.of(ids, assumed)])
         )
 
     def recent_activity(self, users: IdColumn) -> Interactions:
@@ -86,19 +86,19 @@ class Scorer:
         self,
         user_id: UserId,
         *,
-        supposed: Iterable[Bid] = (),
+        assumed: Iterable[Bid] = (),
         pending: Iterable[Bid] = (),
         known: Mapping[ItemId, ItemCard] = MappingProxyType({}),
     ) -> tuple[Interests, frozenset[ItemId]]:
         """Return a user's interests, and the items that the user bid on or watches.
 
-        *supposed* bids count, and pending bids (*pending*) unless the activity shows them. The
+        *assumed* bids count, and pending bids (*pending*) unless the activity shows them. The
         cards of the items of both are read unless they are *known*.
         """
         ids = self.settings.ids
         happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
         engaged = frozenset(ItemId(one) for one in happened.items)
-        more = self.counted([*supposed, *unconfirmed(pending, happened)], known)
+        more = self.counted([*assumed, *unconfirmed(pending, happened)], known)
         joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
 

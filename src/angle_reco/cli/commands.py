@@ -281,7 +281,7 @@ def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -
     with target.recommender() as recommender:
         item_id = parsed_id(recommender.settings.ids.item, item, "item id")
         user_id = _known_user(recommender, user)
-        shelf = recommender.system.after_bid(item_id, limit, of=user_id, suppose=suppose)
+        shelf = recommender.system.after_bid(item_id, limit, of=user_id, assume_bid=suppose)
         _print_shelf(target, shelf, limit, MOST)
 
 

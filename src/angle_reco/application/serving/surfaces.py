@@ -193,12 +193,12 @@ class AfterBid:
         item_id: ItemId,
         *,
         limit: int,
-        suppose: bool = False,
+        assume_bid: bool = False,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return at most *limit* suggestions for *owner*, who has bid on an item.
 
-        With *suppose*, a bid on the item at this moment counts towards the interests of
+        With *assume_bid*, a bid on the item at this moment counts towards the interests of
         *owner*, without being stored.
 
         Raises:
@@ -211,11 +211,11 @@ class AfterBid:
         ids = shelves.settings.ids
         user_id, item_id = ids.user_id(owner), ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
-        suppose, cards = flag(suppose, "suppose"), checked_loader(cards)
+        assume_bid, cards = flag(assume_bid, "assume_bid"), checked_loader(cards)
         hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "after_bid",
-            lambda: self._answer(user_id, item_id, viewing, limit, suppose=suppose),
+            lambda: self._answer(user_id, item_id, viewing, limit, assume_bid=assume_bid),
             None,
             viewing,
             limit=limit,
@@ -224,12 +224,12 @@ class AfterBid:
         return with_cards(answer, cards)
 
     def _answer(
-        self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, suppose: bool
+        self, user_id: UserId, item_id: ItemId, viewing: Viewing, limit: int, *, assume_bid: bool
     ) -> Shelf:
         shelves, rule = self.shelves, self.shelves.settings.after_bid
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=user_id)
         stored, category = served.value.stored, served.value.category
-        interests, engaged, degraded_by = self._user(user_id, item_id, suppose=suppose)
+        interests, engaged, degraded_by = self._user(user_id, item_id, assume_bid=assume_bid)
         cards, degraded_by_cards = (
             shelves.cards(stored.ids, user_id)
             if served.value.cards is None
@@ -281,7 +281,7 @@ class AfterBid:
         return answer
 
     def _user(
-        self, user_id: UserId, item_id: ItemId, *, suppose: bool
+        self, user_id: UserId, item_id: ItemId, *, assume_bid: bool
     ) -> tuple[dict[CategoryId, int], frozenset[ItemId], tuple[str, ...]]:
         """Return a user's interests by category, the items they engaged with, and failures."""
         shelves = self.shelves
@@ -293,7 +293,7 @@ class AfterBid:
             with shelves.asking():
                 interests, engaged = shelves.scorer.of_user(
                     user_id,
-                    supposed=[bid] if suppose else [],
+                    assumed=[bid] if assume_bid else [],
                     pending=shelves.pending.bids_of(user_id),
                     known={} if live is None else live.cards,
                 )

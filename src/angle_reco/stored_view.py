@@ -1,59 +1,70 @@
-"""Calls bound to an actor: how use cases are called, and the overrides of single results."""
+"""`StoredView`, the operations of stored results that one actor may use."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
+from angle_reco.bound import Bound
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
-from angle_reco.domain.policies import SYSTEM, Actor, SignedIn
 from angle_reco.domain.scoring.interest import UserInterest
-from angle_reco.domain.stored_list import StoredLine
+from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.suggestions import Reason
-from angle_reco.ports.deadlines import deadline
-from angle_reco.wiring import UseCases
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 @attrs.frozen(repr=False)
-class Bound:
-    """The use cases, bound to the actor who calls them."""
+class StoredView(Bound):
+    """Results as a job stored them, and manual overrides: for back offices, tests and tools.
 
-    _use_cases: UseCases
-    actor: Actor
+    The reading calls return what is stored, unfiltered and whatever its age: it may contain
+    ended items, and nothing is computed. Overrides change single results: the next answer of
+    `View` shows them, the next job replaces them. Pages use the answers of `View` instead.
+    """
 
-    def __repr__(self) -> str:
-        # The user's id is left out: a repr ends up in logs and error reports.
-        actor = "signed in" if isinstance(self.actor, SignedIn) else self.actor.name
-        return f"{type(self).__name__}({actor})"
+    def get_interests(self, *, of: UserRef | None = None) -> tuple[UserInterest, ...]:
+        """Return a user's stored interests, whatever their age; nothing is computed.
 
-    def _asked(
-        self, use_case: Callable[Concatenate[Actor, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """Call a use case as the actor, within the deadline."""
-        with deadline(self._use_cases.seconds_a_call):
-            return use_case(self.actor, *args, **kwargs)
-
-    def _owner(self, of: UserRef | None) -> UserId | None:
-        """Return the user whose results are read.
-
-        The id is checked here for the system only: for any other actor the use case checks
-        access first, so that an error about the id discloses nothing.
+        Raises:
+            AccessDeniedError: The actor may not read them.
         """
-        if self.actor is SYSTEM:
-            return self._use_cases.ids.user_id(of)
-        if of is not None:
-            return UserId(of)
-        return self.actor.user_id if type(self.actor) is SignedIn else None
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of))
 
+    def get_top_interests(
+        self, limit: int = 5, *, of: UserRef | None = None
+    ) -> tuple[UserInterest, ...]:
+        """Return a user's strongest stored interests.
 
-@attrs.frozen(repr=False)
-class Editing(Bound):
-    """Overrides of single results: the next answer shows them, the next job replaces them."""
+        Raises:
+            AccessDeniedError: The actor may not read them.
+            InvalidValueError: *limit* is not a whole number of at least 1.
+        """
+        return self._asked(self._use_cases.stored.get_interests, self._owner(of), limit=limit)
+
+    def get_recommendations(self, *, of: UserRef | None = None) -> StoredList | None:
+        """Return a user's stored homepage; None if none is stored.
+
+        Raises:
+            AccessDeniedError: The actor may not read it.
+        """
+        return self._asked(self._use_cases.stored.get_recommendations, self._owner(of))
+
+    def find_similar_items(self, item_id: ItemRef) -> StoredList | None:
+        """Return the stored list of an item's similar items; None if none is stored."""
+        return self._asked(self._use_cases.stored.find_similar_items, ItemId(item_id))
+
+    def find_stale_recommendations(
+        self, *, older_than: timedelta | None = None
+    ) -> Sequence[object]:
+        """Return the ids of users whose stored homepages are no longer fresh.
+
+        With *older_than*, of those whose homepages are older than that.
+
+        Raises:
+            AccessDeniedError: The actor may not read them.
+            InvalidValueError: *older_than* is not a span of at most a hundred years.
+        """
+        return self._asked(self._use_cases.stored.find_stale_recommendations, older_than=older_than)
 
     def create_interest(
         self,
