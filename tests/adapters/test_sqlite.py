@@ -142,79 +142,108 @@ def database(tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample) -> 
     database.engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def open_files(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Database]:
+    """Return what is opened once for each choice of id kinds: it keeps its compiled statements."""
+    directory = tmp_path_factory.mktemp("open")
+    return {ids: Database.of(directory / f"{n}.db", ids) for n, ids in enumerate(KINDS)}
+
+
+@pytest.fixture
+def contracted(
+    open_files: dict[IdKinds, Database], new_files: dict[IdKinds, Path], sample: Sample
+) -> Iterator[Database]:
+    """Return a database without rows for a contract, which opens nothing of its own."""
+    database = open_files[sample.ids]
+    shutil.copy(new_files[sample.ids], database.file)
+    yield database
+    database.engine.dispose()
+    for path in database.file.parent.glob(f"{database.file.name}*"):
+        path.unlink()
+
+
 class TestSqliteUsers(UserQueriesContract):
     @pytest.fixture
-    def make(self, database: Database) -> Make[UserQueries]:
+    def make(self, contracted: Database) -> Make[UserQueries]:
         def make(**rows: Any) -> UserQueries:
-            database.fill(**rows)
-            return database.ports.users
+            contracted.fill(**rows)
+            return contracted.ports.users
 
         return make
 
 
 class TestSqliteActivity(ActivityQueriesContract):
     @pytest.fixture
-    def make(self, database: Database) -> Make[ActivityQueries]:
+    def make(self, contracted: Database) -> Make[ActivityQueries]:
         def make(**rows: Any) -> ActivityQueries:
-            database.fill(**rows)
-            return database.ports.activity
+            contracted.fill(**rows)
+            return contracted.ports.activity
 
         return make
 
 
 class TestSqliteRecorder(ActivityRecorderContract):
     @pytest.fixture
-    def make(self, database: Database) -> Make[RecordedActivity]:
+    def make(self, contracted: Database) -> Make[RecordedActivity]:
         def make(**rows: Any) -> RecordedActivity:
-            database.fill(**rows)
-            return recorded_on(database.storage)
+            contracted.fill(**rows)
+            return recorded_on(contracted.storage)
 
         return make
 
 
 class TestSqliteCatalog(CatalogQueriesContract):
     @pytest.fixture
-    def make(self, database: Database) -> Make[CatalogQueries]:
+    def make(self, contracted: Database) -> Make[CatalogQueries]:
         def make(**rows: Any) -> CatalogQueries:
-            database.fill(**rows)
-            return database.ports.catalog
+            contracted.fill(**rows)
+            return contracted.ports.catalog
 
         return make
 
 
 class TestSqliteInterestStore(InterestStoreContract):
     @pytest.fixture
-    def store(self, database: Database) -> InterestStore:
-        return database.ports.interests
+    def store(self, contracted: Database) -> InterestStore:
+        return contracted.ports.interests
 
 
 class TestSqliteListStore(ListStoreContract):
     @pytest.fixture
-    def store(self, database: Database) -> ListStore:
-        return database.ports.lists
+    def store(self, contracted: Database) -> ListStore:
+        return contracted.ports.lists
 
 
 class TestSqliteRunLedger(RunLedgerContract):
     @pytest.fixture
-    def timed(self, database: Database) -> Iterator[TimedLedger]:
-        with timed_ledger_on(database.storage) as timed:
+    def timed(self, contracted: Database) -> Iterator[TimedLedger]:
+        with timed_ledger_on(contracted.storage) as timed:
             yield timed
 
 
 class TestSqliteErasure(ErasureContract):
     @pytest.fixture
-    def make(self, database: Database) -> Make[ErasableStores]:
+    def make(self, contracted: Database) -> Make[ErasableStores]:
         def make(**rows: Any) -> ErasableStores:
-            database.fill(**rows)
-            return erasable_on(database.storage)
+            contracted.fill(**rows)
+            return erasable_on(contracted.storage)
 
         return make
 
 
-@pytest.fixture
-def host(database: Database) -> Storage:
+@pytest.fixture(scope="session")
+def hosts(open_files: dict[IdKinds, Database]) -> dict[IdKinds, Storage]:
     """Return the same tables, those of the marketplace as ones of a host's."""
-    return storage_on(database.engine, database.tables.ids, host=mirrored(database.storage))
+    return {
+        ids: storage_on(database.engine, ids, host=mirrored(database.storage))
+        for ids, database in open_files.items()
+    }
+
+
+@pytest.fixture
+def host(contracted: Database, hosts: dict[IdKinds, Storage]) -> Storage:
+    """Return a host's tables without rows, and ours beside them."""
+    return hosts[contracted.tables.ids]
 
 
 # What is no whole number SQLite computes with as a binary fraction of 53 bits.
@@ -610,9 +639,11 @@ class TestErrors:
 
     @pytest.mark.parametrize("is_beside", [False, True])
     def test_a_sign_in_is_counted_when_another_thread_learns_of_erasures_meanwhile(
-        self, database: Database, host: Storage, sample: Sample, is_beside: bool
+        self, database: Database, sample: Sample, is_beside: bool
     ) -> None:
-        storage, (erased, user) = host if is_beside else database.storage, sample.users[:2]
+        host = mirrored(database.storage) if is_beside else None
+        storage = storage_on(database.engine, database.tables.ids, host=host)
+        erased, user = sample.users[:2]
         database.fill(users=sample.everyone)
         ports_on(storage).erasure.erase(erased, at=NOW)
 
