@@ -1,4 +1,4 @@
-"""Find words in the source that cost a reader time, and say what to write instead.
+"""Find words that cost a reader time in modules and pages, and say what to write instead.
 
 They occur in identifiers, comments and texts alike: ``make lint`` runs this over ``src``.
 """
@@ -46,10 +46,16 @@ def findings(text: str) -> Iterator[tuple[int, str]]:
             yield number, found[1].lower().replace("_", " ")
 
 
-def main(folders: list[str]) -> int:
-    """Print the findings in all modules of some folders; return 1 where there are any."""
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    return [path for path in place.rglob("*") if path.suffix in {".py", ".md"}]
+
+
+def main(places: list[str]) -> int:
+    """Print the findings in files, and in all that is in folders; return 1 if there are any."""
     count = 0
-    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.py")):
+    for path in sorted(path for place in places for path in _files(Path(place))):
         for number, word in findings(path.read_text("utf-8")):
             print(f"{path}:{number}: {word!r}: write {INSTEAD[word]}")
             count += 1

@@ -609,12 +609,12 @@ def test_rows_without_ids_or_moments_are_left_out(lax: Lax) -> None:
     assert lax.popular() == ["vase"]
     assert lax.found() == [
         "users.user_id: null, which leaves the row out in 2 rows",
-        "items.item_id: null, which leaves the row out in 1 rows",
-        "bids.user_id: null, which leaves the row out in 1 rows",
-        "bids.item_id: null, which leaves the row out in 1 rows",
-        "bids.placed_at: null, which leaves the row out in 1 rows",
-        "watches.user_id: null, which leaves the row out in 1 rows",
-        "watches.watched_at: null, which leaves the row out in 1 rows",
+        "items.item_id: null, which leaves the row out in 1 row",
+        "bids.user_id: null, which leaves the row out in 1 row",
+        "bids.item_id: null, which leaves the row out in 1 row",
+        "bids.placed_at: null, which leaves the row out in 1 row",
+        "watches.user_id: null, which leaves the row out in 1 row",
+        "watches.watched_at: null, which leaves the row out in 1 row",
     ]
 
 
@@ -633,8 +633,8 @@ def test_what_happened_at_no_moment_of_the_calendar_is_left_out(lax: Lax, moment
     [watch] = lax.reco.ports.activity.user_watchlist("ann")  # type: ignore[arg-type]  # a text is an id
     assert watch.watched_at == NOW - HOUR
     assert lax.found() == [
-        "bids.placed_at: no moment of the calendar, which leaves the row out in 1 rows",
-        "watches.watched_at: no moment of the calendar, which leaves the row out in 1 rows",
+        "bids.placed_at: no moment of the calendar, which leaves the row out in 1 row",
+        "watches.watched_at: no moment of the calendar, which leaves the row out in 1 row",
     ]
 
 
@@ -724,7 +724,7 @@ def test_an_amount_is_rounded_and_what_is_no_price_is_unknown(
     else:
         said = [] if Decimal(amount) == price else [rounded, rounded]
     assert lax.found() == [
-        f"{label}: {what} in 1 rows"
+        f"{label}: {what} in 1 row"
         for label, what in zip(("items.starting_price", "bids.amount"), said, strict=False)
     ]
     assert lax.popular() == (["jar"] if price is None else ["jar", "vase"])
@@ -759,8 +759,8 @@ def test_a_category_that_is_not_among_the_categories_is_none(lax: Lax) -> None:
     assert [str(one.category_id) for one in lax.reco.as_user("ann").interests()] == ["art"]
     assert ids_of(lax.reco.anonymous.popular_items(category="nowhere")) == []
     assert lax.found() == [
-        "items.category_id: a category that is not among the categories, which is none in 1 rows",
-        "categories.category_id: null, which leaves the row out in 1 rows",
+        "items.category_id: a category that is not among the categories, which is none in 1 row",
+        "categories.category_id: null, which leaves the row out in 1 row",
     ]
 
 

@@ -969,7 +969,7 @@ def test_evolved_ports_know_their_storage(engine: sa.Engine) -> None:
 
     assert storage_of(reco) is ports.storage
     assert [str(one) for one in reco.check()] == [
-        "bids.user_id: null, which leaves the row out in 1 rows"
+        "bids.user_id: null, which leaves the row out in 1 row"
     ]
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE goods RENAME TO wares")

@@ -367,7 +367,7 @@ def documented_rights(*, is_hosted: bool) -> list[str]:
         *ours,
         "GRANT SELECT ON users, items, bids, watches, permissions, user_permissions TO {role}",
         "GRANT UPDATE ON users TO {role}",
-        "GRANT INSERT ON bids TO {role}",
+        "GRANT INSERT, DELETE ON bids TO {role}",
         "GRANT INSERT, UPDATE, DELETE ON watches TO {role}",
     ]
 

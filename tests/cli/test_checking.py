@@ -79,7 +79,7 @@ class TestFindings:
 
         said, answer = angle("check", *APP), angle("check", *APP, "--json")
 
-        assert said.out.startswith("items.status: odd in 1 rows, such as ")
+        assert said.out.startswith("items.status: odd in 1 row, such as ")
         assert [one for one in said.out if not one.isprintable()] == ["\n"]
         assert json.loads(answer.out)["findings"][0]["example"] == found.example
 

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from angle_reco import Recommender
+from angle_reco import Recommender, Settings
 from angle_reco.composition import memory_ports
 from angle_reco.testing import MemoryMarketplace
 from angle_reco.testing.clock import ManualClock
@@ -28,5 +28,9 @@ def market() -> MemoryMarketplace:
 
 @pytest.fixture
 def recommender(market: MemoryMarketplace, clock: ManualClock) -> Recommender:
-    """Return a recommender over in-memory adapters."""
-    return Recommender(attrs.evolve(memory_ports(market), clock=clock))
+    """Return a recommender on `market` and `clock`, which caches nothing.
+
+    On a clock that a test moves, a cached page would never become stale by itself.
+    """
+    settings = Settings(ids=market.ids, cache_enabled=False)
+    return Recommender(attrs.evolve(memory_ports(market), clock=clock), settings)

@@ -50,7 +50,8 @@ class Finding:
     def __str__(self) -> str:
         of = "" if self.looked_at is None else f" of the first {self.looked_at:,}"
         such = "" if self.example is None else f", such as {self.example}"
-        return f"{self.select}.{self.label}: {self.what} in {self.rows:,} rows{of}{such}"
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        return f"{self.select}.{self.label}: {self.what} in {rows}{of}{such}"
 
 
 @attrs.frozen(eq=False)

@@ -19,7 +19,7 @@ _READS = ("SELECT",)
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _OF_REFERENCE = {
     "users": ("SELECT", "UPDATE"),
-    "bids": ("SELECT", "INSERT"),
+    "bids": ("SELECT", "INSERT", "DELETE"),
     "watches": _ALL,
 }
 """What jobs and events do to tables of the reference schema; they only read the others."""
