@@ -34,6 +34,7 @@ from tests.adapters.databases import (
     storage_on,
     timed_changes_on,
 )
+from tests.postgres import comes_true
 
 HOUR = timedelta(hours=1)
 
@@ -304,6 +305,7 @@ class TestAnotherPast:
         feed.publish([run("new")])
 
         assert reader.read() == ["new"]
+        ended_before_now(engine)
         assert reader.read() == ["new"]
         counts = [feed.prune(older_than=timedelta()) for _ in range(3)]
         assert counts == [2, 0, 0]
@@ -513,3 +515,16 @@ class TestAHostsConnection:
                 other.execute(sa.select(sa.func.pg_terminate_backend(connection.info.backend_pid)))
             with pytest.raises(StorageUnavailableError):
                 feed.publish([FORGET], connection=connection)
+
+
+def ended_before_now(engine: sa.Engine) -> None:
+    """Wait for the older transactions of the server: those of other tests keep rows in the feed."""
+    with engine.begin() as connection:
+        mine = connection.scalar(sa.text("SELECT pg_current_xact_id()::text::bigint"))
+
+    def have_ended() -> bool:
+        with engine.begin() as connection:
+            oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+            return bool(connection.scalar(sa.text(oldest)) > mine)
+
+    assert comes_true(have_ended)

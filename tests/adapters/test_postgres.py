@@ -335,6 +335,37 @@ class TestAPoolThatIsEmpty:
 
             pool.connect().close()
 
+    def test_a_connection_that_arrives_just_before_an_interrupt_is_not_lost(self) -> None:
+        class InterruptError(Exception):
+            """Raised by a signal."""
+
+        def interrupt(*_: object) -> None:
+            raise InterruptError
+
+        with self.empty(timeout=5) as (pool, taken):
+
+            def give_back() -> None:
+                # The waiting main thread receives it, and is interrupted as it wakes up.
+                taken.close()
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            before = signal.signal(signal.SIGUSR1, interrupt)
+
+            def connect() -> None:
+                pool.connect()
+                giving_back.join()
+
+            giving_back = Timer(0.1, give_back)
+            giving_back.start()
+            try:
+                with pytest.raises(InterruptError):
+                    connect()
+            finally:
+                giving_back.join()
+                signal.signal(signal.SIGUSR1, before)
+
+            pool.connect().close()
+
     def test_one_with_much_time_has_a_connection_that_comes_late(self) -> None:
         with self.empty(timeout=0.05) as (pool, taken), deadline(20):
             giving_back = Timer(0.3, taken.close)

@@ -1,9 +1,9 @@
 """A connection pool that serves waiting threads in the order of their arrival."""
 
 from collections import deque
-from queue import Empty as TimeIsUp
-from queue import SimpleQueue
+from threading import Event
 
+import attrs
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty, Queue
 
@@ -11,6 +11,14 @@ from angle_reco.ports.deadlines import time_left
 
 PATIENCE = 100
 """The time limit for work outside of calls, such as jobs, as a multiple of a call's deadline."""
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    """A thread that waits for a connection, and the connection that it receives."""
+
+    is_served: Event = attrs.field(factory=Event)
+    connection: ConnectionPoolEntry | None = None
 
 
 class _Queue(Queue[ConnectionPoolEntry]):
@@ -22,42 +30,46 @@ class _Queue(Queue[ConnectionPoolEntry]):
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
         super().__init__(maxsize, use_lifo)
-        # A SimpleQueue is reentrant: the garbage collector may return a connection at any moment.
-        self._waiters = deque[SimpleQueue[ConnectionPoolEntry]]()
+        self._waiters = deque[_Waiter]()
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
+        waiter = _Waiter()
+        with self.mutex:
+            if not block or not self._empty():
+                return super().get(block=False)
+            self._waiters.append(waiter)
         left = time_left()
         if timeout is not None:
             # A call with a long deadline, such as a heartbeat, may spend half of it here.
             timeout = timeout * PATIENCE if left is None else min(max(timeout, left / 2), left)
-        with self.mutex:
-            if not block or not self._empty():
-                return super().get(block=False)
-            waiter = SimpleQueue[ConnectionPoolEntry]()
-            self._waiters.append(waiter)
         try:
-            return waiter.get(timeout=timeout)
-        except TimeIsUp:
-            raise Empty from None
-        finally:
+            waiter.is_served.wait(timeout)
+        except BaseException:
+            with self.mutex:
+                self._leave(waiter)
+                if waiter.connection is not None:
+                    self.put(waiter.connection, block=False)
+            raise
+        with self.mutex:
             self._leave(waiter)
+            if waiter.connection is None:
+                raise Empty
+            return waiter.connection
 
     def put(
         self, item: ConnectionPoolEntry, block: bool = True, timeout: float | None = None
     ) -> None:
         with self.mutex:
-            if self._waiters:
-                self._waiters.popleft().put(item)
-            else:
+            if not self._waiters:
                 super().put(item, block, timeout)
+                return
+            waiter = self._waiters.popleft()
+            waiter.connection = item
+            waiter.is_served.set()
 
-    def _leave(self, waiter: SimpleQueue[ConnectionPoolEntry]) -> None:
-        with self.mutex:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            elif not waiter.empty():
-                # A connection has come too late, or beside an interrupt: it goes to the next.
-                self.put(waiter.get(), block=False)
+    def _leave(self, waiter: _Waiter) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
 
 
 class FairPool(QueuePool):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -22,6 +23,8 @@ from angle_reco.ports.stores import StoredInterests
 _COLUMNS = ("user", "category", "scores", "strengths", "counts", "last_at")
 _VALUES = ("score", "strength", "interaction_count", "last_interaction_at")
 
+_USERS_AT_ONCE = 500
+
 _NOT_BY_HAND = {"by_hand": False, "removed": False}
 
 
@@ -34,29 +37,55 @@ def replace_interests(
 ) -> tuple[int, int]:
     """Replace the interests of *users*; return the numbers of changed and of unchanged rows."""
     table, dialect = tables.interests, connection.dialect.name
-    fresh = _of_users(interests, users)
-    stage, merge = merging(table, dialect, _VALUES, overrides=_NOT_BY_HAND, differ=_differ)
-    of_users = among(table.c.user_id, users, users.kind, dialect)
-    if dialect == "sqlite":
-        names = [column.name for column in stage.c]
-        rows = {
-            (one.user_id, one.category_id): {name: getattr(one, name) for name in names}
-            for one in fresh.values()
-        }
-        removed = _delete_others(connection, table, of_users, rows.keys())
-        written = merge_rows(connection, merge, fresh.recipe, computed_at, rows.values())
-    else:
-        is_fresh = sa.exists().where(*(stage.c[one.name] == one for one in table.primary_key))
-        columns: list[Any] = [
-            fresh.users.ids.take(fresh.user),
-            fresh.categories.ids.take(fresh.category),
-            *((CopyType.INT, values) for values in (fresh.scores, fresh.strengths, fresh.counts)),
-            (CopyType.MOMENT, fresh.last_at),
-        ]
-        with staged(connection, stage, rows_of(columns)):
-            removed = connection.execute(sa.delete(table).where(of_users, ~is_fresh)).rowcount
-            written = merge_rows(connection, merge, fresh.recipe, computed_at)
-    return written + removed, len(fresh) - written
+    users = IdIndex.of(users.kind, users).ids
+    replace = _replace_by_parameters if dialect == "sqlite" else _replace_by_copy
+    # COPY takes any number of rows; parameters are in memory as Python's objects.
+    at_once = _USERS_AT_ONCE if dialect == "sqlite" else max(len(users), 1)
+    changed = unchanged = 0
+    for first in range(0, len(users), at_once):
+        some = users.take(slice(first, first + at_once))
+        fresh = _of_users(interests, some)
+        of_users = among(table.c.user_id, some, some.kind, dialect)
+        written, removed = replace(connection, table, fresh, of_users, computed_at)
+        changed, unchanged = changed + written + removed, unchanged + len(fresh) - written
+    return changed, unchanged
+
+
+def _replace_by_parameters(
+    connection: sa.Connection,
+    table: sa.Table,
+    fresh: Interests,
+    of_users: sa.ColumnElement[bool],
+    computed_at: datetime,
+) -> tuple[int, int]:
+    stage, merge = _merging(table, "sqlite")
+    names = [column.name for column in stage.c]
+    rows = {
+        (one.user_id, one.category_id): {name: getattr(one, name) for name in names}
+        for one in fresh.values()
+    }
+    removed = _delete_others(connection, table, of_users, rows.keys())
+    return merge_rows(connection, merge, fresh.recipe, computed_at, rows.values()), removed
+
+
+def _replace_by_copy(
+    connection: sa.Connection,
+    table: sa.Table,
+    fresh: Interests,
+    of_users: sa.ColumnElement[bool],
+    computed_at: datetime,
+) -> tuple[int, int]:
+    stage, merge = _merging(table, "postgresql")
+    is_fresh = sa.exists().where(*(stage.c[one.name] == one for one in table.primary_key))
+    columns: list[Any] = [
+        fresh.users.ids.take(fresh.user),
+        fresh.categories.ids.take(fresh.category),
+        *((CopyType.INT, values) for values in (fresh.scores, fresh.strengths, fresh.counts)),
+        (CopyType.MOMENT, fresh.last_at),
+    ]
+    with staged(connection, stage, rows_of(columns)):
+        removed = connection.execute(sa.delete(table).where(of_users, ~is_fresh)).rowcount
+        return merge_rows(connection, merge, fresh.recipe, computed_at), removed
 
 
 def interest_of(row: sa.Row[Any]) -> UserInterest:
@@ -98,6 +127,11 @@ def _of_users(interests: Interests, users: IdColumn) -> Interests:
     places = np.flatnonzero(np.isin(interests.user, of_users))
     places = places[np.lexsort((interests.category[places], interests.user[places]))]
     return attrs.evolve(interests, **{name: getattr(interests, name)[places] for name in _COLUMNS})
+
+
+@lru_cache
+def _merging(table: sa.Table, dialect: str) -> tuple[sa.Table, sa.Insert]:
+    return merging(table, dialect, _VALUES, overrides=_NOT_BY_HAND, differ=_differ)
 
 
 def _differ(old: Any, new: Any) -> list[sa.ColumnElement[bool]]:

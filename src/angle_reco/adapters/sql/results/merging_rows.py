@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,9 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.dialect import upsert_into
 
 _MARKS = ("recipe", "computed_at")
+
+_ROWS_AT_ONCE = 500
+"""How many rows of SQLite are parameters in memory at once; a list is a row."""
 
 
 def merging(
@@ -64,5 +68,7 @@ def merge_rows(
         return connection.execute(
             merge, {f"with_{name}": value for name, value in marks.items()}
         ).rowcount
-    marked = [{**row, **marks} for row in rows]
-    return connection.execute(merge, marked).rowcount if marked else 0
+    written, left = 0, iter(rows)
+    while some := [{**row, **marks} for row in islice(left, _ROWS_AT_ONCE)]:
+        written += connection.execute(merge, some).rowcount
+    return written
