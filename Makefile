@@ -92,7 +92,7 @@ mutants: $(installed) ## Change the code in NUMBER=200 places (SEED=1), and see 
 lint: $(installed) ## Look for mistakes, forbidden imports and words to do without
 	@$(bin)/ruff check
 	@$(bin)/lint-imports --no-logo
-	@$(bin)/python tools/words.py src
+	@$(bin)/python tools/words.py src README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
 
 .PHONY: house
 house: $(installed) ## Measure how much a reader of the source has to know

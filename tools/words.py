@@ -1,6 +1,7 @@
 """Find words that cost a reader time in modules and pages, and say what to write instead.
 
-They occur in identifiers, comments and texts alike: ``make lint`` runs this over ``src``.
+They occur in identifiers, comments and texts alike: ``make lint`` runs this over ``src``, ``docs``
+and the pages of the root.
 """
 
 import re
