@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta, timezone
 from itertools import cycle
-from pathlib import Path
 
 import attrs
 import pytest
@@ -113,9 +112,12 @@ def on_postgres(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[O
         yield host
 
 
-@pytest.fixture
-def on_sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    with opened(HOSTS[request.param](), f"sqlite:///{tmp_path / 'host.db'}") as host:
+@pytest.fixture(scope="module")
+def on_sqlite(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
+    file = tmp_path_factory.mktemp("host") / "host.db"
+    with opened(HOSTS[request.param](), f"sqlite:///{file}") as host:
         yield host
 
 

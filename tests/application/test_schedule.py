@@ -12,7 +12,7 @@ from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
 from angle_reco.domain.runs import RunRules
 from angle_reco.rules import JobRule, Queue, Schedule
 
-OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/jobs.md").read_text("utf-8")
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 TICK = timedelta(microseconds=1)
 
@@ -35,7 +35,7 @@ def test_every_job_for_all_processes_is_a_row_of_the_documentation() -> None:
             window=int(row["window"]) * HOUR,
             attempts=int(row["attempts"]),
         )
-        for row in ROW.finditer(OPERATIONS)
+        for row in ROW.finditer(PAGE)
     }
 
     assert documented == {job: rule for job, rule in SCHEDULE.items() if not rule.in_every_process}
@@ -54,7 +54,7 @@ def test_every_process_evicts_what_is_stale_every_six_hours() -> None:
 def test_each_queue_has_as_many_workers_as_documented() -> None:
     workers = ", ".join(f"{queue.value} {number}" for queue, number in Settings().workers.items())
 
-    assert f"(default {workers.removeprefix('default ')})" in OPERATIONS
+    assert f"(default {workers.removeprefix('default ')})" in PAGE
     assert Settings().workers.keys() == set(Queue)
 
 

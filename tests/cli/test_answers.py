@@ -83,12 +83,12 @@ class TestJson:
         ]
         assert shelf["suggestions"][0]["contributions"] == {"similarity": 0.4, "interest": 0.4}
 
-    def test_a_supposed_bid_is_counted_and_not_stored(self, angle: Angle) -> None:
-        plain, supposed = (
-            answer(angle, "after-bid", "bob", "wide", *more) for more in ([], ["--suppose"])
+    def test_an_assumed_bid_is_counted_and_not_stored(self, angle: Angle) -> None:
+        plain, assumed = (
+            answer(angle, "after-bid", "bob", "wide", *more) for more in ([], ["--assume-bid"])
         )
 
-        assert [shelf["suggestions"][0]["score"] for shelf in (plain, supposed)] == [0.4, 0.6]
+        assert [shelf["suggestions"][0]["score"] for shelf in (plain, assumed)] == [0.4, 0.6]
         assert answer(angle, "after-bid", "bob", "wide") == plain
         assert answer(angle, "stats")["bids"] == 3
 

@@ -172,7 +172,7 @@ class TestOnItsData:
         assert market.items("homepage", ann) == {bowl, book}
         assert bowl in market.items("similar", vase)
         assert bowl in market.items("after-bid", ann, vase)
-        assert market.items("after-bid", ann, book, "--suppose") == {bowl}
+        assert market.items("after-bid", ann, book, "--assume-bid") == {bowl}
         assert market.items("popular") == {vase, bowl, book}
         assert market.items("popular", "--category", art) == {vase, bowl}
         [interest] = market.json("interests", ann, "--as-of", NOW)["interests"]

@@ -272,16 +272,16 @@ def similar(target: Target, item: str, limit: int) -> None:
 @angle_reco.command("after-bid", cls=Command)
 @click.argument("user")
 @click.argument("item")
-@click.option("--suppose", is_flag=True, help="Count a bid on ITEM right now; it is not stored.")
+@click.option("--assume-bid", is_flag=True, help="Count a bid on ITEM right now; it is not stored.")
 @limit_option(8, MOST)
 @on_database(reads=True)
-def after_bid(target: Target, user: str, item: str, suppose: bool, limit: int) -> None:
+def after_bid(target: Target, user: str, item: str, assume_bid: bool, limit: int) -> None:
     """Show what USER might also like after a bid on ITEM."""
     checked_limit(limit)
     with target.recommender() as recommender:
         item_id = parsed_id(recommender.settings.ids.item, item, "item id")
         user_id = _known_user(recommender, user)
-        shelf = recommender.system.after_bid(item_id, limit, of=user_id, assume_bid=suppose)
+        shelf = recommender.system.after_bid(item_id, limit, of=user_id, assume_bid=assume_bid)
         _print_shelf(target, shelf, limit, MOST)
 
 
