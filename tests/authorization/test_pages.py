@@ -20,6 +20,7 @@ from angle_reco.domain import errors
 from angle_reco.domain.policies import POLICY
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, storage_on
+from tests.application.memories import comes_true
 from tests.application.shop import NOW
 from tests.authorization.calls import ACTORS, BINDING, CALLS, TRUSTED_CALLS, held, market, matrix
 
@@ -149,6 +150,8 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for job in BATCH_JOBS:
         shop_on(engine).system.run_job(job)
     engine.dispose()
+    # A thread may still return a connection: with the last one, all is in the file.
+    assert comes_true(lambda: not files["stored"].with_name("stored.db-wal").exists())
     return files
 
 
