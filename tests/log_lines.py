@@ -87,6 +87,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
             "process",
             "removed",
             "room",
+            "looked_at",
             "rows",
             "scope",
             "seconds",

@@ -299,7 +299,7 @@ def test_some_ids_in_another_form_are_left_out(
 
     with shop.open(ids=IdKinds(item=IdKind.UUID)) as reco:
         assert shown(reco) == [good]
-        assert caplog.messages == ["selects have odd rows: labels=items.item_id rows=1000"]
+        assert caplog.messages == ["selects have odd rows: labels=items.item_id looked_at=1000"]
         [found] = reco.check()
     assert (found.rows, found.what) == (4, "an id of another form, which leaves the row out")
 

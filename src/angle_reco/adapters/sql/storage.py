@@ -237,7 +237,7 @@ class Storage:
             return
         if found:
             labels = ",".join(dict.fromkeys(f"{one.select}.{one.label}" for one in found))
-            _log.warning("selects have odd rows: labels=%s rows=%d", labels, most)
+            _log.warning("selects have odd rows: labels=%s looked_at=%d", labels, most)
 
     @property
     def _columns(self) -> HostColumns:
