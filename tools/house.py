@@ -67,7 +67,7 @@ def names() -> int:
 
 
 def application(graph: grimp.ImportGraph) -> tuple[int, int, int]:
-    """Return how many modules the application has, how many floors, and how many arrows."""
+    """Return how many modules and import levels the application has, and how many imports."""
     above = f"{PACKAGE}.application"
     modules = {
         module for module in graph.find_descendants(above) if not graph.find_children(module)
@@ -75,18 +75,18 @@ def application(graph: grimp.ImportGraph) -> tuple[int, int, int]:
     imports = {
         module: graph.find_modules_directly_imported_by(module) & modules for module in modules
     }
-    floors = dict[str, int]()
+    levels = dict[str, int]()
 
-    def floor(module: str, path: tuple[str, ...] = ()) -> int:
-        if module not in floors:
-            below = [floor(one, (*path, module)) for one in imports[module] if one not in path]
-            floors[module] = 1 + max(below, default=0)
-        return floors[module]
+    def level(module: str, path: tuple[str, ...] = ()) -> int:
+        if module not in levels:
+            below = [level(one, (*path, module)) for one in imports[module] if one not in path]
+            levels[module] = 1 + max(below, default=0)
+        return levels[module]
 
-    return len(modules), max(map(floor, modules)), sum(map(len, imports.values()))
+    return len(modules), max(map(level, modules)), sum(map(len, imports.values()))
 
 
-def circles(graph: grimp.ImportGraph) -> int:
+def cycles(graph: grimp.ImportGraph) -> int:
     """Return how many groups of modules import each other, also in functions."""
     index, low, stack, on_stack = dict[str, int](), dict[str, int](), list[str](), set[str]()
     found = 0
@@ -143,18 +143,18 @@ def main() -> int:
     """Print the table."""
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
     frames, files = warm_homepage()
-    modules, floors, arrows = application(graph)
+    modules, levels, imports = application(graph)
     length, where = functions()
     for what, figure in (
         ("frames / files of a warm homepage", f"{frames} / {files}"),
-        ("application: modules, floors, arrows", f"{modules}, {floors}, {arrows}"),
-        ("circles of imports", f"{circles(graph)}"),
+        ("application: modules, import levels, imports", f"{modules}, {levels}, {imports}"),
+        ("import cycles", f"{cycles(graph)}"),
         ("lines without testing/", f"{lines():,}"),
         ("names exported", f"{names()}"),
         ("longest function", f"{length} ({where})"),
         ("modules over 400 lines", ", ".join(longest()) or "none"),
     ):
-        print(f"{what:<40} {figure}")
+        print(f"{what:<44} {figure}")
     return 0
 
 

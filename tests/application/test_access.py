@@ -60,7 +60,12 @@ MANAGING: dict[str, Callable[[View], object]] = {
     "run_job for an item": lambda view: view.run_job("compute_item_similarities", item_id="vase"),
 }
 
-HELD = {"ann": set[str](), "manager": {MANAGE}, "peeper": {INSPECT}, "admin": {MANAGE, INSPECT}}
+HELD = {
+    "ann": set[str](),
+    "manager": {MANAGE},
+    "inspect only": {INSPECT},
+    "admin": {MANAGE, INSPECT},
+}
 
 
 @attrs.define
@@ -130,7 +135,7 @@ class TestPersonalResults:
         assert book.asked == [("admin", MANAGE), ("admin", INSPECT)]
 
     @pytest.mark.parametrize("name", PERSONAL)
-    @pytest.mark.parametrize("user", ["ann", "manager", "peeper", "nobody"])
+    @pytest.mark.parametrize("user", ["ann", "manager", "inspect only", "nobody"])
     def test_nobody_else_does_and_nothing_is_looked_up(
         self, sealed: Recommender, name: str, user: str
     ) -> None:
@@ -195,7 +200,7 @@ class TestManaging:
         assert book.asked == [("manager", MANAGE)]
 
     @pytest.mark.parametrize("name", MANAGING)
-    @pytest.mark.parametrize("user", ["ann", "peeper", "nobody"])
+    @pytest.mark.parametrize("user", ["ann", "inspect only", "nobody"])
     def test_no_other_user_may(self, sealed: Recommender, name: str, user: str) -> None:
         with pytest.raises(AccessDeniedError, match=r"not allowed: (run jobs|read stats)"):
             MANAGING[name](sealed.as_user(user))
@@ -231,9 +236,9 @@ class TestPermissions:
         self, sealed: Recommender, book: Book
     ) -> None:
         with pytest.raises(AccessDeniedError):
-            sealed.as_user("peeper").homepage(of="bob")
+            sealed.as_user("inspect only").homepage(of="bob")
 
-        assert book.asked == [("peeper", MANAGE)]
+        assert book.asked == [("inspect only", MANAGE)]
 
     @pytest.mark.parametrize("error", [RuntimeError("ann-4711"), AssertionError(), KeyError("x")])
     def test_one_that_cannot_be_looked_up_is_not_held(

@@ -217,14 +217,14 @@ ACTORS: dict[str, Callable[[Recommender], list[View]]] = {
     "other": lambda reco: [reco.as_user("ann"), reco.as_user("BOB"), reco.as_user("a stranger")],
     "anonymous": lambda reco: [reco.anonymous],
     "manager": lambda reco: [reco.as_user("manager")],
-    "peeper": lambda reco: [reco.as_user("peeper")],
+    "inspect only": lambda reco: [reco.as_user("inspect only")],
     "inspector": lambda reco: [reco.as_user("inspector")],
     "system": lambda reco: [reco.system],
     "forged": lambda reco: [View(reco._use_cases, one) for one in FORGED.values()],
 }
 """Who asks: the columns of the matrix."""
 
-HELD = {"manager": {MANAGE}, "peeper": {INSPECT}, "inspector": {MANAGE, INSPECT}}
+HELD = {"manager": {MANAGE}, "inspect only": {INSPECT}, "inspector": {MANAGE, INSPECT}}
 
 
 @attrs.frozen

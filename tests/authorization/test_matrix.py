@@ -185,7 +185,7 @@ class TestDenials:
         assert sealed.statements == []
 
     @pytest.mark.parametrize("call", CALLS)
-    @pytest.mark.parametrize("actor", ["other", "manager", "peeper"])
+    @pytest.mark.parametrize("actor", ["other", "manager", "inspect only"])
     def test_as_much_is_asked_about_somebody_unknown(
         self, sealed: Sealed, call: str, actor: str
     ) -> None:
