@@ -20,7 +20,6 @@ from angle_reco.domain import errors
 from angle_reco.domain.policies import POLICY
 from angle_reco.testing import ManualClock
 from tests.adapters.databases import fill, storage_on
-from tests.application.memories import comes_true
 from tests.application.shop import NOW
 from tests.authorization.calls import ACTORS, BINDING, CALLS, TRUSTED_CALLS, held, market, matrix
 
@@ -147,11 +146,12 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     engine.dispose()
     shutil.copy(files["computed"], files["stored"])
     engine = open_engine(f"sqlite:///{files['stored']}")
-    for job in BATCH_JOBS:
-        shop_on(engine).system.run_job(job)
+    # Its own connections are closed with it: with the last one, all is in the file.
+    with shop_on(engine) as recommender:
+        for job in BATCH_JOBS:
+            recommender.system.run_job(job)
     engine.dispose()
-    # A thread may still return a connection: with the last one, all is in the file.
-    assert comes_true(lambda: not files["stored"].with_name("stored.db-wal").exists())
+    assert not files["stored"].with_name("stored.db-wal").exists()
     return files
 
 
