@@ -146,6 +146,15 @@ class Process:
             later: Any = Later(self)
             stale_cache.pool = later
             self.laters.append(later)
+        pending: Any = memory.pending
+        clear = pending.clear
+
+        def clear_after_a_gap() -> int:
+            # A gap in the feed may hide an erasure: only the database knows what was pending.
+            self.engaged = dict.fromkeys(self.engaged, NOW)
+            return int(clear())
+
+        pending.clear = clear_after_a_gap
 
 
 @attrs.define(slots=False, eq=False)
