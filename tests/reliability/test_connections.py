@@ -236,6 +236,11 @@ class RecordingKernels:
     pool: sa.QueuePool
     in_use: list[int] = attrs.field(factory=list)
 
+    def note(self) -> None:
+        """Note the connections in use, once a thread that prunes the feed has returned its own."""
+        comes_true(lambda: self.pool.checkedout() == 0)
+        self.in_use.append(self.pool.checkedout())
+
     def similar_items(
         self,
         market: OpenMarket,
@@ -246,7 +251,7 @@ class RecordingKernels:
         rule: SimilarityRule,
         keep: int,
     ) -> Lists:
-        self.in_use.append(self.pool.checkedout())
+        self.note()
         return self.kernels.similar_items(
             market,
             originals,
@@ -259,7 +264,7 @@ class RecordingKernels:
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
     ) -> Lists:
-        self.in_use.append(self.pool.checkedout())
+        self.note()
         return self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
 
 

@@ -151,7 +151,7 @@ class Process:
 
         def clear_after_a_gap() -> int:
             # A gap in the feed may hide an erasure: only the database knows what was pending.
-            self.engaged = dict.fromkeys(self.engaged, NOW)
+            self.engaged = dict.fromkeys(self.engaged, NOW - timedelta(days=1))
             return int(clear())
 
         pending.clear = clear_after_a_gap
