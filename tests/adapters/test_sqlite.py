@@ -897,9 +897,8 @@ class TestFromEngine:
             assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
 
     def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
-        recommender = Recommender.from_engine(new_engine, migrate=True)
-
-        assert len(recommender.anonymous.popular_items()) == 0
+        with Recommender.from_engine(new_engine, migrate=True) as recommender:
+            assert len(recommender.anonymous.popular_items()) == 0
 
 
 JOBS = (
