@@ -38,7 +38,6 @@ def replace_interests(
     """Replace the interests of *users*; return the numbers of changed and of unchanged rows."""
     table, dialect = tables.interests, connection.dialect.name
     users = IdIndex.of(users.kind, users).ids
-    replace = _replace_by_parameters if dialect == "sqlite" else _replace_by_copy
     # COPY takes any number of rows; parameters are in memory as Python's objects.
     at_once = _USERS_AT_ONCE if dialect == "sqlite" else max(len(users), 1)
     changed = unchanged = 0
@@ -46,36 +45,28 @@ def replace_interests(
         some = users.take(slice(first, first + at_once))
         fresh = _of_users(interests, some)
         of_users = among(table.c.user_id, some, some.kind, dialect)
-        written, removed = replace(connection, table, fresh, of_users, computed_at)
+        written, removed = _replace(connection, table, fresh, of_users, computed_at)
         changed, unchanged = changed + written + removed, unchanged + len(fresh) - written
     return changed, unchanged
 
 
-def _replace_by_parameters(
+def _replace(
     connection: sa.Connection,
     table: sa.Table,
     fresh: Interests,
     of_users: sa.ColumnElement[bool],
     computed_at: datetime,
 ) -> tuple[int, int]:
-    stage, merge = _merging(table, "sqlite")
-    names = [column.name for column in stage.c]
-    rows = {
-        (one.user_id, one.category_id): {name: getattr(one, name) for name in names}
-        for one in fresh.values()
-    }
-    removed = _delete_others(connection, table, of_users, rows.keys())
-    return merge_rows(connection, merge, fresh.recipe, computed_at, rows.values()), removed
-
-
-def _replace_by_copy(
-    connection: sa.Connection,
-    table: sa.Table,
-    fresh: Interests,
-    of_users: sa.ColumnElement[bool],
-    computed_at: datetime,
-) -> tuple[int, int]:
-    stage, merge = _merging(table, "postgresql")
+    """Replace what is stored of some users; return how many rows were written and removed."""
+    stage, merge = _merging(table, connection.dialect.name)
+    if connection.dialect.name == "sqlite":
+        names = [column.name for column in stage.c]
+        rows = {
+            (one.user_id, one.category_id): {name: getattr(one, name) for name in names}
+            for one in fresh.values()
+        }
+        removed = _delete_others(connection, table, of_users, rows.keys())
+        return merge_rows(connection, merge, fresh.recipe, computed_at, rows.values()), removed
     is_fresh = sa.exists().where(*(stage.c[one.name] == one for one in table.primary_key))
     columns: list[Any] = [
         fresh.users.ids.take(fresh.user),
