@@ -111,6 +111,12 @@ format: $(installed) ## Format the code, and mend what ruff can mend
 types: $(installed) ## Check the types with mypy
 	@$(bin)/mypy
 
+.PHONY: reference
+reference: .venv-docs/.installed ## Build the site of the pages and the docstrings, and check their links
+	@.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
+	    --conf-dir tools/reference --doctree-dir build/doctrees . build/reference
+	@echo "reference: build/reference/index.html"
+
 .PHONY: lock
 lock: ## Bring the lock files up to pyproject.toml (needs uv); with UPGRADE=yes to newer releases, too
 	@$(call resolve,requirements-dev.txt)

@@ -1,0 +1,202 @@
+"""Sphinx extension that adds to the pages what is not Markdown.
+
+- A README gets a table of contents: the pages that it lists.
+- A page of `docs/reference/` gets the public names of the modules in its headings. A name that several
+  modules have is documented under one of them, and the others link to it.
+- A name in a docstring or a signature becomes a link, whichever module it is imported from.
+"""
+
+import ast
+import enum
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sphinx.pycode import ModuleAnalyzer
+
+TOPICS = ("errors", "events", "results", "rules", "sql", "testing", "types")
+"""The modules whose pages document their names; the root links to those that it has as well."""
+
+_LISTED = re.compile(r"^(?:-|\|) \[[^]]*\]\(([\w./-]+\.md)\)|^(For [\w ]+):$", re.MULTILINE)
+"""A page in a list or in the first column of a table, or the line above a table."""
+
+_MODULE_HEADING = re.compile(r"^#+ (angle_reco[\w.]*)$", re.MULTILINE)
+
+_NO_OPTIONS: tuple[str, ...] = ()
+_INTERNAL = {"AsyncRecommender", "AsyncView", "Storage", "StoredView", "View"}
+"""Classes that only the library creates: their constructors are not public."""
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("source-read", add_generated_parts)
+    app.connect("missing-reference", link_public_name)
+    app.connect("autodoc-process-docstring", drop_generated_docstring)
+    app.connect("autodoc-process-signature", hide_internal_constructor)
+    app.connect("build-finished", write_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def add_generated_parts(_: Any, page: str, source: list[str]) -> None:
+    """Append the table of contents to a README, and its names to a page of the reference."""
+    path = Path(page)
+    if path.name == "README":
+        source[0] += "".join(contents_of(source[0]))
+    elif path.parent.name == "reference":
+        source[0] = with_names(source[0])
+
+
+def contents_of(text: str) -> Iterator[str]:
+    """Yield a table of contents for each list of pages in a README."""
+    pages: dict[str, list[str]] = {}
+    caption = ""
+    for page, heading in _LISTED.findall(text):
+        caption = heading or caption
+        if page:
+            pages.setdefault(caption, []).append(page)
+    for caption, listed in pages.items():
+        options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
+        yield "\n".join(["", "```{toctree}", *options, "", *listed, "```", ""])
+
+
+def with_names(text: str) -> str:
+    """Return a page with the names of each module at the end of the section about it."""
+    parts = _MODULE_HEADING.split(text)
+    page = parts[0]
+    for module, section in zip(parts[1::2], parts[2::2], strict=True):
+        level = "#" if not page.strip() else "##"
+        page += f"{level} {module}{section}\n" + "\n".join(names_in(module)) + "\n"
+    return page
+
+
+def names_in(module: str) -> Iterator[str]:
+    """Yield the Markdown that documents the names of a module."""
+    elsewhere = []
+    yield "```{eval-rst}"
+    for name in public_names(module):
+        home = homes().get(name, module)
+        if home == module:
+            yield from directive(module, name)
+        else:
+            elsewhere.append(f"{{py:obj}}`{home}.{name}`")
+    yield "```"
+    if elsewhere:
+        yield f"\nDocumented under their topics: {', '.join(elsewhere)}."
+
+
+def directive(module: str, name: str) -> Iterator[str]:
+    """Yield the directive that documents one name."""
+    value = getattr(importlib.import_module(module), name)
+    path = f"{module}.{name}"
+    if inspect.isclass(value):
+        yield f".. autoclass:: {path}"
+        if not path.startswith("angle_reco.testing.contracts"):
+            yield "   :members:"
+        if issubclass(value, enum.Enum):
+            yield "   :undoc-members:"
+        if issubclass(value, Exception):
+            yield "   :show-inheritance:"
+        if inspect.isfunction(init := vars(value).get("__init__")) and _is_written(init.__doc__):
+            yield "   :class-doc-from: both"
+    elif inspect.isfunction(value):
+        yield f".. autofunction:: {path}"
+    elif inspect.ismodule(value):
+        yield f".. automodule:: {path}\n   :members:"
+    else:
+        yield from assigned(module, name)
+    yield ""
+
+
+def assigned(module: str, name: str) -> Iterator[str]:
+    """Yield the directive of a constant, an alias of a type or a new type, from its source."""
+    source, annotation, value = assignment(module, name)
+    analyzer = ModuleAnalyzer.for_module(source)
+    analyzer.analyze()
+    is_alias = annotation == "TypeAlias"
+    yield f".. py:{'type' if is_alias else 'data'}:: {module}.{name}"
+    if annotation and not is_alias:
+        yield f"   :type: {annotation}"
+    yield f"   :{'canonical' if is_alias else 'value'}: {value}"
+    yield ""
+    yield from (f"   {line}" for line in analyzer.attr_docs.get(("", name), _NO_OPTIONS))
+
+
+def assignment(module: str, name: str) -> tuple[str, str, str]:
+    """Return where a name is assigned: the module, the annotation and the source of the value."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and name in {one.name for one in node.names}:
+            return assignment(str(node.module), name)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name and node.value:
+            return module, ast.unparse(node.annotation), ast.unparse(node.value)
+        if isinstance(node, ast.Assign) and name in map(ast.unparse, node.targets):
+            return module, "", ast.unparse(node.value)
+    raise LookupError(f"{module} assigns no {name}")
+
+
+def public_names(module: str) -> list[str]:
+    """Return `__all__` of a module, or without it the public names that the module defines."""
+    there = importlib.import_module(module)
+    if hasattr(there, "__all__"):
+        return list(there.__all__)
+    tree = ast.parse(inspect.getsource(there))
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.append(node.name)
+        elif isinstance(node, ast.AnnAssign):
+            names.append(ast.unparse(node.target))
+        elif isinstance(node, ast.Assign):
+            names += map(ast.unparse, node.targets)
+    return [name for name in names if not name.startswith("_")]
+
+
+@cache
+def homes() -> dict[str, str]:
+    """Return under which public module each public name is documented."""
+    modules = ["angle_reco", *(f"angle_reco.{topic}" for topic in reversed(TOPICS))]
+    return {name: module for module in modules for name in public_names(module)}
+
+
+def link_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Link a name that Sphinx does not find where it is used: `Settings`, or `Finding.what`."""
+    if node.get("refdomain") != "py":
+        return None
+    *_, name = [part for part in node["reftarget"].split(".") if part[:1].isupper()] or [""]
+    if name not in homes():
+        return None
+    _, _, member = node["reftarget"].partition(name)
+    domain, page = env.domains["py"], node.get("refdoc", "")
+    return domain.resolve_xref(
+        env, page, app.builder, "obj", f"{homes()[name]}.{name}{member}", node, content
+    )
+
+
+def drop_generated_docstring(
+    _app: Any, _what: str, _name: str, _obj: object, _options: Any, lines: list[str]
+) -> None:
+    """Drop the docstring that attrs gives to a constructor."""
+    if not _is_written("\n".join(lines)):
+        lines.clear()
+
+
+def hide_internal_constructor(
+    _app: Any, what: str, name: str, _obj: object, _options: Any, arguments: str, returned: str
+) -> tuple[str, str] | None:
+    """Leave out the signature of a class that only the library creates."""
+    return ("", returned) if what == "class" and name.split(".")[-1] in _INTERNAL else None
+
+
+def write_index(app: Any, error: Exception | None) -> None:
+    """Write the page that a web server shows first."""
+    if error is None and app.builder.name == "html":
+        page = f'<meta http-equiv="refresh" content="0; url={app.config.root_doc}.html">\n'
+        (Path(app.outdir) / "index.html").write_text(page, "utf-8")
+
+
+def _is_written(docstring: str | None) -> bool:
+    return bool(docstring) and not str(docstring).startswith("Method generated by attrs")
