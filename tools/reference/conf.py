@@ -17,7 +17,6 @@ release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "tools.reference.site",
 ]
 root_doc = "README"
@@ -32,9 +31,8 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 80
-napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 
 html_theme = "furo"
 html_title = f"angle_reco {release}"
-html_copy_source = False
+html_copy_source = html_show_copyright = False

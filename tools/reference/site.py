@@ -16,7 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import attrs
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.typing import stringify_annotation
 
 TOPICS = ("errors", "events", "results", "rules", "sql", "testing", "types")
 """The modules whose pages document their names; the root links to those that it has as well."""
@@ -26,7 +28,9 @@ _LISTED = re.compile(r"^(?:-|\|) \[[^]]*\]\(([\w./-]+\.md)\)|^(For [\w ]+):$", r
 
 _MODULE_HEADING = re.compile(r"^#+ (angle_reco[\w.]*)$", re.MULTILINE)
 
-_NO_OPTIONS: tuple[str, ...] = ()
+_GENERATED_DEFAULT = re.compile(r"attr_dict\['(\w+)'\]\.default")
+_RAISED = re.compile(r"^ {4}(\w+): (.*)")
+
 _INTERNAL = {"AsyncRecommender", "AsyncView", "Storage", "StoredView", "View"}
 """Classes that only the library creates: their constructors are not public."""
 
@@ -35,8 +39,8 @@ def setup(app: Any) -> dict[str, bool]:
     """Register the extension."""
     app.connect("source-read", add_generated_parts)
     app.connect("missing-reference", link_public_name)
-    app.connect("autodoc-process-docstring", drop_generated_docstring)
-    app.connect("autodoc-process-signature", hide_internal_constructor)
+    app.connect("autodoc-process-docstring", rewrite_docstring)
+    app.connect("autodoc-process-signature", rewrite_signature)
     app.connect("build-finished", write_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -76,7 +80,7 @@ def with_names(text: str) -> str:
 def names_in(module: str) -> Iterator[str]:
     """Yield the Markdown that documents the names of a module."""
     elsewhere = []
-    yield "```{eval-rst}"
+    yield f"```{{eval-rst}}\n.. py:module:: {module}\n"
     for name in public_names(module):
         home = homes().get(name, module)
         if home == module:
@@ -91,10 +95,9 @@ def names_in(module: str) -> Iterator[str]:
 def directive(module: str, name: str) -> Iterator[str]:
     """Yield the directive that documents one name."""
     value = getattr(importlib.import_module(module), name)
-    path = f"{module}.{name}"
     if inspect.isclass(value):
-        yield f".. autoclass:: {path}"
-        if not path.startswith("angle_reco.testing.contracts"):
+        yield f".. autoclass:: {name}"
+        if module != "angle_reco.testing.contracts":
             yield "   :members:"
         if issubclass(value, enum.Enum):
             yield "   :undoc-members:"
@@ -103,9 +106,9 @@ def directive(module: str, name: str) -> Iterator[str]:
         if inspect.isfunction(init := vars(value).get("__init__")) and _is_written(init.__doc__):
             yield "   :class-doc-from: both"
     elif inspect.isfunction(value):
-        yield f".. autofunction:: {path}"
+        yield f".. autofunction:: {name}"
     elif inspect.ismodule(value):
-        yield f".. automodule:: {path}\n   :members:"
+        yield f".. automodule:: {module}.{name}\n   :members:\n\n.. py:currentmodule:: {module}"
     else:
         yield from assigned(module, name)
     yield ""
@@ -117,12 +120,12 @@ def assigned(module: str, name: str) -> Iterator[str]:
     analyzer = ModuleAnalyzer.for_module(source)
     analyzer.analyze()
     is_alias = annotation == "TypeAlias"
-    yield f".. py:{'type' if is_alias else 'data'}:: {module}.{name}"
+    yield f".. py:{'type' if is_alias else 'data'}:: {name}"
     if annotation and not is_alias:
         yield f"   :type: {annotation}"
     yield f"   :{'canonical' if is_alias else 'value'}: {value}"
     yield ""
-    yield from (f"   {line}" for line in analyzer.attr_docs.get(("", name), _NO_OPTIONS))
+    yield from (f"   {line}" for line in analyzer.attr_docs.get(("", name), ()))
 
 
 def assignment(module: str, name: str) -> tuple[str, str, str]:
@@ -176,19 +179,61 @@ def link_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:
     )
 
 
-def drop_generated_docstring(
+def rewrite_docstring(
     _app: Any, _what: str, _name: str, _obj: object, _options: Any, lines: list[str]
 ) -> None:
-    """Drop the docstring that attrs gives to a constructor."""
-    if not _is_written("\n".join(lines)):
+    """Drop the docstring that attrs gives to a constructor; list errors as fields.
+
+    The extension napoleon takes the colon in the first line of a property for the end of a type.
+    """
+    text = "\n".join(lines)
+    if not _is_written(text):
         lines.clear()
+    elif "Raises:" in lines:
+        start = lines.index("Raises:")
+        lines[start:] = [_RAISED.sub(r":raises \1: \2", line) for line in lines[start + 1 :]]
 
 
-def hide_internal_constructor(
-    _app: Any, what: str, name: str, _obj: object, _options: Any, arguments: str, returned: str
-) -> tuple[str, str] | None:
-    """Leave out the signature of a class that only the library creates."""
-    return ("", returned) if what == "class" and name.split(".")[-1] in _INTERNAL else None
+def rewrite_signature(
+    _app: Any,
+    what: str,
+    _name: str,
+    obj: Any,
+    _options: Any,
+    arguments: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Name aliases and defaults as the source does; leave out constructors that are not public."""
+    if arguments is None:
+        return None
+    if what == "class" and (obj.__name__ in _INTERNAL or getattr(obj, "_is_protocol", False)):
+        return "", returned
+    fields = {one.name: one for one in getattr(obj, "__attrs_attrs__", ())}
+
+    def default(match: re.Match[str]) -> str:
+        value = fields[match[1]].default
+        return "..." if isinstance(value, attrs.Factory) else repr(value)  # type: ignore[arg-type]  # attrs types it as a function
+
+    return _GENERATED_DEFAULT.sub(default, _aliased(arguments)), returned and _aliased(returned)
+
+
+def _aliased(signature: str) -> str:
+    for text, alias in aliases().items():
+        signature = signature.replace(text, f"~angle_reco.types.{alias}")
+    return signature
+
+
+@cache
+def aliases() -> dict[str, str]:
+    """Return the public aliases of types by the text that autodoc has for them, the longest first."""
+    there = importlib.import_module("angle_reco.types")
+    values = {name: getattr(there, name) for name in there.__all__}
+    texts = {
+        stringify_annotation(value, "smart"): name
+        for name, value in values.items()
+        if not inspect.isclass(value)
+    }
+    return dict(sorted(texts.items(), key=lambda one: len(one[0]), reverse=True))
 
 
 def write_index(app: Any, error: Exception | None) -> None:
