@@ -12,13 +12,19 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import attrs
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import logging
+from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
+
+_log = logging.getLogger(__name__)
 
 TOPICS = ("errors", "events", "results", "rules", "sql", "testing", "types")
 """The modules whose pages document their names; the root links to those that it has as well."""
@@ -28,8 +34,10 @@ _LISTED = re.compile(r"^(?:-|\|) \[[^]]*\]\(([\w./-]+\.md)\)|^(For [\w ]+):$", r
 
 _MODULE_HEADING = re.compile(r"^#+ (angle_reco[\w.]*)$", re.MULTILINE)
 
-_GENERATED_DEFAULT = re.compile(r"attr_dict\['(\w+)'\]\.default")
 _RAISED = re.compile(r"^ {4}(\w+): (.*)")
+
+_INCOMPLETE = {"angle_reco.composition": ("Ports", "memory_ports", "sql_ports")}
+"""The public names of modules that have other names, too."""
 
 _INTERNAL = {"AsyncRecommender", "AsyncView", "Storage", "StoredView", "View"}
 """Classes that only the library creates: their constructors are not public."""
@@ -125,7 +133,10 @@ def assigned(module: str, name: str) -> Iterator[str]:
         yield f"   :type: {annotation}"
     yield f"   :{'canonical' if is_alias else 'value'}: {value}"
     yield ""
-    yield from (f"   {line}" for line in analyzer.attr_docs.get(("", name), ()))
+    docstring = analyzer.attr_docs.get(("", name))
+    if docstring is None:
+        _log.warning("%s.%s has no docstring", source, name)
+    yield from (f"   {line}" for line in docstring or ())
 
 
 def assignment(module: str, name: str) -> tuple[str, str, str]:
@@ -143,6 +154,8 @@ def assignment(module: str, name: str) -> tuple[str, str, str]:
 
 def public_names(module: str) -> list[str]:
     """Return `__all__` of a module, or without it the public names that the module defines."""
+    if module in _INCOMPLETE:
+        return list(_INCOMPLETE[module])
     there = importlib.import_module(module)
     if hasattr(there, "__all__"):
         return list(there.__all__)
@@ -206,15 +219,59 @@ def rewrite_signature(
     """Name aliases and defaults as the source does; leave out constructors that are not public."""
     if arguments is None:
         return None
-    if what == "class" and (obj.__name__ in _INTERNAL or getattr(obj, "_is_protocol", False)):
+    if what == "class" and _is_internal(obj):
         return "", returned
-    fields = {one.name: one for one in getattr(obj, "__attrs_attrs__", ())}
+    if what == "class" and attrs.has(obj):
+        arguments = constructor_of(obj)
+    return _aliased(arguments), returned and _aliased(returned)
 
-    def default(match: re.Match[str]) -> str:
-        value = fields[match[1]].default
-        return "..." if isinstance(value, attrs.Factory) else repr(value)  # type: ignore[arg-type]  # attrs types it as a function
 
-    return _GENERATED_DEFAULT.sub(default, _aliased(arguments)), returned and _aliased(returned)
+def constructor_of(one: type) -> str:
+    """Return the signature of a constructor that attrs generates, which has no source to quote."""
+    fields = {field.alias: field for field in attrs.fields(one)}
+    signature = inspect.signature(one)
+    shown = [
+        parameter.replace(
+            annotation=fields[name].type,
+            default=parameter.default
+            if parameter.default is parameter.empty
+            else _Shown(fields[name].default),
+        )
+        if name in fields
+        else parameter
+        for name, parameter in signature.parameters.items()
+    ]
+    return str(
+        stringify_signature(
+            signature.replace(parameters=shown),
+            show_return_annotation=False,
+            unqualified_typehints=True,
+        )
+    )
+
+
+@attrs.frozen(repr=False)
+class _Shown:
+    """A default value, which a reader of a signature sees as its representation."""
+
+    value: object
+
+    def __repr__(self) -> str:
+        match self.value:
+            case enum.Enum() as member:
+                return f"{type(member).__name__}.{member.name}"
+            case timedelta() as span:
+                return repr(span).removeprefix("datetime.")
+            case FunctionType() as function:
+                return function.__name__
+            case one if isinstance(one, type(attrs.Factory(list))):
+                return "..."
+        return repr(self.value)
+
+
+def _is_internal(one: Any) -> bool:
+    is_protocol = getattr(one, "_is_protocol", False)
+    return one.__name__ in _INTERNAL or is_protocol or issubclass(one, enum.Enum)
 
 
 def _aliased(signature: str) -> str:

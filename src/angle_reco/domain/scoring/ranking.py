@@ -89,6 +89,7 @@ class Ranker:
 _LONGEST_NAME = 100
 
 CLASSIC = Ranker.preset("classic", interest=0.6, popularity=0.2, recency=0.2)
+"""The ranker of homepages by default: mostly interest, then demand and timing."""
 
 FAVOURITE_ABOVE: Millionths = 700_000
 WATCHED_ABOVE = 5
