@@ -108,8 +108,9 @@ format: $(installed) ## Format the code, and mend what ruff can mend
 	@$(bin)/ruff format
 
 .PHONY: types
-types: $(installed) ## Check the types with mypy
+types: $(installed) ## Check the types with mypy, and those of the public calls with basedpyright
 	@$(bin)/mypy
+	@$(bin)/basedpyright --pythonpath $(bin)/python
 
 .PHONY: reference
 reference: .venv-docs/.installed ## Build the site of the pages and the docstrings, and check their links

@@ -1,7 +1,7 @@
 """Configuration of Sphinx for the site that `make reference` builds.
 
-The source is the root of the repository: the pages are where GitHub shows them, with the same links.
-Sphinx finds a link or an anchor that leads nowhere, and `--fail-on-warning` makes it an error.
+The source is the root of the repository: the pages are where GitHub shows them, and have the
+same links. Sphinx finds a broken link or anchor, and `--fail-on-warning` makes it an error.
 """
 
 import sys

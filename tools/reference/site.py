@@ -1,8 +1,8 @@
 """Sphinx extension that adds to the pages what is not Markdown.
 
 - A README gets a table of contents: the pages that it lists.
-- A page of `docs/reference/` gets the public names of the modules in its headings. A name that several
-  modules have is documented under one of them, and the others link to it.
+- A page of `docs/reference/` gets the public names of the modules in its headings. A name that
+  several modules have is documented under one of them, and the others link to it.
 - A name in a docstring or a signature becomes a link, whichever module it is imported from.
 """
 
@@ -231,14 +231,9 @@ def constructor_of(one: type) -> str:
     fields = {field.alias: field for field in attrs.fields(one)}
     signature = inspect.signature(one)
     shown = [
-        parameter.replace(
-            annotation=fields[name].type,
-            default=parameter.default
-            if parameter.default is parameter.empty
-            else _Shown(fields[name].default),
-        )
-        if name in fields
-        else parameter
+        parameter
+        if parameter.default is parameter.empty
+        else parameter.replace(default=_Shown(fields[name].default))
         for name, parameter in signature.parameters.items()
     ]
     return str(
@@ -282,7 +277,7 @@ def _aliased(signature: str) -> str:
 
 @cache
 def aliases() -> dict[str, str]:
-    """Return the public aliases of types by the text that autodoc has for them, the longest first."""
+    """Return the public aliases by the text of their types, the longest first."""
     there = importlib.import_module("angle_reco.types")
     values = {name: getattr(there, name) for name in there.__all__}
     texts = {

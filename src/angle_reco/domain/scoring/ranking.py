@@ -15,7 +15,7 @@ from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason
-from angle_reco.domain.type_checks import plain
+from angle_reco.domain.type_checks import plain_text
 from angle_reco.domain.validators import exactly, instance, whole
 
 
@@ -35,7 +35,7 @@ class Ranker:
     from each as long as there are others; *kept* suggestions are stored.
     """
 
-    name: str = attrs.field(converter=plain)
+    name: str = attrs.field(converter=plain_text)
     weights: tuple[tuple[Component, Millionths], ...]
     favourites: int = 5
     per_category: int = 3
