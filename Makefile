@@ -114,8 +114,9 @@ types: $(installed) ## Check the types with mypy, and those of the public calls 
 
 .PHONY: reference
 reference: .venv-docs/.installed ## Build the site of the pages and the docstrings, and check their links
-	@.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
-	    --conf-dir tools/reference --doctree-dir build/doctrees . build/reference
+	@rm -rf build/reference
+	@.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going \
+	    --conf-dir tools/reference --doctree-dir build/reference/.doctrees . build/reference
 	@echo "reference: build/reference/index.html"
 
 .PHONY: lock

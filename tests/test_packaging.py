@@ -69,6 +69,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(tracked: list[str], packag
     assert names == {name.removeprefix("src/") for name in tracked if name.startswith(source)}
 
 
+def test_the_wheel_says_that_it_has_types(packages: Path) -> None:
+    [wheel] = packages.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert "angle_reco/py.typed" in archive.namelist()
+
+
 def test_the_metadata_names_the_project(packages: Path) -> None:
     [wheel] = packages.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
