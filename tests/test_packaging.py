@@ -1,9 +1,11 @@
 """What is packed: the tracked files that the sdist lists, and nothing that lies beside them."""
 
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -80,10 +82,16 @@ def test_the_metadata_names_the_project(packages: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
         metadata = archive.read(name).decode()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
     assert "Project-URL: Documentation, https://" in metadata
     assert "Author: " in metadata
     assert "Provides-Extra: cli" in metadata
+    links = re.findall(r"\]\(([^)]*)\)", metadata)
+    assert f"https://github.com/angle-reco/angle-reco/blob/v{version}/docs/serve.md" in links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    [picture] = re.findall(r"!\[[^]]*\]\(([^)]*)\)", metadata)
+    assert picture.endswith(f"/v{version}/docs/demo.svg")
 
 
 def is_packed(name: str) -> bool:
