@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NewType, get_args, get_origin, get_type_hints
 
 import alembic.operations
+import numpy as np
 import pytest
 import sqlalchemy
 
@@ -23,7 +24,17 @@ from angle_reco.ports.clock import Clock
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-MODULES = ("", ".errors", ".events", ".results", ".rules", ".sql", ".testing", ".types")
+MODULES = (
+    ".components",
+    "",
+    ".errors",
+    ".events",
+    ".results",
+    ".rules",
+    ".sql",
+    ".testing",
+    ".types",
+)
 """The modules that a host imports from."""
 
 
@@ -131,10 +142,9 @@ def test_no_public_call_returns_any() -> None:
 
 
 def parts_of(hint: object) -> list[object]:
-    """Return a type with all the types that it is made of."""
-    inner = [
-        part for one in get_args(hint) for part in ([one] if not isinstance(one, list) else one)
-    ]
+    """Return a type with all the types that it is made of, apart from shapes of arrays."""
+    arguments = get_args(hint)[1:] if get_origin(hint) is np.ndarray else get_args(hint)
+    inner = [part for one in arguments for part in (one if isinstance(one, list) else [one])]
     return [hint, *(found for part in inner for found in parts_of(part))]
 
 

@@ -26,7 +26,7 @@ from sphinx.util.typing import stringify_annotation
 
 _log = logging.getLogger(__name__)
 
-TOPICS = ("errors", "events", "results", "rules", "sql", "testing", "types")
+TOPICS = ("components", "errors", "events", "results", "rules", "sql", "testing", "types")
 """The modules whose pages document their names; the root links to those that it has as well."""
 
 _LISTED = re.compile(r"^(?:-|\|) \[[^]]*\]\(([\w./-]+\.md)\)|^(For [\w ]+):$", re.MULTILINE)
