@@ -16,9 +16,10 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, get_origin
 
 import attrs
+import numpy as np
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.inspect import stringify_signature
@@ -34,6 +35,9 @@ _LISTED = re.compile(r"^(?:-|\|) \[[^]]*\]\(([\w./-]+\.md)\)|^(For [\w ]+):$", r
 
 _MODULE_HEADING = re.compile(r"^#+ (angle_reco[\w.]*)$", re.MULTILINE)
 
+_ARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype(\[[^]]*\])\]"
+)
 _RAISED = re.compile(r"^ {4}(\w+): (.*)")
 
 _INCOMPLETE = {"angle_reco.composition": ("Ports", "memory_ports", "sql_ports")}
@@ -230,12 +234,7 @@ def constructor_of(one: type) -> str:
     """Return the signature of a constructor that attrs generates, which has no source to quote."""
     fields = {field.alias: field for field in attrs.fields(one)}
     signature = inspect.signature(one)
-    shown = [
-        parameter
-        if parameter.default is parameter.empty
-        else parameter.replace(default=_Shown(fields[name].default))
-        for name, parameter in signature.parameters.items()
-    ]
+    shown = [_quoted(one, fields[name]) for name, one in signature.parameters.items()]
     return str(
         stringify_signature(
             signature.replace(parameters=shown),
@@ -243,6 +242,15 @@ def constructor_of(one: type) -> str:
             unqualified_typehints=True,
         )
     )
+
+
+def _quoted(parameter: inspect.Parameter, field: "attrs.Attribute[Any]") -> inspect.Parameter:
+    if get_origin(field.type) is np.ndarray:
+        # Its converter takes arrays of any type, and refuses the wrong ones.
+        parameter = parameter.replace(annotation=field.type)
+    if parameter.default is parameter.empty:
+        return parameter
+    return parameter.replace(default=_Shown(field.default))
 
 
 @attrs.frozen(repr=False)
@@ -272,7 +280,7 @@ def _is_internal(one: Any) -> bool:
 def _aliased(signature: str) -> str:
     for text, alias in aliases().items():
         signature = signature.replace(text, f"~angle_reco.types.{alias}")
-    return signature
+    return _ARRAY.sub(r"NDArray\1", signature)
 
 
 @cache
