@@ -246,7 +246,7 @@ def constructor_of(one: type) -> str:
 
 def _quoted(parameter: inspect.Parameter, field: "attrs.Attribute[Any]") -> inspect.Parameter:
     if get_origin(field.type) is np.ndarray:
-        # Its converter takes arrays of any type, and refuses the wrong ones.
+        # The converter, which freezes arrays of any type, hides the type of this one.
         parameter = parameter.replace(annotation=field.type)
     if parameter.default is parameter.empty:
         return parameter
