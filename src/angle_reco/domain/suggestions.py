@@ -8,6 +8,7 @@ import attrs
 
 from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.millionths import Millionths, to_fraction
+from angle_reco.domain.paging import PageStart
 
 
 class Reason(StrEnum):
@@ -119,16 +120,33 @@ class Suggestion(NamedTuple):
 
 @attrs.frozen
 class Shelf(Sequence[Suggestion]):
-    """An answer: suggestions, best first, their freshness, and the failures on the way."""
+    """An answer: suggestions, best first, their freshness, and the failures on the way.
+
+    If another page may follow, *start* is where this page starts. *left_out* are the items of
+    the page for which the host's own loader returned no object.
+    """
 
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
     degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
+    _start: PageStart | None = attrs.field(kw_only=True, default=None, eq=False, repr=False)
+    _left_out: tuple[ItemId, ...] = attrs.field(kw_only=True, default=(), eq=False, repr=False)
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
         """Return the ids of the items, for hosts that load their own objects."""
         return tuple(one.item_id for one in self.suggestions)
+
+    @property
+    def next(self) -> str | None:
+        """Return the cursor of the next page, which a call takes as *after*; None at the end.
+
+        A full page has one, so the last page may be empty. Similar items and suggestions after
+        a bid have no pages.
+        """
+        if self._start is None:
+            return None
+        return self._start.after((*self.ids, *self._left_out), ranks=len(self)).cursor
 
     def __len__(self) -> int:
         return len(self.suggestions)
@@ -149,6 +167,7 @@ class Shelf(Sequence[Suggestion]):
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
             "suggestions": [one.to_json() for one in self.suggestions],
+            "next": self.next,
         }
 
 

@@ -19,6 +19,7 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.paging import MOST, PageStart, hash_of
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
@@ -61,9 +62,6 @@ class Cards(NamedTuple):
 
 
 _NOTHING: frozenset[ItemId] = frozenset()
-
-MOST = 1_000
-"""Of any list; a larger limit counts as this."""
 
 MOST_SIMILAR = 20
 """Of similar items."""
@@ -320,6 +318,25 @@ def shelf_of(
     return Shelf(tuple(suggestions), freshness=served.freshness, degraded_by=degraded_by)
 
 
+def page_of(answer: Shelf, start: PageStart, *, limit: int) -> Shelf:
+    """Return the page of at most *limit* suggestions that begins at *start*.
+
+    The answer has as many suggestions as `PageStart.reach` says, or all there are.
+    """
+    found = page = answer.suggestions
+    before, reach = len(start.shown), start.reach(limit)
+    if before:
+        found = tuple(one for one in found if hash_of(one.item_id) not in start.shown)
+        first = start.rank + 1
+        page = tuple(
+            one._replace(rank=rank) for rank, one in enumerate(found[: reach - before], start=first)
+        )
+    has_rest = len(found) > len(page) or len(answer.suggestions) == reach
+    if not (page and has_rest and before + len(page) < MOST):
+        return answer if not before else attrs.evolve(answer, suggestions=page)
+    return Shelf(page, freshness=answer.freshness, degraded_by=answer.degraded_by, start=start)
+
+
 def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
     """Return a shelf with the objects that the host's *loader* returns as cards.
 
@@ -333,10 +350,13 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
     if not is_mapping(cards):
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
+    first = shelf[0].rank if shelf else 1
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id]) for rank, one in enumerate(loaded, start=1)
+        one._replace(rank=rank, card=cards[one.item_id])
+        for rank, one in enumerate(loaded, start=first)
     )
-    return attrs.evolve(shelf, suggestions=suggestions)
+    left_out = tuple(one for one in shelf.ids if one not in cards)
+    return attrs.evolve(shelf, suggestions=suggestions, left_out=left_out)
 
 
 def checked_limit(limit: object, *, most: int = MOST) -> int:
