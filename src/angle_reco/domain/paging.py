@@ -4,11 +4,9 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NoBase64
 from collections.abc import Iterable
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 from zlib import crc32
-
-import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId
@@ -18,8 +16,7 @@ MOST = 1_000
 """Of any list, over all of its pages; a larger limit counts as this."""
 
 
-@attrs.frozen
-class PageStart:
+class PageStart(NamedTuple):
     """Where a page of a list starts: after all items that earlier pages showed.
 
     *of* is the call, with its category if it has one. *shown* has a hash of each of these
@@ -52,10 +49,6 @@ class PageStart:
                     return start
         raise InvalidValueError("after", after, "the `next` of a shelf of this call and category")
 
-    def reach(self, limit: int) -> int:
-        """Return how long an answer is that has *limit* more items than were shown."""
-        return min(len(self.shown) + limit, MOST)
-
     @property
     def cursor(self) -> str:
         """Return the start as a text that is safe in a URL.
@@ -71,7 +64,7 @@ class PageStart:
     def after(self, item_ids: Iterable[ItemId], *, ranks: int) -> Self:
         """Return the start of the page after one with these items, *ranks* of them shown."""
         shown = self.shown.union(map(hash_of, item_ids))
-        return attrs.evolve(self, shown=shown, rank=self.rank + ranks)
+        return self._replace(shown=shown, rank=self.rank + ranks)
 
 
 def hash_of(item_id: ItemId) -> int:

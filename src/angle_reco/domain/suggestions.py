@@ -122,15 +122,13 @@ class Suggestion(NamedTuple):
 class Shelf(Sequence[Suggestion]):
     """An answer: suggestions, best first, their freshness, and the failures on the way.
 
-    If another page may follow, *start* is where this page starts. *left_out* are the items of
-    the page for which the host's own loader returned no object.
+    If another page may follow, *start* is where this page starts.
     """
 
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
     degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
     _start: PageStart | None = attrs.field(kw_only=True, default=None, eq=False, repr=False)
-    _left_out: tuple[ItemId, ...] = attrs.field(kw_only=True, default=(), eq=False, repr=False)
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
@@ -146,7 +144,7 @@ class Shelf(Sequence[Suggestion]):
         """
         if self._start is None:
             return None
-        return self._start.after((*self.ids, *self._left_out), ranks=len(self)).cursor
+        return self._start.after(self.ids, ranks=len(self)).cursor
 
     def __len__(self) -> int:
         return len(self.suggestions)

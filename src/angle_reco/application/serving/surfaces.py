@@ -22,6 +22,7 @@ from angle_reco.application.serving.shelf_builder import (
     checked_loader,
     page_of,
     shelf_of,
+    start_of,
     with_cards,
 )
 from angle_reco.domain.activity import Bid
@@ -39,7 +40,7 @@ from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
 
-_HOMEPAGE = PageStart("homepage")
+_HOMEPAGE, _POPULAR = PageStart("homepage"), PageStart("popular_items")
 
 
 @attrs.frozen(kw_only=True)
@@ -73,34 +74,33 @@ class Homepage:
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
-        start = _HOMEPAGE if after is None else PageStart.read(after, of=_HOMEPAGE.of)
+        start, length = start_of(_HOMEPAGE, after, limit=limit)
         cards = None if cards is None else checked_loader(cards)
-        reach, hidden = start.reach(limit), shelves.catch_up(user_id)
+        hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "homepage",
-            partial(self._answer, user_id, viewing, reach, hidden),
+            partial(self._answer, user_id, viewing, length, hidden),
             None,
             viewing,
-            limit=reach,
+            limit=length,
             without=hidden,
         )
-        return with_cards(page_of(answer, start, limit=limit), cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
     def _of_visitor(self, limit: int, after: str | None, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(None, include_engaged=True)
-        limit = checked_limit(limit)
-        start = _HOMEPAGE if after is None else PageStart.read(after, of=_HOMEPAGE.of)
-        reach, cards = start.reach(limit), checked_loader(cards)
+        limit, cards = checked_limit(limit), checked_loader(cards)
+        start, length = start_of(_HOMEPAGE, after, limit=limit)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
-            lambda: shelves.popular(None, viewing, limit=reach),
+            lambda: shelves.popular(None, viewing, limit=length),
             None,
             viewing,
-            limit=reach,
+            limit=length,
         )
-        return with_cards(page_of(answer, start, limit=limit), cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
     def _answer(
         self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
@@ -348,19 +348,18 @@ class PopularItems:
         shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
         if category is not None:
             category = shelves.settings.ids.category_id(category)
-        of = "popular_items" if category is None else f"popular_items {category}"
-        start = PageStart(of) if after is None else PageStart.read(after, of=of)
-        reach = start.reach(limit)
+        first = _POPULAR if category is None else PageStart(f"{_POPULAR.of} {category}")
+        start, length = start_of(first, after, limit=limit)
         viewing = Viewing(actor.user_id, include_engaged=True)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "popular_items",
-            lambda: shelves.popular(category, viewing, limit=reach),
+            lambda: shelves.popular(category, viewing, limit=length),
             category,
             viewing,
-            limit=reach,
+            limit=length,
         )
-        return with_cards(page_of(answer, start, limit=limit), cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
 
 @attrs.frozen(kw_only=True)
