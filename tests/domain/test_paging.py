@@ -30,7 +30,7 @@ GOOD = PageStart("homepage", frozenset({1, 2, 2**32 - 1}), 3).cursor
 
 def refused(after: Any, of: str = "homepage") -> bool:
     """Return whether a cursor is refused, with the argument's name."""
-    with pytest.raises(InvalidValueError, match="^after is .*, but should be the `next`"):
+    with pytest.raises(InvalidValueError, match=r"^after is .*, but should be the `next`"):
         PageStart.read(after, of=of)
     return True
 
@@ -77,7 +77,7 @@ def test_a_hash_is_the_same_in_every_process() -> None:
     code = f"from uuid import UUID; from angle_reco.domain.paging import hash_of as h;\
 print([h(one) for one in {some!r}])"
 
-    printed = subprocess.run(  # noqa: S603 — our own code
+    printed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout
 
@@ -139,4 +139,4 @@ class TestRefused:
 def test_a_start_can_be_pickled() -> None:
     start = PageStart.read(GOOD, of="homepage")
 
-    assert pickle.loads(pickle.dumps(start)) == start  # noqa: S301 — our own
+    assert pickle.loads(pickle.dumps(start)) == start
