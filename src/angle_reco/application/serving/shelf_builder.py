@@ -19,10 +19,10 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.paging import MOST, PageStart, hash_of
+from angle_reco.domain.paging import MOST
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, followed
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
 from angle_reco.ports.cache import Cached
@@ -318,39 +318,6 @@ def shelf_of(
     return Shelf(tuple(suggestions), freshness=served.freshness, degraded_by=degraded_by)
 
 
-def start_of(first: PageStart, after: str | None, *, limit: int) -> tuple[PageStart, int]:
-    """Return where a page starts, and how long the answer must be that `page_of` cuts it from.
-
-    Raises:
-        InvalidValueError: *after* is no cursor of the same call and category as *first*.
-    """
-    if after is None:
-        return first, limit
-    start = PageStart.read(after, of=first.of)
-    return start, min(len(start.shown) + limit, MOST)
-
-
-def page_of(answer: Shelf, start: PageStart, *, length: int) -> Shelf:
-    """Return the page of an answer that starts at *start*, without what earlier pages showed.
-
-    The answer has *length* suggestions (see `start_of`), or all there are.
-    """
-    found, before = answer.suggestions, len(start.shown)
-    if not before:
-        if len(found) == length < MOST:
-            # Set in place: a copy would take a tenth of the time of an answer.
-            object.__setattr__(answer, "_start", start)
-        return answer
-    new = [one for one in found if hash_of(one.item_id) not in start.shown]
-    page = tuple(
-        one._replace(rank=rank)
-        for rank, one in enumerate(new[: length - before], start=start.rank + 1)
-    )
-    may_go_on = len(new) > len(page) or len(found) == length
-    is_last = not page or not may_go_on or before + len(page) >= MOST
-    return attrs.evolve(answer, suggestions=page, start=None if is_last else start)
-
-
 def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
     """Return a shelf with the objects that the host's *loader* returns as cards.
 
@@ -369,11 +336,9 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
         one._replace(rank=rank, card=cards[one.item_id])
         for rank, one in enumerate(loaded, start=first)
     )
-    start = shelf._start
-    if start is not None:
-        # What is left out here would be left out of the next page, too.
-        start = start.after(shelf.ids, ranks=0)
-    return attrs.evolve(shelf, suggestions=suggestions, start=start)
+    start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
+    # The next page must not try again those without an object.
+    return shown if start is None else followed(shown, start.after(shelf.ids, ranks=0))
 
 
 def checked_limit(limit: object, *, most: int = MOST) -> int:

@@ -10,6 +10,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.list_reader import CachedList
+from angle_reco.application.serving.pages import page_of, start_of
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     LIST,
@@ -20,9 +21,7 @@ from angle_reco.application.serving.shelf_builder import (
     Viewing,
     checked_limit,
     checked_loader,
-    page_of,
     shelf_of,
-    start_of,
     with_cards,
 )
 from angle_reco.domain.activity import Bid
