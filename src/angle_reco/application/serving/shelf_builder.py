@@ -347,8 +347,8 @@ def checked_limit(limit: object, *, most: int = MOST) -> int:
     Raises:
         InvalidValueError: It is no whole number of at least 1.
     """
-    if type(limit) is int and limit >= 1:
-        return min(limit, most)
+    if type(limit) is int and 1 <= limit <= most:
+        return limit
     return min(whole(limit, "limit", least=1), most)
 
 

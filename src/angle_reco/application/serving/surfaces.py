@@ -72,8 +72,8 @@ class Homepage:
             return self._of_visitor(limit, after, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
-        limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
-        start, length = start_of(_HOMEPAGE, after, limit=limit)
+        limit, viewing = checked_limit(limit), Viewing(user_id, False)
+        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
         cards = None if cards is None else checked_loader(cards)
         hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
@@ -88,9 +88,9 @@ class Homepage:
 
     def _of_visitor(self, limit: int, after: str | None, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
-        shelves, viewing = self.shelves, Viewing(None, include_engaged=True)
+        shelves, viewing = self.shelves, Viewing(None, True)
         limit, cards = checked_limit(limit), checked_loader(cards)
-        start, length = start_of(_HOMEPAGE, after, limit=limit)
+        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
@@ -348,8 +348,8 @@ class PopularItems:
         if category is not None:
             category = shelves.settings.ids.category_id(category)
         first = _POPULAR if category is None else PageStart(f"{_POPULAR.of} {category}")
-        start, length = start_of(first, after, limit=limit)
-        viewing = Viewing(actor.user_id, include_engaged=True)
+        start, length = (first, limit) if after is None else start_of(first, after, limit)
+        viewing = Viewing(actor.user_id, True)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "popular_items",
