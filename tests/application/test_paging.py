@@ -56,6 +56,7 @@ def pages_of(ask: Ask, *limits: int) -> list[Shelf]:
     pages, further = [ask(limits[0])], chain(limits[1:], repeat(limits[-1]))
     while pages[-1].next is not None:
         pages.append(ask(next(further), after=pages[-1].next))
+        assert len(pages) <= 1_001, "it does not end"
     return pages
 
 
