@@ -27,9 +27,8 @@ class Interval:
 
     def to_json(self) -> dict[str, float | None]:
         """Return the figures for JSON, None for NaN."""
-        return {
-            name: None if value != value else value for name, value in attrs.asdict(self).items()
-        }
+        figures = attrs.asdict(self).items()
+        return {name: None if math.isnan(figure) else figure for name, figure in figures}
 
 
 @attrs.frozen(kw_only=True)

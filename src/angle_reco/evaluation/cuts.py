@@ -1,6 +1,6 @@
 """Cut dates, and the questions that each of them asks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import attrs
@@ -12,9 +12,10 @@ from angle_reco.domain.arrays import (
     Int64s,
     check_lengths,
     frozen,
+    is_among,
     starts_of_runs,
 )
-from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import MICROSECOND, check_moment, from_micros, to_micros
@@ -106,10 +107,14 @@ class Questions:
 
 @attrs.frozen(kw_only=True)
 class Cut:
-    """One moment at which rankings are judged: what is known then, and what it asks."""
+    """One moment at which rankings are judged: what is known then, and what it asks.
+
+    *later* are all touches after the moment: what rankings must not see.
+    """
 
     past: Past
     questions: Questions
+    later: Touches
 
 
 def cut_moments(history: History, rule: CutRule) -> tuple[int, ...]:
@@ -169,17 +174,18 @@ def cuts_of(
     touches = attrs.evolve(
         history.touches, items=item_ids.codes(history.item_ids.ids)[history.touches.items]
     )
-    cuts = []
+    cuts, span = [], rule.window // MICROSECOND
     for moment, catalogue in zip(moments, catalogues, strict=True):
         known = int(np.searchsorted(touches.moments, moment, side="right"))
         past = past_of(
             moment, catalogue, touches.where(slice(0, known)), history.user_ids, item_ids
         )
-        end = np.searchsorted(touches.moments, moment + rule.window // MICROSECOND, side="right")
-        questions = questions_of(past, touches.where(slice(known, int(end))))
+        later = touches.where(slice(known, None))
+        window = slice(0, int(np.searchsorted(later.moments, moment + span, side="right")))
+        questions = questions_of(past, later.where(window))
         questions = drawn(questions, most=rule.most_users, seed=rule.seed)
         if len(questions):
-            cuts.append(Cut(past=past, questions=questions))
+            cuts.append(Cut(past=past, questions=questions, later=later))
     if not cuts:
         raise NotMeasurableError(
             "no user with a bid or watch before a cut touched an item for the first time within"
@@ -225,7 +231,7 @@ def questions_of(past: Past, later: Touches) -> Questions:
     counts = (rows != NONE) & (touched[later.users] > 0)
     users, rows = distinct_pairs(later.users[counts], rows[counts], size)
     left_out = past.left_out_users.astype(np.int64) * size + past.left_out_rows
-    is_new = ~np.isin(users.astype(np.int64) * size + rows, left_out)
+    is_new = ~is_among(users.astype(np.int64) * size + rows, left_out)
     return Questions.of_pairs(users[is_new], rows[is_new], touched=touched)
 
 
@@ -250,21 +256,10 @@ def drawn(questions: Questions, *, most: int, seed: int) -> Questions:
     return questions.where(mask)
 
 
-def ids_of(past: Past, users: Int32s) -> IdIndex:
-    """Return the index of the ids of *users*, which are ascending codes."""
-    column: IdColumn = past.user_ids.ids.take(users)
-    return IdIndex(column)
-
-
-def moments_in_words(cuts: Sequence[Cut]) -> str:
-    """Return the moments of cuts, for a sentence."""
-    return ", ".join(_day(cut.past.now) for cut in cuts)
-
-
 def _day(moment: int) -> str:
     return f"{from_micros(moment):%Y-%m-%d %H:%M}"
 
 
 def _days(span: timedelta) -> str:
     days = span / timedelta(days=1)
-    return f"{days:g} day" + ("" if days == 1 else "s")
+    return f"{days:g} day{'' if days == 1 else 's'}"
