@@ -64,14 +64,14 @@ def test_json_has_all_figures(angle: Angle, files: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_figures(angle: Angle, files: Path) -> None:
-    few = [*QUICK, "--users", "20", "--json"]
+    few = [*QUICK, "--users", "5", "--json"]
     first, again, other = (
         json.loads(angle("evaluate", str(files), *few, "--seed", seed).out) for seed in "112"
     )
 
     assert first == again
     assert first != other
-    assert first["surfaces"][0]["questions"] == 40
+    assert first["surfaces"][0]["questions"] == 10
 
 
 def test_a_page_is_written(angle: Angle, files: Path, tmp_path: Path) -> None:
