@@ -1,6 +1,7 @@
 """What a ranking gets to know at a cut, and what it returns."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -14,9 +15,11 @@ from angle_reco.domain.arrays import (
     check_lengths,
     frozen,
     ragged_ranges,
+    starts_of_runs,
 )
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.items import Catalogue
+from angle_reco.domain.moments import DAY
 
 Float64s: TypeAlias = npt.NDArray[np.float64]
 Point: TypeAlias = Mapping[str, float]
@@ -79,6 +82,18 @@ class Past:
     def __attrs_post_init__(self) -> None:
         check_lengths(self, catalogue=self.catalogue, open_items=self.open_items)
         check_lengths(self, users=self.left_out_users, rows=self.left_out_rows)
+
+    @cached_property
+    def daily_touches(self) -> Touches:
+        """Return one touch for each user, item and day in UTC: the first of them."""
+        touches = self.touches
+        days = touches.moments // DAY
+        # A stable order: equal keys stay in the order of time.
+        order = np.lexsort((days, touches.items, touches.users))
+        is_first = np.zeros(len(order), np.bool_)
+        firsts = starts_of_runs(touches.users[order], touches.items[order], days[order])
+        is_first[order[firsts]] = True
+        return touches.where(is_first)
 
     def rows_of(self, items: Int32s) -> Int32s:
         """Return the row of each item code, NONE for an item that is not open."""
