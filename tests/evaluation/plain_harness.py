@@ -31,7 +31,8 @@ Ranked = Sequence[ItemId]
 Targets = Mapping[UserId, set[ItemId]]
 PlainRanking = Callable[["PlainCut", UserId], Ranked]
 
-PLACES = 10
+PLACES = 10  # how many items count as shown
+DEPTH = 100  # how deep the first hit is looked for
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +138,7 @@ def _by_heat(cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float])
     for (_, item_id, _), moment in sorted(first_of_day.items(), key=lambda pair: pair[1]):
         heat[item_id] = heat.get(item_id, 0.0) + worth(moment)
     shown = cut.may_be_shown(user_id)
-    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:PLACES]
+    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:DEPTH]
 
 
 def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:
@@ -150,7 +151,7 @@ def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:
             return (False, item.ends_at.timestamp())
         return (True, float("inf") if item.listed_at is None else -item.listed_at.timestamp())
 
-    return sorted(cut.may_be_shown(user_id), key=order)[:PLACES]
+    return sorted(cut.may_be_shown(user_id), key=order)[:DEPTH]
 
 
 def by_ranker(ranker: Ranker, rule: InterestRule) -> PlainRanking:
@@ -161,7 +162,7 @@ def by_ranker(ranker: Ranker, rule: InterestRule) -> PlainRanking:
         interests = plain.interests_of(
             user_id, cut.touches, market.categories, now=market.now, rule=rule
         )
-        page = plain.homepage(market, user_id, interests, ranker=ranker, keep=PLACES)
+        page = plain.homepage(market, user_id, interests, ranker=ranker, keep=DEPTH)
         return [line.item_id for line in page]
 
     return ranking
@@ -170,30 +171,37 @@ def by_ranker(ranker: Ranker, rule: InterestRule) -> PlainRanking:
 def figures_of(
     cuts: Sequence[PlainCut], ranking: PlainRanking, rule: SimilarityRule
 ) -> dict[str, float]:
-    """Return the figures of *ranking*: means over the questions of all cuts, coverage over cuts."""
+    """Return the figures of *ranking*: means over the questions of all cuts, and its coverage.
+
+    The coverage is the share of the open items of all cuts that any user asked is shown.
+    """
     values: dict[str, list[float]] = {}
+    covered = open_at_all = 0
     for cut in cuts:
         shown_at_all: set[ItemId] = set()
         for user_id, targets in cut.targets.items():
-            shown = ranking(cut, user_id)
-            shown_at_all.update(shown)
-            for name, value in worth_of(cut, shown, targets, rule).items():
+            ranked = ranking(cut, user_id)
+            shown_at_all.update(ranked[:PLACES])
+            for name, value in worth_of(cut, ranked, targets, rule).items():
                 values.setdefault(name, []).append(value)
-        if cut.targets:
-            values.setdefault("coverage", []).append(len(shown_at_all) / len(cut.open_ids))
-    return {name: sum(those) / len(those) for name, those in values.items()}
+        covered += len(shown_at_all)
+        open_at_all += len(cut.open_ids)
+    figures = {name: sum(those) / len(those) for name, those in values.items()}
+    return {**figures, "coverage": covered / open_at_all}
 
 
 def worth_of(
-    cut: PlainCut, shown: Ranked, targets: set[ItemId], rule: SimilarityRule
+    cut: PlainCut, ranked: Ranked, targets: set[ItemId], rule: SimilarityRule
 ) -> dict[str, float]:
     """Return what one answer is worth; novelty and similarity only where they are defined."""
-    ranks = [rank for rank, item_id in enumerate(shown, start=1) if item_id in targets]
-    ideal = sum(1 / log2(rank + 1) for rank in range(1, min(len(targets), PLACES) + 1))
+    shown = ranked[:PLACES]
+    hits = [rank for rank, item_id in enumerate(ranked, start=1) if item_id in targets]
+    of_shown = [rank for rank in hits if rank <= PLACES]
+    ideal = range(1, min(len(targets), PLACES) + 1)
     worth = {
-        "ndcg": sum(1 / log2(rank + 1) for rank in ranks) / ideal,
-        "recall": len(ranks) / len(targets),
-        "mrr": 1 / ranks[0] if ranks else 0.0,
+        "ndcg": gain(of_shown) / gain(ideal),
+        "recall": len(of_shown) / len(targets),
+        "mrr": 1 / hits[0] if hits else 0.0,
         "served": float(bool(shown)),
     }
     if shown:
@@ -202,6 +210,11 @@ def worth_of(
         pairs = list(combinations(shown, 2))
         worth["similarity"] = sum(similarity(cut, *pair, rule) for pair in pairs) / len(pairs)
     return worth
+
+
+def gain(ranks: Iterable[int]) -> float:
+    """Return the discounted cumulative gain of hits at these ranks."""
+    return sum(1 / log2(rank + 1) for rank in ranks)
 
 
 def self_information(cut: PlainCut, item_id: ItemId) -> float:
