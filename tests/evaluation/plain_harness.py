@@ -142,14 +142,15 @@ def _by_heat(cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float])
 
 
 def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:
-    """Rank by the end, then those without one by the latest listing; ties by the smaller id."""
+    """Rank by the end, those without one last; ties by the latest listing, then the smaller id."""
     cards = {item.item_id: item for item in cut.market.items}
 
-    def order(item_id: ItemId) -> tuple[bool, float]:
-        item = cards[item_id]
-        if item.ends_at is not None:
-            return (False, item.ends_at.timestamp())
-        return (True, float("inf") if item.listed_at is None else -item.listed_at.timestamp())
+    def order(item_id: ItemId) -> tuple[float, float]:
+        ends_at, listed_at = cards[item_id].ends_at, cards[item_id].listed_at
+        return (
+            float("inf") if ends_at is None else ends_at.timestamp(),
+            float("inf") if listed_at is None else -listed_at.timestamp(),
+        )
 
     return sorted(cut.may_be_shown(user_id), key=order)[:DEPTH]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angle_reco import Settings
+from angle_reco import ItemId, Settings, UserId
 from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import NotMeasurableError
@@ -174,9 +174,9 @@ def test_plain_loops_agree_with_a_calculation_by_hand() -> None:
     (cut,) = plain_cuts(market, (NOW - 10 * DAY,), 7 * DAY)
 
     # Zoe has no past, eve touches nothing new, and the bid on c comes too late for ann.
-    assert cut.targets == {"ann": {"b"}, "bob": {"c"}}
-    assert plain.popular(cut, "ann") == ["b", "d", "c"]
-    assert plain.popular(cut, "bob") == ["d", "c"]
+    assert cut.targets == {UserId("ann"): {ItemId("b")}, UserId("bob"): {ItemId("c")}}
+    assert list(map(str, plain.popular(cut, UserId("ann")))) == ["b", "d", "c"]
+    assert list(map(str, plain.popular(cut, UserId("bob")))) == ["d", "c"]
     figures = plain.figures_of([cut], plain.popular, Settings().similarity)
     second = 0.6309297535714575  # 1 / log2(3)
     assert figures == pytest.approx(
