@@ -5,7 +5,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.moments import DAY, UNKNOWN_MOMENT
+from angle_reco.domain.moments import DAY
 from angle_reco.evaluation.rankings import Past, Point
 
 HALF_LIVES = (7.0, 1.0, 2.0, 3.0, 5.0, 10.0, 14.0, 20.0, 30.0, 60.0, 90.0)
@@ -51,8 +51,8 @@ class EndingSoonest:
     def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
         """Return the rows that end first for each of *users*."""
         catalogue = past.catalogue
-        listed_at = np.where(catalogue.listed_at == UNKNOWN_MOMENT, 0, catalogue.listed_at)
-        order = np.lexsort((np.arange(len(catalogue)), -listed_at, catalogue.ends_at))
+        # Unknown moments are the least 64-bit integer: ~ reverses the order without overflow.
+        order = np.lexsort((np.arange(len(catalogue)), ~catalogue.listed_at, catalogue.ends_at))
         return _same_for_all(past, users, order, keep)
 
 

@@ -9,7 +9,7 @@ from angle_reco.domain.arrays import Int32s, is_among
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.evaluation.cuts import Cut
-from angle_reco.evaluation.metrics import RANKED, Answered, answered, ndcg_of
+from angle_reco.evaluation.metrics import SHOWN, Answered, answered, ndcg_of
 from angle_reco.evaluation.rankings import Point, Ranking
 
 Progress = Callable[[str, int, int], None]
@@ -59,7 +59,7 @@ def judge(
 
 
 def _ranked(ranking: Ranking, cut: Cut, point: Point) -> Int32s:
-    ranked = ranking.ranked(cut.past, cut.questions.users, point=point, keep=RANKED)
+    ranked = ranking.ranked(cut.past, cut.questions.users, point=point, keep=SHOWN)
     return checked(ranking, cut, ranked)
 
 
@@ -70,8 +70,8 @@ def checked(ranking: Ranking, cut: Cut, ranked: Int32s) -> Int32s:
         ValueError: The ranking breaks a promise of `Ranking`.
     """
     users, size = cut.questions.users, max(len(cut.past.catalogue), 1)
-    if ranked.shape != (len(users), RANKED):
-        raise ValueError(f"{ranking.name} ranked {ranked.shape}, not {(len(users), RANKED)}")
+    if ranked.shape != (len(users), SHOWN):
+        raise ValueError(f"{ranking.name} ranked {ranked.shape}, not {(len(users), SHOWN)}")
     if ranked.min(initial=0) < NONE or ranked.max(initial=NONE) >= len(cut.past.catalogue):
         raise ValueError(f"{ranking.name} ranked a row that does not exist")
     keys = np.arange(len(users))[:, None] * size + ranked

@@ -16,12 +16,9 @@ from angle_reco.evaluation.rankings import Past
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 SHOWN = 10
-"""How many items count as shown: the length of NDCG@10 and of recall@10."""
+"""How many items are shown: nothing beyond the tenth counts for any metric."""
 
-RANKED = 100
-"""How deep the first hit is looked for, for the reciprocal rank."""
-
-METRICS = ("ndcg", "recall", "mrr", "served", "novelty", "similarity")
+METRICS = ("ndcg", "recall", "mrr", "hit", "served", "novelty", "similarity")
 """The metrics that are means over questions."""
 
 
@@ -30,12 +27,11 @@ class Answered:
     """What one ranking was worth at one cut: a value a question for each metric.
 
     A value is NaN for a question that a metric does not apply to: *novelty* without an item
-    shown, *similarity* with fewer than two. *hits* is the number of targets among the items
-    shown; *shown* has the distinct rows that were shown to any user asked.
+    shown, *similarity* with fewer than two. *hit_targets* are the targets, of all questions,
+    that were shown; *shown* has the distinct rows that were shown to any user asked.
     """
 
     values: dict[str, Floats]
-    hits: Int64s = attrs.field(converter=frozen)
     hit_targets: Bools = attrs.field(converter=frozen)
     shown: Int32s = attrs.field(converter=frozen)
 
@@ -43,18 +39,18 @@ class Answered:
 def answered(cut: Cut, ranked: Int32s, rule: SimilarityRule) -> Answered:
     """Return what *ranked* is worth: a line of rows for each question, NONE behind the last."""
     past, questions = cut.past, cut.questions
-    found = are_targets(questions, ranked, len(past.catalogue))
-    shown, hits = ranked[:, :SHOWN], found[:, :SHOWN]
+    shown = ranked[:, :SHOWN]
+    hits = are_targets(questions, shown, len(past.catalogue))
     return Answered(
         values={
             "ndcg": ndcg(hits, questions.sizes),
             "recall": recall(hits, questions.sizes),
-            "mrr": reciprocal_ranks(found[:, :RANKED]),
-            "served": (shown != NONE).any(axis=1).astype(np.float64),
+            "mrr": reciprocal_ranks(hits),
+            "hit": have_any(hits),
+            "served": have_any(shown != NONE),
             "novelty": novelty(shown, self_information(past)),
             "similarity": intra_list_similarity(shown, past, rule),
         },
-        hits=hits.sum(axis=1),
         hit_targets=targets_hit(questions, shown, len(past.catalogue)),
         shown=np.unique(shown[shown != NONE]),
     )
@@ -119,7 +115,14 @@ def reciprocal_ranks(found: Bools) -> Floats:
     Its mean is the MRR: Voorhees, "The TREC-8 question answering track report", 1999.
     """
     first = found.argmax(axis=1)
-    return np.where(found.any(axis=1), 1 / (first + 1), 0.0)
+    ranks: Floats = np.where(found.any(axis=1), 1 / (first + 1), 0.0)
+    return ranks
+
+
+def have_any(places: Bools) -> Floats:
+    """Return 1 for each line with a place that holds, else 0."""
+    some: Floats = np.where(places.any(axis=1), 1.0, 0.0)
+    return some
 
 
 def self_information(past: Past) -> Floats:
@@ -166,4 +169,5 @@ def intra_list_similarity(shown: Int32s, past: Past, rule: SimilarityRule) -> Fl
 
 
 def _divided(sums: Floats, counts: Int64s) -> Floats:
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    quotients: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return quotients

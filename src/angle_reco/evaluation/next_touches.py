@@ -19,7 +19,7 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.evaluation.cuts import Cut, Questions, distinct_pairs, drawn, touched_items
 from angle_reco.evaluation.harness import Judged, Progress
 from angle_reco.evaluation.history import Evidence
-from angle_reco.evaluation.metrics import RANKED, Answered, answered
+from angle_reco.evaluation.metrics import SHOWN, Answered, answered
 
 SPAN = timedelta(days=7)
 """A touch within this span after a cut is an occasion; the next touch within it counts."""
@@ -33,6 +33,7 @@ SIMILAR, AFTER_BID, IN_CATEGORY, POPULAR = (
 """The rankings of these surfaces; the last is the baseline."""
 
 _ORIGINALS_AT_ONCE = 1_000
+_ROWS_AT_ONCE = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -231,14 +232,15 @@ class _Lines:
     def _allowed(self, place: int, rows: Int64s) -> Iterator[int]:
         left_out = self.left_out[place]
         # In parts, because a page needs the beginning of a long order only.
-        for start in range(0, len(rows), RANKED):
-            yield from (row for row in rows[start : start + RANKED].tolist() if row not in left_out)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE].tolist()
+            yield from (row for row in some if row not in left_out)
 
 
 def _filled(occasions: Occasions, order: Callable[[int], Iterator[int]]) -> Int32s:
-    ranked = np.full((len(occasions.rows), RANKED), NONE, np.int32)
+    ranked = np.full((len(occasions.rows), SHOWN), NONE, np.int32)
     for place in range(len(occasions.rows)):
-        first = [row for row, _ in zip(order(place), range(RANKED), strict=False)]
+        first = [row for row, _ in zip(order(place), range(SHOWN), strict=False)]
         ranked[place, : len(first)] = first
     return ranked
 

@@ -35,14 +35,13 @@ class RankerFigures:
     """The figures of one ranking on one surface.
 
     *metrics* are means over questions, *segments* the NDCG@10 by how much users had touched.
-    *hits* counts questions with at least one hit. *ratio* and *difference* compare the
+    *ratio* and *difference* compare the
     NDCG@10 with that of the baseline. *points* are the numbers used at each cut.
     """
 
     name: str
     metrics: Mapping[str, Interval]
     coverage: float
-    hits: int
     ratio: Interval
     difference: Interval
     segments: Mapping[str, Interval]
@@ -55,7 +54,6 @@ class RankerFigures:
             "name": self.name,
             **{name: one.to_json() for name, one in self.metrics.items()},
             "coverage": self.coverage,
-            "questions_with_a_hit": self.hits,
             "ratio": self.ratio.to_json(),
             "difference": self.difference.to_json(),
             "segments": {name: one.to_json() for name, one in self.segments.items()},
@@ -146,7 +144,6 @@ def surface_figures(
                 name=one.name,
                 metrics={metric: found.mean(first + index) for index, metric in enumerate(METRICS)},
                 coverage=_coverage(cuts, one),
-                hits=int(sum(np.count_nonzero(answer.hits) for answer in one.answers)),
                 ratio=found.ratio(own, base),
                 difference=found.difference(own, base),
                 segments={
@@ -177,9 +174,12 @@ def surface_figures(
 
 
 def _coverage(cuts: Sequence[Cut], judged: Judged) -> float:
-    """Return the share of open items that were shown to any user, over all cuts."""
-    shown = sum(len(answer.shown) for answer in judged.answers)
-    return shown / max(sum(len(cut.past.catalogue) for cut in cuts), 1)
+    """Return the share of the open items that were shown to any user asked, a mean over cuts."""
+    shares = [
+        len(answer.shown) / len(cut.past.catalogue)
+        for cut, answer in zip(cuts, judged.answers, strict=True)
+    ]
+    return sum(shares) / len(shares)
 
 
 def _by_category(cuts: Sequence[Cut], judged: Judged) -> tuple[CategoryFigures, ...]:
