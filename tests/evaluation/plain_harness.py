@@ -31,8 +31,7 @@ Ranked = Sequence[ItemId]
 Targets = Mapping[UserId, set[ItemId]]
 PlainRanking = Callable[["PlainCut", UserId], Ranked]
 
-PLACES = 10  # how many items count as shown
-DEPTH = 100  # how deep the first hit is looked for
+PLACES = 10  # what is ranked below is not shown, and counts for no metric
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +137,7 @@ def _by_heat(cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float])
     for (_, item_id, _), moment in sorted(first_of_day.items(), key=lambda pair: pair[1]):
         heat[item_id] = heat.get(item_id, 0.0) + worth(moment)
     shown = cut.may_be_shown(user_id)
-    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:DEPTH]
+    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:PLACES]
 
 
 def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:
@@ -152,7 +151,7 @@ def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:
             float("inf") if listed_at is None else -listed_at.timestamp(),
         )
 
-    return sorted(cut.may_be_shown(user_id), key=order)[:DEPTH]
+    return sorted(cut.may_be_shown(user_id), key=order)[:PLACES]
 
 
 def by_ranker(ranker: Ranker, rule: InterestRule) -> PlainRanking:
@@ -163,7 +162,7 @@ def by_ranker(ranker: Ranker, rule: InterestRule) -> PlainRanking:
         interests = plain.interests_of(
             user_id, cut.touches, market.categories, now=market.now, rule=rule
         )
-        page = plain.homepage(market, user_id, interests, ranker=ranker, keep=DEPTH)
+        page = plain.homepage(market, user_id, interests, ranker=ranker, keep=PLACES)
         return [line.item_id for line in page]
 
     return ranking
@@ -174,35 +173,34 @@ def figures_of(
 ) -> dict[str, float]:
     """Return the figures of *ranking*: means over the questions of all cuts, and its coverage.
 
-    The coverage is the share of the open items of all cuts that any user asked is shown.
+    The coverage is the share of a cut's open items that any user asked is shown, as a mean over
+    the cuts.
     """
     values: dict[str, list[float]] = {}
-    covered = open_at_all = 0
+    coverage = []
     for cut in cuts:
         shown_at_all: set[ItemId] = set()
         for user_id, targets in cut.targets.items():
-            ranked = ranking(cut, user_id)
-            shown_at_all.update(ranked[:PLACES])
-            for name, value in worth_of(cut, ranked, targets, rule).items():
+            shown = ranking(cut, user_id)
+            shown_at_all.update(shown)
+            for name, value in worth_of(cut, shown, targets, rule).items():
                 values.setdefault(name, []).append(value)
-        covered += len(shown_at_all)
-        open_at_all += len(cut.open_ids)
+        coverage.append(len(shown_at_all) / len(cut.open_ids))
     figures = {name: sum(those) / len(those) for name, those in values.items()}
-    return {**figures, "coverage": covered / open_at_all}
+    return {**figures, "coverage": sum(coverage) / len(coverage)}
 
 
 def worth_of(
-    cut: PlainCut, ranked: Ranked, targets: set[ItemId], rule: SimilarityRule
+    cut: PlainCut, shown: Ranked, targets: set[ItemId], rule: SimilarityRule
 ) -> dict[str, float]:
     """Return what one answer is worth; novelty and similarity only where they are defined."""
-    shown = ranked[:PLACES]
-    hits = [rank for rank, item_id in enumerate(ranked, start=1) if item_id in targets]
-    of_shown = [rank for rank in hits if rank <= PLACES]
+    hits = [rank for rank, item_id in enumerate(shown, start=1) if item_id in targets]
     ideal = range(1, min(len(targets), PLACES) + 1)
     worth = {
-        "ndcg": gain(of_shown) / gain(ideal),
-        "recall": len(of_shown) / len(targets),
+        "ndcg": gain(hits) / gain(ideal),
+        "recall": len(hits) / len(targets),
         "mrr": 1 / hits[0] if hits else 0.0,
+        "hit": float(bool(hits)),
         "served": float(bool(shown)),
     }
     if shown:

@@ -184,6 +184,7 @@ def test_plain_loops_agree_with_a_calculation_by_hand() -> None:
             "ndcg": (1 + second) / 2,
             "recall": 1.0,
             "mrr": (1 + 1 / 2) / 2,
+            "hit": 1.0,
             "served": 1.0,
             # One of three users touched b, one d, none c.
             "novelty": ((1 + 1 + 2) / 3 + (1 + 2) / 2) / 2,
