@@ -6,6 +6,8 @@ that are untouched before the cut are unknown to them, and so are such users.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import product
 from typing import Any, Self, TypeAlias
@@ -75,16 +77,13 @@ class Peer:
 
     def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
         """Return the best *keep* rows for each of *users*: see `Ranking`."""
-        import threadpoolctl
-
         ranked = np.full((len(users), keep), NONE, np.int32)
         touched = Touched.of(past)
         rows, columns = touched.open_columns(past)
         known, places = touched.places_of(users)
         if len(rows) == 0 or len(known) == 0:
             return ranked
-        # Sums of floats depend on how many threads share them.
-        with threadpoolctl.threadpool_limits(1, "blas"):
+        with _one_thread():
             scores = self.fit(touched.matrix, point)
             for some in _chunks(len(known), len(touched.items)):
                 lines = scores(places[some])[:, columns]
@@ -251,6 +250,17 @@ def rp3beta_coefficients(
         column = columns[line, place]
         strongest.append(csr_array((walks[line, column], (line, column)), shape=walks.shape))
     return vstack(strongest, format="csr")
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Limit linear algebra to a thread: sums of floats depend on how many share them."""
+    import threadpoolctl
+
+    # A library that is loaded later would not be limited.
+    for name in ("implicit.cpu.als", "scipy.linalg"):
+        import_module(name)
+    limited: AbstractContextManager[object] = threadpoolctl.threadpool_limits(1, "blas")
+    return limited
 
 
 def _linear(matrix: SparseMatrix, coefficients: Any) -> Scores:
