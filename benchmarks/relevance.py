@@ -54,8 +54,7 @@ def table(reports: dict[str, dict[str, Any]]) -> str:
     rows.append(["questions", *(f"{one['questions']:,}" for one in homepages.values())])
     rows.append(["seconds", *(f"{one['seconds']:.0f}" for one in reports.values())])
     names = dict.fromkeys(one["name"] for page in homepages.values() for one in page["rankers"])
-    for name in names:
-        rows.append([name, *(figure(page, name) for page in homepages.values())])
+    rows += [[name, *(figure(page, name) for page in homepages.values())] for name in names]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
