@@ -115,7 +115,7 @@ def figures() -> dict[str, RankerFigures]:
         Popular(),
         SettingsRanking(evidence=evidence, name="classic"),
         Oracle(taste=taste),
-        *(attrs.evolve(peer, grid=peer.grid[:1]) for peer in peers()),
+        *peers(),
     ]
     cuts = cuts_of(evidence, read_history(evidence, until=NOW), CutRule(count=3, every=15 * DAY))
     judged = judge(cuts, rankings, rule=evidence.settings.similarity)

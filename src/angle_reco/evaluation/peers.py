@@ -40,26 +40,17 @@ def peers() -> tuple["Peer", ...]:
     """
     if any(find_spec(package) is None for package in ("implicit", "threadpoolctl")):
         raise MissingExtraError("the peers of an evaluation", "peers")
+    als = _grid(factors=(32, 8, 128), alpha=(1,), regularisation=(10, 1), iterations=(15,))
+    bm25 = _grid(neighbours=(20, 100), k1=(1.2, 100), b=(0.75, 0.2))
+    cosine = _grid(neighbours=(20, 50, 100))
+    ease = _grid(l2=(500, 200, 1_000))
+    rp3beta = _grid(neighbours=(100, 20), alpha=(1, 0.6), beta=(0.4, 0.6))
     return (
-        Peer(
-            name="als",
-            fit=fit_als,
-            grid=_grid(
-                factors=(64, 32, 128), alpha=(1, 10), regularisation=(0.1, 10), iterations=(15,)
-            ),
-        ),
-        Peer(
-            name="bm25",
-            fit=fit_bm25,
-            grid=_grid(neighbours=(100, 20, 500), k1=(1.2, 100), b=(0.75, 0.2)),
-        ),
-        Peer(name="cosine", fit=fit_cosine, grid=_grid(neighbours=(100, 20, 500))),
-        Peer(name="ease", fit=fit_ease, grid=_grid(l2=(200, 50, 500, 1_000))),
-        Peer(
-            name="rp3beta",
-            fit=fit_rp3beta,
-            grid=_grid(neighbours=(100, 500), alpha=(1.0, 0.6), beta=(0.6, 0.3)),
-        ),
+        Peer(name="als", fit=fit_als, grid=als),
+        Peer(name="bm25", fit=fit_bm25, grid=bm25),
+        Peer(name="cosine", fit=fit_cosine, grid=cosine),
+        Peer(name="ease", fit=fit_ease, grid=ease),
+        Peer(name="rp3beta", fit=fit_rp3beta, grid=rp3beta),
     )
 
 
