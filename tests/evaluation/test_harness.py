@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 import pytest
 
+from angle_reco import Recommender
 from angle_reco.domain.arrays import Int32s
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.evaluation.baselines import Popular, RecentPopular
@@ -127,26 +128,19 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
     evidence = evidence_of(market_of([bid("u0", "a", 0), bid("u1", "b", 1), bid("u0", "b", 12)]))
     rule = CutRule(moments=(day(10),))
 
-    def report(**plan: object) -> object:
-        return evaluate(
-            evidence,
-            Plan(rule=rule, **plan),
-            until=day(DAYS),
-            source="test",  # type: ignore[arg-type]
-        ).to_json()
+    def report(plan: Plan) -> object:
+        return evaluate(evidence, plan, until=day(DAYS), source="test").to_json()
 
-    with pytest.raises(InvalidValueError, match="ranker is 'nope'.*one of classic"):
-        report(rankers=("nope",))
-    with pytest.raises(InvalidValueError, match="baseline is 'nope'.*one of classic, ending"):
-        report(baseline="nope")
+    with pytest.raises(InvalidValueError, match=r"ranker is 'nope'.*one of classic"):
+        report(Plan(rule=rule, rankers=("nope",)))
+    with pytest.raises(InvalidValueError, match=r"baseline is 'nope'.*one of classic, ending"):
+        report(Plan(rule=rule, baseline="nope"))
     with pytest.raises(InvalidValueError, match="names of rankings"):
-        report(peers=(Popular(),))
-    assert report(rankers=("classic", "classic")) == report()
+        report(Plan(rule=rule, peers=(Popular(),)))
+    assert report(Plan(rule=rule, rankers=("classic", "classic"))) == report(Plan(rule=rule))
 
 
 def test_a_ranker_of_the_settings_ranks_as_the_homepage_does() -> None:
-    from angle_reco import Recommender
-
     happened = [
         *(bid(f"u{n}", f"i{(n * k) % 7}", n + k) for n in range(5) for k in range(4)),
         bid("u0", "i9", 12),

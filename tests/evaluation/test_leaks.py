@@ -247,10 +247,11 @@ def test_a_planted_leak_is_found() -> None:
 
 
 def test_an_item_that_only_future_bids_make_popular_is_not_popular() -> None:
-    # All users touch i7 after the cut, none before it; thirty others were listed later.
+    # All users touch i7 after the cut, none before it; thirty others were listed
+    # later and come first by id.
     past = [bid(f"u{n}", "i0", 1) for n in range(6)]
     crowd = [bid(f"u{n}", "i7", 12 + n) for n in range(6)]
-    listed = tuple(Item(item_id=ItemId(f"j{n}"), listed_at=day(5)) for n in range(30))
+    listed = tuple(Item(item_id=ItemId(f"a{n}"), listed_at=day(5)) for n in range(30))
     evidence = evidence_of(market_of([*past, *crowd], (*LISTED, *listed)))
     history = read_history(evidence, until=day(DAYS))
     cuts: tuple[Cut, ...] = cuts_of(evidence, history, CutRule(moments=(CUT,)))
