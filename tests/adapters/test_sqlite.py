@@ -670,15 +670,14 @@ class TestErrors:
     ) -> None:
         database.fill(users=sample.everyone)
         impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0.02})
-        users = ports_on(database.on(impatient)).users
+        ports = ports_on(database.on(impatient))
+        users, lists = ports.users, ports.lists
 
         with transaction(database.engine):
             with pytest.raises(StorageUnavailableError, match="another process"):
                 users.record_sign_in(sample.users[0], NOW)
             with pytest.raises(StorageUnavailableError, match="another process"):
-                ports_on(database.on(impatient)).lists.write(
-                    ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1)
-                )
+                lists.write(ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1))
         assert users.record_sign_in(sample.users[0], NOW) is True
         impatient.dispose()
 
