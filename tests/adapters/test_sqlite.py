@@ -1,5 +1,6 @@
 """The adapters on SQLite keep the contracts; then what is SQLite's own."""
 
+import gc
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -894,6 +895,21 @@ class TestFromEngine:
             assert recommender.storage is not None
             pool = recommender.storage.database.engine.pool
             assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
+
+    def test_connections_close_once_no_port_uses_them(self, database: Database) -> None:
+        engine = open_engine(f"sqlite:///{database.file}")
+        storage = database.on(engine)
+        users, pool = ports_on(storage).users, engine.pool
+
+        del storage
+        gc.collect()
+        assert users.total() == 0
+        assert engine.pool is pool
+        assert pool.checkedin() == 1  # type: ignore[attr-defined]  # of QueuePool
+
+        del users
+        gc.collect()
+        assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
 
     def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
         with Recommender.from_engine(new_engine, migrate=True) as recommender:
