@@ -1,7 +1,8 @@
 """Suggestions, their reasons, and the shelf that carries them to a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 import attrs
@@ -60,6 +61,16 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
+class Wording(NamedTuple):
+    """The words of a component: its *label*, and the beginning of sentences about it.
+
+    Without a *sentence* they begin with the phrase of the reason.
+    """
+
+    label: str
+    sentence: str = ""
+
+
 class Suggestion(NamedTuple):
     """One suggested item: its place on the shelf, and the exact reasons for it.
 
@@ -67,6 +78,7 @@ class Suggestion(NamedTuple):
 
     *score* is in millionths and the sum of *parts*, the contributions of *components*.
     *card* is an `ItemCard`, or the object that the host's own loader returned for the id.
+    *wording* has the words of the ranker's components, by name.
     """
 
     rank: int
@@ -77,6 +89,7 @@ class Suggestion(NamedTuple):
     source: Source
     components: tuple[str, ...]
     parts: tuple[Millionths, ...]
+    wording: Mapping[str, Wording] = MappingProxyType({})
 
     @property
     def contributions(self) -> dict[str, Millionths]:
@@ -96,11 +109,18 @@ class Suggestion(NamedTuple):
         """
         largest = sorted(self.contributions.items(), key=lambda part: -part[1])[:_PARTS_IN_WORDS]
         parts = ", ".join(
-            f"{_WORDS.get(name, name.replace('_', ' '))} {to_fraction(part):.2f}"
+            f"{self._wording_of(name).label} {to_fraction(part):.2f}"
             for name, part in largest
             if part
         )
-        return f"{_PHRASES[self.reason]}: {parts}" if parts else _PHRASES[self.reason]
+        if not parts:
+            return _PHRASES[self.reason]
+        return f"{self._wording_of(largest[0][0]).sentence or _PHRASES[self.reason]}: {parts}"
+
+    def _wording_of(self, component: str) -> Wording:
+        return self.wording.get(component) or Wording(
+            _LABELS.get(component, component.replace("_", " "))
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the suggestion for JSON, scores as fractions."""
@@ -168,7 +188,7 @@ _PHRASES = {
     Reason.POPULAR_IN_CATEGORY: "Popular in this category",
 }
 
-_WORDS = {
+_LABELS = {
     "popularity": "demand",
     "recency": "timing",
     "same_category": "category",

@@ -14,14 +14,18 @@ from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
+from angle_reco.domain.errors import (
+    ComponentError,
+    InvalidValueError,
+    StorageUnavailableError,
+)
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, Wording
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
 from angle_reco.ports.cache import Cached
@@ -87,6 +91,11 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     as_of: datetime | None = None
+    wording: Mapping[str, Wording] = attrs.field(init=False)
+
+    @wording.default
+    def _wording_of_settings(self) -> Mapping[str, Wording]:
+        return self.settings.chosen_ranker.wording
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -178,7 +187,8 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
-        return stored.suggestions(places, cards, first_rank=first_rank), degraded_by
+        suggestions = stored.suggestions(places, cards, wording=self.wording, first_rank=first_rank)
+        return suggestions, degraded_by
 
     def popular(
         self,
@@ -261,16 +271,17 @@ class ShelfBuilder:
         limit: int,
         without: Collection[ItemId] = (),
     ) -> Shelf:
-        """Return the result of *answer*; if the database fails, popular items or nothing.
+        """Return the result of *answer*; if it fails, popular items or nothing.
 
-        Call `catch_up` before it.
+        It fails if the database or a component of the ranker does. Call `catch_up` before it.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
+            ComponentError: A component failed, and there is no *stale_cache*.
         """
         try:
             return answer()
-        except StorageUnavailableError as error:
+        except (StorageUnavailableError, ComponentError) as error:
             if self.stale_cache is None:
                 raise
             self.notify_degraded(surface, error)
