@@ -39,6 +39,14 @@ _EXPECTED = re.compile(
 )
 
 
+_PROBLEM = re.compile(
+    "raised [A-Z][A-Za-z]*"
+    "|returned [a-z0-9]+ of [^,]+, but should return integers of \\([0-9]+,\\)"
+    "|returned -?[0-9]+ to -?[0-9]+, but should return 0 to 1000000"
+    "|depends on more than its depends_on declares"
+)
+
+
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
     return lambda value: type(value) is str and pattern.fullmatch(value) is not None
 
@@ -55,6 +63,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "user": _matches(_FINGERPRINT),
     "actor": _matches(_FINGERPRINT),
     "error": _matches(_CLASS),
+    "component": _matches(re.compile("[a-z_0-9, ]+")),
+    "problem": _matches(_PROBLEM),
     "job": _is_among(*BATCH_JOBS),
     "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
     "resource": _is_among(*(one.name.lower() for one in Resource)),

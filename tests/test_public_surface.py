@@ -17,7 +17,17 @@ from angle_reco import Recommender, StoredView, view
 from angle_reco.composition import Ports
 from angle_reco.ports.clock import Clock
 
-MODULES = ("", ".errors", ".events", ".results", ".rules", ".sql", ".testing", ".types")
+MODULES = (
+    ".components",
+    "",
+    ".errors",
+    ".events",
+    ".results",
+    ".rules",
+    ".sql",
+    ".testing",
+    ".types",
+)
 """The modules that a host imports from."""
 
 

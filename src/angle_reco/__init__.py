@@ -94,6 +94,7 @@ _NAMES = {
 """The public names, by the modules that define them."""
 
 _MOVED = {
+    "components": ("Component",),
     "composition": (
         "Ports",
         "memory_ports",
@@ -130,7 +131,6 @@ _MOVED = {
         "CLASSIC",
         "AfterBidRule",
         "BidCounting",
-        "Component",
         "DecaySteps",
         "FreshnessLimits",
         "HalfLife",

@@ -15,7 +15,8 @@ from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import CLASSIC, Profiles
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain

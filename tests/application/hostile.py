@@ -21,7 +21,8 @@ from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import memory_ports
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.scoring.ranking import Component, Ranker
+from angle_reco.domain.scoring.components import INTEREST
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.rules import (
     CLASSIC,
     AfterBidRule,
@@ -311,6 +312,7 @@ KNOWN: dict[str, Any] = {
     "similar_id": "art-01",
     "category": "art",
     "category_id": "art",
+    "after": None,
     "cards": _loaded,
     "assume_bid": True,
     "older_than": DAY,
@@ -605,11 +607,11 @@ EXTRA: dict[str, dict[str, Callable[[], Any]]] = {
         "enormous weight": lambda: (1_000_000, 700_000, 10**5_000),
     },
     "Ranker.weights": {
-        "NaN": lambda: ((Component.INTEREST, float("nan")),),
-        "triple": lambda: ((Component.INTEREST, 1, 1),),
+        "NaN": lambda: ((INTEREST, float("nan")),),
+        "triple": lambda: ((INTEREST, 1, 1),),
         "by name": lambda: (("interest", 1),),
-        "component alone": lambda: (Component.INTEREST,),
-        "refusing weight": lambda: ((Component.INTEREST, refusing(int, 5)),),
+        "component alone": lambda: (INTEREST,),
+        "refusing weight": lambda: ((INTEREST, refusing(int, 5)),),
     },
     "Settings.freshness": {
         "NaN of a kind": lambda: dict.fromkeys(ListKind, float("nan")),

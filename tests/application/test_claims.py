@@ -40,7 +40,7 @@ from angle_reco.domain.runs import (
 )
 from angle_reco.domain.schedules import Queue, Schedule
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import Profiles
+from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import ManualClock
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, lots

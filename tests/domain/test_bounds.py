@@ -18,10 +18,11 @@ from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.runs import Fence, RunRules
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.components import INTEREST, RECENCY
 from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.popularity import PopularityRule
-from angle_reco.domain.scoring.ranking import Component, Ranker
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.users import User
 
@@ -41,7 +42,7 @@ class Bounds(NamedTuple):
 
 
 def ranker(**values: Any) -> Ranker:
-    return Ranker(**{"name": "ours", "weights": ((Component.INTEREST, ONE),), **values})
+    return Ranker(**{"name": "ours", "weights": ((INTEREST, ONE),), **values})
 
 
 def rule(**values: Any) -> JobRule:
@@ -94,9 +95,9 @@ BOUNDS: dict[str, Bounds] = {
     "AfterBidRule, together": Bounds(
         lambda at: AfterBidRule(similarity=ONE // 2, interest=at), 0, ONE // 2
     ),
-    "Ranker.weights": Bounds(lambda at: ranker(weights=((Component.INTEREST, at),)), 0, ONE),
+    "Ranker.weights": Bounds(lambda at: ranker(weights=((INTEREST, at),)), 0, ONE),
     "Ranker.weights, together": Bounds(
-        lambda at: ranker(weights=((Component.INTEREST, ONE // 2), (Component.RECENCY, at))),
+        lambda at: ranker(weights=((INTEREST, ONE // 2), (RECENCY, at))),
         0,
         ONE // 2,
     ),

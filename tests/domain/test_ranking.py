@@ -9,16 +9,10 @@ from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.millionths import ONE
+from angle_reco.domain.scoring.components import INTEREST, RECENCY, contributions, weighted
 from angle_reco.domain.scoring.interest import InterestRule
-from angle_reco.domain.scoring.ranking import (
-    CLASSIC,
-    Component,
-    Profiles,
-    Ranker,
-    contributions,
-    homepage_reasons,
-    weighted,
-)
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import CLASSIC, Ranker, homepage_reasons
 from angle_reco.domain.suggestions import REASONS
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import (
@@ -27,8 +21,8 @@ from angle_reco.testing.contracts.markets import (
     markets,
     open_market,
     profiles_of,
-    rankers,
 )
+from angle_reco.testing.contracts.rankers import DRAWN_RULES, rankers
 
 every_kind = pytest.mark.parametrize("kind", IdKind)
 
@@ -43,20 +37,33 @@ def test_contributions_and_reasons_are_those_of_the_plain_rule(
     market = open_market(plainly, ids)
     rows = np.arange(len(market))
     interest = np.array([0, 1, 333_333, 700_000, 700_001, ONE, seed])[(rows + seed) % 7]
+    users = index_of_users(ids, count=max(len(rows), 1))
+    profiles = Profiles(
+        users=users.ids,
+        interest_user=rows.astype(np.int32),
+        interest_category=market.catalogue.category,
+        interest_score=interest,
+        excluded_user=np.empty(0, np.int32),
+        excluded_row=np.empty(0, np.int32),
+    )
+    interest = np.where(market.catalogue.category == NONE, 0, interest)
 
-    parts = contributions(market, rows, interest, ranker)
+    parts = contributions(market, profiles, rows, rows, ranker.weights)
     reasons = homepage_reasons(market, rows, interest)
 
     items = {item.item_id: item for item in plainly.items}
     pairs = [
-        (items[ItemId(item_id)], int(score))
-        for item_id, score in zip(market.catalogue.items.ids, interest, strict=True)
+        (UserId(user_id), items[ItemId(item_id)], int(score))
+        for user_id, item_id, score in zip(
+            users.ids, market.catalogue.items.ids, interest, strict=False
+        )
     ]
     assert [tuple(part) for part in parts.tolist()] == [
-        plain.contributions(plainly, item, score, ranker) for item, score in pairs
+        plain.contributions(plainly, user_id, item, score, ranker, DRAWN_RULES)
+        for user_id, item, score in pairs
     ]
     assert [REASONS[code] for code in reasons] == [
-        plain.homepage_reason(plainly, item, score) for item, score in pairs
+        plain.homepage_reason(plainly, item, score) for _, item, score in pairs
     ]
     assert (parts.sum(axis=1) <= ONE).all()
 
@@ -142,7 +149,7 @@ def test_the_classic_ranker() -> None:
 def test_a_preset_keeps_the_order_of_its_weights() -> None:
     ranker = Ranker.preset("mine", recency=0.25, interest=0.5)
 
-    assert ranker.weights == ((Component.RECENCY, 250_000), (Component.INTEREST, 500_000))
+    assert ranker.weights == ((RECENCY, 250_000), (INTEREST, 500_000))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,7 @@ def test_an_unknown_component_is_refused() -> None:
         Ranker.preset("mine", taste=0.5)
 
 
-WEIGHTS = ((Component.INTEREST, ONE),)
+WEIGHTS = ((INTEREST, ONE),)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +184,9 @@ WEIGHTS = ((Component.INTEREST, ONE),)
         {"name": "my ranker"},
         {"name": "1st"},
         {"weights": ()},
-        {"weights": ((Component.INTEREST, 1), (Component.INTEREST, 1))},
-        {"weights": ((Component.INTEREST, 0.5),)},
-        {"weights": ((Component.INTEREST, True),)},
+        {"weights": ((INTEREST, 1), (INTEREST, 1))},
+        {"weights": ((INTEREST, 0.5),)},
+        {"weights": ((INTEREST, True),)},
         {"favourites": 0},
         {"favourites": 1_001},
         {"per_category": 0},

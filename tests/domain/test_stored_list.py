@@ -15,7 +15,7 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.stored_list import BY_HAND, Recipe, StoredLine, StoredList, packed, unpacked
-from angle_reco.domain.suggestions import Reason, Source, Suggestion
+from angle_reco.domain.suggestions import Reason, Source, Suggestion, Wording
 from angle_reco.testing.contracts.markets import NOW, lot
 
 COMPONENTS = ("interest", "popularity", "recency")
@@ -124,7 +124,8 @@ def test_suggestions_say_what_was_stored(
 ) -> None:
     cards, places = cards_of(stored), data.draw(some_places(stored))
 
-    made = stored.suggestions(places, cards, first_rank=first_rank)
+    wording = {"interest": Wording("taste")}
+    made = stored.suggestions(places, cards, wording=wording, first_rank=first_rank)
 
     names = stored.recipe.components
     assert made == [
@@ -137,6 +138,7 @@ def test_suggestions_say_what_was_stored(
             source=line.source,
             components=(BY_HAND,) if line.by_hand else names,
             parts=(line.score,) if line.by_hand else line.parts,
+            wording=wording,
         )
         for rank, line in enumerate((stored.lines[one] for one in places), start=first_rank)
     ]

@@ -29,7 +29,8 @@ from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.ports.deadlines import deadline
 from angle_reco.ports.kernels import Kernels

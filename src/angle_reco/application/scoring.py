@@ -1,5 +1,6 @@
 """Results computed from the host's data, for jobs to store and for calls to fall back on."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -10,6 +11,7 @@ import numpy as np
 from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.errors import ComponentError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard
 from angle_reco.domain.lists import ListKind, Lists, Recipes
@@ -19,13 +21,15 @@ from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.interest import Interests, score_interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
-from angle_reco.domain.scoring.ranking import Profiles
+from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.kernels import Kernels
 from angle_reco.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -125,9 +129,17 @@ class Scorer:
         )
 
     def homepages(self, market: OpenMarket, profiles: Profiles, *, keep: int) -> Lists:
-        """Return the homepages of the users of *profiles*."""
+        """Return the homepages of the users of *profiles*.
+
+        Raises:
+            ComponentError: A component of the ranker failed.
+        """
         ranker = self.settings.chosen_ranker
-        pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
+        try:
+            pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
+        except ComponentError as error:
+            _log.error("component failed: component=%s problem=%s", error.component, error.problem)
+            raise
         return self._with_recipe(ListKind.PERSONAL, pages)
 
     def similar_to_all(

@@ -53,6 +53,18 @@ class InvalidValueError(AngleRecoError, ValueError):
         return f"{self.what} is {shown(self.value)}, but should be {self.expected}"
 
 
+class ComponentError(AngleRecoError):
+    """A component of a ranker failed, or returned values that cannot be used."""
+
+    def __init__(self, component: str, problem: str) -> None:
+        super().__init__(component, problem)
+        self.component = component
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the component {self.component} {self.problem}"
+
+
 class ItemNotFoundError(AngleRecoError):
     """No item has the requested id."""
 

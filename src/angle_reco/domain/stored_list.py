@@ -15,7 +15,7 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId, interned
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import SCORE_TOLERANCE, Millionths
-from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source, Suggestion
+from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source, Suggestion, Wording
 
 
 @attrs.frozen(kw_only=True)
@@ -227,9 +227,17 @@ class StoredList:
         )
 
     def suggestions(
-        self, places: Sequence[int], cards: Mapping[ItemId, ItemCard], *, first_rank: int = 1
+        self,
+        places: Sequence[int],
+        cards: Mapping[ItemId, ItemCard],
+        *,
+        wording: Mapping[str, Wording],
+        first_rank: int = 1,
     ) -> list[Suggestion]:
-        """Return the lines at *places*, ascending, as suggestions with their cards."""
+        """Return the lines at *places*, ascending, as suggestions with their cards.
+
+        *wording* has the words of components by name.
+        """
         ids, reasons, sources, parts = self.ids, self.reasons, self.sources, self.parts
         names, new = self.recipe.components, tuple.__new__
         bytes_of_parts, parts_at = 4 * len(names), struct.Struct(f"{len(names)}i").unpack_from
@@ -247,6 +255,7 @@ class StoredList:
                     SOURCES[sources[place]],
                     names,
                     parts_at(parts, bytes_of_parts * place),
+                    wording,
                 ),
             )
             for rank, place in enumerate(places, start=first_rank)

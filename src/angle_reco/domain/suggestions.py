@@ -1,13 +1,15 @@
 """Suggestions, their reasons, and the shelf that carries them to a page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 import attrs
 
 from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.millionths import Millionths, to_fraction
+from angle_reco.domain.paging import PageStart
 
 
 class Reason(StrEnum):
@@ -60,6 +62,16 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
+class Wording(NamedTuple):
+    """The words of a component: its *label*, and the beginning of sentences about it.
+
+    Without a *sentence* they begin with the phrase of the reason.
+    """
+
+    label: str
+    sentence: str = ""
+
+
 class Suggestion(NamedTuple):
     """One suggested item: its place on the shelf, and the exact reasons for it.
 
@@ -67,6 +79,7 @@ class Suggestion(NamedTuple):
 
     *score* is in millionths and the sum of *parts*, the contributions of *components*.
     *card* is an `ItemCard`, or the object that the host's own loader returned for the id.
+    *wording* has the words of the ranker's components, by name.
     """
 
     rank: int
@@ -77,6 +90,7 @@ class Suggestion(NamedTuple):
     source: Source
     components: tuple[str, ...]
     parts: tuple[Millionths, ...]
+    wording: Mapping[str, Wording] = MappingProxyType({})
 
     @property
     def contributions(self) -> dict[str, Millionths]:
@@ -96,11 +110,18 @@ class Suggestion(NamedTuple):
         """
         largest = sorted(self.contributions.items(), key=lambda part: -part[1])[:_PARTS_IN_WORDS]
         parts = ", ".join(
-            f"{_WORDS.get(name, name.replace('_', ' '))} {to_fraction(part):.2f}"
+            f"{self._wording_of(name).label} {to_fraction(part):.2f}"
             for name, part in largest
             if part
         )
-        return f"{_PHRASES[self.reason]}: {parts}" if parts else _PHRASES[self.reason]
+        if not parts:
+            return _PHRASES[self.reason]
+        return f"{self._wording_of(largest[0][0]).sentence or _PHRASES[self.reason]}: {parts}"
+
+    def _wording_of(self, component: str) -> Wording:
+        return self.wording.get(component) or Wording(
+            _LABELS.get(component, component.replace("_", " "))
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the suggestion for JSON, scores as fractions."""
@@ -124,11 +145,24 @@ class Shelf(Sequence[Suggestion]):
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
     degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
+    _start: PageStart | None = attrs.field(init=False, default=None, eq=False, repr=False)
+    """Where this page starts, if another one may follow."""
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
         """Return the ids of the items, for hosts that load their own objects."""
         return tuple(one.item_id for one in self.suggestions)
+
+    @property
+    def next(self) -> str | None:
+        """Return the cursor of the next page, which a call takes as *after*; None at the end.
+
+        A full page has one, so the last page may be empty. Similar items and suggestions after
+        a bid have no pages.
+        """
+        if self._start is None:
+            return None
+        return self._start.after(self.ids, ranks=len(self)).cursor
 
     def __len__(self) -> int:
         return len(self.suggestions)
@@ -149,7 +183,18 @@ class Shelf(Sequence[Suggestion]):
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
             "suggestions": [one.to_json() for one in self.suggestions],
+            "next": self.next,
         }
+
+
+def followed(shelf: Shelf, start: PageStart) -> Shelf:
+    """Return the same shelf, a page that starts at *start* and that another one may follow.
+
+    It is set in place, before a caller has the shelf: a copy would take a tenth of the time of
+    an answer.
+    """
+    object.__setattr__(shelf, "_start", start)
+    return shelf
 
 
 _PARTS_IN_WORDS = 3
@@ -168,7 +213,7 @@ _PHRASES = {
     Reason.POPULAR_IN_CATEGORY: "Popular in this category",
 }
 
-_WORDS = {
+_LABELS = {
     "popularity": "demand",
     "recency": "timing",
     "same_category": "category",

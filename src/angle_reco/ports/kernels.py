@@ -4,7 +4,8 @@ from typing import Protocol
 
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 
 
@@ -40,5 +41,8 @@ class Kernels(Protocol):
         Items of the user's favourite categories come first, by score, at most `per_category`
         of each; then the rest of those, by score; then the popular items, in their order.
         Items excluded for the user are left out, and none comes twice.
+
+        Raises:
+            ComponentError: A component of the ranker failed, or its values are unusable.
         """
         ...

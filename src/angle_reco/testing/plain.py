@@ -5,13 +5,14 @@ division. No code is shared with the columnar forms.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from math import floor
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -23,7 +24,7 @@ from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.decay import Decay, DecaySteps
 from angle_reco.domain.scoring.interest import InterestRule, UserInterest
 from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
-from angle_reco.domain.scoring.ranking import Component, Ranker
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
@@ -271,6 +272,10 @@ def similar_items(
     return [line for _, line in found[:keep]]
 
 
+ComponentRule: TypeAlias = Callable[[PlainMarket, UserId, ItemCard], Millionths]
+"""The plain rule of a component: its value for a user and an item."""
+
+
 def homepage(
     market: PlainMarket,
     user_id: UserId,
@@ -278,8 +283,12 @@ def homepage(
     *,
     ranker: Ranker,
     keep: int,
+    rules: Mapping[str, ComponentRule] = MappingProxyType({}),
 ) -> list[StoredLine]:
-    """Return one user's homepage; *interests* are that user's, strongest first."""
+    """Return one user's homepage; *interests* are that user's, strongest first.
+
+    *rules* has the rules of components besides those of the package, by name.
+    """
     touched = {one.item_id for one in market.happened if one.user_id == user_id}
     favourites = {interest.category_id for interest in interests[: ranker.favourites]}
     interest_in = {interest.category_id: interest.score for interest in interests}
@@ -290,7 +299,7 @@ def homepage(
     def line(item: ItemCard, source: Source) -> StoredLine:
         category_id = item.category_id
         interest = 0 if category_id is None else interest_in.get(category_id, 0)
-        parts = contributions(market, item, interest, ranker)
+        parts = contributions(market, user_id, item, interest, ranker, rules)
         return _line(item, parts, homepage_reason(market, item, interest), source)
 
     candidates = [
@@ -316,15 +325,27 @@ def homepage(
 
 
 def contributions(
-    market: PlainMarket, item: ItemCard, interest: Millionths, ranker: Ranker
+    market: PlainMarket,
+    user_id: UserId,
+    item: ItemCard,
+    interest: Millionths,
+    ranker: Ranker,
+    rules: Mapping[str, ComponentRule] = MappingProxyType({}),
 ) -> tuple[Millionths, ...]:
     """Return each component's part of the score, for an item in a category of this *interest*."""
-    values = {
-        Component.INTEREST: interest,
-        Component.POPULARITY: popularity_of(market, item),
-        Component.RECENCY: recency_of(item, market.now),
+    known = {
+        "interest": interest,
+        "popularity": popularity_of(market, item),
+        "recency": recency_of(item, market.now),
     }
-    return tuple(rounded(Fraction(weight * values[name], ONE)) for name, weight in ranker.weights)
+
+    def value(name: str) -> Millionths:
+        return rules[name](market, user_id, item) if name in rules else known[name]
+
+    return tuple(
+        rounded(Fraction(weight * value(component.name), ONE))
+        for component, weight in ranker.weights
+    )
 
 
 def homepage_reason(market: PlainMarket, item: ItemCard, interest: Millionths) -> Reason:

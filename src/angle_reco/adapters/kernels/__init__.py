@@ -4,7 +4,8 @@ from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import rank_similar_items
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import Profiles, Ranker
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 
 __all__ = ["NumpyKernels"]

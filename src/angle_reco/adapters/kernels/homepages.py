@@ -1,48 +1,75 @@
 """Homepages of many users at once.
 
-Within a category the order of items is the same for every user, because interest adds the
-same amount to each of them. Each category is therefore sorted once, and a user's page is
-merged from the beginnings of a few of these orders.
+Unless a component depends on the user and the item, the order of items within a category is
+the same for every user: interest adds the same amount to each of them. Each category is therefore
+sorted once, and a user's page is merged from the beginnings of a few of these orders. Otherwise
+all items of a user's favourite categories are scored.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int8s, Int64s, is_among, places_in_runs, ragged_ranges
-from angle_reco.domain.columns import NONE
+from angle_reco.domain.arrays import (
+    Bools,
+    Int8s,
+    Int32s,
+    Int64s,
+    is_among,
+    places_in_runs,
+    ragged_ranges,
+)
+from angle_reco.domain.errors import ComponentError
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.millionths import Millionths
+from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsOn, contributions
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.ranking import Profiles, Ranker, contributions, homepage_reasons
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import Ranker, homepage_reasons
 from angle_reco.domain.suggestions import Source
 
 _USERS_AT_ONCE = 2_000
+_PAIRS_AT_ONCE = 2_000_000
+"""Of users and items, if a component depends on both."""
 
 
 def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int) -> Lists:
-    """Return the best *keep* open items for each user of *profiles*."""
-    orders = _CategoryOrders.of(market, ranker)
+    """Return the best *keep* open items for each user of *profiles*.
+
+    Raises:
+        ComponentError: A component failed, or its values are unusable.
+    """
     by_user = np.argsort(profiles.excluded_user, kind="stable")
     profiles = attrs.evolve(
         profiles,
         excluded_user=profiles.excluded_user[by_user],
         excluded_row=profiles.excluded_row[by_user],
     )
+    orders = _CategoryOrders.of(market, profiles, ranker)
+    at_once = _USERS_AT_ONCE
+    if ranker.those_by(DependsOn.PAIR):
+        at_once = min(at_once, _PAIRS_AT_ONCE // (len(market) + 1) + 1)
     nothing = np.empty(0, np.int64)
-    chunks = [_Lines(nothing, nothing, nothing, nothing.astype(np.int8))]
-    for first in range(0, len(profiles), _USERS_AT_ONCE):
-        some = profiles.between(first, first + _USERS_AT_ONCE)
+    pages = [_Lines(nothing, nothing, nothing, nothing.astype(np.int8))]
+    parts = [np.empty((0, len(ranker.weights)), np.int32)]
+    reasons = [nothing.astype(np.int8)]
+    for first in range(0, len(profiles), at_once):
+        some = profiles.between(first, first + at_once)
         lines = _rank_chunk(market, orders, some, ranker, keep)
-        chunks.append(lines._replace(user=lines.user + first))
-    lines = _Lines.joined(chunks)
+        parts.append(contributions(market, some, lines.user, lines.row, ranker.weights))
+        _check_dependence(ranker, lines, parts[-1])
+        interest = some.interest_in(market.catalogue.category[lines.row], lines.user)
+        reasons.append(homepage_reasons(market, lines.row, interest))
+        pages.append(lines._replace(user=lines.user + first))
+    lines = _Lines.joined(pages)
     return Lists(
         owners=profiles.users,
         offsets=np.searchsorted(lines.user, np.arange(len(profiles) + 1)),
         items=market.catalogue.ids_at(lines.row),
-        parts=contributions(market, lines.row, lines.interest, ranker),
-        reasons=homepage_reasons(market, lines.row, lines.interest),
+        parts=np.concatenate(parts),
+        reasons=np.concatenate(reasons),
         sources=lines.source,
         recipe=ranker.recipe,
         computed_at=market.now,
@@ -51,33 +78,40 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
 
 @attrs.frozen
 class _CategoryOrders:
-    """The market's rows by category, best first for every user.
+    """The market's rows by category, best first by what each item is worth to every user.
 
-    The rows of category k are [starts[k], starts[k + 1]).
+    The rows of category k are [starts[k], starts[k + 1]). *worth* has the sum of contributions
+    of a row that depend on the item alone.
     """
 
     rows: Int64s
     starts: Int64s
+    worth: Int64s
+
+    @property
+    def has_rows(self) -> Bools:
+        """Return which categories have items; the last element is for no category (NONE)."""
+        return np.append(self.starts[1:] > self.starts[:-1], False)
 
     @classmethod
-    def of(cls, market: OpenMarket, ranker: Ranker) -> "_CategoryOrders":
-        rows = np.arange(len(market))
-        own_worth = contributions(market, rows, np.zeros(len(market), np.int64), ranker)
+    def of(cls, market: OpenMarket, profiles: Profiles, ranker: Ranker) -> "_CategoryOrders":
+        rows, anyone = np.arange(len(market)), np.zeros(len(market), np.int64)
+        worth = _sums(market, profiles, anyone, rows, ranker.those_by(DependsOn.ITEM))
         category = market.catalogue.category
-        order = np.lexsort((market.tie_rank, -own_worth.sum(axis=1), category))
+        order = np.lexsort((market.tie_rank, -worth, category))
         categories = np.arange(len(market.catalogue.categories) + 1)
-        return cls(order, np.searchsorted(category[order], categories))
+        return cls(order, np.searchsorted(category[order], categories), worth)
 
 
 class _Lines(NamedTuple):
-    """Lines of pages: a user's place, a row of the market, the interest in its category.
+    """Lines of pages: a user's place, a row of the market, the score, the code of the source.
 
-    *source* is a code.
+    The score of a popular item is not needed for its place, and counts as -1.
     """
 
     user: Int64s
     row: Int64s
-    interest: Int64s
+    score: Int64s
     source: Int8s
 
     @classmethod
@@ -111,28 +145,34 @@ def _personal_lines(
 ) -> _Lines:
     """Return each user's candidates in the order of their page, at most *keep* of them."""
     is_favourite = places_in_runs(profiles.interest_user) < ranker.favourites
-    with_items = np.flatnonzero(is_favourite & (profiles.interest_category != NONE))
-    owner = profiles.interest_user[with_items].astype(np.int64)
-    category = profiles.interest_category[with_items]
-    # At most *keep* items of a category can be on the page, besides the excluded ones.
-    left_out = np.bincount(profiles.excluded_user, minlength=len(profiles))
+    has_items = orders.has_rows[profiles.interest_category]
+    groups = np.flatnonzero(is_favourite & has_items)
+    owner = profiles.interest_user[groups].astype(np.int64)
+    category = profiles.interest_category[groups]
     starts = orders.starts[category]
-    lengths = np.minimum(orders.starts[category + 1] - starts, keep + left_out[owner])
-    lines = _Lines(
-        np.repeat(owner, lengths),
-        orders.rows[ragged_ranges(starts, lengths)],
-        np.repeat(profiles.interest_score[with_items], lengths),
-        np.full(lengths.sum(), Source.PERSONAL.code, np.int8),
-    )
-    group = np.repeat(np.arange(len(with_items)), lengths)
-    allowed = np.flatnonzero(~is_among(lines.user * len(market) + lines.row, excluded))
-    lines, group = lines.take(allowed), group[allowed]
+    lengths = orders.starts[category + 1] - starts
+    for_pairs = ranker.those_by(DependsOn.PAIR)
+    if not for_pairs:
+        # At most *keep* items of a category can be on the page, besides the excluded ones.
+        left_out = np.bincount(profiles.excluded_user, minlength=len(profiles))
+        lengths = np.minimum(lengths, keep + left_out[owner])
+    user, row = np.repeat(owner, lengths), orders.rows[ragged_ranges(starts, lengths)]
+    group = np.repeat(np.arange(len(groups)), lengths)
+    allowed = np.flatnonzero(~is_among(user * len(market) + row, excluded))
+    user, row, group = user[allowed], row[allowed], group[allowed]
 
+    by_category = ranker.those_by(DependsOn.CATEGORY)
+    worth_of_category = _sums(market, profiles, owner, orders.rows[starts], by_category)
+    score = orders.worth[row] + worth_of_category[group]
+    if for_pairs:
+        score += _sums(market, profiles, user, row, for_pairs)
+        order = np.lexsort((market.tie_rank[row], -score, group))
+        user, row, group, score = user[order], row[order], group[order], score[order]
     is_fill = places_in_runs(group) >= ranker.per_category
-    scores = contributions(market, lines.row, lines.interest, ranker).sum(axis=1)
-    order = np.lexsort((market.tie_rank[lines.row], -scores, is_fill, lines.user))
-    lines = lines.take(order)
-    return lines.take(np.flatnonzero(places_in_runs(lines.user) < keep))
+    order = np.lexsort((market.tie_rank[row], -score, is_fill, user))
+    order = order[places_in_runs(user[order]) < keep]
+    source = np.full(len(order), Source.PERSONAL.code, np.int8)
+    return _Lines(user[order], row[order], score[order], source)
 
 
 def _popular_lines(
@@ -153,22 +193,33 @@ def _popular_lines(
     free = np.flatnonzero(~is_among(user * size + row, taken))
     user, row = user[free], row[free]
     fits = np.flatnonzero(places_in_runs(user) < missing[user])
-    user, row = user[fits], row[fits]
-    interest = _interest_in(market, profiles, user, row)
-    return _Lines(user, row, interest, np.full(len(user), Source.POPULAR.code, np.int8))
+    source = np.full(len(fits), Source.POPULAR.code, np.int8)
+    return _Lines(user[fits], row[fits], np.full(len(fits), _UNKNOWN), source)
 
 
-def _interest_in(market: OpenMarket, profiles: Profiles, user: Int64s, row: Int64s) -> Int64s:
-    """Return each user's interest in the category of each row, 0 where there is none."""
-    width = len(market.catalogue.categories) + 1
-    category = profiles.interest_category
-    known = np.flatnonzero(category != NONE)
-    keys = profiles.interest_user[known].astype(np.int64) * width + category[known]
-    order = np.argsort(keys)
-    keys, scores = keys[order], profiles.interest_score[known][order]
-    wanted = user * width + market.catalogue.category[row]
-    if len(keys) == 0:
-        return np.zeros(len(wanted), np.int64)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    has_category = market.catalogue.category[row] != NONE
-    return np.where(has_category & (keys[places] == wanted), scores[places], 0)
+def _sums(
+    market: OpenMarket,
+    profiles: Profiles,
+    users: Int64s,
+    rows: Int64s,
+    weights: Sequence[tuple[Component, Millionths]],
+) -> Int64s:
+    """Return the sum of the contributions of some components for each pair."""
+    parts = contributions(market, profiles, users, rows, weights)
+    sums: Int64s = parts.sum(axis=1, dtype=np.int64)
+    return sums
+
+
+def _check_dependence(ranker: Ranker, lines: _Lines, parts: Int32s) -> None:
+    """Refuse lines whose order differs from their scores.
+
+    Their order uses the value of another pair where a component does not depend on the pair.
+    """
+    differs = (lines.score != _UNKNOWN) & (lines.score != parts.sum(axis=1))
+    if differs.any():
+        declared = [one for one, _ in ranker.weights if one.depends_on is not DependsOn.PAIR]
+        names = ", ".join(one.name for one in declared if one not in COMPONENTS.values())
+        raise ComponentError(names, "depends on more than its depends_on declares")
+
+
+_UNKNOWN = -1

@@ -14,14 +14,19 @@ from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
+from angle_reco.domain.errors import (
+    ComponentError,
+    InvalidValueError,
+    StorageUnavailableError,
+)
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.paging import MOST
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, Wording, followed
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
 from angle_reco.ports.cache import Cached
@@ -62,9 +67,6 @@ class Cards(NamedTuple):
 
 _NOTHING: frozenset[ItemId] = frozenset()
 
-MOST = 1_000
-"""Of any list; a larger limit counts as this."""
-
 MOST_SIMILAR = 20
 """Of similar items."""
 
@@ -87,6 +89,11 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     as_of: datetime | None = None
+    wording: Mapping[str, Wording] = attrs.field(init=False)
+
+    @wording.default
+    def _wording_of_settings(self) -> Mapping[str, Wording]:
+        return self.settings.chosen_ranker.wording
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -178,7 +185,8 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
-        return stored.suggestions(places, cards, first_rank=first_rank), degraded_by
+        suggestions = stored.suggestions(places, cards, wording=self.wording, first_rank=first_rank)
+        return suggestions, degraded_by
 
     def popular(
         self,
@@ -261,16 +269,17 @@ class ShelfBuilder:
         limit: int,
         without: Collection[ItemId] = (),
     ) -> Shelf:
-        """Return the result of *answer*; if the database fails, popular items or nothing.
+        """Return the result of *answer*; if it fails, popular items or nothing.
 
-        Call `catch_up` before it.
+        It fails if the database or a component of the ranker does. Call `catch_up` before it.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
+            ComponentError: A component failed, and there is no *stale_cache*.
         """
         try:
             return answer()
-        except StorageUnavailableError as error:
+        except (StorageUnavailableError, ComponentError) as error:
             if self.stale_cache is None:
                 raise
             self.notify_degraded(surface, error)
@@ -333,10 +342,14 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
     if not is_mapping(cards):
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
+    first = shelf[0].rank if shelf else 1
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id]) for rank, one in enumerate(loaded, start=1)
+        one._replace(rank=rank, card=cards[one.item_id])
+        for rank, one in enumerate(loaded, start=first)
     )
-    return attrs.evolve(shelf, suggestions=suggestions)
+    start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
+    # The next page must not try again those without an object.
+    return shown if start is None else followed(shown, start.after(shelf.ids, ranks=0))
 
 
 def checked_limit(limit: object, *, most: int = MOST) -> int:
@@ -345,8 +358,8 @@ def checked_limit(limit: object, *, most: int = MOST) -> int:
     Raises:
         InvalidValueError: It is no whole number of at least 1.
     """
-    if type(limit) is int and limit >= 1:
-        return min(limit, most)
+    if type(limit) is int and 1 <= limit <= most:
+        return limit
     return min(whole(limit, "limit", least=1), most)
 
 

@@ -27,9 +27,9 @@ from angle_reco.testing.contracts.markets import (
     open_market,
     originals_of,
     profiles_of,
-    rankers,
     similarity_rules,
 )
+from angle_reco.testing.contracts.rankers import DRAWN_RULES, rankers
 
 _promise = settings(
     # Kernels are stateless, so all examples may share one fixture, and each subclass may
@@ -111,6 +111,7 @@ class KernelsContract:
                 ),
                 ranker=ranker,
                 keep=case.keep,
+                rules=DRAWN_RULES,
             )
             for user_id in users.ids
         ]

@@ -34,7 +34,7 @@ from angle_reco.domain.scoring.popularity import (
     fading_demand,
     plain_demand,
 )
-from angle_reco.domain.scoring.ranking import Component, Profiles, Ranker
+from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.testing import plain
 
@@ -195,19 +195,6 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
         threshold=draw(
             st.sampled_from([0, 1, 200_000, 300_000, category, price, shared, category + price])
         ),
-    )
-
-
-@st.composite
-def rankers(draw: st.DrawFn) -> Ranker:
-    """Draw rankers: weights of some components in any order, and limits of categories."""
-    components = draw(st.permutations(list(Component)))[: draw(st.integers(1, len(Component)))]
-    weights = st.sampled_from([0, 1, 100_000, 200_000, 333_333])
-    return Ranker(
-        name="drawn",
-        weights=tuple((component, draw(weights)) for component in components),
-        favourites=draw(st.sampled_from([1, 2, 5])),
-        per_category=draw(st.sampled_from([1, 2, 3])),
     )
 
 

@@ -1,0 +1,178 @@
+"""The components of a ranker's score: the three of `classic`, and those of a host."""
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TypeAlias
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.errors import ComponentError, InvalidValueError
+from angle_reco.domain.millionths import ONE, Millionths
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.stored_list import BY_HAND
+from angle_reco.domain.suggestions import Wording
+from angle_reco.domain.type_checks import is_a
+from angle_reco.domain.validators import exactly, function, instance, whole
+
+Values: TypeAlias = Callable[[OpenMarket, Profiles, Int64s, Int64s], Int64s]
+"""The rule of a component: its values for pairs, in millionths from 0 to 1,000,000.
+
+The arguments are the market, the profiles, and for each pair the place of the user in the
+profiles and the row of the item in the market. A value depends on its pair alone, not on the
+other pairs of the call.
+"""
+
+
+class DependsOn(StrEnum):
+    """What can change the value of a component; the less, the faster are homepages."""
+
+    ITEM = "item"
+    CATEGORY = "category"
+    """The user, and the category of the item."""
+    PAIR = "pair"
+    """The user and the item."""
+
+
+@attrs.frozen(kw_only=True)
+class Component:
+    """One component of a ranker's score.
+
+    The *name* names its contribution in answers, exports and recipes, and *label* is its word
+    in sentences, by default the name. *sentence* begins the sentence of a suggestion to which
+    this component adds most; without it, that is the phrase of the reason. *data* says which
+    data the values come from. A change of *version* invalidates stored lists, as a change of a
+    weight does.
+    """
+
+    name: str
+    version: int = 1
+    label: str = attrs.field(
+        default=attrs.Factory(lambda one: str(one.name).replace("_", " "), takes_self=True),
+        repr=False,
+    )
+    sentence: str = attrs.field(default="", repr=False)
+    data: str = attrs.field(repr=False)
+    depends_on: DependsOn = DependsOn.PAIR
+    values: Values = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_name(self.name, "name of a component")
+        if self.name == BY_HAND:
+            raise InvalidValueError("name of a component", self.name, "another name")
+        whole(self.version, f"version of {self.name}", least=1, most=1_000_000)
+        for name, least in (("label", 1), ("sentence", 0), ("data", 1)):
+            text = exactly(getattr(self, name), f"{name} of {self.name}", str)
+            if not (least <= len(text) <= _LONGEST_TEXT and text.isprintable()):
+                expected = f"one line of {least} to {_LONGEST_TEXT} characters"
+                raise InvalidValueError(f"{name} of {self.name}", text, expected)
+        instance(self.depends_on, f"depends_on of {self.name}", DependsOn)
+        function(self.values, f"values of {self.name}")
+
+    @property
+    def wording(self) -> Wording:
+        """Return the words of the component in sentences."""
+        return Wording(self.label, self.sentence)
+
+
+def check_name(name: object, what: str) -> str:
+    """Return the name of a component or of a ranker, which is an identifier.
+
+    Raises:
+        InvalidValueError: It is none, or too long.
+    """
+    text = exactly(name, what, str)
+    if len(text) > _LONGEST_NAME or not text.isidentifier():
+        expected = f"at most {_LONGEST_NAME} letters, digits and _"
+        raise InvalidValueError(what, text, expected)
+    return text
+
+
+_LONGEST_NAME = 100
+_LONGEST_TEXT = 200
+
+
+def _interest(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+    return profiles.interest_in(market.catalogue.category[rows], users)
+
+
+def _popularity(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+    return market.popularity[rows]
+
+
+def _recency(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+    return market.recency[rows]
+
+
+INTEREST = Component(
+    name="interest",
+    data="the user's bids and watches within the window of the interest rule",
+    depends_on=DependsOn.CATEGORY,
+    values=_interest,
+)
+POPULARITY = Component(
+    name="popularity",
+    label="demand",
+    data="the bids and watchers of the item",
+    depends_on=DependsOn.ITEM,
+    values=_popularity,
+)
+RECENCY = Component(
+    name="recency",
+    label="timing",
+    data="the status and the end of the auction",
+    depends_on=DependsOn.ITEM,
+    values=_recency,
+)
+
+COMPONENTS = {one.name: one for one in (INTEREST, POPULARITY, RECENCY)}
+"""The components that the package has, by name."""
+
+
+def contributions(
+    market: OpenMarket,
+    profiles: Profiles,
+    users: Int64s,
+    rows: Int64s,
+    weights: Iterable[tuple[Component, Millionths]],
+) -> Int32s:
+    """Return the contribution of each component, a row per pair and a column per component.
+
+    Raises:
+        ComponentError: A component failed, or its values are unusable.
+    """
+    parts = [
+        weighted(values_of(component, market, profiles, users, rows), weight)
+        for component, weight in weights
+    ]
+    return np.stack(parts, axis=1, dtype=np.int32) if parts else np.empty((len(rows), 0), np.int32)
+
+
+def values_of(
+    component: Component, market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s
+) -> Int64s:
+    """Return the values of a component for pairs, checked.
+
+    Raises:
+        ComponentError: The component failed, or its values are unusable.
+    """
+    try:
+        found: object = component.values(market, profiles, users, rows)
+    except Exception as error:
+        raise ComponentError(component.name, f"raised {type(error).__name__}") from error
+    if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != rows.shape:
+        kind = getattr(found, "dtype", type(found).__name__)
+        shape = getattr(found, "shape", "no shape")
+        problem = f"returned {kind} of {shape}, but should return integers of {rows.shape}"
+        raise ComponentError(component.name, problem)
+    if len(found) and not (found.min() >= 0 and found.max() <= ONE):
+        problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"
+        raise ComponentError(component.name, problem)
+    return found.astype(np.int64, copy=False)
+
+
+def weighted(values: Int64s, weight: Millionths) -> Int64s:
+    """Return the contribution of a component with these *values*, in millionths, halves up."""
+    return (2 * weight * values + ONE) // (2 * ONE)

@@ -1,0 +1,96 @@
+"""The data about users that rankings need."""
+
+from functools import cached_property
+from typing import Self
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.arrays import Int32s, Int64s, frozen
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.scoring.interest import Interests
+from angle_reco.domain.scoring.market import OpenMarket
+
+
+@attrs.frozen(kw_only=True)
+class Profiles:
+    """The data about users that rankings need, each user by their place in *users*.
+
+    *interest_…* columns have a row per user and category, ordered by user and with each
+    user's strongest first; category codes are those of the market, NONE if no item of the
+    category is open. *excluded_…* are pairs of a user and a row of the market that the user
+    must not be shown.
+    """
+
+    users: IdColumn
+    interest_user: Int32s = attrs.field(converter=frozen)
+    interest_category: Int32s = attrs.field(converter=frozen)
+    interest_score: Int64s = attrs.field(converter=frozen)
+    excluded_user: Int32s = attrs.field(converter=frozen)
+    excluded_row: Int32s = attrs.field(converter=frozen)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of(
+        cls, users: IdIndex, *, interests: Interests, interactions: Interactions, market: OpenMarket
+    ) -> Self:
+        """Return the profiles of *users*, from their interests, activity and own items."""
+        catalogue = market.catalogue
+        # The place of each user in the batch, by the user's code in *interests*.
+        place = users.codes(interests.users.ids)[interests.user]
+        known = place != NONE
+        category = catalogue.categories.codes(interests.categories.ids)[interests.category]
+
+        engaged = users.codes(interactions.users)
+        touched = catalogue.items.codes(interactions.items)
+        are_both = (engaged != NONE) & (touched != NONE)
+        lists = np.append(users.codes(catalogue.sellers.ids), np.int32(NONE))[catalogue.seller]
+        own = np.flatnonzero(lists != NONE)
+        return cls(
+            users=users.ids,
+            interest_user=place[known],
+            interest_category=category[known],
+            interest_score=interests.scores[known],
+            excluded_user=np.concatenate([engaged[are_both], lists[own]]),
+            excluded_row=np.concatenate([touched[are_both], own.astype(np.int32)]),
+        )
+
+    def between(self, first: int, last: int) -> Self:
+        """Return the profiles of the users at places [first, last)."""
+        lo, hi = np.searchsorted(self.interest_user, [first, last])
+        excluded = (self.excluded_user >= first) & (self.excluded_user < last)
+        return type(self)(
+            users=self.users.take(slice(first, last)),
+            interest_user=self.interest_user[lo:hi] - np.int32(first),
+            interest_category=self.interest_category[lo:hi],
+            interest_score=self.interest_score[lo:hi],
+            excluded_user=self.excluded_user[excluded] - np.int32(first),
+            excluded_row=self.excluded_row[excluded],
+        )
+
+    def interest_in(self, categories: Int32s, users: Int64s) -> Int64s:
+        """Return the interest of each of *users*, places, in the category beside it.
+
+        It is 0 where there is none, and for no category (NONE).
+        """
+        keys, scores = self._interests_by_key
+        if len(keys) == 0:
+            return np.zeros(len(users), np.int64)
+        wanted = users * _CATEGORIES + categories
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where((categories != NONE) & (keys[places] == wanted), scores[places], 0)
+
+    @cached_property
+    def _interests_by_key(self) -> tuple[Int64s, Int64s]:
+        known = np.flatnonzero(self.interest_category != NONE)
+        keys = self.interest_user[known].astype(np.int64) * _CATEGORIES
+        keys += self.interest_category[known]
+        order = np.argsort(keys)
+        return keys[order], self.interest_score[known][order]
+
+
+_CATEGORIES = 2**31
+"""More than there are codes of categories."""
