@@ -112,6 +112,8 @@ INTEREST = Component(
     depends_on=DependsOn.CATEGORY,
     values=_interest,
 )
+"""How strongly the user is drawn to the category of the item."""
+
 POPULARITY = Component(
     name="popularity",
     label="demand",
@@ -119,6 +121,8 @@ POPULARITY = Component(
     depends_on=DependsOn.ITEM,
     values=_popularity,
 )
+"""How much other users want the item."""
+
 RECENCY = Component(
     name="recency",
     label="timing",
@@ -126,6 +130,7 @@ RECENCY = Component(
     depends_on=DependsOn.ITEM,
     values=_recency,
 )
+"""Whether the auction is active, and how soon it ends."""
 
 COMPONENTS = {one.name: one for one in (INTEREST, POPULARITY, RECENCY)}
 """The components that the package has, by name."""
