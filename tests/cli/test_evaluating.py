@@ -127,6 +127,8 @@ def test_rankers_of_an_application_are_measured_on_files(
         (["--until", "2020-01-01"], "up to 2020-01-01 00:00, only later ones"),
         (["--window", "3000"], "too short to split"),
         (["--window", "0"], "0"),
+        (["--window", "nan"], "'nan' is no number of days"),
+        (["--cut", "2026-04-01", "--every", "2"], "leave out --cuts and --every"),
         (["--html", "nowhere/page.html"], "folder of nowhere/page.html does not exist"),
         (["--database", "sqlite:///x.db"], "name one of them"),
     ],
@@ -157,3 +159,26 @@ def test_a_tiny_marketplace_is_too_short(angle: Angle, tmp_path: Path) -> None:
 
     assert (answer.status, answer.out) == (2, "")
     assert "is too short to split" in answer.err
+
+
+def test_a_figure_that_is_not_known_is_a_dash(angle: Angle, tmp_path: Path) -> None:
+    # The one page that is asked for has one item, so nothing is alike.
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "users.csv").write_text(
+        "user_id,inserted_at,last_sign_in_at,sign_in_count\nann,,,\nbob,,,\n"
+    )
+    header = "item_id,category_id,seller_id,title,starting_price,current_price,"
+    header += "publication_status,starts_at,end_time,inserted_at\n"
+    rows = "".join(f"i{n},,,,,,published,,,\n" for n in range(2))
+    (folder / "items.csv").write_text(header + rows)
+    (folder / "bids.csv").write_text(
+        "user_id,item_id,amount,placed_at\n"
+        "ann,i0,,2026-01-01T00:00:00Z\nbob,i0,,2026-01-01T00:00:00Z\nann,i1,,2026-01-03T00:00:00Z\n"
+    )
+
+    said = angle("evaluate", str(folder), "--cut", "2026-01-02", "--window", "5")
+
+    assert said.status == 0
+    assert "nan" not in said.out
+    assert said.out.splitlines()[-2].split()[-1] == "–"

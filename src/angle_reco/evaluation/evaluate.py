@@ -1,7 +1,7 @@
 """The whole evaluation: all surfaces of a marketplace, from its ports."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -10,6 +10,7 @@ from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import Progress, judge
 from angle_reco.evaluation.history import Evidence, History, read_history
+from angle_reco.evaluation.metrics import SHOWN
 from angle_reco.evaluation.next_touches import POPULAR, judge_next
 from angle_reco.evaluation.order import split_by_order
 from angle_reco.evaluation.peers import Peer
@@ -19,6 +20,9 @@ from angle_reco.evaluation.settings_rankings import SettingsRanking
 
 HOMEPAGE, ORDER, SIMILAR_ITEMS, AFTER_BID = "homepage", "order", "similar items", "after a bid"
 """The surfaces of a report; `order` is the homepage by the second protocol."""
+
+FEW_USERS = 30
+"""Intervals from samples of fewer users than this are too narrow to be relied on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +69,8 @@ def evaluate(
     surfaces = [surface_figures(HOMEPAGE, cuts, judged, baseline=plan.baseline, seed=seed)]
     if len(cuts) < plan.rule.count and not plan.rule.moments:
         remarks.append(
-            f"{len(cuts)} of {plan.rule.count} cuts: the history has no question at the others"
+            f"{len(cuts)} of {plan.rule.count} cuts have questions: the others are before the first"
+            " bid or watch, or no known user touched a further open item after them"
         )
     if plan.order:
         try:
@@ -88,7 +93,29 @@ def evaluate(
                 f"{name}: no user touched an open item within 7 days after a cut, and a further"
                 " one within 7 days after that"
             )
-    return Report(source=source, surfaces=tuple(surfaces), remarks=tuple(remarks))
+    remarks += [one for surface in surfaces for one in _doubts(surface)]
+    return Report(
+        source=source,
+        window_days=plan.rule.window / timedelta(days=1),
+        surfaces=tuple(surfaces),
+        remarks=tuple(remarks),
+    )
+
+
+def _doubts(surface: SurfaceFigures) -> Iterator[str]:
+    """Yield why the figures of *surface* say little, whatever they are."""
+    small = sum(1 for one in surface.cuts if one.open_items <= SHOWN)
+    if small:
+        yield (
+            f"{surface.name}: at {small} of {len(surface.cuts)} cuts at most {SHOWN} items were"
+            " open, and any ranking shows nearly all of them"
+        )
+    if surface.users < FEW_USERS:
+        users = f"{surface.users} user{'' if surface.users == 1 else 's'}"
+        yield (
+            f"{surface.name}: with {users}, a difference may be chance even where its interval"
+            " says otherwise"
+        )
 
 
 def _by_order(

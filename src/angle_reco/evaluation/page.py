@@ -6,13 +6,14 @@ from html import escape
 
 from angle_reco.evaluation.bootstrap import Interval
 from angle_reco.evaluation.page_style import STYLE
+from angle_reco.evaluation.page_words import METRICS, RANKINGS, WORDS
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 
 _MOST_CATEGORIES = 12
 
 _ASKED = {
-    "homepage": "Which items does a user bid on or watch for the first time in the days after"
-    " a cut? Asked of everyone with a past, over all items open at the cut.",
+    "homepage": "Which items does a user bid on or watch for the first time within {window}"
+    " after a cut? Asked of users with a bid or watch before it, over all items open at the cut.",
     "order": "Each user's last 20 % of items, with the rest of all users known. For data whose"
     " times mean little: rankings may learn from later touches here.",
     "similar items": "A user touches an item. Which one next, within seven days? The list of the"
@@ -21,15 +22,6 @@ _ASKED = {
     " after the bid answers.",
 }
 
-_METRICS = {
-    "hit": ("hit in ten", "users with at least one right item among ten"),
-    "ndcg": ("NDCG@10", "right items in ten places, early ones counting more; 1 is perfect"),
-    "recall": ("recall", "the part of all right items that was among the ten"),
-    "mrr": ("MRR", "1 divided by the place of the first right item, on average"),
-    "served": ("served", "users who were shown anything"),
-    "novelty": ("novelty", "bits: how little known the shown items are"),
-    "similarity": ("alike", "how similar the items of a page are, by category and price"),
-}
 _SHARES = frozenset({"hit", "recall", "served"})
 
 
@@ -37,6 +29,7 @@ def page(report: Report) -> str:
     """Return the page, which stands alone as one file."""
     title = f"What rankings would have hit: {report.source}"
     remarks = "".join(f"<li>{escape(one)}</li>" for one in report.remarks)
+    window = _counted(f"{report.window_days:g}", "day")
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -44,12 +37,13 @@ def page(report: Report) -> str:
             '<meta name="color-scheme" content="light dark">',
             f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
             f"<h1>{escape(title)}</h1>",
-            "<p>At several moments of the past, each ranking saw only what was known then."
-            " It is compared with what users bid on or watched next.</p>",
+            "<p>At several moments of the past, the cuts, each ranking saw only what was known"
+            " then. It is compared with what users bid on or watched next.</p>",
+            _words(report.surfaces),
             f'<ul class="remarks">{remarks}</ul>' if remarks else "",
             _overview(report.surfaces),
-            *(_surface(one) for one in report.surfaces),
-            _how_to_read(),
+            *(_surface(one, window) for one in report.surfaces),
+            _limits(),
             "</main>\n</body>\n</html>\n",
         ]
     )
@@ -66,9 +60,10 @@ def _overview(surfaces: Sequence[SurfaceFigures]) -> str:
             f"<td>{_percent(base.metrics['hit'].value)}</td></tr>"
         )
     return _scrolling(
-        '<table><thead><tr><th scope="col">surface</th><th scope="col">questions</th>'
-        '<th scope="col">best ranking</th><th scope="col">hit in ten</th>'
-        f'<th scope="col">baseline</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        '<table class="overview"><thead><tr><th scope="col">surface</th>'
+        '<th scope="col">questions</th><th scope="col">best ranking</th>'
+        '<th scope="col">hit in ten</th><th scope="col">baseline</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
 
@@ -85,27 +80,30 @@ def _baseline(surface: SurfaceFigures) -> RankerFigures:
     return base
 
 
-def _surface(surface: SurfaceFigures) -> str:
+def _surface(surface: SurfaceFigures, window: str) -> str:
     best, base = _best(surface), _baseline(surface)
     cuts = "".join(
-        f"<li>{escape(one.moment[:16].replace('T', ' '))}: {one.open_items:,} open items,"
-        f" {one.questions:,} questions</li>"
+        f"<li>{escape(one.moment[:16].replace('T', ' '))} UTC:"
+        f" {_counted(one.open_items, 'open item')}, {_counted(one.questions, 'question')}</li>"
         for one in surface.cuts
     )
     return "\n".join(
         [
             f"<section><h2>{escape(surface.name.capitalize())}</h2>",
-            f"<p>{escape(_ASKED[surface.name])}</p>",
+            f"<p>{escape(_ASKED[surface.name].format(window=window))}</p>",
             f'<p class="finding">{_finding(best, base)}</p>',
-            f"<p>{surface.questions:,} questions of {surface.users:,} users;"
-            f" {surface.targets:,} right answers.</p>",
+            f"<p>{_counted(surface.questions, 'question')} of {_counted(surface.users, 'user')};"
+            f" {_counted(surface.targets, 'right item')}.</p>",
             f"<details><summary>Cuts: {len(surface.cuts)}</summary><ul>{cuts}</ul></details>",
             "<h3>How good each ranking is</h3>",
-            '<p class="note">NDCG@10 with its 95 % interval; the dashed line is the'
+            '<p class="note">The bar and the figure are the NDCG@10: how many of the first ten'
+            " items were right, the early ones counting more. 1 is perfect. The thin line shows"
+            " how far the figure may be off by chance (its 95 % interval). The dashed line is the"
             f" baseline, {escape(surface.baseline)}.</p>",
             _plots(
                 {one.name: one.metrics["ndcg"] for one in surface.rankers},
                 base.metrics["ndcg"].value,
+                most=_longest(one.metrics["ndcg"] for one in surface.rankers),
             ),
             _table(surface),
             _segments(surface),
@@ -137,11 +135,12 @@ def _finding(best: RankerFigures, base: RankerFigures) -> str:
     )
 
 
-def _plots(figures: Mapping[str, Interval], base: float) -> str:
-    borders = [_known(one.high) for one in figures.values()] + [
-        _known(one.value) for one in figures.values()
-    ]
-    most = max(*borders, base if not math.isnan(base) else 0.0, 1e-9) * 1.05
+def _longest(figures: Iterable[Interval]) -> float:
+    """Return what the whole width of a plot stands for, so that all *figures* fit."""
+    return 1.05 * max((max(_known(one.high), _known(one.value)) for one in figures), default=0.0)
+
+
+def _plots(figures: Mapping[str, Interval], base: float, *, most: float) -> str:
     rows = "".join(_plot(name, one, base, most) for name, one in figures.items())
     return f'<div class="plots">{rows}</div>'
 
@@ -151,7 +150,7 @@ def _plot(name: str, figure: Interval, base: float, most: float) -> str:
         return ""
 
     def at(value: float) -> str:
-        return f"{100 * value / most:.2f}%"
+        return f"{100 * value / (most or 1.0):.2f}%"
 
     text = f"{figure.value:.4f}"
     label = f"{name}: {text}, from {_figure(figure.low, 4)} to {_figure(figure.high, 4)}"
@@ -178,35 +177,40 @@ def _plot(name: str, figure: Interval, base: float, most: float) -> str:
 def _table(surface: SurfaceFigures) -> str:
     heads = "".join(
         f'<th scope="col" title="{escape(meaning)}">{escape(short)}</th>'
-        for short, meaning in _METRICS.values()
+        for short, meaning in METRICS.values()
     )
     rows = "".join(
         f'<tr><th scope="row">{escape(one.name)}</th>'
-        f"<td>{_compared(one, surface.baseline)}</td>"
-        + "".join(f"<td>{_shown(name, one.metrics[name].value)}</td>" for name in _METRICS)
-        + f"<td>{_percent(one.coverage)}</td></tr>"
+        + "".join(f"<td>{_cell(column, one, surface.baseline)}</td>" for column in METRICS)
+        + "</tr>"
         for one in surface.rankers
     )
     return _scrolling(
-        f'<table><thead><tr><th scope="col">ranking</th>'
-        f'<th scope="col">× baseline</th>{heads}'
-        '<th scope="col" title="open items shown to any user asked">catalogue shown</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table>"
+        f'<table><thead><tr><th scope="col">ranking</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
 
 
 def _segments(surface: SurfaceFigures) -> str:
     base = _baseline(surface)
+    sizes = {label: size for label, size in surface.segment_sizes.items() if size}
+    # One scale for all groups, so that their bars can be compared.
+    most = _longest(one.segments[label] for one in surface.rankers for label in sizes)
     groups = "".join(
-        f"<h4>{escape(label)} {'item' if label == '1' else 'items'} touched before"
-        f' <span class="note">{size:,} questions</span></h4>'
+        f"<h4>{escape(label.replace('-', '–'))} {'item' if label == '1' else 'items'} touched"
+        f' before <span class="note">{_counted(size, "question")}</span></h4>'
         + _plots(
-            {one.name: one.segments[label] for one in surface.rankers}, base.segments[label].value
+            {one.name: one.segments[label] for one in surface.rankers},
+            base.segments[label].value,
+            most=most,
         )
-        for label, size in surface.segment_sizes.items()
-        if size
+        for label, size in sizes.items()
     )
-    return f"<h3>By how much is known of a user</h3>{groups}"
+    return (
+        "<h3>By how much is known of a user</h3>"
+        '<p class="note">The same figure for users who had bid on or watched few or many items'
+        f" before. The groups have one scale.</p>{groups}"
+    )
 
 
 def _categories(surface: SurfaceFigures) -> str:
@@ -231,12 +235,13 @@ def _categories(surface: SurfaceFigures) -> str:
     more = len(surface.rankers[0].categories) - len(listed)
     rest = f'<p class="note">{more} more in the JSON output.</p>' if more else ""
     table = (
-        '<table><thead><tr><th scope="col">category</th><th scope="col">right answers</th>'
+        '<table><thead><tr><th scope="col">category</th><th scope="col">right items</th>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table>"
     )
     return (
         "<h3>By category</h3>"
-        '<p class="note">The part of the right items of a category that was among the ten.</p>'
+        '<p class="note">The part of the right items of a category that was among the ten;'
+        " the darkest field is the largest part.</p>"
         f"{_scrolling(table)}{rest}"
     )
 
@@ -256,18 +261,35 @@ def _tuned(rankers: Sequence[RankerFigures]) -> str:
 
 
 def _point(point: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
-
-
-def _how_to_read() -> str:
-    meanings: Iterable[str] = (
-        f"<dt>{escape(short)}</dt><dd>{escape(meaning)}</dd>"
-        for short, meaning in _METRICS.values()
+    return ", ".join(
+        "half-life " + _counted(f"{value:g}", "day")
+        if name == "half_life"
+        else f"{name.replace('_', ' ')} {value:g}"
+        for name, value in point.items()
     )
+
+
+def _words(surfaces: Sequence[SurfaceFigures]) -> str:
+    """Return what the words, rankings and columns of the page mean, folded."""
+    names = dict.fromkeys(one.name for surface in surfaces for one in surface.rankers)
+    rankings = {name: RANKINGS.get(name, "a ranker of the settings") for name in names}
+    columns = dict(METRICS.values())
+    lists = "".join(
+        f"<h3>{heading}</h3><dl>"
+        + "".join(f"<dt>{escape(one)}</dt><dd>{escape(text)}</dd>" for one, text in meanings)
+        + "</dl>"
+        for heading, meanings in (
+            ("Words", WORDS.items()),
+            ("Rankings", rankings.items()),
+            ("Columns", columns.items()),
+        )
+    )
+    return f"<details><summary>What the words mean</summary>{lists}</details>"
+
+
+def _limits() -> str:
     return (
-        f"<section><h2>How to read this</h2><dl>{''.join(meanings)}</dl>"
-        "<p>An interval says how far the figure would move with other users of the same kind."
-        " If that of the ratio to the baseline includes 1, the difference may be chance.</p>"
+        "<section><h2>What this cannot say</h2>"
         "<p>The figures compare rankings; they do not predict sales. A user can only touch what"
         " the site showed in the past, so rankings like the past one have an advantage.</p>"
         "</section>"
@@ -276,6 +298,14 @@ def _how_to_read() -> str:
 
 def _scrolling(table: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="table">{table}</div>'
+
+
+def _cell(column: str, one: RankerFigures, baseline: str) -> str:
+    if column == "ratio":
+        return _compared(one, baseline)
+    if column == "coverage":
+        return _percent(one.coverage)
+    return _shown(column, one.metrics[column].value)
 
 
 def _compared(one: RankerFigures, baseline: str) -> str:
@@ -289,6 +319,11 @@ def _shown(metric: str, value: float) -> str:
     if metric in _SHARES:
         return _percent(value)
     return _figure(value, 1 if metric == "novelty" else 4 if metric == "ndcg" else 2)
+
+
+def _counted(number: int | str, what: str) -> str:
+    text = number if isinstance(number, str) else f"{number:,}"
+    return f"{text} {what}{'' if text == '1' else 's'}"
 
 
 def _percent(value: float) -> str:

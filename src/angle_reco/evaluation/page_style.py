@@ -15,9 +15,10 @@ h1 { font-size: 1.6rem; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 h3 { margin: 1.75rem 0 .25rem; }
 h4 { margin: 1rem 0 .25rem; font-size: 1rem; }
-.note, .remarks { color: var(--soft); font-size: .875rem; font-weight: normal; margin: .25rem 0; }
+.remarks { margin: 1rem 0; padding-left: 1.25rem; }
+.note { color: var(--soft); font-size: .875rem; font-weight: normal; margin: .25rem 0; }
 .finding { background: var(--note); border-left: 4px solid var(--mark); padding: .75rem 1rem; }
-.plot { display: grid; grid-template-columns: 11rem 1fr 4rem; gap: .75rem; align-items: center; }
+.plot { display: grid; grid-template-columns: 12.5rem 1fr 4rem; gap: .75rem; align-items: center; }
 .plot svg { display: block; overflow: visible; }
 .name { overflow-wrap: anywhere; }
 .figure { text-align: right; font-variant-numeric: tabular-nums; }
@@ -29,8 +30,9 @@ circle { fill: var(--mark); }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
-thead th { color: var(--soft); font-weight: 600; }
+thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
+.overview td { white-space: normal; }
 .heat { background: color-mix(in srgb, var(--bar) var(--share), transparent); }
 summary { cursor: pointer; color: var(--mark); }
 dt { font-weight: 600; }

@@ -100,9 +100,13 @@ class SurfaceFigures:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """All surfaces of an evaluation, and remarks on what could not be measured."""
+    """All surfaces of an evaluation, and remarks on what could not be measured.
+
+    *window_days* is how long after a cut a touch counts on the homepage.
+    """
 
     source: str
+    window_days: float
     surfaces: tuple[SurfaceFigures, ...]
     remarks: tuple[str, ...]
 
@@ -110,6 +114,7 @@ class Report:
         """Return the report for JSON."""
         return {
             "source": self.source,
+            "window_days": self.window_days,
             "surfaces": [one.to_json() for one in self.surfaces],
             "remarks": list(self.remarks),
         }
