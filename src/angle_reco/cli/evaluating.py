@@ -115,7 +115,7 @@ class _Days(click.FloatRange):
     default=0,
     show_default=True,
     metavar="N",
-    help="Of the users drawn and of the intervals.",
+    help="Draws the users and the samples of the intervals; the same seed, the same figures.",
 )
 @click.option(
     "--order",
