@@ -110,10 +110,20 @@ def test_what_a_component_raises_is_the_cause() -> None:
     def values(*_: object) -> Int64s:
         raise KeyError("town")
 
-    with pytest.raises(ComponentError, match=r"^the component near raised KeyError$") as raised:
+    with pytest.raises(ComponentError) as raised:
         found_by(component(values=values))
 
     assert isinstance(raised.value.__cause__, KeyError)
+    # The line of the component, but not the text of the exception.
+    line = values.__code__.co_firstlineno + 1
+    assert str(raised.value) == (
+        f"the component near raised KeyError in test_components.py, line {line}"
+    )
+
+
+def test_a_function_that_cannot_be_called_so_has_no_line() -> None:
+    with pytest.raises(ComponentError, match=r"^the component near raised TypeError$"):
+        found_by(component(values=lambda: None))
 
 
 def test_no_pairs_have_no_values() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import PurePath
 from typing import TypeAlias
 
 import attrs
@@ -166,7 +167,8 @@ def values_of(
     try:
         found: object = component.values(market, profiles, users, rows)
     except Exception as error:
-        raise ComponentError(component.name, f"raised {type(error).__name__}") from error
+        problem = f"raised {type(error).__name__}{_place_of(error)}"
+        raise ComponentError(component.name, problem) from error
     if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != rows.shape:
         kind = getattr(found, "dtype", type(found).__name__)
         shape = getattr(found, "shape", "no shape")
@@ -176,6 +178,15 @@ def values_of(
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"
         raise ComponentError(component.name, problem)
     return found.astype(np.int64, copy=False)
+
+
+def _place_of(error: Exception) -> str:
+    """Return the line of the component that failed; the text of *error* may hold data of users."""
+    ours = error.__traceback__
+    theirs = ours and ours.tb_next
+    if theirs is None:
+        return ""
+    return f" in {PurePath(theirs.tb_frame.f_code.co_filename).name}, line {theirs.tb_lineno}"
 
 
 def weighted(values: Int64s, weight: Millionths) -> Int64s:
