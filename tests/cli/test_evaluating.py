@@ -93,6 +93,7 @@ def test_a_database_has_the_same_figures_as_its_files_and_is_not_changed(
     from_database = json.loads(angle("evaluate", *where, *QUICK, "--json").out)
 
     assert from_database["surfaces"] == from_files["surfaces"]
+    assert (from_files["source"], from_database["source"]) == ("shop", "shop.db")
     assert (tmp_path / "shop.db").read_bytes() == before
 
 

@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import rich_click as click
 from click.core import ParameterSource
+from sqlalchemy import make_url
 
 from angle_reco import Recommender, Settings
 from angle_reco.cli.apps import load_app
@@ -227,7 +228,7 @@ def _opened(
     """
     if directory is None:
         with target.recommender() as recommender, in_snapshot(recommender.ports) as ports:
-            yield ports, recommender.settings, "the database"
+            yield ports, recommender.settings, target.app or _name_of(target.database)
         return
     settings = Settings()
     if target.app is not None:
@@ -240,6 +241,11 @@ def _opened(
             import_marketplace(storage, directory, progress=report)
         with Recommender.connect(url, settings=settings) as recommender:
             yield recommender.ports, settings, directory.name or str(directory)
+
+
+def _name_of(url: str) -> str:
+    """Return the name of a database, without its host, user, password or folder."""
+    return PurePath(make_url(url).database or "").name or "the database"
 
 
 def _print_report(report: Report) -> None:

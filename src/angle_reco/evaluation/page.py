@@ -241,7 +241,7 @@ def _categories(surface: SurfaceFigures) -> str:
     return (
         "<h3>By category</h3>"
         '<p class="note">The part of the right items of a category that was among the ten;'
-        " the darkest field is the largest part.</p>"
+        " the strongest colour is the largest part.</p>"
         f"{_scrolling(table)}{rest}"
     )
 
@@ -327,7 +327,8 @@ def _counted(number: int | str, what: str) -> str:
 
 
 def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f} %"
+    # A no-break space: a narrow table wraps between words only.
+    return "–" if math.isnan(value) else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _figure(value: float, digits: int) -> str:

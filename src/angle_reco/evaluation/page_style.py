@@ -40,5 +40,6 @@ dd { margin: 0 0 .5rem; }
 @media (max-width: 34rem) {
   .plot { grid-template-columns: 1fr auto; row-gap: 0; margin-bottom: .5rem; }
   .plot svg { grid-row: 2; grid-column: 1 / -1; }
+  .overview tr > :nth-child(2) { display: none; }
 }
 """
