@@ -2,6 +2,8 @@
 
 import logging
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.borrowing import Borrowed
 from angle_reco.adapters.sql.core.database import Database, Statements
 from angle_reco.adapters.sql.core.engine import close_engine
+from angle_reco.adapters.sql.core.snapshot import in_snapshot
 from angle_reco.adapters.sql.market.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.market.catalog import SqlCatalog
 from angle_reco.adapters.sql.market.checking import check_selects, check_sign_ins, require_version
@@ -107,8 +110,10 @@ class Storage:
         if host is not None and not is_a(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
         mine, statements = Statements.of(engine)
+        # Not with a Database: qualified() makes a second one, on the same pool.
+        weakref.finalize(mine, close_engine, engine)
         return cls(
-            database=_closed_when_dropped(Database(mine, deadline, borrowed=borrowed)),
+            database=Database(mine, deadline, borrowed=borrowed),
             statements=statements,
             tables=Tables.of(ids, schema=schema, prefix=prefix),
             prices=prices,
@@ -131,8 +136,7 @@ class Storage:
         tables = Tables.of(self.tables.ids, schema=schema, prefix=self.tables.prefix)
         # A host may also set its own search path to the schema that is named here.
         homes = tuple(dict.fromkeys(one for one in (home, schema) if one is not None))
-        database = _closed_when_dropped(attrs.evolve(self.database, homes=homes))
-        return attrs.evolve(self, database=database, tables=tables)
+        return attrs.evolve(self, database=attrs.evolve(self.database, homes=homes), tables=tables)
 
     @property
     def is_borrowed(self) -> bool:
@@ -171,6 +175,21 @@ class Storage:
             changes=changes,
             permissions=self.permissions,
         )
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Storage"]:
+        """Open the storage on one snapshot, through which nothing is written, until the block ends.
+
+        On a borrowed connection the host's transaction decides what is seen.
+
+        Raises:
+            StorageUnavailableError: The database did not answer.
+        """
+        if self.is_borrowed:
+            yield self
+            return
+        with in_snapshot(self.database) as database:
+            yield attrs.evolve(self, database=database)
 
     def check_host(self) -> None:
         """Check that the host's selects can be used; our tables need not exist.
@@ -270,9 +289,3 @@ class Storage:
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision of the database, None without one, and that of this release."""
         return schema_version(self.database, self.tables, self.host), HEAD
-
-
-def _closed_when_dropped(database: Database) -> Database:
-    """Return *database*, whose connections are closed once it is garbage-collected."""
-    weakref.finalize(database, close_engine, database.engine)
-    return database
