@@ -1,10 +1,10 @@
 """The report as one page of HTML: inline plots, no scripts, nothing from elsewhere."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from angle_reco.evaluation.bootstrap import Interval
+from angle_reco.evaluation.page_plots import figure, known, longest, plots
 from angle_reco.evaluation.page_style import STYLE
 from angle_reco.evaluation.page_words import METRICS, RANKINGS, WORDS
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
@@ -71,7 +71,7 @@ def _best(surface: SurfaceFigures) -> RankerFigures:
     """Return the ranking with the largest NDCG@10, the baseline if it is among equals."""
     return max(
         surface.rankers,
-        key=lambda one: (_known(one.metrics["ndcg"].value), one.name == surface.baseline),
+        key=lambda one: (known(one.metrics["ndcg"].value), one.name == surface.baseline),
     )
 
 
@@ -100,10 +100,10 @@ def _surface(surface: SurfaceFigures, window: str) -> str:
             " items were right, the early ones counting more. 1 is perfect. The thin line shows"
             " how far the figure may be off by chance (its 95 % interval). The dashed line is the"
             f" baseline, {escape(surface.baseline)}.</p>",
-            _plots(
+            plots(
                 {one.name: one.metrics["ndcg"] for one in surface.rankers},
                 base.metrics["ndcg"].value,
-                most=_longest(one.metrics["ndcg"] for one in surface.rankers),
+                most=longest(one.metrics["ndcg"] for one in surface.rankers),
             ),
             _table(surface),
             _segments(surface),
@@ -130,47 +130,8 @@ def _finding(best: RankerFigures, base: RankerFigures) -> str:
     )
     return (
         f"{said}; of the baseline, {escape(base.name)}, for {_percent(base.metrics['hit'].value)}."
-        f" Its NDCG@10 is {_figure(ratio.value, 2)} × the baseline's"
-        f" [{_figure(ratio.low, 2)}, {_figure(ratio.high, 2)}], {certain}."
-    )
-
-
-def _longest(figures: Iterable[Interval]) -> float:
-    """Return what the whole width of a plot stands for, so that all *figures* fit."""
-    return 1.05 * max((max(_known(one.high), _known(one.value)) for one in figures), default=0.0)
-
-
-def _plots(figures: Mapping[str, Interval], base: float, *, most: float) -> str:
-    rows = "".join(_plot(name, one, base, most) for name, one in figures.items())
-    return f'<div class="plots">{rows}</div>'
-
-
-def _plot(name: str, figure: Interval, base: float, most: float) -> str:
-    if math.isnan(figure.value):
-        return ""
-
-    def at(value: float) -> str:
-        return f"{100 * value / (most or 1.0):.2f}%"
-
-    text = f"{figure.value:.4f}"
-    label = f"{name}: {text}, from {_figure(figure.low, 4)} to {_figure(figure.high, 4)}"
-    interval = (
-        ""
-        if math.isnan(figure.low)
-        else f'<line class="interval" x1="{at(figure.low)}" x2="{at(figure.high)}" y1="50%"'
-        ' y2="50%"/>'
-    )
-    line = (
-        ""
-        if math.isnan(base)
-        else f'<line class="base" x1="{at(base)}" x2="{at(base)}" y1="0" y2="100%"/>'
-    )
-    return (
-        f'<div class="plot"><span class="name">{escape(name)}</span>'
-        f'<svg role="img" aria-label="{escape(label)}" height="22" width="100%">'
-        f'<rect class="bar" x="0" y="5" height="12" width="{at(figure.value)}"/>{line}{interval}'
-        f'<circle cx="{at(figure.value)}" cy="50%" r="4"/></svg>'
-        f'<span class="figure">{text}</span></div>'
+        f" Its NDCG@10 is {figure(ratio.value, 2)} × the baseline's"
+        f" [{figure(ratio.low, 2)}, {figure(ratio.high, 2)}], {certain}."
     )
 
 
@@ -195,11 +156,11 @@ def _segments(surface: SurfaceFigures) -> str:
     base = _baseline(surface)
     sizes = {label: size for label, size in surface.segment_sizes.items() if size}
     # One scale for all groups, so that their bars can be compared.
-    most = _longest(one.segments[label] for one in surface.rankers for label in sizes)
+    most = longest(one.segments[label] for one in surface.rankers for label in sizes)
     groups = "".join(
         f"<h4>{escape(label.replace('-', '–'))} {'item' if label == '1' else 'items'} touched"
         f' before <span class="note">{_counted(size, "question")}</span></h4>'
-        + _plots(
+        + plots(
             {one.name: one.segments[label] for one in surface.rankers},
             base.segments[label].value,
             most=most,
@@ -312,13 +273,13 @@ def _compared(one: RankerFigures, baseline: str) -> str:
     if one.name == baseline:
         return "1"
     ratio = one.ratio
-    return f"{_figure(ratio.value, 2)} [{_figure(ratio.low, 2)}, {_figure(ratio.high, 2)}]"
+    return f"{figure(ratio.value, 2)} [{figure(ratio.low, 2)}, {figure(ratio.high, 2)}]"
 
 
 def _shown(metric: str, value: float) -> str:
     if metric in _SHARES:
         return _percent(value)
-    return _figure(value, 1 if metric == "novelty" else 4 if metric == "ndcg" else 2)
+    return figure(value, 1 if metric == "novelty" else 4 if metric == "ndcg" else 2)
 
 
 def _counted(number: int | str, what: str) -> str:
@@ -329,11 +290,3 @@ def _counted(number: int | str, what: str) -> str:
 def _percent(value: float) -> str:
     # A no-break space: a narrow table wraps between words only.
     return "–" if math.isnan(value) else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _figure(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _known(value: float) -> float:
-    return 0.0 if math.isnan(value) else value
