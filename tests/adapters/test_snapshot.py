@@ -106,10 +106,8 @@ def test_in_memory_the_ports_are_the_same() -> None:
         assert frozen is ports
 
 
+@pytest.mark.parametrize("storage", ["postgres"], indirect=True)
 def test_a_session_has_the_patience_of_jobs_and_does_not_end_while_idle(storage: Storage) -> None:
-    if not storage.database.is_postgres:
-        pytest.skip("SQLite has no sessions")
-
     with storage.snapshot() as frozen:
         shown = [
             frozen.database.scalar(sa.text(f"SHOW {name}"))
