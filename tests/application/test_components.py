@@ -140,7 +140,7 @@ def test_values_that_differ_from_call_to_call_are_found() -> None:
 
     reco = shop(Component(name="moody", data="the time", values=values))
 
-    with pytest.raises(ComponentError, match="^the component moody .* differs from call to call$"):
+    with pytest.raises(ComponentError, match=r"^the component moody .* differs from call to call$"):
         reco.as_user("ann").homepage()
 
 
@@ -154,7 +154,7 @@ def test_a_component_cannot_change_what_all_answers_share() -> None:
     """As a slip would: `//=` on a column changes it for all users of the process."""
     lazy = Component(name="half", data="bids", depends_on=DependsOn.ITEM, values=halving)
 
-    with pytest.raises(ComponentError, match="^the component half raised ValueError$"):
+    with pytest.raises(ComponentError, match=r"^the component half raised ValueError$"):
         shop(lazy).as_user("ann").homepage()
 
 

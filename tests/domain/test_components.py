@@ -116,7 +116,7 @@ def test_a_component_cannot_change_which_pairs_are_asked_for(argument: str) -> N
         {"users": users, "rows": rows}[argument][:] = 0
         return rows
 
-    with pytest.raises(ComponentError, match="^the component near raised ValueError$"):
+    with pytest.raises(ComponentError, match=r"^the component near raised ValueError$"):
         found_by(component(values=values))
 
 

@@ -113,3 +113,24 @@ def test_a_report_counts_what_it_says(report: Report) -> None:
             assert sum(parts) / surface.questions == pytest.approx(ndcg.value)
             assert ndcg.low <= ndcg.value <= ndcg.high
             assert not math.isnan(one.coverage)
+
+
+@pytest.fixture(scope="module")
+def without_a_hit() -> Report:
+    """Return a report in which the baseline hits nothing: what ends soonest is asked for."""
+    happened = [
+        *(bid(f"p{k}", f"d{n:02}", 1 + k / 10) for n in range(12) for k in range(3)),
+        *(bid(f"u{n}", "d00", 2) for n in range(4)),
+        *(bid(f"u{n}", "z", 10.5 + n) for n in range(4)),
+    ]
+    items = [Item(item_id=ItemId("z"), ends_at=day(20))]
+    plan = Plan(rule=CutRule(moments=(day(10),)))
+    return evaluate(evidence_of(market_of(happened, items)), plan, until=day(DAYS), source="x")
+
+
+def test_it_gives_no_ratio_to_a_baseline_without_a_hit(without_a_hit: Report) -> None:
+    text = _Checked(page(without_a_hit)).text
+
+    assert "ending soonest ranks best" in text
+    assert "The NDCG@10 of the baseline is 0, so there is no ratio to it." in text
+    assert "chance" not in text.partition("How good each ranking is")[0]

@@ -1,10 +1,14 @@
 """The command `evaluate`: judge rankings on a history, and print what they were worth."""
 
+import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 from click.core import ParameterSource
@@ -23,6 +27,23 @@ from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.page import page
 from angle_reco.evaluation.peers import peers as peers_of_literature
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
+
+
+class _Days(click.FloatRange):
+    """A number of days from an hour to ten years."""
+
+    def __init__(self) -> None:
+        super().__init__(1 / 24, 3_650)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; fail if it is none or out of range."""
+        days: float = super().convert(value, param, ctx)
+        # No comparison with a border refuses it.
+        if isnan(days):
+            self.fail(f"{value!r} is no number of days", param, ctx)
+        return days
 
 
 @click.command(cls=Command)
@@ -52,7 +73,7 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 )
 @click.option(
     "--every",
-    type=click.FloatRange(1 / 24, 3_650),
+    type=_Days(),
     default=15.0,
     show_default=True,
     metavar="DAYS",
@@ -60,7 +81,7 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 )
 @click.option(
     "--window",
-    type=click.FloatRange(1 / 24, 3_650),
+    type=_Days(),
     default=30.0,
     show_default=True,
     metavar="DAYS",
@@ -143,13 +164,13 @@ def _show(
     """Evaluate the rankings of *plan* on a directory, or on the target, and print the figures.
 
     Raises:
-        click.UsageError: Both a directory and a database are named, or the page has no folder.
+        click.UsageError: Both a directory and a database are named, or the page cannot be written.
     """
     if directory is not None and _names_database():
         raise click.UsageError("DIRECTORY and --database say where the data is: name one of them")
-    if html is not None and not html.absolute().parent.is_dir():
+    if html is not None:
         # Before the work rather than after it.
-        raise click.UsageError(f"the folder of {html} does not exist")
+        _check_writable(html)
     until = datetime.now(UTC) if until is None else until
     with progress() as report, _opened(target, directory, report) as (ports, settings, source):
         evidence = Evidence(
@@ -161,12 +182,25 @@ def _show(
         found = evaluate_rankings(evidence, plan, until=until, source=source, progress=report)
     for one in found.remarks:
         remark(one)
-    if html is not None:
-        html.write_text(page(found), "utf-8")
     if target.as_json:
         print_json(found.to_json())
     else:
         _print_report(found)
+    if html is not None:
+        html.write_text(page(found), "utf-8")
+
+
+def _check_writable(html: Path) -> None:
+    """Refuse a file that could not be written, or whose folder does not exist.
+
+    Raises:
+        click.UsageError: It is such a file.
+    """
+    written = html.resolve()
+    if not written.parent.is_dir():
+        raise click.UsageError(f"the folder of {html} does not exist")
+    if written.is_dir() or not os.access(written if written.exists() else written.parent, os.W_OK):
+        raise click.UsageError(f"{html} cannot be written")
 
 
 def _names_database() -> bool:
@@ -195,12 +229,23 @@ def _opened(
         with load_app(target.app) as application:
             settings = application.settings
     # Only the user who runs the command may read the folder.
-    with tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
+    with _stopped_as_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
         url = f"sqlite:///{folder}/evaluation.db"
         with storage_at(url, settings) as storage:
             import_marketplace(storage, directory, progress=report)
         with Recommender.connect(url, settings=settings) as recommender:
-            yield recommender.ports, settings, directory.name or str(directory)
+            # A name that is no UTF-8 could not be written into the page.
+            yield recommender.ports, settings, plain(directory.name or directory)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does, so that no temporary file is left."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print_report(report: Report) -> None:
@@ -233,9 +278,9 @@ def _good(one: RankerFigures, surface: SurfaceFigures) -> tuple[str, ...]:
     ndcg, is_base = one.metrics["ndcg"], one.name == surface.baseline
     return (
         plain(one.name),
-        f"{ndcg.value:.4f}",
+        _figure(ndcg.value, 4),
         _borders(ndcg, 3),
-        "1" if is_base else f"{one.ratio.value:.2f}",
+        "1" if is_base else _figure(one.ratio.value, 2),
         "" if is_base else _borders(one.ratio, 2),
         f"{100 * one.metrics['hit'].value:.1f} %",
     )
@@ -249,10 +294,14 @@ def _beyond(one: RankerFigures, _: SurfaceFigures) -> tuple[str, ...]:
         f"{metrics['mrr'].value:.3f}",
         f"{100 * metrics['served'].value:.1f} %",
         f"{100 * one.coverage:.1f} %",
-        f"{metrics['novelty'].value:.1f}",
-        f"{metrics['similarity'].value:.2f}",
+        _figure(metrics["novelty"].value, 1),
+        _figure(metrics["similarity"].value, 2),
     )
 
 
 def _borders(figure: Interval, digits: int) -> str:
-    return f"{figure.low:.{digits}f}–{figure.high:.{digits}f}"
+    return "" if isnan(figure.low) else f"{figure.low:.{digits}f}–{figure.high:.{digits}f}"
+
+
+def _figure(value: float, digits: int) -> str:
+    return "–" if isnan(value) else f"{value:.{digits}f}"

@@ -63,10 +63,9 @@ def evaluate(
     judged = judge(cuts, _rankings(evidence, plan), rule=rule, progress=progress)
     seed = plan.rule.seed
     surfaces = [surface_figures(HOMEPAGE, cuts, judged, baseline=plan.baseline, seed=seed)]
-    if len(cuts) < plan.rule.count and not plan.rule.moments:
-        remarks.append(
-            f"{len(cuts)} of {plan.rule.count} cuts: the history has no question at the others"
-        )
+    wanted = len(set(plan.rule.moments)) or plan.rule.count
+    if len(cuts) < wanted:
+        remarks.append(f"{len(cuts)} of {wanted} cuts: the history has no question at the others")
     if plan.order:
         try:
             surfaces.append(_by_order(evidence, history, plan, progress))

@@ -125,14 +125,17 @@ def _finding(best: RankerFigures, base: RankerFigures) -> str:
     if best.name == base.name:
         return f"{said}. No other ranking beats this baseline."
     ratio = best.ratio
+    hit = _percent(base.metrics["hit"].value)
+    said = f"{said}; of the baseline, {escape(base.name)}, for {hit}"
+    if math.isnan(ratio.value):
+        return f"{said}. The NDCG@10 of the baseline is 0, so there is no ratio to it."
     certain = (
         "which is more than chance explains"
         if ratio.low > 1
         else "which chance may explain: the interval includes 1"
     )
     return (
-        f"{said}; of the baseline, {escape(base.name)}, for {_percent(base.metrics['hit'].value)}."
-        f" Its NDCG@10 is {_figure(ratio.value, 2)} × the baseline's"
+        f"{said}. Its NDCG@10 is {_figure(ratio.value, 2)} × the baseline's"
         f" [{_figure(ratio.low, 2)}, {_figure(ratio.high, 2)}], {certain}."
     )
 
