@@ -128,6 +128,20 @@ def without_a_hit() -> Report:
     return evaluate(evidence_of(market_of(happened, items)), plan, until=day(DAYS), source="x")
 
 
+def test_items_without_a_category_are_not_in_one_of_that_name() -> None:
+    names = [CategoryId("None"), CategoryId("(none)"), CategoryId("none"), None]
+    happened = [bid(f"u{k}", "past", 1) for k in range(2)]
+    happened += [bid(f"u{k}", f"i{n}", 11) for n in range(4) for k in range(2)]
+    items = [Item(item_id=ItemId(f"i{n}"), category_id=name) for n, name in enumerate(names)]
+    plan = Plan(rule=CutRule(moments=(day(10),)))
+
+    found = evaluate(evidence_of(market_of(happened, items)), plan, until=day(DAYS), source="x")
+
+    figures = found.surfaces[0].rankers[0].categories
+    assert [one.category for one in figures] == [None, "(none)", "None", "none"]
+    assert '<th scope="row"><i>none</i></th>' in page(found)
+
+
 def test_it_gives_no_ratio_to_a_baseline_without_a_hit(without_a_hit: Report) -> None:
     text = _Checked(page(without_a_hit)).text
 

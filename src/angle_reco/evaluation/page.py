@@ -222,7 +222,7 @@ def _categories(surface: SurfaceFigures) -> str:
     most = max(max(recall[one.category] for recall in recalls) for one in listed) or 1.0
     heads = "".join(f'<th scope="col">{escape(one.name)}</th>' for one in surface.rankers)
     rows = "".join(
-        f'<tr><th scope="row">{escape(one.category)}</th><td>{one.targets:,}</td>'
+        f'<tr><th scope="row">{_category(one.category)}</th><td>{one.targets:,}</td>'
         + "".join(
             f'<td class="heat" style="--share:{100 * recall[one.category] / most:.0f}%">'
             f"{_percent(recall[one.category])}</td>"
@@ -242,6 +242,10 @@ def _categories(surface: SurfaceFigures) -> str:
         '<p class="note">The part of the right items of a category that was among the ten.</p>'
         f"{_scrolling(table)}{rest}"
     )
+
+
+def _category(name: str | None) -> str:
+    return "<i>none</i>" if name is None else escape(name)
 
 
 def _tuned(rankers: Sequence[RankerFigures]) -> str:
