@@ -41,9 +41,9 @@ _EXPECTED = re.compile(
 
 _PROBLEM = re.compile(
     "raised [A-Z][A-Za-z]*( in [^/]+, line [0-9]+)?"
-    "|returned [a-z0-9]+ of [^,]+, but should return integers of \\([0-9]+,\\)"
+    "|returned [A-Za-z0-9]+ of [^,]+, but should return integers of \\([0-9]+,\\)"
     "|returned -?[0-9]+ to -?[0-9]+, but should return 0 to 1000000"
-    "|depends on more than its depends_on declares"
+    "|depends on more than its depends_on declares, or differs from call to call"
 )
 
 

@@ -1,6 +1,7 @@
 """A component of the host in answers, jobs, exports, and when it fails."""
 
 import logging
+from itertools import count
 
 import numpy as np
 import pytest
@@ -134,6 +135,32 @@ def test_a_component_that_depends_on_more_than_it_declares_is_found(
     shop(lying).system.run_job("generate_recommendations")
 
     assert "component=same_town problem=depends on more than its depends_on declares" in caplog.text
+
+
+def test_values_that_differ_from_call_to_call_are_found() -> None:
+    calls = count()
+
+    def values(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+        return np.full(len(rows), 1_000 * next(calls))
+
+    reco = shop(Component(name="moody", data="the time", values=values))
+
+    with pytest.raises(ComponentError, match=r"^the component moody .* differs from call to call$"):
+        reco.as_user("ann").homepage()
+
+
+def halving(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+    halved = market.popularity
+    halved //= 2
+    return halved[rows]
+
+
+def test_a_component_cannot_change_what_all_answers_share() -> None:
+    """As a slip would: `//=` on a column changes it for all users of the process."""
+    lazy = Component(name="half", data="bids", depends_on=DependsOn.ITEM, values=halving)
+
+    with pytest.raises(ComponentError, match=r"^the component half raised ValueError in test_components"):
+        shop(lazy).as_user("ann").homepage()
 
 
 def test_the_scores_of_a_page_descend_and_add_up() -> None:

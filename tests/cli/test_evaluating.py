@@ -1,6 +1,7 @@
 """Measuring what rankings are worth, from the command line."""
 
 import json
+import signal
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,78 @@ def test_a_page_is_written(angle: Angle, files: Path, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_a_folder_whose_name_is_no_utf_8_has_a_page(
+    angle: Angle, files: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "shop\udcff\x1b[31m"
+    try:
+        odd.symlink_to(files)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+
+    said = angle("evaluate", str(odd), *QUICK, "--html", "page.html")
+
+    assert said.status == 0
+    assert "<title>What rankings would have hit: shop��[31m</title>" in Path("page.html").read_text(
+        "utf-8"
+    )
+
+
+def test_a_link_into_no_folder_is_refused_before_the_work(angle: Angle, files: Path) -> None:
+    Path("link.html").symlink_to("nowhere/page.html")
+
+    said = angle("evaluate", str(files), *QUICK, "--html", "link.html")
+
+    assert said.status == 2
+    assert "the folder of link.html does not exist" in said.err.replace("\n", " ")
+    assert "reading" not in said.err
+
+
+def test_the_figures_are_printed_although_the_page_cannot_be_written(
+    angle: Angle, files: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no device that is always full")
+
+    said = angle("evaluate", str(files), *QUICK, "--html", "/dev/full")
+
+    assert said.status == 2
+    assert "No space left on device" in said.err
+    assert "classic" in said.out
+
+
+def test_what_sigterm_stops_leaves_no_file(
+    angle: Angle, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    _app(
+        tmp_path,
+        "import signal\n"
+        "from angle_reco import Recommender, Settings\n"
+        "from angle_reco.components import Component\n"
+        "from angle_reco.rules import Ranker\n"
+        "def values(*_):\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "mine = Ranker.of('mine', {Component(name='mine', data='none', values=values): 1.0})\n"
+        "reco = Recommender.in_memory(settings=Settings(presets=(mine,)))\n",
+        name="stopped_app",
+    )
+    # So that the test fails rather than ends if the command does not take the signal.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        said = angle("evaluate", str(files), *QUICK, "--app", "stopped_app:reco")
+        after = signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert (said.status, said.out) == (2, "")
+    assert said.err.splitlines()[-1] == "angle-reco: stopped"
+    assert list(temporary.iterdir()) == []
+    assert after is signal.SIG_IGN
+
+
 def test_a_database_has_the_same_figures_as_its_files_and_is_not_changed(
     angle: Angle, files: Path, tmp_path: Path
 ) -> None:
@@ -97,8 +170,8 @@ def test_a_database_has_the_same_figures_as_its_files_and_is_not_changed(
     assert (tmp_path / "shop.db").read_bytes() == before
 
 
-def _app(folder: Path, text: str) -> None:
-    (folder / "shop_for_evaluation.py").write_text(text)
+def _app(folder: Path, text: str, *, name: str = "shop_for_evaluation") -> None:
+    (folder / f"{name}.py").write_text(text)
 
 
 def test_rankers_of_an_application_are_measured_on_files(
@@ -130,7 +203,9 @@ def test_rankers_of_an_application_are_measured_on_files(
         (["--window", "0"], "0"),
         (["--window", "nan"], "'nan' is no number of days"),
         (["--cut", "2026-04-01", "--every", "2"], "leave out --cuts and --every"),
+        (["--every", "NaN"], "'NaN' is no number of days"),
         (["--html", "nowhere/page.html"], "folder of nowhere/page.html does not exist"),
+        (["--html", ""], ". cannot be written"),
         (["--database", "sqlite:///x.db"], "name one of them"),
     ],
 )

@@ -97,6 +97,10 @@ def test_integers_of_every_width_are_values(kind: Any) -> None:
         (np.zeros((3, 1), np.int64), r"returned int64 of \(3, 1\)"),
         ([0, 1, 2], "returned list of no shape"),
         (None, "returned NoneType of no shape"),
+        (np.array(5), r"returned int64 of \(\)"),
+        (np.array([0, 1, 2], object), "returned object of"),
+        (np.ma.array([0, 1, 10 * ONE], mask=[False, False, True]), "returned MaskedArray of"),
+        (np.full(3, 2**64 - 1, np.uint64), "returned 18446744073709551615 to"),
         (np.array([0, -1, 5]), "returned -1 to 5, but should return 0 to 1000000"),
         (np.array([0, ONE, ONE + 1]), "returned 0 to 1000001"),
     ],
@@ -104,6 +108,16 @@ def test_integers_of_every_width_are_values(kind: Any) -> None:
 def test_values_that_cannot_be_used_are_refused(returned: object, problem: str) -> None:
     with pytest.raises(ComponentError, match=f"^the component near {problem}"):
         found_by(component(values=lambda *_: returned))
+
+
+@pytest.mark.parametrize("argument", ["users", "rows"])
+def test_a_component_cannot_change_which_pairs_are_asked_for(argument: str) -> None:
+    def values(market: object, profiles: object, users: Int64s, rows: Int64s) -> Int64s:
+        {"users": users, "rows": rows}[argument][:] = 0
+        return rows
+
+    with pytest.raises(ComponentError, match=r"^the component near raised ValueError in test_components"):
+        found_by(component(values=values))
 
 
 def test_what_a_component_raises_is_the_cause() -> None:

@@ -87,13 +87,20 @@ def cut_at(
 
 
 def _card(item: Item, by_now: Iterable[Bid | Watch], now: datetime) -> ItemCard:
-    """Return an item as of *now*: its price is the highest bid, or the starting price."""
+    """Return an item as of *now*: its price is the highest bid, or the starting price.
+
+    A status of today that it may not have had by then says nothing: that it is active, or that
+    it is over although its end is known.
+    """
     amounts = [
         one.amount
         for one in by_now
         if isinstance(one, Bid) and one.item_id == item.item_id and one.amount is not None
     ]
-    status = item.status or status_at(
+    is_over = item.status in (AuctionStatus.ENDED, AuctionStatus.SOLD)
+    is_later = item.status is AuctionStatus.ACTIVE or (is_over and item.ends_at is not None)
+    stated = None if is_later else item.status
+    status = stated or status_at(
         to_micros(now),
         starts_at=0 if item.starts_at is None else to_micros(item.starts_at),
         ends_at=NEVER if item.ends_at is None else to_micros(item.ends_at),

@@ -1,6 +1,7 @@
 """The harness: what a ranking may return, and how its numbers are chosen."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import attrs
 import numpy as np
@@ -139,6 +140,16 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
     with pytest.raises(InvalidValueError, match="names of rankings"):
         report(Plan(rule=rule, peers=peers()[:1] * 2))
     assert report(Plan(rule=rule, rankers=("classic", "classic"))) == report(Plan(rule=rule))
+
+
+def test_a_named_cut_without_a_question_is_in_a_remark() -> None:
+    evidence = evidence_of(market_of([bid("u0", "a", 0), bid("u1", "b", 1), bid("u0", "b", 12)]))
+    rule = CutRule(moments=(day(10), day(2), day(2)), window=timedelta(days=5))
+
+    found = evaluate(evidence, Plan(rule=rule), until=day(DAYS), source="test")
+
+    assert len(found.surfaces[0].cuts) == 1
+    assert "1 of 2 cuts: the history has no question at the others" in found.remarks
 
 
 def test_a_ranker_of_the_settings_ranks_as_the_homepage_does() -> None:

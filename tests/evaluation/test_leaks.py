@@ -19,7 +19,7 @@ from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
 from angle_reco.domain.arrays import Int32s
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKinds, ItemId, UserId
-from angle_reco.domain.items import Item, ItemCard
+from angle_reco.domain.items import AuctionStatus, Item, ItemCard
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.evaluation.baselines import BASELINES
@@ -234,6 +234,17 @@ def test_no_ranking_depends_on_what_happens_after_the_cut(
     with_future = _pages([*ASKS, *past, *future], (*listed, LATER), _rankings)
 
     assert with_future == without
+
+
+@pytest.mark.parametrize("later", [AuctionStatus.SOLD, AuctionStatus.ENDED])
+def test_no_ranking_depends_on_how_an_item_ended_after_the_cut(later: AuctionStatus) -> None:
+    then = [attrs.evolve(one, ends_at=day(15)) for one in LISTED]
+    now = [attrs.evolve(one, status=later) for one in then]
+
+    pages = [_pages([*ASKS, *PAST], tuple(listed), _rankings) for listed in (then, now)]
+
+    assert any(len(page["asked"]) > 1 for page in pages[0])
+    assert pages[1] == pages[0]
 
 
 def test_a_planted_leak_is_found() -> None:

@@ -157,3 +157,38 @@ def test_a_figure_that_is_not_known_is_a_dash(report: Report) -> None:
 
     assert "nan" not in text
     assert "<td>–</td>" in text
+
+
+@pytest.fixture(scope="module")
+def without_a_hit() -> Report:
+    """Return a report in which the baseline hits nothing: what ends soonest is asked for."""
+    happened = [
+        *(bid(f"p{k}", f"d{n:02}", 1 + k / 10) for n in range(12) for k in range(3)),
+        *(bid(f"u{n}", "d00", 2) for n in range(4)),
+        *(bid(f"u{n}", "z", 10.5 + n) for n in range(4)),
+    ]
+    items = [Item(item_id=ItemId("z"), ends_at=day(20))]
+    plan = Plan(rule=CutRule(moments=(day(10),)))
+    return evaluate(evidence_of(market_of(happened, items)), plan, until=day(DAYS), source="x")
+
+
+def test_items_without_a_category_are_not_in_one_of_that_name() -> None:
+    names = [CategoryId("None"), CategoryId("(none)"), CategoryId("none"), None]
+    happened = [bid(f"u{k}", "past", 1) for k in range(2)]
+    happened += [bid(f"u{k}", f"i{n}", 11) for n in range(4) for k in range(2)]
+    items = [Item(item_id=ItemId(f"i{n}"), category_id=name) for n, name in enumerate(names)]
+    plan = Plan(rule=CutRule(moments=(day(10),)))
+
+    found = evaluate(evidence_of(market_of(happened, items)), plan, until=day(DAYS), source="x")
+
+    figures = found.surfaces[0].rankers[0].categories
+    assert [one.category for one in figures] == [None, "(none)", "None", "none"]
+    assert '<th scope="row"><i>none</i></th>' in page(found)
+
+
+def test_it_gives_no_ratio_to_a_baseline_without_a_hit(without_a_hit: Report) -> None:
+    text = _Checked(page(without_a_hit)).text
+
+    assert "ending soonest ranks best" in text
+    assert "The NDCG@10 of the baseline is 0, so there is no ratio to it." in text
+    assert "which chance may explain" not in text

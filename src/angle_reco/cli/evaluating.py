@@ -1,6 +1,8 @@
 """The command `evaluate`: judge rankings on a history, and print what they were worth."""
 
 import math
+import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,13 +184,13 @@ def _show(
     """Evaluate the rankings of *plan* on a directory, or on the target, and print the figures.
 
     Raises:
-        click.UsageError: Both a directory and a database are named, or the page has no folder.
+        click.UsageError: Both a directory and a database are named, or the page cannot be written.
     """
     if directory is not None and _are_given("database"):
         raise click.UsageError("DIRECTORY and --database say where the data is: name one of them")
-    if html is not None and not html.absolute().parent.is_dir():
+    if html is not None:
         # Before the work rather than after it.
-        raise click.UsageError(f"the folder of {html} does not exist")
+        _check_writable(html)
     until = datetime.now(UTC) if until is None else until
     with progress() as report, _opened(target, directory, report) as (ports, settings, source):
         evidence = Evidence(
@@ -200,12 +202,25 @@ def _show(
         found = evaluate_rankings(evidence, plan, until=until, source=source, progress=report)
     for one in found.remarks:
         remark(one)
-    if html is not None:
-        html.write_text(page(found), "utf-8")
     if target.as_json:
         print_json(found.to_json())
     else:
         _print_report(found)
+    if html is not None:
+        html.write_text(page(found), "utf-8")
+
+
+def _check_writable(html: Path) -> None:
+    """Refuse a file that could not be written, or whose folder does not exist.
+
+    Raises:
+        click.UsageError: It is such a file.
+    """
+    written = html.resolve()
+    if not written.parent.is_dir():
+        raise click.UsageError(f"the folder of {html} does not exist")
+    if written.is_dir() or not os.access(written if written.exists() else written.parent, os.W_OK):
+        raise click.UsageError(f"{html} cannot be written")
 
 
 def _are_given(*options: str) -> bool:
@@ -235,12 +250,23 @@ def _opened(
         with load_app(target.app) as application:
             settings = application.settings
     # Only the user who runs the command may read the folder.
-    with tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
+    with _stopped_as_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
         url = f"sqlite:///{folder}/evaluation.db"
         with storage_at(url, settings) as storage:
             import_marketplace(storage, directory, progress=report)
         with Recommender.connect(url, settings=settings) as recommender:
-            yield recommender.ports, settings, directory.name or str(directory)
+            # A name that is no UTF-8 could not be written into the page.
+            yield recommender.ports, settings, plain(directory.name or directory)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM stop the block as Ctrl-C does, so that no temporary file is left."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _name_of(url: str) -> str:

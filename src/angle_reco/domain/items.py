@@ -57,6 +57,9 @@ _STATUS_CODES = {status: code for code, status in enumerate(AuctionStatus)}
 OPEN_STATUSES = frozenset({AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED})
 """A published item with one of these can be bid on, now or soon."""
 
+OVER_STATUSES = frozenset({AuctionStatus.ENDED, AuctionStatus.SOLD})
+"""An item with one of these had been open before."""
+
 # A tuple: searching two members takes a fifth of the time of hashing one.
 _OPEN_STATUSES = tuple(OPEN_STATUSES)
 
@@ -69,6 +72,14 @@ def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
     if ends_at <= moment:
         return AuctionStatus.ENDED
     return AuctionStatus.SCHEDULED if starts_at > moment else AuctionStatus.ACTIVE
+
+
+def may_be_later(status: AuctionStatus | None, *, has_end: bool) -> bool:
+    """Return whether a stated status says nothing about a past moment: it may be from later.
+
+    The status then follows from the times. Without an end, an item that is over remains so.
+    """
+    return status is AuctionStatus.ACTIVE or (has_end and status in OVER_STATUSES)
 
 
 def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:

@@ -67,9 +67,10 @@ def evaluate(
     judged = judge(cuts, _rankings(evidence, plan), rule=rule, progress=progress)
     seed = plan.rule.seed
     surfaces = [surface_figures(HOMEPAGE, cuts, judged, baseline=plan.baseline, seed=seed)]
-    if len(cuts) < plan.rule.count and not plan.rule.moments:
+    wanted = len(set(plan.rule.moments)) or plan.rule.count
+    if len(cuts) < wanted:
         remarks.append(
-            f"{len(cuts)} of {plan.rule.count} cuts have questions: the others are before the first"
+            f"{len(cuts)} of {wanted} cuts have questions: the others are before the first"
             " bid or watch, or no known user touched a further open item after them"
         )
     if plan.order:

@@ -123,14 +123,17 @@ def _finding(best: RankerFigures, base: RankerFigures) -> str:
     if best.name == base.name:
         return f"{said}. No other ranking beats this baseline."
     ratio = best.ratio
+    hit = _percent(base.metrics["hit"].value)
+    said = f"{said}; of the baseline, {escape(base.name)}, for {hit}"
+    if math.isnan(ratio.value):
+        return f"{said}. The NDCG@10 of the baseline is 0, so there is no ratio to it."
     certain = (
         "which is more than chance explains"
         if ratio.low > 1
         else "which chance may explain: the interval includes 1"
     )
     return (
-        f"{said}; of the baseline, {escape(base.name)}, for {_percent(base.metrics['hit'].value)}."
-        f" Its NDCG@10 is {figure(ratio.value, 2)} × the baseline's"
+        f"{said}. Its NDCG@10 is {figure(ratio.value, 2)} × the baseline's"
         f" [{figure(ratio.low, 2)}, {figure(ratio.high, 2)}], {certain}."
     )
 
@@ -184,7 +187,7 @@ def _categories(surface: SurfaceFigures) -> str:
     most = max(max(recall[one.category] for recall in recalls) for one in listed) or 1.0
     heads = "".join(f'<th scope="col">{escape(one.name)}</th>' for one in surface.rankers)
     rows = "".join(
-        f'<tr><th scope="row">{escape(one.category)}</th><td>{one.targets:,}</td>'
+        f'<tr><th scope="row">{_category(one.category)}</th><td>{one.targets:,}</td>'
         + "".join(
             f'<td class="heat" style="--share:{100 * recall[one.category] / most:.0f}%">'
             f"{_percent(recall[one.category])}</td>"
@@ -205,6 +208,10 @@ def _categories(surface: SurfaceFigures) -> str:
         " the strongest colour is the largest part.</p>"
         f"{_scrolling(table)}{rest}"
     )
+
+
+def _category(name: str | None) -> str:
+    return "<i>none</i>" if name is None else escape(name)
 
 
 def _tuned(rankers: Sequence[RankerFigures]) -> str:

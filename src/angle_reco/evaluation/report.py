@@ -17,15 +17,14 @@ from angle_reco.evaluation.rankings import Point
 SEGMENTS = {"0": (0, 0), "1": (1, 1), "2-4": (2, 4), "5-19": (5, 19), "20+": (20, 2**31)}
 """Groups of users by the number of distinct items that they had touched, borders included."""
 
-NO_CATEGORY = "(none)"
 _MOST_CATEGORIES = 50
 
 
 @attrs.frozen(kw_only=True)
 class CategoryFigures:
-    """The targets in one category, and the share of them among the items shown."""
+    """The targets in one category, or in none, and the share of them among the items shown."""
 
-    category: str
+    category: str | None
     targets: int
     recall: float
 
@@ -189,11 +188,11 @@ def _coverage(cuts: Sequence[Cut], judged: Judged) -> float:
 
 def _by_category(cuts: Sequence[Cut], judged: Judged) -> tuple[CategoryFigures, ...]:
     """Return the recall of targets by category, those with most targets first."""
-    targets: dict[str, int] = {}
-    hits: dict[str, int] = {}
+    targets: dict[str | None, int] = {}
+    hits: dict[str | None, int] = {}
     for cut, answer in zip(cuts, judged.answers, strict=True):
         catalogue = cut.past.catalogue
-        names = [*map(str, catalogue.categories.ids), NO_CATEGORY]
+        names = [*map(str, catalogue.categories.ids), None]
         codes = catalogue.category[cut.questions.targets]
         # The code NONE is the last place.
         codes = np.where(codes == NONE, len(names) - 1, codes)
@@ -202,7 +201,7 @@ def _by_category(cuts: Sequence[Cut], judged: Judged) -> tuple[CategoryFigures, 
         for place in np.flatnonzero(of_all).tolist():
             targets[names[place]] = targets.get(names[place], 0) + int(of_all[place])
             hits[names[place]] = hits.get(names[place], 0) + int(of_hits[place])
-    listed = sorted(targets, key=lambda name: (-targets[name], name))[:_MOST_CATEGORIES]
+    listed = sorted(targets, key=lambda name: (-targets[name], name or ""))[:_MOST_CATEGORIES]
     return tuple(
         CategoryFigures(category=name, targets=targets[name], recall=hits[name] / targets[name])
         for name in listed

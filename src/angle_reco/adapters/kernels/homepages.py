@@ -213,13 +213,15 @@ def _sums(
 def _check_dependence(ranker: Ranker, lines: _Lines, parts: Int32s) -> None:
     """Refuse lines whose order differs from their scores.
 
-    Their order uses the value of another pair where a component does not depend on the pair.
+    Their order uses the value of another pair where a component does not depend on the pair, and
+    of an earlier call where it does.
     """
     differs = (lines.score != _UNKNOWN) & (lines.score != parts.sum(axis=1))
     if differs.any():
-        declared = [one for one, _ in ranker.weights if one.depends_on is not DependsOn.PAIR]
-        names = ", ".join(one.name for one in declared if one not in COMPONENTS.values())
-        raise ComponentError(names, "depends on more than its depends_on declares")
+        of_host = [one for one, _ in ranker.weights if one not in COMPONENTS.values()]
+        names = ", ".join(one.name for one in of_host)
+        problem = "depends on more than its depends_on declares, or differs from call to call"
+        raise ComponentError(names, problem)
 
 
 _UNKNOWN = -1

@@ -11,7 +11,15 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain.activity import is_own_bid
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, Catalogue, Item, ItemCard, OpenCards, status_at
+from angle_reco.domain.items import (
+    AuctionStatus,
+    Catalogue,
+    Item,
+    ItemCard,
+    OpenCards,
+    may_be_later,
+    status_at,
+)
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.interest import ItemCategories
@@ -46,7 +54,7 @@ class MemoryCatalog:
                 seller_ids=[item.seller_id for item in items],
                 prices=[self._price_units(item, until) for item in items],
                 is_published=[item.is_published for item in items],
-                status=[_status(item, at).code for item in items],
+                status=[_status(item, at, until).code for item in items],
                 ends_at=[_micros(item.ends_at, NEVER) for item in items],
                 listed_at=[_micros(item.listed_at, UNKNOWN_MOMENT) for item in items],
                 bids=[self._count(item, until, counting) for item in items],
@@ -77,7 +85,7 @@ class MemoryCatalog:
                     seller_id=item.seller_id,
                     price=self._price(item, until),
                     is_published=item.is_published,
-                    status=_status(item, at),
+                    status=_status(item, at, until),
                     ends_at=item.ends_at,
                     listed_at=item.listed_at,
                     engaged=viewer is not None and self._is_engaged(viewer, item, until),
@@ -126,8 +134,11 @@ class MemoryCatalog:
         )
 
 
-def _status(item: Item, at: datetime) -> AuctionStatus:
-    return item.status or status_at(
+def _status(item: Item, at: datetime, until: datetime | None) -> AuctionStatus:
+    stated = item.status
+    if until is not None and may_be_later(stated, has_end=item.ends_at is not None):
+        stated = None
+    return stated or status_at(
         to_micros(at),
         starts_at=_micros(item.starts_at, UNKNOWN_MOMENT),
         ends_at=_micros(item.ends_at, NEVER),

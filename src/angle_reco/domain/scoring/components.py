@@ -8,22 +8,21 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.arrays import Int32s, Int64s, frozen
 from angle_reco.domain.errors import ComponentError, InvalidValueError
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.stored_list import BY_HAND
 from angle_reco.domain.suggestions import Wording
-from angle_reco.domain.type_checks import is_a
 from angle_reco.domain.validators import exactly, function, instance, whole
 
 Values: TypeAlias = Callable[[OpenMarket, Profiles, Int64s, Int64s], Int64s]
 """The rule of a component: its values for pairs, in millionths from 0 to 1,000,000.
 
 The arguments are the market, the profiles, and for each pair the place of the user in the
-profiles and the row of the item in the market. A value depends on its pair alone, not on the
-other pairs of the call.
+profiles and the row of the item in the market; all are read-only. A value depends on its pair
+alone, not on the other pairs of the call.
 """
 
 
@@ -165,12 +164,13 @@ def values_of(
         ComponentError: The component failed, or its values are unusable.
     """
     try:
-        found: object = component.values(market, profiles, users, rows)
+        found: object = component.values(market, profiles, frozen(users), frozen(rows))
     except Exception as error:
         problem = f"raised {type(error).__name__}{_place_of(error)}"
         raise ComponentError(component.name, problem) from error
-    if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != rows.shape:
-        kind = getattr(found, "dtype", type(found).__name__)
+    # A derived class may hide values, as masked arrays do, or redefine the checks below.
+    if type(found) is not np.ndarray or found.dtype.kind not in "iu" or found.shape != rows.shape:
+        kind = found.dtype if type(found) is np.ndarray else type(found).__name__
         shape = getattr(found, "shape", "no shape")
         problem = f"returned {kind} of {shape}, but should return integers of {rows.shape}"
         raise ComponentError(component.name, problem)

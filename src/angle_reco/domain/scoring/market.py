@@ -6,7 +6,7 @@ from functools import cached_property
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Bools, Int64s
+from angle_reco.domain.arrays import Bools, Int64s, frozen
 from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.scoring.popularity import (
@@ -26,7 +26,10 @@ _SOON_OR_ACTIVE = 100_000
 
 @attrs.frozen(kw_only=True)
 class OpenMarket:
-    """Open items only, one per row, as of *now*; columns are computed on first use."""
+    """Open items only, one per row, as of *now*; columns are computed on first use.
+
+    All columns are read-only: components of hosts see them, and answers share them.
+    """
 
     catalogue: Catalogue
     demand: Demand
@@ -39,38 +42,38 @@ class OpenMarket:
     @cached_property
     def popularity(self) -> Int64s:
         """Return the popularity of each item, in millionths."""
-        return popularity(self.demand, self.rule)
+        return frozen(popularity(self.demand, self.rule))
 
     @cached_property
     def is_active(self) -> Bools:
         """Return which items are open for bids now, not only later."""
         active: Bools = self.catalogue.status == AuctionStatus.ACTIVE.code
-        return active
+        return frozen(active)
 
     @cached_property
     def ends_soon(self) -> Bools:
         """Return which items end within seven days, including scheduled ones."""
         left = self.catalogue.ends_at - to_micros(self.now)
-        return (left > 0) & (left <= ENDING_SOON // MICROSECOND)
+        return frozen((left > 0) & (left <= ENDING_SOON // MICROSECOND))
 
     @cached_property
     def recency(self) -> Int64s:
         """Return the recency of each item: 0.1 each for ending soon and for being active."""
-        return _SOON_OR_ACTIVE * (self.ends_soon.astype(np.int64) + self.is_active)
+        return frozen(_SOON_OR_ACTIVE * (self.ends_soon.astype(np.int64) + self.is_active))
 
     @cached_property
     def popular_order(self) -> Int64s:
         """Return the rows, most popular first."""
-        return popular_order(self.catalogue, self.demand)
+        return frozen(popular_order(self.catalogue, self.demand))
 
     @cached_property
     def tie_order(self) -> Int64s:
         """Return the rows in the order that breaks ties of scores."""
-        return tie_order(self.catalogue, self.demand)
+        return frozen(tie_order(self.catalogue, self.demand))
 
     @cached_property
     def tie_rank(self) -> Int64s:
         """Return the place of each row in `tie_order`."""
         ranks = np.empty(len(self), np.int64)
         ranks[self.tie_order] = np.arange(len(self))
-        return ranks
+        return frozen(ranks)

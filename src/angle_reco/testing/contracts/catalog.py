@@ -457,6 +457,51 @@ class CatalogQueriesContract(EveryIdKind):
         assert statuses == [AuctionStatus.SCHEDULED, AuctionStatus.ACTIVE, AuctionStatus.ENDED]
         assert len(catalog.cards(sample.items[:1], at=NOW, until=NOW - TICK)) == 0
 
+    @pytest.mark.parametrize(
+        ("ends_at", "later"),
+        [
+            (NOW + DAY, {None, *OPEN_STATUSES, AuctionStatus.ENDED, AuctionStatus.SOLD}),
+            (None, {None, *OPEN_STATUSES}),
+        ],
+        ids=["with an end", "without one"],
+    )
+    def test_as_of_a_moment_a_status_that_may_be_from_later_follows_from_the_times(
+        self,
+        make: Make[CatalogQueries],
+        sample: Sample,
+        ends_at: datetime | None,
+        later: set[AuctionStatus | None],
+    ) -> None:
+        stated = [None, *AuctionStatus]
+        items = [
+            attrs.evolve(
+                sample.item(place),
+                status=status,
+                starts_at=NOW + TICK * (place % 2),
+                ends_at=ends_at,
+            )
+            for place, status in enumerate(stated)
+        ]
+        catalog = make(items=items)
+        listed = catalog.may_be_open(NOW, until=NOW)
+        found = listed.where(open_rows(listed, NOW))
+        cards = catalog.cards([item.item_id for item in items], at=NOW, until=NOW)
+
+        expected = {
+            item.item_id: AuctionStatus.SCHEDULED
+            if item.status is AuctionStatus.SCHEDULED or place % 2
+            else AuctionStatus.ACTIVE
+            for place, item in enumerate(items)
+            if item.status in later
+        }
+        codes = dict(zip(ids_of(found), found.status.tolist(), strict=True))
+        assert codes == {one: status.code for one, status in expected.items()}
+        assert {one: card.status for one, card in cards.items() if card.is_listed} == expected
+        # What is not open then is as it is stated.
+        assert {cards[item.item_id].status for item in items if item.status not in later} == {
+            status for status in stated if status not in later
+        }
+
     def test_a_card_has_all_known_values(self, make: Make[CatalogQueries], sample: Sample) -> None:
         title = "Stehlampe „Bauhaus“, 60% off;\n'50s 🛋 \\ ?"
         item = Item(

@@ -13,7 +13,7 @@ from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market.market import Market, is_own
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import OPEN_STATUSES
+from angle_reco.domain.items import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
 from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -32,9 +32,10 @@ def open_items_query(
 ) -> sa.Select[Any]:
     """Return the query for the items that may be open; `open_copy_types` are its columns'."""
     items, bids, watches = market.items.c, market.bids.c, market.watches.c
+    stated = _stated_status(items, as_of=until is not None)
     is_open = (
         items.is_published,
-        sa.or_(items.status.is_(None), items.status.in_(sorted(_OPEN_CODES))),
+        sa.or_(stated.is_(None), stated.in_(sorted(_OPEN_CODES))),
         sa.or_(items.ends_at.is_(None), items.ends_at > at),
         *existing(items, until),
     )
@@ -61,7 +62,7 @@ def open_items_query(
         .subquery()
     )
     price = _price(market, of_bids.c.highest, as_of=until is not None)
-    status = sa.case(_OPEN_CODES, value=items.status, else_=FROM_TIMES)
+    status = sa.case(_OPEN_CODES, value=stated, else_=FROM_TIMES)
     return (
         sa.select(
             items.item_id,
@@ -126,7 +127,7 @@ def cards_query(
         items.seller_id,
         _price(market, highest, as_of=as_of),
         items.is_published,
-        items.status,
+        _stated_status(items, as_of=as_of),
         *(
             sa.type_coerce(in_calendar(moment), Moment)
             for moment in (
@@ -148,6 +149,15 @@ def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa
     ways = [sa.func.nullif(highest, UNKNOWN_PRICE), items.starting_price]
     # For a past moment, the host's price may be from later.
     return sa.func.coalesce(*([] if as_of else [items.price]), *ways, type_=sa.BigInteger)
+
+
+def _stated_status(items: Any, *, as_of: bool) -> sa.ColumnElement[Any]:
+    """Return the host's status; of a past moment, null where it `may_be_later`."""
+    status: sa.ColumnElement[Any] = items.status
+    if not as_of:
+        return status
+    is_over = status.in_(sorted(OVER_STATUSES)) & in_calendar(items.ends_at).is_not(None)
+    return sa.case((sa.or_(status == AuctionStatus.ACTIVE.value, is_over), sa.null()), else_=status)
 
 
 def _is_known(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
