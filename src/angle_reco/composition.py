@@ -288,6 +288,23 @@ def storage_at(
         close_engine(engine)
 
 
+@contextmanager
+def in_snapshot(ports: Ports) -> Iterator[Ports]:
+    """Yield ports that read the marketplace in one snapshot, and write nothing, in the block.
+
+    In memory these are *ports* themselves.
+
+    Raises:
+        StorageUnavailableError: The database did not answer.
+    """
+    if ports.storage is None:
+        yield ports
+        return
+    with ports.storage.snapshot() as storage:
+        sql = storage.ports()
+        yield attrs.evolve(ports, users=sql.users, activity=sql.activity, catalog=sql.catalog)
+
+
 def import_marketplace(
     storage: "Storage",
     directory: Path,

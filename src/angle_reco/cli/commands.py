@@ -22,6 +22,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.shelf_builder import MOST, MOST_SIMILAR, checked_limit
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
+from angle_reco.cli.evaluating import evaluate
 from angle_reco.cli.importing import show_import
 from angle_reco.cli.options import (
     Command,
@@ -152,6 +153,9 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool)
     nothing.
     """
     show_import(target, directory, skip_bad_rows=skip_bad_rows, replace=replace)
+
+
+angle_reco.add_command(evaluate)
 
 
 @angle_reco.command(cls=Command)

@@ -145,6 +145,10 @@ class BadInputError(AngleRecoError):
         return f"{self.file}{line}{column}: {self.reason}"
 
 
+class NotMeasurableError(AngleRecoError):
+    """Rankings cannot be compared on this data; the text says why, and what would be enough."""
+
+
 class StorageError(AngleRecoError):
     """The database cannot be used as requested; the text says why and what would help."""
 

@@ -2,6 +2,8 @@
 
 import logging
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.borrowing import Borrowed
 from angle_reco.adapters.sql.core.database import Database, Statements
 from angle_reco.adapters.sql.core.engine import close_engine
+from angle_reco.adapters.sql.core.snapshot import in_snapshot
 from angle_reco.adapters.sql.market.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.market.catalog import SqlCatalog
 from angle_reco.adapters.sql.market.checking import check_selects, check_sign_ins, require_version
@@ -171,6 +174,21 @@ class Storage:
             changes=changes,
             permissions=self.permissions,
         )
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Storage"]:
+        """Open the storage on one snapshot, through which nothing is written, until the block ends.
+
+        On a borrowed connection the host's transaction decides what is seen.
+
+        Raises:
+            StorageUnavailableError: The database did not answer.
+        """
+        if self.is_borrowed:
+            yield self
+            return
+        with in_snapshot(self.database) as database:
+            yield attrs.evolve(self, database=database)
 
     def check_host(self) -> None:
         """Check that the host's selects can be used; our tables need not exist.

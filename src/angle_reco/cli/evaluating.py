@@ -1,0 +1,265 @@
+"""The command `evaluate`: judge rankings on a history, and print what they were worth."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import rich_click as click
+from click.core import ParameterSource
+
+from angle_reco import Recommender, Settings
+from angle_reco.cli.apps import load_app
+from angle_reco.cli.options import Command, Moment, Target, on_database
+from angle_reco.cli.output import Report as ProgressReport
+from angle_reco.cli.output import console, facts_table, plain, print_json, progress, remark
+from angle_reco.composition import Ports, import_marketplace, in_snapshot, storage_at
+from angle_reco.evaluation.bootstrap import Interval
+from angle_reco.evaluation.cuts import CutRule
+from angle_reco.evaluation.evaluate import Plan
+from angle_reco.evaluation.evaluate import evaluate as evaluate_rankings
+from angle_reco.evaluation.history import Evidence
+from angle_reco.evaluation.page import page
+from angle_reco.evaluation.rankings import Ranking
+from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
+
+
+@click.command(cls=Command)
+@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--ranker",
+    "rankers",
+    multiple=True,
+    metavar="NAME",
+    help="A ranker of the settings; may be repeated. [default: all of them]",
+)
+@click.option("--peers", is_flag=True, help="Compare with recommenders of the literature, too.")
+@click.option(
+    "--baseline",
+    default="popular",
+    show_default=True,
+    metavar="NAME",
+    help="The ranking that the others are compared with.",
+)
+@click.option(
+    "--cuts",
+    type=click.IntRange(1, 1_000),
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="How many moments to look ahead from.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(1 / 24, 3_650),
+    default=15.0,
+    show_default=True,
+    metavar="DAYS",
+    help="The time between two cuts.",
+)
+@click.option(
+    "--window",
+    type=click.FloatRange(1 / 24, 3_650),
+    default=30.0,
+    show_default=True,
+    metavar="DAYS",
+    help="How long after a cut a bid or watch counts.",
+)
+@click.option(
+    "--cut", "moments", type=Moment(), multiple=True, metavar="TIME", help="A cut; may be repeated."
+)
+@click.option("--until", type=Moment(), metavar="TIME", help="Leave out later bids and watches.")
+@click.option(
+    "--users",
+    type=click.IntRange(1, 10_000_000),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Ask at most so many users at a cut, drawn by the seed.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the users drawn and of the intervals.",
+)
+@click.option("--order", is_flag=True, help="Hold back the last 20 % of each user's items, too.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a page with plots, too.",
+)
+@on_database(reads=False)
+def evaluate(
+    target: Target,
+    directory: Path | None,
+    rankers: tuple[str, ...],
+    peers: bool,
+    baseline: str,
+    cuts: int,
+    every: float,
+    window: float,
+    moments: tuple[datetime, ...],
+    until: datetime | None,
+    users: int,
+    seed: int,
+    order: bool,
+    html: Path | None,
+) -> None:
+    """Measure what rankings are worth, on a DIRECTORY as for `import` or on the database.
+
+    At several moments of the past each ranking sees only what was known then, and is
+    compared with what users bid on and watched next. Nothing stored is changed.
+    """
+    plan = Plan(
+        rule=CutRule(
+            count=cuts,
+            every=timedelta(days=every),
+            window=timedelta(days=window),
+            moments=moments,
+            most_users=users,
+            seed=seed,
+        ),
+        rankers=rankers,
+        peers=_peers() if peers else (),
+        baseline=baseline,
+        order=order,
+    )
+    _show(target, directory, plan, until=until, html=html)
+
+
+def _show(
+    target: Target,
+    directory: Path | None,
+    plan: Plan,
+    *,
+    until: datetime | None,
+    html: Path | None,
+) -> None:
+    """Evaluate the rankings of *plan* on a directory, or on the target, and print the figures.
+
+    Raises:
+        click.UsageError: Both a directory and a database are named, or the page has no folder.
+    """
+    if directory is not None and _names_database():
+        raise click.UsageError("DIRECTORY and --database say where the data is: name one of them")
+    if html is not None and not html.absolute().parent.is_dir():
+        # Before the work rather than after it.
+        raise click.UsageError(f"the folder of {html} does not exist")
+    until = datetime.now(UTC) if until is None else until
+    with progress() as report, _opened(target, directory, report) as (ports, settings, source):
+        evidence = Evidence(
+            activity=ports.activity,
+            catalog=ports.catalog,
+            kernels=ports.kernels,
+            settings=settings,
+        )
+        found = evaluate_rankings(evidence, plan, until=until, source=source, progress=report)
+    for one in found.remarks:
+        remark(one)
+    if html is not None:
+        html.write_text(page(found), "utf-8")
+    if target.as_json:
+        print_json(found.to_json())
+    else:
+        _print_report(found)
+
+
+def _peers() -> tuple[Ranking, ...]:
+    # Its packages are an extra's.
+    from angle_reco.evaluation.peers import peers
+
+    return peers()
+
+
+def _names_database() -> bool:
+    context: click.Context | None = click.get_current_context()
+    contexts = [] if context is None else [context, context.parent]
+    return any(
+        one is not None and one.get_parameter_source("database") is ParameterSource.COMMANDLINE
+        for one in contexts
+    )
+
+
+@contextmanager
+def _opened(
+    target: Target, directory: Path | None, report: ProgressReport
+) -> Iterator[tuple[Ports, Settings, str]]:
+    """Open the data: that of the target in one snapshot, or a directory's in a file for now.
+
+    Settings are those of the application, if there is one.
+    """
+    if directory is None:
+        with target.recommender() as recommender, in_snapshot(recommender.ports) as ports:
+            yield ports, recommender.settings, "the database"
+        return
+    settings = Settings()
+    if target.app is not None:
+        with load_app(target.app) as application:
+            settings = application.settings
+    # Only the user who runs the command may read the folder.
+    with tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
+        url = f"sqlite:///{folder}/evaluation.db"
+        with storage_at(url, settings) as storage:
+            import_marketplace(storage, directory, progress=report)
+        with Recommender.connect(url, settings=settings) as recommender:
+            yield recommender.ports, settings, directory.name or str(directory)
+
+
+def _print_report(report: Report) -> None:
+    where = console()
+    for surface in report.surfaces:
+        where.print(_heading(surface))
+        for header, row in ((_GOOD, _good), (_BEYOND, _beyond)):
+            rows = [row(one, surface) for one in surface.rankers]
+            where.print(facts_table(header, rows, right=range(1, len(header))))
+        where.print()
+
+
+_GOOD = ("", "NDCG@10", "95 %", "× base", "95 %", "hit")
+_BEYOND = ("", "recall", "MRR", "served", "shown", "bits", "alike")
+
+
+def _heading(surface: SurfaceFigures) -> str:
+    return plain(
+        f"{surface.name}: {_counted(surface.questions, 'question')} of"
+        f" {_counted(surface.users, 'user')}, {_counted(len(surface.cuts), 'cut')};"
+        f" baseline: {surface.baseline}"
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _good(one: RankerFigures, surface: SurfaceFigures) -> tuple[str, ...]:
+    ndcg, is_base = one.metrics["ndcg"], one.name == surface.baseline
+    return (
+        plain(one.name),
+        f"{ndcg.value:.4f}",
+        _borders(ndcg, 3),
+        "1" if is_base else f"{one.ratio.value:.2f}",
+        "" if is_base else _borders(one.ratio, 2),
+        f"{100 * one.metrics['hit'].value:.1f} %",
+    )
+
+
+def _beyond(one: RankerFigures, _: SurfaceFigures) -> tuple[str, ...]:
+    metrics = one.metrics
+    return (
+        plain(one.name),
+        f"{metrics['recall'].value:.3f}",
+        f"{metrics['mrr'].value:.3f}",
+        f"{100 * metrics['served'].value:.1f} %",
+        f"{100 * one.coverage:.1f} %",
+        f"{metrics['novelty'].value:.1f}",
+        f"{metrics['similarity'].value:.2f}",
+    )
+
+
+def _borders(figure: Interval, digits: int) -> str:
+    return f"{figure.low:.{digits}f}–{figure.high:.{digits}f}"

@@ -1,0 +1,121 @@
+"""The whole evaluation: all surfaces of a marketplace, from its ports."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from angle_reco.domain.errors import InvalidValueError, NotMeasurableError, one_of
+from angle_reco.evaluation.baselines import BASELINES
+from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
+from angle_reco.evaluation.harness import Progress, judge
+from angle_reco.evaluation.history import Evidence, History, read_history
+from angle_reco.evaluation.next_touches import POPULAR, judge_next
+from angle_reco.evaluation.order import split_by_order
+from angle_reco.evaluation.rankings import Ranking
+from angle_reco.evaluation.report import Report, SurfaceFigures, surface_figures
+from angle_reco.evaluation.settings_rankings import SettingsRanking
+
+HOMEPAGE, ORDER, SIMILAR_ITEMS, AFTER_BID = "homepage", "order", "similar items", "after a bid"
+"""The surfaces of a report; `order` is the homepage by the second protocol."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What is to be compared: rankers of the settings by name, all of them if there are none.
+
+    *peers* are further rankings. *baseline* is the name of the ranking that the others are
+    compared with. With *order* the second protocol is evaluated, too.
+    """
+
+    rule: CutRule = attrs.field(factory=CutRule)
+    rankers: tuple[str, ...] = ()
+    peers: tuple[Ranking, ...] = ()
+    baseline: str = "popular"
+    order: bool = False
+
+
+def evaluate(
+    evidence: Evidence,
+    plan: Plan,
+    *,
+    until: datetime,
+    source: str,
+    progress: Progress = lambda what, done, total: None,
+) -> Report:
+    """Return what the rankings of *plan* were worth on the history up to *until*.
+
+    *source* names the data in the report.
+
+    Raises:
+        InvalidValueError: A ranker or the baseline is not known.
+        NotMeasurableError: The history does not allow a comparison.
+        StorageUnavailableError: The store did not answer.
+    """
+    rankings = _rankings(evidence, plan)
+    progress("reading bids and watches", 0, 1)
+    history = read_history(evidence, until=until)
+    cuts = cuts_of(evidence, history, plan.rule, progress)
+    rule = evidence.settings.similarity
+    judged = judge(cuts, rankings, rule=rule, progress=progress)
+    seed, remarks = plan.rule.seed, []
+    surfaces = [surface_figures(HOMEPAGE, cuts, judged, baseline=plan.baseline, seed=seed)]
+    if len(cuts) < plan.rule.count and not plan.rule.moments:
+        remarks.append(
+            f"{len(cuts)} of {plan.rule.count} cuts: the history has no question at the others"
+        )
+    if plan.order:
+        try:
+            surfaces.append(_by_order(evidence, history, plan, progress))
+        except NotMeasurableError as error:
+            remarks.append(str(error))
+    for name, bids_only in ((SIMILAR_ITEMS, False), (AFTER_BID, True)):
+        asked, lists = judge_next(
+            evidence,
+            cuts,
+            bids_only=bids_only,
+            most=plan.rule.most_users,
+            seed=seed,
+            progress=progress,
+        )
+        if asked:
+            surfaces.append(surface_figures(name, asked, lists, baseline=POPULAR, seed=seed))
+        else:
+            remarks.append(
+                f"{name}: no user touched an open item within 7 days after a cut, and a further"
+                " one within 7 days after that"
+            )
+    return Report(source=source, surfaces=tuple(surfaces), remarks=tuple(remarks))
+
+
+def _by_order(
+    evidence: Evidence, history: History, plan: Plan, progress: Progress
+) -> SurfaceFigures:
+    most, seed = plan.rule.most_users, plan.rule.seed
+    reduced, cut = split_by_order(evidence, history, most=most, seed=seed)
+    cuts: Sequence[Cut] = (cut,)
+    judged = judge(
+        cuts, _rankings(reduced, plan), rule=evidence.settings.similarity, progress=progress
+    )
+    return surface_figures(ORDER, cuts, judged, baseline=plan.baseline, seed=seed)
+
+
+def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
+    known = evidence.settings.rankers
+    for name in plan.rankers:
+        if name not in known:
+            raise InvalidValueError("ranker", name, one_of(known))
+    rankings: tuple[Ranking, ...] = (
+        *BASELINES,
+        *(
+            SettingsRanking(evidence=evidence, name=name)
+            for name in dict.fromkeys(plan.rankers or known)
+        ),
+        *plan.peers,
+    )
+    names = [one.name for one in rankings]
+    if len(set(names)) < len(names):
+        raise InvalidValueError("names of rankings", names, "distinct")
+    if plan.baseline not in names:
+        raise InvalidValueError("baseline", plan.baseline, one_of(names))
+    return rankings
