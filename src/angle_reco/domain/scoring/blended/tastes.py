@@ -1,150 +1,172 @@
-"""What a model says of the open items to one user."""
+"""What a model says of the open items to one user: the personal components of `blended`.
 
+All values are millionths by row. The sources of the forms are in docs/scoring.md.
+"""
+
+from datetime import timedelta
 from functools import lru_cache
-from typing import NamedTuple
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
-from angle_reco.domain.arrays import Int32s, Int64s, frozen
+from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.millionths import ONE, scaled
+from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import HOUR
-from angle_reco.domain.scoring.blended.curves import (
-    LOG2_STEPS,
-    at_share,
-    bell_curve,
-    log_curve,
-)
-from angle_reco.domain.scoring.blended.model import Histories
-from angle_reco.domain.scoring.blended.signals import Signals
-from angle_reco.domain.scoring.blended.titles import UNIT, TitleRows
+from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, at_share, bell_curve, log_curve
+from angle_reco.domain.scoring.blended.model import Fans, Histories
+from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categories
+from angle_reco.domain.scoring.blended.titles import UNIT
 from angle_reco.domain.scoring.decay import HalfLife, decayed
-from datetime import timedelta
 
 _MONTH = HalfLife(span=timedelta(days=30))
 _NEIGHBOURS = 100
-_MOST_FANS = 2_000
-"""The newest users of an item among whom neighbours are searched."""
+_PER_UNIT = 20
+"""Of the logarithmic share of a personal view."""
 
-_LOG = log_curve(20)
-_WIDENED = 7 * LOG2_STEPS // 10
+_WIDER = 7 * LOG2_STEPS // 10
+"""Added to the deviation of a user's prices, in steps."""
 
 
 @attrs.frozen(kw_only=True)
 class Touched:
-    """The distinct items that one user touched, the newest first: codes and hours."""
+    """The distinct items that one user touched, the newest first: codes of a model, and hours.
 
+    *user* is the user's code in the model, NONE if it does not know the user.
+    """
+
+    user: int
     items: Int32s = attrs.field(converter=frozen)
     last_at: Int32s = attrs.field(converter=frozen)
-    user: int = NONE
 
     @property
     def recency(self) -> Int64s:
-        """Return `2^(−days since, up to the newest touch / 30)`."""
-        if len(self.last_at) == 0:
-            return np.empty(0, np.int64)
-        ages = (int(self.last_at[0]) - self.last_at.astype(np.int64)) * HOUR
-        return decayed(_MONTH, ages)
-
-
-class Fans(NamedTuple):
-    """The users who touched each item: those of item i are [offsets[i], offsets[i + 1])."""
-
-    offsets: Int64s
-    users: Int32s
-    sizes: Int64s
-
-    @classmethod
-    def of(cls, histories: Histories, items: int) -> "Fans":
-        """Return the newest `_MOST_FANS` users of each item."""
-        users = np.repeat(np.arange(len(histories), dtype=np.int32), np.diff(histories.offsets))
-        order = np.lexsort((users, -histories.last_at.astype(np.int64), histories.items))
-        item = histories.items[order]
-        starts = np.searchsorted(item, np.arange(items + 1))
-        place = np.arange(len(item)) - starts[item]
-        kept = place < _MOST_FANS
-        return cls(
-            np.searchsorted(item[kept], np.arange(items + 1)),
-            users[order][kept],
-            np.diff(histories.offsets),
-        )
+        """Return `2^(−age / 30 days)` of each touch, counted from the newest."""
+        newest = int(self.last_at.max(initial=0))
+        return decayed(_MONTH, (newest - self.last_at.astype(np.int64)) * HOUR)
 
 
 def taste(signals: Signals, touched: Touched) -> Int64s:
-    """Return the logarithmic share of `x·B`."""
-    return _blended(signals, touched, _taste_sums)
-
-
-def _taste_sums(signals: Signals, touched: Touched) -> tuple[Int64s, Int64s]:
-    model = signals.model
-    ones = np.ones(len(touched.items), np.int64)
-    kinds = model.items.kind[touched.items]
-    known = kinds != NONE
-    return (
-        model.taste.spread(touched.items, ones, len(model.items)),
-        model.taste_of_kinds.spread(kinds[known], ones[known], model.kinds),
+    """Return the logarithmic share of what touched items say of others (`Model.taste`)."""
+    model, weights = signals.model, np.ones(len(touched.items), np.int64)
+    kinds, known = _kinds(signals, touched)
+    return _supported(
+        signals,
+        model.taste.spread(touched.items, weights, len(model.items)),
+        model.taste_of_kinds.spread(kinds, weights[known], len(model.items.kinds)),
     )
 
 
 def follow(signals: Signals, touched: Touched) -> Int64s:
-    """Return the logarithmic share of `p·F`."""
-    return _blended(signals, touched, _follow_sums)
-
-
-def _follow_sums(signals: Signals, touched: Touched) -> tuple[Int64s, Int64s]:
+    """Return the logarithmic share of what comes after such touches (`Model.follow`)."""
+    # A thousandth is precise enough, and keeps sums small.
     model, weights = signals.model, touched.recency // 1_000
-    kinds = model.items.kind[touched.items]
-    known = kinds != NONE
-    return (
+    kinds, known = _kinds(signals, touched)
+    return _supported(
+        signals,
         model.follow.spread(touched.items, weights, len(model.items)),
-        model.follow_of_kinds.spread(kinds[known], weights[known], model.kinds),
+        model.follow_of_kinds.spread(kinds, weights[known], len(model.items.kinds)),
     )
 
 
-def _blended(signals: Signals, touched: Touched, sums_of) -> Int64s:  # type: ignore[no-untyped-def]
-    own, kinds = sums_of(signals, touched)
-    return supported(signals, signals.rows(own), signals.of_kinds(kinds))
+def alike(signals: Signals, touched: Touched) -> Int64s:
+    """Return the logarithmic share of what the most similar users touched lately."""
+    model = signals.model
+    kinds = np.unique(_kinds(signals, touched)[0])
+    return _supported(
+        signals,
+        _of_neighbours(signals, touched.items, touched.user, model.fans, model.histories),
+        _of_neighbours(signals, kinds, touched.user, model.fans_of_kinds, model.histories_of_kinds),
+    )
 
 
-def supported(signals: Signals, own: Int64s, of_kinds: Int64s) -> Int64s:
-    """Return `n/(n+10)` of the item's share, and the rest of its kind's."""
-    own = at_share(_LOG, own, int(own.max(initial=0)))
-    of_kinds = at_share(_LOG, of_kinds, int(of_kinds.max(initial=0)))
-    support = signals.support
-    mixed: Int64s = (support * own + (ONE - support) * of_kinds) // ONE
+def category_lift(signals: Signals, touched: Touched) -> Int64s:
+    """Return the user's share of the category over everybody's, over the largest of these."""
+    own = shares_of_categories(signals.model, touched.items)
+    lifts = own * 1_000 // (signals.category_shares + 20_000)
+    largest = max(int(lifts.max(initial=0)), 1)
+    return np.append(lifts * ONE // largest, 0)[signals.category]
+
+
+def title(signals: Signals, touched: Touched) -> Int64s:
+    """Return the cosine with the titles of what the user touched, each `.7^rank`."""
+    factors = _powers(7)[: len(touched.items)]
+    rows = signals.model.items.titles
+    vector = rows.combined(touched.items[: len(factors)], factors // 1_000)
+    # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
+    vector //= max(int(np.abs(vector).max(initial=0)) >> 18, 1)
+    length = int(np.sqrt(float((vector * vector).sum())))
+    if length == 0:
+        return np.zeros(len(signals), np.int64)
+    products = signals.titles.products(vector * UNIT // length)
+    return np.minimum(products * ONE // UNIT**2, ONE)
+
+
+def price(signals: Signals, touched: Touched) -> Int64s:
+    """Return the bell curve of the logarithm of the price about those of the user."""
+    prices = signals.model.items.log_price[touched.items].astype(np.int64)
+    known = prices != NONE
+    prices, weights = prices[known], touched.recency[known] // 1_000
+    total = int(weights.sum())
+    if total == 0:
+        return np.zeros(len(signals), np.int64)
+    mean = int((weights * prices).sum()) // total
+    variance = int((weights * (prices - mean) ** 2).sum()) // total
+    deviation = int(np.sqrt(float(variance))) + _WIDER
+    squares = (signals.log_price.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
+    curve = bell_curve()
+    found = curve[np.minimum(squares, len(curve) - 1)]
+    return np.where(signals.log_price != NONE, found, 0)
+
+
+def seller(signals: Signals, touched: Touched) -> Int64s:
+    """Return the user's touches of the seller, each `.9^rank`, over those of any seller."""
+    known = signals.model.items
+    sellers = known.seller[touched.items]
+    factors = _powers(9)[: len(sellers)]
+    sellers = sellers[: len(factors)]
+    has_seller = sellers != NONE
+    sums = np.bincount(
+        sellers[has_seller], factors[has_seller], minlength=len(known.sellers)
+    ).astype(np.int64)
+    largest = max(int(sums.max(initial=0)), 1)
+    return np.append(sums * ONE // largest, 0)[signals.seller]
+
+
+def _kinds(signals: Signals, touched: Touched) -> tuple[Int32s, npt.NDArray[np.bool_]]:
+    """Return the kinds of touched items, and which of the items have one."""
+    kinds = signals.model.items.kind[touched.items]
+    known = kinds != NONE
+    return kinds[known], known
+
+
+def _supported(signals: Signals, by_item: Int64s, by_kind: Int64s) -> Int64s:
+    """Return the shares of items, and of their kinds the more the fewer users touched them."""
+    own, kinds = signals.of_items(by_item), signals.of_kinds(by_kind)
+    curve, support = log_curve(_PER_UNIT), signals.support
+    own = at_share(curve, own, int(own.max(initial=0)))
+    kinds = at_share(curve, kinds, int(kinds.max(initial=0)))
+    mixed: Int64s = (support * own + (ONE - support) * kinds) // ONE
     return mixed
 
 
-def alike(signals: Signals, touched: Touched, fans: Fans, fans_of_kinds: Fans, kinds: Histories) -> Int64s:
-    """Return the logarithmic share of what the most similar users touched lately."""
-    model = signals.model
-    own = _of_neighbours(
-        signals, touched.items, touched.user, fans, model.histories, len(model.items)
-    )
-    mine = model.items.kind[touched.items]
-    mine = np.unique(mine[mine != NONE]).astype(np.int32)
-    by_kind = _of_neighbours(signals, mine, touched.user, fans_of_kinds, kinds, model.kinds)
-    return supported(signals, signals.rows(own), signals.of_kinds(by_kind))
-
-
 def _of_neighbours(
-    signals: Signals, items: Int32s, user: int, fans: Fans, histories: Histories, size: int
+    signals: Signals, items: Int32s, user: int, fans: Fans, histories: Histories
 ) -> Int64s:
+    """Return what the users with the largest cosine touched, each touch `2^(−age / 30 days)`."""
+    size = len(fans.offsets) - 1
     starts = fans.offsets[items]
-    lengths = fans.offsets[items + 1] - starts
-    if not lengths.sum():
-        return np.zeros(size, np.int64)
-    from angle_reco.domain.arrays import ragged_ranges
-
-    overlap = np.bincount(fans.users[ragged_ranges(starts, lengths)], minlength=len(fans.sizes))
+    places = ragged_ranges(starts, fans.offsets[items + 1] - starts)
+    shared = np.bincount(fans.users[places], minlength=len(fans.sizes))
     if user != NONE:
-        overlap[user] = 0
-    near = np.flatnonzero(overlap)
-    # Square roots and quotients of floats are exactly rounded on every machine.
-    cosines = np.floor(ONE * overlap[near] / np.sqrt(fans.sizes[near] * float(len(items))))
+        shared[user] = 0
+    near = np.flatnonzero(shared)
+    # Roots and quotients of floats are exactly rounded, so equal on every machine.
+    cosines = ONE * shared[near] / np.sqrt(fans.sizes[near] * np.float64(max(len(items), 1)))
+    cosines = np.minimum(cosines.astype(np.int64), ONE)
     best = np.lexsort((near, -cosines))[:_NEIGHBOURS]
-    near, cosines = near[best], cosines[best].astype(np.int64)
+    near, cosines = near[best], cosines[best]
     starts = histories.offsets[near]
     lengths = histories.offsets[near + 1] - starts
     places = ragged_ranges(starts, lengths)
@@ -153,64 +175,10 @@ def _of_neighbours(
     return np.bincount(histories.items[places], weights, minlength=size).astype(np.int64)
 
 
-def category_lift(signals: Signals, touched: Touched) -> Int64s:
-    """Return the user's share of the category over everybody's, over the largest of that."""
-    category = signals.model.items.category[touched.items]
-    counts = np.bincount(category[category != NONE], minlength=signals.categories)
-    if not counts.sum():
-        return np.zeros(len(signals.category), np.int64)
-    shares = scaled(counts, ONE, int(counts.sum()))
-    lifts = shares * 1_000 // (signals.category_shares + 20_000)
-    by_category = np.append(lifts * ONE // max(int(lifts.max(initial=1)), 1), 0)
-    return by_category[signals.category]
-
-
-def price(signals: Signals, touched: Touched) -> Int64s:
-    """Return the bell curve of the binary logarithm of the price about the user's."""
-    prices = signals.model.items.log_price[touched.items].astype(np.int64)
-    known = prices != NONE
-    weights = touched.recency[known]
-    total = int(weights.sum())
-    if not total:
-        return np.zeros(len(signals.log_price), np.int64)
-    prices = prices[known]
-    mean = int((weights * prices).sum()) // total
-    variance = int((weights * (prices - mean) ** 2).sum()) // total
-    deviation = int(np.floor(np.sqrt(float(variance)))) + _WIDENED
-    squares = (signals.log_price.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
-    curve = bell_curve()
-    found = curve[np.minimum(squares, len(curve) - 1)]
-    return np.where(signals.log_price != NONE, found, 0)
-
-
-def seller(signals: Signals, touched: Touched) -> Int64s:
-    """Return the user's touches of the seller, `.9^rank`, over the largest."""
-    sellers = signals.model.items.seller[touched.items]
-    known = sellers != NONE
-    if not known.any():
-        return np.zeros(len(signals.seller), np.int64)
-    weights = _powers(9)[np.minimum(np.arange(len(sellers)), 199)][known]
-    size = int(max(signals.seller.max(initial=-1), sellers.max())) + 1
-    sums = np.bincount(sellers[known], weights, minlength=size).astype(np.int64)
-    by_seller = np.append(sums * ONE // int(sums.max()), 0)
-    return by_seller[signals.seller]
-
-
 @lru_cache(maxsize=2)
 def _powers(tenths: int) -> Int64s:
-    """Return the powers of *tenths* / 10 in millionths, rounded down step by step."""
+    """Return the powers of *tenths* / 10 in millionths, rounded down, as long as they count."""
     powers = [ONE]
-    while len(powers) < 200:
+    while powers[-1] >= 1_000:
         powers.append(powers[-1] * tenths // 10)
-    return frozen(np.array(powers, np.int64))
-
-
-def title(rows_of_items: TitleRows, rows: TitleRows, touched: Touched) -> Int64s:
-    """Return the cosine of the title with the titles of what the user touched, `.7^rank`."""
-    factors = _powers(7)[: len(touched.items)]
-    vector = rows_of_items.combined(touched.items[: len(factors)], factors // 1_000)
-    length = int(np.sqrt(float((vector.astype(np.float64) ** 2).sum())))
-    if not length:
-        return np.zeros(len(rows.offsets) - 1, np.int64)
-    vector = vector * UNIT // length
-    return np.clip(rows.products(vector) * ONE // (UNIT * UNIT), 0, ONE)
+    return frozen(np.array(powers[:-1], np.int64))
