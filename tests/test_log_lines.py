@@ -130,6 +130,7 @@ IDS: dict[str, tuple[object, ...]] = {
     "rank": (1, TITLE),
     "reason": ("for_you", "same_category", TITLE),
     "limit": (3, AMOUNT),
+    "after": (None, TITLE),
     "name": (*BATCH_JOBS, TITLE),
     "amount": (Decimal(AMOUNT), AMOUNT),
     "item_ids": (["lot-1"], [AMOUNT, None], AMOUNT),

@@ -41,10 +41,17 @@ class AsyncView:
     _elsewhere: BackgroundPool
 
     async def homepage(
-        self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
+        self,
+        limit: int = 20,
+        *,
+        after: str | None = None,
+        of: UserRef | None = None,
+        cards: CardLoader | None = None,
     ) -> Shelf:
         """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions."""
-        return await self._answered(lambda: self._view.homepage(limit, of=of, cards=cards))
+        return await self._answered(
+            lambda: self._view.homepage(limit, after=after, of=of, cards=cards)
+        )
 
     async def similar_items(
         self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
@@ -71,11 +78,12 @@ class AsyncView:
         limit: int = 20,
         *,
         category: CategoryRef | None = None,
+        after: str | None = None,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return the most popular open items, of all or of one category."""
         return await self._answered(
-            lambda: self._view.popular_items(limit, category=category, cards=cards)
+            lambda: self._view.popular_items(limit, category=category, after=after, cards=cards)
         )
 
     async def interests(

@@ -46,17 +46,27 @@ class View(Bound):
     """
 
     def homepage(
-        self, limit: int = 20, *, of: UserRef | None = None, cards: CardLoader | None = None
+        self,
+        limit: int = 20,
+        *,
+        after: str | None = None,
+        of: UserRef | None = None,
+        cards: CardLoader | None = None,
     ) -> Shelf:
         """Return "Recommended for you": at most *limit* (1 to 1,000) suggestions.
 
-        A visitor gets popular items, as the `source` of each suggestion says.
+        A visitor gets popular items, as the `source` of each suggestion says. *after* is the
+        `next` of an earlier page, whose items the answer leaves out; all pages together have
+        at most 1,000.
 
         Raises:
             AccessDeniedError: The actor may not read it.
-            InvalidValueError: *limit* is not a whole number of at least 1.
+            InvalidValueError: *limit* is not a whole number of at least 1, or *after* is not
+                the `next` of a homepage.
         """
-        return self._asked(self._use_cases.homepage, self._owner(of), limit=limit, cards=cards)
+        return self._asked(
+            self._use_cases.homepage, self._owner(of), limit=limit, after=after, cards=cards
+        )
 
     def similar_items(
         self, item_id: ItemRef, limit: int = 8, *, cards: CardLoader | None = None
@@ -101,17 +111,22 @@ class View(Bound):
         limit: int = 20,
         *,
         category: CategoryRef | None = None,
+        after: str | None = None,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return the most popular open items, of all or of one category.
 
+        *after* is the `next` of an earlier page, as with `homepage`.
+
         Raises:
-            InvalidValueError: *limit* is not a whole number of at least 1.
+            InvalidValueError: *limit* is not a whole number of at least 1, or *after* is not
+                the `next` of popular items of the same category.
         """
         return self._asked(
             self._use_cases.popular_items,
             category=None if category is None else CategoryId(category),
             limit=limit,
+            after=after,
             cards=cards,
         )
 

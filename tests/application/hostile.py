@@ -312,6 +312,7 @@ KNOWN: dict[str, Any] = {
     "similar_id": "art-01",
     "category": "art",
     "category_id": "art",
+    "after": None,
     "cards": _loaded,
     "assume_bid": True,
     "older_than": DAY,

@@ -69,6 +69,7 @@ class TestShelf:
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 }
             ],
+            "next": "1z9uamQEAQhooqw",
         }
 
     def test_every_shelf_says_why(self, reco: Recommender) -> None:

@@ -59,7 +59,24 @@ class TestJson:
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 },
             ],
+            "next": "13U8nrAIAy66a1x_tTtk",
         }
+
+    @pytest.mark.parametrize("command", [["homepage", "ann"], ["popular", "--category", "art"]])
+    def test_the_next_page(self, angle: Angle, command: list[str]) -> None:
+        whole, first = answer(angle, *command), answer(angle, *command, "--limit", "1")
+
+        second = answer(angle, *command, "--limit", "1", "--after", first["next"])
+
+        assert whole["suggestions"][:2] == [*first["suggestions"], *second["suggestions"]]
+        assert whole["next"] is None
+
+    @pytest.mark.parametrize("command", [["homepage", "ann"], ["popular"]])
+    @pytest.mark.parametrize("after", ["", "nonsense", "-1", "\udcff"])
+    def test_what_is_no_cursor_is_refused(
+        self, refused: Any, command: list[str], after: str
+    ) -> None:
+        assert refused(*command, "--after", after).startswith("after is ")
 
     def test_similar_items(self, angle: Angle) -> None:
         shelf = answer(angle, "similar", "vase")

@@ -19,7 +19,7 @@ import rich_click as click
 from angle_reco import AngleRecoError, Recommender, Shelf
 from angle_reco.application.admin import JobStats
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.application.serving.shelf_builder import MOST, MOST_SIMILAR, checked_limit
+from angle_reco.application.serving.shelf_builder import MOST_SIMILAR, checked_limit
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.evaluating import evaluate
@@ -27,6 +27,7 @@ from angle_reco.cli.importing import show_import
 from angle_reco.cli.options import (
     Command,
     Target,
+    after_option,
     database_named_before,
     limit_option,
     named_before,
@@ -46,6 +47,7 @@ from angle_reco.cli.output import (
     remark,
     shelf_text,
 )
+from angle_reco.domain.paging import MOST
 from angle_reco.errors import BadInputError
 
 
@@ -252,13 +254,15 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
 @angle_reco.command(cls=Command)
 @click.argument("user")
 @limit_option(20, MOST)
+@after_option
 @on_database(reads=True)
-def homepage(target: Target, user: str, limit: int) -> None:
+def homepage(target: Target, user: str, limit: int, after: str | None) -> None:
     """Show the homepage of USER: "Recommended for you"."""
     checked_limit(limit)
     with target.recommender() as recommender:
         user_id = _known_user(recommender, user)
-        _print_shelf(target, recommender.system.homepage(limit, of=user_id), limit, MOST)
+        shelf = recommender.system.homepage(limit, after=after, of=user_id)
+        _print_shelf(target, shelf, limit, MOST)
 
 
 @angle_reco.command(cls=Command)
@@ -292,13 +296,14 @@ def after_bid(target: Target, user: str, item: str, assume_bid: bool, limit: int
 @angle_reco.command(cls=Command)
 @click.option("--category", metavar="ID", help="Of this category alone.")
 @limit_option(20, MOST)
+@after_option
 @on_database(reads=True)
-def popular(target: Target, category: str | None, limit: int) -> None:
+def popular(target: Target, category: str | None, limit: int, after: str | None) -> None:
     """Show the most popular items."""
     with target.recommender() as recommender:
         kind = recommender.settings.ids.category
         category_id = None if category is None else parsed_id(kind, category, "category id")
-        shelf = recommender.system.popular_items(limit, category=category_id)
+        shelf = recommender.system.popular_items(limit, category=category_id, after=after)
         _print_shelf(target, shelf, limit, MOST)
 
 

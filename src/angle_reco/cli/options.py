@@ -279,6 +279,11 @@ def limit_option(default: int | None, most: int) -> _Decorator:
     )
 
 
+after_option = click.option(
+    "--after", metavar="CURSOR", help="Show the page after the one with this `next` (see --json)."
+)
+
+
 def parsed_id(kind: IdKind, text: str, what: str) -> Any:
     """Return the id that the argument *text* denotes.
 

@@ -9,6 +9,7 @@ import attrs
 
 from angle_reco.domain.ids import ItemId, json_id
 from angle_reco.domain.millionths import Millionths, to_fraction
+from angle_reco.domain.paging import PageStart
 
 
 class Reason(StrEnum):
@@ -144,11 +145,24 @@ class Shelf(Sequence[Suggestion]):
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
     degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
+    _start: PageStart | None = attrs.field(init=False, default=None, eq=False, repr=False)
+    """Where this page starts, if another one may follow."""
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
         """Return the ids of the items, for hosts that load their own objects."""
         return tuple(one.item_id for one in self.suggestions)
+
+    @property
+    def next(self) -> str | None:
+        """Return the cursor of the next page, which a call takes as *after*; None at the end.
+
+        A full page has one, so the last page may be empty. Similar items and suggestions after
+        a bid have no pages.
+        """
+        if self._start is None:
+            return None
+        return self._start.after(self.ids, ranks=len(self)).cursor
 
     def __len__(self) -> int:
         return len(self.suggestions)
@@ -169,7 +183,18 @@ class Shelf(Sequence[Suggestion]):
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
             "suggestions": [one.to_json() for one in self.suggestions],
+            "next": self.next,
         }
+
+
+def followed(shelf: Shelf, start: PageStart) -> Shelf:
+    """Return the same shelf, a page that starts at *start* and that another one may follow.
+
+    It is set in place, before a caller has the shelf: a copy would take a tenth of the time of
+    an answer.
+    """
+    object.__setattr__(shelf, "_start", start)
+    return shelf
 
 
 _PARTS_IN_WORDS = 3

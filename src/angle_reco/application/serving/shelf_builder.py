@@ -23,9 +23,10 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.paging import MOST
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, Wording
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, Wording, followed
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import function, whole
 from angle_reco.ports.cache import Cached
@@ -65,9 +66,6 @@ class Cards(NamedTuple):
 
 
 _NOTHING: frozenset[ItemId] = frozenset()
-
-MOST = 1_000
-"""Of any list; a larger limit counts as this."""
 
 MOST_SIMILAR = 20
 """Of similar items."""
@@ -344,10 +342,14 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
     if not is_mapping(cards):
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
+    first = shelf[0].rank if shelf else 1
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id]) for rank, one in enumerate(loaded, start=1)
+        one._replace(rank=rank, card=cards[one.item_id])
+        for rank, one in enumerate(loaded, start=first)
     )
-    return attrs.evolve(shelf, suggestions=suggestions)
+    start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
+    # The next page must not try again those without an object.
+    return shown if start is None else followed(shown, start.after(shelf.ids, ranks=0))
 
 
 def checked_limit(limit: object, *, most: int = MOST) -> int:
@@ -356,8 +358,8 @@ def checked_limit(limit: object, *, most: int = MOST) -> int:
     Raises:
         InvalidValueError: It is no whole number of at least 1.
     """
-    if type(limit) is int and limit >= 1:
-        return min(limit, most)
+    if type(limit) is int and 1 <= limit <= most:
+        return limit
     return min(whole(limit, "limit", least=1), most)
 
 

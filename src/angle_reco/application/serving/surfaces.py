@@ -10,6 +10,7 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.list_reader import CachedList
+from angle_reco.application.serving.pages import page_of, start_of
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     LIST,
@@ -28,6 +29,7 @@ from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.lists import ListKind
+from angle_reco.domain.paging import PageStart
 from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource
 from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
@@ -36,6 +38,8 @@ from angle_reco.domain.validators import flag
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
+
+_HOMEPAGE, _POPULAR = PageStart("homepage"), PageStart("popular_items")
 
 
 @attrs.frozen(kw_only=True)
@@ -46,46 +50,56 @@ class Homepage:
     shelves: ShelfBuilder
 
     def __call__(
-        self, actor: Actor, owner: UserId | None, *, limit: int, cards: CardLoader | None = None
+        self,
+        actor: Actor,
+        owner: UserId | None,
+        *,
+        limit: int,
+        after: str | None = None,
+        cards: CardLoader | None = None,
     ) -> Shelf:
         """Return at most *limit* suggestions for *owner*; an unknown user gets popular items.
 
-        An anonymous visitor, who has no homepage, gets popular items too.
+        An anonymous visitor, who has no homepage, gets popular items too. With the cursor
+        *after*, items of earlier pages are left out.
 
         Raises:
             AccessDeniedError: The actor may not read the homepage of *owner*.
-            InvalidValueError: The limit is not a whole number of at least 1.
+            InvalidValueError: The limit is not a whole number of at least 1, or *after* is no
+                cursor of a homepage.
         """
         if actor is ANONYMOUS and owner is None:
-            return self._of_visitor(limit, cards)
+            return self._of_visitor(limit, after, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
-        limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
+        limit, viewing = checked_limit(limit), Viewing(user_id, False)
+        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
         cards = None if cards is None else checked_loader(cards)
         hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "homepage",
-            partial(self._answer, user_id, viewing, limit, hidden),
+            partial(self._answer, user_id, viewing, length, hidden),
             None,
             viewing,
-            limit=limit,
+            limit=length,
             without=hidden,
         )
-        return with_cards(answer, cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
-    def _of_visitor(self, limit: int, cards: CardLoader | None) -> Shelf:
+    def _of_visitor(self, limit: int, after: str | None, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
-        shelves, viewing = self.shelves, Viewing(None, include_engaged=True)
+        shelves, viewing = self.shelves, Viewing(None, True)
         limit, cards = checked_limit(limit), checked_loader(cards)
+        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
-            lambda: shelves.popular(None, viewing, limit=limit),
+            lambda: shelves.popular(None, viewing, limit=length),
             None,
             viewing,
-            limit=limit,
+            limit=length,
         )
-        return with_cards(answer, cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
     def _answer(
         self, user_id: UserId, viewing: Viewing, limit: int, hidden: frozenset[ItemId]
@@ -318,27 +332,33 @@ class PopularItems:
         *,
         category: CategoryId | None = None,
         limit: int,
+        after: str | None = None,
         cards: CardLoader | None = None,
     ) -> Shelf:
         """Return at most *limit* popular items; none for a category without open items.
 
+        With the cursor *after*, items of earlier pages are left out.
+
         Raises:
-            InvalidValueError: The limit is not a whole number of at least 1.
+            InvalidValueError: The limit is not a whole number of at least 1, or *after* is no
+                cursor of popular items of the same category.
         """
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
         shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
         if category is not None:
             category = shelves.settings.ids.category_id(category)
-        viewing = Viewing(actor.user_id, include_engaged=True)
+        first = _POPULAR if category is None else PageStart(f"{_POPULAR.of} {category}")
+        start, length = (first, limit) if after is None else start_of(first, after, limit)
+        viewing = Viewing(actor.user_id, True)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "popular_items",
-            lambda: shelves.popular(category, viewing, limit=limit),
+            lambda: shelves.popular(category, viewing, limit=length),
             category,
             viewing,
-            limit=limit,
+            limit=length,
         )
-        return with_cards(answer, cards)
+        return with_cards(page_of(answer, start, length=length), cards)
 
 
 @attrs.frozen(kw_only=True)
