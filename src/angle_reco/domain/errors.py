@@ -145,6 +145,18 @@ class BadInputError(AngleRecoError):
         return f"{self.file}{line}{column}: {self.reason}"
 
 
+class MissingExtraError(AngleRecoError):
+    """A part of angle_reco needs packages that are not installed, those of an extra."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what = what
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.what} need more: pip install 'angle-reco[{self.extra}]'"
+
+
 class NotMeasurableError(AngleRecoError):
     """Rankings cannot be compared on this data; the text says why, and what would be enough."""
 

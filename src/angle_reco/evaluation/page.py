@@ -47,6 +47,7 @@ def page(report: Report) -> str:
             "<p>At several moments of the past, each ranking saw only what was known then."
             " It is compared with what users bid on or watched next.</p>",
             f'<ul class="remarks">{remarks}</ul>' if remarks else "",
+            _overview(report.surfaces),
             *(_surface(one) for one in report.surfaces),
             _how_to_read(),
             "</main>\n</body>\n</html>\n",
@@ -54,9 +55,38 @@ def page(report: Report) -> str:
     )
 
 
-def _surface(surface: SurfaceFigures) -> str:
-    best = max(surface.rankers, key=lambda one: _known(one.metrics["ndcg"].value))
+def _overview(surfaces: Sequence[SurfaceFigures]) -> str:
+    rows = []
+    for surface in surfaces:
+        best, base = _best(surface), _baseline(surface)
+        rows.append(
+            f'<tr><th scope="row">{escape(surface.name)}</th>'
+            f"<td>{surface.questions:,}</td><td>{escape(best.name)}</td>"
+            f"<td>{_percent(best.metrics['hit'].value)}</td>"
+            f"<td>{_percent(base.metrics['hit'].value)}</td></tr>"
+        )
+    return _scrolling(
+        '<table><thead><tr><th scope="col">surface</th><th scope="col">questions</th>'
+        '<th scope="col">best ranking</th><th scope="col">hit in ten</th>'
+        f'<th scope="col">baseline</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def _best(surface: SurfaceFigures) -> RankerFigures:
+    """Return the ranking with the largest NDCG@10, the baseline if it is among equals."""
+    return max(
+        surface.rankers,
+        key=lambda one: (_known(one.metrics["ndcg"].value), one.name == surface.baseline),
+    )
+
+
+def _baseline(surface: SurfaceFigures) -> RankerFigures:
     [base] = [one for one in surface.rankers if one.name == surface.baseline]
+    return base
+
+
+def _surface(surface: SurfaceFigures) -> str:
+    best, base = _best(surface), _baseline(surface)
     cuts = "".join(
         f"<li>{escape(one.moment[:16].replace('T', ' '))}: {one.open_items:,} open items,"
         f" {one.questions:,} questions</li>"
@@ -152,19 +182,21 @@ def _table(surface: SurfaceFigures) -> str:
     )
     rows = "".join(
         f'<tr><th scope="row">{escape(one.name)}</th>'
+        f"<td>{_compared(one, surface.baseline)}</td>"
         + "".join(f"<td>{_shown(name, one.metrics[name].value)}</td>" for name in _METRICS)
-        + f"<td>{_percent(one.coverage)}</td><td>{_compared(one, surface.baseline)}</td></tr>"
+        + f"<td>{_percent(one.coverage)}</td></tr>"
         for one in surface.rankers
     )
     return _scrolling(
-        f'<table><thead><tr><th scope="col">ranking</th>{heads}'
+        f'<table><thead><tr><th scope="col">ranking</th>'
+        f'<th scope="col">× baseline</th>{heads}'
         '<th scope="col" title="open items shown to any user asked">catalogue shown</th>'
-        f'<th scope="col">× baseline</th></tr></thead><tbody>{rows}</tbody></table>'
+        f"</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
 def _segments(surface: SurfaceFigures) -> str:
-    [base] = [one for one in surface.rankers if one.name == surface.baseline]
+    base = _baseline(surface)
     groups = "".join(
         f"<h4>{escape(label)} {'item' if label == '1' else 'items'} touched before"
         f' <span class="note">{size:,} questions</span></h4>'

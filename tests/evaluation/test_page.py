@@ -1,0 +1,115 @@
+"""The page: one file that stands alone, with every name escaped."""
+
+import math
+from html.parser import HTMLParser
+
+import pytest
+
+from angle_reco.domain.ids import CategoryId, ItemId
+from angle_reco.domain.items import Item
+from angle_reco.evaluation.cuts import CutRule
+from angle_reco.evaluation.evaluate import Plan, evaluate
+from angle_reco.evaluation.page import page
+from angle_reco.evaluation.report import SEGMENTS, Report
+from tests.evaluation.markets import DAYS, bid, day, evidence_of, market_of
+
+_VOID = {"meta", "line", "rect", "circle"}
+
+
+class _Checked(HTMLParser):
+    """Checks that elements are nested, and collects what a test looks at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    names = ["<script>alert(1)</script>", '" onload="x', "plain", "more"]
+    items = [Item(item_id=ItemId(f"i{n}"), category_id=CategoryId(names[n % 4])) for n in range(8)]
+    happened = [
+        *(bid(f"u{n}", f"i{(n + k) % 8}", 1 + k) for n in range(6) for k in range(n + 1)),
+        *(bid(f"u{n}", f"i{(n + k) % 8}", 11 + k) for n in range(6) for k in (6, 7)),
+    ]
+    plan = Plan(rule=CutRule(moments=(day(9), day(10))), order=True)
+    evidence = evidence_of(market_of(happened, items))
+    return evaluate(evidence, plan, until=day(DAYS), source="a <b>shop</b>")
+
+
+def test_it_is_well_formed_and_escapes_every_name(report: Report) -> None:
+    found = _Checked(page(report))
+
+    assert found.open == []
+    assert "<script>alert(1)</script>" in found.text
+    assert "a <b>shop</b>" in found.text
+    tags = {tag for tag, _ in found.tags}
+    assert not tags & {"script", "img", "link", "iframe", "object"}
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+def test_it_loads_nothing_from_elsewhere(report: Report) -> None:
+    text = page(report)
+
+    assert not any(one in text for one in ("http:", "https:", "src=", "href=", "url(", "@import"))
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
+
+
+def test_it_shows_each_ranking_of_each_surface_and_segment(report: Report) -> None:
+    found = _Checked(page(report))
+    labels = [attributes["aria-label"] for tag, attributes in found.tags if tag == "svg"]
+
+    for surface in report.surfaces:
+        sizes = sum(1 for size in surface.segment_sizes.values() if size)
+        for one in surface.rankers:
+            figure = one.metrics["ndcg"]
+            expected = f"{one.name}: {figure.value:.4f}, from {figure.low:.4f} to {figure.high:.4f}"
+            assert expected in labels
+        assert surface.name.capitalize() in found.text
+        assert sizes >= 1
+    plots = sum(
+        len(surface.rankers) * (1 + sum(1 for size in surface.segment_sizes.values() if size))
+        for surface in report.surfaces
+    )
+    assert len(labels) == plots
+
+
+def test_a_report_counts_what_it_says(report: Report) -> None:
+    for surface in report.surfaces:
+        assert list(surface.segment_sizes) == list(SEGMENTS)
+        assert sum(surface.segment_sizes.values()) == surface.questions
+        assert sum(one.questions for one in surface.cuts) == surface.questions
+        [base] = [one for one in surface.rankers if one.name == surface.baseline]
+        if base.metrics["ndcg"].value:
+            assert (base.ratio.value, base.ratio.low, base.ratio.high) == pytest.approx((1, 1, 1))
+        for one in surface.rankers:
+            assert sum(category.targets for category in one.categories) == surface.targets
+            # The mean over all questions is that of the segments, by their sizes.
+            parts = [
+                one.segments[label].value * size
+                for label, size in surface.segment_sizes.items()
+                if size
+            ]
+            ndcg = one.metrics["ndcg"]
+            assert sum(parts) / surface.questions == pytest.approx(ndcg.value)
+            assert ndcg.low <= ndcg.value <= ndcg.high
+            assert not math.isnan(one.coverage)
