@@ -2,84 +2,81 @@
 
 from typing import Any
 
-import attrs
 import numpy as np
 from scipy import sparse
 
-from angle_reco.domain.arrays import Int32s, Int64s, ragged_ranges, starts_of_runs
-from angle_reco.domain.columns import NONE
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.arrays import Int32s, Int64s, is_among
+from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.items import OpenCards
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR
 from angle_reco.domain.scoring.blended.model import (
-    MOST_TOUCHED,
     Coefficients,
     Histories,
     KnownItems,
     Model,
     TouchCounts,
+    kind_keys,
+    log_prices,
 )
+from angle_reco.domain.scoring.blended.titles import hashed, rarity, title_rows
 
 _SOURCES = 50
 _COLUMNS_AT_ONCE = 2_048
 _MONTH = 30 * DAY
+_STEPS = 6
+_FADING = 0.7
 
 Matrix = Any
 
 
-def trained(items: KnownItems, kinds: int, users: Int32s, touched: Int32s, moments: Int64s, *, users_count: int, now: int) -> Model:
-    """Return the model of touches, in the order of time, at *now*, in microseconds."""
-    histories = histories_of(users, touched, moments, users_count)
-    size = len(items)
+def trained(
+    happened: Interactions, items: OpenCards, *, now: int
+) -> Model:
+    """Return the model of all that happened, at *now* in microseconds; *items* has the items."""
+    users = IdIndex.of(happened.users.kind, happened.users)
+    known = known_items(items)
+    item = known.ids.codes(happened.items)
+    counted = item != NONE
+    user, item = users.codes(happened.users)[counted], item[counted]
+    moments = happened.moments[counted]
+    hours = moments // HOUR
+    histories = Histories.of(user, item, hours, count=len(users))
+    size, kinds = len(known), len(known.kinds)
+    of_kinds = histories.kinds(known.kind)
     return Model(
-        items=items,
+        items=known,
+        users=users,
         histories=histories,
-        touches=_counts(users, touched, moments),
+        touches=TouchCounts.of(user, item, hours),
         taste=taste_of(_binary(histories, size)),
-        follow=follow_of(users, touched, moments, users_count=users_count, size=size, now=now),
-        taste_of_kinds=dense_taste(_binary(of_kinds(histories, items.kind), kinds)),
-        follow_of_kinds=steps_of_kinds(histories, items.kind, kinds),
+        follow=follow_of(user, item, moments, users=len(users), size=size, now=now),
+        taste_of_kinds=dense_taste(_binary(of_kinds, kinds)),
+        follow_of_kinds=steps_of_kinds(histories, known.kind, kinds),
+    )
+
+
+def known_items(items: OpenCards) -> KnownItems:
+    """Return items, open or not, as a model stores them."""
+    catalogue = items.catalogue
+    log_price = log_prices(catalogue.prices)
+    keys = kind_keys(catalogue.category, log_price)
+    kinds = np.unique(keys[keys != NONE])
+    kind = np.where(keys != NONE, np.searchsorted(kinds, keys), NONE).astype(np.int32)
+    offsets, buckets = hashed(items.titles.tolist())
+    rarities = rarity(offsets, buckets)
+    return KnownItems(
+        ids=catalogue.items,
+        categories=catalogue.categories,
+        category=catalogue.category,
+        sellers=catalogue.sellers,
+        seller=catalogue.seller,
         kinds=kinds,
-    )
-
-
-def histories_of(users: Int32s, items: Int32s, moments: Int64s, count: int) -> Histories:
-    """Return the distinct items of each user with the hour of the last touch, newest first."""
-    order = np.lexsort((-moments, items, users))
-    firsts = order[starts_of_runs(users[order], items[order])]
-    users, items, hours = users[firsts], items[firsts], moments[firsts] // HOUR
-    order = np.lexsort((items, -hours, users))
-    users, items, hours = users[order], items[order], hours[order]
-    starts = np.searchsorted(users, np.arange(count + 1))
-    kept = np.arange(len(users)) - starts[users] < MOST_TOUCHED
-    offsets = np.searchsorted(users[kept], np.arange(count + 1))
-    return Histories(offsets=offsets, items=items[kept], last_at=hours[kept].astype(np.int32))
-
-
-def of_kinds(histories: Histories, kind: Int32s) -> Histories:
-    """Return the histories with kinds for items, each kind by its newest touch."""
-    users = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
-    kinds = kind[histories.items]
-    known = kinds != NONE
-    return histories_of(
-        users[known].astype(np.int32),
-        kinds[known],
-        histories.last_at[known].astype(np.int64) * HOUR,
-        len(histories),
-    )
-
-
-def _counts(users: Int32s, items: Int32s, moments: Int64s) -> TouchCounts:
-    days = moments // DAY
-    order = np.lexsort((moments, days, items, users))
-    firsts = order[starts_of_runs(users[order], items[order], days[order])]
-    items, hours = items[firsts], moments[firsts] // HOUR
-    order = np.lexsort((hours, items))
-    items, hours = items[order], hours[order]
-    starts = starts_of_runs(items, hours)
-    return TouchCounts(
-        items=items[starts],
-        hours=hours[starts].astype(np.int32),
-        counts=np.diff(np.append(starts, len(items))).astype(np.int32),
+        kind=kind,
+        log_price=log_price,
+        titles=title_rows(offsets, buckets, rarities),
+        rarities=rarities,
     )
 
 
@@ -99,33 +96,35 @@ def taste_of(rows: Matrix) -> Coefficients:
     return _regressions(gram, gram, shift=5, ridge=100, own=False)
 
 
-def follow_of(users: Int32s, items: Int32s, moments: Int64s, *, users_count: int, size: int, now: int) -> Coefficients:
+def follow_of(
+    user: Int32s, item: Int32s, moments: Int64s, *, users: int, size: int, now: int
+) -> Coefficients:
     """Return the coefficients that lead from faded histories to what came in the 30 days after."""
-    before, after, weights = [], [], []
-    for step in range(6):
-        at = now - _MONTH - 15 * DAY * step
-        known = moments <= at
-        histories = histories_of(users[known], items[known], moments[known], users_count)
-        past = _faded(histories, size)
-        soon = (moments > at) & (moments <= at + _MONTH)
-        pairs = np.unique(users[soon].astype(np.int64) * size + items[soon])
-        u, i = pairs // size, pairs % size
-        touched = _binary(histories, size)
-        is_new = np.asarray(touched[u, i]).ravel() == 0 if len(u) else np.zeros(0, bool)
-        u, i = u[is_new], i[is_new]
-        counts = np.bincount(u, minlength=users_count)
-        both = np.flatnonzero((np.diff(histories.offsets) > 0) & (counts > 0))
-        if len(both) == 0:
-            continue
-        future = sparse.csr_matrix((1 / counts[u], (u, i)), shape=(users_count, size))
-        norms = np.sqrt(past.multiply(past).sum(axis=1)).A1
-        past = sparse.diags(1 / np.maximum(norms, 1e-12)) @ past
-        before.append(past[both] * 0.7**step)
-        after.append(future[both] * 0.7**step)
+    before, after = [], []
+    for step in range(_STEPS):
+        at = now - _MONTH - _MONTH // 2 * step
+        known, soon = moments <= at, (moments > at) & (moments <= at + _MONTH)
+        histories = Histories.of(user[known], item[known], moments[known] // HOUR, count=users)
+        future = _first_touched(histories, user[soon], item[soon], size)
+        both = np.flatnonzero((np.diff(histories.offsets) > 0) & (np.diff(future.indptr) > 0))
+        if len(both):
+            before.append(_faded(histories, size)[both] * _FADING**step)
+            after.append(future[both] * _FADING**step)
     if not before:
         return empty(size)
-    p, y = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
-    return _regressions((p.T @ p).tocsc(), (p.T @ y).tocsc(), shift=1, ridge=10, own=True)
+    past, future = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
+    gram, right = (past.T @ past).tocsc(), (past.T @ future).tocsc()
+    return _regressions(gram, right, shift=1, ridge=10, own=True)
+
+
+def _first_touched(histories: Histories, user: Int32s, item: Int32s, size: int) -> Matrix:
+    """Return the items that users touched for the first time, a user's together 1."""
+    pairs = np.unique(user.astype(np.int64) * size + item)
+    before = histories.user.astype(np.int64) * size + histories.items
+    pairs = pairs[~is_among(pairs, np.sort(before))]
+    user, item = pairs // size, pairs % size
+    counts = np.bincount(user, minlength=len(histories))
+    return sparse.csr_matrix((1 / counts[user], (user, item)), shape=(len(histories), size))
 
 
 def empty(size: int) -> Coefficients:
@@ -135,12 +134,15 @@ def empty(size: int) -> Coefficients:
 
 
 def _faded(histories: Histories, size: int) -> Matrix:
-    counts = np.diff(histories.offsets)
-    newest = histories.last_at[np.minimum(histories.offsets[:-1], max(len(histories.items) - 1, 0))] if len(histories.items) else np.zeros(len(histories))
-    ages = np.repeat(newest, counts) - histories.last_at
+    """Return `2^(−age / 30 days)` of each touch, counted from the user's newest, of length 1."""
+    user = histories.user
+    newest = np.zeros(len(histories))
+    np.maximum.at(newest, user, histories.last_at)
+    weights = np.exp2(-(newest[user] - histories.last_at) / (30 * 24))
+    squares = np.bincount(user, weights**2, minlength=len(histories))
+    weights /= np.sqrt(squares[user])
     return sparse.csr_matrix(
-        (np.exp2(-ages / (30 * 24)), histories.items, histories.offsets),
-        shape=(len(histories), size),
+        (weights, histories.items, histories.offsets), shape=(len(histories), size)
     )
 
 
@@ -225,10 +227,9 @@ def dense_taste(rows: Matrix) -> Coefficients:
 
 def steps_of_kinds(histories: Histories, kind: Int32s, kinds: int) -> Coefficients:
     """Return how often a kind is touched one, two or three steps after another."""
-    users = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
     kinds_touched = kind[histories.items]
     known = kinds_touched != NONE
-    users, kinds_touched = users[known], kinds_touched[known]
+    users, kinds_touched = histories.user[known], kinds_touched[known]
     total = sparse.csr_matrix((kinds, kinds))
     # Histories have the newest first.
     for step in (1, 2, 3):

@@ -26,6 +26,10 @@ other pairs of the call.
 """
 
 
+ValuesOfUser: TypeAlias = Callable[[OpenMarket, Profiles, int], Int64s]
+"""The same rule for the user at a place in the profiles, and every row of the market."""
+
+
 class DependsOn(StrEnum):
     """What can change the value of a component; the less, the faster are homepages."""
 
@@ -57,6 +61,7 @@ class Component:
     data: str = attrs.field(repr=False)
     depends_on: DependsOn = DependsOn.PAIR
     values: Values = attrs.field(repr=False)
+    of_user: ValuesOfUser | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "name of a component")
@@ -158,14 +163,36 @@ def values_of(
     Raises:
         ComponentError: The component failed, or its values are unusable.
     """
+    return _checked(component, lambda: component.values(market, profiles, users, rows), rows.shape)
+
+
+def values_of_user(
+    component: Component, market: OpenMarket, profiles: Profiles, user: int
+) -> Int64s:
+    """Return the values of a component for a user and every row of the market, checked.
+
+    Raises:
+        ComponentError: The component failed, or its values are unusable.
+    """
+    of_user, rows = component.of_user, np.arange(len(market))
+    if of_user is None:
+        return values_of(component, market, profiles, np.full(len(rows), user), rows)
+    return _checked(component, lambda: of_user(market, profiles, user), rows.shape)
+
+
+def _checked(
+    component: Component, values: Callable[[], object], shape: tuple[int, ...]
+) -> Int64s:
     try:
-        found: object = component.values(market, profiles, users, rows)
+        found = values()
+    except ComponentError:
+        raise
     except Exception as error:
         raise ComponentError(component.name, f"raised {type(error).__name__}") from error
-    if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != rows.shape:
+    if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != shape:
         kind = getattr(found, "dtype", type(found).__name__)
         shape = getattr(found, "shape", "no shape")
-        problem = f"returned {kind} of {shape}, but should return integers of {rows.shape}"
+        problem = f"returned {kind} of {shape}, but should return integers of {shape}"
         raise ComponentError(component.name, problem)
     if len(found) and not (found.min() >= 0 and found.max() <= ONE):
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"

@@ -6,6 +6,7 @@ from typing import Self
 import attrs
 import numpy as np
 
+from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, starts_of_runs
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.moments import HOUR
@@ -66,6 +67,19 @@ class Histories:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def of_user(self, user: int) -> tuple[Int32s, Int32s]:
+        """Return the items of a user, and the hours of the last touches."""
+        rows = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+        return self.items[rows], self.last_at[rows]
+
+    def between(self, first: int, last: int) -> Self:
+        """Return the histories of the users [first, last)."""
+        offsets = self.offsets[first : min(last, len(self)) + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        return type(self)(
+            offsets=offsets - offsets[0], items=self.items[rows], last_at=self.last_at[rows]
+        )
 
     @property
     def user(self) -> Int32s:
@@ -173,6 +187,13 @@ class Model:
     taste_of_kinds: Coefficients
     follow_of_kinds: Coefficients
 
+    def histories_of(self, happened: Interactions, users: IdIndex) -> Histories:
+        """Return what *users* touched of the items of the model."""
+        user, item = users.codes(happened.users), self.items.ids.codes(happened.items)
+        known = (user != NONE) & (item != NONE)
+        hours = happened.moments[known] // HOUR
+        return Histories.of(user[known], item[known], hours, count=len(users))
+
     @cached_property
     def fans(self) -> Fans:
         """Return the users who touched each item."""
@@ -199,8 +220,3 @@ def log_prices(prices: Int64s) -> Int32s:
     """Return the binary logarithm of prices in units, in steps; NONE for none or 0."""
     steps = log2_steps(np.maximum(prices, 1))
     return np.where(prices > 0, steps, NONE).astype(np.int32)
-
-
-def hours_of(moments: Int64s) -> Int64s:
-    """Return the whole hours since the epoch, of microseconds."""
-    return moments // HOUR
