@@ -6,6 +6,7 @@ from datetime import datetime
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError, one_of
+from angle_reco.domain.scoring.blended.components import BLENDED
 from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import Progress, judge
@@ -101,7 +102,7 @@ def _by_order(
 
 
 def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
-    known = evidence.settings.rankers
+    known = [*evidence.settings.rankers, BLENDED.name]
     for name in plan.rankers:
         if name not in known:
             raise InvalidValueError("ranker", name, one_of(known))

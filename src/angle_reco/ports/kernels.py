@@ -2,7 +2,10 @@
 
 from typing import Protocol
 
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
@@ -11,6 +14,8 @@ from angle_reco.domain.scoring.similarity import Engagement, Originals, Similari
 
 class Kernels(Protocol):
     """The batch forms of the domain's rules; results equal those of the plain rules bit by bit.
+
+    Only a trained model need not: other machines may train another one in its last bits.
 
     Lists have the recipe of their rule or ranker, and are computed at the market's *now*.
     """
@@ -30,6 +35,13 @@ class Kernels(Protocol):
         The engagements name users by shared codes, and items by places among the originals
         and by rows of the market. An item is never similar to itself. Ordered by score, then
         more shared users, then the market's `tie_order`; sources are `similar`.
+        """
+        ...
+
+    def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
+        """Return the model of all that happened, at *now* in microseconds.
+
+        *items* has the items in *happened*, open or not; others do not count.
         """
         ...
 

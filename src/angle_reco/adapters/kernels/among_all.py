@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from angle_reco.domain.arrays import Int8s, Int32s, Int64s
+from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.components import DependsOn, contributions, values_of_user, weighted
 from angle_reco.domain.scoring.market import OpenMarket

@@ -27,13 +27,13 @@ _COLUMNS_AT_ONCE = 2_048
 _MONTH = 30 * DAY
 _STEPS = 6
 _FADING = 0.7
+_LEAST = 5e-7
+"""Half a millionth: smaller coefficients round to 0."""
 
 Matrix = Any
 
 
-def trained(
-    happened: Interactions, items: OpenCards, *, now: int
-) -> Model:
+def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
     """Return the model of all that happened, at *now* in microseconds; *items* has the items."""
     users = IdIndex.of(happened.users.kind, happened.users)
     known = known_items(items)
@@ -112,8 +112,8 @@ def follow_of(
             after.append(future[both] * _FADING**step)
     if not before:
         return empty(size)
-    past, future = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
-    gram, right = (past.T @ past).tocsc(), (past.T @ future).tocsc()
+    past, later = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
+    gram, right = (past.T @ past).tocsc(), (past.T @ later).tocsc()
     return _regressions(gram, right, shift=1, ridge=10, own=True)
 
 
@@ -146,37 +146,43 @@ def _faded(histories: Histories, size: int) -> Matrix:
     )
 
 
-def _regressions(gram: Matrix, right: Matrix, *, shift: float, ridge: float, own: bool) -> Coefficients:
-    """Return for each column of *right* the ridge regression on its best sources."""
+def _regressions(
+    gram: Matrix, right: Matrix, *, shift: float, ridge: float, own: bool
+) -> Coefficients:
+    """Return for each target, a column of *right*, the ridge regression on its best sources.
+
+    Without *own* no item is a source of itself.
+    """
     size = gram.shape[0]
-    diagonal = gram.diagonal()
-    scale = 1 / np.sqrt(diagonal + shift)
-    sources, targets, values = [], [], []
+    scale = 1 / np.sqrt(gram.diagonal() + shift)
     gram = gram.tocsr()
     gram.sort_indices()
+    keys = np.repeat(np.arange(size), np.diff(gram.indptr)) * size + gram.indices
+    sources, targets, values = [], [], []
     for first in range(0, size, _COLUMNS_AT_ONCE):
-        last = min(first + _COLUMNS_AT_ONCE, size)
-        block = right[:, first:last].tocsc()
-        chosen = np.full((last - first, _SOURCES), -1)
-        rights = np.zeros((last - first, _SOURCES))
-        for column in range(last - first):
-            lo, hi = block.indptr[column], block.indptr[column + 1]
-            rows, data = block.indices[lo:hi], block.data[lo:hi]
+        block = right[:, first : first + _COLUMNS_AT_ONCE].tocsc()
+        chosen = np.full((block.shape[1], _SOURCES), NONE)
+        rights = np.zeros(chosen.shape)
+        for column in range(block.shape[1]):
+            entries = slice(block.indptr[column], block.indptr[column + 1])
+            rows, found = block.indices[entries], block.data[entries]
             if not own:
-                keep = rows != first + column
-                rows, data = rows[keep], data[keep]
-            if len(rows) > _SOURCES:
-                best = np.argpartition(-data * scale[rows], _SOURCES - 1)[:_SOURCES]
-                rows, data = rows[best], data[best]
-            chosen[column, : len(rows)] = rows
-            rights[column, : len(rows)] = data
-        solved = _solved(gram, chosen, rights, ridge)
-        column, place = np.nonzero((chosen >= 0) & (np.abs(solved) >= 5e-7))
-        sources.append(chosen[column, place])
-        targets.append(column + first)
-        values.append(solved[column, place])
-    source, target, value = map(np.concatenate, (sources, targets, values))
-    return coefficients(source, target, value, size)
+                rows, found = rows[rows != first + column], found[rows != first + column]
+            best = np.lexsort((rows, -found * scale[rows]))[:_SOURCES]
+            chosen[column, : len(best)] = rows[best]
+            rights[column, : len(best)] = found[best]
+        solved = _solved(gram.data, keys, size, chosen, rights, ridge)
+        target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
+        sources.append(chosen[target, place])
+        targets.append(target + first)
+        values.append(solved[target, place])
+    none = np.empty(0, np.int64)
+    return coefficients(
+        np.concatenate([none, *sources]),
+        np.concatenate([none, *targets]),
+        np.concatenate([np.empty(0), *values]),
+        size,
+    )
 
 
 def coefficients(source: Int64s, target: Int64s, value: Any, size: int) -> Coefficients:
@@ -189,27 +195,23 @@ def coefficients(source: Int64s, target: Int64s, value: Any, size: int) -> Coeff
     )
 
 
-def _solved(gram: Matrix, chosen: Int64s, rights: Any, ridge: float) -> Any:
-    """Return the solutions of `(G_NN + ridge·1) b = right` of many columns."""
-    wide = chosen.shape[1]
-    safe = np.maximum(chosen, 0)
-    rows = np.repeat(safe, wide, axis=1).ravel()
-    columns = np.tile(safe, (1, wide)).ravel()
-    grams = _entries(gram, rows, columns).reshape(len(chosen), wide, wide)
-    there = chosen >= 0
-    grams = grams * (there[:, :, None] & there[:, None, :])
-    grams += np.eye(wide) * np.where(there, ridge, 1)[:, :, None]
-    return np.linalg.solve(grams, rights[:, :, None])[:, :, 0]
+def _solved(
+    data: Matrix, keys: Int64s, size: int, chosen: Int64s, rights: Matrix, ridge: float
+) -> Matrix:
+    """Return the solutions of `(G_NN + ridge·1) b = right`, a row for each target.
 
-
-def _entries(gram: Matrix, rows: Int64s, columns: Int64s) -> Any:
-    """Return single entries of a sparse matrix with sorted indices, 0 where there is none."""
-    keys = np.repeat(np.arange(gram.shape[0]), np.diff(gram.indptr)) * gram.shape[1] + gram.indices
-    wanted = rows * gram.shape[1] + columns
+    *data* and *keys*, which are `row · size + column`, ascending, are the matrix G.
+    """
+    safe, there = np.maximum(chosen, 0), chosen != NONE
+    wanted = safe[:, :, None] * size + safe[:, None, :]
     places = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    if len(keys) == 0:
-        return np.zeros(len(wanted))
-    return np.where(keys[places] == wanted, gram.data[places], 0)
+    grams = np.zeros(wanted.shape)
+    if len(keys):
+        is_entry = (keys[places] == wanted) & there[:, :, None] & there[:, None, :]
+        grams = np.where(is_entry, data[places], 0)
+    diagonal = np.arange(chosen.shape[1])
+    grams[:, diagonal, diagonal] += np.where(there, ridge, 1)
+    return np.linalg.solve(grams, rights[:, :, None])[:, :, 0]
 
 
 def dense_taste(rows: Matrix) -> Coefficients:
@@ -221,7 +223,7 @@ def dense_taste(rows: Matrix) -> Coefficients:
     inverse = np.linalg.inv(gram + 20 * np.eye(size))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0.3)
-    source, target = np.nonzero(np.abs(weights) >= 5e-7)
+    source, target = np.nonzero(np.abs(weights) >= _LEAST)
     return coefficients(source, target, weights[source, target], size)
 
 

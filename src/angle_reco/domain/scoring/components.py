@@ -180,9 +180,7 @@ def values_of_user(
     return _checked(component, lambda: of_user(market, profiles, user), rows.shape)
 
 
-def _checked(
-    component: Component, values: Callable[[], object], shape: tuple[int, ...]
-) -> Int64s:
+def _checked(component: Component, values: Callable[[], object], shape: tuple[int, ...]) -> Int64s:
     try:
         found = values()
     except ComponentError:
@@ -191,8 +189,10 @@ def _checked(
         raise ComponentError(component.name, f"raised {type(error).__name__}") from error
     if not is_a(found, np.ndarray) or found.dtype.kind not in "iu" or found.shape != shape:
         kind = getattr(found, "dtype", type(found).__name__)
-        shape = getattr(found, "shape", "no shape")
-        problem = f"returned {kind} of {shape}, but should return integers of {shape}"
+        problem = (
+            f"returned {kind} of {getattr(found, 'shape', 'no shape')},"
+            f" but should return integers of {shape}"
+        )
         raise ComponentError(component.name, problem)
     if len(found) and not (found.min() >= 0 and found.max() <= ONE):
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"

@@ -68,7 +68,9 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
         110_000,
     ),
     (
-        _of_items("trend_of_days", "new trend", "Wanted more than lately", lambda s: s.trend_of_days),
+        _of_items(
+            "trend_of_days", "new trend", "Wanted more than lately", lambda s: s.trend_of_days
+        ),
         70_000,
     ),
     (_of_items("heat", "demand", "Wanted right now", lambda s: s.heat), 100_000),

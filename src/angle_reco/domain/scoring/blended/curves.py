@@ -60,12 +60,15 @@ def at_share(curve: Int64s, values: Int64s, largest: int) -> Int64s:
         return np.zeros(len(values), np.int64)
     # So many bits less that the product fits.
     shift = max(largest.bit_length() - 46, 0)
-    return curve[((np.maximum(values, 0) >> shift) * STEPS) // max(largest >> shift, 1)]
+    steps = ((np.maximum(values, 0) >> shift) * STEPS) // max(largest >> shift, 1)
+    found: Int64s = curve[np.minimum(steps, STEPS)]
+    return found
 
 
 def at_age(curve: Int64s, hours: Int64s) -> Int64s:
     """Return the curve at whole *hours* of age; what lies in the future has no age."""
-    return curve[np.clip(hours, 0, len(curve) - 1)]
+    found: Int64s = curve[np.clip(hours, 0, len(curve) - 1)]
+    return found
 
 
 def log2_steps(values: Int64s) -> Int64s:

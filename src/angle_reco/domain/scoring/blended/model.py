@@ -16,6 +16,9 @@ from angle_reco.domain.scoring.blended.titles import TitleRows
 MOST_TOUCHED = 500
 """The newest items of a user that count."""
 
+MOST_FANS = 2_000
+"""The newest users of an item that count, when similar users are looked for."""
+
 
 @attrs.frozen(kw_only=True)
 class Coefficients:
@@ -114,13 +117,10 @@ class Fans:
         starts = np.searchsorted(item, np.arange(items + 1))
         kept = np.arange(len(item)) - starts[item] < MOST_FANS
         return cls(
-            np.searchsorted(item[kept], np.arange(items + 1)),
-            users[order][kept],
-            np.diff(histories.offsets),
+            offsets=np.searchsorted(item[kept], np.arange(items + 1)),
+            users=users[order][kept],
+            sizes=np.diff(histories.offsets),
         )
-
-
-MOST_FANS = 2_000
 
 
 @attrs.frozen(kw_only=True)

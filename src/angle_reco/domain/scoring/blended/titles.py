@@ -70,4 +70,6 @@ def title_rows(offsets: Int64s, buckets: Int32s, rarities: Int64s) -> TitleRows:
     # Square roots of floats are exactly rounded on every machine.
     lengths = np.floor(np.sqrt(squares.astype(np.float64))).astype(np.int64)
     per_word = np.repeat(np.maximum(lengths, 1), np.diff(offsets))
-    return TitleRows(offsets=offsets, buckets=buckets, weights=(weights * UNIT // per_word).astype(np.int32))
+    return TitleRows(
+        offsets=offsets, buckets=buckets, weights=(weights * UNIT // per_word).astype(np.int32)
+    )
