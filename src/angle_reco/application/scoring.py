@@ -88,7 +88,10 @@ class Scorer:
 
     def with_signals(self, market: OpenMarket, model: Model) -> OpenMarket:
         """Return the market with what a trained model says of its items."""
-        titles = self._cards(market.catalogue.items.ids).titles
+        # An item may be gone since the market was read; it has no title.
+        cards = self._cards(market.catalogue.items.ids)
+        titles = np.full(len(market), "", object)
+        titles[market.catalogue.items.codes(cards.catalogue.items.ids)] = cards.titles
         signals = Signals.of(model, market.catalogue, titles, now=to_micros(market.now))
         return attrs.evolve(market, signals=signals)
 

@@ -30,6 +30,12 @@ _FADING = 0.7
 _LEAST = 5e-7
 """Half a millionth: smaller coefficients round to 0."""
 
+_MOST_DENSE = 2_000
+"""The kinds up to which their regression is dense: 32 MB of coefficients."""
+
+_RIDGE_OF_KINDS = 20
+_OWN_KIND = 0.3
+
 Matrix = Any
 
 
@@ -52,7 +58,7 @@ def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
         touches=TouchCounts.of(user, item, hours),
         taste=taste_of(_binary(histories, size)),
         follow=follow_of(user, item, moments, users=len(users), size=size, now=now),
-        taste_of_kinds=dense_taste(_binary(of_kinds, kinds)),
+        taste_of_kinds=taste_of_kinds(_binary(of_kinds, kinds)),
         follow_of_kinds=steps_of_kinds(histories, known.kind, kinds),
     )
 
@@ -92,8 +98,9 @@ def taste_of(rows: Matrix) -> Coefficients:
 
     Each item has the 50 sources with the largest `G/√(G_ss + 5)`, and the ridge solution on them.
     """
-    gram = (rows.T @ rows).tocsc()
-    return _regressions(gram, gram, shift=5, ridge=100, own=False)
+    gram = rows.T @ rows
+    found = _regressions(gram, gram.tocsc(), shift=5, ridge=100, own=False)
+    return coefficients(*found, rows.shape[1])
 
 
 def follow_of(
@@ -104,27 +111,29 @@ def follow_of(
     for step in range(_STEPS):
         at = now - _MONTH - _MONTH // 2 * step
         known, soon = moments <= at, (moments > at) & (moments <= at + _MONTH)
-        histories = Histories.of(user[known], item[known], moments[known] // HOUR, count=users)
-        future = _first_touched(histories, user[soon], item[soon], size)
+        histories, later = (
+            Histories.of(user[those], item[those], moments[those] // HOUR, count=users)
+            for those in (known, soon)
+        )
+        future = _first_touched(histories, later, size)
         both = np.flatnonzero((np.diff(histories.offsets) > 0) & (np.diff(future.indptr) > 0))
         if len(both):
             before.append(_faded(histories, size)[both] * _FADING**step)
             after.append(future[both] * _FADING**step)
     if not before:
         return empty(size)
-    past, later = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
-    gram, right = (past.T @ past).tocsc(), (past.T @ later).tocsc()
-    return _regressions(gram, right, shift=1, ridge=10, own=True)
+    past, came = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
+    gram, right = past.T @ past, (past.T @ came).tocsc()
+    return coefficients(*_regressions(gram, right, shift=1, ridge=10, own=True), size)
 
 
-def _first_touched(histories: Histories, user: Int32s, item: Int32s, size: int) -> Matrix:
-    """Return the items that users touched for the first time, a user's together 1."""
-    pairs = np.unique(user.astype(np.int64) * size + item)
-    before = histories.user.astype(np.int64) * size + histories.items
-    pairs = pairs[~is_among(pairs, np.sort(before))]
+def _first_touched(before: Histories, later: Histories, size: int) -> Matrix:
+    """Return the items that users touched *later* for the first time, a user's together 1."""
+    known, pairs = (one.user.astype(np.int64) * size + one.items for one in (before, later))
+    pairs = pairs[~is_among(pairs, np.sort(known))]
     user, item = pairs // size, pairs % size
-    counts = np.bincount(user, minlength=len(histories))
-    return sparse.csr_matrix((1 / counts[user], (user, item)), shape=(len(histories), size))
+    counts = np.bincount(user, minlength=len(later))
+    return sparse.csr_matrix((1 / counts[user], (user, item)), shape=(len(later), size))
 
 
 def empty(size: int) -> Coefficients:
@@ -136,9 +145,9 @@ def empty(size: int) -> Coefficients:
 def _faded(histories: Histories, size: int) -> Matrix:
     """Return `2^(−age / 30 days)` of each touch, counted from the user's newest, of length 1."""
     user = histories.user
-    newest = np.zeros(len(histories))
-    np.maximum.at(newest, user, histories.last_at)
-    weights = np.exp2(-(newest[user] - histories.last_at) / (30 * 24))
+    # The first item of a history is the newest.
+    newest = histories.last_at[histories.offsets[user]].astype(np.float64)
+    weights = np.exp2(-(newest - histories.last_at) / (30 * 24))
     squares = np.bincount(user, weights**2, minlength=len(histories))
     weights /= np.sqrt(squares[user])
     return sparse.csr_matrix(
@@ -148,16 +157,16 @@ def _faded(histories: Histories, size: int) -> Matrix:
 
 def _regressions(
     gram: Matrix, right: Matrix, *, shift: float, ridge: float, own: bool
-) -> Coefficients:
+) -> tuple[Int64s, Int64s, Matrix]:
     """Return for each target, a column of *right*, the ridge regression on its best sources.
 
-    Without *own* no item is a source of itself.
+    Without *own* no item is a source of itself. The result has sources, targets and values.
     """
     size = gram.shape[0]
     scale = 1 / np.sqrt(gram.diagonal() + shift)
     gram = gram.tocsr()
+    # Entries of a row in order are found by a binary search.
     gram.sort_indices()
-    keys = np.repeat(np.arange(size), np.diff(gram.indptr)) * size + gram.indices
     sources, targets, values = [], [], []
     for first in range(0, size, _COLUMNS_AT_ONCE):
         block = right[:, first : first + _COLUMNS_AT_ONCE].tocsc()
@@ -171,17 +180,16 @@ def _regressions(
             best = np.lexsort((rows, -found * scale[rows]))[:_SOURCES]
             chosen[column, : len(best)] = rows[best]
             rights[column, : len(best)] = found[best]
-        solved = _solved(gram.data, keys, size, chosen, rights, ridge)
+        solved = _solved(gram, chosen, rights, ridge)
         target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
         sources.append(chosen[target, place])
         targets.append(target + first)
         values.append(solved[target, place])
     none = np.empty(0, np.int64)
-    return coefficients(
+    return (
         np.concatenate([none, *sources]),
         np.concatenate([none, *targets]),
         np.concatenate([np.empty(0), *values]),
-        size,
     )
 
 
@@ -195,36 +203,48 @@ def coefficients(source: Int64s, target: Int64s, value: Any, size: int) -> Coeff
     )
 
 
-def _solved(
-    data: Matrix, keys: Int64s, size: int, chosen: Int64s, rights: Matrix, ridge: float
-) -> Matrix:
+def _solved(gram: Matrix, chosen: Int64s, rights: Matrix, ridge: float) -> Matrix:
     """Return the solutions of `(G_NN + ridge·1) b = right`, a row for each target.
 
-    *data* and *keys*, which are `row · size + column`, ascending, are the matrix G.
+    *gram* is the symmetric matrix G, and *chosen* has the sources N of each target.
     """
     safe, there = np.maximum(chosen, 0), chosen != NONE
-    wanted = safe[:, :, None] * size + safe[:, None, :]
-    places = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    grams = np.zeros(wanted.shape)
-    if len(keys):
-        is_entry = (keys[places] == wanted) & there[:, :, None] & there[:, None, :]
-        grams = np.where(is_entry, data[places], 0)
-    diagonal = np.arange(chosen.shape[1])
+    one, other = np.triu_indices(_SOURCES)
+    found = np.asarray(gram[safe[:, one].ravel(), safe[:, other].ravel()])
+    upper = np.where(there[:, one] & there[:, other], found.reshape(len(chosen), -1), 0)
+    grams = np.empty((len(chosen), _SOURCES, _SOURCES))
+    grams[:, one, other] = grams[:, other, one] = upper
+    diagonal = np.arange(_SOURCES)
     grams[:, diagonal, diagonal] += np.where(there, ridge, 1)
     return np.linalg.solve(grams, rights[:, :, None])[:, :, 0]
 
 
-def dense_taste(rows: Matrix) -> Coefficients:
-    """Return EASE (Steck, 2019) over kinds, with .3 for the kind itself."""
+def taste_of_kinds(rows: Matrix) -> Coefficients:
+    """Return EASE (Steck, 2019) over kinds, with .3 for the kind itself.
+
+    Beyond `_MOST_DENSE` kinds, whose inverse would be too large, each has its 50 best sources.
+    """
     size = rows.shape[1]
     if size == 0:
         return empty(0)
-    gram = (rows.T @ rows).toarray()
-    inverse = np.linalg.inv(gram + 20 * np.eye(size))
-    weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0.3)
-    source, target = np.nonzero(np.abs(weights) >= _LEAST)
-    return coefficients(source, target, weights[source, target], size)
+    gram = rows.T @ rows
+    if size <= _MOST_DENSE:
+        inverse = np.linalg.inv(gram.toarray() + _RIDGE_OF_KINDS * np.eye(size))
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        source, target = np.nonzero(np.abs(weights) >= _LEAST)
+        value = weights[source, target]
+    else:
+        source, target, value = _regressions(
+            gram, gram.tocsc(), shift=5, ridge=_RIDGE_OF_KINDS, own=False
+        )
+    own = np.arange(size)
+    return coefficients(
+        np.append(source, own),
+        np.append(target, own),
+        np.append(value, np.full(size, _OWN_KIND)),
+        size,
+    )
 
 
 def steps_of_kinds(histories: Histories, kind: Int32s, kinds: int) -> Coefficients:

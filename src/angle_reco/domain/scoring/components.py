@@ -47,7 +47,8 @@ class Component:
     The *name* names its contribution in answers, exports and recipes, and *label* is its word
     in sentences, by default the name. *sentence* begins the sentence of a suggestion to which
     this component adds most; without it, that is the phrase of the reason. *data* says which
-    data the values come from. A change of *version* invalidates stored lists, as a change of a
+    data the values come from. *of_user* is the same rule as *values*, for one user and every
+    row, where that is quicker. A change of *version* invalidates stored lists, as a change of a
     weight does.
     """
 
@@ -75,6 +76,8 @@ class Component:
                 raise InvalidValueError(f"{name} of {self.name}", text, expected)
         instance(self.depends_on, f"depends_on of {self.name}", DependsOn)
         function(self.values, f"values of {self.name}")
+        if self.of_user is not None:
+            function(self.of_user, f"of_user of {self.name}")
 
     @property
     def wording(self) -> Wording:

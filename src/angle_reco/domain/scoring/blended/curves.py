@@ -5,6 +5,7 @@ between two millionths that the last bit of a logarithm could decide, which the 
 the tables are the same on every machine.
 """
 
+from decimal import ROUND_CEILING, Context
 from functools import lru_cache
 
 import numpy as np
@@ -38,14 +39,14 @@ def log2_curve() -> Int64s:
 
 @lru_cache(maxsize=8)
 def fading_curve(hours: int) -> Int64s:
-    """Return `exp(−age / hours)` for whole hours of age, up to the first that rounds to 0."""
+    """Return `exp(−age / hours)` for whole hours of age, as long as it counts, then 0."""
     ages = np.arange(16 * hours)
     return _rounded(np.exp(-ages / hours))
 
 
 @lru_cache(maxsize=1)
 def bell_curve() -> Int64s:
-    """Return `exp(−z² / 2)` for z² in steps of 1/1024, up to the first that rounds to 0."""
+    """Return `exp(−z² / 2)` for z² in steps of 1/1024, as long as it counts, then 0."""
     squares = np.arange(32 * 1_024) / 1_024
     return _rounded(np.exp(-squares / 2))
 
@@ -60,8 +61,7 @@ def at_share(curve: Int64s, values: Int64s, largest: int) -> Int64s:
         return np.zeros(len(values), np.int64)
     # So many bits less that the product fits.
     shift = max(largest.bit_length() - 46, 0)
-    steps = ((np.maximum(values, 0) >> shift) * STEPS) // max(largest >> shift, 1)
-    found: Int64s = curve[np.minimum(steps, STEPS)]
+    found: Int64s = curve[(np.clip(values, 0, largest) >> shift) * STEPS // (largest >> shift)]
     return found
 
 
@@ -77,21 +77,26 @@ def log2_steps(values: Int64s) -> Int64s:
     >>> log2_steps(np.array([1, 2, 3, 1024])).tolist()
     [0, 1024, 1623, 10240]
     """
-    # Both are exact: a mantissa from 0.5 on, and a power of two.
-    mantissas, exponents = np.frexp(values.astype(np.float64))
-    places = ((2 * mantissas - 1) * _MANTISSAS).astype(np.int64)
-    steps: Int64s = (exponents.astype(np.int64) - 1) * LOG2_STEPS + _log2_of_mantissas()[places]
-    return steps
+    exponents = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+    # A float may have been rounded up to the next power of two.
+    exponents -= values >> np.minimum(exponents, _BITS) == 0
+    mantissas = values << (_BITS - exponents)
+    steps: Int64s = np.searchsorted(_starts_of_steps(), mantissas, side="right") - 1
+    return exponents * LOG2_STEPS + steps
 
 
-_MANTISSAS = 8_192
+_BITS = 62
 
 
 @lru_cache(maxsize=1)
-def _log2_of_mantissas() -> Int64s:
-    # A step for 1, and rounded down from there on; powers of two are exact.
-    steps = np.log2(1 + np.arange(_MANTISSAS) / _MANTISSAS) * LOG2_STEPS
-    return frozen(np.floor(steps + 1e-9).astype(np.int64))
+def _starts_of_steps() -> Int64s:
+    """Return the smallest number from 2^62 on whose binary logarithm reaches each step."""
+    context = Context(prec=40, rounding=ROUND_CEILING)
+    starts = []
+    for step in range(LOG2_STEPS):
+        exponent = context.add(_BITS, context.divide(step, LOG2_STEPS))
+        starts.append(int(context.to_integral_value(context.power(2, exponent))))
+    return frozen(np.array(starts, np.int64))
 
 
 def _rounded(fractions: np.ndarray) -> Int64s:

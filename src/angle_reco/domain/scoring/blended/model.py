@@ -57,6 +57,7 @@ class Histories:
     @classmethod
     def of(cls, users: Int32s, items: Int32s, hours: Int64s, *, count: int) -> Self:
         """Return the histories of *count* users, from touches in any order."""
+        hours = _within_range(hours)
         order = np.lexsort((-hours, items, users))
         newest = order[starts_of_runs(users[order], items[order])]
         newest = newest[np.lexsort((items[newest], -hours[newest], users[newest]))]
@@ -134,8 +135,8 @@ class TouchCounts:
     @classmethod
     def of(cls, users: Int32s, items: Int32s, hours: Int64s) -> Self:
         """Return the counts of touches in any order: of those of a day the first counts."""
-        days = hours // 24
-        order = np.lexsort((hours, days, items, users))
+        hours, days = _within_range(hours), hours // 24
+        order = np.lexsort((hours, items, users))
         firsts = order[starts_of_runs(users[order], items[order], days[order])]
         order = firsts[np.lexsort((hours[firsts], items[firsts]))]
         items, hours = items[order], hours[order]
@@ -208,6 +209,15 @@ class Model:
     def fans_of_kinds(self) -> Fans:
         """Return the users who touched each kind."""
         return Fans.of(self.histories_of_kinds, len(self.items.kinds))
+
+
+def _within_range(hours: Int64s) -> Int64s:
+    """Return hours since the epoch that fit 32 bits, and so far apart that ages fit 64."""
+    return np.clip(hours, -_FARTHEST, _FARTHEST)
+
+
+_FARTHEST = 2**30
+"""In hours: more than a hundred thousand years, beyond all moments that Python knows."""
 
 
 def kind_keys(category: Int32s, log_price: Int32s) -> Int64s:

@@ -106,16 +106,16 @@ class Signals:
         """Return `exp(−days since listed / 30)`, 0 where that is unknown."""
         listed = self.catalogue.listed_at
         known = listed != UNKNOWN_MOMENT
-        hours = (self.now - np.where(known, listed, self.now)) // HOUR
-        return np.where(known, at_age(fading_curve(30 * 24), hours), 0)
+        ages = self.now - np.clip(listed, -_FARTHEST, _FARTHEST)
+        return np.where(known, at_age(fading_curve(30 * 24), ages // HOUR), 0)
 
     @cached_property
     def urgency(self) -> Int64s:
         """Return `exp(−days left)`, 0 without an end."""
         ends = self.catalogue.ends_at
         known = ends != NEVER
-        hours = (np.where(known, ends, self.now) - self.now) // HOUR
-        return np.where(known, at_age(fading_curve(24), hours), 0)
+        left = np.clip(ends, -_FARTHEST, _FARTHEST) - self.now
+        return np.where(known, at_age(fading_curve(24), left // HOUR), 0)
 
     @cached_property
     def support(self) -> Int64s:
@@ -142,6 +142,10 @@ class Signals:
     def _trend(self, short: Int64s, long: Int64s) -> Int64s:
         ratios = short * 1_000 // (long // 1_000 + 3_000)
         return at_share(log2_curve(), ratios, int(ratios.max(initial=0)))
+
+
+_FARTHEST = 2**62
+"""In microseconds: beyond all moments that Python knows, and differences fit 64 bits."""
 
 
 def shares_of_categories(model: Model, items: Int32s) -> Int64s:

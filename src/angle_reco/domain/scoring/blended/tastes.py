@@ -43,8 +43,8 @@ class Touched:
     @property
     def recency(self) -> Int64s:
         """Return `2^(−age / 30 days)` of each touch, counted from the newest."""
-        newest = int(self.last_at.max(initial=0))
-        return decayed(_MONTH, (newest - self.last_at.astype(np.int64)) * HOUR)
+        hours = self.last_at.astype(np.int64)
+        return decayed(_MONTH, (hours[:1] - hours) * HOUR)
 
 
 def taste(signals: Signals, touched: Touched) -> Int64s:
