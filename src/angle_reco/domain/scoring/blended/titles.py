@@ -57,9 +57,8 @@ def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
 def rarity(offsets: Int64s, buckets: Int32s) -> Int64s:
     """Return `ln(1 + N / df)` of each bucket in steps of 1/1024; the model stores it."""
     found = np.bincount(buckets, minlength=_BUCKETS)
-    with np.errstate(divide="ignore"):
-        steps = np.log1p((len(offsets) - 1) / found) * 1_024
-    return np.where(found > 0, np.rint(np.where(found > 0, steps, 0)), 0).astype(np.int64)
+    steps = np.rint(np.log1p((len(offsets) - 1) / np.maximum(found, 1)) * 1_024)
+    return np.where(found > 0, steps, 0).astype(np.int64)
 
 
 def title_rows(offsets: Int64s, buckets: Int32s, rarities: Int64s) -> TitleRows:
