@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import floor
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -404,6 +404,7 @@ def _strength(one: Bid | Watch, *, now: datetime, rule: InterestRule) -> Million
     return rounded(weight * Fraction(decayed(now - moment_of(one), rule.decay), ONE))
 
 
+@lru_cache(maxsize=5_000)
 def _half_to_the(halvings: Fraction) -> Fraction:
     """Return 2 to the power of −*halvings*: exact if rational, else to 60 digits."""
     if halvings.denominator == 1:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import isqrt, sqrt
 from typing import TypeAlias, TypeVar
@@ -151,20 +151,24 @@ class PlainBlended:
     model: PlainModel
     market: plain.PlainMarket
     prices: PriceScale = attrs.field(factory=PriceScale)
-    _cache: dict[tuple[str, UserId], dict[ItemId, Millionths]] = attrs.field(
+    _known: dict[tuple[str, UserId | None], dict[ItemId, Millionths]] = attrs.field(
         factory=dict, init=False
     )
 
     @property
     def rules(self) -> dict[str, plain.ComponentRule]:
         """Return the plain rules of the components by name."""
-        return {name: self._rule(name, values) for name, values in _COMPONENTS.items()}
+        return {name: self._rule(name) for name in (*_OF_ITEMS, *_OF_USERS)}
 
-    def _rule(self, name: str, values: "_Values") -> plain.ComponentRule:
+    def _rule(self, name: str) -> plain.ComponentRule:
         def rule(market: plain.PlainMarket, user_id: UserId, item: ItemCard) -> Millionths:
-            if (name, user_id) not in self._cache:
-                self._cache[name, user_id] = values(self, user_id)
-            return self._cache[name, user_id][item.item_id]
+            is_shared = name in _OF_ITEMS
+            key = (name, None if is_shared else user_id)
+            if key not in self._known:
+                self._known[key] = (
+                    _OF_ITEMS[name](self) if is_shared else _OF_USERS[name](self, user_id)
+                )
+            return self._known[key][item.item_id]
 
         return rule
 
@@ -241,9 +245,7 @@ class PlainBlended:
         return self.by_item(mixed)
 
 
-_Values: TypeAlias = Callable[[PlainBlended, UserId], dict[ItemId, Millionths]]
-
-
+@lru_cache(maxsize=1_000)
 def log2_steps(number: int) -> int:
     """Return the binary logarithm of a positive number in steps of 1/1024, rounded down.
 
@@ -301,7 +303,9 @@ def category_lift(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millio
     """Return the user's share of a category over everybody's, over the largest of these."""
     model = blended.model
     own = model.shares_among(item for item, _ in blended.touched(user_id))
-    lifts = {one: share * 1_000 // (model.shares.get(one, 0) + 20_000) for one, share in own.items()}
+    lifts = {
+        one: share * 1_000 // (model.shares.get(one, 0) + 20_000) for one, share in own.items()
+    }
     largest = max([1, *lifts.values()])
     return blended.by_item(
         lambda item: (
@@ -362,7 +366,7 @@ def seller(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     )
 
 
-def newness(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
+def newness(blended: PlainBlended) -> dict[ItemId, Millionths]:
     """Return how lately an item was listed."""
 
     def value(item: ItemCard) -> int:
@@ -373,7 +377,7 @@ def newness(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     return blended.by_item(value)
 
 
-def urgency(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
+def urgency(blended: PlainBlended) -> dict[ItemId, Millionths]:
     """Return how soon an item ends."""
 
     def value(item: ItemCard) -> int:
@@ -384,21 +388,23 @@ def urgency(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     return blended.by_item(value)
 
 
-_COMPONENTS: dict[str, _Values] = {
-    "taste": taste,
-    "follow": follow,
-    "alike": alike,
-    "trend_of_weeks": lambda blended, user_id: blended.trend(14, None),
-    "trend_of_days": lambda blended, user_id: blended.trend(7, 60),
-    "heat": lambda blended, user_id: blended.on_curve(
+_OF_ITEMS: dict[str, Callable[[PlainBlended], dict[ItemId, Millionths]]] = {
+    "trend_of_weeks": lambda blended: blended.trend(14, None),
+    "trend_of_days": lambda blended: blended.trend(7, 60),
+    "heat": lambda blended: blended.on_curve(
         log_curve(100), blended.by_item(lambda item: blended.heat(item, 7))
     ),
     "newness": newness,
+    "urgency": urgency,
+}
+_OF_USERS: dict[str, Callable[[PlainBlended, UserId], dict[ItemId, Millionths]]] = {
+    "taste": taste,
+    "follow": follow,
+    "alike": alike,
     "category": category_lift,
     "title": title,
     "price": price,
     "seller": seller,
-    "urgency": urgency,
 }
 
 
