@@ -119,7 +119,7 @@ class KernelsContract:
         ]
 
     @every_kind
-    @_promise
+    @settings(_promise, max_examples=20)
     @given(data=st.data())
     def test_homepages_of_a_model_equal_those_of_the_plain_rule(
         self, kernels: Kernels, kind: IdKind, data: st.DataObject

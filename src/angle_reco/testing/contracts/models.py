@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from angle_reco.domain.activity import Bid, Interactions, Watch
 from angle_reco.domain.columns import IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import ItemCard, OpenCards
+from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.scoring.blended.model import Coefficients, Model
 from angle_reco.domain.scoring.blended.signals import Signals
@@ -64,11 +64,14 @@ class ModelCase:
     def opened(self, model: Model) -> OpenMarket:
         """Return the open items, with what the model says of them."""
         market = open_market(self.market, self.ids)
-        titles = np.empty(len(market), object)
+        return attrs.evolve(market, signals=self.signals(model, market.catalogue))
+
+    def signals(self, model: Model, catalogue: Catalogue) -> Signals:
+        """Return what a model says of a catalogue of the open items."""
+        titles = np.empty(len(catalogue), object)
         for item in self.market.open_items:
-            titles[market.catalogue.items.code(item.item_id)] = item.title
-        signals = Signals.of(model, market.catalogue, titles, now=to_micros(market.now))
-        return attrs.evolve(market, signals=signals)
+            titles[catalogue.items.code(item.item_id)] = item.title
+        return Signals.of(model, catalogue, titles, now=to_micros(self.market.now))
 
     def profiles(self, opened: OpenMarket, users: IdIndex) -> Profiles:
         """Return the profiles of *users* in these open items."""
