@@ -278,7 +278,7 @@ def test_equal_scores_are_in_the_order_of_ties() -> None:
 
     lists = KERNELS.homepages(market, profiles, ranker=BLENDED, keep=2)
 
-    assert [line.item_id for line in lines_of(lists)[0]] == [3, 4]
+    assert [line.item_id for line in lines_of(lists)[0]] == [ItemId(3), ItemId(4)]
     assert [line.score for line in lines_of(lists)[0]] == [0, 0]
 
 

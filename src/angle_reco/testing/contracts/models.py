@@ -37,8 +37,6 @@ TITLES = (
 )
 """Titles without words, with equal ones, of a megabyte, and in several scripts."""
 
-_MATRICES = ("taste", "follow", "taste_of_kinds", "follow_of_kinds")
-
 
 @attrs.frozen(kw_only=True)
 class ModelCase:
@@ -109,8 +107,13 @@ def with_random_coefficients(model: Model, seed: int | None) -> Model:
     if seed is None:
         return model
     random = np.random.default_rng(seed)
+    items, kinds = len(model.items), len(model.items.kinds)
     return attrs.evolve(
-        model, **{name: _drawn(len(getattr(model, name).offsets) - 1, random) for name in _MATRICES}
+        model,
+        taste=_drawn(items, random),
+        follow=_drawn(items, random),
+        taste_of_kinds=_drawn(kinds, random),
+        follow_of_kinds=_drawn(kinds, random),
     )
 
 
