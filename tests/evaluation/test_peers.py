@@ -12,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from angle_reco import Settings
+from angle_reco.composition import memory_ports
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.errors import InvalidValueError, MissingExtraError
 from angle_reco.evaluation import peers as module
+from angle_reco.evaluation.cuts import CutRule
+from angle_reco.evaluation.evaluate import Plan, evaluate
+from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.peers import (
     Peer,
     ease_coefficients,
@@ -27,6 +32,7 @@ from angle_reco.evaluation.peers import (
     rp3beta_coefficients,
 )
 from angle_reco.evaluation.rankings import Past
+from tests.application.shop import DAY, NOW, filled, lot, watch
 from tests.evaluation.pasts import past_of
 
 Touched = Sequence[set[int]]  # the items of each user
@@ -314,6 +320,26 @@ class TestEachPeer:
         for point in peer.grid:
             ranked = peer.ranked(past, np.array([2], np.int32), point=point, keep=4)
             assert 0 not in ranked.tolist()[0]
+
+
+def test_a_history_too_large_for_a_peer_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ITEMS_OF_EASE", 2)
+    did = [("ann", "a", 60), ("ann", "b", 50), ("bob", "c", 50), ("bob", "a", 1), ("ann", "c", 1)]
+    happened = [watch(user, item, days) for user, item, days in did]
+    ports = memory_ports(filled([lot(one, listed=90) for one in "abc"], *happened))
+    evidence = Evidence(
+        activity=ports.activity, catalog=ports.catalog, kernels=ports.kernels, settings=Settings()
+    )
+    plan = Plan(rule=CutRule(moments=(NOW - 10 * DAY,)), peers=peers())
+
+    found = evaluate(evidence, plan, until=NOW, source="test")
+
+    assert (
+        "ease is left out: it needs a dense matrix of the touched items, which are 3, and at most"
+        " 2 are allowed"
+    ) in found.remarks
+    names = [one.name for one in found.surfaces[0].rankers]
+    assert names[-4:] == ["als", "bm25", "cosine", "rp3beta"]
 
 
 def test_peers_have_names_of_their_literature() -> None:
