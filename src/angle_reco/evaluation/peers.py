@@ -85,7 +85,7 @@ class Peer:
         known, places = touched.places_of(users)
         if len(rows) == 0 or len(known) == 0:
             return ranked
-        with _one_thread():
+        with one_thread():
             scores = self.fit(touched.matrix, point)
             for some in _chunks(len(known), len(touched.items)):
                 lines = scores(places[some])[:, columns]
@@ -254,7 +254,7 @@ def rp3beta_coefficients(
     return vstack(strongest, format="csr")
 
 
-def _one_thread() -> AbstractContextManager[object]:
+def one_thread() -> AbstractContextManager[object]:
     """Limit linear algebra to a thread: sums of floats depend on how many share them."""
     import threadpoolctl
 
