@@ -121,7 +121,7 @@ def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
         *BASELINES,
         *(
             SettingsRanking(evidence=evidence, name=name)
-            for name in dict.fromkeys(plan.rankers or known)
+            for name in dict.fromkeys(plan.rankers or evidence.settings.rankers)
         ),
         *plan.peers,
     )
