@@ -108,14 +108,23 @@ format: $(installed) ## Format the code, and mend what ruff can mend
 	@$(bin)/ruff format
 
 .PHONY: types
-types: $(installed) ## Check the types with mypy
+types: $(installed) ## Check the types with mypy, and those of the public calls with basedpyright
 	@$(bin)/mypy
+	@$(bin)/basedpyright --pythonpath $(bin)/python
+
+.PHONY: reference
+reference: .venv-docs/.installed ## Build the site of the pages and the docstrings, and check their links
+	@rm -rf build/reference
+	@.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going \
+	    --conf-dir tools/reference --doctree-dir build/reference/.doctrees . build/reference
+	@echo "reference: build/reference/index.html"
 
 .PHONY: lock
 lock: ## Bring the lock files up to pyproject.toml (needs uv); with UPGRADE=yes to newer releases, too
 	@$(call resolve,requirements-dev.txt)
 	@$(call resolve,requirements-oldest.txt) --resolution lowest-direct
 	@$(call resolve,requirements-hosts.txt) --group hosts --constraint requirements-dev.txt
+	@$(call resolve,requirements-docs.txt) --group docs --constraint requirements-dev.txt
 
 # For all platforms, from the oldest Python that we support.
 resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate --generate-hashes \
@@ -124,7 +133,7 @@ resolve = echo '--editable .' | uv pip compile --quiet --no-header --no-annotate
 
 .PHONY: lock-check
 lock-check: ## Prove that the lock files are all that the set-up needs
-	@$(PYTHON) tools/lock_check.py requirements-dev.txt requirements-oldest.txt requirements-hosts.txt
+	@$(PYTHON) tools/lock_check.py $(addprefix requirements-,dev.txt oldest.txt hosts.txt docs.txt)
 
 .PHONY: check
 check: lint format-check types test test-reliability demo ## Run everything that must pass
@@ -149,6 +158,10 @@ benchmark-serving: $(installed) ## Measure answers from memory, each beside a ba
 benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure beside a bare COPY
 	@$(bin)/python benchmarks/postgres.py
 
+.PHONY: benchmark-relevance
+benchmark-relevance: $(installed) ## Measure what rankings hit, on the import directories in DATA
+	@$(bin)/python benchmarks/relevance.py $(DATA)
+
 .PHONY: benchmark-hosts
 benchmark-hosts: .venv-hosts/.installed ## Measure what a host's requests and commits pay for ours
 	@.venv-hosts/bin/python benchmarks/hosts.py
@@ -166,6 +179,7 @@ clean: ## Remove the environments and what the tools left behind
 requirements := requirements-dev.txt
 .venv-oldest/.installed: requirements := requirements-oldest.txt
 .venv-hosts/.installed: requirements := requirements-hosts.txt
+.venv-docs/.installed: requirements := requirements-docs.txt
 
 # Recreated only if it is missing: installing again into the same one is quick.
 .PRECIOUS: %/pyvenv.cfg

@@ -39,6 +39,8 @@ if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 10**9:
 
 _broken_rules: list[str] = []
 
+_USUAL_THRESHOLD = gc.get_threshold()
+
 _SERVER = pytest.StashKey[str | None]()
 
 
@@ -79,6 +81,17 @@ def pytest_collection_finish() -> None:
     given(st.none())(lambda _: None)()
     gc.collect()
     gc.freeze()
+    # The default of 700 looks for cycles so often that this takes a sixth of what is left.
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture
+def usual_garbage_collection() -> Iterator[None]:
+    """Have the garbage collector look for cycles as often as in a host."""
+    rarely = gc.get_threshold()
+    gc.set_threshold(*_USUAL_THRESHOLD)
+    yield
+    gc.set_threshold(*rarely)
 
 
 @pytest.fixture(scope="session")

@@ -325,7 +325,8 @@ def test_settings_and_engines_do_not_show_their_secrets() -> None:
         shown = repr((settings, settings.fingerprints, reco.ports.storage, reco.settings))
 
     assert PASSWORD not in shown
-    for bad in ("", PASSWORD.encode(), [PASSWORD]):
+    invalid: list[Any] = ["", PASSWORD.encode(), [PASSWORD]]
+    for bad in invalid:
         with pytest.raises(AngleRecoError) as caught:
             Settings(log_key=bad)
         assert PASSWORD not in str(caught.value)

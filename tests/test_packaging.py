@@ -1,9 +1,11 @@
 """What is packed: the tracked files that the sdist lists, and nothing that lies beside them."""
 
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -69,15 +71,27 @@ def test_the_wheel_holds_the_package_and_nothing_else(tracked: list[str], packag
     assert names == {name.removeprefix("src/") for name in tracked if name.startswith(source)}
 
 
+def test_the_wheel_says_that_it_has_types(packages: Path) -> None:
+    [wheel] = packages.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert "angle_reco/py.typed" in archive.namelist()
+
+
 def test_the_metadata_names_the_project(packages: Path) -> None:
     [wheel] = packages.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
         metadata = archive.read(name).decode()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
     assert "Project-URL: Documentation, https://" in metadata
     assert "Author: " in metadata
     assert "Provides-Extra: cli" in metadata
+    links = re.findall(r"\]\(([^)]*)\)", metadata)
+    assert f"https://github.com/angle-reco/angle-reco/blob/v{version}/docs/serve.md" in links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    [picture] = re.findall(r"!\[[^]]*\]\(([^)]*)\)", metadata)
+    assert picture.endswith(f"/v{version}/docs/demo.svg")
 
 
 def is_packed(name: str) -> bool:

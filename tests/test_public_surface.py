@@ -2,20 +2,27 @@
 
 import importlib
 import inspect
+import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NewType, get_args, get_origin, get_type_hints
 
 import alembic.operations
+import numpy as np
 import pytest
 import sqlalchemy
 
 import angle_reco
+import angle_reco.ports
 from angle_reco import Recommender, StoredView, view
 from angle_reco.composition import Ports
 from angle_reco.ports.clock import Clock
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 MODULES = (
     ".components",
@@ -121,6 +128,40 @@ def test_every_class_in_a_public_signature_can_be_imported() -> None:
     assert missing == set()
 
 
+def test_no_public_call_returns_any() -> None:
+    returned = {
+        where: get_type_hints(function, localns=known_names()).get("return")
+        for there in public_modules()
+        for name in there.__all__
+        for where, function in functions_of(getattr(there, name))
+    }
+
+    assert {where for where, one in returned.items() if Any in parts_of(one)} == {
+        "JobStats.outcome"  # a JSON document of the release that ran the job
+    }
+
+
+def parts_of(hint: object) -> list[object]:
+    """Return a type with all the types that it is made of, apart from shapes of arrays."""
+    arguments = get_args(hint)[1:] if get_origin(hint) is np.ndarray else get_args(hint)
+    inner = [part for one in arguments for part in (one if isinstance(one, list) else [one])]
+    return [hint, *(found for part in inner for found in parts_of(part))]
+
+
+def test_the_reference_has_every_public_module() -> None:
+    pages = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("[!R]*.md"))
+    ports = {
+        f"angle_reco.ports.{one.name}" for one in pkgutil.iter_modules(angle_reco.ports.__path__)
+    }
+
+    headings = re.findall(r"^#+ (angle_reco\S*)$", pages, re.MULTILINE)
+    assert sorted(headings) == sorted(
+        {f"angle_reco{module}" for module in MODULES}
+        | {"angle_reco.composition", "angle_reco.testing.contracts", "angle_reco.ports"}
+        | ports
+    )
+
+
 PUBLIC_ELSEWHERE: tuple[object, ...] = (Ports, Clock)
 """Those of a host that writes adapters (docs/adapters.md)."""
 
@@ -147,12 +188,7 @@ def functions_of(value: Any) -> Iterator[tuple[str, Any]]:
 
 def classes_in(function: Any) -> Iterator[Any]:
     """Yield the classes of ours in the annotations of a function."""
-    # What is imported for type checkers alone is public by its name.
-    known = {name: getattr(there, name) for there in public_modules() for name in there.__all__}
-    hints = get_type_hints(
-        function, localns={**known, "sa": sqlalchemy, "Operations": alembic.operations.Operations}
-    )
-    found = list(hints.values())
+    found = list(get_type_hints(function, localns=known_names()).values())
     while found:
         one = found.pop()
         found += [part for part in get_args(one) if not isinstance(part, str)]
@@ -161,6 +197,12 @@ def classes_in(function: Any) -> Iterator[Any]:
         is_class = isinstance(one, type | NewType) and get_origin(one) is None
         if is_class and home.startswith("angle_reco") and one.__name__ not in PRIVATE:
             yield one
+
+
+def known_names() -> dict[str, Any]:
+    """Return what is imported for type checkers alone: public by its name, or of a library."""
+    ours = {name: getattr(there, name) for there in public_modules() for name in there.__all__}
+    return {**ours, "sa": sqlalchemy, "Operations": alembic.operations.Operations}
 
 
 def public_modules() -> Iterator[Any]:

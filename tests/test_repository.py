@@ -15,7 +15,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 
 OLDEST = "requirements-oldest.txt"
-LOCKS = ["requirements-dev.txt", OLDEST]
+LOCKS = ["requirements-dev.txt", OLDEST, "requirements-docs.txt", "requirements-hosts.txt"]
 
 # Put together from pieces, so that this file holds none of what it looks for.
 REGISTRY_HOSTS = [

@@ -1,8 +1,9 @@
 """Prove that lock files are all that the set-up needs: run it with their names.
 
 For each it downloads the pinned files by their hashes, and has pip resolve the project, its
-extras and its development group from these files alone, in a new environment. What is newest
-in a registry then has no part in the set-up. It uses only the standard library and the pip that
+extras and its development group from these files alone, in a new environment; for
+`requirements-NAME.txt` the group NAME as well, if there is one. What is newest in a registry
+then has no part in the set-up. It uses only the standard library and the pip that
 comes with Python.
 """
 
@@ -70,17 +71,23 @@ def resolve_from(lock: Path, project: Mapping[str, Any]) -> int:
         # The backend, with what it needs for an editable install.
         run(*offline, *project["build-system"]["requires"], "editables", environment=closed)
         dry = ("--dry-run", "--ignore-installed", "--no-build-isolation", "--report", report)
-        run(*offline, *dry, *requirements(project), environment=closed)
+        run(*offline, *dry, *requirements(project, group_in(lock)), environment=closed)
         installed: list[Any] = json.loads(text_of(report))["install"]
         return len(installed)
 
 
-def requirements(project: Mapping[str, Any]) -> list[str]:
-    """Return the project with all its extras, and the requirements of its development group."""
+def group_in(lock: Path) -> str:
+    """Return the group that a lock file is named after; `requirements-oldest.txt` has none."""
+    return lock.stem.removeprefix("requirements-")
+
+
+def requirements(project: Mapping[str, Any], group: str = "dev") -> list[str]:
+    """Return the project with all its extras, its development group, and *group* if it exists."""
     extras = ",".join(project["project"].get("optional-dependencies", {}))
     own = re.compile(rf"{re.escape(project['project']['name'])}\b(?!-)", re.I)
-    group = (text for text in group_of(project, "dev") if not own.match(text))
-    return [f".[{extras}]" if extras else ".", *group]
+    groups = {"dev", group} & set(project["dependency-groups"])
+    texts = (text for name in sorted(groups) for text in group_of(project, name))
+    return [f".[{extras}]" if extras else ".", *(text for text in texts if not own.match(text))]
 
 
 def group_of(project: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -59,11 +59,11 @@ def own_cache(clock: Clock, most_bytes: int) -> Cache:
 class Ports:
     """Everything the application needs from outside: a field for each port but `JobScheduler`.
 
-    A process that works brings its own scheduler.
+    `Recommender.start` takes the scheduler, or creates one.
 
-    A *recorder* is there where events are stored for the host: on the reference schema
-    and in memory. *storage* is what ports of SQL stand on, to be checked and migrated.
-    *new_cache* makes a cache of so many bytes.
+    *recorder* stores the events of the host, on the reference schema and in memory; it is None
+    on tables of the host. *storage* is the database behind the ports, which checks and migrates
+    it. *new_cache* returns a cache that takes at most a number of bytes.
     """
 
     users: UserQueries
@@ -131,10 +131,10 @@ def sql_ports(
     check: bool = True,
     pooler: bool = False,
 ) -> Ports:
-    """Return ports on the database of a host's engine, to be evolved.
+    """Return ports on the database of a host's engine; `attrs.evolve` replaces one of them.
 
-    `Recommender.from_engine` uses it. Ours are connections of their own, in a small pool;
-    none is open when this returns, so that the process may fork.
+    The arguments are those of `Recommender.from_engine`. The ports open connections in a small
+    pool. None is open when this returns, so the process may fork.
 
     Raises:
         InvalidValueError: The engine cannot be served, or a name cannot be.

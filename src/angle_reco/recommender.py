@@ -71,7 +71,7 @@ class Recommender:
         as_of: datetime | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        """Wire the use cases.
+        """Use the adapters in *ports*; `close` closes the connections behind them.
 
         With *as_of* every call reads and scores as of that moment: data up to and including
         it counts, later data does not exist. *on_event* receives the events `UserInspected`

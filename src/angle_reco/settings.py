@@ -23,7 +23,7 @@ from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
-from angle_reco.domain.type_checks import is_a, is_mapping, plain
+from angle_reco.domain.type_checks import is_a, is_mapping, plain, plain_text
 from angle_reco.domain.validators import flag, whole
 
 
@@ -45,7 +45,7 @@ class Verify(StrEnum):
     ALWAYS = "always"
 
 
-def _verify(value: object) -> Verify:
+def _verify(value: Verify | str) -> Verify:
     name = plain(value) if is_a(value, str) else None
     if name not in set(Verify):
         raise InvalidValueError("verify", value, one_of([one.value for one in Verify]))
@@ -83,7 +83,7 @@ class Settings:
     similarity: SimilarityRule = attrs.field(factory=SimilarityRule)
     popularity: PopularityRule = attrs.field(factory=PopularityRule)
     after_bid: AfterBidRule = attrs.field(factory=AfterBidRule)
-    ranker: str = attrs.field(default=CLASSIC.name, converter=plain)
+    ranker: str = attrs.field(default=CLASSIC.name, converter=plain_text)
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
@@ -91,7 +91,7 @@ class Settings:
     workers: Mapping[Queue, int] = attrs.field(factory=_workers)
     runs: RunRules = attrs.field(factory=RunRules)
     pace: float = 0.5
-    log_key: str = attrs.field(factory=_random_key, converter=plain, repr=False, eq=False)
+    log_key: str = attrs.field(factory=_random_key, converter=plain_text, repr=False, eq=False)
     interests_freshness: FreshnessLimits = attrs.field(factory=FreshnessLimits)
     freshness: Mapping[ListKind, FreshnessLimits] = attrs.field(factory=_freshness)
     cache_enabled: bool = True

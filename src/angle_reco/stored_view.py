@@ -1,6 +1,5 @@
 """`StoredView`, the operations of stored results that one actor may use."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -55,7 +54,7 @@ class StoredView(Bound):
 
     def find_stale_recommendations(
         self, *, older_than: timedelta | None = None
-    ) -> Sequence[object]:
+    ) -> tuple[UserId, ...]:
         """Return the ids of users whose stored homepages are no longer fresh.
 
         With *older_than*, of those whose homepages are older than that.

@@ -388,6 +388,23 @@ def test_a_connection_that_comes_back_to_a_pool_that_is_over_is_closed() -> None
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_connection_in_use_stays_in_the_pool_when_the_unqualified_storage_is_dropped(
+    postgres_url: str,
+) -> None:
+    engine = open_engine(postgres_url)
+    storage = storage_on(engine)
+    qualified = storage.qualified()
+    pool = engine.pool
+
+    with qualified.database.connected() as connection:
+        connection.execute(sa.select(1))
+        del storage
+
+    assert engine.pool is pool
+    assert pool.checkedin() == 1  # type: ignore[attr-defined]  # of QueuePool
+    engine.dispose()
+
+
 def test_a_child_inherits_no_connection_that_a_thread_was_opening() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

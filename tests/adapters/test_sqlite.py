@@ -1,5 +1,6 @@
 """The adapters on SQLite keep the contracts; then what is SQLite's own."""
 
+import gc
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -670,15 +671,14 @@ class TestErrors:
     ) -> None:
         database.fill(users=sample.everyone)
         impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0.02})
-        users = ports_on(database.on(impatient)).users
+        ports = ports_on(database.on(impatient))
+        users, lists = ports.users, ports.lists
 
         with transaction(database.engine):
             with pytest.raises(StorageUnavailableError, match="another process"):
                 users.record_sign_in(sample.users[0], NOW)
             with pytest.raises(StorageUnavailableError, match="another process"):
-                ports_on(database.on(impatient)).lists.write(
-                    ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1)
-                )
+                lists.write(ListKind.PERSONAL, stored_lists(sample, ListKind.PERSONAL, 1))
         assert users.record_sign_in(sample.users[0], NOW) is True
         impatient.dispose()
 
@@ -895,6 +895,21 @@ class TestFromEngine:
             assert recommender.storage is not None
             pool = recommender.storage.database.engine.pool
             assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
+
+    def test_connections_close_once_no_port_uses_them(self, database: Database) -> None:
+        engine = open_engine(f"sqlite:///{database.file}")
+        storage = database.on(engine)
+        users, pool = ports_on(storage).users, engine.pool
+
+        del storage
+        gc.collect()
+        assert users.total() == 0
+        assert engine.pool is pool
+        assert pool.checkedin() == 1  # type: ignore[attr-defined]  # of QueuePool
+
+        del users
+        gc.collect()
+        assert pool.checkedin() == 0  # type: ignore[attr-defined]  # of QueuePool
 
     def test_they_are_made_where_that_is_asked_for(self, new_engine: sa.Engine) -> None:
         with Recommender.from_engine(new_engine, migrate=True) as recommender:

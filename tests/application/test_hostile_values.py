@@ -248,6 +248,7 @@ def test_what_is_wrong_never_enters_memory() -> None:
     assert inside()[0] > 0
 
 
+@pytest.mark.usefixtures("usual_garbage_collection")
 def test_a_huge_value_is_neither_copied_nor_shown(on_memory: Recommender) -> None:
     calls = calls_of(on_memory, run=_loop.run)
     entries = [*calls, *built()] if IS_FULL else [*served(on_memory, by_all=False), *built()]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from angle_reco import InvalidValueError, Recommender
+from angle_reco import InvalidValueError, Recommender, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.users import SignIns
@@ -100,7 +100,7 @@ class TestFindStaleRecommendations:
             clock_of(reco).advance(more)
             found.append(list(reco.system.stored.find_stale_recommendations()))
 
-        assert found == [[], [], ["ann", "bob"]]
+        assert found == [[], [], [UserId("ann"), UserId("bob")]]
 
     @pytest.mark.parametrize(
         ("older_than", "found"), [(timedelta(0), True), (HOUR, True), (2 * HOUR, False)]
@@ -113,7 +113,7 @@ class TestFindStaleRecommendations:
 
         stale = reco.system.stored.find_stale_recommendations(older_than=older_than)
 
-        assert list(stale) == (["ann", "bob"] if found else [])
+        assert stale == ((UserId("ann"), UserId("bob")) if found else ())
 
     @pytest.mark.parametrize("older_than", [-TICK, timedelta.max, 3_600, "1 h"])
     def test_what_is_no_span_of_time_is_refused(self, reco: Recommender, older_than: Any) -> None:

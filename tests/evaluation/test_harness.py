@@ -14,6 +14,7 @@ from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.evaluate import Plan, evaluate
 from angle_reco.evaluation.harness import judge
 from angle_reco.evaluation.history import read_history
+from angle_reco.evaluation.peers import peers
 from angle_reco.evaluation.rankings import Past, Point
 from angle_reco.evaluation.settings_rankings import SettingsRanking
 from angle_reco.settings import Settings
@@ -136,7 +137,7 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
     with pytest.raises(InvalidValueError, match=r"baseline is 'nope'.*one of classic, ending"):
         report(Plan(rule=rule, baseline="nope"))
     with pytest.raises(InvalidValueError, match="names of rankings"):
-        report(Plan(rule=rule, peers=(Popular(),)))
+        report(Plan(rule=rule, peers=peers()[:1] * 2))
     assert report(Plan(rule=rule, rankers=("classic", "classic"))) == report(Plan(rule=rule))
 
 

@@ -7,36 +7,43 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
-import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from angle_reco import Settings
+from angle_reco.composition import memory_ports
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.errors import InvalidValueError, MissingExtraError
 from angle_reco.evaluation import peers as module
+from angle_reco.evaluation.cuts import CutRule
+from angle_reco.evaluation.evaluate import Plan, evaluate
+from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.peers import (
     Peer,
+    Touched,
     ease_coefficients,
     fit_als,
     fit_bm25,
     fit_cosine,
     fit_ease,
     fit_rp3beta,
+    one_thread,
     peers,
     rp3beta_coefficients,
 )
 from angle_reco.evaluation.rankings import Past
+from tests.application.shop import DAY, NOW, filled, lot, watch
 from tests.evaluation.pasts import past_of
 
-Touched = Sequence[set[int]]  # the items of each user
+Histories = Sequence[set[int]]  # the items of each user
 Floats = npt.NDArray[np.float64]
 
 ITEMS = 6
 PEERS = [pytest.param(peer, id=peer.name) for peer in peers()]
 
 
-def matrix_of(touched: Touched, items: int = ITEMS) -> Any:
+def matrix_of(touched: Histories, items: int = ITEMS) -> Any:
     dense = np.zeros((len(touched), items))
     for user, those in enumerate(touched):
         dense[user, sorted(those)] = 1
@@ -44,7 +51,7 @@ def matrix_of(touched: Touched, items: int = ITEMS) -> Any:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> Touched:
+def histories(draw: st.DrawFn) -> Histories:
     """Return what users touched; every user and every item occurs."""
     touched = draw(st.lists(st.sets(st.integers(0, ITEMS - 1), min_size=1), min_size=2, max_size=8))
     for item in range(ITEMS):
@@ -60,8 +67,8 @@ def pasts(draw: st.DrawFn) -> Past:
     return past_of(draw(st.lists(pair, max_size=40)), users=users, items=items, closed=closed)
 
 
-def scores_of(fit: Callable[..., Any], touched: Touched, **point: float) -> Floats:
-    with threadpoolctl.threadpool_limits(1, "blas"):  # else implicit warns
+def scores_of(fit: Callable[..., Any], touched: Histories, **point: float) -> Floats:
+    with one_thread():  # else implicit warns
         scores: Floats = fit(matrix_of(touched), point)(np.arange(len(touched)))
     return scores
 
@@ -69,7 +76,7 @@ def scores_of(fit: Callable[..., Any], touched: Touched, **point: float) -> Floa
 class TestEase:
     @given(touched=histories(), l2=st.sampled_from([0.5, 10.0, 500.0]))
     def test_solves_the_ridge_regression_of_each_item_on_the_others(
-        self, touched: Touched, l2: float
+        self, touched: Histories, l2: float
     ) -> None:
         x = matrix_of(touched).toarray()
         expected = np.zeros((ITEMS, ITEMS))
@@ -110,7 +117,7 @@ class TestRP3beta:
         beta=st.sampled_from([0.0, 0.6]),
     )
     def test_adds_up_walks_of_three_steps(
-        self, touched: Touched, alpha: float, beta: float
+        self, touched: Histories, alpha: float, beta: float
     ) -> None:
         fans = [{user for user, those in enumerate(touched) if item in those} for item in range(6)]
         expected = np.zeros((len(touched), ITEMS))
@@ -209,6 +216,11 @@ class TestNeighbours:
 
 class TestAls:
     POINT = {"factors": 4, "alpha": 3, "regularisation": 0.1, "iterations": 30}  # noqa: RUF012 — read only
+
+    def test_scores_are_the_same_each_time(self) -> None:
+        first, second = (scores_of(fit_als, [{0, 1}, {1, 2, 3}], **self.POINT) for _ in range(2))
+
+        assert first.tolist() == second.tolist()
 
     def test_approaches_what_exact_alternating_least_squares_finds(self) -> None:
         touched = [{0, 1, 2}, {0, 1}, {1, 2}, {3, 4, 5}, {3, 4}, {4, 5}]
@@ -314,6 +326,35 @@ class TestEachPeer:
         for point in peer.grid:
             ranked = peer.ranked(past, np.array([2], np.int32), point=point, keep=4)
             assert 0 not in ranked.tolist()[0]
+
+
+def test_a_pair_counts_once_however_often_the_user_touched_the_item() -> None:
+    pairs = [(0, 3), (4, 1), (0, 3), (0, 1), (0, 3)]
+
+    touched = Touched.of(past_of(pairs, users=5, items=4))
+
+    assert (touched.users.tolist(), touched.items.tolist()) == ([0, 4], [1, 3])
+    assert touched.matrix.toarray().tolist() == [[1, 1], [1, 0]]
+
+
+def test_a_history_too_large_for_a_peer_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ITEMS_OF_EASE", 2)
+    did = [("ann", "a", 60), ("ann", "b", 50), ("bob", "c", 50), ("bob", "a", 1), ("ann", "c", 1)]
+    happened = [watch(user, item, days) for user, item, days in did]
+    ports = memory_ports(filled([lot(one, listed=90) for one in "abc"], *happened))
+    evidence = Evidence(
+        activity=ports.activity, catalog=ports.catalog, kernels=ports.kernels, settings=Settings()
+    )
+    plan = Plan(rule=CutRule(moments=(NOW - 10 * DAY,)), peers=peers())
+
+    found = evaluate(evidence, plan, until=NOW, source="test")
+
+    assert (
+        "ease is left out: it needs a dense matrix of the touched items, which are 3, and at most"
+        " 2 are allowed"
+    ) in found.remarks
+    names = [one.name for one in found.surfaces[0].rankers]
+    assert names[-4:] == ["als", "bm25", "cosine", "rp3beta"]
 
 
 def test_peers_have_names_of_their_literature() -> None:

@@ -1,6 +1,5 @@
 """Reading stored results unfiltered, whatever their age."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -61,7 +60,7 @@ class StoredResources:
 
     def find_stale_recommendations(
         self, actor: Actor, *, older_than: timedelta | None = None
-    ) -> Sequence[object]:
+    ) -> tuple[UserId, ...]:
         """Return the users whose stored homepages are no longer fresh, or above *older_than*."""
         self.access.require(actor, Action.READ, Resource.STATS)
         age = older_than
@@ -69,7 +68,8 @@ class StoredResources:
             age = self.settings.freshness[ListKind.PERSONAL].fresh_for
         elif not (type(age) is timedelta and timedelta(0) <= age <= _A_CENTURY):
             raise InvalidValueError("older_than", age, "a span of time of up to a hundred years")
-        return self.lists.older_than(ListKind.PERSONAL, self.clock.now() - age)
+        owners = self.lists.older_than(ListKind.PERSONAL, self.clock.now() - age)
+        return tuple(UserId(owner) for owner in owners)
 
 
 _A_CENTURY = timedelta(days=36_500)

@@ -21,7 +21,7 @@ from angle_reco.evaluation.evaluate import Plan
 from angle_reco.evaluation.evaluate import evaluate as evaluate_rankings
 from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.page import page
-from angle_reco.evaluation.rankings import Ranking
+from angle_reco.evaluation.peers import peers as peers_of_literature
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
 
 
@@ -125,7 +125,7 @@ def evaluate(
             seed=seed,
         ),
         rankers=rankers,
-        peers=_peers() if peers else (),
+        peers=peers_of_literature() if peers else (),
         baseline=baseline,
         order=order,
     )
@@ -167,13 +167,6 @@ def _show(
         print_json(found.to_json())
     else:
         _print_report(found)
-
-
-def _peers() -> tuple[Ranking, ...]:
-    # Its packages are an extra's.
-    from angle_reco.evaluation.peers import peers
-
-    return peers()
 
 
 def _names_database() -> bool:

@@ -13,7 +13,7 @@ from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
 from angle_reco.domain.moments import MICROSECOND, to_micros
-from angle_reco.domain.type_checks import plain
+from angle_reco.domain.type_checks import plain_amount
 from angle_reco.domain.validators import is_aware, is_money
 
 
@@ -31,7 +31,7 @@ class Bid:
     user_id: UserId = attrs.field(converter=as_user_id)
     item_id: ItemId = attrs.field(converter=as_item_id)
     amount: Decimal | None = attrs.field(
-        default=None, converter=plain, validator=attrs.validators.optional(is_money)
+        default=None, converter=plain_amount, validator=attrs.validators.optional(is_money)
     )
     placed_at: datetime = attrs.field(validator=is_aware)
 

@@ -16,13 +16,22 @@ Id: TypeAlias = UUID | int | str
 """An id as hosts pass it; the library converts it to exactly one of these types."""
 
 UserId = NewType("UserId", object)
+"""The id of a user, as the library returns it: a `UUID`, an `int` or a `str`."""
+
 ItemId = NewType("ItemId", object)
+"""The id of an item, as the library returns it."""
+
 CategoryId = NewType("CategoryId", object)
+"""The id of a category, as the library returns it."""
 
 UserRef: TypeAlias = Id | UserId
+"""The id of a user that public calls take: the host's, or one that the library returned."""
+
 ItemRef: TypeAlias = Id | ItemId
+"""The id of an item that public calls take."""
+
 CategoryRef: TypeAlias = Id | CategoryId
-"""The ids that public calls take: a host's id, or one that the library returned."""
+"""The id of a category that public calls take."""
 
 LONGEST_TEXT_ID = 512
 """In characters; in UTF-8 that still fits an index entry of every database."""

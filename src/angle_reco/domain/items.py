@@ -38,7 +38,7 @@ from angle_reco.domain.moments import (
     to_micros,
 )
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
-from angle_reco.domain.type_checks import is_a, plain
+from angle_reco.domain.type_checks import is_a, plain_amount, plain_text
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
 
@@ -98,12 +98,12 @@ class Item:
     seller_id: UserId | None = attrs.field(
         default=None, converter=attrs.converters.optional(as_user_id)
     )
-    title: str = attrs.field(default="", converter=plain, validator=is_text)
+    title: str = attrs.field(default="", converter=plain_text, validator=is_text)
     starting_price: Decimal | None = attrs.field(
-        default=None, converter=plain, validator=attrs.validators.optional(is_money)
+        default=None, converter=plain_amount, validator=attrs.validators.optional(is_money)
     )
     current_price: Decimal | None = attrs.field(
-        default=None, converter=plain, validator=attrs.validators.optional(is_money)
+        default=None, converter=plain_amount, validator=attrs.validators.optional(is_money)
     )
     is_published: bool = attrs.field(default=True, validator=is_bool)
     status: AuctionStatus | None = attrs.field(default=None, validator=_is_status)

@@ -49,6 +49,17 @@ class PageStart(NamedTuple):
                     return start
         raise InvalidValueError("after", after, "the `next` of a shelf of this call and category")
 
+    def then(self, after: str, limit: int) -> tuple[Self, int]:
+        """Return where the page after a cursor starts, and how long the answer for it is.
+
+        This is the first page; the answer holds all pages up to that one.
+
+        Raises:
+            InvalidValueError: *after* is no cursor of this call and category.
+        """
+        start = self.read(after, of=self.of)
+        return start, min(len(start.shown) + limit, MOST)
+
     @property
     def cursor(self) -> str:
         """Return the start as a text that is safe in a URL.

@@ -187,16 +187,6 @@ class Shelf(Sequence[Suggestion]):
         }
 
 
-def followed(shelf: Shelf, start: PageStart) -> Shelf:
-    """Return the same shelf, a page that starts at *start* and that another one may follow.
-
-    It is set in place, before a caller has the shelf: a copy would take a tenth of the time of
-    an answer.
-    """
-    object.__setattr__(shelf, "_start", start)
-    return shelf
-
-
 _PARTS_IN_WORDS = 3
 
 _PHRASES = {

@@ -32,6 +32,18 @@ def plain(value: Any) -> Any:
     return Decimal(value) if issubclass(kind, Decimal) else value
 
 
+def plain_text(value: str) -> str:
+    """Convert as `plain`, for a field of text: type checkers refuse other arguments."""
+    text: str = plain(value)
+    return text
+
+
+def plain_amount(value: Decimal | None) -> Decimal | None:
+    """Convert as `plain`, for a field with an amount: type checkers refuse other arguments."""
+    amount: Decimal | None = plain(value)
+    return amount
+
+
 def exact_number(value: object) -> Decimal | None:
     """Return an int, float or Decimal as the number that it prints, None for anything else.
 

@@ -21,7 +21,7 @@ from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import MICROSECOND, check_moment, from_micros, to_micros
 from angle_reco.domain.validators import exactly, whole
 from angle_reco.evaluation.history import Evidence, History
-from angle_reco.evaluation.rankings import Past, Touches
+from angle_reco.evaluation.rankings import Past, Touches, distinct_pairs
 
 
 def _span(value: object, what: str) -> timedelta:
@@ -237,14 +237,8 @@ def questions_of(past: Past, later: Touches) -> Questions:
 
 def touched_items(past: Past) -> Int32s:
     """Return how many distinct items each user touched, by the user's code."""
-    users, _ = distinct_pairs(past.touches.users, past.touches.items, len(past.item_ids))
+    users, _ = past.touched_pairs
     return np.bincount(users, minlength=len(past.user_ids)).astype(np.int32)
-
-
-def distinct_pairs(users: Int32s, others: Int32s, size: int) -> tuple[Int32s, Int32s]:
-    """Return the distinct pairs, ordered by both; *others* are below *size*."""
-    keys = np.unique(users.astype(np.int64) * max(size, 1) + others)
-    return (keys // max(size, 1)).astype(np.int32), (keys % max(size, 1)).astype(np.int32)
 
 
 def drawn(questions: Questions, *, most: int, seed: int) -> Questions:

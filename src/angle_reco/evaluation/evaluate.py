@@ -13,6 +13,7 @@ from angle_reco.evaluation.harness import Progress, judge
 from angle_reco.evaluation.history import Evidence, History, read_history
 from angle_reco.evaluation.next_touches import POPULAR, judge_next
 from angle_reco.evaluation.order import split_by_order
+from angle_reco.evaluation.peers import Peer
 from angle_reco.evaluation.rankings import Ranking
 from angle_reco.evaluation.report import Report, SurfaceFigures, surface_figures
 from angle_reco.evaluation.settings_rankings import SettingsRanking
@@ -25,13 +26,14 @@ HOMEPAGE, ORDER, SIMILAR_ITEMS, AFTER_BID = "homepage", "order", "similar items"
 class Plan:
     """What is to be compared: rankers of the settings by name, all of them if there are none.
 
-    *peers* are further rankings. *baseline* is the name of the ranking that the others are
-    compared with. With *order* the second protocol is evaluated, too.
+    *peers* are compared, too; those that the history is too large for are left out. *baseline*
+    is the name of the ranking that the others are compared with. With *order* the second
+    protocol is evaluated, too.
     """
 
     rule: CutRule = attrs.field(factory=CutRule)
     rankers: tuple[str, ...] = ()
-    peers: tuple[Ranking, ...] = ()
+    peers: tuple[Peer, ...] = ()
     baseline: str = "popular"
     order: bool = False
 
@@ -53,13 +55,14 @@ def evaluate(
         NotMeasurableError: The history does not allow a comparison.
         StorageUnavailableError: The store did not answer.
     """
-    rankings = _rankings(evidence, plan)
+    _rankings(evidence, plan)  # names are checked before anything is read
     progress("reading bids and watches", 0, 1)
     history = read_history(evidence, until=until)
     cuts = cuts_of(evidence, history, plan.rule, progress)
     rule = evidence.settings.similarity
-    judged = judge(cuts, rankings, rule=rule, progress=progress)
-    seed, remarks = plan.rule.seed, []
+    plan, remarks = _within_limits(plan, cuts)
+    judged = judge(cuts, _rankings(evidence, plan), rule=rule, progress=progress)
+    seed = plan.rule.seed
     surfaces = [surface_figures(HOMEPAGE, cuts, judged, baseline=plan.baseline, seed=seed)]
     if len(cuts) < plan.rule.count and not plan.rule.moments:
         remarks.append(
@@ -95,10 +98,18 @@ def _by_order(
     most, seed = plan.rule.most_users, plan.rule.seed
     reduced, cut = split_by_order(evidence, history, most=most, seed=seed)
     cuts: Sequence[Cut] = (cut,)
+    plan, _ = _within_limits(plan, cuts)
     judged = judge(
         cuts, _rankings(reduced, plan), rule=evidence.settings.similarity, progress=progress
     )
     return surface_figures(ORDER, cuts, judged, baseline=plan.baseline, seed=seed)
+
+
+def _within_limits(plan: Plan, cuts: Sequence[Cut]) -> tuple[Plan, list[str]]:
+    """Return *plan* without the peers that refuse the last of *cuts*, the largest; and why."""
+    refusals = {one.name: one.refusal(cuts[-1].past) for one in plan.peers}
+    kept = tuple(one for one in plan.peers if refusals[one.name] is None)
+    return attrs.evolve(plan, peers=kept), [one for one in refusals.values() if one is not None]
 
 
 def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
@@ -110,7 +121,7 @@ def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
         *BASELINES,
         *(
             SettingsRanking(evidence=evidence, name=name)
-            for name in dict.fromkeys(plan.rankers or known)
+            for name in dict.fromkeys(plan.rankers or evidence.settings.rankers)
         ),
         *plan.peers,
     )

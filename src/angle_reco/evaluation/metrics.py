@@ -6,11 +6,11 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from angle_reco.domain.arrays import Bools, Int32s, Int64s, frozen, is_among
+from angle_reco.domain.arrays import Bools, Int32s, Int64s, frozen, is_among, starts_of_runs
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.similarity import SimilarityRule, prices_near, similarity_scores
-from angle_reco.evaluation.cuts import Cut, Questions, distinct_pairs
+from angle_reco.evaluation.cuts import Cut, Questions
 from angle_reco.evaluation.rankings import Past
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -132,9 +132,10 @@ def self_information(past: Past) -> Floats:
     Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems",
     PNAS 107(10), 2010; the 1 keeps items without a touch finite.
     """
-    users, items = distinct_pairs(past.touches.users, past.touches.items, len(past.item_ids))
+    users, items = past.touched_pairs
     fans = np.bincount(items, minlength=len(past.item_ids))[past.open_items]
-    everybody = len(np.unique(users))
+    # Pairs are ordered by user.
+    everybody = len(starts_of_runs(users))
     bits: Floats = -np.log2((fans + 1) / (everybody + 1))
     return bits
 

@@ -14,12 +14,13 @@ from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.moments import MICROSECOND, from_micros
 from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.similarity import Engagement
+from angle_reco.domain.scoring.similarity import Engagement, Originals
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.evaluation.cuts import Cut, Questions, distinct_pairs, drawn, touched_items
+from angle_reco.evaluation.cuts import Cut, Questions, drawn, touched_items
 from angle_reco.evaluation.harness import Judged, Progress
 from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.metrics import SHOWN, Answered, answered
+from angle_reco.evaluation.rankings import Past, distinct_pairs
 
 SPAN = timedelta(days=7)
 """A touch within this span after a cut is an occasion; the next touch within it counts."""
@@ -32,7 +33,6 @@ SIMILAR, AFTER_BID, IN_CATEGORY, POPULAR = (
 )
 """The rankings of these surfaces; the last is the baseline."""
 
-_ORIGINALS_AT_ONCE = 1_000
 _ROWS_AT_ONCE = 100
 
 
@@ -145,17 +145,7 @@ class _Lines:
         now = from_micros(past.now)
         scorer = evidence.scorer(now)
         market = scorer.market_of(past.catalogue, now)
-        rows = past.rows_of(past.touches.items)
-        is_open = rows != NONE
-        engagement = Engagement(users=past.touches.users[is_open], places=rows[is_open])
-        wanted = np.unique(occasions.rows)
-        stored: dict[int, StoredList] = {}
-        for first in range(0, len(market), _ORIGINALS_AT_ONCE):
-            last = min(first + _ORIGINALS_AT_ONCE, len(market))
-            some = wanted[(wanted >= first) & (wanted < last)]
-            if len(some):
-                lists = scorer.similar_to_all(market, engagement, first=first, last=last)
-                stored |= {row: lists.stored(row - first) for row in some.tolist()}
+        stored = _similar_to(evidence, market, past, np.unique(occasions.rows))
         ids = past.user_ids.ids.take(questions.users)
         bids = [
             Bid(user_id=UserId(user), item_id=ItemId(item), placed_at=now)
@@ -235,6 +225,31 @@ class _Lines:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE].tolist()
             yield from (row for row in some if row not in left_out)
+
+
+def _similar_to(
+    evidence: Evidence, market: OpenMarket, past: Past, rows: Int32s
+) -> dict[int, StoredList]:
+    """Return the similar items of *rows*, as the job of the evidence's settings stores them."""
+    users, items = past.touched_pairs
+    places = past.rows_of(items)
+    of_row = np.full(len(market) + 1, NONE, np.int32)
+    of_row[rows] = np.arange(len(rows), dtype=np.int32)
+    is_open, is_asked = places != NONE, of_row[places] != NONE
+    catalogue, rule = market.catalogue, evidence.settings.similarity
+    lists = evidence.kernels.similar_items(
+        market,
+        Originals(
+            ids=catalogue.ids_at(rows),
+            category=catalogue.category[rows],
+            prices=catalogue.prices[rows],
+        ),
+        of_originals=Engagement(users=users[is_asked], places=of_row[places[is_asked]]),
+        of_candidates=Engagement(users=users[is_open], places=places[is_open]),
+        rule=rule,
+        keep=rule.kept,
+    )
+    return {row: lists.stored(place) for place, row in enumerate(rows.tolist())}
 
 
 def _filled(occasions: Occasions, order: Callable[[int], Iterator[int]]) -> Int32s:

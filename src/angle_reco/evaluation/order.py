@@ -10,9 +10,9 @@ from angle_reco.domain.errors import NotMeasurableError
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import from_micros
 from angle_reco.domain.scoring.popularity import BidCounting
-from angle_reco.evaluation.cuts import Cut, distinct_pairs, drawn, past_of, questions_of
+from angle_reco.evaluation.cuts import Cut, drawn, past_of, questions_of
 from angle_reco.evaluation.history import Evidence, History
-from angle_reco.evaluation.rankings import Touches
+from angle_reco.evaluation.rankings import Touches, distinct_pairs
 from angle_reco.evaluation.touched_activity import TouchedActivity
 
 LEAST_ITEMS = 5

@@ -22,7 +22,7 @@ _ASKED = {
 }
 
 _METRICS = {
-    "hit": ("hit in ten", "users for whom at least one of ten items was right"),
+    "hit": ("hit in ten", "users with at least one right item among ten"),
     "ndcg": ("NDCG@10", "right items in ten places, early ones counting more; 1 is perfect"),
     "recall": ("recall", "the part of all right items that was among the ten"),
     "mrr": ("MRR", "1 divided by the place of the first right item, on average"),

@@ -40,26 +40,17 @@ def peers() -> tuple["Peer", ...]:
     """
     if any(find_spec(package) is None for package in ("implicit", "threadpoolctl")):
         raise MissingExtraError("the peers of an evaluation", "peers")
+    als = _grid(factors=(32, 8, 128), alpha=(1,), regularisation=(10, 1), iterations=(15,))
+    bm25 = _grid(neighbours=(20, 100), k1=(1.2, 100), b=(0.75, 0.2))
+    cosine = _grid(neighbours=(20, 50, 100))
+    ease = _grid(l2=(500, 200, 1_000))
+    rp3beta = _grid(neighbours=(100, 20), alpha=(1, 0.6), beta=(0.4, 0.6))
     return (
-        Peer(
-            name="als",
-            fit=fit_als,
-            grid=_grid(
-                factors=(64, 32, 128), alpha=(1, 10), regularisation=(0.1, 10), iterations=(15,)
-            ),
-        ),
-        Peer(
-            name="bm25",
-            fit=fit_bm25,
-            grid=_grid(neighbours=(100, 20, 500), k1=(1.2, 100), b=(0.75, 0.2)),
-        ),
-        Peer(name="cosine", fit=fit_cosine, grid=_grid(neighbours=(100, 20, 500))),
-        Peer(name="ease", fit=fit_ease, grid=_grid(l2=(200, 50, 500, 1_000))),
-        Peer(
-            name="rp3beta",
-            fit=fit_rp3beta,
-            grid=_grid(neighbours=(100, 500), alpha=(1.0, 0.6), beta=(0.6, 0.3)),
-        ),
+        Peer(name="als", fit=fit_als, grid=als),
+        Peer(name="bm25", fit=fit_bm25, grid=bm25),
+        Peer(name="cosine", fit=fit_cosine, grid=cosine),
+        Peer(name="ease", fit=fit_ease, grid=ease, most_items=MOST_ITEMS_OF_EASE),
+        Peer(name="rp3beta", fit=fit_rp3beta, grid=rp3beta),
     )
 
 
@@ -68,12 +59,23 @@ class Peer:
     """A `Ranking` by a model of who touched which item.
 
     *fit* gets the binary matrix of users and items, and returns the scores. An item is ranked
-    if its score is above 0.
+    if its score is above 0. More than *most_items* touched items cost too much memory.
     """
 
     name: str
     fit: Callable[["SparseMatrix", Point], Scores]
     grid: tuple[Point, ...]
+    most_items: int | None = None
+
+    def refusal(self, past: Past) -> str | None:
+        """Return why this peer cannot rank from *past*, None if it can."""
+        count = len(np.unique(past.touches.items))
+        if self.most_items is None or count <= self.most_items:
+            return None
+        return (
+            f"{self.name} is left out: it needs a dense matrix of the touched items, which are"
+            f" {count:,}, and at most {self.most_items:,} are allowed"
+        )
 
     def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
         """Return the best *keep* rows for each of *users*: see `Ranking`."""
@@ -83,7 +85,7 @@ class Peer:
         known, places = touched.places_of(users)
         if len(rows) == 0 or len(known) == 0:
             return ranked
-        with _one_thread():
+        with one_thread():
             scores = self.fit(touched.matrix, point)
             for some in _chunks(len(known), len(touched.items)):
                 lines = scores(places[some])[:, columns]
@@ -197,22 +199,22 @@ def ease_coefficients(matrix: SparseMatrix, *, l2: float) -> Float64s:
     size = matrix.shape[1]
     if size > MOST_ITEMS_OF_EASE:
         raise InvalidValueError("number of items of EASE", size, f"at most {MOST_ITEMS_OF_EASE}")
-    coefficients = np.empty((size, size), order="F")
+    gram = np.empty((size, size), order="F")
     for some in _chunks(size, size):
-        coefficients[:, some] = (matrix.T @ matrix[:, some]).toarray()
-    coefficients[np.diag_indices(size)] += l2
-    # In place, as a second matrix would double the memory. With l2 > 0 the first cannot fail.
-    lapack.dpotrf(coefficients, lower=True, overwrite_a=True)
-    lapack.dpotri(coefficients, lower=True, overwrite_c=True)
-    # The inverse is symmetric, and only its lower triangle was computed.
+        gram[:, some] = (matrix.T @ matrix[:, some]).toarray()
+    gram[np.diag_indices(size)] += l2
+    # In place, as a second matrix would double the memory. With l2 > 0 neither can fail.
+    factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+    inverse: Float64s = lapack.dpotri(factor, lower=True, overwrite_c=True)[0]
+    # It is symmetric, and only its lower triangle was computed.
     for some in _chunks(size, size):
         right = slice(some.stop, size)
-        coefficients[some, right] = coefficients[right, some].T
-        block = np.tril(coefficients[some, some])
-        coefficients[some, some] = block + np.tril(block, -1).T
-    coefficients /= -np.diagonal(coefficients)
-    np.fill_diagonal(coefficients, 0)
-    return coefficients
+        inverse[some, right] = inverse[right, some].T
+        block = np.tril(inverse[some, some])
+        inverse[some, some] = block + np.tril(block, -1).T
+    inverse /= -np.diagonal(inverse)
+    np.fill_diagonal(inverse, 0)
+    return inverse
 
 
 def fit_rp3beta(matrix: SparseMatrix, point: Point) -> Scores:
@@ -252,7 +254,7 @@ def rp3beta_coefficients(
     return vstack(strongest, format="csr")
 
 
-def _one_thread() -> AbstractContextManager[object]:
+def one_thread() -> AbstractContextManager[object]:
     """Limit linear algebra to a thread: sums of floats depend on how many share them."""
     import threadpoolctl
 

@@ -9,6 +9,7 @@ import attrs
 from angle_reco.domain.runs import Claim, Run, RunRequest
 
 MOST_OPEN = 1_000
+"""The most runs that `RunLedger.open` returns."""
 
 AHEAD = timedelta(minutes=1)
 """A run that ended later than this from now was ended by a clock that was ahead."""

@@ -110,8 +110,10 @@ class Storage:
         if host is not None and not is_a(host, HostSchema):
             raise InvalidValueError("host", host, "a HostSchema, or None")
         mine, statements = Statements.of(engine)
+        # Not with a Database: qualified() makes a second one, on the same pool.
+        weakref.finalize(mine, close_engine, engine)
         return cls(
-            database=_closed_when_dropped(Database(mine, deadline, borrowed=borrowed)),
+            database=Database(mine, deadline, borrowed=borrowed),
             statements=statements,
             tables=Tables.of(ids, schema=schema, prefix=prefix),
             prices=prices,
@@ -134,8 +136,7 @@ class Storage:
         tables = Tables.of(self.tables.ids, schema=schema, prefix=self.tables.prefix)
         # A host may also set its own search path to the schema that is named here.
         homes = tuple(dict.fromkeys(one for one in (home, schema) if one is not None))
-        database = _closed_when_dropped(attrs.evolve(self.database, homes=homes))
-        return attrs.evolve(self, database=database, tables=tables)
+        return attrs.evolve(self, database=attrs.evolve(self.database, homes=homes), tables=tables)
 
     @property
     def is_borrowed(self) -> bool:
@@ -288,9 +289,3 @@ class Storage:
     def revisions(self) -> tuple[str | None, str]:
         """Return the revision of the database, None without one, and that of this release."""
         return schema_version(self.database, self.tables, self.host), HEAD
-
-
-def _closed_when_dropped(database: Database) -> Database:
-    """Return *database*, whose connections are closed once it is garbage-collected."""
-    weakref.finalize(database, close_engine, database.engine)
-    return database

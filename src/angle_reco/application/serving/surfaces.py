@@ -10,7 +10,6 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.list_reader import CachedList
-from angle_reco.application.serving.pages import page_of, start_of
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     LIST,
@@ -20,7 +19,7 @@ from angle_reco.application.serving.shelf_builder import (
     ShelfBuilder,
     Viewing,
     checked_limit,
-    checked_loader,
+    page_of,
     shelf_of,
     with_cards,
 )
@@ -34,7 +33,7 @@ from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource
 from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
-from angle_reco.domain.validators import flag
+from angle_reco.domain.validators import flag, function
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
@@ -73,8 +72,8 @@ class Homepage:
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
         limit, viewing = checked_limit(limit), Viewing(user_id, False)
-        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
-        cards = None if cards is None else checked_loader(cards)
+        start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
+        cards = None if cards is None else function(cards, "cards")
         hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "homepage",
@@ -89,8 +88,9 @@ class Homepage:
     def _of_visitor(self, limit: int, after: str | None, cards: CardLoader | None) -> Shelf:
         self.access.require(ANONYMOUS, Action.READ, Resource.POPULAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(None, True)
-        limit, cards = checked_limit(limit), checked_loader(cards)
-        start, length = (_HOMEPAGE, limit) if after is None else start_of(_HOMEPAGE, after, limit)
+        limit = checked_limit(limit)
+        cards = None if cards is None else function(cards, "cards")
+        start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
@@ -170,7 +170,7 @@ class SimilarItems:
         shelves, viewing = self.shelves, Viewing(actor.user_id, include_engaged=True)
         item_id = shelves.settings.ids.item_id(item_id)
         limit = checked_limit(limit, most=MOST_SIMILAR)
-        cards = checked_loader(cards)
+        cards = None if cards is None else function(cards, "cards")
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(
             "similar_items",
@@ -225,7 +225,8 @@ class AfterBid:
         ids = shelves.settings.ids
         user_id, item_id = ids.user_id(owner), ids.item_id(item_id)
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
-        assume_bid, cards = flag(assume_bid, "assume_bid"), checked_loader(cards)
+        assume_bid = flag(assume_bid, "assume_bid")
+        cards = None if cards is None else function(cards, "cards")
         hidden = shelves.catch_up(user_id)
         answer = shelves.or_popular(
             "after_bid",
@@ -344,11 +345,12 @@ class PopularItems:
                 cursor of popular items of the same category.
         """
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
-        shelves, limit, cards = self.shelves, checked_limit(limit), checked_loader(cards)
+        shelves, limit = self.shelves, checked_limit(limit)
+        cards = None if cards is None else function(cards, "cards")
         if category is not None:
             category = shelves.settings.ids.category_id(category)
         first = _POPULAR if category is None else PageStart(f"{_POPULAR.of} {category}")
-        start, length = (first, limit) if after is None else start_of(first, after, limit)
+        start, length = (first, limit) if after is None else first.then(after, limit)
         viewing = Viewing(actor.user_id, True)
         shelves.catch_up(viewing.viewer)
         answer = shelves.or_popular(

@@ -120,6 +120,8 @@ INTEREST = Component(
     depends_on=DependsOn.CATEGORY,
     values=_interest,
 )
+"""How strongly the user is drawn to the category of the item."""
+
 POPULARITY = Component(
     name="popularity",
     label="demand",
@@ -127,6 +129,8 @@ POPULARITY = Component(
     depends_on=DependsOn.ITEM,
     values=_popularity,
 )
+"""How much other users want the item."""
+
 RECENCY = Component(
     name="recency",
     label="timing",
@@ -134,6 +138,7 @@ RECENCY = Component(
     depends_on=DependsOn.ITEM,
     values=_recency,
 )
+"""Whether the auction is active, and how soon it ends."""
 
 COMPONENTS = {one.name: one for one in (INTEREST, POPULARITY, RECENCY)}
 """The components that the package has, by name."""

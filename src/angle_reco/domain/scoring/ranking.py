@@ -14,7 +14,7 @@ from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsO
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason, Wording
-from angle_reco.domain.type_checks import is_mapping, plain
+from angle_reco.domain.type_checks import is_mapping, plain_text
 from angle_reco.domain.validators import exactly, instance, whole
 
 
@@ -34,7 +34,7 @@ class Ranker:
     at most *per_category* from each as long as there are others; *kept* suggestions are stored.
     """
 
-    name: str = attrs.field(converter=plain)
+    name: str = attrs.field(converter=plain_text)
     weights: tuple[tuple[Component, Millionths], ...]
     favourites: int = 5
     per_category: int = 3
@@ -102,6 +102,7 @@ class Ranker:
 
 
 CLASSIC = Ranker.preset("classic", interest=0.6, popularity=0.2, recency=0.2)
+"""The ranker of homepages by default: mostly interest, then demand and timing."""
 
 FAVOURITE_ABOVE: Millionths = 700_000
 WATCHED_ABOVE = 5

@@ -111,7 +111,7 @@ class SignInColumns:
             raise InvalidValueError("user_id of SignInColumns", self.user_id, expected)
 
 
-def _values(values: object) -> Mapping[str, Any]:
+def _values(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         expected = "a mapping of columns to what a new row has there"
         raise InvalidValueError("values of PermissionTable", values, expected)
