@@ -8,7 +8,7 @@ from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdIndex
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.items import Item
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.components import values_of_user
 from tests.evaluation.markets import bid, day, evidence_of, market_of, watch
 

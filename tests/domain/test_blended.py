@@ -20,7 +20,7 @@ from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.components import DependsOn, values_of, values_of_user
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.testing import plain

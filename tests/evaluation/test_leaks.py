@@ -20,7 +20,7 @@ from angle_reco.domain.arrays import Int32s
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKinds, ItemId, UserId
 from angle_reco.domain.items import Item, ItemCard
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.evaluation.baselines import BASELINES

@@ -256,7 +256,7 @@ class OpenCards:
 
     @classmethod
     def of_cards(cls, kinds: IdKinds, cards: Sequence[ItemCard], prices: PriceScale) -> Self:
-        """Return cards, in any order, as columns; nobody is counted as a bidder or watcher."""
+        """Return cards, in any order, as columns, with no bids and no watchers."""
         none = [0] * len(cards)
         catalogue = Catalogue.of_rows(
             kinds,

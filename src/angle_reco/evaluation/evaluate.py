@@ -6,7 +6,7 @@ from datetime import datetime
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError, one_of
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import Progress, judge

@@ -10,7 +10,7 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdIndex
 from angle_reco.domain.errors import NotMeasurableError
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.rankings import Touches
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries

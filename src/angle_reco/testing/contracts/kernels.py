@@ -11,7 +11,7 @@ from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.scoring.blended.components import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule

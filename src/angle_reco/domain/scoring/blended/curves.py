@@ -1,6 +1,6 @@
 """The curves that turn quantities into millionths, as tables of whole numbers.
 
-A table is computed in floating point and rounded once. No entry lies so close to the middle
+A table is computed in floating point and rounded once. No entry is so close to the middle
 between two millionths that the last bit of a logarithm could decide, which the tests hold, so
 the tables are the same on every machine.
 """
@@ -66,7 +66,7 @@ def at_share(curve: Int64s, values: Int64s, largest: int) -> Int64s:
 
 
 def at_age(curve: Int64s, hours: Int64s) -> Int64s:
-    """Return the curve at whole *hours* of age; what lies in the future has no age."""
+    """Return the curve at whole *hours* of age; a future one has no age."""
     found: Int64s = curve[np.clip(hours, 0, len(curve) - 1)]
     return found
 
