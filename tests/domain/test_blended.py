@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.columns import NONE
 from angle_reco.domain.errors import ComponentError
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
@@ -180,8 +181,13 @@ def test_without_categories_and_prices_there_are_no_kinds() -> None:
     """An item without a kind has the first part of a personal view alone."""
     items = [lot(one) for one in range(4)]
     happened = [touch(user, one, days=3 * one) for user in USERS[:3] for one in range(3)]
+    case = case_of(items, happened)
+    signals = case.opened(case.model(KERNELS)).signals
 
-    values = every_value(case_of(items, happened))
+    values = every_value(case)
+
+    assert signals is not None
+    assert signals.kind.tolist() == [NONE] * 4
 
     assert not any(map(any, values["category"] + values["price"] + values["seller"]))
     assert 0 < max(map(max, values["taste"])) <= 3 * ONE // 13

@@ -129,7 +129,6 @@ def test_ages_beyond_a_curve_count_nothing_and_future_ones_all() -> None:
 
 
 numbers = st.integers(0, 62).flatmap(lambda bits: st.integers(2**bits, 2 ** (bits + 1) - 1))
-steps = st.integers(0, 63 * LOG2_STEPS - 1)
 
 
 @given(values=st.lists(numbers, min_size=1))
@@ -155,6 +154,15 @@ def test_every_step_of_a_binary_logarithm_starts_where_it_should() -> None:
     for start in starts:
         step = int(log2_steps(np.array([start]))[0])
         assert start**LOG2_STEPS >= 2**step > (start - 1) ** LOG2_STEPS
+
+
+@pytest.mark.parametrize("step", range(0, LOG2_STEPS, 16))
+def test_steps_are_exact_to_the_last_of_63_bits(step: int) -> None:
+    start = int(MATH.power(2, MATH.add(62, MATH.divide(step, LOG2_STEPS))))
+    around = [start - 1, start, start + 1]
+    assert log2_steps(np.array(around)).tolist() == [
+        int((value**LOG2_STEPS).bit_length()) - 1 for value in around
+    ]
 
 
 def test_prices_have_a_class_each_power_of_two() -> None:

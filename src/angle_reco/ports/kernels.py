@@ -52,7 +52,8 @@ class Kernels(Protocol):
 
         Items of the user's favourite categories come first, by score, at most `per_category`
         of each; then the rest of those, by score; then the popular items, in their order.
-        Items excluded for the user are left out, and none comes twice.
+        Items excluded for the user are left out, and none comes twice. If all items are the
+        candidates of the ranker, the best come first, by score, then the market's `tie_order`.
 
         Raises:
             ComponentError: A component of the ranker failed, or its values are unusable.

@@ -215,7 +215,8 @@ def _solved(gram: Matrix, chosen: Int64s, rights: Matrix, ridge: float) -> Matri
     grams = np.empty((len(chosen), _SOURCES, _SOURCES))
     grams[:, one, other] = grams[:, other, one] = upper
     diagonal = np.arange(_SOURCES)
-    grams[:, diagonal, diagonal] += np.where(there, ridge, 1)
+    # The equation of a source that is not there is `ridge · b = 0`.
+    grams[:, diagonal, diagonal] += ridge
     return np.linalg.solve(grams, rights[:, :, None])[:, :, 0]
 
 

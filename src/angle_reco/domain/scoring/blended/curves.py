@@ -77,9 +77,8 @@ def log2_steps(values: Int64s) -> Int64s:
     >>> log2_steps(np.array([1, 2, 3, 1024])).tolist()
     [0, 1024, 1623, 10240]
     """
-    exponents = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
-    # A float may have been rounded up to the next power of two.
-    exponents -= values >> np.minimum(exponents, _BITS) == 0
+    # A number that became the next power of two as a float is a step before its start.
+    exponents = np.minimum(np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1, _BITS)
     mantissas = values << (_BITS - exponents)
     steps: Int64s = np.searchsorted(_starts_of_steps(), mantissas, side="right") - 1
     return exponents * LOG2_STEPS + steps

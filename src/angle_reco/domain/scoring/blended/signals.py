@@ -12,7 +12,7 @@ from angle_reco.domain.arrays import Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, scaled
-from angle_reco.domain.moments import HOUR, NEVER, UNKNOWN_MOMENT
+from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import (
     at_age,
     at_share,
@@ -104,18 +104,15 @@ class Signals:
     @cached_property
     def newness(self) -> Int64s:
         """Return `exp(−days since listed / 30)`, 0 where that is unknown."""
-        listed = self.catalogue.listed_at
-        known = listed != UNKNOWN_MOMENT
-        ages = self.now - np.clip(listed, -_FARTHEST, _FARTHEST)
-        return np.where(known, at_age(fading_curve(30 * 24), ages // HOUR), 0)
+        # An unknown moment is earlier than all others, so its age counts nothing.
+        ages = self.now - np.clip(self.catalogue.listed_at, -_FARTHEST, _FARTHEST)
+        return at_age(fading_curve(30 * 24), ages // HOUR)
 
     @cached_property
     def urgency(self) -> Int64s:
         """Return `exp(−days left)`, 0 without an end."""
-        ends = self.catalogue.ends_at
-        known = ends != NEVER
-        left = np.clip(ends, -_FARTHEST, _FARTHEST) - self.now
-        return np.where(known, at_age(fading_curve(24), left // HOUR), 0)
+        left = np.clip(self.catalogue.ends_at, -_FARTHEST, _FARTHEST) - self.now
+        return at_age(fading_curve(24), left // HOUR)
 
     @cached_property
     def support(self) -> Int64s:
