@@ -296,9 +296,10 @@ class Recommender:
         """Run the jobs in this process on their schedule until `stop`.
 
         Each scheduled run happens once, however many processes call `start`. A second call
-        does nothing; a forked child has to call it again. With None as *scheduler* the host
-        schedules: it calls `system.run_job(name, scheduled=True)`. If results are cached, a
-        thread reads the change feed every second, also with None.
+        does nothing; a forked child has to call it again. By default APScheduler wakes the
+        process. With None as *scheduler* this process runs no jobs: another one does, or the
+        host calls `system.run_job(name, scheduled=True)`. If results are cached, a thread reads
+        the change feed every second, also with None.
 
         Raises:
             InvalidValueError: The recommender is as of a moment, or *scheduler* is no scheduler.

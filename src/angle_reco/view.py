@@ -242,8 +242,9 @@ class View(Bound):
         their cached lists, when they read the change feed: within a second or two, or at
         their next call if they read it only then.
 
-        With *pending*, drop pending activity of one user or of all users instead, in this
-        process alone: events that it has taken and the tables do not show yet. A test suite
+        With *pending*, drop pending activity and the cached homepages of one user or of all users
+        instead, in this process alone. Pending are events that it has taken and the tables do
+        not show yet. A test suite
         that rolls back its transactions calls it after each test.
 
         Raises:

@@ -351,6 +351,26 @@ def test_an_enum_in_a_case_is_named(engine: sa.Engine) -> None:
         attrs.evolve(shop, host=host).open()
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("type_", ["state", "integer"])
+def test_a_case_of_two_types_is_named(engine: sa.Engine, type_: str) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TYPE state AS ENUM ('running', 'over')")
+        connection.exec_driver_sql(f"ALTER TABLE lots ADD state {type_}")
+    state: sa.ColumnElement[Any] = sa.column("state")
+    running = sa.cast(state, sa.Text) == "running"
+    status = sa.case((running, sa.cast("active", sa.Text)), else_=state).label("status")
+    host = attrs.evolve(
+        shop.host, items=sa.select(shop.lots.c.id.label("item_id"), status).select_from(shop.lots)
+    )
+
+    with pytest.raises(
+        SchemaError, match=r"sa\.cast\(column, sa\.Text\) makes .* else_ of sa\.case"
+    ):
+        attrs.evolve(shop, host=host).open()
+
+
 def test_a_check_looks_at_the_first_rows_or_at_all(engine: sa.Engine) -> None:
     shop = Shop.of(engine)
     with engine.begin() as connection:

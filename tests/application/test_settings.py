@@ -101,6 +101,21 @@ def test_a_rule_that_makes_no_sense_is_refused(make: Any) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: SimilarityRule(price=400_000), "similarity, in millionths, is 1100000"),
+        (lambda: AfterBidRule(interest=600_000), "after-bid, in millionths, is 1100000"),
+    ],
+    ids=["similarity", "after a bid"],
+)
+def test_the_sum_of_weights_is_named_where_it_is_too_large(make: Any, problem: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        make()
+
+    assert str(caught.value) == f"sum of the weights of {problem}, but should be at most 1,000,000"
+
+
 def test_a_preset_ranks_homepages_by_its_weights() -> None:
     hot = Ranker.preset("hot", popularity=0.9, recency=0.1)
     market = filled(

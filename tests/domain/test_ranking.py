@@ -165,8 +165,11 @@ def test_weights_that_make_no_sense_are_refused(weight: Any) -> None:
 def test_weights_may_add_up_to_one_but_not_to_more() -> None:
     assert Ranker.preset("mine", interest=0.5, recency=0.5).weights
 
-    with pytest.raises(InvalidValueError, match="at most 1 together"):
+    with pytest.raises(InvalidValueError) as caught:
         Ranker.preset("mine", interest=0.5, recency=0.500001)
+    assert str(caught.value) == (
+        "sum of the weights of a ranker is 1.000001, but should be at most 1"
+    )
 
 
 def test_an_unknown_component_is_refused() -> None:

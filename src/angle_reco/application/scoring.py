@@ -1,6 +1,5 @@
 """Results computed from the host's data, for jobs to store and for calls to fall back on."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -11,7 +10,6 @@ import numpy as np
 from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.errors import ComponentError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.lists import ListKind, Lists, Recipes
@@ -30,8 +28,6 @@ from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.kernels import Kernels
 from angle_reco.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 _CARDS_AT_ONCE = 10_000
 
@@ -164,11 +160,7 @@ class Scorer:
             ComponentError: A component of the ranker failed.
         """
         ranker = self.settings.chosen_ranker
-        try:
-            pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
-        except ComponentError as error:
-            _log.error("component failed: component=%s problem=%s", error.component, error.problem)
-            raise
+        pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
         return self._with_recipe(ListKind.PERSONAL, pages)
 
     def similar_to_all(

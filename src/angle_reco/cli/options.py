@@ -218,7 +218,7 @@ def on_database(*, reads: bool) -> _Decorator:
             is_flag=True,
             envvar="ANGLE_RECO_POOLER",
             show_envvar=True,
-            help="Without --app: the database is behind a pooler of transactions, as PgBouncer.",
+            help="Without --app: the database is behind a pooler in transaction mode (PgBouncer).",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     ]

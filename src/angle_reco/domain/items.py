@@ -148,10 +148,10 @@ class ItemCard:
 class Catalogue:
     """Items as columns, one per row, in the order of their ids: the row is the item's code.
 
-    *category* and *seller* are codes in their index, NONE where there is none. Prices are
-    in units or UNKNOWN_PRICE, ends in microseconds or NEVER, listing moments in
-    microseconds or UNKNOWN_MOMENT. *bids* counts bids, or distinct bidders if that was
-    requested; *watchers* counts users.
+    *category* and *seller* are codes in their index, NONE (-1) where there is none. Prices
+    are in units or UNKNOWN_PRICE (-1), ends in microseconds or NEVER (2**63 - 1), listing
+    moments in microseconds or UNKNOWN_MOMENT (-2**63). *bids* counts bids, or distinct
+    bidders if that was requested; *watchers* counts users.
     """
 
     items: IdIndex

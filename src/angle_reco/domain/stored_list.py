@@ -77,7 +77,7 @@ class StoredList:
     """One owner's list as last computed, best first.
 
     *covered_at* is the start of the last complete run over lists of this kind: a list that
-    the run left unchanged is as fresh as the run. A list that an operator *edited* stays so
+    the run left unchanged is as fresh as the run. A list that was *edited* by hand stays so
     until a job replaces it.
 
     The columns are compact: a quarter of the size of lines, and fewer objects to collect.

@@ -82,8 +82,8 @@ class FinishedRuns:
         """Note that an item's list was recomputed out of turn, and notify the others.
 
         *entered* are the items whose lists the item entered. In this process the item's own
-        list stays cached: the caller of the run reads it again, behind an answer that shows the
-        old list.
+        list stays cached and is shown until the caller of the run has read the new one in the
+        background.
         """
         self.forget_similar(entered)
         change = Change(kind=ChangeKind.RUN, job=OF_ONE_ITEM, item_ids=(item_id, *entered))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import attrs
 
-from angle_reco.domain.errors import FencedOffError, StorageError
+from angle_reco.domain.errors import ComponentError, FencedOffError, StorageError
 from angle_reco.domain.runs import Fence
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class RunContext:
     lost: Event = attrs.field(factory=Event)
     failed: int = 0
     errors: list[str] = attrs.field(factory=list)
+    component_failed: bool = False
 
     def reached(self, what: str, done: int, total: int) -> None:
         """Report the progress of the run.
@@ -85,6 +86,11 @@ class RunContext:
         except (StorageError, FencedOffError, RunStoppedError):
             raise
         except Exception as error:  # the rules may raise anything for one odd user or item
+            if isinstance(error, ComponentError) and not self.component_failed:
+                self.component_failed = True
+                _log.error(
+                    "component failed: component=%s problem=%s", error.component, error.problem
+                )
             if last - first > 1:
                 middle = (first + last) // 2
                 self.bisecting_failures(first, middle, act, name)

@@ -99,7 +99,7 @@ class OpenItems:
         return held
 
     def at_once(self) -> Cached[OpenSnapshot] | None:
-        """Return the open items in memory without waiting; refresh them behind the answer."""
+        """Return the open items in memory without waiting; refresh them in the background."""
         return self.stale_cache.at_once(OPEN_ITEMS, self._read)
 
     def current(self) -> Cached[OpenSnapshot]:

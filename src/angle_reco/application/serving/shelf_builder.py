@@ -317,6 +317,10 @@ class ShelfBuilder:
         name = type(error).__name__
         event = AnswerDegraded(surface=surface, error=name, at=self.clock.now())
         if self.stale_cache is not None and self.stale_cache.notifier.notify(event, about=surface):
+            if isinstance(error, ComponentError):
+                _log.error(
+                    "component failed: component=%s problem=%s", error.component, error.problem
+                )
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 

@@ -1,4 +1,4 @@
-"""A cache that serves stale values while it refreshes them behind the answer.
+"""A cache that serves stale values while it refreshes them in the background.
 
 This is stale-while-revalidate and stale-if-error (RFC 5861), for values instead of pages, with a
 circuit breaker for the database.
@@ -28,7 +28,7 @@ from angle_reco.ports.threads import BackgroundPool
 _log = logging.getLogger(__name__)
 
 _DEADLINES_BEHIND = 10
-"""The deadline of a refresh behind an answer, in deadlines of a call."""
+"""The deadline of a refresh in the background, in deadlines of a call."""
 
 _SECONDS_TO_TRY_AGAIN = 1.0
 _SECONDS_AFTER_A_DEFECT = 10.0
@@ -120,7 +120,7 @@ class StaleCache:
             return cached
 
     def renew(self, key: CacheKey, make: Make[_V]) -> None:
-        """Refresh a value behind the answer, unless a refresh is under way or paused."""
+        """Refresh a value in the background, unless a refresh is under way or paused."""
         now = self.clock.monotonic()
         if self._pauses.get(key, now) > now:
             return

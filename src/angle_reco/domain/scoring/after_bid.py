@@ -25,8 +25,10 @@ class AfterBidRule:
     def __attrs_post_init__(self) -> None:
         for weight in (self.similarity, self.interest):
             whole(weight, "weight of after-bid, in millionths,", least=0, most=ONE)
-        if self.similarity + self.interest > ONE:
-            raise InvalidValueError("weights of after-bid", self, "at most 1 together")
+        total = self.similarity + self.interest
+        if total > ONE:
+            what = "sum of the weights of after-bid, in millionths,"
+            raise InvalidValueError(what, total, f"at most {ONE:,}")
 
     @property
     def recipe(self) -> Recipe:

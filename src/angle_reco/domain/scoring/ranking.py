@@ -51,8 +51,9 @@ class Ranker:
             raise InvalidValueError("components of a ranker", names, "each at most once")
         for component, weight in self.weights:
             whole(weight, f"weight of {component.name}, in millionths,", least=0, most=ONE)
-        if sum(weight for _, weight in self.weights) > ONE:
-            raise InvalidValueError("weights of a ranker", self.weights, "at most 1 together")
+        total = sum(weight for _, weight in self.weights)
+        if total > ONE:
+            raise InvalidValueError("sum of the weights of a ranker", total / ONE, "at most 1")
         whole(self.favourites, "number of favourite categories", least=1, most=1_000)
         whole(self.per_category, "most of a category", least=1, most=1_000)
         instance(self.candidates, "candidates of a ranker", Candidates)

@@ -40,7 +40,8 @@ class SimilarityRule:
         for weight in (*weights, self.threshold):
             whole(weight, "weight of similarity, in millionths,", least=0, most=ONE)
         if sum(weights) > ONE:
-            raise InvalidValueError("weights of similarity", weights, "at most 1 together")
+            what = "sum of the weights of similarity, in millionths,"
+            raise InvalidValueError(what, sum(weights), f"at most {ONE:,}")
         whole(self.enough_shared, "enough shared users", least=1, most=10_000)
         whole(self.kept, "number of similar items kept", least=1, most=1_000)
 

@@ -55,7 +55,7 @@ def check_options(url: sa.URL, *, pooler: bool) -> None:
         raise InvalidValueError(
             "options of the database URL",
             "given",
-            "left out with pooler=True: a pooler of transactions keeps no session for them",
+            "left out with pooler=True: in transaction mode no session keeps them",
         )
 
 

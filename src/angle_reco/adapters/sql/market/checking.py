@@ -303,7 +303,9 @@ _NO_SUCH_VALUE = "22P02"
 
 
 def _hint(reason: str) -> str:
-    """Return advice for a failed comparison with a type that the host defines, as an enum."""
+    """Return advice where types do not match, such as an enum of the host and a text."""
     if "operator does not exist" in reason or _NO_SUCH_VALUE in reason:
         return " (sa.cast(column, sa.Text) makes a text of an enum, also in sa.case)"
+    if "cannot be matched" in reason:
+        return " (sa.cast(column, sa.Text) makes a text of a column, also as else_ of sa.case)"
     return ""
