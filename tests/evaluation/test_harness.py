@@ -132,7 +132,7 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
     def report(plan: Plan) -> object:
         return evaluate(evidence, plan, until=day(DAYS), source="test").to_json()
 
-    with pytest.raises(InvalidValueError, match=r"ranker is 'nope'.*one of classic"):
+    with pytest.raises(InvalidValueError, match=r"ranker is 'nope'.*one of blended, classic"):
         report(Plan(rule=rule, rankers=("nope",)))
     with pytest.raises(InvalidValueError, match=r"baseline is 'nope'.*one of classic, ending"):
         report(Plan(rule=rule, baseline="nope"))
