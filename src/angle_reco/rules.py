@@ -9,7 +9,7 @@ from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
-from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
+from angle_reco.domain.scoring.ranking import CLASSIC, Candidates, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.settings import Verify
 
@@ -17,6 +17,7 @@ __all__ = [
     "CLASSIC",
     "AfterBidRule",
     "BidCounting",
+    "Candidates",
     "DecaySteps",
     "FreshnessLimits",
     "HalfLife",

@@ -159,7 +159,9 @@ def test_a_component_cannot_change_what_all_answers_share() -> None:
     """As a slip would: `//=` on a column changes it for all users of the process."""
     lazy = Component(name="half", data="bids", depends_on=DependsOn.ITEM, values=halving)
 
-    with pytest.raises(ComponentError, match=r"^the component half raised ValueError in test_components"):
+    with pytest.raises(
+        ComponentError, match=r"^the component half raised ValueError in test_components"
+    ):
         shop(lazy).as_user("ann").homepage()
 
 

@@ -64,6 +64,7 @@ def found_by(made: Component, pairs: int = 3) -> Int64s:
         {"data": ""},
         {"depends_on": "pair"},
         {"values": None},
+        {"of_user": "half"},
     ],
     ids=str,
 )
@@ -116,7 +117,9 @@ def test_a_component_cannot_change_which_pairs_are_asked_for(argument: str) -> N
         {"users": users, "rows": rows}[argument][:] = 0
         return rows
 
-    with pytest.raises(ComponentError, match=r"^the component near raised ValueError in test_components"):
+    with pytest.raises(
+        ComponentError, match=r"^the component near raised ValueError in test_components"
+    ):
         found_by(component(values=values))
 
 

@@ -179,6 +179,22 @@ def test_cards_are_made_from_columns(kind: IdKind, data: st.DataObject) -> None:
     }
 
 
+@every_kind
+@given(data=st.data())
+def test_columns_are_made_from_cards_in_any_order(kind: IdKind, data: st.DataObject) -> None:
+    ids = IdKinds(user=kind, item=kind, category=kind)
+    cards = [
+        attrs.evolve(item, title=f"lot {item.item_id}")
+        for item in data.draw(markets(ids)).items  # in no order
+    ]
+
+    listed = OpenCards.of_cards(ids, cards, PriceScale())
+
+    assert listed.cards(PriceScale()) == {one.item_id: one for one in cards}
+    assert not listed.catalogue.bids.any()
+    assert not listed.catalogue.watchers.any()
+
+
 def test_what_costs_the_same_shares_the_price() -> None:
     first, second, other = made_up(IdKind.INT, 3, prices=[7, 7, 9]).cards(PriceScale(10)).values()
 

@@ -194,6 +194,8 @@ WEIGHTS = ((INTEREST, ONE),)
         {"favourites": 1_001},
         {"per_category": 0},
         {"per_category": True},
+        {"candidates": "all"},
+        {"candidates": None},
         {"kept": 0},
         {"kept": 1_001},
     ],

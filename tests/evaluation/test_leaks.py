@@ -20,6 +20,7 @@ from angle_reco.domain.arrays import Int32s
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, Item, ItemCard
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.evaluation.baselines import BASELINES
@@ -137,7 +138,11 @@ def _seen_by(activity: ActivityQueries, catalog: CatalogQueries, chosen: Setting
         market.demand.watchers.tolist(),
         market.popularity.tolist(),
     ]
+    model = scorer.trained()
+    columns += [model.items.ids.ids.to_list(), model.touches.hours.tolist()]
+    signalled = scorer.with_signals(market, model)
     all_lists = (
+        kernels.homepages(signalled, scorer.profiles(signalled, users), ranker=BLENDED, keep=10),
         scorer.homepages(market, profiles, keep=10),
         scorer.popular(market, keep=10),
         scorer.similar_to_all(market, scorer.engagement(market), first=0, last=len(market)),

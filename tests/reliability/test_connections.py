@@ -24,10 +24,13 @@ from angle_reco import Recommender, Settings
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import Ports
+from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import ListKind, Lists
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
@@ -241,6 +244,10 @@ class RecordingKernels:
         """Note the connections in use, once a thread that prunes the feed has returned its own."""
         comes_true(lambda: self.pool.checkedout() == 0)
         self.in_use.append(self.pool.checkedout())
+
+    def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
+        self.note()
+        return self.kernels.trained(happened, items, now=now)
 
     def similar_items(
         self,

@@ -11,11 +11,13 @@ from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirme
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
-from angle_reco.domain.items import Catalogue, ItemCard
+from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.lists import ListKind, Lists, Recipes
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
 from angle_reco.domain.prices import UNKNOWN_PRICE
+from angle_reco.domain.scoring.blended.model import Model
+from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.interest import Interests, score_interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
@@ -26,6 +28,8 @@ from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.kernels import Kernels
 from angle_reco.settings import Settings
+
+_CARDS_AT_ONCE = 10_000
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +73,31 @@ class Scorer:
                 rule=rule,
             )
         return OpenMarket(catalogue=catalogue, demand=demand, rule=rule, now=now)
+
+    def trained(self) -> Model:
+        """Return a model of all bids and watches, for rankers that need one."""
+        happened = self._drained()
+        items = IdIndex.of(happened.items.kind, happened.items)
+        return self.kernels.trained(
+            happened, self._cards(items.ids), now=to_micros(self.clock.now())
+        )
+
+    def with_signals(self, market: OpenMarket, model: Model) -> OpenMarket:
+        """Return the market with what a trained model says of its items."""
+        # An item may be gone since the market was read; it has no title.
+        cards = self._cards(market.catalogue.items.ids)
+        titles = np.full(len(market), "", object)
+        titles[market.catalogue.items.codes(cards.catalogue.items.ids)] = cards.titles
+        signals = Signals.of(model, market.catalogue, titles, now=to_micros(market.now))
+        return attrs.evolve(market, signals=signals)
+
+    def _cards(self, items: IdColumn) -> OpenCards:
+        """Return items, open or not, in the order of their ids."""
+        cards = list[ItemCard]()
+        for first in range(0, len(items), _CARDS_AT_ONCE):
+            some = [ItemId(one) for one in items.take(slice(first, first + _CARDS_AT_ONCE))]
+            cards += self.catalog.cards(some, at=self.clock.now(), until=self.as_of).values()
+        return OpenCards.of_cards(self.settings.ids, cards, self.settings.prices)
 
     def interests(self, users: IdColumn, *, assumed: Iterable[Bid] = ()) -> Interests:
         """Return the interests of *users*; bids that are only *assumed* count, too."""

@@ -29,7 +29,14 @@ from angle_reco.domain.ids import (
     as_user_id,
     interned,
 )
-from angle_reco.domain.moments import EPOCH, is_representable, moments_of
+from angle_reco.domain.moments import (
+    EPOCH,
+    NEVER,
+    UNKNOWN_MOMENT,
+    is_representable,
+    moments_of,
+    to_micros,
+)
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.type_checks import is_a, plain_amount, plain_text
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
@@ -257,6 +264,35 @@ class OpenCards:
 
     def __attrs_post_init__(self) -> None:
         check_lengths(self, catalogue=self.catalogue, titles=self.titles)
+
+    @classmethod
+    def of_cards(cls, kinds: IdKinds, cards: Sequence[ItemCard], prices: PriceScale) -> Self:
+        """Return cards, in any order, as columns, with no bids and no watchers."""
+        none = [0] * len(cards)
+        catalogue = Catalogue.of_rows(
+            kinds,
+            item_ids=[one.item_id for one in cards],
+            category_ids=[one.category_id for one in cards],
+            seller_ids=[one.seller_id for one in cards],
+            prices=[
+                UNKNOWN_PRICE if one.price is None else prices.to_units(one.price, "price")
+                for one in cards
+            ],
+            is_published=[one.is_published for one in cards],
+            status=[one.status.code for one in cards],
+            ends_at=[NEVER if one.ends_at is None else to_micros(one.ends_at) for one in cards],
+            listed_at=[
+                UNKNOWN_MOMENT if one.listed_at is None else to_micros(one.listed_at)
+                for one in cards
+            ],
+            bids=none,
+            watchers=none,
+        )
+        titles = np.empty(len(cards), object)
+        titles[catalogue.items.codes(IdColumn.of(kinds.item, [one.item_id for one in cards]))] = [
+            one.title for one in cards
+        ]
+        return cls(catalogue=catalogue, titles=titles)
 
     def __len__(self) -> int:
         return len(self.catalogue)

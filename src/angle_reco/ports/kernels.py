@@ -2,7 +2,10 @@
 
 from typing import Protocol
 
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
@@ -11,6 +14,8 @@ from angle_reco.domain.scoring.similarity import Engagement, Originals, Similari
 
 class Kernels(Protocol):
     """The batch forms of the domain's rules; results equal those of the plain rules bit by bit.
+
+    Only a trained model need not: other machines may train another one in its last bits.
 
     Lists have the recipe of their rule or ranker, and are computed at the market's *now*.
     """
@@ -33,6 +38,13 @@ class Kernels(Protocol):
         """
         ...
 
+    def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
+        """Return the model of all that happened, at *now* in microseconds.
+
+        *items* has the items in *happened*, open or not; others do not count.
+        """
+        ...
+
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
     ) -> Lists:
@@ -40,7 +52,8 @@ class Kernels(Protocol):
 
         Items of the user's favourite categories come first, by score, at most `per_category`
         of each; then the rest of those, by score; then the popular items, in their order.
-        Items excluded for the user are left out, and none comes twice.
+        Items excluded for the user are left out, and none comes twice. If all items are the
+        candidates of the ranker, the best come first, by score, then the market's `tie_order`.
 
         Raises:
             ComponentError: A component of the ranker failed, or its values are unusable.

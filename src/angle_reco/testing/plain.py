@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import floor
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.decay import Decay, DecaySteps
 from angle_reco.domain.scoring.interest import InterestRule, UserInterest
 from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
-from angle_reco.domain.scoring.ranking import Ranker
+from angle_reco.domain.scoring.ranking import Candidates, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.suggestions import Reason, Source
@@ -302,6 +302,9 @@ def homepage(
         parts = contributions(market, user_id, item, interest, ranker, rules)
         return _line(item, parts, homepage_reason(market, item, interest), source)
 
+    if ranker.candidates is Candidates.ALL:
+        lines = [line(item, Source.PERSONAL) for item in market.in_tie_order if may_be_shown(item)]
+        return sorted(lines, key=lambda line: line.score, reverse=True)[:keep]
     candidates = [
         (item.category_id, line(item, Source.PERSONAL))
         for item in market.in_tie_order
@@ -401,6 +404,7 @@ def _strength(one: Bid | Watch, *, now: datetime, rule: InterestRule) -> Million
     return rounded(weight * Fraction(decayed(now - moment_of(one), rule.decay), ONE))
 
 
+@lru_cache(maxsize=5_000)
 def _half_to_the(halvings: Fraction) -> Fraction:
     """Return 2 to the power of −*halvings*: exact if rational, else to 60 digits."""
     if halvings.denominator == 1:

@@ -2,7 +2,11 @@
 
 from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import rank_similar_items
+from angle_reco.adapters.kernels.training import trained
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
@@ -32,6 +36,9 @@ class NumpyKernels:
             rule=rule,
             keep=keep,
         )
+
+    def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
+        return trained(happened, items, now=now)
 
     def homepages(
         self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
+from angle_reco.adapters.kernels.among_all import rank_among_all
 from angle_reco.domain.arrays import (
     Bools,
     Int8s,
@@ -27,7 +28,7 @@ from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsOn, contributions
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
-from angle_reco.domain.scoring.ranking import Ranker, homepage_reasons
+from angle_reco.domain.scoring.ranking import Candidates, Ranker, homepage_reasons
 from angle_reco.domain.suggestions import Source
 
 _USERS_AT_ONCE = 2_000
@@ -47,6 +48,8 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         excluded_user=profiles.excluded_user[by_user],
         excluded_row=profiles.excluded_row[by_user],
     )
+    if ranker.candidates is Candidates.ALL:
+        return rank_among_all(market, profiles, ranker=ranker, keep=keep)
     orders = _CategoryOrders.of(market, profiles, ranker)
     at_once = _USERS_AT_ONCE
     if ranker.those_by(DependsOn.PAIR):

@@ -9,6 +9,7 @@ import numpy as np
 from angle_reco.domain.arrays import Bools, Int64s, frozen
 from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import MICROSECOND, to_micros
+from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.popularity import (
     Demand,
     PopularityRule,
@@ -28,13 +29,15 @@ _SOON_OR_ACTIVE = 100_000
 class OpenMarket:
     """Open items only, one per row, as of *now*; columns are computed on first use.
 
-    All columns are read-only: components of hosts see them, and answers share them.
+    All columns are read-only: components of hosts see them, and answers share them. *signals* are
+    what a trained model says of the items, for rankers that need one.
     """
 
     catalogue: Catalogue
     demand: Demand
     rule: PopularityRule
     now: datetime
+    signals: Signals | None = None
 
     def __len__(self) -> int:
         return len(self.catalogue)

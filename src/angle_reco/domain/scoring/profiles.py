@@ -9,6 +9,8 @@ import numpy as np
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.scoring.blended.model import Histories
+from angle_reco.domain.scoring.blended.tastes import Touched
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 
@@ -21,6 +23,9 @@ class Profiles:
     user's strongest first; category codes are those of the market, NONE if no item of the
     category is open. *excluded_…* are pairs of a user and a row of the market that the user
     must not be shown.
+
+    With a trained model, *histories* are what the users touched, by its codes, and *known_as*
+    are the codes of the users, NONE for one that it does not know.
     """
 
     users: IdColumn
@@ -29,6 +34,8 @@ class Profiles:
     interest_score: Int64s = attrs.field(converter=frozen)
     excluded_user: Int32s = attrs.field(converter=frozen)
     excluded_row: Int32s = attrs.field(converter=frozen)
+    histories: Histories | None = None
+    known_as: Int32s = attrs.field(factory=lambda: np.empty(0, np.int32), converter=frozen)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -49,6 +56,12 @@ class Profiles:
         are_both = (engaged != NONE) & (touched != NONE)
         lists = np.append(users.codes(catalogue.sellers.ids), np.int32(NONE))[catalogue.seller]
         own = np.flatnonzero(lists != NONE)
+        if market.signals is None:
+            histories, known_as = None, np.empty(0, np.int32)
+        else:
+            model = market.signals.model
+            histories = model.histories_of(interactions, users)
+            known_as = model.users.codes(users.ids)
         return cls(
             users=users.ids,
             interest_user=place[known],
@@ -56,7 +69,20 @@ class Profiles:
             interest_score=interests.scores[known],
             excluded_user=np.concatenate([engaged[are_both], lists[own]]),
             excluded_row=np.concatenate([touched[are_both], own.astype(np.int32)]),
+            histories=histories,
+            known_as=known_as,
         )
+
+    def touched(self, place: int) -> Touched:
+        """Return what the user at a *place* touched, as a trained model sees it.
+
+        Raises:
+            ValueError: There is no model.
+        """
+        if self.histories is None:
+            raise ValueError("profiles without a model")
+        items, last_at = self.histories.of_user(place)
+        return Touched(user=int(self.known_as[place]), items=items, last_at=last_at)
 
     def between(self, first: int, last: int) -> Self:
         """Return the profiles of the users at places [first, last)."""
@@ -69,6 +95,8 @@ class Profiles:
             interest_score=self.interest_score[lo:hi],
             excluded_user=self.excluded_user[excluded] - np.int32(first),
             excluded_row=self.excluded_row[excluded],
+            histories=None if self.histories is None else self.histories.between(first, last),
+            known_as=self.known_as[first:last],
         )
 
     def interest_in(self, categories: Int32s, users: Int64s) -> Int64s:

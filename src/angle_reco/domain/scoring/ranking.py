@@ -1,6 +1,7 @@
 """The rankers of the homepage: presets of one weighted sum of components."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Self
 
 import attrs
@@ -17,12 +18,20 @@ from angle_reco.domain.type_checks import is_mapping, plain_text
 from angle_reco.domain.validators import exactly, instance, whole
 
 
+class Candidates(StrEnum):
+    """Which open items a page is chosen from."""
+
+    FAVOURITES = "favourites"
+    """Those of the user's favourite categories; popular items fill the page up."""
+    ALL = "all"
+
+
 @attrs.frozen(kw_only=True)
 class Ranker:
     """Weights of components, `score = Σ weight · component`, and how a page is filled.
 
-    Candidates come from the user's *favourites* strongest categories, at most *per_category*
-    from each as long as there are others; *kept* suggestions are stored.
+    With the default *candidates* they come from the user's *favourites* strongest categories,
+    at most *per_category* from each as long as there are others; *kept* suggestions are stored.
     """
 
     name: str = attrs.field(converter=plain_text)
@@ -30,6 +39,7 @@ class Ranker:
     favourites: int = 5
     per_category: int = 3
     kept: int = 60
+    candidates: Candidates = Candidates.FAVOURITES
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "name of a ranker")
@@ -46,6 +56,7 @@ class Ranker:
             raise InvalidValueError("sum of the weights of a ranker", total / ONE, "at most 1")
         whole(self.favourites, "number of favourite categories", least=1, most=1_000)
         whole(self.per_category, "most of a category", least=1, most=1_000)
+        instance(self.candidates, "candidates of a ranker", Candidates)
         whole(self.kept, "number of suggestions kept", least=1, most=1_000)
 
     @classmethod

@@ -11,6 +11,7 @@ from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
@@ -29,6 +30,7 @@ from angle_reco.testing.contracts.markets import (
     profiles_of,
     similarity_rules,
 )
+from angle_reco.testing.contracts.models import model_cases
 from angle_reco.testing.contracts.rankers import DRAWN_RULES, rankers
 
 _promise = settings(
@@ -112,6 +114,38 @@ class KernelsContract:
                 ranker=ranker,
                 keep=case.keep,
                 rules=DRAWN_RULES,
+            )
+            for user_id in users.ids
+        ]
+
+    @every_kind
+    @settings(_promise, max_examples=20)
+    @given(data=st.data())
+    def test_homepages_of_a_model_equal_those_of_the_plain_rule(
+        self, kernels: Kernels, kind: IdKind, data: st.DataObject
+    ) -> None:
+        """For users and items that the model knows or not, and whatever it has learnt."""
+        case, keep = data.draw(model_cases(kind)), data.draw(st.sampled_from([1, 3, 40]))
+        model, users = case.model(kernels), index_of_users(case.ids)
+        market, rules = case.opened(model), case.plainly(model).rules
+
+        lists = kernels.homepages(market, case.profiles(market, users), ranker=BLENDED, keep=keep)
+
+        assert_made_by(lists, users.ids, BLENDED.recipe)
+        assert lines_of(lists) == [
+            plain.homepage(
+                case.market,
+                UserId(user_id),
+                plain.interests_of(
+                    UserId(user_id),
+                    case.market.happened,
+                    case.market.categories,
+                    now=case.market.now,
+                    rule=InterestRule(),
+                ),
+                ranker=BLENDED,
+                keep=keep,
+                rules=rules,
             )
             for user_id in users.ids
         ]

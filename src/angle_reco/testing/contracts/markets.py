@@ -266,11 +266,18 @@ def profiles_of(
     market: plain.PlainMarket, ids: IdKinds, users: IdIndex, rule: InterestRule
 ) -> Profiles:
     """Return the profiles of *users*, including users without activity."""
+    return profiles_in(open_market(market, ids), market, ids, users, rule)
+
+
+def profiles_in(
+    opened: OpenMarket, market: plain.PlainMarket, ids: IdKinds, users: IdIndex, rule: InterestRule
+) -> Profiles:
+    """Return the same for the open items of the market, with or without a model's signals."""
     return Profiles.of(
         users,
         interests=interests_in(market, ids, rule),
         interactions=Interactions.of(ids, market.happened),
-        market=open_market(market, ids),
+        market=opened,
     )
 
 

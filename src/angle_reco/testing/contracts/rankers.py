@@ -12,7 +12,7 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsOn
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
-from angle_reco.domain.scoring.ranking import Ranker
+from angle_reco.domain.scoring.ranking import Candidates, Ranker
 from angle_reco.testing import plain
 
 
@@ -71,7 +71,7 @@ DRAWN_RULES = {name: one.rule for name, one in DRAWN.items()}
 
 @st.composite
 def rankers(draw: st.DrawFn) -> Ranker:
-    """Draw rankers: weights of some components in any order, and limits of categories."""
+    """Draw rankers: weights of some components in any order, and limits, or all candidates."""
     known = [*COMPONENTS.values(), *(one.component for one in DRAWN.values())]
     components = draw(st.permutations(known))[: draw(st.integers(1, len(known)))]
     weights = st.sampled_from([0, 1, 100_000, 166_666])
@@ -80,4 +80,5 @@ def rankers(draw: st.DrawFn) -> Ranker:
         weights=tuple((component, draw(weights)) for component in components),
         favourites=draw(st.sampled_from([1, 2, 5])),
         per_category=draw(st.sampled_from([1, 2, 3])),
+        candidates=draw(st.sampled_from(Candidates)),
     )

@@ -1,0 +1,271 @@
+"""The training of the model of `blended`: sparse regressions on scipy, and counts."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.arrays import Int32s, Int64s, is_among
+from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.items import OpenCards
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.moments import DAY, HOUR
+from angle_reco.domain.scoring.blended.model import (
+    Coefficients,
+    Histories,
+    KnownItems,
+    Model,
+    TouchCounts,
+    kind_keys,
+    log_prices,
+)
+from angle_reco.domain.scoring.blended.titles import hashed, rarity, title_rows
+
+_SOURCES = 50
+_COLUMNS_AT_ONCE = 2_048
+_MONTH = 30 * DAY
+_STEPS = 6
+_FADING = 0.7
+_LEAST = 5e-7
+"""Half a millionth: smaller coefficients round to 0."""
+
+_MOST_DENSE = 2_000
+"""The kinds up to which their regression is dense: 32 MB of coefficients."""
+
+_RIDGE_OF_KINDS = 20
+_OWN_KIND = 0.3
+
+Matrix = Any
+
+
+def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
+    """Return the model of all that happened, at *now* in microseconds; *items* has the items."""
+    users = IdIndex.of(happened.users.kind, happened.users)
+    known = known_items(items)
+    item = known.ids.codes(happened.items)
+    counted = item != NONE
+    user, item = users.codes(happened.users)[counted], item[counted]
+    moments = happened.moments[counted]
+    hours = moments // HOUR
+    histories = Histories.of(user, item, hours, count=len(users))
+    size, kinds = len(known), len(known.kinds)
+    of_kinds = histories.kinds(known.kind)
+    return Model(
+        items=known,
+        users=users,
+        histories=histories,
+        touches=TouchCounts.of(user, item, hours),
+        taste=taste_of(_binary(histories, size)),
+        follow=follow_of(user, item, moments, users=len(users), size=size, now=now),
+        taste_of_kinds=taste_of_kinds(_binary(of_kinds, kinds)),
+        follow_of_kinds=steps_of_kinds(histories, known.kind, kinds),
+    )
+
+
+def known_items(items: OpenCards) -> KnownItems:
+    """Return items, open or not, as a model stores them."""
+    catalogue = items.catalogue
+    log_price = log_prices(catalogue.prices)
+    keys = kind_keys(catalogue.category, log_price)
+    kinds = np.unique(keys[keys != NONE])
+    kind = np.where(keys != NONE, np.searchsorted(kinds, keys), NONE).astype(np.int32)
+    offsets, buckets = hashed(items.titles.tolist())
+    rarities = rarity(offsets, buckets)
+    return KnownItems(
+        ids=catalogue.items,
+        categories=catalogue.categories,
+        category=catalogue.category,
+        sellers=catalogue.sellers,
+        seller=catalogue.seller,
+        kinds=kinds,
+        kind=kind,
+        log_price=log_price,
+        titles=title_rows(offsets, buckets, rarities),
+        rarities=rarities,
+    )
+
+
+def _binary(histories: Histories, size: int) -> Matrix:
+    return sparse.csr_matrix(
+        (np.ones(len(histories.items)), histories.items, histories.offsets),
+        shape=(len(histories), size),
+    )
+
+
+def taste_of(rows: Matrix) -> Coefficients:
+    """Return the coefficients of a sparse item regression (Ning and Karypis, SLIM, 2011).
+
+    Each item has the 50 sources with the largest `G/√(G_ss + 5)`, and the ridge solution on them.
+    """
+    gram = rows.T @ rows
+    found = _regressions(gram, gram.tocsc(), shift=5, ridge=100, own=False)
+    return coefficients(*found, rows.shape[1])
+
+
+def follow_of(
+    user: Int32s, item: Int32s, moments: Int64s, *, users: int, size: int, now: int
+) -> Coefficients:
+    """Return the coefficients that lead from faded histories to what came in the 30 days after."""
+    before, after = [], []
+    for step in range(_STEPS):
+        at = now - _MONTH - _MONTH // 2 * step
+        known, soon = moments <= at, (moments > at) & (moments <= at + _MONTH)
+        histories, later = (
+            Histories.of(user[those], item[those], moments[those] // HOUR, count=users)
+            for those in (known, soon)
+        )
+        future = _first_touched(histories, later, size)
+        both = np.flatnonzero((np.diff(histories.offsets) > 0) & (np.diff(future.indptr) > 0))
+        if len(both):
+            before.append(_faded(histories, size)[both] * _FADING**step)
+            after.append(future[both] * _FADING**step)
+    if not before:
+        return empty(size)
+    past, came = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
+    gram, right = past.T @ past, (past.T @ came).tocsc()
+    return coefficients(*_regressions(gram, right, shift=1, ridge=10, own=True), size)
+
+
+def _first_touched(before: Histories, later: Histories, size: int) -> Matrix:
+    """Return the items that users touched *later* for the first time, a user's together 1."""
+    known, pairs = (one.user.astype(np.int64) * size + one.items for one in (before, later))
+    pairs = pairs[~is_among(pairs, np.sort(known))]
+    user, item = pairs // size, pairs % size
+    counts = np.bincount(user, minlength=len(later))
+    return sparse.csr_matrix((1 / counts[user], (user, item)), shape=(len(later), size))
+
+
+def empty(size: int) -> Coefficients:
+    """Return coefficients that say nothing."""
+    none = np.empty(0, np.int32)
+    return Coefficients(offsets=np.zeros(size + 1, np.int64), targets=none, values=none)
+
+
+def _faded(histories: Histories, size: int) -> Matrix:
+    """Return `2^(−age / 30 days)` of each touch, counted from the user's newest, of length 1."""
+    user = histories.user
+    # The first item of a history is the newest.
+    newest = histories.last_at[histories.offsets[user]].astype(np.float64)
+    weights = np.exp2(-(newest - histories.last_at) / (30 * 24))
+    squares = np.bincount(user, weights**2, minlength=len(histories))
+    weights /= np.sqrt(squares[user])
+    return sparse.csr_matrix(
+        (weights, histories.items, histories.offsets), shape=(len(histories), size)
+    )
+
+
+def _regressions(
+    gram: Matrix, right: Matrix, *, shift: float, ridge: float, own: bool
+) -> tuple[Int64s, Int64s, Matrix]:
+    """Return for each target, a column of *right*, the ridge regression on its best sources.
+
+    Without *own* no item is a source of itself. The result has sources, targets and values.
+    """
+    size = gram.shape[0]
+    scale = 1 / np.sqrt(gram.diagonal() + shift)
+    gram = gram.tocsr()
+    # Entries of a row in order are found by a binary search.
+    gram.sort_indices()
+    sources, targets, values = [], [], []
+    for first in range(0, size, _COLUMNS_AT_ONCE):
+        block = right[:, first : first + _COLUMNS_AT_ONCE].tocsc()
+        chosen = np.full((block.shape[1], _SOURCES), NONE)
+        rights = np.zeros(chosen.shape)
+        for column in range(block.shape[1]):
+            entries = slice(block.indptr[column], block.indptr[column + 1])
+            rows, found = block.indices[entries], block.data[entries]
+            if not own:
+                rows, found = rows[rows != first + column], found[rows != first + column]
+            best = np.lexsort((rows, -found * scale[rows]))[:_SOURCES]
+            chosen[column, : len(best)] = rows[best]
+            rights[column, : len(best)] = found[best]
+        solved = _solved(gram, chosen, rights, ridge)
+        target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
+        sources.append(chosen[target, place])
+        targets.append(target + first)
+        values.append(solved[target, place])
+    none = np.empty(0, np.int64)
+    return (
+        np.concatenate([none, *sources]),
+        np.concatenate([none, *targets]),
+        np.concatenate([np.empty(0), *values]),
+    )
+
+
+def coefficients(source: Int64s, target: Int64s, value: Any, size: int) -> Coefficients:
+    """Return triples as coefficients by source, in millionths."""
+    order = np.lexsort((target, source))
+    return Coefficients(
+        offsets=np.searchsorted(source[order], np.arange(size + 1)),
+        targets=target[order].astype(np.int32),
+        values=np.rint(value[order] * ONE).astype(np.int32),
+    )
+
+
+def _solved(gram: Matrix, chosen: Int64s, rights: Matrix, ridge: float) -> Matrix:
+    """Return the solutions of `(G_NN + ridge·1) b = right`, a row for each target.
+
+    *gram* is the symmetric matrix G, and *chosen* has the sources N of each target.
+    """
+    safe, there = np.maximum(chosen, 0), chosen != NONE
+    one, other = np.triu_indices(_SOURCES)
+    found = np.asarray(gram[safe[:, one].ravel(), safe[:, other].ravel()])
+    upper = np.where(there[:, one] & there[:, other], found.reshape(len(chosen), -1), 0)
+    grams = np.empty((len(chosen), _SOURCES, _SOURCES))
+    grams[:, one, other] = grams[:, other, one] = upper
+    diagonal = np.arange(_SOURCES)
+    # The equation of a source that is not there is `ridge · b = 0`.
+    grams[:, diagonal, diagonal] += ridge
+    return np.linalg.solve(grams, rights[:, :, None])[:, :, 0]
+
+
+def taste_of_kinds(rows: Matrix) -> Coefficients:
+    """Return EASE (Steck, 2019) over kinds, with .3 for the kind itself.
+
+    Beyond `_MOST_DENSE` kinds, whose inverse would be too large, each has its 50 best sources.
+    """
+    size = rows.shape[1]
+    if size == 0:
+        return empty(0)
+    gram = rows.T @ rows
+    if size <= _MOST_DENSE:
+        inverse = np.linalg.inv(gram.toarray() + _RIDGE_OF_KINDS * np.eye(size))
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        source, target = np.nonzero(np.abs(weights) >= _LEAST)
+        value = weights[source, target]
+    else:
+        source, target, value = _regressions(
+            gram, gram.tocsc(), shift=5, ridge=_RIDGE_OF_KINDS, own=False
+        )
+    own = np.arange(size)
+    return coefficients(
+        np.append(source, own),
+        np.append(target, own),
+        np.append(value, np.full(size, _OWN_KIND)),
+        size,
+    )
+
+
+def steps_of_kinds(histories: Histories, kind: Int32s, kinds: int) -> Coefficients:
+    """Return how often a kind is touched one, two or three steps after another."""
+    kinds_touched = kind[histories.items]
+    known = kinds_touched != NONE
+    users, kinds_touched = histories.user[known], kinds_touched[known]
+    total = sparse.csr_matrix((kinds, kinds))
+    # Histories have the newest first.
+    for step in (1, 2, 3):
+        same = users[step:] == users[:-step]
+        pairs = (kinds_touched[step:][same], kinds_touched[:-step][same])
+        total = total + sparse.csr_matrix(
+            (np.full(len(pairs[0]), 0.6 ** (step - 1)), pairs), shape=(kinds, kinds)
+        )
+    counts = np.bincount(kinds_touched, minlength=kinds)
+    found = sparse.coo_matrix(total)
+    return coefficients(
+        found.row.astype(np.int64),
+        found.col.astype(np.int64),
+        found.data / (counts[found.row] + 3),
+        kinds,
+    )

@@ -1,0 +1,232 @@
+"""What training learns, as flat columns over all items that users touched."""
+
+from functools import cached_property
+from typing import Self
+
+import attrs
+import numpy as np
+
+from angle_reco.domain.activity import Interactions
+from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, starts_of_runs
+from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.moments import HOUR
+from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, log2_steps
+from angle_reco.domain.scoring.blended.titles import TitleRows
+
+MOST_TOUCHED = 500
+"""The newest items of a user that count."""
+
+MOST_FANS = 2_000
+"""The newest users of an item that count, when similar users are looked for."""
+
+
+@attrs.frozen(kw_only=True)
+class Coefficients:
+    """A sparse matrix of millionths by source: how much a touch of it says of each target.
+
+    The targets of source s are [offsets[s], offsets[s + 1]).
+    """
+
+    offsets: Int64s = attrs.field(converter=frozen)
+    targets: Int32s = attrs.field(converter=frozen)
+    values: Int32s = attrs.field(converter=frozen)
+
+    def spread(self, sources: Int32s, weights: Int64s, size: int) -> Int64s:
+        """Return for each of *size* targets the sum of weight times coefficient, exact."""
+        starts = self.offsets[sources]
+        lengths = self.offsets[sources + 1] - starts
+        places = ragged_ranges(starts, lengths)
+        products = self.values[places] * np.repeat(weights, lengths)
+        # Sums of whole numbers below 2**53 are exact as floats.
+        return np.bincount(self.targets[places], products, minlength=size).astype(np.int64)
+
+
+@attrs.frozen(kw_only=True)
+class Histories:
+    """The distinct items that each user touched, the newest first, `MOST_TOUCHED` at most.
+
+    The rows of user u are [offsets[u], offsets[u + 1]). *last_at* is the hour of the last touch,
+    since the epoch. Of touches in one hour the item with the smaller code comes first, so that
+    the order in which they are read does not matter.
+    """
+
+    offsets: Int64s = attrs.field(converter=frozen)
+    items: Int32s = attrs.field(converter=frozen)
+    last_at: Int32s = attrs.field(converter=frozen)
+
+    @classmethod
+    def of(cls, users: Int32s, items: Int32s, hours: Int64s, *, count: int) -> Self:
+        """Return the histories of *count* users, from touches in any order."""
+        hours = _within_range(hours)
+        order = np.lexsort((-hours, items, users))
+        newest = order[starts_of_runs(users[order], items[order])]
+        newest = newest[np.lexsort((items[newest], -hours[newest], users[newest]))]
+        starts = np.searchsorted(users[newest], np.arange(count + 1))
+        kept = newest[np.arange(len(newest)) - starts[users[newest]] < MOST_TOUCHED]
+        return cls(
+            offsets=np.searchsorted(users[kept], np.arange(count + 1)),
+            items=items[kept],
+            last_at=hours[kept].astype(np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def of_user(self, user: int) -> tuple[Int32s, Int32s]:
+        """Return the items of a user, and the hours of the last touches."""
+        rows = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+        return self.items[rows], self.last_at[rows]
+
+    def between(self, first: int, last: int) -> Self:
+        """Return the histories of the users [first, last)."""
+        offsets = self.offsets[first : min(last, len(self)) + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        return type(self)(
+            offsets=offsets - offsets[0], items=self.items[rows], last_at=self.last_at[rows]
+        )
+
+    @property
+    def user(self) -> Int32s:
+        """Return the user of each row."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))
+
+    def kinds(self, kind: Int32s) -> "Histories":
+        """Return the histories with the *kind* of each item for the item, none without one."""
+        kinds = kind[self.items]
+        known = kinds != NONE
+        hours = self.last_at[known].astype(np.int64)
+        return Histories.of(self.user[known], kinds[known], hours, count=len(self))
+
+
+@attrs.frozen(kw_only=True)
+class Fans:
+    """Which users touched an item, the newest `MOST_FANS` of each.
+
+    Those of item i are [offsets[i], offsets[i + 1]). *sizes* is how many items each user touched.
+    """
+
+    offsets: Int64s
+    users: Int32s
+    sizes: Int64s
+
+    @classmethod
+    def of(cls, histories: Histories, items: int) -> Self:
+        """Return the users of each of so many *items*."""
+        users = histories.user
+        order = np.lexsort((users, -histories.last_at.astype(np.int64), histories.items))
+        item = histories.items[order]
+        starts = np.searchsorted(item, np.arange(items + 1))
+        kept = np.arange(len(item)) - starts[item] < MOST_FANS
+        return cls(
+            offsets=np.searchsorted(item[kept], np.arange(items + 1)),
+            users=users[order][kept],
+            sizes=np.diff(histories.offsets),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class TouchCounts:
+    """How often items were touched within an hour since the epoch: by a user once a day."""
+
+    items: Int32s = attrs.field(converter=frozen)
+    hours: Int32s = attrs.field(converter=frozen)
+    counts: Int32s = attrs.field(converter=frozen)
+
+    @classmethod
+    def of(cls, users: Int32s, items: Int32s, hours: Int64s) -> Self:
+        """Return the counts of touches in any order: of those of a day the first counts."""
+        hours, days = _within_range(hours), hours // 24
+        order = np.lexsort((hours, items, users))
+        firsts = order[starts_of_runs(users[order], items[order], days[order])]
+        order = firsts[np.lexsort((hours[firsts], items[firsts]))]
+        items, hours = items[order], hours[order]
+        starts = starts_of_runs(items, hours)
+        return cls(
+            items=items[starts],
+            hours=hours[starts].astype(np.int32),
+            counts=np.diff(np.append(starts, len(items))).astype(np.int32),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class KnownItems:
+    """The items of a model by code, with what does not change while they are listed.
+
+    *category* and *seller* are codes in their index, NONE where there is none. *kind* is the
+    code of a category and a price class, NONE without a category or a price; *log_price* is in
+    steps of `log2_steps`, NONE for an unknown price.
+    """
+
+    ids: IdIndex
+    categories: IdIndex
+    category: Int32s = attrs.field(converter=frozen)
+    sellers: IdIndex
+    seller: Int32s = attrs.field(converter=frozen)
+    kinds: Int64s = attrs.field(converter=frozen)
+    kind: Int32s = attrs.field(converter=frozen)
+    log_price: Int32s = attrs.field(converter=frozen)
+    titles: TitleRows
+    rarities: Int64s = attrs.field(converter=frozen)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """All that the components of `blended` need besides the open items.
+
+    *taste* and *follow* have a source per item, the matrices of kinds one per kind.
+    """
+
+    items: KnownItems
+    users: IdIndex
+    histories: Histories
+    touches: TouchCounts
+    taste: Coefficients
+    follow: Coefficients
+    taste_of_kinds: Coefficients
+    follow_of_kinds: Coefficients
+
+    def histories_of(self, happened: Interactions, users: IdIndex) -> Histories:
+        """Return what *users* touched of the items of the model."""
+        user, item = users.codes(happened.users), self.items.ids.codes(happened.items)
+        known = (user != NONE) & (item != NONE)
+        hours = happened.moments[known] // HOUR
+        return Histories.of(user[known], item[known], hours, count=len(users))
+
+    @cached_property
+    def fans(self) -> Fans:
+        """Return the users who touched each item."""
+        return Fans.of(self.histories, len(self.items))
+
+    @cached_property
+    def histories_of_kinds(self) -> Histories:
+        """Return which kinds each user touched."""
+        return self.histories.kinds(self.items.kind)
+
+    @cached_property
+    def fans_of_kinds(self) -> Fans:
+        """Return the users who touched each kind."""
+        return Fans.of(self.histories_of_kinds, len(self.items.kinds))
+
+
+def _within_range(hours: Int64s) -> Int64s:
+    """Return hours since the epoch that fit 32 bits, and so far apart that ages fit 64."""
+    return np.clip(hours, -_FARTHEST, _FARTHEST)
+
+
+_FARTHEST = 2**30
+"""In hours: more than a hundred thousand years, beyond all moments that Python knows."""
+
+
+def kind_keys(category: Int32s, log_price: Int32s) -> Int64s:
+    """Return a number for each category and power of two of the price, NONE without either."""
+    known = (category != NONE) & (log_price != NONE)
+    return np.where(known, category.astype(np.int64) * 64 + log_price // LOG2_STEPS, NONE)
+
+
+def log_prices(prices: Int64s) -> Int32s:
+    """Return the binary logarithm of prices in units, in steps; NONE for none or 0."""
+    steps = log2_steps(np.maximum(prices, 1))
+    return np.where(prices > 0, steps, NONE).astype(np.int32)

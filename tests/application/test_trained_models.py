@@ -1,0 +1,57 @@
+"""Models trained from the ports, and what they say of the items of a market."""
+
+import numpy as np
+import pytest
+
+from angle_reco.application import scoring
+from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.columns import IdIndex
+from angle_reco.domain.ids import ItemId
+from angle_reco.domain.items import Item
+from angle_reco.domain.scoring.blended_ranker import BLENDED
+from angle_reco.domain.scoring.components import values_of_user
+from tests.evaluation.markets import bid, day, evidence_of, market_of, watch
+
+COMPONENTS = {component.name: component for component, _ in BLENDED.weights}
+
+
+def listed(name: str, title: str) -> Item:
+    return Item(item_id=ItemId(name), title=title, listed_at=day(0))
+
+
+ITEMS = [listed("i0", "red vase"), listed("i1", "lamp"), listed("i2", "red vase")]
+
+
+def test_models_and_signals_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[Bid | Watch] = [
+        bid("u0", "i2", 1),
+        watch("u1", "i0", 2),
+        bid("u0", "i1", 3),
+        bid("u1", "i9", 9),
+    ]
+    scorer = evidence_of(market_of(happened, ITEMS)).scorer(day(5))
+    at_once = scorer.trained()
+
+    monkeypatch.setattr(scoring, "_CARDS_AT_ONCE", 2)
+    model = scorer.trained()
+
+    assert model.items.ids.ids.to_list() == ["i0", "i1", "i2"]
+    assert model.users.ids.to_list() == ["u0", "u1"]
+    titles = (model.items.titles.buckets, at_once.items.titles.buckets)
+    assert np.array_equal(*titles)
+
+
+def test_an_item_that_is_gone_since_the_market_was_read_has_no_title() -> None:
+    """And the others keep theirs."""
+    shop = market_of([bid("u0", "i0", 1)], ITEMS)
+    scorer = evidence_of(shop).scorer(day(5))
+    model, market = scorer.trained(), scorer.market()
+    del shop.items[ItemId("i1")]
+
+    signalled = scorer.with_signals(market, model)
+
+    users = IdIndex(model.users.ids)
+    profiles = scorer.profiles(signalled, users)
+    found = values_of_user(COMPONENTS["title"], signalled, profiles, 0)
+    assert found[1] == 0
+    assert found[0] == found[2] > 990_000
