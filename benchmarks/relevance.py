@@ -38,6 +38,7 @@ def evaluated(named: str, *, peers: bool) -> dict[str, Any]:
     """Return the report on a directory, as JSON, with the seconds that it took."""
     directory, _, cuts = named.partition(":")
     command = ["evaluate", directory, "--cuts", cuts or "6", "--json"]
+    command += ["--ranker", "classic", "--ranker", "blended"]
     started = time.perf_counter()
     with redirect_stdout(StringIO()) as out:
         status = run([*command, *(["--peers"] if peers else [])])

@@ -16,6 +16,7 @@ RANKINGS = {
     "recent popular": "the same, the older ones counting less",
     "ending soonest": "the earliest end first",
     "classic": "the built-in ranker: categories that the user likes, popularity, time left",
+    "blended": "a model of what all users bid on and watched, trained at each cut",
     "similar items": "the list of similar items that the site shows on an item's page",
     "after a bid": "the list that the site shows after a bid",
     "popular in its category": "popular items of the category of the touched item",
