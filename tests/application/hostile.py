@@ -21,7 +21,7 @@ from angle_reco.aio import AsyncRecommender, AsyncView
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import memory_ports
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.scoring.components import INTEREST
+from angle_reco.domain.scoring.components import INTEREST, POPULARITY, Component
 from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.rules import (
     CLASSIC,
@@ -505,6 +505,11 @@ BUILT: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
     ),
     "PopularityRule": (_used(PopularityRule, "popularity"), _init_fields(PopularityRule())),
     "PriceScale": (_used(PriceScale, "prices"), _init_fields(PriceScale())),
+    "Component": (Component, _init_fields(attrs.evolve(POPULARITY, name="own"))),
+    "Ranker.of": (
+        Ranker.of,
+        {"name": "own", "weights": {INTEREST: 0.6, POPULARITY: Decimal("0.2")}},
+    ),
     "Ranker": (
         lambda **ranker: _answering(presets=(Ranker(**ranker),)),
         _init_fields(attrs.evolve(CLASSIC, name="own")),
@@ -745,7 +750,14 @@ TAKEN: dict[str, frozenset[str]] = {
     "watcher_weight": frozenset({"0", "5"}),
     "SimilarityRule.category": frozenset({"0", "5"}),
     "half_life": _NONE,
-    "Ranker.name": _TEXTS - {"text 5", "SQL"},
+    **dict.fromkeys(
+        ("Ranker.name", "Ranker.of.name", "Component.name"), _TEXTS - {"text 5", "SQL"}
+    ),
+    **dict.fromkeys(("Component.label", "Component.data"), frozenset({"a text", "text 5", "SQL"})),
+    "Component.sentence": frozenset({"a text", "text 5", "SQL", "empty"}),
+    "version": frozenset({"5"}),
+    "values": _CALLABLE,
+    "of_user": _CALLABLE | _NONE,
     "Ranker.preset.name": _TEXTS - {"text 5", "SQL"},
     "Ranker.preset.interest": _SCORES - {"5e-324", "Decimal 1E-999999"},
     **dict.fromkeys(

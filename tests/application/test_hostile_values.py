@@ -21,6 +21,7 @@ from angle_reco import (
     Settings,
     StoredView,
     View,
+    components,
     errors,
     events,
     results,
@@ -137,18 +138,22 @@ def test_every_public_call_is_asked() -> None:
 
 
 def test_everything_a_host_makes_is_made() -> None:
-    modules = (angle_reco, errors, events, results, rules, sql, testing)
+    modules = (angle_reco, components, errors, events, results, rules, sql, testing)
     named = {name: getattr(module, name) for module in modules for name in module.__all__}
     classes = {name for name, one in named.items() if inspect.isclass(one)}
     raised = {name for name in classes if name.endswith("Error")}
     choices = {
-        *("AuctionStatus", "BidCounting", "Component", "Freshness", "IdKind", "ListKind", "Queue"),
+        *("AuctionStatus", "BidCounting", "Candidates", "DependsOn", "Freshness", "IdKind"),
+        *("ListKind", "Queue"),
         *("Reason", "Resource", "RunState", "Source", "Trigger", "Verify"),
     }
     # Of SQLAlchemy's tables and selects; a record of ports; those that are asked.
     others = {
         *("HostSchema", "PermissionTable", "SignInColumns", "ManualClock", "Recommender", "View"),
         *("AsyncRecommender", "AsyncView", "StoredView"),
+        # What components are called with.
+        *("Catalogue", "Demand", "IdColumn", "IdIndex", "Interactions", "Interests"),
+        *("OpenMarket", "Profiles", "Wording"),
     }
 
     assert classes <= BUILT.keys() | raised | choices | others | RESULTS

@@ -27,6 +27,7 @@ def test_each_directory_is_a_column_and_each_ranking_a_row(
         "recent popular",
         "ending soonest",
         "classic",
+        "blended",
     ]
     assert " × [" in lines[-1][1]
 

@@ -16,6 +16,7 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.stored_list import BY_HAND
 from angle_reco.domain.suggestions import Wording
+from angle_reco.domain.type_checks import plain
 from angle_reco.domain.validators import exactly, function, instance, whole
 
 Values: TypeAlias = Callable[[OpenMarket, Profiles, Int64s, Int64s], Int64s]
@@ -53,7 +54,7 @@ class Component:
     weight does.
     """
 
-    name: str
+    name: str = attrs.field(converter=plain)
     version: int = 1
     label: str = attrs.field(
         default=attrs.Factory(lambda one: str(one.name).replace("_", " "), takes_self=True),
