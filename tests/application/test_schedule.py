@@ -52,9 +52,9 @@ def test_every_process_evicts_what_is_stale_every_six_hours() -> None:
 
 
 def test_each_queue_has_as_many_workers_as_documented() -> None:
-    workers = ", ".join(f"{queue.value} {number}" for queue, number in Settings().workers.items())
+    workers = [f"`{queue.value}` {number}" for queue, number in Settings().workers.items()]
 
-    assert f"(default {workers.removeprefix('default ')})" in PAGE
+    assert f"({', '.join(workers)})" in PAGE
     assert Settings().workers.keys() == set(Queue)
 
 
