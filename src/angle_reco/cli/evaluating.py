@@ -285,7 +285,7 @@ def _print_report(report: Report) -> None:
 
 
 _GOOD = ("", "NDCG@10", "95 %", "× base", "95 %", "hit")
-_BEYOND = ("", "recall", "MRR", "served", "shown", "bits", "alike")
+_BEYOND = ("", "recall", "MRR", "served", "shown", "bits", "similar")
 
 
 def _heading(surface: SurfaceFigures) -> str:

@@ -51,7 +51,7 @@ METRICS = {
         " touched them",
     ),
     "similarity": (
-        "alike",
+        "similar",
         "how similar the items of a page are, by category and price; 0 is not at all",
     ),
     "coverage": ("catalogue shown", "the part of the open items that was shown to any user asked"),
