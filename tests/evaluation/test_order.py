@@ -1,5 +1,7 @@
 """The second protocol: the last items of each user are held back, and not seen."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 
@@ -15,6 +17,7 @@ from angle_reco.evaluation.evaluate import Plan, evaluate
 from angle_reco.evaluation.history import read_history
 from angle_reco.evaluation.order import split_by_order
 from angle_reco.evaluation.touched_activity import TouchedActivity
+from angle_reco.ports.activity import ActivityQueries
 from tests.evaluation.markets import DAYS, bid, day, evidence_of, market_of, touches, watch
 
 IDS = IdKinds()
@@ -93,8 +96,8 @@ def test_activity_in_columns_is_that_of_a_marketplace_in_memory(
     users = [UserId(f"u{n}") for n in range(3)]
     items = [ItemId(f"i{n}") for n in range(3)]
 
-    def rows(activity: TouchedActivity, **span: object) -> list[tuple[object, ...]]:
-        found = Interactions.joined(IDS, activity.interactions(**span))  # type: ignore[arg-type]
+    def rows(activity: ActivityQueries, **span: Any) -> list[tuple[object, ...]]:
+        found = Interactions.joined(IDS, activity.interactions(**span))
         return sorted(
             zip(
                 found.users, found.items, found.kinds.tolist(), found.moments.tolist(), strict=True
@@ -102,14 +105,14 @@ def test_activity_in_columns_is_that_of_a_marketplace_in_memory(
             key=repr,
         )
 
-    spans = [
+    spans: list[dict[str, Any]] = [
         {},
         {"since": day(5), "until": day(20)},
         {"users": IdColumn.of(IDS.user, users)},
         {"items": IdColumn.of(IDS.item, items), "until": day(20)},
     ]
     for span in spans:
-        assert rows(columns, **span) == rows(memory, **span)  # type: ignore[arg-type]
+        assert rows(columns, **span) == rows(memory, **span)
     for user in users:
         assert columns.touched_by(user, until=day(9)) == memory.touched_by(user, until=day(9))
         assert columns.user_bids(user, since=day(3)) == memory.user_bids(user, since=day(3))

@@ -286,7 +286,8 @@ class TestEachPeer:
         self, peer: Peer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rng = np.random.default_rng(7)
-        pairs = list(zip(rng.integers(0, 40, 300).tolist(), rng.integers(0, 25, 300).tolist()))  # noqa: B905
+        users, items = rng.integers(0, 40, 300), rng.integers(0, 25, 300)
+        pairs = list(zip(users.tolist(), items.tolist(), strict=True))
         past = past_of(pairs, users=40, items=25)
         everybody = np.arange(40, dtype=np.int32)
         at_once = peer.ranked(past, everybody, point=peer.grid[-1], keep=10)
