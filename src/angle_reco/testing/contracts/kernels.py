@@ -1,6 +1,6 @@
 """The contract suite of `Kernels`: exactly the results of the plain rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -100,23 +100,9 @@ class KernelsContract:
 
         found = homepages(kernels, case, users, ranker, rule)
 
-        assert found == [
-            plain.homepage(
-                case.market,
-                UserId(user_id),
-                plain.interests_of(
-                    UserId(user_id),
-                    case.market.happened,
-                    case.market.categories,
-                    now=case.market.now,
-                    rule=rule,
-                ),
-                ranker=ranker,
-                keep=case.keep,
-                rules=DRAWN_RULES,
-            )
-            for user_id in users.ids
-        ]
+        assert found == plain_homepages(
+            case.market, users, ranker, rule, keep=case.keep, rules=DRAWN_RULES
+        )
 
     @every_kind
     @settings(_promise, max_examples=20)
@@ -132,23 +118,9 @@ class KernelsContract:
         lists = kernels.homepages(market, case.profiles(market, users), ranker=BLENDED, keep=keep)
 
         assert_made_by(lists, users.ids, BLENDED.recipe)
-        assert lines_of(lists) == [
-            plain.homepage(
-                case.market,
-                UserId(user_id),
-                plain.interests_of(
-                    UserId(user_id),
-                    case.market.happened,
-                    case.market.categories,
-                    now=case.market.now,
-                    rule=InterestRule(),
-                ),
-                ranker=BLENDED,
-                keep=keep,
-                rules=rules,
-            )
-            for user_id in users.ids
-        ]
+        assert lines_of(lists) == plain_homepages(
+            case.market, users, BLENDED, InterestRule(), keep=keep, rules=rules
+        )
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:
@@ -206,6 +178,31 @@ def homepages(
     lists = kernels.homepages(market, profiles, ranker=ranker, keep=case.keep)
     assert_made_by(lists, users.ids, ranker.recipe)
     return lines_of(lists)
+
+
+def plain_homepages(
+    market: plain.PlainMarket,
+    users: IdIndex,
+    ranker: Ranker,
+    rule: InterestRule,
+    *,
+    keep: int,
+    rules: Mapping[str, plain.ComponentRule],
+) -> list[list[StoredLine]]:
+    """Return the homepage of each of *users* by the plain rules."""
+    return [
+        plain.homepage(
+            market,
+            UserId(user_id),
+            plain.interests_of(
+                UserId(user_id), market.happened, market.categories, now=market.now, rule=rule
+            ),
+            ranker=ranker,
+            keep=keep,
+            rules=rules,
+        )
+        for user_id in users.ids
+    ]
 
 
 def assert_made_by(lists: Lists, owners: IdColumn, recipe: Recipe) -> None:
