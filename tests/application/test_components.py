@@ -3,6 +3,7 @@
 import logging
 from itertools import count
 
+import attrs
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from angle_reco.components import INTEREST, Component, DependsOn, OpenMarket, Pr
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.millionths import ONE
 from angle_reco.errors import ComponentError
-from angle_reco.rules import Ranker
+from angle_reco.rules import Candidates, Ranker
 from tests.application.shop import bid, filled, ids_of, lots, opened
 
 TOWNS = {"ann": 3, "bob": 5}
@@ -163,6 +164,19 @@ def test_a_component_cannot_change_what_all_answers_share() -> None:
         ComponentError, match=r"^the component half raised ValueError in test_components"
     ):
         shop(lazy).as_user("ann").homepage()
+
+
+def test_what_it_declares_is_checked_among_all_items_too(caplog: pytest.LogCaptureFixture) -> None:
+    lying = Component(name="same_town", data="towns", depends_on=DependsOn.ITEM, values=same_town)
+    local = attrs.evolve(Ranker.of("local", {lying: 0.3}), candidates=Candidates.ALL)
+    reco = opened(
+        filled(lots("liked", 9), *(bid(user, "liked-09") for user in ("ann", "bob"))),
+        Settings(cache_enabled=False, presets=(local,), ranker="local"),
+    )
+
+    reco.system.run_job("generate_recommendations")
+
+    assert "component=same_town problem=depends on more than its depends_on declares" in caplog.text
 
 
 def test_the_scores_of_a_page_descend_and_add_up() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from angle_reco.domain.arrays import Int32s, places_in_runs
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.moments import from_micros
-from angle_reco.domain.scoring.ranking import Candidates
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.rankings import Past, Point
 
@@ -25,7 +25,7 @@ class SettingsRanking:
         """Return the rows of the homepage of each of *users*."""
         scorer = self.evidence.scorer(from_micros(past.now), self.name)
         market = scorer.market_of(past.catalogue, from_micros(past.now))
-        if scorer.settings.chosen_ranker.candidates is Candidates.ALL:
+        if scorer.settings.chosen_ranker == BLENDED:
             market = scorer.with_signals(market, scorer.trained())
         ranked = np.full((len(users), keep), NONE, np.int32)
         by_code = np.argsort(users, kind="stable")

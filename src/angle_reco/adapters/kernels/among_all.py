@@ -4,7 +4,13 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.scoring.components import DependsOn, contributions, values_of_user, weighted
+from angle_reco.domain.scoring.components import (
+    DependsOn,
+    check_dependence,
+    contributions,
+    values_of_user,
+    weighted,
+)
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker, homepage_reasons
@@ -20,17 +26,13 @@ def rank_among_all(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         ComponentError: A component failed, or its values are unusable.
     """
     size, width = len(market), len(ranker.weights)
-    # The contributions that are the same for every user are in place before the first one.
-    parts = np.zeros((width, size), np.int32)
-    personal = []
-    everything = np.arange(size)
-    for place, (component, weight) in enumerate(ranker.weights):
-        if component.depends_on is DependsOn.ITEM:
-            of_rows = [(component, weight)]
-            anyone = np.zeros(size, np.int64)
-            parts[place] = contributions(market, profiles, anyone, everything, of_rows)[:, 0]
-        else:
-            personal.append((place, component, weight))
+    parts, everything = np.zeros((width, size), np.int32), np.arange(size)
+    of_items = ranker.those_by(DependsOn.ITEM)
+    is_of_items = np.array([one.depends_on is DependsOn.ITEM for one, _ in ranker.weights])
+    # What is the same for every user is in its place before the first one.
+    anyone = np.zeros(size, np.int64)
+    parts[is_of_items] = contributions(market, profiles, anyone, everything, of_items).T
+    personal = [(place, *ranker.weights[place]) for place in np.flatnonzero(~is_of_items).tolist()]
     shared = parts.sum(axis=0, dtype=np.int32)
     bounds = np.searchsorted(profiles.excluded_user, np.arange(len(profiles) + 1))
     rows_of_users, parts_of_users = [np.empty(0, np.int64)], [np.empty((0, width), np.int32)]
@@ -47,6 +49,8 @@ def rank_among_all(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
     lengths = [len(rows) for rows in rows_of_users[1:]]
     row, part = np.concatenate(rows_of_users), np.concatenate(parts_of_users)
     user_of_line = np.repeat(np.arange(len(profiles)), lengths)
+    again = contributions(market, profiles, user_of_line, row, of_items).sum(axis=1)
+    check_dependence(ranker.weights, again, part[:, is_of_items].sum(axis=1))
     interest = profiles.interest_in(market.catalogue.category[row], user_of_line)
     return Lists(
         owners=profiles.users,

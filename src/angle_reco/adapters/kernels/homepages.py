@@ -16,16 +16,19 @@ from angle_reco.adapters.kernels.among_all import rank_among_all
 from angle_reco.domain.arrays import (
     Bools,
     Int8s,
-    Int32s,
     Int64s,
     is_among,
     places_in_runs,
     ragged_ranges,
 )
-from angle_reco.domain.errors import ComponentError
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import Millionths
-from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsOn, contributions
+from angle_reco.domain.scoring.components import (
+    Component,
+    DependsOn,
+    check_dependence,
+    contributions,
+)
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Candidates, Ranker, homepage_reasons
@@ -62,7 +65,9 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         some = profiles.between(first, first + at_once)
         lines = _rank_chunk(market, orders, some, ranker, keep)
         parts.append(contributions(market, some, lines.user, lines.row, ranker.weights))
-        _check_dependence(ranker, lines, parts[-1])
+        is_scored = lines.score != _UNKNOWN
+        scores = parts[-1][is_scored].sum(axis=1, dtype=np.int64)
+        check_dependence(ranker.weights, scores, lines.score[is_scored])
         interest = some.interest_in(market.catalogue.category[lines.row], lines.user)
         reasons.append(homepage_reasons(market, lines.row, interest))
         pages.append(lines._replace(user=lines.user + first))
@@ -211,20 +216,6 @@ def _sums(
     parts = contributions(market, profiles, users, rows, weights)
     sums: Int64s = parts.sum(axis=1, dtype=np.int64)
     return sums
-
-
-def _check_dependence(ranker: Ranker, lines: _Lines, parts: Int32s) -> None:
-    """Refuse lines whose order differs from their scores.
-
-    Their order uses the value of another pair where a component does not depend on the pair, and
-    of an earlier call where it does.
-    """
-    differs = (lines.score != _UNKNOWN) & (lines.score != parts.sum(axis=1))
-    if differs.any():
-        of_host = [one for one, _ in ranker.weights if one not in COMPONENTS.values()]
-        names = ", ".join(one.name for one in of_host)
-        problem = "depends on more than its depends_on declares, or differs from call to call"
-        raise ComponentError(names, problem)
 
 
 _UNKNOWN = -1

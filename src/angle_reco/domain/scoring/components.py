@@ -185,10 +185,10 @@ def values_of_user(
     Raises:
         ComponentError: The component failed, or its values are unusable.
     """
-    of_user, rows = component.of_user, np.arange(len(market))
+    size, of_user = len(market), component.of_user
     if of_user is None:
-        return values_of(component, market, profiles, np.full(len(rows), user), rows)
-    return _checked(component, partial(of_user, market, profiles, user), rows.shape)
+        return values_of(component, market, profiles, np.full(size, user), np.arange(size))
+    return _checked(component, partial(of_user, market, profiles, user), (size,))
 
 
 def _checked(component: Component, values: Callable[[], object], shape: tuple[int, ...]) -> Int64s:
@@ -218,6 +218,23 @@ def _place_of(error: Exception) -> str:
     if theirs is None:
         return ""
     return f" in {PurePath(theirs.tb_frame.f_code.co_filename).name}, line {theirs.tb_lineno}"
+
+
+def check_dependence(
+    weights: Iterable[tuple[Component, Millionths]], scores: Int64s, ordered_by: Int64s
+) -> None:
+    """Refuse lines whose *scores* are not those that they were *ordered_by*.
+
+    The order uses the value of another pair where a component does not depend on the pair, and
+    of an earlier call where it does.
+
+    Raises:
+        ComponentError: They differ; it names the components that are not of the package.
+    """
+    if not np.array_equal(scores, ordered_by):
+        names = [one.name for one, _ in weights if one not in COMPONENTS.values()]
+        problem = "depends on more than its depends_on declares, or differs from call to call"
+        raise ComponentError(", ".join(names), problem)
 
 
 def weighted(values: Int64s, weight: Millionths) -> Int64s:
