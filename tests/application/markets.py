@@ -28,7 +28,7 @@ def marketplaces() -> st.SearchStrategy[MemoryMarketplace]:
     faster and fills more evenly.
     """
     return st.builds(
-        _marketplace,
+        marketplace,
         items=st.sampled_from([0, 1, 3, 10, 20, 30]),
         categories=st.sampled_from([1, 2, 3, 6]),
         did=st.sampled_from([0, 1, 5, 20, 60]),
@@ -37,7 +37,7 @@ def marketplaces() -> st.SearchStrategy[MemoryMarketplace]:
     )
 
 
-def _marketplace(
+def marketplace(
     *, items: int, categories: int, did: int, crowd: int, seed: int
 ) -> MemoryMarketplace:
     random = Random(seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from angle_reco import (
@@ -29,7 +29,7 @@ from angle_reco.composition import sql_ports
 from angle_reco.rules import CLASSIC
 from angle_reco.testing import Item, ManualClock, MemoryMarketplace
 from tests.adapters.databases import emptied, fill, put, storage_on
-from tests.application.markets import ITEMS, marketplaces
+from tests.application.markets import ITEMS, marketplace, marketplaces
 from tests.application.memories import CachingShop, settle
 from tests.application.shop import HOUR, NOW, bid, clock_of, filled, ids_of, lot, lots, opened
 
@@ -236,6 +236,18 @@ class TestChanging:
         changes=st.lists(st.lists(CHANGES, max_size=3), max_size=8),
         limits=st.lists(st.integers(1, 6), min_size=9, max_size=9),
     )
+    @example(
+        market=marketplace(items=3, categories=1, did=0, crowd=0, seed=0),
+        call="of a visitor",
+        changes=[[], [("is new", "lot-01"), ("time", "lot-01")]],
+        limits=[1] * 9,
+    )
+    @example(
+        market=marketplace(items=20, categories=1, did=0, crowd=11, seed=0),
+        call="homepage",
+        changes=[[("ends", "lot-01")]],
+        limits=[1] * 9,
+    )
     def test_nothing_is_shown_twice_and_nothing_is_lost(
         self,
         storage: Storage,
@@ -257,6 +269,8 @@ class TestChanging:
                     break
                 for change in changes[number] if number < len(changes) else []:
                     happens(shop, *change)
+                # A stale answer is shown once more, and refreshed behind: that is no loss of pages.
+                ask(1)
                 settle()
 
             assert after is None

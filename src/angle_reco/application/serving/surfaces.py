@@ -116,16 +116,22 @@ class Homepage:
         if stored.is_complete and served.freshness is Freshness.COMPUTED:
             return answer
         # Too many of the list's items have ended since it was computed.
-        longest = stored.recipe.kept
+        keep = max(limit, stored.recipe.kept)
         try:
-            recomputed = self.shelves.list_reader.recomputed(user_id, keep=max(limit, longest))
+            while True:
+                recomputed = self.shelves.list_reader.recomputed(user_id, keep=keep)
+                longer = self._shown(recomputed, viewing, limit, hidden)
+                found = recomputed.value.stored
+                if len(longer) == limit or found.edited or len(found) < keep:
+                    return longer
+                # Open items in memory include those that ended since they were read.
+                keep *= 2
         except StorageUnavailableError as error:
             if is_empty or self.shelves.stale_cache is None:
                 raise
             # A few personal suggestions are better than a full page of popular items.
             self.shelves.notify_degraded("homepage", error)
             return attrs.evolve(answer, degraded_by=(LIST, *answer.degraded_by))
-        return self._shown(recomputed, viewing, limit, hidden)
 
     def _shown(
         self,
