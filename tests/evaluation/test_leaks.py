@@ -139,7 +139,7 @@ def _seen_by(activity: ActivityQueries, catalog: CatalogQueries, chosen: Setting
         market.popularity.tolist(),
     ]
     model = scorer.trained()
-    columns += [model.items.ids.ids.to_list(), model.touches.hours.tolist()]
+    columns += [model.items.ids.hashes.tolist(), model.touches.hours.tolist()]
     signalled = scorer.with_signals(market, model)
     all_lists = (
         kernels.homepages(signalled, scorer.profiles(signalled, users), ranker=BLENDED, keep=10),

@@ -11,6 +11,7 @@ from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, star
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, log2_steps
+from angle_reco.domain.scoring.blended.hashes import HashIndex, hashes_of
 from angle_reco.domain.scoring.blended.titles import TitleRows
 
 MOST_TOUCHED = 500
@@ -31,14 +32,13 @@ class Coefficients:
     targets: Int32s = attrs.field(converter=frozen)
     values: Int32s = attrs.field(converter=frozen)
 
-    def spread(self, sources: Int32s, weights: Int64s, size: int) -> Int64s:
-        """Return for each of *size* targets the sum of weight times coefficient, exact."""
+    def spread(self, sources: Int32s, weights: Int64s) -> tuple[Int32s, Int64s]:
+        """Return the targets of *sources*, some more than once, and weight times coefficient."""
         starts = self.offsets[sources]
         lengths = self.offsets[sources + 1] - starts
         places = ragged_ranges(starts, lengths)
-        products = self.values[places] * np.repeat(weights, lengths)
-        # Sums of whole numbers below 2**53 are exact as floats.
-        return np.bincount(self.targets[places], products, minlength=size).astype(np.int64)
+        products: Int64s = np.repeat(weights, lengths) * self.values[places]
+        return self.targets[places], products
 
 
 @attrs.frozen(kw_only=True)
@@ -152,16 +152,15 @@ class TouchCounts:
 class KnownItems:
     """The items of a model by code, with what does not change while they are listed.
 
-    *category* and *seller* are codes in their index, NONE where there is none. *kind* is the
-    code of a category and a price class, NONE without a category or a price; *log_price* is in
-    steps of `log2_steps`, NONE for an unknown price.
+    *category* is a code in *categories*, NONE where there is none, and *seller* a hash, `NO_HASH`
+    where there is none. *kind* is the code of a category and a price class, NONE without a
+    category or a price; *log_price* is in steps of `log2_steps`, NONE for an unknown price.
     """
 
-    ids: IdIndex
-    categories: IdIndex
+    ids: HashIndex
+    categories: HashIndex
     category: Int32s = attrs.field(converter=frozen)
-    sellers: IdIndex
-    seller: Int32s = attrs.field(converter=frozen)
+    seller: Int64s = attrs.field(converter=frozen)
     kinds: Int64s = attrs.field(converter=frozen)
     kind: Int32s = attrs.field(converter=frozen)
     log_price: Int32s = attrs.field(converter=frozen)
@@ -176,11 +175,12 @@ class KnownItems:
 class Model:
     """All that the components of `blended` need besides the open items.
 
-    *taste* and *follow* have a source per item, the matrices of kinds one per kind.
+    *taste* and *follow* have a source per item, the matrices of kinds one per kind. *users* are
+    those with a history; the model holds hashes of their ids.
     """
 
     items: KnownItems
-    users: IdIndex
+    users: HashIndex
     histories: Histories
     touches: TouchCounts
     taste: Coefficients
@@ -190,7 +190,7 @@ class Model:
 
     def histories_of(self, happened: Interactions, users: IdIndex) -> Histories:
         """Return what *users* touched of the items of the model."""
-        user, item = users.codes(happened.users), self.items.ids.codes(happened.items)
+        user, item = users.codes(happened.users), self.items.ids.codes(hashes_of(happened.items))
         known = (user != NONE) & (item != NONE)
         hours = happened.moments[known] // HOUR
         return Histories.of(user[known], item[known], hours, count=len(users))
