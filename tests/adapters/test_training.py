@@ -306,7 +306,7 @@ def test_an_empty_history_makes_an_empty_model(items: int) -> None:
     assert not dense(model.taste).any()
     assert not dense(model.follow).any()
     assert not dense(model.follow_of_kinds).any()
-    assert (len(model.fans.users), len(model.fans_of_kinds.users)) == (0, 0)
+    assert (len(model.neighbours.fans.users), len(model.neighbours.fans_of_kinds.users)) == (0, 0)
 
 
 def test_items_without_categories_make_no_kinds() -> None:
@@ -358,5 +358,5 @@ def test_an_account_with_very_many_touches_counts_its_newest() -> None:
 def test_an_item_has_2000_fans_at_most() -> None:
     model = trained([(user, 0, NOW - user * HOUR) for user in range(2_100)], cards_of(1))
 
-    assert model.fans.users.tolist() == list(range(2_000))
+    assert model.neighbours.fans.users.tolist() == list(range(2_000))
     assert Fans.of(model.histories, 1).sizes.tolist() == [1] * 2_100

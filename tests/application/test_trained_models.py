@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from angle_reco.application import scoring
+from angle_reco.application.scoring import Scorer
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId
 from angle_reco.domain.items import Item
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.components import values_of
 from angle_reco.testing.plain_blended import hash_of
@@ -23,6 +25,11 @@ def listed(name: str, title: str) -> Item:
 ITEMS = [listed("i0", "red vase"), listed("i1", "lamp"), listed("i2", "red vase")]
 
 
+def trained(scorer: Scorer) -> Model:
+    happened = scorer.everything()
+    return scorer.trained(happened, scorer.touched_items(happened))
+
+
 def test_models_and_signals_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[Bid | Watch] = [
         bid("u0", "i2", 1),
@@ -31,10 +38,10 @@ def test_models_and_signals_are_read_in_batches(monkeypatch: pytest.MonkeyPatch)
         bid("u1", "i9", 9),
     ]
     scorer = evidence_of(market_of(happened, ITEMS)).scorer(day(5))
-    at_once = scorer.trained()
+    at_once = trained(scorer)
 
     monkeypatch.setattr(scoring, "_CARDS_AT_ONCE", 2)
-    model = scorer.trained()
+    model = trained(scorer)
 
     for known, ids in ((model.items.ids, ["i0", "i1", "i2"]), (model.users, ["u0", "u1"])):
         assert known.hashes.tolist() == sorted(map(hash_of, ids))
@@ -46,7 +53,7 @@ def test_an_item_that_is_gone_since_the_market_was_read_has_no_title() -> None:
     """And the others keep theirs."""
     shop = market_of([bid("u0", "i0", 1)], ITEMS)
     scorer = evidence_of(shop).scorer(day(5))
-    model, market = scorer.trained(), scorer.market()
+    model, market = trained(scorer), scorer.market()
     del shop.items[ItemId("i1")]
 
     signalled = scorer.with_signals(market, model)

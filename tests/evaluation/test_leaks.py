@@ -138,7 +138,8 @@ def _seen_by(activity: ActivityQueries, catalog: CatalogQueries, chosen: Setting
         market.demand.watchers.tolist(),
         market.popularity.tolist(),
     ]
-    model = scorer.trained()
+    everything = scorer.everything()
+    model = scorer.trained(everything, scorer.touched_items(everything))
     columns += [model.items.ids.hashes.tolist(), model.touches.hours.tolist()]
     signalled = scorer.with_signals(market, model)
     all_lists = (

@@ -76,8 +76,9 @@ class PlainModel:
         order_of_kinds = [(categories[key // 64], key % 64) for key in known.kinds.tolist()]
         touches: dict[int, list[tuple[int, int]]] = defaultdict(list)
         columns = (model.touches.items, model.touches.hours, model.touches.counts)
+        counted = model.touches.ids.hashes.tolist()
         for item, hour, count in zip(*(one.tolist() for one in columns), strict=True):
-            touches[item].append((hour, count))
+            touches[counted[item]].append((hour, count))
         rows = list(zip(known.titles.buckets.tolist(), known.titles.weights.tolist(), strict=True))
         history = list(
             zip(model.histories.items.tolist(), model.histories.last_at.tolist(), strict=True)
@@ -210,7 +211,7 @@ class PlainBlended:
 
     def heat(self, item: ItemCard, days: int | None) -> int:
         """Return the touches of an item, which fade with a half-life of so many days."""
-        touches = self.model.touches.get(self.place(item.item_id), [])
+        touches = self.model.touches.get(hash_of(item.item_id), [])
         if days is None:
             return ONE * sum(count for _, count in touches)
         half_life = HalfLife(span=timedelta(days=days))

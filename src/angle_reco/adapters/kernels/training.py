@@ -17,6 +17,7 @@ from angle_reco.domain.scoring.blended.model import (
     Histories,
     KnownItems,
     Model,
+    Neighbours,
     TouchCounts,
     kind_keys,
     log_prices,
@@ -45,7 +46,8 @@ def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
     of_users = hashes_of(happened.users)
     users = HashIndex.of(of_users)
     known = known_items(items)
-    item = known.ids.codes(hashes_of(happened.items))
+    of_items = hashes_of(happened.items)
+    item = known.ids.codes(of_items)
     counted = item != NONE
     user, item = users.codes(of_users)[counted], item[counted]
     moments = happened.moments[counted]
@@ -57,7 +59,8 @@ def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
         items=known,
         users=users,
         histories=histories,
-        touches=TouchCounts.of(user, item, hours),
+        neighbours=Neighbours.of(histories, known),
+        touches=TouchCounts.of(user, of_items[counted], hours),
         taste=taste_of(_binary(histories, size)),
         follow=follow_of(user, item, moments, users=len(users), size=size, now=now),
         taste_of_kinds=taste_of_kinds(_binary(of_kinds, kinds)),

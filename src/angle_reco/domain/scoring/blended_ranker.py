@@ -1,11 +1,13 @@
 """The components of `blended`, and the ranker with its weights."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
+import attrs
 import numpy as np
 
 from angle_reco.domain.arrays import Floats, Int64s
-from angle_reco.domain.errors import ComponentError
+from angle_reco.domain.errors import ComponentError, InvalidValueError, one_of
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.blended.tastes import Tastes
@@ -64,6 +66,9 @@ def _signals(market: OpenMarket, component: str) -> Signals:
         raise ComponentError(component, "needs a trained model")
     return market.signals
 
+
+Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
+"""Weights of components by name."""
 
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
     (
@@ -139,3 +144,18 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
 
 BLENDED = Ranker(name="blended", weights=_WEIGHTS, candidates=Candidates.ALL)
 """The ranker `blended`: a trained model, what it says of items, and what it says to a user."""
+
+
+def with_weights(weights: Weights) -> Ranker:
+    """Return `blended` with other weights; components that are not named weigh nothing.
+
+    Raises:
+        InvalidValueError: A component is unknown, or a weight is invalid.
+    """
+    known = {component.name: component for component, _ in _WEIGHTS}
+    for name, _ in weights:
+        if name not in known:
+            raise InvalidValueError("component of blended", name, one_of([*known]))
+    given = dict(weights)
+    pairs = tuple((component, given.get(name, 0)) for name, component in known.items())
+    return attrs.evolve(BLENDED, weights=pairs)

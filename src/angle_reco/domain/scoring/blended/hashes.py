@@ -7,7 +7,7 @@ import numpy as np
 
 from angle_reco.domain.arrays import Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdColumn
-from angle_reco.domain.ids import IdKind
+from angle_reco.domain.ids import PYTHON_TYPES, IdKind, UserId
 
 NO_HASH = -(2**63)
 """Stands for no id."""
@@ -29,6 +29,12 @@ def hashes_of(ids: IdColumn) -> Int64s:
         written = [one.encode() for one in ids.values.tolist()]
     digests = b"".join(blake2b(one, digest_size=_BYTES).digest() for one in written)
     return np.frombuffer(digests, "<i8").astype(np.int64)
+
+
+def hash_of_user(user_id: UserId) -> Int64s:
+    """Return the hash of one user, as `hashes_of` returns it."""
+    kind = next(kind for kind, known in PYTHON_TYPES.items() if isinstance(user_id, known))
+    return hashes_of(IdColumn.of(kind, [user_id]))
 
 
 @attrs.frozen(kw_only=True)

@@ -34,13 +34,14 @@ class Signals:
     """The open items as a model sees them at *now*; columns have a value for each row.
 
     *item*, *category* and *kind* are codes in the model, NONE for what it does not know, and
-    *seller* is a hash. Codes that are looked up for every user are 64 bits wide: numpy indexes by
-    others more slowly.
+    *seller* is a hash; *counted_as* is the code among the counts of touches. Codes that are
+    looked up for every user are 64 bits wide: numpy indexes by others more slowly.
     """
 
     model: Model
     catalogue: Catalogue
     item: Int32s = attrs.field(converter=frozen)
+    counted_as: Int32s = attrs.field(converter=frozen)
     category: Int64s = attrs.field(converter=frozen)
     seller: Int64s = attrs.field(converter=frozen)
     kind: Int64s = attrs.field(converter=frozen)
@@ -60,10 +61,12 @@ class Signals:
         keys = kind_keys(category, log_price)
         places = np.searchsorted(items.kinds, keys)
         is_known = np.append(items.kinds, NONE - 1)[places] == keys
+        hashes = hashes_of(catalogue.items.ids)
         return cls(
             model=model,
             catalogue=catalogue,
-            item=items.ids.codes(hashes_of(catalogue.items.ids)),
+            item=items.ids.codes(hashes),
+            counted_as=model.touches.ids.codes(hashes),
             category=category.astype(np.int64),
             seller=np.append(hashes_of(catalogue.sellers.ids), NO_HASH)[catalogue.seller],
             kind=np.where(is_known, places, NONE),
@@ -162,8 +165,8 @@ class Signals:
         if days is not None:
             ages = (self.hour - touches.hours.astype(np.int64)) * HOUR
             weights = decayed(HalfLife(span=timedelta(days=days)), ages)
-        sums = np.bincount(touches.items, weights * touches.counts, minlength=len(self.model.items))
-        return self.of_items(sums.astype(np.int64))
+        sums = np.bincount(touches.items, weights * touches.counts, minlength=len(touches.ids))
+        return np.append(sums.astype(np.int64), 0)[self.counted_as]
 
     def _trend(self, short: Int64s, long: Int64s) -> Int64s:
         ratios = short * 1_000 // (long // 1_000 + 3_000)

@@ -229,11 +229,11 @@ class Tastes:
     @cached_property
     def _by_neighbours(self) -> View:
         model, touched, hour = self.signals.model, self.touched, self.signals.hour
-        kinds = np.unique(self._kinds[0])
+        others, kinds = model.neighbours, np.unique(self._kinds[0])
         return self._view(
-            *_of_neighbours(touched.items, touched.user, model.fans, model.histories, hour),
+            *_of_neighbours(touched.items, touched.user, others.fans, model.histories, hour),
             *_of_neighbours(
-                kinds, touched.user, model.fans_of_kinds, model.histories_of_kinds, hour
+                kinds, touched.user, others.fans_of_kinds, others.histories_of_kinds, hour
             ),
         )
 

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges
 
 _WORD = re.compile(r"\w+")
-_BUCKETS = 2**15
+BUCKETS = 2**15
+"""Of words."""
+
 _LONGEST = 1_000
 """The characters of a title that count."""
 
@@ -34,7 +36,7 @@ class TitleRows:
         lengths = self.offsets[rows + 1] - starts
         places = ragged_ranges(starts, lengths)
         products = self.weights[places] * np.repeat(factors, lengths)
-        return np.bincount(self.buckets[places], products, minlength=_BUCKETS).astype(np.int64)
+        return np.bincount(self.buckets[places], products, minlength=BUCKETS).astype(np.int64)
 
     def products(self, vector: Int64s, rows: Int64s) -> Int64s:
         """Return the scalar product of each of *rows* with a vector by bucket."""
@@ -60,7 +62,7 @@ class TitleRows:
         """Return row and weight of every word, by bucket, and where each bucket starts."""
         rows = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
         order = np.argsort(self.buckets, kind="stable")
-        starts = np.searchsorted(self.buckets[order], np.arange(_BUCKETS + 1))
+        starts = np.searchsorted(self.buckets[order], np.arange(BUCKETS + 1))
         return rows[order], self.weights[order], starts
 
 
@@ -71,7 +73,7 @@ def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
     for title in titles:
         words = set(_WORD.findall(title[:_LONGEST].casefold()))
         rows.append(
-            sorted({known.setdefault(word, crc32(word.encode()) % _BUCKETS) for word in words})
+            sorted({known.setdefault(word, crc32(word.encode()) % BUCKETS) for word in words})
         )
     offsets = np.append(0, np.cumsum([len(row) for row in rows])).astype(np.int64)
     return offsets, np.array([one for row in rows for one in row], np.int32)
@@ -79,7 +81,7 @@ def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
 
 def rarity(offsets: Int64s, buckets: Int32s) -> Int64s:
     """Return `ln(1 + N / df)` of each bucket in steps of 1/1024; the model stores it."""
-    found = np.bincount(buckets, minlength=_BUCKETS)
+    found = np.bincount(buckets, minlength=BUCKETS)
     steps = np.rint(np.log1p((len(offsets) - 1) / np.maximum(found, 1)) * 1_024)
     return np.where(found > 0, steps, 0).astype(np.int64)
 
