@@ -181,7 +181,8 @@ class TrainedModels:
                 self._known = _Known(trained, weighted, before.head)
             else:
                 self._known = _Known(trained, before.model, before.head)
-        self.on_change()
+        if before.trained is not None:
+            self.on_change()
 
     def _read_safely(self, trained: Trained) -> None:
         try:
