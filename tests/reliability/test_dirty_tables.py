@@ -14,8 +14,8 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.postgres import new_database
 from tests.reliability.trials import seeded, sized
 
-TABLES = sized(60, 2_000)
-"""Of each database, five together."""
+TABLES = sized(60, 2_010)
+"""Of each database: five together for each kind of ids."""
 
 ROWS = 12
 
