@@ -159,6 +159,28 @@ def test_what_cannot_be_read_is_not_shown_and_not_counted(engine: sa.Engine) -> 
     assert "-1" in str(examples[0])
 
 
+def test_a_watch_at_a_moment_that_cannot_be_read_is_not_counted(engine: sa.Engine) -> None:
+    shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
+    columns = shop.host.bids.selected_columns
+    host = attrs.evolve(
+        shop.host,
+        bids=shop.host.bids.where(sa.false()),
+        watches=sa.select(columns.user_id, columns.item_id, columns.placed_at.label("watched_at")),
+    )
+    now = datetime.now(UTC).timestamp()
+    for item, at in (("vase", now), ("jar", 1e30)):
+        shop.insert("lots", id=item)
+        shop.insert("offers", who="ann", what=item, at=at)
+
+    with attrs.evolve(shop, host=host).open() as reco:
+        assert reco.system.stats().watches == 1
+        assert [str(one) for one in reco.as_user("ann").homepage().ids] == ["jar"]
+        [found] = reco.check()
+    assert (found.select, found.label, found.rows) == ("watches", "watched_at", 1)
+    assert found.what == "no moment that can be read, which leaves the row out"
+    assert found.example is not None
+
+
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Europe/Dublin")
 
 
