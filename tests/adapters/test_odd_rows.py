@@ -161,10 +161,11 @@ def test_what_cannot_be_read_is_not_shown_and_not_counted(engine: sa.Engine) -> 
 
 def test_a_watch_at_a_moment_that_cannot_be_read_is_not_counted(engine: sa.Engine) -> None:
     shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
-    columns = shop.host.bids.selected_columns
+    bids = sa.select(shop.host.bids.subquery())
+    columns = bids.selected_columns
     host = attrs.evolve(
         shop.host,
-        bids=shop.host.bids.where(sa.false()),
+        bids=bids.where(sa.false()),
         watches=sa.select(columns.user_id, columns.item_id, columns.placed_at.label("watched_at")),
     )
     now = datetime.now(UTC).timestamp()
