@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.written_moments import read_moment
 from tests.adapters.databases import quieten
@@ -325,6 +326,35 @@ def test_some_ids_in_another_form_are_left_out(
         assert caplog.messages == ["selects have odd rows: labels=items.item_id looked_at=1000"]
         [found] = reco.check()
     assert (found.rows, found.what) == (4, "an id of another form, which leaves the row out")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("odd", ["61ff", "ff", "6100ff", "c3", "eda080"])
+def test_an_id_that_is_no_utf_8_is_left_out(engine: sa.Engine, odd: str) -> None:
+    shop = Shop.of(engine, time_zone="UTC")
+    texts = ("'Ärger'", "'a\tb'", f"CAST(x'{odd}' AS TEXT)")
+    with engine.begin() as connection:
+        for one in texts:
+            connection.exec_driver_sql(f"INSERT INTO lots (id) VALUES ({one})")  # noqa: S608 — of the tests
+            for bid in (f"({one}, 'a\tb', '{NOW}')", f"('ann', {one}, '{NOW}')"):
+                connection.exec_driver_sql(f"INSERT INTO offers VALUES {bid}")  # noqa: S608 — of the tests
+        connection.exec_driver_sql(f"INSERT INTO people VALUES (CAST(x'{odd}' AS TEXT))")  # noqa: S608 — of the tests
+
+    with shop.open() as reco:
+        assert shown(reco) == ["a\tb", "Ärger"]
+        assert list(reco.as_user("bob").homepage().ids)
+        for job in BATCH_JOBS:
+            assert reco.system.run_job(job).failed == 0
+        found = [(one.select, one.label, one.rows, one.what) for one in reco.check()]
+        with engine.begin() as connection:
+            assert reco.signed_in("ann", connection=connection)
+    what = "an id of another form, which leaves the row out"
+    assert found == [
+        ("users", "user_id", 1, what),
+        ("items", "item_id", 1, what),
+        ("bids", "user_id", 1, what),
+        ("bids", "item_id", 1, what),
+    ]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
