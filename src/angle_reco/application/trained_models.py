@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from threading import Lock
 
@@ -14,7 +15,7 @@ from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import about_to_wait, time_left
+from angle_reco.ports.deadlines import about_to_wait, deadline, time_left
 from angle_reco.ports.forks import reset_in_child
 from angle_reco.ports.models import ModelHead, ModelStore, Trained
 from angle_reco.ports.threads import BackgroundPool
@@ -129,6 +130,20 @@ class TrainedModels:
         seconds = self.settings.deadline.total_seconds() if left is None else left
         self._pool.settle(seconds / _SHARE_OF_A_CALL)
 
+    def look_behind(self) -> None:
+        """Look up what is stored in a thread, and read it."""
+        if self.may_learn and self._known.model is not None:
+
+            def look() -> None:
+                with deadline(self.settings.deadline.total_seconds()):
+                    trained = self.store.trained()
+                self._note(trained)
+                if self._known.is_unread:
+                    self._read(trained)
+
+            with suppress(RuntimeError):  # No thread can be started any more.
+                self._pool.submit(lambda: Context().run(look))
+
     def settle(self, seconds: float) -> None:
         """Wait until a model that is being read has been read, at most that long."""
         self._pool.settle(seconds)
@@ -181,7 +196,8 @@ class TrainedModels:
                 self._known = _Known(trained, weighted, before.head)
             else:
                 self._known = _Known(trained, before.model, before.head)
-        self.on_change()
+        if before.trained is not None:
+            self.on_change()
 
     def _read_safely(self, trained: Trained) -> None:
         try:
