@@ -97,6 +97,12 @@ def shown(reco: Recommender, user: str = "ann") -> set[str]:
     return {str(one) for one in reco.as_user(user).homepage().ids}
 
 
+def read_feed(reco: Recommender) -> None:
+    """Have the process read the feed, if it does."""
+    if reco._use_cases.invalidator is not None:
+        reco._use_cases.invalidator.step()
+
+
 class TestRolledBack:
     @pytest.mark.parametrize("event", [bid, watch])
     def test_its_lot_is_back_at_once(
@@ -133,6 +139,34 @@ class TestRolledBack:
 
         # A server rolls back once it notices.
         assert comes_true(lambda: LOT in shown(reco))
+
+    def test_a_withdrawal_that_the_feed_shows_late_ends_no_later_bid(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        bid(reco, None)
+        reco.bid_withdrawn("ann", LOT)
+        with engine.connect() as connection:
+            bid(reco, connection)
+            read_feed(reco)
+
+            assert LOT not in shown(reco)
+            # Without memory a price is what the tables have.
+            if reco._use_cases.invalidator is not None:
+                assert price(reco) == Decimal(500)
+            connection.rollback()
+
+        assert is_back(reco)
+
+    def test_a_bid_that_the_feed_shows_late_outlasts_no_later_withdrawal(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as connection:
+            bid(reco, connection)
+        reco.bid_withdrawn("ann", LOT)
+
+        read_feed(reco)
+
+        assert is_back(reco)
 
     def test_its_amount_is_no_price(self, reco: Recommender, engine: sa.Engine) -> None:
         with engine.connect() as connection:
