@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from random import Random
 
 import attrs
@@ -80,6 +81,7 @@ class ModelCase:
         return PlainBlended(model=PlainModel.of(model), market=self.market)
 
 
+@cache
 @st.composite
 def model_cases(draw: st.DrawFn, kind: IdKind) -> ModelCase:
     """Draw markets whose users and items a model knows in part, at other prices."""
