@@ -19,6 +19,7 @@ from angle_reco.ports.clock import Clock
 from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.kernels import Kernels
 from angle_reco.ports.ledger import RunLedger
+from angle_reco.ports.models import ModelStore
 from angle_reco.ports.permissions import Permissions
 from angle_reco.ports.scheduler import JobScheduler
 from angle_reco.ports.stores import InterestStore, ListStore
@@ -72,6 +73,7 @@ class Ports:
     catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
+    models: ModelStore
     erasure: Erasure
     ledger: RunLedger
     changes: Changes
@@ -204,6 +206,7 @@ def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | No
         catalog=sql.catalog,
         interests=sql.interests,
         lists=sql.lists,
+        models=sql.models,
         erasure=sql.erasure,
         ledger=sql.ledger,
         changes=sql.changes,
@@ -238,6 +241,7 @@ def ports_in_memory(
     from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
     from angle_reco.adapters.memory.ledger import MemoryRunLedger
     from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+    from angle_reco.adapters.memory.models import MemoryModelStore
     from angle_reco.adapters.memory.permissions import MemoryPermissions
     from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
     from angle_reco.adapters.memory.users import MemoryUsers
@@ -248,7 +252,7 @@ def ports_in_memory(
     activity, fences, erasures = MemoryActivity(market), MemoryFences(), MemoryErasures()
     interests = MemoryInterestStore(fences, erasures)
     lists = MemoryListStore(fences, erasures, most_bytes=most_bytes)
-    changes = MemoryChanges(SystemClock())
+    models, changes = MemoryModelStore(fences, erasures), MemoryChanges(SystemClock())
     return Ports(
         users=MemoryUsers(market, erasures),
         activity=activity,
@@ -256,7 +260,8 @@ def ports_in_memory(
         catalog=MemoryCatalog(market),
         interests=interests,
         lists=lists,
-        erasure=MemoryErasure(erasures, interests, lists, changes),
+        models=models,
+        erasure=MemoryErasure(erasures, interests, lists, models, changes),
         ledger=MemoryRunLedger(SystemClock(), fences),
         changes=changes,
         kernels=NumpyKernels(),

@@ -1,11 +1,14 @@
 """The settings of a host; `docs/api.md` lists them with their defaults."""
 
 import hashlib
+import os
 import re
 import secrets
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 
 import attrs
 
@@ -19,6 +22,7 @@ from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.runs import RunRules
 from angle_reco.domain.schedules import JobRule, Queue
 from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
@@ -52,6 +56,14 @@ def _verify(value: Verify | str) -> Verify:
     return Verify(name)
 
 
+AUTO = "auto"
+"""The name of the ranker that is `blended` with a trained model, and `classic` without."""
+
+
+def _folder_of_models() -> Path:
+    return Path(tempfile.gettempdir()).absolute() / f"angle_reco-{os.getuid()}"
+
+
 def _random_key() -> str:
     return secrets.token_hex(16)
 
@@ -60,7 +72,10 @@ def _random_key() -> str:
 class Settings:
     """The rules and their weights, the kinds of ids, and how long results stay usable.
 
-    *ranker* is the name of the ranker of homepages: `classic`, or one of the host's *presets*.
+    *ranker* is the name of the ranker of homepages: `classic`, `blended`, one of the host's
+    *presets*, or `auto`, which is `blended` once there is a trained model. A process keeps a model
+    of at most *model_bytes* in memory, which it shares with the others of the machine by a file in
+    *model_folder*; None shares nothing.
     A call waits for the database at most *deadline*; jobs have a hundred times as long for a
     unit of work. Log lines contain a hash of a user's id, keyed by *log_key*. The default key
     is random in each process: set one to follow a user through several processes.
@@ -83,7 +98,7 @@ class Settings:
     similarity: SimilarityRule = attrs.field(factory=SimilarityRule)
     popularity: PopularityRule = attrs.field(factory=PopularityRule)
     after_bid: AfterBidRule = attrs.field(factory=AfterBidRule)
-    ranker: str = attrs.field(default=CLASSIC.name, converter=plain_text)
+    ranker: str = attrs.field(default=AUTO, converter=plain_text)
     presets: tuple[Ranker, ...] = ()
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
@@ -97,6 +112,8 @@ class Settings:
     cache_enabled: bool = True
     cache_bytes: int = 100_000_000
     live_for: timedelta = timedelta(seconds=60)
+    model_bytes: int = 256_000_000
+    model_folder: Path | None = attrs.field(factory=_folder_of_models, eq=False)
     verify: Verify = attrs.field(default=Verify.IN_MEMORY, converter=_verify)
     strict_events: bool = False
 
@@ -106,14 +123,15 @@ class Settings:
                 raise InvalidValueError(
                     name, getattr(self, name), f"an instance of {kind.__name__}"
                 )
-        presets, names = self.presets, [CLASSIC.name]
+        presets, names = self.presets, [AUTO, CLASSIC.name, BLENDED.name]
         if type(presets) is not tuple or not all(is_a(one, Ranker) for one in presets):
             raise InvalidValueError("presets", presets, "a tuple of instances of Ranker")
         names += [one.name for one in presets]
         if len(set(names)) < len(names):
             raise InvalidValueError("names of rankers", names, "distinct names")
-        if type(self.ranker) is not str or self.ranker not in self.rankers:
-            raise InvalidValueError("ranker", self.ranker, one_of(self.rankers))
+        known = [AUTO, *self.rankers]
+        if type(self.ranker) is not str or self.ranker not in known:
+            raise InvalidValueError("ranker", self.ranker, one_of(known))
         span = self.active_for
         if type(span) is not timedelta or not timedelta(0) < span <= timedelta(days=36_500):
             raise InvalidValueError("active_for", span, "a span of up to a hundred years")
@@ -151,6 +169,10 @@ class Settings:
         if type(self.cache_enabled) is not bool:
             raise InvalidValueError("cache_enabled", self.cache_enabled, "True or False")
         whole(self.cache_bytes, "cache_bytes", least=1_000_000, most=2**40)
+        whole(self.model_bytes, "model_bytes", least=1_000_000, most=2**40)
+        folder = self.model_folder
+        if folder is not None and not (isinstance(folder, Path) and folder.is_absolute()):
+            raise InvalidValueError("model_folder", folder, "an absolute Path, or None")
         if type(self.live_for) is not timedelta or not _A_SECOND <= self.live_for <= _AN_HOUR:
             raise InvalidValueError("live_for", self.live_for, "a span from a second to an hour")
 
@@ -161,22 +183,18 @@ class Settings:
 
     @property
     def rankers(self) -> dict[str, Ranker]:
-        """Return every ranker by its name: `classic` and the presets."""
-        return {ranker.name: ranker for ranker in (CLASSIC, *self.presets)}
+        """Return every ranker by its name: `classic`, `blended` and the presets."""
+        return {ranker.name: ranker for ranker in (CLASSIC, BLENDED, *self.presets)}
 
-    @property
-    def chosen_ranker(self) -> Ranker:
-        """Return the ranker of homepages."""
-        return self.rankers[self.ranker]
-
-    def recipes(self, as_of: datetime | None = None) -> Recipes:
+    def recipes(self, as_of: datetime | None = None, ranker: Ranker = CLASSIC) -> Recipes:
         """Return the recipes that mark results of these settings, as of now or of a moment.
 
-        The recipes as of a moment contain it, so that such results are never used as current.
+        *ranker* is that of homepages. The recipes as of a moment contain it, so that such results
+        are never used as current.
         """
         made_by = {
             ListKind.SIMILAR: (self.similarity.recipe, self.similarity),
-            ListKind.PERSONAL: (self.chosen_ranker.recipe, (self.chosen_ranker, self.interest)),
+            ListKind.PERSONAL: (ranker.recipe, (ranker, self.interest)),
             ListKind.POPULAR: (POPULAR_RECIPE, None),
         }
         return Recipes(

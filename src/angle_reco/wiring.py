@@ -23,7 +23,7 @@ from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.list_reader import ListReader
-from angle_reco.application.serving.open_items import OpenItems
+from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
@@ -35,9 +35,11 @@ from angle_reco.application.serving.surfaces import (
     SimilarItems,
 )
 from angle_reco.application.stored_results import StoredResources
+from angle_reco.application.trained_models import TrainedModels
 from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.lists import ListKind
 from angle_reco.ports.cache import Cache
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.settings import Settings
@@ -139,8 +141,20 @@ def wire(
     )
     is_cached = settings.cache_enabled and as_of is None
     cache = ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None
-    jobs = _wire_jobs(ports, settings, access, scorer, notifier, cache=cache, as_of=as_of)
-    serving = _wire_serving(ports, settings, scorer, notifier, jobs, cache=cache, as_of=as_of)
+    is_borrowed = ports.storage is not None and ports.storage.is_borrowed
+    models = TrainedModels(
+        store=ports.models,
+        rankings=scorer.rankings,
+        clock=ports.clock,
+        settings=settings,
+        # No other thread may use a borrowed connection.
+        reads_behind=not is_borrowed,
+        has_cache=is_cached,
+    )
+    jobs = _wire_jobs(ports, settings, access, scorer, models, notifier, cache=cache, as_of=as_of)
+    serving = _wire_serving(
+        ports, settings, scorer, models, notifier, jobs, cache=cache, as_of=as_of
+    )
     memory, storage, shelves = serving.memory, ports.storage, serving.shelves
     worker = Worker(
         runs=jobs.claims,
@@ -230,6 +244,7 @@ def _wire_jobs(
     settings: Settings,
     access: Access,
     scorer: Scorer,
+    models: TrainedModels,
     notifier: Notifier,
     *,
     cache: Cache | None,
@@ -244,6 +259,7 @@ def _wire_jobs(
         catalog=ports.catalog,
         interests=ports.interests,
         lists=ports.lists,
+        models=models,
         scorer=scorer,
         clock=ports.clock,
         settings=settings,
@@ -277,6 +293,7 @@ def _wire_serving(
     ports: Ports,
     settings: Settings,
     scorer: Scorer,
+    models: TrainedModels,
     notifier: Notifier,
     jobs: _Jobs,
     *,
@@ -289,7 +306,9 @@ def _wire_serving(
     rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
     memory = invalidator = None
     if cache is not None:
-        memory = _wire_memory(ports, settings, scorer, notifier, jobs.finished_runs, lists=cache)
+        memory = _wire_memory(
+            ports, settings, scorer, models, notifier, jobs.finished_runs, lists=cache
+        )
         invalidator = CacheInvalidator(
             changes=ports.changes,
             finished_runs=jobs.finished_runs,
@@ -314,6 +333,7 @@ def _wire_serving(
         lists=ports.lists,
         catalog=ports.catalog,
         scorer=scorer,
+        models=models,
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,
@@ -360,6 +380,7 @@ def _wire_memory(
     ports: Ports,
     settings: Settings,
     scorer: Scorer,
+    models: TrainedModels,
     notifier: Notifier,
     finished_runs: FinishedRuns,
     *,
@@ -383,17 +404,26 @@ def _wire_memory(
     def before_reading() -> None:
         lists.evict()
         finished_runs.look()
+        models.look()
 
     open_items = OpenItems(
         stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
         catalog=ports.catalog,
         scorer=scorer,
+        models=models,
         clock=ports.clock,
         settings=settings,
         make_room=lists.reserve,
         before_reading=before_reading,
         changed=ChangedItems(ports.clock),
     )
+
+    def on_change() -> None:
+        # Homepages in memory may have another recipe, and the open items lack the signals.
+        lists.mark(ListKind.PERSONAL.value)
+        open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
+
+    models.on_change = on_change
     return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)
 
 

@@ -2,8 +2,10 @@
 
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from angle_reco.adapters.memory.activity import MemoryActivity
@@ -12,8 +14,10 @@ from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
+from angle_reco.adapters.memory.models import MemoryModelStore
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.adapters.memory.users import MemoryUsers
+from angle_reco.adapters.model_folder import SharedModels
 from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.changes import Change, ChangeKind
@@ -48,6 +52,7 @@ from angle_reco.testing.contracts import (
     UserQueriesContract,
 )
 from angle_reco.testing.contracts.ledger import run_request
+from angle_reco.testing.contracts.model_store import ModelStoreContract, ModelStores
 from angle_reco.testing.contracts.samples import DAY, NOW, TICK
 
 
@@ -89,6 +94,34 @@ class TestMemoryListStore(ListStoreContract):
     @pytest.fixture
     def store(self, sample: Sample) -> MemoryListStore:
         return MemoryListStore()
+
+
+class TestMemoryModelStore(ModelStoreContract):
+    @pytest.fixture
+    def stores(self, sample: Sample) -> ModelStores:
+        return model_stores()
+
+
+class TestSharedModels(ModelStoreContract):
+    @pytest.fixture
+    def stores(self, sample: Sample, tmp_path: Path) -> ModelStores:
+        stores = model_stores()
+        return attrs.evolve(stores, models=SharedModels(stores.models, tmp_path / "models"))
+
+
+def model_stores() -> ModelStores:
+    fences, erasures = MemoryFences(), MemoryErasures()
+    models = MemoryModelStore(fences, erasures)
+    return ModelStores(
+        models=models,
+        erasure=MemoryErasure(
+            erasures,
+            MemoryInterestStore(),
+            MemoryListStore(),
+            models,
+            MemoryChanges(ManualClock(NOW)),
+        ),
+    )
 
 
 class TestMemoryRunLedger(RunLedgerContract):
@@ -134,7 +167,9 @@ def timed_changes() -> TimedChanges:
         changes=changes,
         beside=changes,
         advance=clock.advance,
-        erasure=MemoryErasure(erasures, MemoryInterestStore(), MemoryListStore(), changes),
+        erasure=MemoryErasure(
+            erasures, MemoryInterestStore(), MemoryListStore(), MemoryModelStore(), changes
+        ),
     )
 
 

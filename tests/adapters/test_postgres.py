@@ -43,6 +43,7 @@ from angle_reco.testing.contracts import (
     TimedLedger,
     UserQueriesContract,
 )
+from angle_reco.testing.contracts.model_store import ModelStoreContract, ModelStores
 from tests.adapters.databases import (
     emptied,
     erasable_on,
@@ -113,6 +114,13 @@ class TestPostgresListStore(ListStoreContract):
     @pytest.fixture
     def store(self, storage: Storage) -> ListStore:
         return ports_on(storage).lists
+
+
+class TestPostgresModelStore(ModelStoreContract):
+    @pytest.fixture
+    def stores(self, storage: Storage) -> ModelStores:
+        ports = ports_on(storage)
+        return ModelStores(models=ports.models, erasure=ports.erasure)
 
 
 class TestPostgresRunLedger(RunLedgerContract):

@@ -59,6 +59,7 @@ from angle_reco.testing.contracts import (
     TimedLedger,
     UserQueriesContract,
 )
+from angle_reco.testing.contracts.model_store import ModelStoreContract, ModelStores
 from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK
 from tests.adapters.databases import (
     engine_of_a_full_disk,
@@ -186,6 +187,12 @@ class TestSqliteListStore(ListStoreContract):
     @pytest.fixture
     def store(self, contracted: Database) -> ListStore:
         return contracted.ports.lists
+
+
+class TestSqliteModelStore(ModelStoreContract):
+    @pytest.fixture
+    def stores(self, contracted: Database) -> ModelStores:
+        return ModelStores(models=contracted.ports.models, erasure=contracted.ports.erasure)
 
 
 class TestSqliteRunLedger(RunLedgerContract):

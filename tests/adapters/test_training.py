@@ -12,11 +12,12 @@ from scipy import sparse
 
 from angle_reco.adapters.kernels import training
 from angle_reco.domain.activity import Activity, Interactions
-from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.items import AuctionStatus, Catalogue, OpenCards
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR, NEVER
+from angle_reco.domain.scoring.blended.hashes import HashIndex
 from angle_reco.domain.scoring.blended.model import Coefficients, Fans, Histories, Model
 
 Dense = npt.NDArray[np.float64]
@@ -260,9 +261,9 @@ def columns_of(model: Model) -> list[list[object]]:
             value = getattr(part, name)
             if isinstance(value, np.ndarray):
                 columns.append(value.tolist())
-            elif isinstance(value, IdIndex):
-                columns.append(list(value.ids.to_list()))
-    return [*columns, list(model.users.ids.to_list())]
+            elif isinstance(value, HashIndex):
+                columns.append(value.hashes.tolist())
+    return [*columns, model.users.hashes.tolist()]
 
 
 def test_the_same_data_in_any_order_make_the_same_model() -> None:
@@ -288,7 +289,7 @@ def test_other_ids_change_no_coefficient() -> None:
         [(-user, names[item], moment) for user, item, moment in touches], cards_of(30, ids=names)
     )
 
-    code = renamed.items.ids.codes(IdColumn.of(IdKind.INT, names))
+    code = renamed.items.ids.codes(np.array(names))
     for name in ("taste", "follow"):
         found = dense(getattr(renamed, name))[np.ix_(code, code)]
         assert_near(found, dense(getattr(model, name)))
@@ -305,7 +306,7 @@ def test_an_empty_history_makes_an_empty_model(items: int) -> None:
     assert not dense(model.taste).any()
     assert not dense(model.follow).any()
     assert not dense(model.follow_of_kinds).any()
-    assert (len(model.fans.users), len(model.fans_of_kinds.users)) == (0, 0)
+    assert (len(model.neighbours.fans.users), len(model.neighbours.fans_of_kinds.users)) == (0, 0)
 
 
 def test_items_without_categories_make_no_kinds() -> None:
@@ -323,7 +324,7 @@ def test_touches_of_unknown_items_do_not_count() -> None:
 
     model = trained([*known, (1, 77, NOW), (3, 78, NOW)], cards_of(2))
 
-    assert model.users.ids.to_list() == [1, 2, 3]
+    assert model.users.hashes.tolist() == [1, 2, 3]
     assert [model.histories.of_user(user)[0].tolist() for user in range(3)] == [[0], [1], []]
     assert model.touches.items.tolist() == [0, 1]
 
@@ -357,5 +358,5 @@ def test_an_account_with_very_many_touches_counts_its_newest() -> None:
 def test_an_item_has_2000_fans_at_most() -> None:
     model = trained([(user, 0, NOW - user * HOUR) for user in range(2_100)], cards_of(1))
 
-    assert model.fans.users.tolist() == list(range(2_000))
+    assert model.neighbours.fans.users.tolist() == list(range(2_000))
     assert Fans.of(model.histories, 1).sizes.tolist() == [1] * 2_100

@@ -14,6 +14,7 @@ from angle_reco import Recommender, Settings, Shelf, StorageUnavailableError
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.erasure import MemoryErasure, MemoryErasures
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.models import MemoryModelStore
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
@@ -165,12 +166,13 @@ class CachingShop:
 def _ports(clock: ManualClock, market: MemoryMarketplace | None) -> Ports:
     fences, erasures = MemoryFences(), MemoryErasures()
     interests, lists = MemoryInterestStore(fences, erasures), MemoryListStore(fences, erasures)
-    changes = MemoryChanges(clock)
+    models, changes = MemoryModelStore(fences, erasures), MemoryChanges(clock)
     return attrs.evolve(
         ports_at(clock, market),
         interests=interests,
         lists=lists,
-        erasure=MemoryErasure(erasures, interests, lists, changes),
+        models=models,
+        erasure=MemoryErasure(erasures, interests, lists, models, changes),
         changes=changes,
         ledger=MemoryRunLedger(clock, fences),
     )

@@ -20,6 +20,7 @@ from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.after_bid import AfterBidRule
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.rules import (
     BidCounting,
@@ -33,7 +34,7 @@ from angle_reco.rules import (
 from tests.application.shop import DAY, NOW, bid, filled, ids_of, lot, lots, opened, scores_of
 
 WRONG: dict[str, list[Any]] = {
-    "ranker": ["blended", "", "CLASSIC", None, ["classic"], CLASSIC],
+    "ranker": ["", "CLASSIC", None, ["classic"], CLASSIC],
     "active_for": [timedelta(0), -DAY, timedelta.max, 30, "30", None],
     "freshness": [
         *({}, None, dict.fromkeys(ListKind, DAY)),
@@ -141,8 +142,10 @@ def test_a_preset_ranks_homepages_by_its_weights() -> None:
 def test_a_host_can_have_presets_and_not_choose_one() -> None:
     ours = Ranker.preset("ours", interest=1)
 
-    assert Settings(presets=(ours,)).chosen_ranker == CLASSIC
-    assert Settings(presets=(ours,), ranker="ours").chosen_ranker == ours
+    known = {"classic": CLASSIC, "blended": BLENDED, "ours": ours}
+    assert Settings(presets=(ours,)).rankers == known
+    assert Settings(presets=(ours,)).ranker == "auto"
+    assert Settings(presets=(ours,), ranker="ours").ranker == "ours"
 
 
 def test_a_half_life_is_the_other_decay() -> None:

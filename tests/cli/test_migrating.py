@@ -44,9 +44,9 @@ def test_json(angle: Angle) -> None:
     ]
 
     assert [(one["schema"], one["revision"]) for one in answers] == [
-        ("brought up to date", "0004"),
-        ("up to date", "0004"),
-        ("up to date", "0004"),
+        ("brought up to date", "0005"),
+        ("up to date", "0005"),
+        ("up to date", "0005"),
         ("dropped", None),
         ("nothing to drop", None),
     ]

@@ -22,8 +22,10 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.scoring.blended_ranker import BLENDED
-from angle_reco.domain.scoring.components import DependsOn, values_of, values_of_user
+from angle_reco.domain.scoring.components import Component, DependsOn, estimates, values_of
 from angle_reco.domain.scoring.interest import InterestRule
+from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import lines_of
 from angle_reco.testing.contracts.markets import (
@@ -41,6 +43,17 @@ PERSONAL = [one for one in COMPONENTS.values() if one.depends_on is not DependsO
 INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
 USERS = [UserId(one) for one in index_of_users(INTS).ids]
 """In the order of their places."""
+
+
+def values_of_user(
+    component: Component, market: OpenMarket, profiles: Profiles, user: int
+) -> Int64s:
+    """Return the values of every row for a user; an estimate of them is off by 2 at most."""
+    rows = np.arange(len(market))
+    found = values_of(component, market, profiles, np.full(len(rows), user), rows)
+    estimated = estimates(component, market, profiles, user)
+    assert np.abs(found - estimated).max(initial=0) <= 2
+    return found
 
 
 def every_value(case: ModelCase) -> dict[str, list[list[int]]]:
@@ -117,8 +130,10 @@ def test_profiles_of_some_users_touched_the_same(case: ModelCase) -> None:
 
     some = [profiles.between(first, first + 3) for first in (0, 3, 6)]
 
-    touched = [one.touched(place) for one in some for place in range(len(one))]
-    expected = [profiles.touched(place) for place in range(len(profiles))]
+    signals = market.signals
+    assert signals is not None
+    touched = [one.tastes(place, signals).touched for one in some for place in range(len(one))]
+    expected = [profiles.tastes(place, signals).touched for place in range(len(profiles))]
     assert [(one.user, one.items.tolist(), one.last_at.tolist()) for one in touched] == [
         (one.user, one.items.tolist(), one.last_at.tolist()) for one in expected
     ]
@@ -296,8 +311,11 @@ def test_a_ranker_that_needs_a_model_says_so() -> None:
     for component in COMPONENTS.values():
         with pytest.raises(ComponentError, match="needs a trained model"):
             values_of_user(component, market, profiles, 0)
+    case = case_of([lot(1)], [])
+    signals = case.opened(case.model(KERNELS)).signals
+    assert signals is not None
     with pytest.raises(ValueError, match="without a model"):
-        profiles.touched(0)
+        profiles.tastes(0, signals)
 
 
 def test_the_weights_are_one_together() -> None:

@@ -55,7 +55,10 @@ def test_a_row_has_the_length_of_the_unit() -> None:
     rarities = rarity(*hashed(["red vase", "red lamp", "lamp"]))
     rows = title_rows(*hashed(["red vase lamp", "lamp"]), rarities)
 
-    squares = rows.products(np.bincount(rows.buckets[:3], rows.weights[:3], 2**15).astype(np.int64))
+    vector = np.bincount(rows.buckets[:3], rows.weights[:3], 2**15).astype(np.int64)
+    squares = rows.products(vector, np.array([1, 0, 0]))
 
-    assert abs(int(squares[0]) ** 0.5 - UNIT) < 30
+    assert abs(int(squares[1]) ** 0.5 - UNIT) < 30
+    assert squares[1] == squares[2] > squares[0] > 0
+    assert rows.products_of_all(vector).tolist() == squares[[1, 0]].tolist()
     assert rows.weights[3:].tolist() == [UNIT]

@@ -64,7 +64,7 @@ def found_by(made: Component, pairs: int = 3) -> Int64s:
         {"data": ""},
         {"depends_on": "pair"},
         {"values": None},
-        {"of_user": "half"},
+        {"estimate": "half"},
     ],
     ids=str,
 )

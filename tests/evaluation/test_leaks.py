@@ -138,8 +138,9 @@ def _seen_by(activity: ActivityQueries, catalog: CatalogQueries, chosen: Setting
         market.demand.watchers.tolist(),
         market.popularity.tolist(),
     ]
-    model = scorer.trained()
-    columns += [model.items.ids.ids.to_list(), model.touches.hours.tolist()]
+    everything = scorer.everything()
+    model = scorer.trained(everything, scorer.touched_items(everything))
+    columns += [model.items.ids.hashes.tolist(), model.touches.hours.tolist()]
     signalled = scorer.with_signals(market, model)
     all_lists = (
         kernels.homepages(signalled, scorer.profiles(signalled, users), ranker=BLENDED, keep=10),

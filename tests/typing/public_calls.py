@@ -263,7 +263,7 @@ def settings() -> None:
     assert_type(given.workers, Mapping[Queue, int])
     assert_type(given.verify, Verify)
     assert_type(given.deadline, timedelta)
-    assert_type(given.chosen_ranker, Ranker)
+    assert_type(given.rankers, dict[str, Ranker])
     assert_type(CLASSIC, Ranker)
 
 

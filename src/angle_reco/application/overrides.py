@@ -246,13 +246,10 @@ class WriteOverrides:
         if kind is ListKind.SIMILAR:
             item = self.shelves.list_reader.card(ItemId(owner))
             return scorer.similar_to_one(scorer.market(), item).stored(0)
-        users, market = (
-            IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner])),
-            scorer.market(),
-        )
+        users = IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner]))
+        market = scorer.market(self.shelves.list_reader.models.newest)
         profiles = scorer.profiles(market, users)
-        keep = self.shelves.settings.chosen_ranker.kept
-        return scorer.homepages(market, profiles, keep=keep).stored(0)
+        return scorer.homepages(market, profiles, keep=scorer.rankings.kept).stored(0)
 
     def _edit_interests(
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]

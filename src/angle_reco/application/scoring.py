@@ -6,17 +6,20 @@ from types import MappingProxyType
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
+from angle_reco.application.rankings import Ranking, Rankings
 from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.lists import ListKind, Lists, Recipes
-from angle_reco.domain.moments import to_micros
+from angle_reco.domain.moments import HOUR, to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
 from angle_reco.domain.prices import UNKNOWN_PRICE
-from angle_reco.domain.scoring.blended.model import Model
+from angle_reco.domain.scoring.blended.hashes import hashes_of
+from angle_reco.domain.scoring.blended.model import Model, TouchCounts
 from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.interest import Interests, score_interests
 from angle_reco.domain.scoring.market import OpenMarket
@@ -46,16 +49,22 @@ class Scorer:
     settings: Settings
     as_of: datetime | None = None
     recipes: Recipes = attrs.field(init=False)
+    rankings: Rankings = attrs.field(init=False)
 
     @recipes.default
     def _recipes_of_settings(self) -> Recipes:
         return self.settings.recipes(self.as_of)
 
-    def market(self) -> OpenMarket:
-        """Return the market of the items that are open now."""
+    @rankings.default
+    def _rankings_of_settings(self) -> Rankings:
+        return Rankings(settings=self.settings, as_of=self.as_of)
+
+    def market(self, model: Model | None = None) -> OpenMarket:
+        """Return the market of the items that are open now, with what a *model* says of them."""
         now, rule = self.clock.now(), self.settings.popularity
         listed = self.catalog.may_be_open(now, until=self.as_of, counting=rule.counting)
-        return self.market_of(listed.where(open_rows(listed, now)), now)
+        market = self.market_of(listed.where(open_rows(listed, now)), now)
+        return market if model is None else self.with_signals(market, model)
 
     def market_of(self, catalogue: Catalogue, now: datetime) -> OpenMarket:
         """Return the market of a catalogue of open items, with the demand for them at *now*."""
@@ -74,13 +83,27 @@ class Scorer:
             )
         return OpenMarket(catalogue=catalogue, demand=demand, rule=rule, now=now)
 
-    def trained(self) -> Model:
-        """Return a model of all bids and watches, for rankers that need one."""
-        happened = self._drained()
-        items = IdIndex.of(happened.items.kind, happened.items)
-        return self.kernels.trained(
-            happened, self._cards(items.ids), now=to_micros(self.clock.now())
-        )
+    def everything(self) -> Interactions:
+        """Return all bids and watches."""
+        return self._drained()
+
+    def active_users(self, since: datetime) -> IdColumn:
+        """Return the users who bid or began to watch since a moment, some more than once."""
+        return self._drained(since=since).users
+
+    def trained(self, happened: Interactions, items: OpenCards) -> Model:
+        """Return a model of what happened, with *items* of `touched_items`."""
+        return self.kernels.trained(happened, items, now=to_micros(self.clock.now()))
+
+    def touched_items(self, happened: Interactions) -> OpenCards:
+        """Return the items in *happened*, open or not."""
+        return self._cards(IdIndex.of(happened.items.kind, happened.items).ids)
+
+    def touches(self, market: OpenMarket) -> TouchCounts:
+        """Return the touches of the items of a market, counted now."""
+        happened = self._drained(items=market.catalogue.items.ids)
+        users = _index_of_users(happened).codes(happened.users)
+        return TouchCounts.of(users, hashes_of(happened.items), happened.moments // HOUR)
 
     def with_signals(self, market: OpenMarket, model: Model) -> OpenMarket:
         """Return the market with what a trained model says of its items."""
@@ -88,8 +111,18 @@ class Scorer:
         cards = self._cards(market.catalogue.items.ids)
         titles = np.full(len(market), "", object)
         titles[market.catalogue.items.codes(cards.catalogue.items.ids)] = cards.titles
+        return self.with_titles(market, model, titles)
+
+    def with_titles(
+        self, market: OpenMarket, model: Model, titles: npt.NDArray[np.object_]
+    ) -> OpenMarket:
+        """Return the market with what a trained model says of its items, which have *titles*."""
         signals = Signals.of(model, market.catalogue, titles, now=to_micros(market.now))
         return attrs.evolve(market, signals=signals)
+
+    def ranking(self, market: OpenMarket) -> Ranking:
+        """Return the ranking of homepages from the items of a market."""
+        return self.rankings.of(None if market.signals is None else market.signals.model)
 
     def _cards(self, items: IdColumn) -> OpenCards:
         """Return items, open or not, in the order of their ids."""
@@ -159,9 +192,9 @@ class Scorer:
         Raises:
             ComponentError: A component of the ranker failed.
         """
-        ranker = self.settings.chosen_ranker
-        pages = self.kernels.homepages(market, profiles, ranker=ranker, keep=keep)
-        return self._with_recipe(ListKind.PERSONAL, pages)
+        ranking = self.ranking(market)
+        pages = self.kernels.homepages(market, profiles, ranker=ranking.ranker, keep=keep)
+        return attrs.evolve(pages, recipe=ranking.recipe)
 
     def similar_to_all(
         self, market: OpenMarket, engagement: Engagement, *, first: int, last: int

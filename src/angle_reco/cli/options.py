@@ -14,7 +14,7 @@ from angle_reco import IdKind, InvalidValueError, Recommender, Settings
 from angle_reco.cli.apps import load_app
 from angle_reco.composition import leaving_unchecked, storage_at
 from angle_reco.domain.moments import check_moment
-from angle_reco.domain.scoring.ranking import CLASSIC
+from angle_reco.settings import AUTO
 
 if TYPE_CHECKING:
     from angle_reco.adapters.sql.storage import Storage
@@ -98,7 +98,7 @@ class Target:
             return
         # A process that answers a single call gains nothing from a cache.
         settings = Settings(
-            cache_enabled=False, ranker=CLASSIC.name if self.ranker is None else self.ranker
+            cache_enabled=False, ranker=AUTO if self.ranker is None else self.ranker
         )
         with Recommender.connect(
             self.database, settings=settings, pooler=self.pooler, as_of=self.as_of

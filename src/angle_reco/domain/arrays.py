@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float32]
 Int8s: TypeAlias = npt.NDArray[np.int8]
 Int32s: TypeAlias = npt.NDArray[np.int32]
 Int64s: TypeAlias = npt.NDArray[np.int64]
@@ -82,3 +83,16 @@ def is_among(keys: Int64s, sorted_keys: Int64s) -> Bools:
     places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     found: Bools = sorted_keys[places] == keys
     return found
+
+
+def largest(values: Int64s, ties: Int64s, most: int) -> Int64s:
+    """Return the places of the *most* largest values, largest first, then the smallest of *ties*.
+
+    >>> largest(np.array([5, 9, 5, 1]), np.array([2, 3, 1, 0]), 2).tolist()
+    [1, 2]
+    """
+    among = np.arange(len(values))
+    if len(values) > most:
+        least = np.partition(values, len(values) - most)[len(values) - most]
+        among = np.flatnonzero(values >= least)
+    return among[np.lexsort((ties[among], -values[among]))[:most]]

@@ -65,6 +65,17 @@ class ComponentError(AngleRecoError):
         return f"the component {self.component} {self.problem}"
 
 
+class ModelError(AngleRecoError):
+    """A trained model cannot be used or stored; the text says why."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the trained model {self.problem}"
+
+
 class ItemNotFoundError(AngleRecoError):
     """No item has the requested id."""
 

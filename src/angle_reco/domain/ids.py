@@ -54,7 +54,7 @@ class IdKind(StrEnum):
             InvalidValueError: *value* is not an id of this kind.
         """
         one = plain_id(value)
-        if type(one) is not _PYTHON_TYPES[self] or one is None:
+        if type(one) is not PYTHON_TYPES[self] or one is None:
             raise InvalidValueError(what, value, _EXPECTED[self])
         return one
 
@@ -99,7 +99,9 @@ def plain_id(value: object) -> Id | None:
 
 _NUMBER_OF_UUID = UUID.__dict__["int"]
 
-_PYTHON_TYPES = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
+PYTHON_TYPES = {IdKind.INT: int, IdKind.UUID: UUID, IdKind.TEXT: str}
+"""The type of an id of each kind."""
+
 
 _EXPECTED = {
     IdKind.INT: "an integer of at most 64 bits",

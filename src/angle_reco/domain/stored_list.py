@@ -23,18 +23,25 @@ class Recipe:
     """The settings that produced a list.
 
     These are the name of a rule, its weights by component in order, and the largest number
-    of suggestions that is stored; *rules* represents all other settings involved.
+    of suggestions that is stored; *rules* represents all other settings involved. Recipes that
+    differ only in the version of the trained *model* are equal.
     """
 
     name: str
     weights: tuple[tuple[str, Millionths], ...]
     kept: int
     rules: str = ""
+    model: str = attrs.field(default="", eq=False)
 
     @cached_property
     def components(self) -> tuple[str, ...]:
         """Return the names of the parts of a score, in order."""
         return tuple(name for name, _ in self.weights)
+
+    @property
+    def version(self) -> str:
+        """Return what tells lists of one name apart: the rules, and the model if there is one."""
+        return f"{self.rules}-{self.model}" if self.model else self.rules
 
     def to_text(self) -> str:
         """Return the recipe as one line of JSON, for stores."""

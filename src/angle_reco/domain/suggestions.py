@@ -140,11 +140,17 @@ class Suggestion(NamedTuple):
 
 @attrs.frozen
 class Shelf(Sequence[Suggestion]):
-    """An answer: suggestions, best first, their freshness, and the failures on the way."""
+    """An answer: suggestions, best first, their freshness, and the failures on the way.
+
+    *ranker* is the name of the rule that made the list, and *version* a text that differs for
+    other settings or another trained model.
+    """
 
     suggestions: tuple[Suggestion, ...]
     freshness: Freshness = attrs.field(kw_only=True)
     degraded_by: tuple[str, ...] = attrs.field(kw_only=True, default=())
+    ranker: str = attrs.field(kw_only=True, default="")
+    version: str = attrs.field(kw_only=True, default="")
     _start: PageStart | None = attrs.field(init=False, default=None, eq=False, repr=False)
     """Where this page starts, if another one may follow."""
 
@@ -182,6 +188,8 @@ class Shelf(Sequence[Suggestion]):
         return {
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
+            "ranker": self.ranker,
+            "version": self.version,
             "suggestions": [one.to_json() for one in self.suggestions],
             "next": self.next,
         }

@@ -10,7 +10,6 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdIndex
 from angle_reco.domain.errors import NotMeasurableError
-from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.rankings import Touches
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
@@ -44,13 +43,8 @@ class Evidence:
     settings: Settings
 
     def scorer(self, now: datetime, ranker: str | None = None) -> Scorer:
-        """Return a scorer for which nothing later than *now* exists.
-
-        Besides the rankers of the settings there is `blended`.
-        """
+        """Return a scorer for which nothing later than *now* exists."""
         settings = self.settings
-        if ranker == BLENDED.name and ranker not in settings.rankers:
-            settings = attrs.evolve(settings, presets=(*settings.presets, BLENDED))
         return Scorer(
             activity=self.activity,
             catalog=self.catalog,

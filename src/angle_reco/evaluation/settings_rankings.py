@@ -25,8 +25,10 @@ class SettingsRanking:
         """Return the rows of the homepage of each of *users*."""
         scorer = self.evidence.scorer(from_micros(past.now), self.name)
         market = scorer.market_of(past.catalogue, from_micros(past.now))
-        if scorer.settings.chosen_ranker == BLENDED:
-            market = scorer.with_signals(market, scorer.trained())
+        if self.name == BLENDED.name:
+            happened = scorer.everything()
+            model = scorer.trained(happened, scorer.touched_items(happened))
+            market = scorer.with_signals(market, model)
         ranked = np.full((len(users), keep), NONE, np.int32)
         by_code = np.argsort(users, kind="stable")
         for start in range(0, len(users), _USERS_AT_ONCE):

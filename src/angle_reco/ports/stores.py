@@ -11,7 +11,7 @@ from angle_reco.domain.ids import CategoryId, UserId
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest
-from angle_reco.domain.stored_list import StoredList
+from angle_reco.domain.stored_list import Recipe, StoredList
 
 
 class Written(NamedTuple):
@@ -168,6 +168,12 @@ class ListStore(Protocol):
 
     def older_than(self, kind: ListKind, moment: datetime) -> Sequence[object]:
         """Return the owners of lists neither computed nor covered since *moment*, by id."""
+        ...
+
+    def computed_since(
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+    ) -> Sequence[object]:
+        """Return the owners of lists of a recipe computed at *moment* or later, in any order."""
         ...
 
     def totals(self, kind: ListKind) -> StoreTotals:

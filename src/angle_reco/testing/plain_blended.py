@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from itertools import pairwise
 from math import isqrt, sqrt
 from typing import TypeAlias, TypeVar
+from uuid import UUID
 from zlib import crc32
 
 import attrs
 
 from angle_reco.domain.arrays import Int64s
-from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.prices import PriceScale
@@ -27,8 +29,8 @@ from angle_reco.domain.scoring.blended.model import Coefficients, Model
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.testing import plain
 
-Kind: TypeAlias = tuple[CategoryId, int]
-"""A category, and the power of two below the price in units."""
+Kind: TypeAlias = tuple[int, int]
+"""The hash of a category, and the power of two below the price in units."""
 
 Matrix: TypeAlias = Mapping[int, Mapping[int, int]]
 """Coefficients by source and target, which are places in the model."""
@@ -45,16 +47,19 @@ _MONTH = HalfLife(span=timedelta(days=30))
 
 @attrs.frozen(kw_only=True, eq=False)
 class PlainModel:
-    """A model as dicts; items and users are their places in it, -1 stands for none."""
+    """A model as dicts; items and users are their places in it, -1 stands for none.
 
-    items: Mapping[ItemId, int]
-    categories: Mapping[int, CategoryId]
-    sellers: Mapping[int, UserId]
+    Ids of items, users, sellers and categories are hashes (`hash_of`).
+    """
+
+    items: Mapping[int, int]
+    categories: Mapping[int, int]
+    sellers: Mapping[int, int]
     kinds: Mapping[int, Kind]
     prices: Mapping[int, int]
     titles: Mapping[int, Mapping[int, int]]
     rarities: list[int]
-    users: Mapping[UserId, int]
+    users: Mapping[int, int]
     histories: Mapping[int, Touches]
     touches: Mapping[int, Touches]
     taste: Matrix
@@ -67,26 +72,28 @@ class PlainModel:
     def of(cls, model: Model) -> "PlainModel":
         """Return a trained model as dicts."""
         known = model.items
-        ids, category_ids = known.ids.ids.to_list(), known.categories.ids.to_list()
-        seller_ids, keys = known.sellers.ids.to_list(), known.kinds.tolist()
-        order_of_kinds = [(CategoryId(category_ids[key // 64]), key % 64) for key in keys]
+        categories = known.categories.hashes.tolist()
+        order_of_kinds = [(categories[key // 64], key % 64) for key in known.kinds.tolist()]
         touches: dict[int, list[tuple[int, int]]] = defaultdict(list)
         columns = (model.touches.items, model.touches.hours, model.touches.counts)
+        counted = model.touches.ids.hashes.tolist()
         for item, hour, count in zip(*(one.tolist() for one in columns), strict=True):
-            touches[item].append((hour, count))
+            touches[counted[item]].append((hour, count))
         rows = list(zip(known.titles.buckets.tolist(), known.titles.weights.tolist(), strict=True))
         history = list(
             zip(model.histories.items.tolist(), model.histories.last_at.tolist(), strict=True)
         )
         return cls(
-            items={ItemId(one): place for place, one in enumerate(ids)},
-            categories=_known(known.category.tolist(), list(map(CategoryId, category_ids))),
-            sellers=_known(known.seller.tolist(), list(map(UserId, seller_ids))),
+            items={one: place for place, one in enumerate(known.ids.hashes.tolist())},
+            categories=_known(known.category.tolist(), categories),
+            sellers={
+                item: one for item, one in enumerate(known.seller.tolist()) if one != -(2**63)
+            },
             kinds=_known(known.kind.tolist(), order_of_kinds),
             prices={item: log for item, log in enumerate(known.log_price.tolist()) if log >= 0},
             titles=dict(enumerate(map(dict, _runs(known.titles.offsets, rows)))),
             rarities=known.rarities.tolist(),
-            users={UserId(one): place for place, one in enumerate(model.users.ids.to_list())},
+            users={one: place for place, one in enumerate(model.users.hashes.tolist())},
             histories=dict(enumerate(_runs(model.histories.offsets, history))),
             touches=touches,
             taste=_matrix(model.taste),
@@ -122,11 +129,11 @@ class PlainModel:
         return Counter(item for touches in self.histories.values() for item, _ in touches)
 
     @cached_property
-    def shares(self) -> dict[CategoryId, Millionths]:
+    def shares(self) -> dict[int, Millionths]:
         """Return the share of each category among everybody's touches."""
         return self.shares_among(item for touches in self.histories.values() for item, _ in touches)
 
-    def shares_among(self, items: Iterable[int]) -> dict[CategoryId, Millionths]:
+    def shares_among(self, items: Iterable[int]) -> dict[int, Millionths]:
         """Return the share of each category among *items* that have one."""
         counts = Counter(self.categories[item] for item in items if item in self.categories)
         return {
@@ -181,17 +188,21 @@ class PlainBlended:
         """Return the newest 500 items of the model that a user touched."""
         last: dict[int, int] = {}
         for one in self.market.happened:
-            if one.user_id == user_id and one.item_id in self.model.items:
-                item, hour = self.model.items[one.item_id], (plain.moment_of(one) - _EPOCH) // _HOUR
+            item, hour = self.place(one.item_id), (plain.moment_of(one) - _EPOCH) // _HOUR
+            if one.user_id == user_id and item >= 0:
                 last[item] = max(hour, last.get(item, hour))
         return sorted(last.items(), key=lambda pair: (-pair[1], pair[0]))[:500]
+
+    def place(self, item_id: ItemId) -> int:
+        """Return the place of an item in the model, -1 if it is unknown."""
+        return self.model.items.get(hash_of(item_id), -1)
 
     def kind(self, item: ItemCard) -> int:
         """Return the place of the kind of an item in the model, -1 if it has none."""
         steps = self.steps(item)
         if item.category_id is None or steps is None:
             return -1
-        return self.model.place_of_kind.get((item.category_id, steps // 1_024), -1)
+        return self.model.place_of_kind.get((hash_of(item.category_id), steps // 1_024), -1)
 
     def steps(self, item: ItemCard) -> int | None:
         """Return the binary logarithm of the price in units, in steps of 1/1024."""
@@ -200,7 +211,7 @@ class PlainBlended:
 
     def heat(self, item: ItemCard, days: int | None) -> int:
         """Return the touches of an item, which fade with a half-life of so many days."""
-        touches = self.model.touches.get(self.model.items.get(item.item_id, -1), [])
+        touches = self.model.touches.get(hash_of(item.item_id), [])
         if days is None:
             return ONE * sum(count for _, count in touches)
         half_life = HalfLife(span=timedelta(days=days))
@@ -232,17 +243,29 @@ class PlainBlended:
     ) -> dict[ItemId, Millionths]:
         """Return a personal view by item, mixed with that of its kind by its number of users."""
         model, curve = self.model, log_curve(20)
-        own = self.by_item(lambda item: of_items.get(model.items.get(item.item_id, -1), 0))
+        own = self.by_item(lambda item: of_items.get(self.place(item.item_id), 0))
         kinds = self.by_item(lambda item: of_kinds.get(self.kind(item), 0))
         own, kinds = self.on_curve(curve, own), self.on_curve(curve, kinds)
 
         def mixed(item: ItemCard) -> int:
-            users = model.supporters[model.items.get(item.item_id, -1)]
+            users = model.supporters[self.place(item.item_id)]
             support = users * ONE // (users + 10)
             one = item.item_id
             return (support * own[one] + (ONE - support) * kinds[one]) // ONE
 
         return self.by_item(mixed)
+
+
+def hash_of(one: object) -> int:
+    """Return the hash by which a model knows an id."""
+    match one:
+        case int():
+            return one
+        case UUID():
+            written = one.bytes
+        case _:
+            written = str(one).encode()
+    return int.from_bytes(blake2b(written, digest_size=8).digest(), "little", signed=True)
 
 
 @lru_cache(maxsize=1_000)
@@ -290,7 +313,7 @@ def follow(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
 def alike(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     """Return what the 100 most similar users touched, by items and by kinds."""
     model, touches = blended.model, blended.touched(user_id)
-    user, hour = model.users.get(user_id, -1), blended.hour
+    user, hour = model.users.get(hash_of(user_id), -1), blended.hour
     items = [item for item, _ in touches]
     kinds = [kind for kind, _ in model.in_kinds(touches)]
     return blended.supported(
@@ -309,7 +332,9 @@ def category_lift(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millio
     largest = max([1, *lifts.values()])
     return blended.by_item(
         lambda item: (
-            0 if item.category_id is None else lifts.get(item.category_id, 0) * ONE // largest
+            0
+            if item.category_id is None
+            else lifts.get(hash_of(item.category_id), 0) * ONE // largest
         )
     )
 
@@ -356,13 +381,13 @@ def price(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
 
 def seller(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     """Return the user's touches of a seller over those of any seller."""
-    sums = Counter[UserId]()
+    sums = Counter[int]()
     for (item, _), power in zip(blended.touched(user_id), _powers(9), strict=False):
         if item in blended.model.sellers:
             sums[blended.model.sellers[item]] += power
     largest = max([1, *sums.values()])
     return blended.by_item(
-        lambda item: 0 if item.seller_id is None else sums[item.seller_id] * ONE // largest
+        lambda item: 0 if item.seller_id is None else sums[hash_of(item.seller_id)] * ONE // largest
     )
 
 

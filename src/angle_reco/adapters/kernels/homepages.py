@@ -12,7 +12,7 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
-from angle_reco.adapters.kernels.among_all import rank_among_all
+from angle_reco.adapters.kernels.by_score import rank_by_score
 from angle_reco.domain.arrays import (
     Bools,
     Int8s,
@@ -51,8 +51,8 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         excluded_user=profiles.excluded_user[by_user],
         excluded_row=profiles.excluded_row[by_user],
     )
-    if ranker.candidates is Candidates.ALL:
-        return rank_among_all(market, profiles, ranker=ranker, keep=keep)
+    if ranker.candidates is not Candidates.FAVOURITES:
+        return rank_by_score(market, profiles, ranker=ranker, keep=keep)
     orders = _CategoryOrders.of(market, profiles, ranker)
     at_once = _USERS_AT_ONCE
     if ranker.those_by(DependsOn.PAIR):

@@ -7,15 +7,17 @@ from scipy import sparse
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, is_among
-from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.columns import NONE
 from angle_reco.domain.items import OpenCards
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR
+from angle_reco.domain.scoring.blended.hashes import NO_HASH, HashIndex, hashes_of
 from angle_reco.domain.scoring.blended.model import (
     Coefficients,
     Histories,
     KnownItems,
     Model,
+    Neighbours,
     TouchCounts,
     kind_keys,
     log_prices,
@@ -41,11 +43,13 @@ Matrix = Any
 
 def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
     """Return the model of all that happened, at *now* in microseconds; *items* has the items."""
-    users = IdIndex.of(happened.users.kind, happened.users)
+    of_users = hashes_of(happened.users)
+    users = HashIndex.of(of_users)
     known = known_items(items)
-    item = known.ids.codes(happened.items)
+    of_items = hashes_of(happened.items)
+    item = known.ids.codes(of_items)
     counted = item != NONE
-    user, item = users.codes(happened.users)[counted], item[counted]
+    user, item = users.codes(of_users)[counted], item[counted]
     moments = happened.moments[counted]
     hours = moments // HOUR
     histories = Histories.of(user, item, hours, count=len(users))
@@ -55,7 +59,8 @@ def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
         items=known,
         users=users,
         histories=histories,
-        touches=TouchCounts.of(user, item, hours),
+        neighbours=Neighbours.of(histories, known),
+        touches=TouchCounts.of(user, of_items[counted], hours),
         taste=taste_of(_binary(histories, size)),
         follow=follow_of(user, item, moments, users=len(users), size=size, now=now),
         taste_of_kinds=taste_of_kinds(_binary(of_kinds, kinds)),
@@ -66,18 +71,22 @@ def trained(happened: Interactions, items: OpenCards, *, now: int) -> Model:
 def known_items(items: OpenCards) -> KnownItems:
     """Return items, open or not, as a model stores them."""
     catalogue = items.catalogue
-    log_price = log_prices(catalogue.prices)
-    keys = kind_keys(catalogue.category, log_price)
+    # Of two items with one hash the first counts.
+    ids, rows = np.unique(hashes_of(catalogue.items.ids), return_index=True)
+    of_categories = hashes_of(catalogue.categories.ids)
+    categories = HashIndex.of(of_categories)
+    category = np.append(categories.codes(of_categories), np.int32(NONE))[catalogue.category[rows]]
+    log_price = log_prices(catalogue.prices[rows])
+    keys = kind_keys(category, log_price)
     kinds = np.unique(keys[keys != NONE])
     kind = np.where(keys != NONE, np.searchsorted(kinds, keys), NONE).astype(np.int32)
-    offsets, buckets = hashed(items.titles.tolist())
+    offsets, buckets = hashed(items.titles[rows].tolist())
     rarities = rarity(offsets, buckets)
     return KnownItems(
-        ids=catalogue.items,
-        categories=catalogue.categories,
-        category=catalogue.category,
-        sellers=catalogue.sellers,
-        seller=catalogue.seller,
+        ids=HashIndex(hashes=ids),
+        categories=categories,
+        category=category,
+        seller=np.append(hashes_of(catalogue.sellers.ids), NO_HASH)[catalogue.seller[rows]],
         kinds=kinds,
         kind=kind,
         log_price=log_price,

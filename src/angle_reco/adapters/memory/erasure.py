@@ -15,6 +15,7 @@ from angle_reco.domain.ids import UserId
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory.changes import MemoryChanges
+    from angle_reco.adapters.memory.models import MemoryModelStore
     from angle_reco.adapters.memory.stores import MemoryInterestStore, MemoryListStore
 
 
@@ -61,12 +62,14 @@ class MemoryErasure:
     erasures: MemoryErasures
     interests: "MemoryInterestStore"
     lists: "MemoryListStore"
+    models: "MemoryModelStore"
     changes: "MemoryChanges"
 
     def erase(self, user_id: UserId, *, at: datetime) -> Erased:
         self.erasures.add(user_id, at)
         self.changes.forget_user(user_id)
         self.changes.publish([Change(kind=ChangeKind.ERASED, user_id=user_id)])
+        self.models.forget(user_id)
         suggestions = self.lists.forget_personal(user_id)
         return Erased(
             sign_ins=0,

@@ -14,7 +14,7 @@ from angle_reco.domain.ids import CategoryId, UserId
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest, interest_has_changed
-from angle_reco.domain.stored_list import StoredList, has_changed
+from angle_reco.domain.stored_list import Recipe, StoredList, has_changed
 from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 
@@ -294,6 +294,16 @@ class MemoryListStore:
                 return ()
             old = [owner for owner, one in self._lists[kind].items() if one.computed_at < moment]
         return sorted(old)  # type: ignore[type-var]  # ids of one kind compare
+
+    def computed_since(
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+    ) -> Sequence[object]:
+        with self._lock:
+            return [
+                owner
+                for owner, one in self._lists[kind].items()
+                if one.computed_at >= moment and one.recipe == recipe
+            ]
 
     def totals(self, kind: ListKind) -> StoreTotals:
         with self._lock:

@@ -32,6 +32,7 @@ from angle_reco.adapters.sql.results.erasure import SqlErasure
 from angle_reco.adapters.sql.results.interests import SqlInterestStore
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.lists import SqlListStore
+from angle_reco.adapters.sql.results.models import SqlModelStore
 from angle_reco.adapters.sql.schema.host_schema import HostSchema
 from angle_reco.adapters.sql.schema.migrations import migrate_down, migrate_up
 from angle_reco.adapters.sql.schema.permissions import SqlPermissions, what_stays
@@ -67,6 +68,7 @@ class SqlPorts:
     catalog: SqlCatalog
     interests: SqlInterestStore
     lists: SqlListStore
+    models: SqlModelStore
     erasure: SqlErasure
     ledger: SqlRunLedger
     changes: SqlChanges
@@ -170,6 +172,7 @@ class Storage:
             catalog=SqlCatalog(database, tables, market, self.prices),
             interests=SqlInterestStore(database, tables),
             lists=SqlListStore(database, tables),
+            models=SqlModelStore(database, tables),
             erasure=SqlErasure(database, tables, changes),
             ledger=SqlRunLedger(database, tables),
             changes=changes,

@@ -2,28 +2,38 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import attrs
 
 from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
+from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.availability import is_open
-from angle_reco.domain.columns import IdColumn, IdIndex
-from angle_reco.domain.errors import ItemNotFoundError
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.errors import ItemNotFoundError, ModelError
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKind, ItemId
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
+from angle_reco.domain.scoring.blended.columns import columns_of
+from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import StoredLine, StoredList, with_similar
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries
-from angle_reco.settings import Settings
+from angle_reco.settings import AUTO, Settings
 
 _USERS_AT_ONCE = 5_000
+_LEAST_TO_LEARN, _LEAST_TO_KEEP = 1_000, 800
+"""Bids and watches from which `auto` trains a model, and below which it removes one."""
+
+_A_DAY = timedelta(days=1)
+_LATE_COMMITS = timedelta(minutes=10)
+"""A transaction may commit so much later than the moments of its rows."""
+
 _ITEMS_AT_ONCE = 5_000
 
 
@@ -51,6 +61,7 @@ class Jobs:
     catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
+    models: TrainedModels
     scorer: Scorer
     clock: Clock
     settings: Settings
@@ -77,23 +88,76 @@ class Jobs:
             removed = self.interests.retain(users, started_at=now, fence=work.fence)
         return Done(len(users), total.written, removed)
 
+    def train_models(self, work: RunContext) -> Done:
+        """Train and store the model of `blended`, if the settings may use it.
+
+        With the ranker `auto` it is removed if there are too few bids and watches.
+
+        Raises:
+            ModelError: It is larger than the setting *model_bytes*; the old one stays.
+        """
+        if not self.models.may_learn:
+            return Done(0, Written(0, 0), 0)
+        work.reached("activity", 0, 3)
+        trained_at = self.clock.now()
+        with work.paced():
+            happened = self.scorer.everything()
+        if self.settings.ranker == AUTO:
+            is_stored = self.models.store.trained().model is not None
+            if len(happened) < (_LEAST_TO_KEEP if is_stored else _LEAST_TO_LEARN):
+                self.models.store.remove(fence=work.fence)
+                return Done(0, Written(0, 0), int(is_stored))
+        work.reached("items", 1, 3)
+        with work.paced():
+            items = self.scorer.touched_items(happened)
+        work.reached("model", 2, 3)
+        model = self.scorer.trained(happened, items)
+        size = sum(column.nbytes for column in columns_of(model).values())
+        if size > self.settings.model_bytes:
+            raise ModelError(f"has {size} bytes, but model_bytes is {self.settings.model_bytes}")
+        people = IdColumn.joined(
+            self.settings.ids.user, [happened.users, items.catalogue.sellers.ids]
+        )
+        with work.paced():
+            self.models.store.write(
+                model,
+                trained_at=trained_at,
+                people=IdIndex.of(people.kind, people).ids,
+                fence=work.fence,
+            )
+        work.reached("model", 3, 3)
+        return Done(len(model.users), Written(1, 0), 0)
+
     def generate_recommendations(self, work: RunContext) -> Done:
-        """Rank and store the homepages of active users."""
+        """Rank and store the homepages of active users.
+
+        With a trained model these are the users who were active since the last run, and those
+        whose homepage is older than a day or of another recipe.
+
+        Raises:
+            ModelError: A model is stored, but cannot be used; the stored homepages stay.
+        """
         work.reached("open items", 0, 1)
         with work.paced():
-            market = self.scorer.market()
+            market, model = self.scorer.market(), self.models.required()
+            if model is not None:
+                touches = self.scorer.touches(market)
+                self.models.store.write_touches(touches, counted_at=market.now, fence=work.fence)
+                model = attrs.evolve(model, touches=touches)
+                market = self.scorer.with_signals(market, model)
         users, total = self._active_users(work), _Total()
-        ranker = self.settings.chosen_ranker
+        with work.paced():
+            due = users if model is None else self._due_users(users, market)
 
         def generate(first: int, last: int) -> None:
-            some = IdIndex(users.take(slice(first, last)))
+            some = IdIndex(due.take(slice(first, last)))
             with work.paced():
                 profiles = self.scorer.profiles(market, some)
-            pages = self.scorer.homepages(market, profiles, keep=ranker.kept)
+            pages = self.scorer.homepages(market, profiles, keep=self.scorer.rankings.kept)
             with work.paced():
                 total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
 
-        self._in_batches(work, "homepages of users", users, generate)
+        self._in_batches(work, "homepages of users", due, generate)
         with work.paced():
             removed = self.lists.retain(
                 ListKind.PERSONAL, users, started_at=market.now, fence=work.fence
@@ -201,6 +265,19 @@ class Jobs:
             work.reached(what, first, len(users))
             work.bisecting_failures(first, last, act, name)
         work.reached(what, len(users), len(users))
+
+    def _due_users(self, users: IdColumn, market: OpenMarket) -> IdColumn:
+        """Return the users whose homepages a run with a model must compute."""
+        recipe = self.scorer.ranking(market).recipe
+        covered_at = self.lists.totals(ListKind.PERSONAL).covered_at
+        if covered_at is None:
+            return users
+        known = self.lists.computed_since(ListKind.PERSONAL, market.now - _A_DAY, recipe=recipe)
+        fresh = IdIndex.of(users.kind, IdColumn.of(users.kind, known))
+        since = covered_at - _LATE_COMMITS
+        active = IdIndex.of(users.kind, self.scorer.active_users(since))
+        is_due = (fresh.codes(users) == NONE) | (active.codes(users) != NONE)
+        return users.take(is_due)
 
     def _active_users(self, work: RunContext) -> IdColumn:
         since = self.clock.now() - self.settings.active_for

@@ -35,6 +35,15 @@ JOBS: dict[str, JobSpec] = {
         ),
         run=Jobs.refresh_interests,
     ),
+    "train_models": JobSpec(
+        rule=JobRule(
+            queue=Queue.RECOMMENDATIONS_SLOW,
+            schedule=Schedule(every=_DAY, at=3 * _HOUR),
+            window=12 * _HOUR,
+            attempts=3,
+        ),
+        run=Jobs.train_models,
+    ),
     "generate_popular_items": JobSpec(
         rule=JobRule(
             queue=Queue.RECOMMENDATIONS,

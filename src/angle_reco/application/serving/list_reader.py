@@ -16,6 +16,7 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
+from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
@@ -65,6 +66,7 @@ class ListReader:
     lists: ListStore
     catalog: CatalogQueries
     scorer: Scorer
+    models: TrainedModels
     clock: Clock
     settings: Settings
     stale_cache: StaleCache | None
@@ -110,7 +112,7 @@ class ListReader:
         Raises:
             StorageUnavailableError: The list could not be computed, or not in time.
         """
-        if self.stale_cache is not None and keep <= self.settings.chosen_ranker.kept:
+        if self.stale_cache is not None and keep <= self.scorer.rankings.kept:
             make = partial(self._recompute, ListKind.PERSONAL, user_id)
             return self.stale_cache.recompute(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
@@ -146,7 +148,7 @@ class ListReader:
             if market is not None:
                 return market
         about_to_wait()
-        return self.scorer.market()
+        return self.scorer.market(self.models.newest)
 
     def _make(
         self, kind: ListKind, owner: object, is_refresh: bool, viewer: UserId | None = None
@@ -157,7 +159,7 @@ class ListReader:
         recomputed, unless a complete run over its kind is under way.
         """
         read = self._read(kind, owner, viewer)
-        if read is None or (kind is ListKind.PERSONAL and self._lacks_returned(owner, read.value)):
+        if read is None or (kind is ListKind.PERSONAL and self._is_outdated(owner, read.value)):
             return self._recompute(kind, owner, is_refresh)
         if is_refresh and read.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
@@ -170,13 +172,19 @@ class ListReader:
                 return self._recompute(kind, owner, is_refresh)
         return read
 
-    def _lacks_returned(self, owner: object, cached: CachedList) -> bool:
-        """Return whether a stored list may lack an item whose bid was just withdrawn.
+    def _is_outdated(self, owner: object, cached: CachedList) -> bool:
+        """Return whether the newest events of a user may change a stored list, unless edited.
 
-        An edited list is never recomputed for that.
+        It may lack an item whose bid was just withdrawn, and with a model every event changes
+        what it says to the user.
         """
-        returned = self.pending.returned_to(UserId(owner))
-        return not cached.stored.edited and not returned.issubset(cached.stored.ids)
+        user_id = UserId(owner)
+        if cached.stored.edited:
+            return False
+        has_learned = self.models.may_learn and cached.stored.recipe.model != ""
+        if has_learned and user_id in self.pending.by_user:
+            return True
+        return not self.pending.returned_to(user_id).issubset(cached.stored.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
@@ -223,14 +231,14 @@ class ListReader:
             category = item.category_id
             lists = self.scorer.similar_to_one(market, item)
         elif kind is ListKind.PERSONAL:
-            keep = self.settings.chosen_ranker.kept
-            lists = self._homepage(UserId(owner), market, keep=keep)
+            lists = self._homepage(UserId(owner), market, keep=self.scorer.rankings.kept)
         else:
             of = None
             if owner != EVERYTHING:
                 of = CategoryId(ids.category.parse(str(owner), "category id"))
             lists = self.scorer.popular(market, category=of, keep=POPULAR_KEPT)
-        if self.stale_cache is not None and kind is not ListKind.POPULAR:
+        stands_in = kind is ListKind.PERSONAL and self.models.is_substitute(lists.recipe)
+        if self.stale_cache is not None and kind is not ListKind.POPULAR and not stands_in:
             store = partial(self._store, kind, lists)
             store() if is_refresh else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
@@ -274,7 +282,7 @@ class ListReader:
 
         A list of another recipe, or one computed too far in the future, cannot be used.
         """
-        if stored is None or stored.recipe != self.scorer.recipes.lists[kind]:
+        if stored is None or not self._is_current(kind, stored):
             return None
         return age_of(
             stored.computed_at,
@@ -282,6 +290,11 @@ class ListReader:
             now=self.clock.now(),
             limits=self.settings.freshness[kind],
         )
+
+    def _is_current(self, kind: ListKind, stored: StoredList) -> bool:
+        if kind is ListKind.PERSONAL:
+            return self.models.is_usable(stored.recipe)
+        return stored.recipe == self.scorer.recipes.lists[kind]
 
 
 def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:

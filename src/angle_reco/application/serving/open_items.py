@@ -10,6 +10,7 @@ import numpy as np
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.stale_cache import StaleCache
+from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
@@ -82,6 +83,7 @@ class OpenItems:
     stale_cache: StaleCache
     catalog: CatalogQueries
     scorer: Scorer
+    models: TrainedModels
     clock: Clock
     settings: Settings
     make_room: Callable[[int], None]
@@ -137,6 +139,9 @@ class OpenItems:
         if self.settings.popularity.half_life is None:
             # Fading demand is computed from all bids ever placed: too slow for every refresh.
             market = self.scorer.market_of(read.catalogue, now)
+            model = self.models.newest
+            if model is not None:
+                market = self.scorer.with_titles(market, model, read.titles)
         shown, is_complete = read, columns + cards <= room
         if not is_complete:
             counts = read.catalogue.bids + read.catalogue.watchers

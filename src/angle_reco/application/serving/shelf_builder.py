@@ -44,7 +44,7 @@ CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
 Its exceptions reach the caller unchanged.
 """
 
-LIST, ITEMS, INTERESTS, POPULAR = "list", "items", "interests", "popular"
+LIST, ITEMS, INTERESTS, POPULAR, MODEL = "list", "items", "interests", "popular", "model"
 """The values of *degraded_by*: the data that could not be read or refreshed."""
 
 
@@ -93,7 +93,7 @@ class ShelfBuilder:
 
     @wording.default
     def _wording_of_settings(self) -> Mapping[str, Wording]:
-        return self.settings.chosen_ranker.wording
+        return self.scorer.rankings.wording
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -216,7 +216,7 @@ class ShelfBuilder:
                 suggestions, degraded_by = shown(stored)
                 if len(suggestions) == limit or len(stored) < most:
                     break
-            return Shelf(tuple(suggestions), freshness=live.freshness, degraded_by=degraded_by)
+            return _popular_shelf(stored, suggestions, live.freshness, degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
             stored = served.value.stored
@@ -242,7 +242,7 @@ class ShelfBuilder:
             degraded_by = degraded_by or failed
             if len(suggestions) == limit:
                 break
-        return Shelf(tuple(suggestions), freshness=Freshness.COMPUTED, degraded_by=degraded_by)
+        return _popular_shelf(stored, suggestions, Freshness.COMPUTED, degraded_by)
 
     def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
         """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
@@ -330,7 +330,30 @@ def shelf_of(
     """Return suggestions as a shelf, degraded if their list may be shown only on error."""
     if served.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
-    return Shelf(tuple(suggestions), freshness=served.freshness, degraded_by=degraded_by)
+    recipe = served.value.stored.recipe
+    return Shelf(
+        tuple(suggestions),
+        freshness=served.freshness,
+        degraded_by=degraded_by,
+        ranker=recipe.name,
+        version=recipe.version,
+    )
+
+
+def _popular_shelf(
+    stored: StoredList,
+    suggestions: Sequence[Suggestion],
+    freshness: Freshness,
+    degraded_by: tuple[str, ...],
+) -> Shelf:
+    recipe = stored.recipe
+    return Shelf(
+        tuple(suggestions),
+        freshness=freshness,
+        degraded_by=degraded_by,
+        ranker=recipe.name,
+        version=recipe.version,
+    )
 
 
 def page_of(answer: Shelf, start: PageStart, *, length: int) -> Shelf:

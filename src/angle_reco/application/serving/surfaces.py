@@ -13,6 +13,7 @@ from angle_reco.application.serving.list_reader import CachedList
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     LIST,
+    MODEL,
     MOST_SIMILAR,
     CardLoader,
     Cards,
@@ -140,17 +141,17 @@ class Homepage:
         limit: int,
         hidden: frozenset[ItemId],
     ) -> Shelf:
-        engaged = served.value.engaged
-        return shelf_of(
-            served,
-            *self.shelves.shown(
-                served.value.stored,
-                viewing,
-                limit=limit,
-                without=engaged | hidden if hidden else engaged,
-                cards=served.value.cards,
-            ),
+        engaged, stored = served.value.engaged, served.value.stored
+        suggestions, degraded_by = self.shelves.shown(
+            stored,
+            viewing,
+            limit=limit,
+            without=engaged | hidden if hidden else engaged,
+            cards=served.value.cards,
         )
+        if self.shelves.list_reader.models.is_substitute(stored.recipe):
+            degraded_by = (MODEL, *degraded_by)
+        return shelf_of(served, suggestions, degraded_by)
 
 
 @attrs.frozen(kw_only=True)
@@ -285,6 +286,7 @@ class AfterBid:
             for rank, line in enumerate(lines[:limit], start=1)
         ]
         answer = shelf_of(served, suggestions, (*degraded_by, *degraded_by_cards))
+        answer = attrs.evolve(answer, ranker=rule.recipe.name)
         for wider in _fallback_categories(category):
             if len(answer) < limit:
                 more = shelves.popular(
@@ -298,6 +300,8 @@ class AfterBid:
                     (*answer, *more),
                     freshness=answer.freshness if answer else more.freshness,
                     degraded_by=answer.degraded_by or more.degraded_by,
+                    ranker=answer.ranker,
+                    version=answer.version,
                 )
         return answer
 

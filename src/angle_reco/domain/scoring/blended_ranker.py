@@ -1,15 +1,16 @@
 """The components of `blended`, and the ranker with its weights."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
+import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int64s
-from angle_reco.domain.errors import ComponentError
+from angle_reco.domain.arrays import Floats, Int64s
+from angle_reco.domain.errors import ComponentError, InvalidValueError, one_of
 from angle_reco.domain.millionths import Millionths
-from angle_reco.domain.scoring.blended import tastes
 from angle_reco.domain.scoring.blended.signals import Signals
-from angle_reco.domain.scoring.blended.tastes import Touched
+from angle_reco.domain.scoring.blended.tastes import Tastes
 from angle_reco.domain.scoring.components import Component, DependsOn
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
@@ -31,17 +32,24 @@ def _of_items(name: str, label: str, sentence: str, rule: Callable[[Signals], In
 
 
 def _of_users(
-    name: str, label: str, sentence: str, rule: Callable[[Signals, Touched], Int64s]
+    name: str,
+    label: str,
+    sentence: str,
+    rule: Callable[[Tastes, Int64s], Int64s],
+    estimate: Callable[[Tastes], Floats],
 ) -> Component:
-    def of_user(market: OpenMarket, profiles: Profiles, user: int) -> Int64s:
-        return rule(_signals(market, name), profiles.touched(user))
-
     def values(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
+        signals = _signals(market, name)
+        if len(users) and (users == users[0]).all():
+            return rule(profiles.tastes(int(users[0]), signals), rows)
         found = np.empty(len(rows), np.int64)
         for user in np.unique(users).tolist():
-            places = np.flatnonzero(users == user)
-            found[places] = of_user(market, profiles, user)[rows[places]]
+            places = users == user
+            found[places] = rule(profiles.tastes(user, signals), rows[places])
         return found
+
+    def estimated(market: OpenMarket, profiles: Profiles, user: int) -> Floats:
+        return estimate(profiles.tastes(user, _signals(market, name)))
 
     return Component(
         name=name,
@@ -49,7 +57,7 @@ def _of_users(
         sentence=sentence,
         data="the user's bids and watches, and a model trained on everybody's",
         values=values,
-        of_user=of_user,
+        estimate=estimated,
     )
 
 
@@ -59,10 +67,30 @@ def _signals(market: OpenMarket, component: str) -> Signals:
     return market.signals
 
 
+Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
+"""Weights of components by name."""
+
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
-    (_of_users("taste", "your taste", "Fits what you like", tastes.taste), 220_000),
-    (_of_users("follow", "next step", "Often wanted next", tastes.follow), 110_000),
-    (_of_users("alike", "people like you", "Wanted by people like you", tastes.alike), 90_000),
+    (
+        _of_users("taste", "your taste", "Fits what you like", Tastes.taste, Tastes.taste_estimate),
+        220_000,
+    ),
+    (
+        _of_users(
+            "follow", "next step", "Often wanted next", Tastes.follow, Tastes.follow_estimate
+        ),
+        110_000,
+    ),
+    (
+        _of_users(
+            "alike",
+            "people like you",
+            "Wanted by people like you",
+            Tastes.alike,
+            Tastes.alike_estimate,
+        ),
+        90_000,
+    ),
     (
         _of_items("trend_of_weeks", "trend", "Wanted more than before", lambda s: s.trend_of_weeks),
         110_000,
@@ -76,13 +104,58 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
     (_of_items("heat", "demand", "Wanted right now", lambda s: s.heat), 100_000),
     (_of_items("newness", "newness", "Newly listed", lambda s: s.newness), 30_000),
     (
-        _of_users("category", "your categories", "From your categories", tastes.category_lift),
+        _of_users(
+            "category",
+            "your categories",
+            "From your categories",
+            Tastes.category,
+            Tastes.category_estimate,
+        ),
         80_000,
     ),
-    (_of_users("title", "title", "Sounds like what you wanted", tastes.title), 60_000),
-    (_of_users("price", "price", "At the prices you look at", tastes.price), 60_000),
-    (_of_users("seller", "seller", "From a seller you know", tastes.seller), 50_000),
+    (
+        _of_users(
+            "title",
+            "title",
+            "Sounds like what you wanted",
+            Tastes.title,
+            Tastes.title_estimate,
+        ),
+        60_000,
+    ),
+    (
+        _of_users(
+            "price",
+            "price",
+            "At the prices you look at",
+            Tastes.price,
+            Tastes.price_estimate,
+        ),
+        60_000,
+    ),
+    (
+        _of_users(
+            "seller", "seller", "From a seller you know", Tastes.seller, Tastes.seller_estimate
+        ),
+        50_000,
+    ),
     (_of_items("urgency", "end", "Ends soon", lambda s: s.urgency), 20_000),
 )
 
 BLENDED = Ranker(name="blended", weights=_WEIGHTS, candidates=Candidates.ALL)
+"""The ranker `blended`: a trained model, what it says of items, and what it says to a user."""
+
+
+def with_weights(weights: Weights) -> Ranker:
+    """Return `blended` with other weights; components that are not named weigh nothing.
+
+    Raises:
+        InvalidValueError: A component is unknown, or a weight is invalid.
+    """
+    known = {component.name: component for component, _ in _WEIGHTS}
+    for name, _ in weights:
+        if name not in known:
+            raise InvalidValueError("component of blended", name, one_of([*known]))
+    given = dict(weights)
+    pairs = tuple((component, given.get(name, 0)) for name, component in known.items())
+    return attrs.evolve(BLENDED, weights=pairs)

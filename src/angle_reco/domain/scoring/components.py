@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int32s, Int64s, frozen
+from angle_reco.domain.arrays import Floats, Int32s, Int64s, frozen
 from angle_reco.domain.errors import ComponentError, InvalidValueError
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.market import OpenMarket
@@ -27,9 +27,11 @@ profiles and the row of the item in the market; all are read-only. A value depen
 alone, not on the other pairs of the call.
 """
 
+Estimate: TypeAlias = Callable[[OpenMarket, Profiles, int], Floats]
+"""The values for the user at a place in the profiles and every row, off by 2 millionths at most.
 
-ValuesOfUser: TypeAlias = Callable[[OpenMarket, Profiles, int], Int64s]
-"""The same rule for the user at a place in the profiles, and every row of the market."""
+They only decide for which rows the exact values are computed.
+"""
 
 
 class DependsOn(StrEnum):
@@ -49,9 +51,8 @@ class Component:
     The *name* names its contribution in answers, exports and recipes, and *label* is its word
     in sentences, by default the name. *sentence* begins the sentence of a suggestion to which
     this component adds most; without it, that is the phrase of the reason. *data* says which
-    data the values come from. *of_user* is the same rule as *values*, for one user and every
-    row, where that is quicker. A change of *version* invalidates stored lists, as a change of a
-    weight does.
+    data the values come from. *estimate* is where that is quicker than *values* for every row. A
+    change of *version* invalidates stored lists, as a change of a weight does.
     """
 
     name: str = attrs.field(converter=plain)
@@ -64,7 +65,7 @@ class Component:
     data: str = attrs.field(repr=False)
     depends_on: DependsOn = DependsOn.PAIR
     values: Values = attrs.field(repr=False)
-    of_user: ValuesOfUser | None = attrs.field(default=None, repr=False)
+    estimate: Estimate | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "name of a component")
@@ -78,8 +79,8 @@ class Component:
                 raise InvalidValueError(f"{name} of {self.name}", text, expected)
         instance(self.depends_on, f"depends_on of {self.name}", DependsOn)
         function(self.values, f"values of {self.name}")
-        if self.of_user is not None:
-            function(self.of_user, f"of_user of {self.name}")
+        if self.estimate is not None:
+            function(self.estimate, f"estimate of {self.name}")
 
     @property
     def wording(self) -> Wording:
@@ -177,20 +178,6 @@ def values_of(
     return _checked(component, partial(component.values, market, profiles, *pairs), rows.shape)
 
 
-def values_of_user(
-    component: Component, market: OpenMarket, profiles: Profiles, user: int
-) -> Int64s:
-    """Return the values of a component for a user and every row of the market, checked.
-
-    Raises:
-        ComponentError: The component failed, or its values are unusable.
-    """
-    size, of_user = len(market), component.of_user
-    if of_user is None:
-        return values_of(component, market, profiles, np.full(size, user), np.arange(size))
-    return _checked(component, partial(of_user, market, profiles, user), (size,))
-
-
 def _checked(component: Component, values: Callable[[], object], shape: tuple[int, ...]) -> Int64s:
     try:
         found = values()
@@ -220,10 +207,28 @@ def _place_of(error: Exception) -> str:
     return f" in {PurePath(theirs.tb_frame.f_code.co_filename).name}, line {theirs.tb_lineno}"
 
 
+def estimates(
+    component: Component, market: OpenMarket, profiles: Profiles, user: int
+) -> Floats | Int64s:
+    """Return the values of a component for a user and every row, almost, or exactly.
+
+    Raises:
+        ComponentError: The component failed, or its values are unusable.
+    """
+    size = len(market)
+    if component.estimate is None:
+        return values_of(component, market, profiles, np.full(size, user), np.arange(size))
+    return component.estimate(market, profiles, user)
+
+
 def check_dependence(
-    weights: Iterable[tuple[Component, Millionths]], scores: Int64s, ordered_by: Int64s
+    weights: Iterable[tuple[Component, Millionths]],
+    scores: Int64s,
+    ordered_by: Int64s | Floats,
+    *,
+    within: Millionths = 0,
 ) -> None:
-    """Refuse lines whose *scores* are not those that they were *ordered_by*.
+    """Refuse lines whose *scores* are not those that they were *ordered_by*, or *within* these.
 
     The order uses the value of another pair where a component does not depend on the pair, and
     of an earlier call where it does.
@@ -231,7 +236,7 @@ def check_dependence(
     Raises:
         ComponentError: They differ; it names the components that are not of the package.
     """
-    if not np.array_equal(scores, ordered_by):
+    if np.abs(scores - ordered_by).max(initial=0) > within:
         names = [one.name for one, _ in weights if one not in COMPONENTS.values()]
         problem = "depends on more than its depends_on declares, or differs from call to call"
         raise ComponentError(", ".join(names), problem)

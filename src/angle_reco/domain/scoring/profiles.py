@@ -9,8 +9,10 @@ import numpy as np
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.blended.model import Histories
-from angle_reco.domain.scoring.blended.tastes import Touched
+from angle_reco.domain.scoring.blended.signals import Signals
+from angle_reco.domain.scoring.blended.tastes import Tastes, Touched
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 
@@ -36,6 +38,7 @@ class Profiles:
     excluded_row: Int32s = attrs.field(converter=frozen)
     histories: Histories | None = None
     known_as: Int32s = attrs.field(factory=lambda: np.empty(0, np.int32), converter=frozen)
+    _last_tastes: dict[int, Tastes] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -61,7 +64,7 @@ class Profiles:
         else:
             model = market.signals.model
             histories = model.histories_of(interactions, users)
-            known_as = model.users.codes(users.ids)
+            known_as = model.users.codes(hashes_of(users.ids))
         return cls(
             users=users.ids,
             interest_user=place[known],
@@ -73,16 +76,24 @@ class Profiles:
             known_as=known_as,
         )
 
-    def touched(self, place: int) -> Touched:
-        """Return what the user at a *place* touched, as a trained model sees it.
+    def tastes(self, place: int, signals: Signals) -> Tastes:
+        """Return what a trained model says of open items to the user at a *place*.
 
         Raises:
             ValueError: There is no model.
         """
+        last = self._last_tastes.get(place)
+        if last is not None and last.signals is signals:
+            return last
         if self.histories is None:
             raise ValueError("profiles without a model")
         items, last_at = self.histories.of_user(place)
-        return Touched(user=int(self.known_as[place]), items=items, last_at=last_at)
+        touched = Touched(user=int(self.known_as[place]), items=items, last_at=last_at)
+        found = Tastes(signals=signals, touched=touched)
+        # Components ask one after another for the same user.
+        self._last_tastes.clear()
+        self._last_tastes[place] = found
+        return found
 
     def between(self, first: int, last: int) -> Self:
         """Return the profiles of the users at places [first, last)."""

@@ -1,6 +1,7 @@
 """Contract suites: the promises of each port as a test class that adapters inherit.
 
-`KernelsContract` is not imported here; it is in the module `kernels`.
+`KernelsContract` and `ModelStoreContract`, which need scipy, are not imported here; they are in
+the modules `kernels` and `model_store`.
 """
 
 import pytest
@@ -20,6 +21,7 @@ pytest.register_assert_rewrite(
             "kernels",
             "ledger",
             "list_store",
+            "model_store",
             "permissions",
             "recorder",
             "users",

@@ -11,6 +11,7 @@ from angle_reco.adapters.sql.core.dialect import length_of, upsert_into
 from angle_reco.adapters.sql.market.erased_users import KEY_OF_ERASURES, key_of_erasures
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.results.feed_pruning import forget_user
+from angle_reco.adapters.sql.results.models import forget_user_of_model
 from angle_reco.adapters.sql.results.runs import one_at_a_time
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.changes import Change, ChangeKind
@@ -37,6 +38,7 @@ class SqlErasure:
             one_at_a_time(connection, personal)
             self._note(connection, user_id, at)
             forget_user(connection, tables, user_id)
+            forget_user_of_model(connection, tables, user_id)
             erased = Change(kind=ChangeKind.ERASED, user_id=user_id)
             self.changes.publish([erased], connection=connection)
             lists = connection.execute(

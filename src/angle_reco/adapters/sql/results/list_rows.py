@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 from uuid import uuid4
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
@@ -32,7 +33,8 @@ _Section: TypeAlias = Callable[[int, int], bytes]
 
 def digests(lists: Lists) -> IdColumn:
     """Return a digest of each list's recipe and lines; lists with equal digests are equal."""
-    of_recipe = sha256(lists.recipe.to_text().encode())
+    # A list that a new model leaves unchanged is not written.
+    of_recipe = sha256(attrs.evolve(lists.recipe, model="").to_text().encode())
     texts = lists.items.values.tolist() if lists.items.kind is IdKind.TEXT else None
     lines = _lines(lists)
     width, data = lines.itemsize, lines.view(np.uint8).data

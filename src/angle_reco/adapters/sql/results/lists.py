@@ -102,6 +102,17 @@ class SqlListStore:
         )
         return [row.owner for row in self.database.rows(query)]
 
+    def computed_since(
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+    ) -> Sequence[object]:
+        table = self.tables.lists[kind]
+        texts = self.database.rows(sa.select(table.c.recipe).distinct())
+        same = [text for (text,) in texts if _recipe(text) == recipe]
+        query = sa.select(table.c.owner).where(
+            table.c.computed_at >= moment, table.c.recipe.in_(same)
+        )
+        return [row.owner for row in self.database.rows(query)]
+
     def totals(self, kind: ListKind) -> StoreTotals:
         table = self.tables.lists[kind]
         lines = length_of(table.c["items"], self.database.dialect)

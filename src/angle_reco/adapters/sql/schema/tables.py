@@ -72,6 +72,8 @@ class Tables:
     keys: sa.Table
     runs: sa.Table
     changes: sa.Table
+    models: sa.Table
+    model_parts: sa.Table
 
     def __repr__(self) -> str:
         return f"Tables(schema={self.schema!r}, prefix={self.prefix!r})"
@@ -167,6 +169,29 @@ class Tables:
             ),
             runs=_runs(f"{prefix}runs", own),
             changes=_changes(f"{prefix}changes", own, user_id),
+            # The model and the tuned weights, a row each.
+            models=sa.Table(
+                f"{prefix}models",
+                own,
+                sa.Column("name", sa.Text, primary_key=True),
+                sa.Column("version", sa.Text, nullable=False),
+                sa.Column("revision", sa.BigInteger, nullable=False),
+                sa.Column("made_at", Moment, nullable=False),
+                sa.Column("counted_at", Moment, nullable=False),
+                sa.Column("size", sa.BigInteger, nullable=False),
+                # JSON.
+                sa.Column("details", sa.Text, nullable=False),
+            ),
+            model_parts=sa.Table(
+                f"{prefix}model_parts",
+                own,
+                sa.Column("version", sa.Text, primary_key=True),
+                sa.Column("name", sa.Text, primary_key=True),
+                sa.Column("place", sa.Integer, primary_key=True),
+                # The smallest hash of a user in the part.
+                sa.Column("least", sa.BigInteger),
+                sa.Column("data", sa.LargeBinary, nullable=False),
+            ),
             fences=sa.Table(
                 f"{prefix}fences",
                 own,

@@ -11,7 +11,7 @@ from angle_reco.domain.errors import SchemaError
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.lists import ListKind
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision that this release works with."""
 
 _KNOWN = tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))

@@ -1,6 +1,5 @@
 """What training learns, as flat columns over all items that users touched."""
 
-from functools import cached_property
 from typing import Self
 
 import attrs
@@ -9,8 +8,10 @@ import numpy as np
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, starts_of_runs
 from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, log2_steps
+from angle_reco.domain.scoring.blended.hashes import NO_HASH, HashIndex, hashes_of
 from angle_reco.domain.scoring.blended.titles import TitleRows
 
 MOST_TOUCHED = 500
@@ -31,14 +32,13 @@ class Coefficients:
     targets: Int32s = attrs.field(converter=frozen)
     values: Int32s = attrs.field(converter=frozen)
 
-    def spread(self, sources: Int32s, weights: Int64s, size: int) -> Int64s:
-        """Return for each of *size* targets the sum of weight times coefficient, exact."""
+    def spread(self, sources: Int32s, weights: Int64s) -> tuple[Int32s, Int64s]:
+        """Return the targets of *sources*, some more than once, and weight times coefficient."""
         starts = self.offsets[sources]
         lengths = self.offsets[sources + 1] - starts
         places = ragged_ranges(starts, lengths)
-        products = self.values[places] * np.repeat(weights, lengths)
-        # Sums of whole numbers below 2**53 are exact as floats.
-        return np.bincount(self.targets[places], products, minlength=size).astype(np.int64)
+        products: Int64s = np.repeat(weights, lengths) * self.values[places]
+        return self.targets[places], products
 
 
 @attrs.frozen(kw_only=True)
@@ -126,25 +126,36 @@ class Fans:
 
 @attrs.frozen(kw_only=True)
 class TouchCounts:
-    """How often items were touched within an hour since the epoch: by a user once a day."""
+    """How often items were touched within an hour since the epoch: by a user once a day.
 
+    *items* are codes in *ids*. Counts have their own items, as they are computed more often than
+    the rest of a model.
+    """
+
+    ids: HashIndex
     items: Int32s = attrs.field(converter=frozen)
     hours: Int32s = attrs.field(converter=frozen)
     counts: Int32s = attrs.field(converter=frozen)
 
     @classmethod
-    def of(cls, users: Int32s, items: Int32s, hours: Int64s) -> Self:
-        """Return the counts of touches in any order: of those of a day the first counts."""
+    def of(cls, users: Int32s, items: Int64s, hours: Int64s) -> Self:
+        """Return the counts of touches in any order: of those of a day the first counts.
+
+        *items* are hashes.
+        """
+        ids = HashIndex.of(items)
+        codes = ids.codes(items)
         hours, days = _within_range(hours), hours // 24
-        order = np.lexsort((hours, items, users))
-        firsts = order[starts_of_runs(users[order], items[order], days[order])]
-        order = firsts[np.lexsort((hours[firsts], items[firsts]))]
-        items, hours = items[order], hours[order]
-        starts = starts_of_runs(items, hours)
+        order = np.lexsort((hours, codes, users))
+        firsts = order[starts_of_runs(users[order], codes[order], days[order])]
+        order = firsts[np.lexsort((hours[firsts], codes[firsts]))]
+        codes, hours = codes[order], hours[order]
+        starts = starts_of_runs(codes, hours)
         return cls(
-            items=items[starts],
+            ids=ids,
+            items=codes[starts],
             hours=hours[starts].astype(np.int32),
-            counts=np.diff(np.append(starts, len(items))).astype(np.int32),
+            counts=np.diff(np.append(starts, len(codes))).astype(np.int32),
         )
 
 
@@ -152,16 +163,15 @@ class TouchCounts:
 class KnownItems:
     """The items of a model by code, with what does not change while they are listed.
 
-    *category* and *seller* are codes in their index, NONE where there is none. *kind* is the
-    code of a category and a price class, NONE without a category or a price; *log_price* is in
-    steps of `log2_steps`, NONE for an unknown price.
+    *category* is a code in *categories*, NONE where there is none, and *seller* a hash, `NO_HASH`
+    where there is none. *kind* is the code of a category and a price class, NONE without a
+    category or a price; *log_price* is in steps of `log2_steps`, NONE for an unknown price.
     """
 
-    ids: IdIndex
-    categories: IdIndex
+    ids: HashIndex
+    categories: HashIndex
     category: Int32s = attrs.field(converter=frozen)
-    sellers: IdIndex
-    seller: Int32s = attrs.field(converter=frozen)
+    seller: Int64s = attrs.field(converter=frozen)
     kinds: Int64s = attrs.field(converter=frozen)
     kind: Int32s = attrs.field(converter=frozen)
     log_price: Int32s = attrs.field(converter=frozen)
@@ -173,42 +183,76 @@ class KnownItems:
 
 
 @attrs.frozen(kw_only=True)
+class Neighbours:
+    """Histories by item and by kind, the other way round: who touched what."""
+
+    fans: Fans
+    histories_of_kinds: Histories
+    fans_of_kinds: Fans
+
+    @classmethod
+    def of(cls, histories: Histories, items: KnownItems) -> Self:
+        """Return the histories of all users the other way round."""
+        of_kinds = histories.kinds(items.kind)
+        return cls(
+            fans=Fans.of(histories, len(items)),
+            histories_of_kinds=of_kinds,
+            fans_of_kinds=Fans.of(of_kinds, len(items.kinds)),
+        )
+
+
+@attrs.frozen(kw_only=True)
 class Model:
     """All that the components of `blended` need besides the open items.
 
-    *taste* and *follow* have a source per item, the matrices of kinds one per kind.
+    *taste* and *follow* have a source per item, the matrices of kinds one per kind. *users* are
+    those with a history; the model holds hashes of their ids. *version* names a stored model, and
+    *weights* are the tuned weights of components by name, empty without.
     """
 
     items: KnownItems
-    users: IdIndex
+    users: HashIndex
     histories: Histories
+    neighbours: Neighbours
     touches: TouchCounts
     taste: Coefficients
     follow: Coefficients
     taste_of_kinds: Coefficients
     follow_of_kinds: Coefficients
+    version: str = ""
+    weights: tuple[tuple[str, Millionths], ...] = ()
 
     def histories_of(self, happened: Interactions, users: IdIndex) -> Histories:
         """Return what *users* touched of the items of the model."""
-        user, item = users.codes(happened.users), self.items.ids.codes(happened.items)
+        user, item = users.codes(happened.users), self.items.ids.codes(hashes_of(happened.items))
         known = (user != NONE) & (item != NONE)
         hours = happened.moments[known] // HOUR
         return Histories.of(user[known], item[known], hours, count=len(users))
 
-    @cached_property
-    def fans(self) -> Fans:
-        """Return the users who touched each item."""
-        return Fans.of(self.histories, len(self.items))
+    def without_users(self, hashes: Int64s) -> Self:
+        """Return the model without the rows of some users, as buyers and as sellers.
 
-    @cached_property
-    def histories_of_kinds(self) -> Histories:
-        """Return which kinds each user touched."""
-        return self.histories.kinds(self.items.kind)
-
-    @cached_property
-    def fans_of_kinds(self) -> Fans:
-        """Return the users who touched each kind."""
-        return Fans.of(self.histories_of_kinds, len(self.items.kinds))
+        Coefficients stay, as they are sums over all users.
+        """
+        stays = ~np.isin(self.users.hashes, hashes)
+        is_sold_by = np.isin(self.items.seller, hashes)
+        if stays.all() and not is_sold_by.any():
+            return self
+        lengths = np.diff(self.histories.offsets)
+        rows = np.repeat(stays, lengths)
+        histories = Histories(
+            offsets=np.append(0, np.cumsum(lengths[stays])),
+            items=self.histories.items[rows],
+            last_at=self.histories.last_at[rows],
+        )
+        items = attrs.evolve(self.items, seller=np.where(is_sold_by, NO_HASH, self.items.seller))
+        return attrs.evolve(
+            self,
+            items=items,
+            users=HashIndex(hashes=self.users.hashes[stays]),
+            histories=histories,
+            neighbours=Neighbours.of(histories, items),
+        )
 
 
 def _within_range(hours: Int64s) -> Int64s:

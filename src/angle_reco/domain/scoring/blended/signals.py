@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from angle_reco.domain.arrays import Int32s, Int64s, frozen
-from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.arrays import Bools, Floats, Int32s, Int64s, frozen
+from angle_reco.domain.columns import NONE
 from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, scaled
 from angle_reco.domain.moments import HOUR
@@ -20,6 +20,7 @@ from angle_reco.domain.scoring.blended.curves import (
     log2_curve,
     log_curve,
 )
+from angle_reco.domain.scoring.blended.hashes import NO_HASH, hashes_of
 from angle_reco.domain.scoring.blended.model import Model, kind_keys, log_prices
 from angle_reco.domain.scoring.blended.titles import TitleRows, hashed, title_rows
 from angle_reco.domain.scoring.decay import HalfLife, decayed
@@ -32,16 +33,18 @@ _ENOUGH_USERS = 10
 class Signals:
     """The open items as a model sees them at *now*; columns have a value for each row.
 
-    *item*, *category*, *seller* and *kind* are codes in the model, NONE for what it does not
-    know.
+    *item*, *category* and *kind* are codes in the model, NONE for what it does not know, and
+    *seller* is a hash; *counted_as* is the code among the counts of touches. Codes that are
+    looked up for every user are 64 bits wide: numpy indexes by others more slowly.
     """
 
     model: Model
     catalogue: Catalogue
     item: Int32s = attrs.field(converter=frozen)
-    category: Int32s = attrs.field(converter=frozen)
-    seller: Int32s = attrs.field(converter=frozen)
-    kind: Int32s = attrs.field(converter=frozen)
+    counted_as: Int32s = attrs.field(converter=frozen)
+    category: Int64s = attrs.field(converter=frozen)
+    seller: Int64s = attrs.field(converter=frozen)
+    kind: Int64s = attrs.field(converter=frozen)
     log_price: Int32s = attrs.field(converter=frozen)
     titles: TitleRows
     now: int
@@ -52,18 +55,21 @@ class Signals:
     ) -> Self:
         """Return the open items of *catalogue*, with their *titles*, at a moment."""
         items = model.items
-        category = _recoded(items.categories, catalogue.categories, catalogue.category)
+        categories = items.categories.codes(hashes_of(catalogue.categories.ids))
+        category = np.append(categories, np.int32(NONE))[catalogue.category]
         log_price = log_prices(catalogue.prices)
         keys = kind_keys(category, log_price)
         places = np.searchsorted(items.kinds, keys)
         is_known = np.append(items.kinds, NONE - 1)[places] == keys
+        hashes = hashes_of(catalogue.items.ids)
         return cls(
             model=model,
             catalogue=catalogue,
-            item=items.ids.codes(catalogue.items.ids),
-            category=category,
-            seller=_recoded(items.sellers, catalogue.sellers, catalogue.seller),
-            kind=np.where(is_known, places, NONE).astype(np.int32),
+            item=items.ids.codes(hashes),
+            counted_as=model.touches.ids.codes(hashes),
+            category=category.astype(np.int64),
+            seller=np.append(hashes_of(catalogue.sellers.ids), NO_HASH)[catalogue.seller],
+            kind=np.where(is_known, places, NONE),
             log_price=log_price,
             titles=title_rows(*hashed(titles.tolist()), items.rarities),
             now=now,
@@ -81,9 +87,17 @@ class Signals:
         """Return a value by item of the model as one by row, 0 for an unknown item."""
         return np.append(by_item, 0)[self.item]
 
-    def of_kinds(self, by_kind: Int64s) -> Int64s:
-        """Return a value by kind of the model as one by row, 0 for an item without one."""
-        return np.append(by_kind, 0)[self.kind]
+    @cached_property
+    def row_of_item(self) -> Int32s:
+        """Return the row of each item of the model, NONE for one that is not open."""
+        rows = np.full(len(self.model.items) + 1, NONE, np.int32)
+        rows[self.item] = np.arange(len(self), dtype=np.int32)
+        return rows[:-1]
+
+    @cached_property
+    def open_kinds(self) -> Bools:
+        """Return for each kind of the model whether an open item is of it."""
+        return np.bincount(self.kind[self.kind != NONE], minlength=len(self.model.items.kinds)) > 0
 
     @cached_property
     def trend_of_weeks(self) -> Int64s:
@@ -126,6 +140,24 @@ class Signals:
         """Return the share of each category of the model among all touched items."""
         return shares_of_categories(self.model, self.model.histories.items)
 
+    @cached_property
+    def factors(self) -> tuple[Floats, Floats]:
+        """Return how much of a personal view comes from the item, and how much from its kind."""
+        own = (self.support / ONE).astype(np.float32)
+        return own, 1 - own
+
+    @cached_property
+    def distinct_prices(self) -> tuple[Int32s, Int64s]:
+        """Return the distinct values of *log_price*, and the place of each row's among them."""
+        values, codes = np.unique(self.log_price, return_inverse=True)
+        return values, codes.astype(np.int64)
+
+    @cached_property
+    def distinct_sellers(self) -> tuple[Int64s, Int64s]:
+        """Return the distinct values of *seller*, and the place of each row's among them."""
+        values, codes = np.unique(self.seller, return_inverse=True)
+        return values, codes.astype(np.int64)
+
     def _heat(self, days: int | None) -> Int64s:
         """Return the touches of each item, each `2^(−age / days)`, or 1, in millionths."""
         touches = self.model.touches
@@ -133,8 +165,8 @@ class Signals:
         if days is not None:
             ages = (self.hour - touches.hours.astype(np.int64)) * HOUR
             weights = decayed(HalfLife(span=timedelta(days=days)), ages)
-        sums = np.bincount(touches.items, weights * touches.counts, minlength=len(self.model.items))
-        return self.of_items(sums.astype(np.int64))
+        sums = np.bincount(touches.items, weights * touches.counts, minlength=len(touches.ids))
+        return np.append(sums.astype(np.int64), 0)[self.counted_as]
 
     def _trend(self, short: Int64s, long: Int64s) -> Int64s:
         ratios = short * 1_000 // (long // 1_000 + 3_000)
@@ -150,8 +182,3 @@ def shares_of_categories(model: Model, items: Int32s) -> Int64s:
     category = model.items.category[items]
     counts = np.bincount(category[category != NONE], minlength=len(model.items.categories))
     return scaled(counts, ONE, max(int(counts.sum()), 1))
-
-
-def _recoded(known: IdIndex, index: IdIndex, codes: Int32s) -> Int32s:
-    """Return codes of *index* as codes of *known*."""
-    return np.append(known.codes(index.ids), np.int32(NONE))[codes]

@@ -1,20 +1,30 @@
 """What a model says of the open items to one user: the personal components of `blended`.
 
-All values are millionths by row. The sources of the forms are in docs/scoring.md.
+All values are millionths. The sources of the forms are in docs/scoring.md.
 """
 
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Self
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges
+from angle_reco.domain.arrays import (
+    Bools,
+    Floats,
+    Int32s,
+    Int64s,
+    frozen,
+    largest,
+    ragged_ranges,
+    starts_of_runs,
+)
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, at_share, bell_curve, log_curve
+from angle_reco.domain.scoring.blended.hashes import NO_HASH
 from angle_reco.domain.scoring.blended.model import Fans, Histories
 from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categories
 from angle_reco.domain.scoring.blended.titles import UNIT
@@ -40,139 +50,256 @@ class Touched:
     items: Int32s = attrs.field(converter=frozen)
     last_at: Int32s = attrs.field(converter=frozen)
 
-    @property
+    @cached_property
     def recency(self) -> Int64s:
         """Return `2^(−age / 30 days)` of each touch, counted from the newest."""
         hours = self.last_at.astype(np.int64)
         return decayed(_MONTH, (hours[:1] - hours) * HOUR)
 
 
-def taste(signals: Signals, touched: Touched) -> Int64s:
-    """Return the logarithmic share of what touched items say of others (`Model.taste`)."""
-    model, weights = signals.model, np.ones(len(touched.items), np.int64)
-    kinds, known = _kinds(signals, touched)
-    return _supported(
-        signals,
-        model.taste.spread(touched.items, weights, len(model.items)),
-        model.taste_of_kinds.spread(kinds, weights[known], len(model.items.kinds)),
-    )
+@attrs.frozen(kw_only=True)
+class View:
+    """A personal view: its logarithmic share by row of the open items, and by kind.
+
+    The largest sums are those of open items. By row few are not 0, those of *rows*.
+    """
+
+    rows: Int64s
+    by_row: Int64s
+    by_kind: Int64s
+
+    @classmethod
+    def of(cls, by_row: Int64s, by_kind: Int64s) -> Self:
+        """Return the view of these sums."""
+        curve, rows = log_curve(_PER_UNIT), np.flatnonzero(by_row > 0)
+        shares = np.zeros(len(by_row), np.int64)
+        shares[rows] = at_share(curve, by_row[rows], int(by_row.max(initial=0)))
+        kinds = at_share(curve, by_kind, int(by_kind.max(initial=0)))
+        # The last one is for items without a kind, whose code is -1.
+        return cls(rows=rows, by_row=shares, by_kind=np.append(kinds, 0))
+
+    def at(self, rows: Int64s, signals: Signals) -> Int64s:
+        """Return the values of items: of their kinds the more the fewer users touched them."""
+        support, kinds = signals.support[rows], self.by_kind[signals.kind[rows]]
+        mixed: Int64s = (support * self.by_row[rows] + (ONE - support) * kinds) // ONE
+        return mixed
+
+    def estimate(self, signals: Signals) -> Floats:
+        """Return the values of every row, almost."""
+        own, of_kinds = signals.factors
+        found: Floats = self.by_kind.astype(np.float32)[signals.kind]
+        found *= of_kinds
+        found[self.rows] += own[self.rows] * self.by_row[self.rows].astype(np.float32)
+        return found
 
 
-def follow(signals: Signals, touched: Touched) -> Int64s:
-    """Return the logarithmic share of what comes after such touches (`Model.follow`)."""
-    # A thousandth is precise enough, and keeps sums small.
-    model, weights = signals.model, touched.recency // 1_000
-    kinds, known = _kinds(signals, touched)
-    return _supported(
-        signals,
-        model.follow.spread(touched.items, weights, len(model.items)),
-        model.follow_of_kinds.spread(kinds, weights[known], len(model.items.kinds)),
-    )
+@attrs.frozen(kw_only=True)
+class Tastes:
+    """What a model says of open items to the user who touched these items.
 
+    Each component has its values at some rows, and an estimate of every value, which is off by
+    at most two millionths.
+    """
 
-def alike(signals: Signals, touched: Touched) -> Int64s:
-    """Return the logarithmic share of what the most similar users touched lately."""
-    model = signals.model
-    kinds = np.unique(_kinds(signals, touched)[0])
-    return _supported(
-        signals,
-        _of_neighbours(signals, touched.items, touched.user, model.fans, model.histories),
-        _of_neighbours(signals, kinds, touched.user, model.fans_of_kinds, model.histories_of_kinds),
-    )
+    signals: Signals
+    touched: Touched
 
+    def taste(self, rows: Int64s) -> Int64s:
+        """Return what touched items say of others (`Model.taste`)."""
+        return self._by_taste.at(rows, self.signals)
 
-def category_lift(signals: Signals, touched: Touched) -> Int64s:
-    """Return the user's share of the category over everybody's, over the largest of these."""
-    own = shares_of_categories(signals.model, touched.items)
-    lifts = own * 1_000 // (signals.category_shares + 20_000)
-    largest = max(int(lifts.max(initial=0)), 1)
-    return np.append(lifts * ONE // largest, 0)[signals.category]
+    def taste_estimate(self) -> Floats:
+        """Return an estimate of `taste`."""
+        return self._by_taste.estimate(self.signals)
 
+    def follow(self, rows: Int64s) -> Int64s:
+        """Return what comes after such touches (`Model.follow`)."""
+        return self._by_following.at(rows, self.signals)
 
-def title(signals: Signals, touched: Touched) -> Int64s:
-    """Return the cosine with the titles of what the user touched, each `.7^rank`."""
-    factors = _powers(7)[: len(touched.items)]
-    rows = signals.model.items.titles
-    vector = rows.combined(touched.items[: len(factors)], factors // 1_000)
-    # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
-    vector //= max(int(np.abs(vector).max(initial=0)) >> 18, 1)
-    length = int(np.sqrt(float((vector * vector).sum())))
-    if length == 0:
-        return np.zeros(len(signals), np.int64)
-    products = signals.titles.products(vector * UNIT // length)
-    return np.minimum(products * ONE // UNIT**2, ONE)
+    def follow_estimate(self) -> Floats:
+        """Return an estimate of `follow`."""
+        return self._by_following.estimate(self.signals)
 
+    def alike(self, rows: Int64s) -> Int64s:
+        """Return what the most similar users touched lately."""
+        return self._by_neighbours.at(rows, self.signals)
 
-def price(signals: Signals, touched: Touched) -> Int64s:
-    """Return the bell curve of the logarithm of the price about those of the user."""
-    prices = signals.model.items.log_price[touched.items].astype(np.int64)
-    known = prices != NONE
-    prices, weights = prices[known], touched.recency[known] // 1_000
-    total = int(weights.sum())
-    if total == 0:
-        return np.zeros(len(signals), np.int64)
-    mean = int((weights * prices).sum()) // total
-    variance = int((weights * (prices - mean) ** 2).sum()) // total
-    deviation = int(np.sqrt(float(variance))) + _WIDER
-    squares = (signals.log_price.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
-    curve = bell_curve()
-    found = curve[np.minimum(squares, len(curve) - 1)]
-    return np.where(signals.log_price != NONE, found, 0)
+    def alike_estimate(self) -> Floats:
+        """Return an estimate of `alike`."""
+        return self._by_neighbours.estimate(self.signals)
 
+    def category(self, rows: Int64s) -> Int64s:
+        """Return the user's share of the category over everybody's, over the largest of these."""
+        return self._lifts[self.signals.category[rows]]
 
-def seller(signals: Signals, touched: Touched) -> Int64s:
-    """Return the user's touches of the seller, each `.9^rank`, over those of any seller."""
-    known = signals.model.items
-    sellers = known.seller[touched.items]
-    factors = _powers(9)[: len(sellers)]
-    sellers = sellers[: len(factors)]
-    has_seller = sellers != NONE
-    sums = np.bincount(
-        sellers[has_seller], factors[has_seller], minlength=len(known.sellers)
-    ).astype(np.int64)
-    largest = max(int(sums.max(initial=0)), 1)
-    return np.append(sums * ONE // largest, 0)[signals.seller]
+    def category_estimate(self) -> Floats:
+        """Return `category`."""
+        return self._lifts.astype(np.float32)[self.signals.category]
 
+    def title(self, rows: Int64s) -> Int64s:
+        """Return the cosine with the titles of what the user touched, each `.7^rank`."""
+        words = self._words
+        if words is None:
+            return np.zeros(len(rows), np.int64)
+        return np.minimum(self.signals.titles.products(words, rows) * ONE // UNIT**2, ONE)
 
-def _kinds(signals: Signals, touched: Touched) -> tuple[Int32s, npt.NDArray[np.bool_]]:
-    """Return the kinds of touched items, and which of the items have one."""
-    kinds = signals.model.items.kind[touched.items]
-    known = kinds != NONE
-    return kinds[known], known
+    def title_estimate(self) -> Floats:
+        """Return an estimate of `title`."""
+        words = self._words
+        if words is None:
+            return np.zeros(len(self.signals), np.float32)
+        products = self.signals.titles.products_of_all(words)
+        products *= ONE / UNIT**2
+        return np.minimum(products, ONE, dtype=np.float32)
 
+    def price(self, rows: Int64s) -> Int64s:
+        """Return the bell curve of the logarithm of the price about those of the user."""
+        return self._at_prices(self.signals.log_price[rows])
 
-def _supported(signals: Signals, by_item: Int64s, by_kind: Int64s) -> Int64s:
-    """Return the shares of items, and of their kinds the more the fewer users touched them."""
-    own, kinds = signals.of_items(by_item), signals.of_kinds(by_kind)
-    curve, support = log_curve(_PER_UNIT), signals.support
-    own = at_share(curve, own, int(own.max(initial=0)))
-    kinds = at_share(curve, kinds, int(kinds.max(initial=0)))
-    mixed: Int64s = (support * own + (ONE - support) * kinds) // ONE
-    return mixed
+    def price_estimate(self) -> Floats:
+        """Return `price`."""
+        values, codes = self.signals.distinct_prices
+        return self._at_prices(values).astype(np.float32)[codes]
+
+    def seller(self, rows: Int64s) -> Int64s:
+        """Return the user's touches of the seller, each `.9^rank`, over those of any seller."""
+        return self._of_sellers(self.signals.seller[rows])
+
+    def seller_estimate(self) -> Floats:
+        """Return `seller`."""
+        values, codes = self.signals.distinct_sellers
+        return self._of_sellers(values).astype(np.float32)[codes]
+
+    def _at_prices(self, log_prices: Int32s) -> Int64s:
+        touched = self.touched
+        prices = self.signals.model.items.log_price[touched.items].astype(np.int64)
+        known = prices != NONE
+        prices, weights = prices[known], touched.recency[known] // 1_000
+        total = int(weights.sum())
+        if total == 0:
+            return np.zeros(len(log_prices), np.int64)
+        mean = int((weights * prices).sum()) // total
+        variance = int((weights * (prices - mean) ** 2).sum()) // total
+        deviation = int(np.sqrt(float(variance))) + _WIDER
+        squares = (log_prices.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
+        curve = bell_curve()
+        found = curve[np.minimum(squares, len(curve) - 1)]
+        return np.where(log_prices != NONE, found, 0)
+
+    def _of_sellers(self, sellers: Int64s) -> Int64s:
+        touched = self.signals.model.items.seller[self.touched.items]
+        factors = _powers(9)[: len(touched)]
+        touched = touched[: len(factors)]
+        has_seller = touched != NO_HASH
+        known, code = np.unique(touched[has_seller], return_inverse=True)
+        if len(known) == 0:
+            return np.zeros(len(sellers), np.int64)
+        sums = _sums(code.astype(np.int64), factors[has_seller], len(known))
+        shares = sums * ONE // int(sums.max())
+        places = np.minimum(np.searchsorted(known, sellers), len(known) - 1)
+        return np.where(known[places] == sellers, shares[places], 0)
+
+    @cached_property
+    def _lifts(self) -> Int64s:
+        """Return the value of each category of the model, and 0 for none."""
+        signals = self.signals
+        own = shares_of_categories(signals.model, self.touched.items)
+        lifts = own * 1_000 // (signals.category_shares + 20_000)
+        return np.append(lifts * ONE // max(int(lifts.max(initial=0)), 1), 0)
+
+    @cached_property
+    def _by_taste(self) -> View:
+        model, weights = self.signals.model, np.ones(len(self.touched.items), np.int64)
+        kinds, known = self._kinds
+        return self._view(
+            *model.taste.spread(self.touched.items, weights),
+            *model.taste_of_kinds.spread(kinds, weights[known]),
+        )
+
+    @cached_property
+    def _by_following(self) -> View:
+        # A thousandth is precise enough, and keeps sums small.
+        model, weights = self.signals.model, self.touched.recency // 1_000
+        kinds, known = self._kinds
+        return self._view(
+            *model.follow.spread(self.touched.items, weights),
+            *model.follow_of_kinds.spread(kinds, weights[known]),
+        )
+
+    @cached_property
+    def _by_neighbours(self) -> View:
+        model, touched, hour = self.signals.model, self.touched, self.signals.hour
+        others, kinds = model.neighbours, np.unique(self._kinds[0])
+        return self._view(
+            *_of_neighbours(touched.items, touched.user, others.fans, model.histories, hour),
+            *_of_neighbours(
+                kinds, touched.user, others.fans_of_kinds, others.histories_of_kinds, hour
+            ),
+        )
+
+    @cached_property
+    def _words(self) -> Int64s | None:
+        """Return the weight of each word in touched titles, of the length `UNIT`; None if none."""
+        factors = _powers(7)[: len(self.touched.items)]
+        rows = self.signals.model.items.titles
+        vector = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
+        # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
+        vector //= max(int(np.abs(vector).max(initial=0)) >> 18, 1)
+        length = int(np.sqrt(float((vector * vector).sum())))
+        return None if length == 0 else vector * UNIT // length
+
+    def _view(self, items: Int32s, by_item: Int64s, kinds: Int32s, by_kind: Int64s) -> View:
+        """Return the view of the sums of open items and their kinds; both may repeat."""
+        rows, open_kinds = self.signals.row_of_item[items], self.signals.open_kinds
+        is_open = rows != NONE
+        return View.of(
+            _sums(rows[is_open], by_item[is_open], len(self.signals)),
+            _sums(kinds, by_kind, len(open_kinds)) * open_kinds,
+        )
+
+    @cached_property
+    def _kinds(self) -> tuple[Int32s, Bools]:
+        """Return the kinds of touched items, and which of the items have one."""
+        kinds = self.signals.model.items.kind[self.touched.items]
+        known = kinds != NONE
+        return kinds[known], known
 
 
 def _of_neighbours(
-    signals: Signals, items: Int32s, user: int, fans: Fans, histories: Histories
-) -> Int64s:
+    items: Int32s, user: int, fans: Fans, histories: Histories, hour: int
+) -> tuple[Int32s, Int64s]:
     """Return what the users with the largest cosine touched, each touch `2^(−age / 30 days)`."""
-    size = len(fans.offsets) - 1
     starts = fans.offsets[items]
     places = ragged_ranges(starts, fans.offsets[items + 1] - starts)
-    shared = np.bincount(fans.users[places], minlength=len(fans.sizes))
-    if user != NONE:
-        shared[user] = 0
-    near = np.flatnonzero(shared)
+    near, shared = _counted(fans.users[places], len(fans.sizes))
+    shared[near == user] = 0
     # Roots and quotients of floats are exactly rounded, so equal on every machine.
-    cosines = ONE * shared[near] / np.sqrt(fans.sizes[near] * np.float64(max(len(items), 1)))
-    cosines = np.minimum(cosines.astype(np.int64), ONE)
-    best = np.lexsort((near, -cosines))[:_NEIGHBOURS]
+    exact = ONE * shared / np.sqrt(fans.sizes[near] * np.float64(max(len(items), 1)))
+    cosines: Int64s = np.minimum(exact.astype(np.int64), ONE)
+    best = largest(cosines, near, _NEIGHBOURS)
     near, cosines = near[best], cosines[best]
     starts = histories.offsets[near]
     lengths = histories.offsets[near + 1] - starts
     places = ragged_ranges(starts, lengths)
-    ages = (signals.hour - histories.last_at[places].astype(np.int64)) * HOUR
-    weights = np.repeat(cosines, lengths) * decayed(_MONTH, ages) // ONE
-    return np.bincount(histories.items[places], weights, minlength=size).astype(np.int64)
+    ages = (hour - histories.last_at[places].astype(np.int64)) * HOUR
+    weights: Int64s = np.repeat(cosines, lengths) * decayed(_MONTH, ages) // ONE
+    return histories.items[places], weights
+
+
+def _counted(codes: Int32s, size: int) -> tuple[Int64s, Int64s]:
+    """Return the distinct ones among *codes* below *size*, and how often each occurs."""
+    if len(codes) > size // 8:
+        counts = np.bincount(codes, minlength=size)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    ordered = np.sort(codes)
+    starts = starts_of_runs(ordered)
+    return ordered[starts].astype(np.int64), np.diff(starts, append=len(ordered))
+
+
+def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:
+    # Sums of whole numbers below 2**53 are exact as floats.
+    return np.bincount(places, values, minlength=size).astype(np.int64)
 
 
 @lru_cache(maxsize=2)

@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from zlib import crc32
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges
 
 _WORD = re.compile(r"\w+")
-_BUCKETS = 2**15
+BUCKETS = 2**15
+"""Of words."""
+
 _LONGEST = 1_000
 """The characters of a title that count."""
 
@@ -32,13 +36,34 @@ class TitleRows:
         lengths = self.offsets[rows + 1] - starts
         places = ragged_ranges(starts, lengths)
         products = self.weights[places] * np.repeat(factors, lengths)
-        return np.bincount(self.buckets[places], products, minlength=_BUCKETS).astype(np.int64)
+        return np.bincount(self.buckets[places], products, minlength=BUCKETS).astype(np.int64)
 
-    def products(self, vector: Int64s) -> Int64s:
-        """Return the scalar product of every row with a vector by bucket."""
-        sums = np.concatenate([[0], np.cumsum(self.weights * vector[self.buckets])])
-        found: Int64s = sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+    def products(self, vector: Int64s, rows: Int64s) -> Int64s:
+        """Return the scalar product of each of *rows* with a vector by bucket."""
+        starts = self.offsets[rows]
+        ends = np.cumsum(self.offsets[rows + 1] - starts)
+        places = ragged_ranges(starts, self.offsets[rows + 1] - starts)
+        sums = np.append(0, np.cumsum(self.weights[places] * vector[self.buckets[places]]))
+        found: Int64s = np.diff(sums[ends], prepend=0)
         return found
+
+    def products_of_all(self, vector: Int64s) -> npt.NDArray[np.float64]:
+        """Return the scalar product of every row with a vector that has few buckets, exact."""
+        row, weight, starts = self._by_bucket
+        buckets = np.flatnonzero(vector)
+        lengths = starts[buckets + 1] - starts[buckets]
+        places = ragged_ranges(starts[buckets], lengths)
+        products = weight[places] * np.repeat(vector[buckets], lengths)
+        size = len(self.offsets) - 1
+        return np.bincount(row[places], products, minlength=size).astype(np.float64, copy=False)
+
+    @cached_property
+    def _by_bucket(self) -> tuple[Int32s, Int32s, Int64s]:
+        """Return row and weight of every word, by bucket, and where each bucket starts."""
+        rows = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
+        order = np.argsort(self.buckets, kind="stable")
+        starts = np.searchsorted(self.buckets[order], np.arange(BUCKETS + 1))
+        return rows[order], self.weights[order], starts
 
 
 def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
@@ -48,7 +73,7 @@ def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
     for title in titles:
         words = set(_WORD.findall(title[:_LONGEST].casefold()))
         rows.append(
-            sorted({known.setdefault(word, crc32(word.encode()) % _BUCKETS) for word in words})
+            sorted({known.setdefault(word, crc32(word.encode()) % BUCKETS) for word in words})
         )
     offsets = np.append(0, np.cumsum([len(row) for row in rows])).astype(np.int64)
     return offsets, np.array([one for row in rows for one in row], np.int32)
@@ -56,7 +81,7 @@ def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
 
 def rarity(offsets: Int64s, buckets: Int32s) -> Int64s:
     """Return `ln(1 + N / df)` of each bucket in steps of 1/1024; the model stores it."""
-    found = np.bincount(buckets, minlength=_BUCKETS)
+    found = np.bincount(buckets, minlength=BUCKETS)
     steps = np.rint(np.log1p((len(offsets) - 1) / np.maximum(found, 1)) * 1_024)
     return np.where(found > 0, steps, 0).astype(np.int64)
 

@@ -1,0 +1,223 @@
+"""The trained model in the memory of a process: looked up, read in a thread, and replaced."""
+
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from threading import Lock
+
+import attrs
+
+from angle_reco.application.rankings import Rankings
+from angle_reco.domain.errors import ModelError, StorageError
+from angle_reco.domain.scoring.blended.model import Model
+from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights
+from angle_reco.domain.scoring.ranking import CLASSIC
+from angle_reco.domain.stored_list import Recipe
+from angle_reco.ports.clock import Clock
+from angle_reco.ports.deadlines import about_to_wait, time_left
+from angle_reco.ports.forks import reset_in_child
+from angle_reco.ports.models import ModelHead, ModelStore, Trained
+from angle_reco.ports.threads import BackgroundPool
+from angle_reco.settings import AUTO, Settings
+
+_log = logging.getLogger(__name__)
+
+_SHARE_OF_A_CALL = 2
+
+
+@attrs.frozen
+class _Known:
+    """What was stored when it was last looked up, and the model that is in memory.
+
+    *head* is that of the model. The newest model cannot be used because of a *problem*.
+    """
+
+    trained: Trained | None = None
+    model: Model | None = None
+    head: ModelHead | None = None
+    problem: str | None = None
+
+    @property
+    def is_unread(self) -> bool:
+        """Return whether a model is stored that was not read yet."""
+        newest = None if self.trained is None else self.trained.model
+        return newest is not None and newest != self.head and self.problem is None
+
+
+@attrs.define(kw_only=True, eq=False)
+class TrainedModels:
+    """The newest usable model, for the settings that need one, and which lists may be shown.
+
+    With `auto` a model is used if one is stored. Where it cannot be used, and with `blended` until
+    there is one, `classic` stands in for it, which answers show as degraded. A new model is read in
+    a thread, unless *reads_behind* is false; the old one is used until then.
+
+    With a cache, `look` is called whenever the open items are read again; without (*has_cache*),
+    calls look every *live_for*.
+    """
+
+    store: ModelStore
+    rankings: Rankings
+    clock: Clock
+    settings: Settings
+    reads_behind: bool = True
+    has_cache: bool = True
+    on_change: Callable[[], object] = lambda: None
+    _known: _Known = attrs.field(factory=_Known, init=False)
+    _looks_at: float = attrs.field(default=float("-inf"), init=False)
+    _lock: Lock = attrs.field(factory=Lock, init=False)
+    _pool: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("models", 1), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Make a new lock: another thread of the parent may hold the old one."""
+        self._lock = Lock()
+
+    @property
+    def may_learn(self) -> bool:
+        """Return whether a model would be used if there were one."""
+        return self.rankings.fixed is None and self.rankings.as_of is None
+
+    @property
+    def newest(self) -> Model | None:
+        """Return the newest usable model, None if there is none.
+
+        Raises:
+            StorageUnavailableError: Nothing is known yet, and the store did not answer.
+        """
+        self._look_if_due()
+        return self._known.model
+
+    def required(self) -> Model | None:
+        """Return the newest stored model, however long it takes to read; None if there is none.
+
+        Raises:
+            ModelError: It cannot be used.
+            StorageUnavailableError: The store did not answer.
+        """
+        if not self.may_learn:
+            return None
+        trained = self.store.trained()
+        self._note(trained)
+        if self._known.is_unread:
+            self._read(trained)
+        if self._known.problem is not None:
+            raise ModelError(self._known.problem)
+        return self._known.model
+
+    def look(self) -> None:
+        """Look up what is stored, and have a new model read.
+
+        Raises:
+            StorageUnavailableError: The store did not answer.
+        """
+        if not self.may_learn:
+            return
+        about_to_wait()
+        trained = self.store.trained()
+        self._note(trained)
+        if not self._known.is_unread:
+            return
+        if not self.reads_behind:
+            self._read_safely(trained)
+            return
+        # Without the deadline of this call.
+        self._pool.submit(lambda: Context().run(self._read_safely, trained))
+        left = time_left()
+        seconds = self.settings.deadline.total_seconds() if left is None else left
+        self._pool.settle(seconds / _SHARE_OF_A_CALL)
+
+    def settle(self, seconds: float) -> None:
+        """Wait until a model that is being read has been read, at most that long."""
+        self._pool.settle(seconds)
+
+    def is_usable(self, recipe: Recipe) -> bool:
+        """Return whether homepages of a recipe may be shown.
+
+        Raises:
+            StorageUnavailableError: Nothing is known yet, and the store did not answer.
+        """
+        fixed = self.rankings.fixed
+        if fixed is not None:
+            return recipe == fixed.recipe
+        self._look_if_due()
+        if recipe.name == BLENDED.name:
+            return self._wants_model and recipe == self.rankings.learned(self._weights).recipe
+        return self._known.model is None and recipe == self.rankings.of(None).recipe
+
+    def is_substitute(self, recipe: Recipe) -> bool:
+        """Return whether a list of `classic` stands in for one that needs a model."""
+        if self.rankings.fixed is not None or recipe.name != CLASSIC.name:
+            return False
+        return self._wants_model
+
+    @property
+    def _wants_model(self) -> bool:
+        trained = self._known.trained
+        return self.settings.ranker != AUTO or (trained is not None and trained.model is not None)
+
+    @property
+    def _weights(self) -> Weights:
+        trained = self._known.trained
+        return () if trained is None or trained.weights is None else trained.weights.pairs
+
+    def _look_if_due(self) -> None:
+        is_first = self._known.trained is None
+        if is_first or (not self.has_cache and self.clock.monotonic() >= self._looks_at):
+            self.look()
+
+    def _note(self, trained: Trained) -> None:
+        with self._lock:
+            before = self._known
+            self._looks_at = self.clock.monotonic() + self.settings.live_for.total_seconds()
+            if before.trained == trained:
+                return
+            if trained.model is None:
+                self._known = _Known(trained)
+            elif before.head == trained.model and before.model is not None:
+                weighted = _weighted(before.model, trained)
+                self._known = _Known(trained, weighted, before.head)
+            else:
+                self._known = _Known(trained, before.model, before.head)
+        self.on_change()
+
+    def _read_safely(self, trained: Trained) -> None:
+        try:
+            self._read(trained)
+        except StorageError as error:
+            # The next look tries again.
+            _log.warning("model not read: error=%s", type(error).__name__)
+
+    def _read(self, trained: Trained) -> None:
+        head, known = trained.model, self._known
+        if head is None:
+            return
+        try:
+            if head.size > self.settings.model_bytes:
+                raise ModelError(
+                    f"has {head.size} bytes, but model_bytes is {self.settings.model_bytes}"
+                )
+            if known.model is not None and _have_equal_rows(known.head, head):
+                model = attrs.evolve(known.model, touches=self.store.read_touches(head))
+            else:
+                model = self.store.read(head)
+            read = _Known(trained, _weighted(model, trained), head)
+        except ModelError as error:
+            _log.error("model not used: problem=%s", error.problem)
+            read = _Known(trained, problem=error.problem)
+        with self._lock:
+            if self._known.trained == trained:
+                self._known = read
+        self.on_change()
+
+
+def _weighted(model: Model, trained: Trained) -> Model:
+    weights = () if trained.weights is None else trained.weights.pairs
+    return model if model.weights == weights else attrs.evolve(model, weights=weights)
+
+
+def _have_equal_rows(one: ModelHead | None, other: ModelHead) -> bool:
+    """Return whether models differ at most in the counts of touches."""
+    return one is not None and (one.version, one.revision) == (other.version, other.revision)
