@@ -81,7 +81,7 @@ def test_a_statement_that_is_kept_takes_other_values(postgres_url: str) -> None:
     def named(value: str) -> list[int]:
         query = sa.select(number).select_from(source).where(word == sa.bindparam("word"))
         [numbers] = read_at_once(database, query.params(word=value), [CopyType.INT])
-        return numbers.tolist()
+        return list(numbers.tolist())
 
     assert [read(["a", "b", "c"], 2), read(["a", "b"], 1), read([], 1)] == [[2, 3], [1, 2], []]
     assert [read(["a", "b", "c"], least) for least in (3, 1)] == [[3], [1, 2, 3]]
