@@ -86,7 +86,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     # The default of 700 looks for cycles so often that this takes a sixth of what is left.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
