@@ -1,5 +1,6 @@
 """Bids and watches that are stored in the transaction of a host's connection."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
@@ -52,6 +53,7 @@ def storage(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     sample: Sample,
+    new_files: dict[IdKinds, Path],
     postgres_storages: dict[IdKinds, Storage],
 ) -> Iterator[Storage]:
     """Return the reference schema with all users and items of the sample."""
@@ -60,8 +62,8 @@ def storage(
         fill(found, users=sample.everyone, items=sample.everything)
         yield found
         return
+    shutil.copy(new_files[sample.ids], tmp_path / "shop.db")
     found = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), sample.ids)
-    found.migrate_up()
     fill(found, users=sample.everyone, items=sample.everything)
     yield found
     found.database.engine.dispose()

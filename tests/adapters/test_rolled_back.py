@@ -1,6 +1,7 @@
 """Events in transactions of the host's that are rolled back: what they hid is back."""
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -33,7 +34,9 @@ def on_postgres(german_engine: sa.Engine) -> Iterator[Storage]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def market(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+def market(
+    request: pytest.FixtureRequest, tmp_path: Path, new_files: dict[IdKinds, Path]
+) -> Iterator[Storage]:
     """Return the reference schema of a shop that may show ann five lots."""
     if request.param == "postgres":
         found: Storage = request.getfixturevalue("on_postgres")
@@ -44,8 +47,8 @@ def market(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
                 if table not in stays:
                     connection.execute(sa.delete(table))
     else:
+        shutil.copy(new_files[IdKinds()], tmp_path / "shop.db")
         found = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), IdKinds())
-        found.migrate_up()
     fill(found, users=[User(user_id=UserId(one)) for one in ("ann", "bob")], items=lots("art", 5))
     yield found
     if request.param == "sqlite":
