@@ -240,7 +240,7 @@ class Jobs:
         if card is None:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
-        market = self.scorer.market(self.models.newest)
+        market = self.scorer.market(self.models.of_similar)
         lists = self.scorer.similar_to_one(market, card)
         written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
         entered = list[ItemId]()
