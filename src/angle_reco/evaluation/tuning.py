@@ -15,8 +15,8 @@ from angle_reco.evaluation.rankings import Float64s
 SCALE = 7.3
 """The sum of the shipped weights within the softmax; a ranking is the same at every scale."""
 
-STRENGTH = 1.0
-"""How strongly weights are drawn to the shipped ones, beside one user."""
+STRENGTH = 100.0
+"""How strongly weights are drawn to the shipped ones; the likelihood grows with each user."""
 
 _MOST_STEPS = 1_000
 
