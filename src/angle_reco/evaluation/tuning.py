@@ -12,12 +12,10 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import Weights
 from angle_reco.evaluation.rankings import Float64s
 
-SCALE = 7.3
-"""The sum of the shipped weights within the softmax; a ranking is the same at every scale."""
+STRENGTH = 1.0
+"""How strongly weights are drawn to the shipped ones."""
 
-STRENGTH = 100.0
-"""How strongly weights are drawn to the shipped ones; the likelihood grows with each user."""
-
+_SCALES = (1.0, 100.0)
 _MOST_STEPS = 1_000
 
 
@@ -55,10 +53,11 @@ class Choices:
 def fitted(choices: Choices, shipped: Weights) -> Weights:
     """Return weights under which users would most likely have touched what they touched.
 
-    They maximise, with φ the values of an item and w0 the *shipped* weights times `SCALE`,
-    `Σ over users, mean over their targets of log softmax(w·φ) - STRENGTH·|w - w0|²/K`, w ≥ 0:
-    the conditional logit of McFadden, "Conditional logit analysis of qualitative choice
-    behavior", 1974, with a quadratic penalty. The problem is strictly concave, so there is one
+    With φ the values of an item and K their number, the weights maximise `mean over users, mean
+    over their targets of log softmax(w·φ) - STRENGTH·|w - w0|²/K`, w ≥ 0: the conditional logit
+    of McFadden, "Conditional logit analysis of qualitative choice behavior", 1974, with a
+    quadratic penalty. w0 is the *shipped* weights at the scale that is likeliest by itself, as a
+    softmax has a scale and a ranking has none. Both problems are concave, so there is one
     solution. It is divided by its sum; the result sums up to 1,000,000.
 
     Raises:
@@ -66,7 +65,7 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
     """
     from scipy.optimize import minimize
 
-    start = SCALE * np.array([weight for _, weight in shipped]) / ONE
+    start = scaled(np.array([weight for _, weight in shipped]) / ONE, choices)
     found = minimize(
         loss,
         start,
@@ -74,7 +73,7 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
         jac=True,
         method="L-BFGS-B",
         bounds=[(0, None)] * len(start),
-        options={"maxiter": _MOST_STEPS, "ftol": 1e-13, "gtol": 1e-6},
+        options={"maxiter": _MOST_STEPS, "ftol": 1e-14, "gtol": 1e-8},
     )
     weights = np.asarray(found.x, np.float64)
     if not weights.sum() > 0:
@@ -83,6 +82,17 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
         )
     names = [name for name, _ in shipped]
     return tuple(zip(names, rounded(weights).tolist(), strict=True))
+
+
+def scaled(weights: Float64s, choices: Choices) -> Float64s:
+    """Return *weights* times the number from 1 to 100 that makes the choices likeliest."""
+    from scipy.optimize import minimize_scalar
+
+    def of(scale: float) -> float:
+        return loss(scale * weights, choices, scale * weights)[0]
+
+    found = minimize_scalar(of, bounds=_SCALES, method="bounded")
+    return float(found.x) * weights
 
 
 def loss(weights: Float64s, choices: Choices, start: Float64s) -> tuple[float, Float64s]:
@@ -95,10 +105,11 @@ def loss(weights: Float64s, choices: Choices, start: Float64s) -> tuple[float, F
     chances = powers / np.repeat(sums, sizes)
     targets = np.add.reduceat(choices.are_targets.astype(np.float64), starts)
     shares = choices.are_targets / np.repeat(targets, sizes)
-    likelihood = shares @ scores - (peaks + np.log(sums)).sum()
+    likelihood = (shares @ scores - (peaks + np.log(sums)).sum()) / len(choices)
     away = weights - start
     value = STRENGTH * (away @ away) / len(weights) - likelihood
-    slope = 2 * STRENGTH * away / len(weights) - (shares - chances) @ choices.values
+    slope = 2 * STRENGTH * away / len(weights)
+    slope -= (shares - chances) @ choices.values / len(choices)
     return float(value), slope
 
 
