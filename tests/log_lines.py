@@ -44,6 +44,9 @@ _PROBLEM = re.compile(
     "|returned [A-Za-z0-9]+ of [^,]+, but should return integers of \\([0-9]+,\\)"
     "|returned -?[0-9]+ to -?[0-9]+, but should return 0 to 1000000"
     "|depends on more than its depends_on declares, or differs from call to call"
+    "|has [0-9]+ bytes, but model_bytes is [0-9]+"
+    "|has (no column|values in|offsets in|[0-9]+ values in) [a-z_.]+( [a-z0-9, -]+)?"
+    "|was (written by another version|replaced)|is truncated or damaged"
 )
 
 

@@ -217,6 +217,16 @@ def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | No
     )
 
 
+def models_of(ports: Ports, settings: Settings) -> ModelStore:
+    """Return the store of models; on a database, its model is in a file that processes share."""
+    storage, folder = ports.storage, settings.model_folder
+    if storage is None or storage.is_borrowed or folder is None:
+        return ports.models
+    from angle_reco.adapters.model_folder import SharedModels
+
+    return SharedModels(ports.models, folder / storage.fingerprint)
+
+
 def memory_ports(
     market: "MemoryMarketplace | None" = None,
     *,

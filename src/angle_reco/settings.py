@@ -171,7 +171,7 @@ class Settings:
         whole(self.cache_bytes, "cache_bytes", least=1_000_000, most=2**40)
         whole(self.model_bytes, "model_bytes", least=1_000_000, most=2**40)
         folder = self.model_folder
-        if folder is not None and not (isinstance(folder, Path) and folder.is_absolute()):
+        if folder is not None and not (type(folder) is _PATH and folder.is_absolute()):
             raise InvalidValueError("model_folder", folder, "an absolute Path, or None")
         if type(self.live_for) is not timedelta or not _A_SECOND <= self.live_for <= _AN_HOUR:
             raise InvalidValueError("live_for", self.live_for, "a span from a second to an hour")
@@ -205,6 +205,8 @@ class Settings:
             interests=_fingerprint(self.interest, as_of),
         )
 
+
+_PATH = type(Path())
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _A_MOMENT, _A_SECOND = timedelta(milliseconds=10), timedelta(seconds=1)

@@ -36,7 +36,7 @@ from angle_reco.application.serving.surfaces import (
 )
 from angle_reco.application.stored_results import StoredResources
 from angle_reco.application.trained_models import TrainedModels
-from angle_reco.composition import Ports
+from angle_reco.composition import Ports, models_of
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.lists import ListKind
@@ -75,6 +75,7 @@ class UseCases:
         for stale_cache in (lists, None if live is None else live.stale_cache):
             if stale_cache is not None:
                 stale_cache.pool.settle(self.seconds_a_call)
+        self.shelves.list_reader.models.settle(self.seconds_a_call)
         if self.invalidator is not None:
             self.invalidator.settle(self.seconds_a_call)
 
@@ -143,7 +144,7 @@ def wire(
     cache = ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None
     is_borrowed = ports.storage is not None and ports.storage.is_borrowed
     models = TrainedModels(
-        store=ports.models,
+        store=models_of(ports, settings),
         rankings=scorer.rankings,
         clock=ports.clock,
         settings=settings,

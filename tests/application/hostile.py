@@ -757,7 +757,9 @@ TAKEN: dict[str, frozenset[str]] = {
     "Component.sentence": frozenset({"a text", "text 5", "SQL", "empty"}),
     "version": frozenset({"5"}),
     "values": _CALLABLE,
-    "of_user": _CALLABLE | _NONE,
+    "estimate": _CALLABLE | _NONE,
+    "model_bytes": frozenset({"10**9"}),
+    "model_folder": _NONE,
     "Ranker.preset.name": _TEXTS - {"text 5", "SQL"},
     "Ranker.preset.interest": _SCORES - {"5e-324", "Decimal 1E-999999"},
     **dict.fromkeys(

@@ -162,7 +162,7 @@ def test_every_call_answers_at_the_ends_of_the_calendar(year: int) -> None:
     assert "bowl" in ids_of(reco.as_user("ann").homepage())
     assert ids_of(reco.as_user("ann").after_bid("vase")) == ["bowl"]
     assert reco.as_user("ann").interests() == ()
-    assert [reco.system.run_job(job).removed for job in BATCH_JOBS] == [0] * 4
+    assert [reco.system.run_job(job).removed for job in BATCH_JOBS] == [0] * len(BATCH_JOBS)
     assert list(reco.system.stored.find_stale_recommendations()) == []
 
 

@@ -134,6 +134,7 @@ class TestAttempts:
         shop = Shop.of(
             users=failing_users([DEFECT] * 99),
             catalog=lambda catalog: Failing(catalog, "may_be_open", [DEFECT] * 99),
+            activity=lambda activity: Failing(activity, "interactions", [DEFECT] * 99),
         )
         for _ in range(4):
             for job in BATCH_JOBS:
@@ -1201,6 +1202,7 @@ class TestStats:
 
         assert {name: one.next_at - NOW for name, one in jobs.items()} == {
             JOB: HOUR,
+            "train_models": 15 * HOUR,
             "generate_popular_items": 5 * MINUTE,
             "generate_recommendations": 10 * MINUTE,
             SIMILAR: 14 * HOUR,

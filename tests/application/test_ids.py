@@ -48,7 +48,8 @@ def test_every_answer_is_the_same_whatever_the_ids_are(some: Some) -> None:
 
     computed = answers()
     for job in BATCH_JOBS:
-        assert reco.system.run_job(job).changed > 0
+        # Too little happened for a model.
+        assert (reco.system.run_job(job).changed > 0) is (job != "train_models")
     stored = answers()
 
     assert stored == computed

@@ -16,7 +16,7 @@ from angle_reco import (
     Settings,
     UserId,
 )
-from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.application.jobs.schedule import BATCH_JOBS, OF_ONE_ITEM
 from angle_reco.domain.lists import ListKind
 from angle_reco.results import JobOutcome
 from angle_reco.testing import User
@@ -245,7 +245,7 @@ class TestComputeItemSimilarities:
         assert len(stored.lines) == 40
 
 
-@pytest.mark.parametrize("name", ["", "refresh", "REFRESH_USER_INTERESTS", "train_models", None])
+@pytest.mark.parametrize("name", ["", "refresh", "REFRESH_USER_INTERESTS", "train_model", None])
 def test_an_unknown_job_is_refused_with_the_names_there_are(
     reco: Recommender, name: str | None
 ) -> None:
@@ -253,7 +253,7 @@ def test_an_unknown_job_is_refused_with_the_names_there_are(
         reco.system.run_job(name)  # type: ignore[arg-type]  # what is no name is tried too
 
 
-@pytest.mark.parametrize("name", BATCH_JOBS[:3])
+@pytest.mark.parametrize("name", [one for one in BATCH_JOBS if one != OF_ONE_ITEM])
 def test_only_similarities_are_computed_for_one_item(reco: Recommender, name: str) -> None:
     with pytest.raises(InvalidValueError, match="job for one item"):
         reco.system.run_job(name, item_id="art-01")
@@ -325,6 +325,7 @@ PROGRESS: dict[str, list[tuple[str, int, int]]] = {
         ("homepages of users", 6, 7),
         ("homepages of users", 7, 7),
     ],
+    "train_models": [("activity", 0, 3), ("activity", 3, 3)],
     "generate_popular_items": [("popular items", 0, 1), ("popular items", 1, 1)],
     "compute_item_similarities": [
         ("open items", 0, 1),

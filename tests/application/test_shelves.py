@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from angle_reco import Freshness, Recommender, Shelf, View
+from angle_reco.domain.lists import ListKind
 from tests.application.shop import bid, filled, ids_of, lot, lots, opened
 
 
@@ -58,6 +59,8 @@ class TestShelf:
         assert reco.as_user("ann").homepage(1).to_json() == {
             "freshness": "computed",
             "degraded_by": [],
+            "ranker": "classic",
+            "version": reco.settings.recipes().lists[ListKind.PERSONAL].version,
             "suggestions": [
                 {
                     "rank": 1,

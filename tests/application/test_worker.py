@@ -49,7 +49,7 @@ class TestWork:
         hands.wake()
 
         queues = [queue for queue, _ in hands.submitted]
-        assert queues == [Queue.RECOMMENDATIONS] * 3 + [Queue.RECOMMENDATIONS_SLOW]
+        assert queues == [SCHEDULE[name].queue for name in BATCH_JOBS]
         assert states(shop) == {}
 
     def test_it_is_done_and_not_submitted_again_in_its_window(self) -> None:
@@ -81,6 +81,7 @@ class TestWork:
         # Those that are not due at NOW have one more: the last that was missed before it.
         assert done == {
             JOB: 24,
+            "train_models": 2,
             "generate_popular_items": 25,
             "generate_recommendations": 25,
             SIMILAR: 2,
@@ -95,7 +96,7 @@ class TestWork:
 
         for hands in (one, two):
             hands.wake()
-        assert len(one.submitted) == len(two.submitted) == 4
+        assert len(one.submitted) == len(two.submitted) == len(BATCH_JOBS)
         for hands in (one, two):
             hands.work()
 
@@ -177,7 +178,7 @@ class TestWork:
         hands.wake()
 
         assert nothing == []
-        assert len(hands.submitted) == 4
+        assert len(hands.submitted) == len(BATCH_JOBS)
         assert "not looked for jobs: error=StorageUnavailableError" in caplog.text
 
     def test_where_nothing_can_be_forgotten_all_that_is_due_is_done(
@@ -188,7 +189,7 @@ class TestWork:
 
         hands.wake()
 
-        assert len(hands.submitted) == 4
+        assert len(hands.submitted) == len(BATCH_JOBS)
         assert "runs not pruned: error=StorageUnavailableError" in caplog.text
 
     def test_a_run_that_could_not_be_claimed_comes_again(
@@ -243,7 +244,7 @@ class TestStartAndStop:
 
         shop.reco.start(hands)
 
-        assert len(hands.submitted) == 4
+        assert len(hands.submitted) == len(BATCH_JOBS)
 
     def test_a_scheduler_that_cannot_start_leaves_nothing_behind(self) -> None:
         shop = Shop.of()
@@ -251,7 +252,7 @@ class TestStartAndStop:
         with pytest.raises(RuntimeError, match="no threads"):
             shop.reco.start(_Unable())
 
-        assert len(woken(at_work(shop)).submitted) == 4
+        assert len(woken(at_work(shop)).submitted) == len(BATCH_JOBS)
 
     @pytest.mark.parametrize("is_in_time", [True, False])
     def test_stopping_says_whether_all_was_over_in_time(self, is_in_time: bool) -> None:

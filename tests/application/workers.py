@@ -8,6 +8,7 @@ import attrs
 
 from angle_reco import Recommender, Settings
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
+from angle_reco.adapters.memory.models import MemoryModelStore
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryInterestStore, MemoryListStore
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.composition import Ports, memory_ports
@@ -26,6 +27,7 @@ def ports_at(clock: ManualClock, market: MemoryMarketplace | None = None) -> Por
         memory_ports(market or filled(lots("art", 3), users=["ann", "bob", "eve"])),
         interests=MemoryInterestStore(fences),
         lists=MemoryListStore(fences),
+        models=MemoryModelStore(fences),
         ledger=MemoryRunLedger(clock, fences),
         clock=clock,
     )

@@ -27,9 +27,9 @@ def test_up_status_and_down(angle: Angle) -> None:
 
     assert [(one.status, one.err) for one in said] == [(0, "")] * 5
     assert [one.out for one in said] == [
-        "schema: brought up to date (revision 0004)\n",
-        "schema: up to date (revision 0004)\n",
-        "schema: up to date (revision 0004)\n",
+        "schema: brought up to date (revision 0005)\n",
+        "schema: up to date (revision 0005)\n",
+        "schema: up to date (revision 0005)\n",
         "schema: dropped\n",
         "schema: nothing to drop\n",
     ]
@@ -84,7 +84,7 @@ class TestScripts:
         assert not Path("new.db").exists()
         with closing(sqlite3.connect("new.db")) as file:
             file.executescript(said.out)
-        assert angle("migrate", "status", *WHERE).out == "schema: up to date (revision 0004)\n"
+        assert angle("migrate", "status", *WHERE).out == "schema: up to date (revision 0005)\n"
         with closing(sqlite3.connect("new.db")) as file:
             file.executescript(angle("migrate", "down", "--sql", *WHERE).out)
             assert file.execute(_NAMES).fetchall() == []
@@ -127,9 +127,9 @@ class TestPostgres:
         ]
 
         assert [one.out for one in said] == [
-            "schema: brought up to date (revision 0004)\n",
-            "schema: up to date (revision 0004)\n",
-            "schema: up to date (revision 0004)\n",
+            "schema: brought up to date (revision 0005)\n",
+            "schema: up to date (revision 0005)\n",
+            "schema: up to date (revision 0005)\n",
             "schema: dropped\n",
             "schema: nothing to drop\n",
         ]

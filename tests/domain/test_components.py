@@ -183,7 +183,7 @@ def test_what_invalidates_stored_lists() -> None:
 
     def recipe(**values: Any) -> Any:
         local = Ranker.of("local", {component(**values): 0.5})
-        return Settings(presets=(local,), ranker="local").recipes()
+        return Settings(presets=(local,), ranker="local").recipes(None, local)
 
     def other(*pairs: Any) -> Int64s:
         return half(*pairs)

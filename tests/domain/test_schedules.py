@@ -58,6 +58,7 @@ DAYS = list(days_of_the_calendar())
 # A job's name, and the times of the day at which the design's table says it runs.
 TIMES_OF_DAY = {
     "refresh_user_interests": [(hour, 0) for hour in range(24)],
+    "train_models": [(3, 0)],
     "generate_popular_items": [(hour, 5) for hour in range(24)],
     "generate_recommendations": [(hour, 10) for hour in range(24)],
     "compute_item_similarities": [(2, 0)],

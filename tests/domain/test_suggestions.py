@@ -98,7 +98,7 @@ def test_a_shelf_is_written_as_json(parts: list[dict[str, int]]) -> None:
 
     read = json.loads(json.dumps(shelf.to_json()))
 
-    assert list(read) == ["freshness", "degraded_by", "suggestions", "next"]
+    assert list(read) == ["freshness", "degraded_by", "ranker", "version", "suggestions", "next"]
     assert (read["freshness"], read["degraded_by"]) == ("stale_on_error", ["database"])
     assert read["next"] is None
     assert [round(one["score"] * ONE) for one in read["suggestions"]] == [

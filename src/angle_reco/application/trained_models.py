@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from threading import Lock
 
@@ -14,9 +15,9 @@ from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights, with_weig
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.deadlines import about_to_wait, time_left
+from angle_reco.ports.deadlines import about_to_wait, deadline, time_left
 from angle_reco.ports.forks import reset_in_child
-from angle_reco.ports.models import ModelHead, ModelStore, Trained, TunedWeights
+from angle_reco.ports.models import ModelHead, ModelStore, Trained
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.settings import AUTO, Settings
 
@@ -131,6 +132,20 @@ class TrainedModels:
         seconds = self.settings.deadline.total_seconds() if left is None else left
         self._pool.settle(seconds / _SHARE_OF_A_CALL)
 
+    def look_behind(self) -> None:
+        """Look up what is stored in a thread, and read it."""
+        if self.may_learn and self._known.model is not None:
+
+            def look() -> None:
+                with deadline(self.settings.deadline.total_seconds()):
+                    trained = self.store.trained()
+                self._note(trained)
+                if self._known.is_unread:
+                    self._read(trained)
+
+            with suppress(RuntimeError):  # No thread can be started any more.
+                self._pool.submit(lambda: Context().run(look))
+
     def settle(self, seconds: float) -> None:
         """Wait until a model that is being read has been read, at most that long."""
         self._pool.settle(seconds)
@@ -166,14 +181,12 @@ class TrainedModels:
             self.look()
 
     def _note(self, trained: Trained) -> None:
+        weights = self._weights_of(trained)
         with self._lock:
             before = self._known
             self._looks_at = self.clock.monotonic() + self.settings.live_for.total_seconds()
             if before.trained == trained:
                 return
-            weights = before.weights
-            if before.trained is None or before.trained.weights != trained.weights:
-                weights = _usable(trained.weights)
             if trained.model is None:
                 self._known = _Known(trained, weights)
             elif before.head == trained.model and before.model is not None:
@@ -181,7 +194,23 @@ class TrainedModels:
                 self._known = _Known(trained, weights, weighted, before.head)
             else:
                 self._known = _Known(trained, weights, before.model, before.head)
-        self.on_change()
+        if before.trained is not None:
+            self.on_change()
+
+    def _weights_of(self, trained: Trained) -> Weights:
+        """Return the tuned weights, none if they cannot be used: then the shipped ones count."""
+        known, tuned = self._known, trained.weights
+        if known.trained is not None and known.trained.weights == tuned:
+            return known.weights
+        if tuned is None:
+            return ()
+        try:
+            with_weights(tuned.pairs)
+        except InvalidValueError as error:
+            problem = f"{error.what} should be {error.expected}"
+            _log.error("tuned weights not used: problem=%s", problem)
+            return ()
+        return tuned.pairs
 
     def _read_safely(self, trained: Trained) -> None:
         try:
@@ -211,19 +240,6 @@ class TrainedModels:
             if self._known.trained == trained:
                 self._known = read
         self.on_change()
-
-
-def _usable(tuned: TunedWeights | None) -> Weights:
-    """Return tuned weights, none where these cannot be used: then the shipped ones count."""
-    if tuned is None:
-        return ()
-    try:
-        with_weights(tuned.pairs)
-    except InvalidValueError as error:
-        problem = f"{error.what} should be {error.expected}"
-        _log.error("tuned weights not used: problem=%s", problem)
-        return ()
-    return tuned.pairs
 
 
 def _weighted(model: Model, weights: Weights) -> Model:

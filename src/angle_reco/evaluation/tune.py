@@ -132,7 +132,7 @@ def tune(
     progress("reading bids and watches", 0, 1)
     history = read_history(evidence, until=until)
     to_judge = cut_moments(history, rule)
-    moments = tuple(map(from_micros, (*_moments_to_fit(history, rule, to_judge[0]), *to_judge)))
+    moments = tuple(map(from_micros, (*moments_to_fit(history, rule, to_judge[0]), *to_judge)))
     cuts = cuts_of(evidence, history, attrs.evolve(rule, moments=moments), progress)
     earlier = [cut for cut in cuts if cut.past.now < to_judge[0]]
     later = [cut for cut in cuts if cut.past.now >= to_judge[0]]
@@ -175,8 +175,12 @@ def tune(
     )
 
 
-def _moments_to_fit(history: History, rule: CutRule, first: int) -> tuple[int, ...]:
-    """Return the cuts whose windows end before the *first* cut that judges, in microseconds."""
+def moments_to_fit(history: History, rule: CutRule, first: int) -> tuple[int, ...]:
+    """Return the cuts whose windows end before the *first* cut that judges, in microseconds.
+
+    Raises:
+        NotMeasurableError: The history begins too late.
+    """
     window, step = rule.window // MICROSECOND, rule.every // MICROSECOND
     moments = [first - window - step * place for place in reversed(range(FITTED))]
     usable = tuple(moment for moment in moments if moment >= history.first)

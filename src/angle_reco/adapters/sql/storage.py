@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
+from hashlib import blake2b
 
 import attrs
 import sqlalchemy as sa
@@ -144,6 +145,13 @@ class Storage:
     def is_borrowed(self) -> bool:
         """Return whether every statement runs on one connection of the host."""
         return self.database.borrowed is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a short text that differs for other databases, schemas and prefixes."""
+        url = self.database.engine.url.render_as_string(hide_password=True)
+        place = repr((url, self.tables.schema, self.tables.prefix))
+        return blake2b(place.encode(), digest_size=6).hexdigest()
 
     @cached_property
     def market(self) -> Market:

@@ -96,9 +96,10 @@ class Jobs:
         Raises:
             ModelError: It is larger than the setting *model_bytes*; the old one stays.
         """
-        if not self.models.may_learn:
-            return Done(0, Written(0, 0), 0)
         work.reached("activity", 0, 3)
+        if not self.models.may_learn:
+            work.reached("activity", 3, 3)
+            return Done(0, Written(0, 0), 0)
         trained_at = self.clock.now()
         with work.paced():
             happened = self.scorer.everything()
@@ -106,6 +107,7 @@ class Jobs:
             is_stored = self.models.store.trained().model is not None
             if len(happened) < (_LEAST_TO_KEEP if is_stored else _LEAST_TO_LEARN):
                 self.models.store.remove(fence=work.fence)
+                work.reached("activity", 3, 3)
                 return Done(0, Written(0, 0), int(is_stored))
         work.reached("items", 1, 3)
         with work.paced():

@@ -234,6 +234,7 @@ class CacheInvalidator:
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)
+                    self.open_items.models.look_behind()
                     self._erased_at = self.clock.monotonic()
                 case ChangeKind.RUN:
                     self.finished_runs.forget_similar(change.item_ids)
