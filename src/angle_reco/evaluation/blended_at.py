@@ -66,7 +66,7 @@ class BlendedAt:
 
         These are drawn by *seed* from the open items that the user neither touched nor sells.
         """
-        rows, offsets, are_targets = _drawn(self.past, questions, seed)
+        rows, offsets, are_targets = drawn(self.past, questions, seed)
         values = np.empty((len(rows), len(BLENDED.weights)))
         components = [component for component, _ in BLENDED.weights]
         for first, profiles in self._profiles(questions.users):
@@ -102,7 +102,7 @@ def rows_of_pages(pages: Lists, past: Past, keep: int) -> Int32s:
     return ranked
 
 
-def _drawn(past: Past, questions: Questions, seed: int) -> tuple[Int64s, Int64s, Bools]:
+def drawn(past: Past, questions: Questions, seed: int) -> tuple[Int64s, Int64s, Bools]:
     """Return rows of the market by question, the offsets of questions, and which are targets."""
     draws = np.random.default_rng(seed)
     places, left_out = past.left_out(questions.users)
