@@ -79,6 +79,14 @@ def test_chance_is_not_taken_for_a_gain() -> None:
     assert random().reason.endswith("not above 0, so it may be chance")
 
 
+def test_few_users_are_not_enough() -> None:
+    found = attrs.evolve(loyal(), users=29)
+
+    assert attrs.evolve(found, users=30).is_better
+    assert not found.is_better
+    assert found.reason.endswith("but with fewer than 30 users it may be chance")
+
+
 def test_the_figures_name_what_was_read_and_when_it_was_fitted_and_judged() -> None:
     found = loyal()
 

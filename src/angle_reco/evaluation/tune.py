@@ -14,6 +14,7 @@ from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights, with_weig
 from angle_reco.evaluation.blended_at import BlendedAt
 from angle_reco.evaluation.bootstrap import Floats, Interval, resampled
 from angle_reco.evaluation.cuts import Cut, CutRule, cut_moments, cuts_of
+from angle_reco.evaluation.evaluate import FEW_USERS
 from angle_reco.evaluation.harness import Progress
 from angle_reco.evaluation.history import Evidence, History, read_history
 from angle_reco.evaluation.metrics import SHOWN, ndcg_of
@@ -24,7 +25,7 @@ FITTED = 3
 """The number of cuts that weights are fitted on, at most."""
 
 PERCENT = 90.0
-"""Weights are kept if this interval of the difference is above 0."""
+"""Weights are kept if this interval of the difference is above 0, from `FEW_USERS` users on."""
 
 SHIPPED: Weights = tuple((component.name, weight) for component, weight in BLENDED.weights)
 """The weights that `blended` has without tuning."""
@@ -80,7 +81,7 @@ class Tuning:
     @property
     def is_better(self) -> bool:
         """Return whether the tuned weights are better than the shipped ones, beyond chance."""
-        return self.difference.low > 0
+        return self.difference.low > 0 and self.users >= FEW_USERS
 
     @property
     def reason(self) -> str:
@@ -90,6 +91,8 @@ class Tuning:
             f"the tuned weights changed the NDCG@10 on later cuts by {value:+.4f}, and the lower"
             f" end of the {PERCENT:.0f} % interval is {low:+.4f}"
         )
+        if low > 0 and self.users < FEW_USERS:
+            return f"{found}, but with fewer than {FEW_USERS} users it may be chance"
         return f"{found}: {'above 0' if self.is_better else 'not above 0, so it may be chance'}"
 
     def to_json(self) -> dict[str, object]:
