@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import attrs
+import numpy as np
 
 from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
@@ -185,15 +186,22 @@ class Jobs:
     def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
         work.reached("open items", 0, 1)
+        is_learned = self.scorer.rankings.is_similar_learned
         with work.paced():
-            market = self.scorer.market()
+            market = self.scorer.market(self.models.required() if is_learned else None)
             engagement = self.scorer.engagement(market)
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
             lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
+            learned = self.scorer.similar_by_model(market, items.take(slice(first, last)))
+            if learned is not None:
+                of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
+                lists = lists.take(np.flatnonzero(of_rule))
             with work.paced():
                 total.add(self.lists.write(ListKind.SIMILAR, lists, fence=work.fence))
+                if learned is not None:
+                    total.add(self.lists.write(ListKind.SIMILAR, learned, fence=work.fence))
 
         for first, last in _spans(len(market), _ITEMS_AT_ONCE):
             work.reached("similar items", first, len(market))
@@ -221,10 +229,12 @@ class Jobs:
         if card is None:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
-        lists = self.scorer.similar_to_one(self.scorer.market(), card)
+        market = self.scorer.market(self.models.newest)
+        lists = self.scorer.similar_to_one(market, card)
         written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
         entered = list[ItemId]()
-        if is_open(card, now):
+        # Similarity by a model is not symmetric.
+        if is_open(card, now) and lists.recipe.model == "":
             entered = self._enter_lists_of(lists.stored(0), item_id, work)
         changed = written.changed + len(entered)
         return Done(1, Written(changed=changed, unchanged=written.unchanged), 0, tuple(entered))

@@ -294,6 +294,9 @@ class ListReader:
     def _is_current(self, kind: ListKind, stored: StoredList) -> bool:
         if kind is ListKind.PERSONAL:
             return self.models.is_usable(stored.recipe)
+        if kind is ListKind.SIMILAR and stored.recipe.model:
+            rankings = self.scorer.rankings
+            return rankings.is_similar_learned and stored.recipe == rankings.similar
         return stored.recipe == self.scorer.recipes.lists[kind]
 
 
