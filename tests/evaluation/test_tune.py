@@ -17,6 +17,7 @@ from angle_reco.domain.moments import from_micros
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.components import values_of
 from angle_reco.evaluation import blended_at
+from angle_reco.evaluation import tune as tune_module
 from angle_reco.evaluation.blended_at import BlendedAt
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.history import Evidence, read_history
@@ -117,6 +118,15 @@ def test_the_seed_decides() -> None:
 
     assert again == loyal()
     assert other.weights != loyal().weights
+
+
+def test_the_interval_is_that_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_module, "PERCENT", 50.0)
+
+    found = tuned(market(loyalty=0.9))
+
+    assert loyal().difference.low < found.difference.low < found.difference.value
+    assert "end of the 50 % interval" in found.reason
 
 
 def test_what_happens_after_the_first_cut_that_judges_changes_no_weight() -> None:

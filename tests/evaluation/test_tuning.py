@@ -105,7 +105,7 @@ def test_no_weights_of_a_dense_grid_are_better() -> None:
     choices = choices_of(3, users=40, components=2)
     shipped = shipped_of(700_000, 300_000)
     start = scaled(np.array([0.7, 0.3]), choices)
-    axis = np.linspace(0, 12, 241)
+    axis = np.linspace(0, 6, 61)
     grid = {
         (one, other): loss(np.array([one, other]), choices, start)[0]
         for one in axis
@@ -116,7 +116,8 @@ def test_no_weights_of_a_dense_grid_are_better() -> None:
     found = dict(fitted(choices, shipped))
 
     # To the width of the grid.
-    assert found["part_0"] / ONE == pytest.approx(best[0] / sum(best), abs=0.02)
+    assert found["part_0"] / ONE == pytest.approx(best[0] / sum(best), abs=0.03)
+    assert 0 < max(best) < 6
 
 
 def test_every_start_leads_to_the_same_weights() -> None:
