@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -41,7 +42,10 @@ class TestJson:
             "freshness": "computed",
             "degraded_by": [],
             "ranker": "classic",
-            "version": Settings().recipes().lists[ListKind.PERSONAL].version,
+            "version": Settings()
+            .recipes(datetime.fromisoformat(NOW))
+            .lists[ListKind.PERSONAL]
+            .version,
             "suggestions": [
                 {
                     "rank": 1,

@@ -139,7 +139,8 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
         report(Plan(rule=rule, baseline="nope"))
     with pytest.raises(InvalidValueError, match="names of rankings"):
         report(Plan(rule=rule, peers=peers()[:1] * 2))
-    assert report(Plan(rule=rule, rankers=("classic", "classic"))) == report(Plan(rule=rule))
+    twice = Plan(rule=rule, rankers=("classic", "classic", "blended"))
+    assert report(twice) == report(Plan(rule=rule))
 
 
 def test_a_named_cut_without_a_question_is_in_a_remark() -> None:

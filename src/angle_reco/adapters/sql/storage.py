@@ -150,10 +150,8 @@ class Storage:
     def fingerprint(self) -> str:
         """Return a short text that differs for other databases, schemas and prefixes."""
         url, tables = self.database.engine.url, self.tables
-        place = repr(
-            (url.drivername, url.host, url.port, url.database, url.query)
-            + (tables.schema, tables.prefix)
-        )
+        server = (url.drivername, url.host, url.port, url.query)
+        place = repr((server, url.database, tables.schema, tables.prefix))
         return blake2b(place.encode(errors="backslashreplace"), digest_size=6).hexdigest()
 
     @cached_property
