@@ -39,6 +39,7 @@ def past_of(
             category_ids=[None] * size,
             seller_ids=[None] * size,
             prices=[100] * size,
+            starting_prices=[100] * size,
             is_published=[True] * size,
             status=[AuctionStatus.ACTIVE.code] * size,
             ends_at=[NEVER] * size,
