@@ -74,6 +74,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("postgres")
 
 
+# Collecting makes much that stays and hardly any garbage.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Keep what was collected from being looked through for garbage: it takes a tenth."""
     # With its first test, Hypothesis looks for what refers to its random generator, and does
@@ -83,6 +87,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     # The default of 700 looks for cycles so often that this takes a sixth of what is left.
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture

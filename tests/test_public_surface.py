@@ -168,7 +168,7 @@ PUBLIC_ELSEWHERE: tuple[object, ...] = (Ports, Clock)
 PRIVATE = {
     *("Fingerprints", "Recipes", "SignedIn", "WithoutId", "BackgroundPool", "UseCases"),
     # What a model is made of.
-    *("Histories", "Signals", "Touched"),
+    *("Histories", "Signals", "Tastes", "Touched"),
     *("Borrowed", "Database", "Fence", "SqlPermissions", "SqlPorts", "Statements", "Tables"),
 }
 """In constructors that only the library calls, and in properties that it alone reads."""

@@ -64,6 +64,20 @@ def _folder_of_models() -> Path:
     return Path(tempfile.gettempdir()).absolute() / f"angle_reco-{os.getuid()}"
 
 
+class SimilarBy(StrEnum):
+    """What decides which items are similar: the rule of similarity, or the trained model."""
+
+    CLASSIC = "classic"
+    BLENDED = "blended"
+
+
+def _similar_by(value: SimilarBy | str) -> SimilarBy:
+    name = plain(value) if is_a(value, str) else None
+    if name not in set(SimilarBy):
+        raise InvalidValueError("similar", value, one_of([one.value for one in SimilarBy]))
+    return SimilarBy(name)
+
+
 def _random_key() -> str:
     return secrets.token_hex(16)
 
@@ -73,9 +87,10 @@ class Settings:
     """The rules and their weights, the kinds of ids, and how long results stay usable.
 
     *ranker* is the name of the ranker of homepages: `classic`, `blended`, one of the host's
-    *presets*, or `auto`, which is `blended` once there is a trained model. A process keeps a model
-    of at most *model_bytes* in memory, which it shares with the others of the machine by a file in
-    *model_folder*; None shares nothing.
+    *presets*, or `auto`, which is `blended` once there is a trained model. Items are *similar* by
+    the rule of *similarity* (`classic`), or by the model (`blended`) where it knows the item. A
+    process keeps a model of at most *model_bytes* in memory, which it shares with the others of the
+    machine by a file in *model_folder*; None shares nothing.
     A call waits for the database at most *deadline*; jobs have a hundred times as long for a
     unit of work. Log lines contain a hash of a user's id, keyed by *log_key*. The default key
     is random in each process: set one to follow a user through several processes.
@@ -100,6 +115,7 @@ class Settings:
     after_bid: AfterBidRule = attrs.field(factory=AfterBidRule)
     ranker: str = attrs.field(default=AUTO, converter=plain_text)
     presets: tuple[Ranker, ...] = ()
+    similar: SimilarBy = attrs.field(default=SimilarBy.CLASSIC, converter=_similar_by)
     active_for: timedelta = timedelta(days=30)
     deadline: timedelta = timedelta(seconds=2)
     schedule: Mapping[str, JobRule] = attrs.field(factory=dict)

@@ -1,16 +1,17 @@
-"""A PostgreSQL database for the tests of adapters, with our tables for every kind of ids."""
+"""Databases for the tests of adapters, with our tables for every kind of ids."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.core.engine import file_of, open_engine
 from angle_reco.adapters.sql.schema.tables import REFERENCE_SCHEMA
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.ids import IdKinds
-from angle_reco.testing.contracts import KINDS
+from angle_reco.testing.contracts import KINDS, Sample
 from tests.adapters.databases import TEXTS, emptied, storage_on
 
 
@@ -45,12 +46,53 @@ def postgres_storages(german_engine: sa.Engine) -> dict[IdKinds, Storage]:
     return storages
 
 
+@pytest.fixture(scope="session")
+def new_files(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Path]:
+    """Return a database of SQLite without rows for each choice of id kinds, to be copied."""
+    directory = tmp_path_factory.mktemp("databases")
+    files = {}
+    for place, ids in enumerate(KINDS):
+        files[ids] = directory / f"{place}.db"
+        storage = storage_on(open_engine(f"sqlite:///{files[ids]}"), ids)
+        storage.migrate_up()
+        storage.database.engine.dispose()
+    return files
+
+
+@pytest.fixture(scope="session")
+def sqlite_storages(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Storage]:
+    """Return what is opened once for each choice of id kinds: it keeps its compiled statements."""
+    directory = tmp_path_factory.mktemp("open")
+    return {
+        ids: storage_on(open_engine(f"sqlite:///{directory / f'{place}.db'}"), ids)
+        for place, ids in enumerate(KINDS)
+    }
+
+
+@pytest.fixture
+def sqlite(
+    sqlite_storages: dict[IdKinds, Storage], new_files: dict[IdKinds, Path], sample: Sample
+) -> Iterator[Storage]:
+    """Return a file with our tables and no rows, for what opens none itself."""
+    storage = sqlite_storages[sample.ids]
+    engine = storage.database.engine
+    file = file_of(engine)
+    shutil.copy(new_files[sample.ids], file)
+    yield storage
+    engine.dispose()
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def reference(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+def reference(
+    request: pytest.FixtureRequest, tmp_path: Path, new_files: dict[IdKinds, Path]
+) -> Iterator[Storage]:
     """Return a reference schema without rows, which files can be imported into."""
     if request.param == "sqlite":
-        storage = storage_on(open_engine(f"sqlite:///{tmp_path / 'reference.db'}"))
-        storage.migrate_up()
+        file = tmp_path / "reference.db"
+        shutil.copy(new_files[TEXTS], file)
+        storage = storage_on(open_engine(f"sqlite:///{file}"))
         yield storage
         storage.close()
         return

@@ -65,3 +65,25 @@ def test_odd_values_arrive_as_by_copy(postgres_url: str, copy_types: list[CopyTy
         assert [one.dtype for one in none] == [one.dtype for one in at_once]
     finally:
         engine.dispose()
+
+
+def test_a_statement_that_is_kept_takes_other_values(postgres_url: str) -> None:
+    number, word = sa.column("number", sa.BigInteger), sa.column("word", sa.Text)
+    source = sa.text("(VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS words (number, word)")
+    engine = sa.create_engine(postgres_url)
+    database = Database(engine)
+
+    def read(words: list[str], least: int) -> list[int]:
+        query = sa.select(number).select_from(source).where(word.in_(words), number >= least)
+        [numbers] = read_at_once(database, query, [CopyType.INT])
+        return sorted(numbers.tolist())
+
+    def named(value: str) -> list[int]:
+        query = sa.select(number).select_from(source).where(word == sa.bindparam("word"))
+        [numbers] = read_at_once(database, query.params(word=value), [CopyType.INT])
+        return list(numbers.tolist())
+
+    assert [read(["a", "b", "c"], 2), read(["a", "b"], 1), read([], 1)] == [[2, 3], [1, 2], []]
+    assert [read(["a", "b", "c"], least) for least in (3, 1)] == [[3], [1, 2, 3]]
+    assert [named(one) for one in "abc"] == [[1], [2], [3]]
+    engine.dispose()

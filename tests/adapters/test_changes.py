@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import InvalidValueError, StorageError, StorageUnavailableError
@@ -37,15 +36,6 @@ from tests.adapters.databases import (
 from tests.postgres import comes_true
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path, sample: Sample) -> Iterator[Storage]:
-    """Return a new file with our tables."""
-    storage = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), sample.ids)
-    storage.migrate_up()
-    yield storage
-    storage.database.engine.dispose()
 
 
 @pytest.fixture

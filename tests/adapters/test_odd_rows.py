@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.written_moments import read_moment
 from tests.adapters.databases import quieten
@@ -159,6 +160,29 @@ def test_what_cannot_be_read_is_not_shown_and_not_counted(engine: sa.Engine) -> 
     assert "-1" in str(examples[0])
 
 
+def test_a_watch_at_a_moment_that_cannot_be_read_is_not_counted(engine: sa.Engine) -> None:
+    shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
+    bids = sa.select(shop.host.bids.subquery())
+    columns = bids.selected_columns
+    host = attrs.evolve(
+        shop.host,
+        bids=bids.where(sa.false()),
+        watches=sa.select(columns.user_id, columns.item_id, columns.placed_at.label("watched_at")),
+    )
+    now = datetime.now(UTC).timestamp()
+    for item, at in (("vase", now), ("jar", 1e30)):
+        shop.insert("lots", id=item)
+        shop.insert("offers", who="ann", what=item, at=at)
+
+    with attrs.evolve(shop, host=host).open() as reco:
+        assert reco.system.stats().watches == 1
+        assert [str(one) for one in reco.as_user("ann").homepage().ids] == ["jar"]
+        [found] = reco.check()
+    assert (found.select, found.label, found.rows) == ("watches", "watched_at", 1)
+    assert found.what == "no moment that can be read, which leaves the row out"
+    assert found.example is not None
+
+
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "Europe/Dublin")
 
 
@@ -302,6 +326,35 @@ def test_some_ids_in_another_form_are_left_out(
         assert caplog.messages == ["selects have odd rows: labels=items.item_id looked_at=1000"]
         [found] = reco.check()
     assert (found.rows, found.what) == (4, "an id of another form, which leaves the row out")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("odd", ["61ff", "ff", "6100ff", "c3", "eda080"])
+def test_an_id_that_is_no_utf_8_is_left_out(engine: sa.Engine, odd: str) -> None:
+    shop = Shop.of(engine, time_zone="UTC")
+    texts = ("'Ärger'", "'a\tb'", f"CAST(x'{odd}' AS TEXT)")
+    with engine.begin() as connection:
+        for one in texts:
+            connection.exec_driver_sql(f"INSERT INTO lots (id) VALUES ({one})")  # noqa: S608 — of the tests
+            for bid in (f"({one}, 'a\tb', '{NOW}')", f"('ann', {one}, '{NOW}')"):
+                connection.exec_driver_sql(f"INSERT INTO offers VALUES {bid}")  # noqa: S608 — of the tests
+        connection.exec_driver_sql(f"INSERT INTO people VALUES (CAST(x'{odd}' AS TEXT))")  # noqa: S608 — of the tests
+
+    with shop.open() as reco:
+        assert shown(reco) == ["a\tb", "Ärger"]
+        assert list(reco.as_user("bob").homepage().ids)
+        for job in BATCH_JOBS:
+            assert reco.system.run_job(job).failed == 0
+        found = [(one.select, one.label, one.rows, one.what) for one in reco.check()]
+        with engine.begin() as connection:
+            assert reco.signed_in("ann", connection=connection)
+    what = "an id of another form, which leaves the row out"
+    assert found == [
+        ("users", "user_id", 1, what),
+        ("items", "item_id", 1, what),
+        ("bids", "user_id", 1, what),
+        ("bids", "item_id", 1, what),
+    ]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

@@ -1,6 +1,7 @@
 """Events in transactions of the host's that are rolled back: what they hid is back."""
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -33,7 +34,9 @@ def on_postgres(german_engine: sa.Engine) -> Iterator[Storage]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def market(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+def market(
+    request: pytest.FixtureRequest, tmp_path: Path, new_files: dict[IdKinds, Path]
+) -> Iterator[Storage]:
     """Return the reference schema of a shop that may show ann five lots."""
     if request.param == "postgres":
         found: Storage = request.getfixturevalue("on_postgres")
@@ -44,8 +47,8 @@ def market(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
                 if table not in stays:
                     connection.execute(sa.delete(table))
     else:
+        shutil.copy(new_files[IdKinds()], tmp_path / "shop.db")
         found = storage_on(open_engine(f"sqlite:///{tmp_path / 'shop.db'}"), IdKinds())
-        found.migrate_up()
     fill(found, users=[User(user_id=UserId(one)) for one in ("ann", "bob")], items=lots("art", 5))
     yield found
     if request.param == "sqlite":
@@ -97,6 +100,12 @@ def shown(reco: Recommender, user: str = "ann") -> set[str]:
     return {str(one) for one in reco.as_user(user).homepage().ids}
 
 
+def read_feed(reco: Recommender) -> None:
+    """Have the process read the feed, if it does."""
+    if reco._use_cases.invalidator is not None:
+        reco._use_cases.invalidator.step()
+
+
 class TestRolledBack:
     @pytest.mark.parametrize("event", [bid, watch])
     def test_its_lot_is_back_at_once(
@@ -133,6 +142,34 @@ class TestRolledBack:
 
         # A server rolls back once it notices.
         assert comes_true(lambda: LOT in shown(reco))
+
+    def test_a_withdrawal_that_the_feed_shows_late_ends_no_later_bid(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        bid(reco, None)
+        reco.bid_withdrawn("ann", LOT)
+        with engine.connect() as connection:
+            bid(reco, connection)
+            read_feed(reco)
+
+            assert LOT not in shown(reco)
+            # Without memory a price is what the tables have.
+            if reco._use_cases.invalidator is not None:
+                assert price(reco) == Decimal(500)
+            connection.rollback()
+
+        assert is_back(reco)
+
+    def test_a_bid_that_the_feed_shows_late_outlasts_no_later_withdrawal(
+        self, reco: Recommender, engine: sa.Engine
+    ) -> None:
+        with engine.begin() as connection:
+            bid(reco, connection)
+        reco.bid_withdrawn("ann", LOT)
+
+        read_feed(reco)
+
+        assert is_back(reco)
 
     def test_its_amount_is_no_price(self, reco: Recommender, engine: sa.Engine) -> None:
         with engine.connect() as connection:

@@ -115,19 +115,6 @@ class Database:
         fill(self.storage, **rows)
 
 
-@pytest.fixture(scope="session")
-def new_files(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Path]:
-    """Return a database without rows for each choice of id kinds, to be copied."""
-    directory = tmp_path_factory.mktemp("databases")
-    files = {}
-    for place, ids in enumerate(KINDS):
-        files[ids] = directory / f"{place}.db"
-        database = Database.of(files[ids], ids)
-        database.storage.migrate_up()
-        database.engine.dispose()
-    return files
-
-
 @pytest.fixture
 def sample() -> Sample:
     """Return texts as ids, where no contract says otherwise."""
@@ -144,24 +131,10 @@ def database(tmp_path: Path, new_files: dict[IdKinds, Path], sample: Sample) -> 
     database.engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def open_files(tmp_path_factory: pytest.TempPathFactory) -> dict[IdKinds, Database]:
-    """Return what is opened once for each choice of id kinds: it keeps its compiled statements."""
-    directory = tmp_path_factory.mktemp("open")
-    return {ids: Database.of(directory / f"{n}.db", ids) for n, ids in enumerate(KINDS)}
-
-
 @pytest.fixture
-def contracted(
-    open_files: dict[IdKinds, Database], new_files: dict[IdKinds, Path], sample: Sample
-) -> Iterator[Database]:
+def contracted(sqlite: Storage) -> Database:
     """Return a database without rows for a contract, which opens nothing of its own."""
-    database = open_files[sample.ids]
-    shutil.copy(new_files[sample.ids], database.file)
-    yield database
-    database.engine.dispose()
-    for path in database.file.parent.glob(f"{database.file.name}*"):
-        path.unlink()
+    return Database(file_of(sqlite.database.engine), sqlite)
 
 
 class TestSqliteUsers(UserQueriesContract):
@@ -240,11 +213,11 @@ class TestSqliteErasure(ErasureContract):
 
 
 @pytest.fixture(scope="session")
-def hosts(open_files: dict[IdKinds, Database]) -> dict[IdKinds, Storage]:
+def hosts(sqlite_storages: dict[IdKinds, Storage]) -> dict[IdKinds, Storage]:
     """Return the same tables, those of the marketplace as ones of a host's."""
     return {
-        ids: storage_on(database.engine, ids, host=mirrored(database.storage))
-        for ids, database in open_files.items()
+        ids: storage_on(storage.database.engine, ids, host=mirrored(storage))
+        for ids, storage in sqlite_storages.items()
     }
 
 

@@ -20,7 +20,7 @@ from angle_reco import (
 )
 from angle_reco.rules import Ranker
 from tests.application.memories import ASK, MINUTE, CachingShop, settle, shop, warm
-from tests.application.shop import HOUR, TICK, ids_of, lot
+from tests.application.shop import HOUR, TICK, bid, filled, ids_of, lot, lots
 from tests.application.workers import Hands
 
 FRESH, STALE, ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
@@ -373,6 +373,26 @@ def test_an_event_that_cannot_be_stored_forgets_nothing() -> None:
 
     assert ASK["homepage"](one.reco).freshness is FRESH
     assert one.calls()["lists.read"] == 0
+
+
+@pytest.mark.parametrize("surface", ["homepage", "after_bid"])
+def test_in_place_of_a_list_what_was_bid_on_within_a_minute_is_left_out_and_no_more(
+    surface: str,
+) -> None:
+    market = filled(lots("art", 5), bid("ann", "art-03"), users=["ann", "bob"])
+    one = CachingShop.of(market)
+    one.reco.as_user("bob").homepage()
+    one.reco.anonymous.popular_items()
+    settle(one.reco)
+    one.fails(StorageUnavailableError())
+    one.reco.bid_placed("ann", "art-04")
+    ann = one.reco.as_user("ann")
+
+    shelf = ann.homepage() if surface == "homepage" else ann.after_bid("art-04")
+
+    assert shelf.degraded_by
+    # The tables alone have the earlier bid.
+    assert set(ids_of(shelf)) == {"art-01", "art-02", "art-03", "art-05"}
 
 
 def test_a_page_that_became_short_is_shown_while_it_cannot_be_recomputed() -> None:

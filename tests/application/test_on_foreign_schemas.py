@@ -195,7 +195,10 @@ def test_everything_agrees_on_postgres(on_postgres: Opened) -> None:
     agree(on_postgres, BUSY)
 
 
-@pytest.mark.parametrize("on_sqlite", ON_SQLITE, indirect=True)
+# Columns that count sign-ins are in the naive one, and SQLite stores moments alike for both.
+@pytest.mark.parametrize(
+    "on_sqlite", [one for one in ON_SQLITE if "counting" not in one], indirect=True
+)
 def test_everything_agrees_on_sqlite(on_sqlite: Opened) -> None:
     agree(on_sqlite, BUSY)
 

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from angle_reco import AccessDeniedError, InvalidValueError, ItemId, Recommender, Settings
+from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import UserId
@@ -19,6 +20,7 @@ from tests.application.test_between_processes import read_feed
 
 SECOND = timedelta(seconds=1)
 LOT = "art-03"
+ENGAGED = ChangeKind.ENGAGED
 
 
 @pytest.fixture
@@ -224,6 +226,17 @@ class TestForgettingWhatIsPending:
         assert price_of(host) == Decimal(100)
         assert host.system.forget_cached(pending=True) <= 2
 
+    @pytest.mark.parametrize("user", ["ann", None])
+    def test_the_feed_does_not_bring_them_back(self, one: CachingShop, user: str | None) -> None:
+        host = hosts(one)
+        host.bid_placed("ann", LOT, amount=Decimal(500))
+        host.system.forget_cached(user_id=user, pending=True)
+
+        read_feed(one, host)
+
+        assert is_shown(host)
+        assert price_of(host) == Decimal(100)
+
     def test_of_one_user_alone(self, host: Recommender) -> None:
         host.system.forget_cached(user_id="ann", pending=True)
 
@@ -345,7 +358,10 @@ class TestPrices:
     ) -> None:
         reco = hosts(one)
         reco.bid_placed("ann", LOT, amount=Decimal(500))
-        reco._use_cases.shelves.pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(600))
+        pending = reco._use_cases.shelves.pending
+        # As in a transaction that is still open.
+        pending.own.note(Change(kind=ENGAGED, user_id=UserId("ann"), item_ids=(ItemId(LOT),)))
+        pending.offers.note(UserId("ann"), ItemId(LOT), Decimal(600))
 
         read_feed(one, reco)
 
@@ -371,7 +387,7 @@ class TestPendingOffers:
 
         assert prices == [Decimal(100), Decimal(500), Decimal(500), Decimal(100), Decimal(100)]
 
-    @pytest.mark.parametrize("how", ["forget", "clear", "withdrawn", "read_feed", "over"])
+    @pytest.mark.parametrize("how", ["forget", "clear", "drop", "over"])
     def test_they_go(self, how: str) -> None:
         clock = ManualClock(NOW)
         offers = PendingOffers(clock, seconds=60, most=10)
@@ -382,8 +398,7 @@ class TestPendingOffers:
         {
             "forget": lambda: offers.forget(ann),
             "clear": offers.clear,
-            "withdrawn": lambda: offers.withdrawn(ann, first),
-            "read_feed": lambda: offers.feed_has_shown(ann, [first]),
+            "drop": lambda: offers.drop(ann, first),
             "over": offers.drop_expired,
         }[how]()
 
@@ -392,19 +407,44 @@ class TestPendingOffers:
     def test_one_that_is_rolled_back_leaves_the_others(self) -> None:
         offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
         ann, first = UserId("ann"), ItemId("art-01")
-        changes = [
-            Change(kind=ChangeKind.ENGAGED, user_id=ann, item_ids=(first,)) for _ in range(3)
-        ]
-        for amount, change in zip((200, 900, None), changes, strict=True):
-            offers.note(ann, first, None if amount is None else Decimal(amount), change=change)
+        changes = [Change(kind=ENGAGED, user_id=ann, item_ids=(first,)) for _ in range(2)]
+        for amount, change in zip((200, 900), changes, strict=True):
+            offers.note(ann, first, Decimal(amount), change=change)
 
         offers.rolled_back(ann, first, changes[1])
-
         assert offers.highest == {first: Decimal(200)}
-        offers.feed_has_shown(ann, [first])
-        assert offers.highest == {first: Decimal(200)}
-        offers.feed_has_shown(ann, [first])
+        offers.rolled_back(ann, first, changes[0])
         assert offers.highest == {}
+
+    def test_of_several_events_all_amounts_count_until_the_feed_has_shown_all(self) -> None:
+        pending = PendingActivity(ManualClock(NOW))
+        ann, first = UserId("ann"), ItemId("art-01")
+        changes = [Change(kind=ENGAGED, user_id=ann, item_ids=(first,)) for _ in range(3)]
+        for change in changes:
+            pending.own.note(change)
+        for amount, change in zip((200, 900), changes, strict=False):
+            pending.offers.note(ann, first, Decimal(amount), change=change)
+
+        pending.rolled_back(changes[1])
+        assert pending.offers.highest == {first: Decimal(200)}
+        pending.feed_has_shown(ann, [first])
+        assert pending.offers.highest == {first: Decimal(200)}
+        pending.feed_has_shown(ann, [first])
+        assert pending.offers.highest == {}
+
+    def test_what_the_feed_has_shown_is_confirmed_when_the_rest_is_rolled_back(self) -> None:
+        pending = PendingActivity(ManualClock(NOW))
+        ann, first = UserId("ann"), ItemId("art-01")
+        changes = [Change(kind=ENGAGED, user_id=ann, item_ids=(first,)) for _ in range(2)]
+        for change in changes:
+            pending.own.note(change)
+            pending.offers.note(ann, first, Decimal(500), change=change)
+        pending.feed_has_shown(ann, [first])
+        assert pending.offers.highest == {first: Decimal(500)}
+
+        pending.rolled_back(changes[0])
+
+        assert pending.offers.highest == {}
 
     def test_of_many_of_one_user_the_last_hundred_count(self) -> None:
         offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)

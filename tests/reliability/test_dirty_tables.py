@@ -14,8 +14,8 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.postgres import new_database
 from tests.reliability.trials import seeded, sized
 
-TABLES = sized(60, 2_000)
-"""Of each database, five together."""
+TABLES = sized(60, 2_010)
+"""Of each database: five together for each kind of ids."""
 
 ROWS = 12
 
@@ -77,9 +77,13 @@ def test_on_sqlite_any_value_may_be_anywhere(tmp_path: Any) -> None:
                     rows = [tuple(map(value, labels)) for _ in range(ROWS)]
                     insert = f"INSERT INTO {name} VALUES ({marks})"  # noqa: S608 — of the tests
                     connection.exec_driver_sql(insert, [tuple(map(_for_sqlite, r)) for r in rows])
-                if chance.random() < 0.1:
+                if chance.random() < 0.2:
                     # What is no UTF-8 cannot be handed over as a text at all.
-                    connection.exec_driver_sql("UPDATE items SET title = CAST(x'61ff' AS TEXT)")
+                    name = chance.choice([*LABELS, "items", "bids"])
+                    label = chance.choice(LABELS[name])
+                    connection.exec_driver_sql(
+                        f"UPDATE {name} SET {label} = CAST(x'61ff' AS TEXT) WHERE rowid = 1"  # noqa: S608 — of the tests
+                    )
             _try_everything(engine, host, kind, chance)
         engine.dispose()
 

@@ -136,6 +136,7 @@ class Events:
             if self.invalidator is not None:
                 self.invalidator.items.note_changed([item])
             with self._taken_back_on_error(change, connection):
+                self.pending.own.note(change)
                 self.changes.publish([change], connection=connection)
             return is_gone
 
@@ -221,9 +222,12 @@ class Events:
         leaves stale data.
         """
         [item_id] = change.item_ids
+        # Before the amount, which an earlier change in the feed would confirm otherwise.
+        self.pending.own.note(change)
         if change.user_id is not None:
             self.list_reader.forget(ListKind.PERSONAL, change.user_id)
-            self.pending.offers.note(change.user_id, item_id, amount, change=change)
+            if amount is not None:
+                self.pending.offers.note(change.user_id, item_id, amount, change=change)
         self.changes.publish([change], connection=connection)
 
     @contextmanager
@@ -235,6 +239,7 @@ class Events:
         try:
             yield
         except Exception:
+            self.pending.own.drop(change)
             if connection is not None:
                 self.pending.rolled_back(change)
             raise

@@ -245,7 +245,8 @@ class WriteOverrides:
         scorer = self.shelves.scorer
         if kind is ListKind.SIMILAR:
             item = self.shelves.list_reader.card(ItemId(owner))
-            return scorer.similar_to_one(scorer.market(), item).stored(0)
+            market = scorer.market(self.shelves.list_reader.models.newest)
+            return scorer.similar_to_one(market, item).stored(0)
         users = IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner]))
         market = scorer.market(self.shelves.list_reader.models.newest)
         profiles = scorer.profiles(market, users)

@@ -109,10 +109,8 @@ class ForgetCached:
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Drop pending events, and the cached homepages that were computed with them."""
         if user_id is not None:
-            return self.pending.forget(user_id) + self.list_reader.forget(
-                ListKind.PERSONAL, user_id
-            )
-        gone = self.pending.clear()
+            return self.pending.reset(user_id) + self.list_reader.forget(ListKind.PERSONAL, user_id)
+        gone = self.pending.reset()
         if self.memory is not None:
             gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
         return gone

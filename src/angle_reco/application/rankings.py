@@ -7,11 +7,11 @@ import attrs
 
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.model import Model
-from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights, with_weights
+from angle_reco.domain.scoring.blended_ranker import BLENDED, SIMILAR_BLENDED, Weights, with_weights
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Wording
-from angle_reco.settings import AUTO, Settings
+from angle_reco.settings import AUTO, Settings, SimilarBy
 
 
 @attrs.frozen
@@ -40,6 +40,22 @@ class Rankings:
         if self.settings.ranker == AUTO:
             return None if self.as_of is None else self._ranking(CLASSIC)
         return self._ranking(self.settings.rankers[self.settings.ranker])
+
+    @property
+    def learns(self) -> bool:
+        """Return whether a model would be used if there were one."""
+        return self.as_of is None and (self.fixed is None or self.is_similar_learned)
+
+    @property
+    def is_similar_learned(self) -> bool:
+        """Return whether similar items are those of a model, where it knows the item."""
+        return self.as_of is None and self.settings.similar is SimilarBy.BLENDED
+
+    @cached_property
+    def similar(self) -> Recipe:
+        """Return the recipe of similar items by a model, without its version."""
+        recipes = self.settings.recipes(self.as_of, SIMILAR_BLENDED)
+        return recipes.lists[ListKind.PERSONAL]
 
     @property
     def kept(self) -> int:

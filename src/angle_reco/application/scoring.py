@@ -20,6 +20,8 @@ from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_b
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.blended.model import Model, TouchCounts
 from angle_reco.domain.scoring.blended.signals import Signals
+from angle_reco.domain.scoring.blended_ranker import SIMILAR_BLENDED
+from angle_reco.domain.scoring.blended_similar import as_similar, profiles_of_items
 from angle_reco.domain.scoring.interest import Interests, score_interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
@@ -195,10 +197,29 @@ class Scorer:
         pages = self.kernels.homepages(market, profiles, ranker=ranking.ranker, keep=keep)
         return attrs.evolve(pages, recipe=ranking.recipe)
 
+    def similar_by_model(self, market: OpenMarket, items: IdColumn) -> Lists | None:
+        """Return the similar items of those of *items* that a model knows.
+
+        Without a model, and if the settings want the rule of similarity, return None.
+
+        Raises:
+            ComponentError: A component failed.
+        """
+        if market.signals is None or not self.rankings.is_similar_learned:
+            return None
+        model = market.signals.model
+        codes = model.items.ids.codes(hashes_of(items))
+        known = codes != NONE
+        profiles = profiles_of_items(items.take(known), codes[known], market)
+        ranker = SIMILAR_BLENDED
+        lists = self.kernels.homepages(market, profiles, ranker=ranker, keep=ranker.kept)
+        recipe = attrs.evolve(self.rankings.similar, model=model.version)
+        return attrs.evolve(as_similar(lists, ranker), recipe=recipe)
+
     def similar_to_all(
         self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
     ) -> Lists:
-        """Return the similar items of the open items in rows [first, last)."""
+        """Return the similar items of the open items in rows [first, last), by the rule."""
         among = (engagement.places >= first) & (engagement.places < last)
         return self._similar(
             market,
@@ -212,6 +233,9 @@ class Scorer:
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
         """Return the similar items of one item, open or not."""
         ids, catalogue = self.settings.ids, market.catalogue
+        learned = self.similar_by_model(market, IdColumn.of(ids.item, [item.item_id]))
+        if learned is not None and len(learned):
+            return learned
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
         fans = self.activity.engaged_users([item.item_id], until=self.as_of)[item.item_id]
         users = IdIndex.of(ids.user, IdColumn.of(ids.user, fans))

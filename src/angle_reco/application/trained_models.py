@@ -79,7 +79,7 @@ class TrainedModels:
     @property
     def may_learn(self) -> bool:
         """Return whether a model would be used if there were one."""
-        return self.rankings.fixed is None and self.rankings.as_of is None
+        return self.rankings.learns
 
     @property
     def newest(self) -> Model | None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError, one_of
-from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import Progress, judge
@@ -141,7 +140,7 @@ def _within_limits(plan: Plan, cuts: Sequence[Cut]) -> tuple[Plan, list[str]]:
 
 
 def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
-    known = [*evidence.settings.rankers, BLENDED.name]
+    known = [*evidence.settings.rankers]
     for name in plan.rankers:
         if name not in known:
             raise InvalidValueError("ranker", name, one_of(known))

@@ -159,6 +159,8 @@ class CacheInvalidator:
             self._mark_everything()
             self.lists.forget_all(ListKind.PERSONAL.value)
             self._cursor = cursor
+            # What was published before is not read any more.
+            self.pending.own.clear()
             self._prunes_at = self._erased_at = self.clock.monotonic()
         else:
             feed = self.changes.since(self._cursor)
@@ -230,7 +232,7 @@ class CacheInvalidator:
                     self.pending.feed_has_shown(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.WITHDRAWN if change.user_id is not None:
-                    self.pending.withdrawn(change.user_id, change.item_ids)
+                    self.pending.feed_has_shown_withdrawal(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)

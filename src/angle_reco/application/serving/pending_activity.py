@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import attrs
 
+from angle_reco.application.serving.own_changes import OwnChanges
 from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.activity import Bid
-from angle_reco.domain.changes import Change
+from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind
@@ -70,14 +71,16 @@ class _OfUser:
 class PendingActivity:
     """Pending events, which count for a minute on top of what memory and the database show.
 
-    Their number is bounded; the oldest are dropped first. *offers* has the amounts of bids.
-    Reading takes no lock, as the record of a user is replaced and never modified.
+    Their number is bounded; the oldest are dropped first. *offers* has the amounts of bids,
+    *own* what this process published and the feed has not shown yet. Reading takes no lock, as
+    the record of a user is replaced and never modified.
     """
 
     def __init__(self, clock: Clock, *, most: int = _MOST) -> None:
         self._clock = clock
         self._most = most
         self.offers = PendingOffers(clock, seconds=SECONDS, most=most)
+        self.own = OwnChanges(clock, seconds=SECONDS, most=most)
         self.returned: dict[tuple[UserId, ItemId], _Return] = {}
         self.by_user: dict[UserId, _OfUser] = {}
         self._in_order = deque[PendingEvent]()
@@ -124,17 +127,43 @@ class PendingActivity:
         )
 
     def feed_has_shown(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
-        """Note events that the feed has shown; events noted in this process take precedence."""
-        item_ids = list(item_ids)
-        self.offers.feed_has_shown(user_id, item_ids)
+        """Note events that the feed has shown; events noted in this process take precedence.
+
+        An own one was applied when it was taken. One of another process is earlier than a
+        withdrawal of this process that the feed has still to show.
+        """
+        own = self.own
         known = self.by_user.get(user_id)
         items = set() if known is None else {item_id for item_id, _ in known.events}
+        new = list[ItemId]()
+        for one in item_ids:
+            is_own = own.shown(ChangeKind.ENGAGED, user_id, one)
+            if not own.has_unread(ChangeKind.ENGAGED, user_id, one):
+                self.offers.drop(user_id, one)
+            is_withdrawn = own.has_unread(ChangeKind.WITHDRAWN, user_id, one)
+            if not (is_own or is_withdrawn or one in items):
+                new.append(one)
         self._note(
             [
                 PendingEvent(user_id=user_id, item_id=one, until=self._until, is_from_feed=True)
-                for one in item_ids
-                if one not in items
+                for one in new
             ]
+        )
+
+    def feed_has_shown_withdrawal(self, user_id: UserId, item_ids: Iterable[ItemId]) -> None:
+        """Note withdrawals that the feed has shown.
+
+        An own one was applied when it was taken. One of another process is earlier than an event
+        of this process that the feed has still to show.
+        """
+        self.withdrawn(
+            user_id,
+            [
+                one
+                for one in item_ids
+                if not self.own.shown(ChangeKind.WITHDRAWN, user_id, one)
+                and not self.own.has_unread(ChangeKind.ENGAGED, user_id, one)
+            ],
         )
 
     def withdrawn(
@@ -156,7 +185,7 @@ class PendingActivity:
                 for one in (bid, other):
                     if one is not None and (one is bid or one.is_from_feed):
                         self._drop(one)
-                self.offers.withdrawn(user_id, item_id)
+                self.offers.drop(user_id, item_id)
                 self.returned.pop((user_id, item_id), None)
                 self.returned[user_id, item_id] = _Return(self._until, change)
             while len(self.returned) > self._most:
@@ -170,6 +199,7 @@ class PendingActivity:
         if change.user_id is None:
             return
         user_id, now = change.user_id, self._clock.monotonic()
+        self.own.drop(change)
         with self._lock:
             for item_id in change.item_ids:
                 for is_bid in (True, False):
@@ -182,6 +212,8 @@ class PendingActivity:
                     elif one is not None and one.before is not None and one.before.change is change:
                         self._put(attrs.evolve(one, before=None))
                 self.offers.rolled_back(user_id, item_id, change)
+                if not self.own.has_unread(ChangeKind.ENGAGED, user_id, item_id):
+                    self.offers.drop(user_id, item_id)
                 returned = self.returned.get((user_id, item_id))
                 if returned is not None and returned.change is change:
                     del self.returned[user_id, item_id]
@@ -208,7 +240,23 @@ class PendingActivity:
         ]
 
     def forget(self, user_id: UserId) -> int:
-        """Drop all events of a user; return how many."""
+        """Drop all that is known of a user; return how many events."""
+        self.own.forget(user_id)
+        return self.reset(user_id)
+
+    def clear(self) -> int:
+        """Drop all that is known of all users; return how many events."""
+        self.own.clear()
+        return self.reset()
+
+    def reset(self, user_id: UserId | None = None) -> int:
+        """Drop the events of a user, or of all; return how many.
+
+        The feed does not bring back those of this process.
+        """
+        return self._reset_all() if user_id is None else self._reset_user(user_id)
+
+    def _reset_user(self, user_id: UserId) -> int:
         with self._lock:
             self.offers.forget(user_id)
             self.returned = {one: at for one, at in self.returned.items() if one[0] != user_id}
@@ -219,8 +267,7 @@ class PendingActivity:
             self._in_order = deque(one for one in self._in_order if one.user_id != user_id)
             return len(gone.events)
 
-    def clear(self) -> int:
-        """Drop the events of all users; return how many."""
+    def _reset_all(self) -> int:
         with self._lock:
             self.offers.clear()
             gone, self.returned = self._size, {}
@@ -231,6 +278,7 @@ class PendingActivity:
         """Drop the events that have expired, and return them."""
         now, over = self._clock.monotonic(), list[PendingEvent]()
         self.offers.drop_expired()
+        self.own.drop_expired()
         with self._lock:
             while self.returned and self.returned[first := next(iter(self.returned))].until <= now:
                 del self.returned[first]

@@ -146,6 +146,28 @@ BLENDED = Ranker(name="blended", weights=_WEIGHTS, candidates=Candidates.ALL)
 """The ranker `blended`: a trained model, what it says of items, and what it says to a user."""
 
 
+_SIMILAR_WEIGHTS = {
+    "taste": 350_000,
+    "follow": 100_000,
+    "alike": 150_000,
+    "category": 100_000,
+    "title": 200_000,
+    "price": 100_000,
+}
+
+SIMILAR_BLENDED = Ranker(
+    name="similarity_blended",
+    weights=tuple(
+        (component, _SIMILAR_WEIGHTS[component.name])
+        for component, _ in _WEIGHTS
+        if component.name in _SIMILAR_WEIGHTS
+    ),
+    kept=40,
+    candidates=Candidates.ALL,
+)
+"""Similar items by a trained model: what it says to a user who touched one item and no other."""
+
+
 def with_weights(weights: Weights) -> Ranker:
     """Return `blended` with other weights; components that are not named weigh nothing.
 

@@ -1,6 +1,7 @@
 """The contract suite of `Kernels`: exactly the results of the plain rules."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import pytest
@@ -52,6 +53,7 @@ class Case(NamedTuple):
     keep: int
 
 
+@cache
 @st.composite
 def cases(draw: st.DrawFn, kind: IdKind) -> Case:
     """Draw a market with ids of one kind, and the number of suggestions to keep."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -76,6 +77,9 @@ _ACTIVE_USERS, _ASKING_USERS = 6, 8
 _MONEY = ("0", "0.0001", "0.0002", "0.0003", "1", "2", "2.0001", "4", "99999999999999")
 
 
+# Each of these strategies is made once: to make one for every example takes as long as the
+# example itself.
+@cache
 def markets(ids: IdKinds) -> st.SearchStrategy[plain.PlainMarket]:
     """Return a strategy of marketplaces with few items, categories and active users.
 
@@ -170,6 +174,7 @@ def _item(ids: IdKinds, item_id: Id, categories: Sequence[Id], random: Random) -
     )
 
 
+@cache
 def popularity_rules() -> st.SearchStrategy[PopularityRule]:
     """Return a strategy of rules that count bids and watchers."""
     half_lives = st.sampled_from([timedelta(days=7), timedelta(days=1), timedelta(hours=5)])
@@ -182,6 +187,7 @@ def popularity_rules() -> st.SearchStrategy[PopularityRule]:
     )
 
 
+@cache
 @st.composite
 def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
     """Draw weights that may be 0 or equal the threshold."""

@@ -1,5 +1,6 @@
 """Random rankers, with components as a host may add them."""
 
+from functools import cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -69,11 +70,15 @@ DRAWN_RULES = {name: one.rule for name, one in DRAWN.items()}
 """Their plain rules."""
 
 
+_KNOWN = [*COMPONENTS.values(), *(one.component for one in DRAWN.values())]
+_ORDERS = st.permutations(_KNOWN)
+
+
+@cache
 @st.composite
 def rankers(draw: st.DrawFn) -> Ranker:
     """Draw rankers: weights of some components in any order, and limits, or all candidates."""
-    known = [*COMPONENTS.values(), *(one.component for one in DRAWN.values())]
-    components = draw(st.permutations(known))[: draw(st.integers(1, len(known)))]
+    components = draw(_ORDERS)[: draw(st.integers(1, len(_KNOWN)))]
     weights = st.sampled_from([0, 1, 100_000, 166_666])
     return Ranker(
         name="drawn",

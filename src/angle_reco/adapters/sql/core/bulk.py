@@ -59,10 +59,7 @@ def read_within(
 def read_few(
     database: Database, queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType]
 ) -> list[npt.NDArray[Any]]:
-    """Return the rows of all *queries* as columns, in one round trip; for few rows.
-
-    SQLAlchemy caches the compiled statement, whereas one for COPY is compiled on every call.
-    """
+    """Return the rows of all *queries* as columns, in one round trip; for few rows."""
     if database.is_postgres:
         rows = database.rows(as_rows(queries, copy_types))
         return columns_of_rows(rows, copy_types) if rows else list(map(_empty, copy_types))

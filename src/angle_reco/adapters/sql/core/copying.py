@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy.typing as npt
 import psycopg
@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from psycopg import pq
 from psycopg.waiting import Ready, Wait
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.util import LRUCache
 
 from angle_reco.adapters.sql.core.copy_formats import (
     END,
@@ -28,6 +30,11 @@ _BYTES_WRITTEN_AT_ONCE = 2**20
 
 _DIALECT: sa.Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
 
+_Values: TypeAlias = dict[str, Any]
+
+_KEPT: LRUCache[tuple[Any, ...], SQLCompiler] = LRUCache(200)
+"""Compiled statements by their structure."""
+
 
 def copy_columns(
     connection: sa.Connection,
@@ -43,11 +50,10 @@ def copy_columns(
     """
     is_text = any(copy_type.is_text for copy_type in copy_types)
     sent = [_sent(query, copy_types, is_text=is_text) for query in queries]
-    compiled = (sent[0] if len(sent) == 1 else sa.union_all(*sent)).compile(
-        dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
-    )
+    compiled, given = _compiled(sent[0] if len(sent) == 1 else sa.union_all(*sent))
+    expanded = compiled.construct_expanded_state(given)
     how = "text" if is_text else "binary"
-    command = f"COPY ({compiled}) TO STDOUT (FORMAT {how})"
+    command = f"COPY ({expanded.statement}) TO STDOUT (FORMAT {how})"
     parse = columns_of_text if is_text else columns_of_bytes
     with driver_of(connection) as raw:
         # COPY takes no parameters, so the driver quotes the values into the statement.
@@ -55,7 +61,7 @@ def copy_columns(
             name: bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
             for bind, name in compiled.bind_names.items()
         }
-        values = dict(compiled.construct_params())
+        values = dict(expanded.parameters)
         for name, process in processors.items():
             # The parameters of an IN list have numbered names.
             of_bind = re.compile(re.escape(name) + r"(_\d+)?")
@@ -132,6 +138,22 @@ def _sent(
         columns.insert(0, sa.func.encode(together, sa.literal_column("'hex'")))
     sending: sa.Select[Any] = query.with_only_columns(*columns, maintain_column_froms=True)
     return sending
+
+
+def _compiled(statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> tuple[SQLCompiler, _Values]:
+    """Return a statement compiled, and the values of this one.
+
+    To compile one takes longer than to run most, so each is kept as an engine keeps its own: by
+    its structure.
+    """
+    key = statement._generate_cache_key()
+    if key is None or getattr(key, "params", None):
+        compiled: Any = statement.compile(dialect=_DIALECT)
+        return compiled, compiled.construct_params()
+    compiled = _KEPT.get(key.key)
+    if compiled is None:
+        compiled = _KEPT[key.key] = statement.compile(dialect=_DIALECT, cache_key=key)
+    return compiled, compiled.construct_params(extracted_parameters=key.bindparams)
 
 
 def _sent_off(pgconn: pq.abc.PGconn, statement: bytes) -> Generator[Wait, Ready | int, None]:

@@ -19,6 +19,7 @@ from angle_reco.adapters.sql.market.host_columns import (
     is_day,
     is_number,
     is_without_zone,
+    valid_text,
     without_offset,
 )
 from angle_reco.adapters.sql.schema.host_schema import LABELS, Holds, HostSchema, Query
@@ -271,7 +272,7 @@ def _written(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[An
     """Return a value as a quoted text for display."""
     raw = sa.type_coerce(column, sa.Text)
     if dialect == "sqlite":
-        return sa.func.nullif(sa.func.quote(raw), "NULL", type_=sa.Text)
+        return valid_text(sa.func.nullif(sa.func.quote(raw), "NULL", type_=sa.Text))
     return sa.func.quote_literal(sa.cast(column, sa.Text), type_=sa.Text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.sqlite_functions import MOMENT, WITHOUT_OFFSET, WORDS
+from angle_reco.adapters.sql.core.sqlite_functions import IS_UTF8, MOMENT, WITHOUT_OFFSET, WORDS
 from angle_reco.adapters.sql.core.types import Moment, id_type
 from angle_reco.adapters.sql.schema.host_schema import Holds
 from angle_reco.domain.ids import IdKind, IdKinds
@@ -38,12 +38,17 @@ class ReadColumn:
 
 @attrs.frozen
 class HostColumns:
-    """Reads the host's columns on a database; naive moments are in *time_zone*."""
+    """Reads the host's columns on a database; naive moments are in *time_zone*.
+
+    Without *has_functions* the ids are read without the library's SQLite functions, which
+    connections of the host lack: then an id that is no UTF-8 is not odd.
+    """
 
     ids: IdKinds
     prices: PriceScale
     dialect: str
     time_zone: str
+    has_functions: bool = True
 
     def read(self, holds: Holds, given: Any | None) -> ReadColumn:
         """Return how a labelled column is read.
@@ -66,7 +71,7 @@ class HostColumns:
             case Holds.YES_OR_NO:
                 return self._yes_or_no(given)
             case _ if self.dialect == "sqlite":
-                return ReadColumn(getattr(sa.func, WORDS)(_handed_over(given), type_=sa.Text))
+                return ReadColumn(valid_text(given))
             case _:
                 return ReadColumn(sa.cast(given, sa.Text))
 
@@ -94,6 +99,8 @@ class HostColumns:
         if kind is IdKind.UUID:
             digits = raw.op("GLOB")("*[^0-9a-f]*")
             is_other = sa.or_(is_other, sa.func.length(raw) != 32, digits)
+        elif kind is IdKind.TEXT and self.has_functions:
+            is_other = sa.or_(is_other, getattr(sa.func, IS_UTF8)(_as_bytes(raw)) == 0)
         return ReadColumn(ids, sa.and_(raw.is_not(None), is_other))
 
     def moment(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -168,7 +175,17 @@ def _handed_over(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """
     raw = sa.type_coerce(value, sa.LargeBinary)
     kind = sa.func.typeof(raw)
-    return sa.case((kind == "text", sa.cast(raw, sa.LargeBinary)), (kind != "blob", raw))
+    return sa.case((kind == "text", _as_bytes(raw)), (kind != "blob", raw))
+
+
+def _as_bytes(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.cast(value, sa.LargeBinary)
+
+
+def valid_text(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a text of SQLite with bytes that are no UTF-8 replaced: Python reads no others."""
+    valid: sa.ColumnElement[Any] = getattr(sa.func, WORDS)(_handed_over(text), type_=sa.Text)
+    return valid
 
 
 def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool]]:

@@ -140,7 +140,10 @@ class Market:
         names_sellers = "seller_id" in host.items.selected_columns
         return cls(
             users=read.columns("users", host.users).subquery("people"),
-            user_ids=read.columns("users", host.users, only="user_id").subquery("known_people"),
+            # Part of statements on connections of the host.
+            user_ids=_Reading(tables, attrs.evolve(columns, has_functions=False))
+            .columns("users", host.users, only="user_id")
+            .subquery("known_people"),
             items=listed,
             bids=placed,
             # If the host names no sellers, no statement looks for one.

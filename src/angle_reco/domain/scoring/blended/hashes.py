@@ -23,12 +23,15 @@ def hashes_of(ids: IdColumn) -> Int64s:
     """
     if ids.kind is IdKind.INT:
         return ids.values
-    if ids.kind is IdKind.UUID:
-        written = [one.tobytes() for one in ids.values]
-    else:
-        written = [one.encode() for one in ids.values.tolist()]
-    digests = b"".join(blake2b(one, digest_size=_BYTES).digest() for one in written)
-    return np.frombuffer(digests, "<i8").astype(np.int64)
+    listed = ids.values.tolist()
+    # Columns of activity have each id many times.
+    known = {one: _hash(one if isinstance(one, bytes) else one.encode()) for one in {*listed}}
+    return np.fromiter(map(known.__getitem__, listed), np.int64, len(listed))
+
+
+def _hash(written: bytes) -> int:
+    digest = blake2b(written, digest_size=_BYTES).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def hash_of_user(user_id: UserId) -> Int64s:
