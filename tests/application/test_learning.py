@@ -25,6 +25,7 @@ from angle_reco.rules import Ranker
 from angle_reco.testing import ManualClock, MemoryMarketplace
 from tests.adapters.databases import emptied, fill, storage_on
 from tests.application.shop import DAY, HOUR, NOW, clock_of, filled, ids_of, lot, opened
+from tests.log_lines import breaks_rule
 
 TRAIN, GENERATE = "train_models", "generate_recommendations"
 USERS = [f"user-{n:02}" for n in range(60)]
@@ -223,6 +224,51 @@ class TestUnusable:
             small.system.run_job(TRAIN)
 
         assert reco.ports.models.trained().model == first
+
+    @pytest.mark.parametrize(
+        "weights",
+        [
+            {"magic": 1_000_000},
+            {"taste": -1},
+            {"taste": 0},
+            {},
+            {"taste": 900_000, "heat": 900_000},
+            {"taste": "much"},
+            {"taste": True},
+            {"taste": None, "heat": [1]},
+        ],
+    )
+    def test_weights_that_are_nonsense_leave_the_shipped_ones(
+        self, reco: Recommender, weights: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """And one line of the log says so, however often they are looked up."""
+        shipped = page(learned(reco))
+        models = reco.ports.models
+        models.write_weights(TunedWeights(version="1", weights=weights, tuned_at=NOW, figures={}))
+
+        for _ in range(3):
+            look(reco)
+
+        found = page(reco)
+        assert (found.ranker, found.degraded_by) == ("blended", ())
+        assert found[0].contributions == shipped[0].contributions
+        assert ids_of(found) == ids_of(shipped)
+        [line] = [one for one in caplog.records if one.msg.startswith("tuned weights not used")]
+        assert breaks_rule(line) is None
+        # A new process and the jobs answer, too.
+        other = Recommender(reco.ports, reco.settings)
+        assert ids_of(page(other)) == ids_of(shipped)
+        assert other.system.run_job(GENERATE).failed == 0
+
+    def test_weights_that_are_mended_count_again(self, reco: Recommender) -> None:
+        learned(reco)
+        models = reco.ports.models
+        for weights in ({"magic": 1}, {"title": 1_000_000}):
+            tuned = TunedWeights(version="1", weights=weights, tuned_at=NOW, figures={})
+            models.write_weights(tuned)
+            look(reco)
+
+        assert not any(one.contributions["taste"] for one in page(reco))
 
     def test_a_store_that_does_not_answer_changes_nothing(self, reco: Recommender) -> None:
         learned(reco)

@@ -190,7 +190,10 @@ def test_rankers_of_an_application_are_measured_on_files(
     ("args", "said"),
     [
         (["--ranker", "nope"], "ranker is 'nope', but should be one of blended, classic"),
-        (["--baseline", "nope"], "baseline is 'nope', but should be one of blended, classic"),
+        (
+            ["--baseline", "nope"],
+            "baseline is 'nope', but should be one of blended, classic,",
+        ),
         (["--cut", "2020-01-01"], "no bid and no watch is before the cut 2020-01-01 00:00"),
         (["--cut", "2030-01-01"], "no bid and no watch is after the cut 2030-01-01 00:00"),
         (["--until", "2020-01-01"], "up to 2020-01-01 00:00, only later ones"),

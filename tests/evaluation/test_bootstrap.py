@@ -84,3 +84,14 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
     assert resampled(users, values, seed=3).mean(0) == resampled(users, values, seed=3).mean(0)
     assert resampled(users, values, seed=3).mean(0) != resampled(users, values, seed=4).mean(0)
+
+
+def test_a_narrower_interval_has_that_percentage_of_the_samples() -> None:
+    values = np.random.default_rng(3).random((2, 40))
+    found = resampled(np.arange(40, dtype=np.int32), list(values), seed=1)
+    samples = found.samples[:, 0] - found.samples[:, 1]
+
+    narrow, wide = found.difference(0, 1, percent=90), found.difference(0, 1)
+
+    assert (narrow.low, narrow.high) == tuple(np.percentile(samples, (5, 95)))
+    assert (wide.low, wide.high) == tuple(np.percentile(samples, (2.5, 97.5)))

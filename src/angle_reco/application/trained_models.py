@@ -9,9 +9,9 @@ from threading import Lock
 import attrs
 
 from angle_reco.application.rankings import Rankings
-from angle_reco.domain.errors import ModelError, StorageError
+from angle_reco.domain.errors import InvalidValueError, ModelError, StorageError
 from angle_reco.domain.scoring.blended.model import Model
-from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights
+from angle_reco.domain.scoring.blended_ranker import BLENDED, Weights, with_weights
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.ports.clock import Clock
@@ -30,10 +30,12 @@ _SHARE_OF_A_CALL = 2
 class _Known:
     """What was stored when it was last looked up, and the model that is in memory.
 
-    *head* is that of the model. The newest model cannot be used because of a *problem*.
+    *weights* are the tuned ones that can be used, if there are any. *head* is that of the model.
+    The newest model cannot be used because of a *problem*.
     """
 
     trained: Trained | None = None
+    weights: Weights = ()
     model: Model | None = None
     head: ModelHead | None = None
     problem: str | None = None
@@ -90,6 +92,11 @@ class TrainedModels:
         """
         self._look_if_due()
         return self._known.model
+
+    @property
+    def of_similar(self) -> Model | None:
+        """Return the newest usable model if similar items are those of a model."""
+        return self.newest if self.rankings.is_similar_learned else None
 
     def required(self) -> Model | None:
         """Return the newest stored model, however long it takes to read; None if there is none.
@@ -159,7 +166,7 @@ class TrainedModels:
             return recipe == fixed.recipe
         self._look_if_due()
         if recipe.name == BLENDED.name:
-            return self._wants_model and recipe == self.rankings.learned(self._weights).recipe
+            return self._wants_model and recipe == self.rankings.learned(self._known.weights).recipe
         return self._known.model is None and recipe == self.rankings.of(None).recipe
 
     def is_substitute(self, recipe: Recipe) -> bool:
@@ -173,31 +180,42 @@ class TrainedModels:
         trained = self._known.trained
         return self.settings.ranker != AUTO or (trained is not None and trained.model is not None)
 
-    @property
-    def _weights(self) -> Weights:
-        trained = self._known.trained
-        return () if trained is None or trained.weights is None else trained.weights.pairs
-
     def _look_if_due(self) -> None:
         is_first = self._known.trained is None
         if is_first or (not self.has_cache and self.clock.monotonic() >= self._looks_at):
             self.look()
 
     def _note(self, trained: Trained) -> None:
+        weights = self._weights_of(trained)
         with self._lock:
             before = self._known
             self._looks_at = self.clock.monotonic() + self.settings.live_for.total_seconds()
             if before.trained == trained:
                 return
             if trained.model is None:
-                self._known = _Known(trained)
+                self._known = _Known(trained, weights)
             elif before.head == trained.model and before.model is not None:
-                weighted = _weighted(before.model, trained)
-                self._known = _Known(trained, weighted, before.head)
+                weighted = _weighted(before.model, weights)
+                self._known = _Known(trained, weights, weighted, before.head)
             else:
-                self._known = _Known(trained, before.model, before.head)
+                self._known = _Known(trained, weights, before.model, before.head)
         if before.trained is not None:
             self.on_change()
+
+    def _weights_of(self, trained: Trained) -> Weights:
+        """Return the tuned weights, none if they cannot be used: then the shipped ones count."""
+        known, tuned = self._known, trained.weights
+        if known.trained is not None and known.trained.weights == tuned:
+            return known.weights
+        if tuned is None:
+            return ()
+        try:
+            with_weights(tuned.pairs)
+        except InvalidValueError as error:
+            problem = f"{error.what} should be {error.expected}"
+            _log.error("tuned weights not used: problem=%s", problem)
+            return ()
+        return tuned.pairs
 
     def _read_safely(self, trained: Trained) -> None:
         try:
@@ -219,18 +237,17 @@ class TrainedModels:
                 model = attrs.evolve(known.model, touches=self.store.read_touches(head))
             else:
                 model = self.store.read(head)
-            read = _Known(trained, _weighted(model, trained), head)
+            read = _Known(trained, known.weights, _weighted(model, known.weights), head)
         except ModelError as error:
             _log.error("model not used: problem=%s", error.problem)
-            read = _Known(trained, problem=error.problem)
+            read = _Known(trained, known.weights, problem=error.problem)
         with self._lock:
             if self._known.trained == trained:
                 self._known = read
         self.on_change()
 
 
-def _weighted(model: Model, trained: Trained) -> Model:
-    weights = () if trained.weights is None else trained.weights.pairs
+def _weighted(model: Model, weights: Weights) -> Model:
     return model if model.weights == weights else attrs.evolve(model, weights=weights)
 
 

@@ -47,6 +47,7 @@ from angle_reco.cli.output import (
     remark,
     shelf_text,
 )
+from angle_reco.cli.tuning import tune
 from angle_reco.domain.paging import MOST
 from angle_reco.errors import BadInputError
 
@@ -54,7 +55,7 @@ from angle_reco.errors import BadInputError
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit status: 0, or 2 after printing the errors.
 
-    The command `check` returns 1 when it has findings.
+    The command `check` returns 1 when it has findings, and `tune` when its weights are not better.
     """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
@@ -158,6 +159,7 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool)
 
 
 angle_reco.add_command(evaluate)
+angle_reco.add_command(tune)
 
 
 @angle_reco.command(cls=Command)

@@ -2,24 +2,14 @@
 
 import math
 import os
-import signal
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
 
 import rich_click as click
-from click.core import ParameterSource
-from sqlalchemy import make_url
 
-from angle_reco import Recommender, Settings
-from angle_reco.cli.apps import load_app
+from angle_reco.cli.histories import Days, are_given, opened_history
 from angle_reco.cli.options import Command, Moment, Target, on_database
-from angle_reco.cli.output import Report as ProgressReport
 from angle_reco.cli.output import console, facts_table, plain, print_json, progress, remark
-from angle_reco.composition import Ports, import_marketplace, in_snapshot, storage_at
 from angle_reco.evaluation.bootstrap import Interval
 from angle_reco.evaluation.cuts import CutRule
 from angle_reco.evaluation.evaluate import Plan
@@ -28,19 +18,6 @@ from angle_reco.evaluation.history import Evidence
 from angle_reco.evaluation.page import page
 from angle_reco.evaluation.peers import peers as peers_of_literature
 from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
-
-
-class _Days(click.FloatRange):
-    """A number of days within a range; NaN, which no border excludes, is refused as well."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number; fail if it is none, or not within the range."""
-        days: float = super().convert(value, param, ctx)
-        if math.isnan(days):
-            self.fail(f"{value!r} is no number of days.", param, ctx)
-        return days
 
 
 @click.command(cls=Command)
@@ -75,7 +52,7 @@ class _Days(click.FloatRange):
 )
 @click.option(
     "--every",
-    type=_Days(0.05, 3_650),
+    type=Days(0.05, 3_650),
     default=15.0,
     show_default=True,
     metavar="DAYS",
@@ -83,7 +60,7 @@ class _Days(click.FloatRange):
 )
 @click.option(
     "--window",
-    type=_Days(0.05, 3_650),
+    type=Days(0.05, 3_650),
     default=30.0,
     show_default=True,
     metavar="DAYS",
@@ -154,7 +131,7 @@ def evaluate(
     compared with what users bid on and watched next. Nothing stored is changed. With a
     DIRECTORY, --app lends its settings and rankers.
     """
-    if moments and _are_given("cuts", "every"):
+    if moments and are_given("cuts", "every"):
         raise click.UsageError("--cut says when to look ahead: leave out --cuts and --every")
     plan = Plan(
         rule=CutRule(
@@ -186,13 +163,16 @@ def _show(
     Raises:
         click.UsageError: Both a directory and a database are named, or the page cannot be written.
     """
-    if directory is not None and _are_given("database"):
+    if directory is not None and are_given("database"):
         raise click.UsageError("DIRECTORY and --database say where the data is: name one of them")
     if html is not None:
         # Before the work rather than after it.
         _check_writable(html)
     until = datetime.now(UTC) if until is None else until
-    with progress() as report, _opened(target, directory, report) as (ports, settings, source):
+    with (
+        progress() as report,
+        opened_history(target, directory, report) as (ports, settings, source),
+    ):
         evidence = Evidence(
             activity=ports.activity,
             catalog=ports.catalog,
@@ -221,57 +201,6 @@ def _check_writable(html: Path) -> None:
         raise click.UsageError(f"the folder of {html} does not exist")
     if written.is_dir() or not os.access(written if written.exists() else written.parent, os.W_OK):
         raise click.UsageError(f"{html} cannot be written")
-
-
-def _are_given(*options: str) -> bool:
-    """Return whether any of *options* stands on the command line."""
-    context: click.Context | None = click.get_current_context()
-    return any(
-        one is not None and one.get_parameter_source(option) is ParameterSource.COMMANDLINE
-        for one in (context, context and context.parent)
-        for option in options
-    )
-
-
-@contextmanager
-def _opened(
-    target: Target, directory: Path | None, report: ProgressReport
-) -> Iterator[tuple[Ports, Settings, str]]:
-    """Open the data: that of the target in one snapshot, or a directory's in a file for now.
-
-    Settings are those of the application, if there is one.
-    """
-    if directory is None:
-        with target.recommender() as recommender, in_snapshot(recommender.ports) as ports:
-            yield ports, recommender.settings, target.app or _name_of(target.database)
-        return
-    settings = Settings()
-    if target.app is not None:
-        with load_app(target.app) as application:
-            settings = application.settings
-    # Only the user who runs the command may read the folder.
-    with _stopped_as_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="angle_reco_") as folder:
-        url = f"sqlite:///{folder}/evaluation.db"
-        with storage_at(url, settings) as storage:
-            import_marketplace(storage, directory, progress=report)
-        with Recommender.connect(url, settings=settings) as recommender:
-            # A name that is no UTF-8 could not be written into the page.
-            yield recommender.ports, settings, plain(directory.name or directory)
-
-
-@contextmanager
-def _stopped_as_by_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM stop the block as Ctrl-C does, so that no temporary file is left."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _name_of(url: str) -> str:
-    """Return the name of a database, without its host, user, password or folder."""
-    return PurePath(make_url(url).database or "").name or "the database"
 
 
 def _print_report(report: Report) -> None:

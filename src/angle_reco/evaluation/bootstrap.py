@@ -14,12 +14,15 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 RESAMPLES = 2_000
 _DRAWN_AT_ONCE = 4_000_000
-_BORDERS = (2.5, 97.5)
+_PERCENT = 95.0
 
 
 @attrs.frozen
 class Interval:
-    """A figure and the borders of its 95 % interval; NaN where nothing could be measured."""
+    """A figure and the borders of its interval, of 95 % unless a field says otherwise.
+
+    They are NaN where nothing could be measured.
+    """
 
     value: float
     low: float
@@ -42,11 +45,15 @@ class Resampled:
         """Return the mean of a column."""
         return _interval(float(self.means[column]), self.samples[:, column])
 
-    def difference(self, column: int, base: int) -> Interval:
-        """Return the mean of a column less that of *base*, paired by resample."""
+    def difference(self, column: int, base: int, *, percent: float = _PERCENT) -> Interval:
+        """Return the mean of a column less that of *base*, paired by resample.
+
+        The interval has *percent* of the resamples.
+        """
         return _interval(
             float(self.means[column] - self.means[base]),
             self.samples[:, column] - self.samples[:, base],
+            percent,
         )
 
     def ratio(self, column: int, base: int) -> Interval:
@@ -94,9 +101,10 @@ def _over(sums: Floats, counts: Floats) -> Floats:
     return np.where(is_known, sums / np.where(is_known, counts, 1.0), np.nan)
 
 
-def _interval(value: float, samples: Floats) -> Interval:
+def _interval(value: float, samples: Floats, percent: float = _PERCENT) -> Interval:
     known = samples[~np.isnan(samples)]
     if len(known) == 0:
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.percentile(known, _BORDERS)
+    outside = (100 - percent) / 2
+    low, high = np.percentile(known, (outside, 100 - outside))
     return Interval(value, float(low), float(high))

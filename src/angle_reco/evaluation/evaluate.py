@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError, one_of
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import Progress, judge
@@ -85,6 +86,7 @@ def evaluate(
             bids_only=bids_only,
             most=plan.rule.most_users,
             seed=seed,
+            with_model=BLENDED.name in (plan.rankers or evidence.settings.rankers),
             progress=progress,
         )
         if asked:

@@ -33,7 +33,9 @@ class ModelHead:
 class TunedWeights:
     """Weights of the components of `blended` by name, as tuned on the host's own data.
 
-    *figures* say what they earned, on which data, and with which seed, as JSON values.
+    *figures* say what they earned, on which data, and with which seed, as JSON values. Rows that
+    were edited by hand come as they are, and unreadable ones without weights: `with_weights`
+    refuses what cannot be used.
     """
 
     version: str

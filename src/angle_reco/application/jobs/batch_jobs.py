@@ -151,7 +151,8 @@ class Jobs:
         """
         work.reached("open items", 0, 1)
         with work.paced():
-            market, model = self.scorer.market(), self.models.required()
+            market = self.scorer.market()
+            model = self.models.required() if self.scorer.rankings.fixed is None else None
             if model is not None:
                 touches = self.scorer.touches(market)
                 self.models.store.write_touches(touches, counted_at=market.now, fence=work.fence)
@@ -203,7 +204,8 @@ class Jobs:
 
         def compute(first: int, last: int) -> None:
             lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
-            learned = self.scorer.similar_by_model(market, items.take(slice(first, last)))
+            some = items.take(slice(first, last))
+            learned = self.scorer.similar_by_model(market, some) if is_learned else None
             if learned is not None:
                 of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
                 lists = lists.take(np.flatnonzero(of_rule))
@@ -238,7 +240,7 @@ class Jobs:
         if card is None:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
-        market = self.scorer.market(self.models.newest)
+        market = self.scorer.market(self.models.of_similar)
         lists = self.scorer.similar_to_one(market, card)
         written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
         entered = list[ItemId]()

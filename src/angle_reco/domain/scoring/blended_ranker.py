@@ -172,7 +172,7 @@ def with_weights(weights: Weights) -> Ranker:
     """Return `blended` with other weights; components that are not named weigh nothing.
 
     Raises:
-        InvalidValueError: A component is unknown, or a weight is invalid.
+        InvalidValueError: A component is unknown, a weight is invalid, or all of them are 0.
     """
     known = {component.name: component for component, _ in _WEIGHTS}
     for name, _ in weights:
@@ -180,4 +180,7 @@ def with_weights(weights: Weights) -> Ranker:
             raise InvalidValueError("component of blended", name, one_of([*known]))
     given = dict(weights)
     pairs = tuple((component, given.get(name, 0)) for name, component in known.items())
-    return attrs.evolve(BLENDED, weights=pairs)
+    ranker = attrs.evolve(BLENDED, weights=pairs)
+    if not any(weight for _, weight in pairs):
+        raise InvalidValueError("sum of the weights of blended", 0, "above 0")
+    return ranker

@@ -6,6 +6,7 @@ stored one: neither readers nor other writers wait for it.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -64,11 +65,7 @@ class SqlModelStore:
         model, weights = rows.get(_MODEL), rows.get(_WEIGHTS)
         return Trained(
             None if model is None else _head(model),
-            None
-            if weights is None
-            else TunedWeights(
-                version=weights.version, tuned_at=weights.made_at, **json.loads(weights.details)
-            ),
+            None if weights is None else _tuned(weights),
         )
 
     def read(self, head: ModelHead) -> Model:
@@ -287,6 +284,23 @@ def _head(row: sa.Row[Any]) -> ModelHead:
         counted_at=row.counted_at,
         size=row.size,
     )
+
+
+def _tuned(row: sa.Row[Any]) -> TunedWeights:
+    """Return tuned weights; none of them where the row does not hold an object of two objects."""
+    weights, figures = None, None
+    # `RecursionError` is what deeply nested JSON raises.
+    with suppress(ValueError, RecursionError, KeyError, TypeError):
+        details = json.loads(row.details, parse_constant=_refuse)
+        weights, figures = details["weights"], details["figures"]
+    if not isinstance(weights, dict) or not isinstance(figures, dict):
+        weights, figures = {}, {}
+    return TunedWeights(version=row.version, tuned_at=row.made_at, weights=weights, figures=figures)
+
+
+def _refuse(constant: str) -> object:
+    """Refuse NaN and infinity, which are not JSON."""
+    raise ValueError(constant)
 
 
 def _parts_of(model: Model) -> Iterator[_Part]:
