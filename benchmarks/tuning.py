@@ -142,7 +142,7 @@ def compare(recommender: Recommender, rule: CutRule, wanted: list[str], source: 
     for one in of_base.rankers:
         ratio, difference = one.ratio, one.difference
         print(
-            f"  {one.name:16} {one.metrics['ndcg'].value:.4f}"
+            f"  {one.name:21} {one.metrics['ndcg'].value:.4f}"
             f" = {ratio.value:.3f} x blended [{ratio.low:.3f}, {ratio.high:.3f}]"
             f", {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
         )

@@ -219,12 +219,14 @@ def test_steps_count_what_is_touched_one_to_three_steps_later() -> None:
 def cards_of(items: int, *, prices: Sequence[int] = (), ids: Sequence[int] = ()) -> OpenCards:
     """Return items with every other category, seller and title; the ids may be in any order."""
     names = list(ids) or list(range(items))
+    starting = list(prices) or [-1 if one % 5 == 4 else 2 ** (one % 5) for one in range(items)]
     catalogue = Catalogue.of_rows(
         INTS,
         item_ids=names,
         category_ids=[None if one % 4 == 3 else one % 4 for one in range(items)],
         seller_ids=[None if one % 3 == 2 else one % 3 for one in range(items)],
-        prices=list(prices) or [-1 if one % 5 == 4 else 2 ** (one % 5) for one in range(items)],
+        prices=[7] * items,
+        starting_prices=starting,
         is_published=[True] * items,
         status=[AuctionStatus.ACTIVE.code] * items,
         ends_at=[NEVER] * items,

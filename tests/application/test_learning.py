@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, Shelf
+from angle_reco.adapters.memory.catalog import MemoryCatalog
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.composition import sql_ports
 from angle_reco.domain.activity import Bid
@@ -136,6 +137,21 @@ class TestWhichRanker:
 
         assert (before.ranker, before.degraded_by) == ("classic", ("model",))
         assert (after.ranker, after.degraded_by) == ("blended", ())
+
+    def test_a_lot_of_a_minute_ago_is_among_the_first(self, reco: Recommender) -> None:
+        """Though the model does not know it: its category and price count."""
+        learned(reco)
+        assert isinstance(reco.ports.catalog, MemoryCatalog)
+        for category in ("art", "toys"):
+            new = lot(f"new-{category}", category, ends=50)
+            reco.ports.catalog.market.add_item(attrs.evolve(new, listed_at=clock_of(reco).now()))
+        clock_of(reco).advance(HOUR / 60)
+        look(reco)
+
+        liking_art, liking_toys = (ids_of(page(reco, one)) for one in USERS[2:4])
+
+        assert ("new-art" in liking_art, "new-toys" in liking_art) == (True, False)
+        assert ("new-art" in liking_toys, "new-toys" in liking_toys) == (False, True)
 
     def test_stored_lists_are_those_of_the_ranker(self, reco: Recommender) -> None:
         learned(reco)

@@ -25,6 +25,7 @@ def test_each_directory_is_a_column_and_each_ranking_a_row(
         "seconds",
         "popular",
         "recent popular",
+        "popular in categories",
         "ending soonest",
         "classic",
         "blended",

@@ -21,9 +21,10 @@ def test_shipped_and_tuned_weights_are_rows_beside_the_baselines(
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].endswith(" questions, 1 cuts")
-    assert [line[:17].strip() for line in lines[1:]] == [
+    assert [line[:23].strip() for line in lines[1:]] == [
         "popular",
         "recent popular",
+        "popular in categories",
         "ending soonest",
         "blended",
         "blended, tuned",

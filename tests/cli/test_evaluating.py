@@ -32,9 +32,10 @@ def test_a_directory_is_measured_without_a_database(angle: Angle, files: Path) -
     assert lines[0].startswith("homepage: ")
     assert lines[0].endswith("users, 2 cuts; baseline: popular")
     assert lines[1].split() == ["NDCG@10", "95", "%", "×", "base", "95", "%", "hit"]
-    assert [line.split("  ")[0].strip() for line in lines[2:6]] == [
+    assert [line.split("  ")[0].strip() for line in lines[2:7]] == [
         "popular",
         "recent popular",
+        "popular in categories",
         "ending soonest",
         "classic",
     ]

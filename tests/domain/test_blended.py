@@ -148,7 +148,7 @@ def test_a_user_with_600_items_counts_the_newest_500() -> None:
             title=f"lamp {one % 7} vase {one % 31}",
             category_id=CategoryId(one % 5),
             seller_id=UserId(1_000 + one % 12),
-            price=Decimal(1 + one % 40),
+            starting_price=Decimal(1 + one % 40),
             listed_at=NOW - timedelta(days=one % 50),
             ends_at=NOW + timedelta(hours=1 + one % 50),
         )
@@ -170,7 +170,9 @@ def test_a_user_with_600_items_counts_the_newest_500() -> None:
 
 
 def test_a_single_item_has_every_share() -> None:
-    item = lot(1, title="lamp", category_id=CategoryId(1), price=Decimal(1), seller_id=UserId(99))
+    item = lot(
+        1, title="lamp", category_id=CategoryId(1), starting_price=Decimal(1), seller_id=UserId(99)
+    )
     values = every_value(case_of([item], [touch(USERS[0], 1, hours=0)]))
 
     assert {name: of_users[0][0] for name, of_users in values.items()} == {
@@ -210,7 +212,7 @@ def test_without_categories_and_prices_there_are_no_kinds() -> None:
 
 @pytest.mark.parametrize("name", [one.name for one in PERSONAL])
 def test_a_user_without_touches_is_told_nothing(name: str) -> None:
-    items = [lot(one, category_id=CategoryId(1), price=Decimal(4)) for one in range(3)]
+    items = [lot(one, category_id=CategoryId(1), starting_price=Decimal(4)) for one in range(3)]
 
     values = every_value(case_of(items, [touch(USERS[0], 0, days=1), touch(USERS[0], 1, days=1)]))
 

@@ -269,6 +269,7 @@ def made_up(
         prices=np.where(places % 9, places % 7_000, UNKNOWN_PRICE).tolist()
         if prices is None
         else prices,
+        starting_prices=[UNKNOWN_PRICE] * size if prices is None else prices,
         is_published=[True] * size,
         status=[ACTIVE.code] * size,
         ends_at=np.where(places % 5, day + places, NEVER).tolist(),

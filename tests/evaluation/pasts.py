@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from angle_reco.domain.activity import Activity
-from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import DAY, NEVER
@@ -39,6 +39,7 @@ def past_of(
             category_ids=[None] * size,
             seller_ids=[None] * size,
             prices=[100] * size,
+            starting_prices=[100] * size,
             is_published=[True] * size,
             status=[AuctionStatus.ACTIVE.code] * size,
             ends_at=[NEVER] * size,
@@ -47,6 +48,7 @@ def past_of(
             watchers=[0] * size,
         ),
         open_items=open_items,
+        category=np.full(items, NONE, np.int32),
         left_out_users=np.array([user for user, _ in touched], np.int32),
         left_out_rows=np.array([row for _, row in touched], np.int32),
     )

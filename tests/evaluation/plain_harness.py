@@ -8,6 +8,7 @@ it. The users with a touch by then are asked which of the open items they first 
 the window after it, of those that they neither touched before nor sell.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -134,7 +135,26 @@ def recent_popular(half_life: timedelta) -> PlainRanking:
     return ranking
 
 
-def _by_heat(cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float]) -> Ranked:
+def popular_in_categories(cut: PlainCut, user_id: UserId) -> Ranked:
+    """Rank by the user's items in the category, those without one last; then as `popular`.
+
+    Equal categories by the smaller id.
+    """
+    touched = {one.item_id for one in cut.touches if one.user_id == user_id}
+    categories = cut.market.categories
+    liked = Counter(categories[one] for one in touched if categories.get(one) is not None)
+
+    def order(item_id: ItemId) -> tuple[int, Any]:
+        category = categories.get(item_id)
+        return -liked[category], _comparable(category) if liked[category] else 0
+
+    shown = len(cut.may_be_shown(user_id))
+    return sorted(_by_heat(cut, user_id, lambda _: 1.0, most=shown), key=order)[:PLACES]
+
+
+def _by_heat(
+    cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float], most: int = PLACES
+) -> Ranked:
     first_of_day: dict[tuple[UserId, ItemId, object], datetime] = {}
     for one in cut.touches:
         moment = plain.moment_of(one).astimezone(UTC)
@@ -144,7 +164,7 @@ def _by_heat(cut: PlainCut, user_id: UserId, worth: Callable[[datetime], float])
     for (_, item_id, _), moment in sorted(first_of_day.items(), key=lambda pair: pair[1]):
         heat[item_id] = heat.get(item_id, 0.0) + worth(moment)
     shown = cut.may_be_shown(user_id)
-    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:PLACES]
+    return sorted(shown, key=lambda item_id: -heat.get(item_id, 0.0))[:most]
 
 
 def ending_soonest(cut: PlainCut, user_id: UserId) -> Ranked:

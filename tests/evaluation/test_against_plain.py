@@ -12,7 +12,12 @@ from angle_reco import ItemId, Settings, UserId
 from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import NotMeasurableError
-from angle_reco.evaluation.baselines import EndingSoonest, Popular, RecentPopular
+from angle_reco.evaluation.baselines import (
+    EndingSoonest,
+    Popular,
+    PopularInCategories,
+    RecentPopular,
+)
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.harness import judge
 from angle_reco.evaluation.history import Evidence, read_history
@@ -68,6 +73,7 @@ def figures_by_plain(
     rankings: dict[str, plain.PlainRanking] = {
         "popular": plain.popular,
         "recent popular": lambda cut, user_id: by_moment[cut.market.now](cut, user_id),
+        "popular in categories": plain.popular_in_categories,
         "ending soonest": plain.ending_soonest,
         "classic": plain.by_ranker(rule.rankers["classic"], rule.interest),
     }
@@ -100,6 +106,7 @@ def judged(evidence: Evidence, cuts: tuple[Cut, ...]) -> tuple[RankerFigures, ..
     rankings = (
         Popular(),
         recent,
+        PopularInCategories(),
         EndingSoonest(),
         SettingsRanking(evidence=evidence, name="classic"),
     )

@@ -280,6 +280,7 @@ def test_an_item_that_only_future_bids_make_popular_is_not_popular() -> None:
     assert hits == {
         "popular": 0,
         "recent popular": 0,
+        "popular in categories": 0,
         "ending soonest": 0,
         "classic": 0,
         "leaky": 1,

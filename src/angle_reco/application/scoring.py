@@ -17,7 +17,6 @@ from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.lists import ListKind, Lists, Recipes
 from angle_reco.domain.moments import HOUR, to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category
-from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.blended.model import Model, TouchCounts
 from angle_reco.domain.scoring.blended.signals import Signals
@@ -237,11 +236,6 @@ class Scorer:
             if learned is not None and len(learned):
                 return learned
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
-        price = (
-            UNKNOWN_PRICE
-            if item.price is None
-            else self.settings.prices.to_units(item.price, "price")
-        )
         fans = self.activity.engaged_users([item.item_id], until=self.as_of)[item.item_id]
         users = IdIndex.of(ids.user, IdColumn.of(ids.user, fans))
         happened = self._drained(users=users.ids)
@@ -250,7 +244,7 @@ class Scorer:
             Originals(
                 ids=IdColumn.of(ids.item, [item.item_id]),
                 category=np.array([category], np.int32),
-                prices=np.array([price]),
+                prices=np.array([self.settings.prices.units_of(item.price)]),
             ),
             of_originals=Engagement(
                 users=np.arange(len(users), dtype=np.int32), places=np.zeros(len(users), np.int32)

@@ -133,9 +133,9 @@ class Item:
 class ItemCard:
     """The data of an item that answers need, to show it and to decide whether they may.
 
-    *price* is the current one. *engaged* is True if the card was read for a viewer who bid on
-    the item or watches it; cached cards are read without a viewer. *is_listed* is
-    derived: published and in an open status, whatever the time.
+    *price* is the current one, *starting_price* that before any bid. *engaged* is True if the
+    card was read for a viewer who bid on the item or watches it; cached cards are read without
+    a viewer. *is_listed* is derived: published and in an open status, whatever the time.
     """
 
     item_id: ItemId
@@ -147,6 +147,7 @@ class ItemCard:
     status: AuctionStatus
     ends_at: datetime | None
     listed_at: datetime | None
+    starting_price: Decimal | None = None
     engaged: bool = False
     is_listed: bool = attrs.field(init=False, eq=False, repr=False)
 
@@ -160,9 +161,10 @@ class Catalogue:
     """Items as columns, one per row, in the order of their ids: the row is the item's code.
 
     *category* and *seller* are codes in their index, NONE (-1) where there is none. Prices
-    are in units or UNKNOWN_PRICE (-1), ends in microseconds or NEVER (2**63 - 1), listing
-    moments in microseconds or UNKNOWN_MOMENT (-2**63). *bids* counts bids, or distinct
-    bidders if that was requested; *watchers* counts users.
+    are in units or UNKNOWN_PRICE (-1): *prices* the current ones, *starting_prices* those
+    before any bid. Ends are in microseconds or NEVER (2**63 - 1), listing moments in
+    microseconds or UNKNOWN_MOMENT (-2**63). *bids* counts bids, or distinct bidders if that
+    was requested; *watchers* counts users.
     """
 
     items: IdIndex
@@ -171,6 +173,7 @@ class Catalogue:
     sellers: IdIndex
     seller: Int32s = attrs.field(converter=frozen)
     prices: Int64s = attrs.field(converter=frozen)
+    starting_prices: Int64s = attrs.field(converter=frozen)
     is_published: Bools = attrs.field(converter=frozen)
     status: Int8s = attrs.field(converter=frozen)
     ends_at: Int64s = attrs.field(converter=frozen)
@@ -191,6 +194,7 @@ class Catalogue:
         category_ids: Sequence[object | None],
         seller_ids: Sequence[object | None],
         prices: Sequence[int],
+        starting_prices: Sequence[int],
         is_published: Sequence[bool],
         status: Sequence[int],
         ends_at: Sequence[int],
@@ -211,6 +215,7 @@ class Catalogue:
             sellers=sellers,
             seller=seller[order],
             prices=np.array(prices, np.int64)[order],
+            starting_prices=np.array(starting_prices, np.int64)[order],
             is_published=np.array(is_published, np.bool_)[order],
             status=np.array(status, np.int8)[order],
             ends_at=np.array(ends_at, np.int64)[order],
@@ -231,6 +236,11 @@ class Catalogue:
         )
 
     @property
+    def distinct_prices(self) -> Int64s:
+        """Return the prices that occur as current or as starting prices, ascending."""
+        return np.unique(np.concatenate([self.prices, self.starting_prices]))
+
+    @property
     def footprint(self) -> int:
         """Return about how many bytes the columns take."""
         return sum(part.footprint for part in (self.items, self.categories, self.sellers)) + sum(
@@ -246,6 +256,7 @@ _ROW_COLUMNS = (
     "category",
     "seller",
     "prices",
+    "starting_prices",
     "is_published",
     "status",
     "ends_at",
@@ -274,10 +285,8 @@ class OpenCards:
             item_ids=[one.item_id for one in cards],
             category_ids=[one.category_id for one in cards],
             seller_ids=[one.seller_id for one in cards],
-            prices=[
-                UNKNOWN_PRICE if one.price is None else prices.to_units(one.price, "price")
-                for one in cards
-            ],
+            prices=[prices.units_of(one.price) for one in cards],
+            starting_prices=[prices.units_of(one.starting_price) for one in cards],
             is_published=[one.is_published for one in cards],
             status=[one.status.code for one in cards],
             ends_at=[NEVER if one.ends_at is None else to_micros(one.ends_at) for one in cards],
@@ -310,7 +319,7 @@ class OpenCards:
         # The code NONE, -1, selects the last element.
         categories = [*listed.categories.ids, None]
         sellers = [*listed.sellers.ids, None]
-        distinct = np.unique(listed.prices)
+        distinct = listed.distinct_prices
         amounts = [
             None if units == UNKNOWN_PRICE else prices.to_money(units)
             for units in distinct.tolist()
@@ -322,6 +331,7 @@ class OpenCards:
                 category_id=categories[category],
                 seller_id=sellers[seller],
                 price=amounts[price],
+                starting_price=amounts[starting_price],
                 is_published=is_published,
                 status=_STATUSES[status],
                 ends_at=ends_at,
@@ -333,6 +343,7 @@ class OpenCards:
                 category,
                 seller,
                 price,
+                starting_price,
                 is_published,
                 status,
                 ends_at,
@@ -344,6 +355,7 @@ class OpenCards:
                 listed.category.tolist(),
                 listed.seller.tolist(),
                 np.searchsorted(distinct, listed.prices).tolist(),
+                np.searchsorted(distinct, listed.starting_prices).tolist(),
                 listed.is_published.tolist(),
                 listed.status.tolist(),
                 moments_of(listed.ends_at),
@@ -373,7 +385,7 @@ class OpenCards:
                 footprint_of_objects(index.ids.values)
                 for index in (listed.items, listed.categories, listed.sellers)
             )
-            + len(np.unique(listed.prices)) * sys.getsizeof(Decimal(1))
+            + len(listed.distinct_prices) * sys.getsizeof(Decimal(1))
             + known * sys.getsizeof(EPOCH)
         )
 

@@ -48,6 +48,14 @@ class PriceScale:
             pass
         raise InvalidValueError(what, amount, self._expected)
 
+    def units_of(self, amount: Decimal | None) -> int:
+        """Return a price in units, or UNKNOWN_PRICE.
+
+        Raises:
+            InvalidValueError: It is not an amount that `to_units` takes.
+        """
+        return UNKNOWN_PRICE if amount is None else self.to_units(amount, "price")
+
     def to_money(self, units: int) -> Decimal:
         """Return units as money, without trailing zeros.
 

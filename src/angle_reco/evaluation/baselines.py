@@ -1,4 +1,4 @@
-"""Rankings without a taste: popular, recently popular, ending soonest."""
+"""Simple rankings: popular, recently popular, popular in categories, ending soonest."""
 
 import attrs
 import numpy as np
@@ -21,9 +21,7 @@ class Popular:
 
     def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
         """Return the most touched rows for each of *users*."""
-        touches = past.daily_touches
-        counts = np.bincount(touches.items, minlength=len(past.item_ids))[past.open_items]
-        return _same_for_all(past, users, np.argsort(-counts, kind="stable"), keep)
+        return _same_for_all(past, users, np.argsort(-past.popularity, kind="stable"), keep)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +54,43 @@ class EndingSoonest:
         return _same_for_all(past, users, order, keep)
 
 
-BASELINES = (Popular(), RecentPopular(), EndingSoonest())
+@attrs.frozen(kw_only=True)
+class PopularInCategories:
+    """Items of the categories that the user touched, then the others; both popular first.
+
+    The category with more of the user's items comes first, the smaller id if equal.
+    """
+
+    name: str = "popular in categories"
+    grid: tuple[Point, ...] = ({},)
+
+    def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
+        """Return the rows of each user's categories, and popular ones behind them."""
+        order = np.argsort(-past.popularity, kind="stable")
+        category = past.category[past.open_items][order]
+        by_category = {one: order[category == one] for one in np.unique(category).tolist()}
+        touching, touched = past.touched_pairs
+        starts, ends = (np.searchsorted(touching, users, side=side) for side in ("left", "right"))
+        ranked = np.full((len(users), keep), NONE, np.int32)
+        places, rows = past.left_out(users)
+        bounds = np.searchsorted(places, np.arange(len(users) + 1))
+        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            own, counts = np.unique(past.category[touched[start:end]], return_counts=True)
+            liked = own[np.argsort(-counts, kind="stable")].tolist()
+            left_out = rows[bounds[place] : bounds[place + 1]]
+            # Among that many rows of a category there are enough that are not left out.
+            most = keep + len(left_out)
+            own_rows = [by_category.get(one, order[:0])[:most] for one in liked if one != NONE]
+            found = np.concatenate([*own_rows, order[: most + sum(map(len, own_rows))]])
+            # An item of a category is among the popular ones again, further behind.
+            _, first = np.unique(found, return_index=True)
+            found = found[np.sort(first)]
+            found = found[~np.isin(found, left_out)][:keep]
+            ranked[place, : len(found)] = found
+        return ranked
+
+
+BASELINES = (Popular(), RecentPopular(), PopularInCategories(), EndingSoonest())
 
 
 def _same_for_all(past: Past, users: Int32s, order: Int64s, keep: int) -> Int32s:

@@ -174,11 +174,17 @@ def cuts_of(
     touches = attrs.evolve(
         history.touches, items=item_ids.codes(history.item_ids.ids)[history.touches.items]
     )
+    categories = evidence.catalog.categories(item_ids.ids).codes
     cuts, span = [], rule.window // MICROSECOND
     for moment, catalogue in zip(moments, catalogues, strict=True):
         known = int(np.searchsorted(touches.moments, moment, side="right"))
         past = past_of(
-            moment, catalogue, touches.where(slice(0, known)), history.user_ids, item_ids
+            moment,
+            catalogue,
+            touches.where(slice(0, known)),
+            history.user_ids,
+            item_ids,
+            categories,
         )
         later = touches.where(slice(known, None))
         window = slice(0, int(np.searchsorted(later.moments, moment + span, side="right")))
@@ -196,9 +202,17 @@ def cuts_of(
 
 
 def past_of(
-    now: int, catalogue: Catalogue, touches: Touches, user_ids: IdIndex, item_ids: IdIndex
+    now: int,
+    catalogue: Catalogue,
+    touches: Touches,
+    user_ids: IdIndex,
+    item_ids: IdIndex,
+    categories: Int32s,
 ) -> Past:
-    """Return what is known at *now*, from the open items and the touches until then."""
+    """Return what is known at *now*, from the open items and the touches until then.
+
+    *categories* has the category of each item code.
+    """
     open_items = item_ids.codes(catalogue.items.ids)
     row_of = np.full(len(item_ids), NONE, np.int32)
     row_of[open_items] = np.arange(len(open_items), dtype=np.int32)
@@ -218,6 +232,7 @@ def past_of(
         touches=touches,
         catalogue=catalogue,
         open_items=open_items,
+        category=categories,
         left_out_users=users,
         left_out_rows=left_out,
     )

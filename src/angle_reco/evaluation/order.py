@@ -48,6 +48,7 @@ def split_by_order(
         known,
         history.user_ids,
         item_ids,
+        evidence.catalog.categories(item_ids.ids).codes,
     )
     questions = drawn(questions_of(past, touches.where(is_held)), most=most, seed=seed)
     if len(questions) == 0:

@@ -14,6 +14,7 @@ WORDS = {
 RANKINGS = {
     "popular": "most bids and watches so far",
     "recent popular": "the same, the older ones counting less",
+    "popular in categories": "most bids and watches, the user's categories first",
     "ending soonest": "the earliest end first",
     "classic": "the built-in ranker: categories that the user likes, popularity, time left",
     "blended": "a model of what all users bid on and watched, trained at each cut",

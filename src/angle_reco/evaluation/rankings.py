@@ -67,7 +67,8 @@ class Past:
     *catalogue* has the open items, which alone may be ranked: a *row* is a row of it, and
     *open_items* is the item code of each row, ascending. *left_out_users* (ascending) and
     *left_out_rows* are the distinct pairs of a user and a row that the user touched or
-    sells: a ranking leaves them out.
+    sells: a ranking leaves them out. *category* is the category of each item code, open or not,
+    as a code without an index, NONE where there is none.
     """
 
     now: int
@@ -76,11 +77,13 @@ class Past:
     touches: Touches
     catalogue: Catalogue
     open_items: Int32s = attrs.field(converter=frozen)
+    category: Int32s = attrs.field(converter=frozen)
     left_out_users: Int32s = attrs.field(converter=frozen)
     left_out_rows: Int32s = attrs.field(converter=frozen)
 
     def __attrs_post_init__(self) -> None:
         check_lengths(self, catalogue=self.catalogue, open_items=self.open_items)
+        check_lengths(self, item_ids=self.item_ids, category=self.category)
         check_lengths(self, users=self.left_out_users, rows=self.left_out_rows)
 
     @cached_property
@@ -94,6 +97,12 @@ class Past:
         firsts = starts_of_runs(touches.users[order], touches.items[order], days[order])
         is_first[order[firsts]] = True
         return touches.where(is_first)
+
+    @cached_property
+    def popularity(self) -> Int64s:
+        """Return the daily touches of each row."""
+        counts = np.bincount(self.daily_touches.items, minlength=len(self.item_ids))
+        return counts[self.open_items]
 
     @cached_property
     def touched_pairs(self) -> tuple[Int32s, Int32s]:

@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -199,14 +200,14 @@ class PlainBlended:
 
     def kind(self, item: ItemCard) -> int:
         """Return the place of the kind of an item in the model, -1 if it has none."""
-        steps = self.steps(item)
+        steps = self.steps(item.starting_price)
         if item.category_id is None or steps is None:
             return -1
         return self.model.place_of_kind.get((hash_of(item.category_id), steps // 1_024), -1)
 
-    def steps(self, item: ItemCard) -> int | None:
-        """Return the binary logarithm of the price in units, in steps of 1/1024."""
-        units = 0 if item.price is None else int(Fraction(item.price) * self.prices.units)
+    def steps(self, price: Decimal | None) -> int | None:
+        """Return the binary logarithm of a price in units, in steps of 1/1024."""
+        units = 0 if price is None else int(Fraction(price) * self.prices.units)
         return log2_steps(units) if units else None
 
     def heat(self, item: ItemCard, days: int | None) -> int:
@@ -371,7 +372,7 @@ def price(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     deviation = isqrt(squares // total) + 716
 
     def value(item: ItemCard) -> int:
-        steps, curve = blended.steps(item), bell_curve()
+        steps, curve = blended.steps(item.starting_price or item.price), bell_curve()
         if steps is None:
             return 0
         return int(curve[min((steps - mean) ** 2 * 1_024 // deviation**2, len(curve) - 1)])

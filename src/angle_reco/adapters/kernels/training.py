@@ -21,6 +21,7 @@ from angle_reco.domain.scoring.blended.model import (
     TouchCounts,
     kind_keys,
     log_prices,
+    typical_prices,
 )
 from angle_reco.domain.scoring.blended.titles import hashed, rarity, title_rows
 
@@ -76,8 +77,7 @@ def known_items(items: OpenCards) -> KnownItems:
     of_categories = hashes_of(catalogue.categories.ids)
     categories = HashIndex.of(of_categories)
     category = np.append(categories.codes(of_categories), np.int32(NONE))[catalogue.category[rows]]
-    log_price = log_prices(catalogue.prices[rows])
-    keys = kind_keys(category, log_price)
+    keys = kind_keys(category, log_prices(catalogue.starting_prices[rows]))
     kinds = np.unique(keys[keys != NONE])
     kind = np.where(keys != NONE, np.searchsorted(kinds, keys), NONE).astype(np.int32)
     offsets, buckets = hashed(items.titles[rows].tolist())
@@ -89,7 +89,7 @@ def known_items(items: OpenCards) -> KnownItems:
         seller=np.append(hashes_of(catalogue.sellers.ids), NO_HASH)[catalogue.seller[rows]],
         kinds=kinds,
         kind=kind,
-        log_price=log_price,
+        log_price=log_prices(typical_prices(catalogue)[rows]),
         titles=title_rows(offsets, buckets, rarities),
         rarities=rarities,
     )

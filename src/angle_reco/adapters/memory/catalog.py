@@ -21,7 +21,6 @@ from angle_reco.domain.items import (
     status_at,
 )
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -47,12 +46,14 @@ class MemoryCatalog:
             for watch in self.market.watches.values():
                 if exists_by(watch.watched_at, until):
                     watchers[watch.item_id] = watchers.get(watch.item_id, 0) + 1
+            units_of = self.market.prices.units_of
             return Catalogue.of_rows(
                 self.market.ids,
                 item_ids=[item.item_id for item in items],
                 category_ids=[item.category_id for item in items],
                 seller_ids=[item.seller_id for item in items],
-                prices=[self._price_units(item, until) for item in items],
+                prices=[units_of(self._price(item, until)) for item in items],
+                starting_prices=[units_of(item.starting_price) for item in items],
                 is_published=[item.is_published for item in items],
                 status=[_status(item, at, until).code for item in items],
                 ends_at=[_micros(item.ends_at, NEVER) for item in items],
@@ -84,6 +85,7 @@ class MemoryCatalog:
                     category_id=item.category_id,
                     seller_id=item.seller_id,
                     price=self._price(item, until),
+                    starting_price=item.starting_price,
                     is_published=item.is_published,
                     status=_status(item, at, until),
                     ends_at=item.ends_at,
@@ -113,10 +115,6 @@ class MemoryCatalog:
             if bid.amount is not None and exists_by(bid.placed_at, until)
         ]
         return max(amounts, default=item.starting_price)
-
-    def _price_units(self, item: Item, until: datetime | None) -> int:
-        price = self._price(item, until)
-        return UNKNOWN_PRICE if price is None else self.market.prices.to_units(price, "price")
 
     def _count(self, item: Item, until: datetime | None, counting: BidCounting) -> int:
         bids = [

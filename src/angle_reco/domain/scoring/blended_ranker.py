@@ -73,7 +73,7 @@ Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
     (
         _of_users("taste", "your taste", "Fits what you like", Tastes.taste, Tastes.taste_estimate),
-        220_000,
+        200_000,
     ),
     (
         _of_users(
@@ -89,17 +89,17 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
             Tastes.alike,
             Tastes.alike_estimate,
         ),
-        90_000,
+        80_000,
     ),
     (
         _of_items("trend_of_weeks", "trend", "Wanted more than before", lambda s: s.trend_of_weeks),
-        110_000,
+        140_000,
     ),
     (
         _of_items(
             "trend_of_days", "new trend", "Wanted more than lately", lambda s: s.trend_of_days
         ),
-        70_000,
+        90_000,
     ),
     (_of_items("heat", "demand", "Wanted right now", lambda s: s.heat), 100_000),
     (_of_items("newness", "newness", "Newly listed", lambda s: s.newness), 30_000),
@@ -121,7 +121,7 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
             Tastes.title,
             Tastes.title_estimate,
         ),
-        60_000,
+        50_000,
     ),
     (
         _of_users(
@@ -131,7 +131,7 @@ _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
             Tastes.price,
             Tastes.price_estimate,
         ),
-        60_000,
+        50_000,
     ),
     (
         _of_users(

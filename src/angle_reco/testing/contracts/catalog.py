@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import is_open, open_rows
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
@@ -212,6 +213,8 @@ class CatalogQueriesContract(EveryIdKind):
         assert prices_of(open_items(catalog, NOW)) == prices
         cards = catalog.cards(sample.items[:7], at=NOW)
         assert [cards[item_id].price for item_id in sample.items[:7]] == prices
+        assert _money(open_items(catalog, NOW).starting_prices) == starting
+        assert [cards[item_id].starting_price for item_id in sample.items[:7]] == starting
 
     def test_the_largest_price_is_exact(self, make: Make[CatalogQueries], sample: Sample) -> None:
         largest = self.largest_price
@@ -681,7 +684,11 @@ def ids_of(catalogue: Catalogue) -> list[object]:
 
 def prices_of(catalogue: Catalogue) -> list[Decimal | None]:
     """Return the price of each row as money."""
-    return [None if one == UNKNOWN_PRICE else one / _UNITS for one in catalogue.prices.tolist()]
+    return _money(catalogue.prices)
+
+
+def _money(prices: Int64s) -> list[Decimal | None]:
+    return [None if one == UNKNOWN_PRICE else one / _UNITS for one in prices.tolist()]
 
 
 def category_of(catalogue: Catalogue, row: int) -> object:

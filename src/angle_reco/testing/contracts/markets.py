@@ -19,7 +19,7 @@ from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserI
 from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.interest import (
     InterestRule,
@@ -158,6 +158,7 @@ def _item(ids: IdKinds, item_id: Id, categories: Sequence[Id], random: Random) -
     category = random.choice((None, *categories))
     seller = random.choice((None, *IDS[ids.user][:_ACTIVE_USERS]))
     price = random.choice((None, *_MONEY))
+    starting_price = random.choice((price, *_MONEY))
     left = random.choice((*[None] * 10, *_LEFT))
     return ItemCard(
         item_id=ItemId(item_id),
@@ -165,6 +166,7 @@ def _item(ids: IdKinds, item_id: Id, categories: Sequence[Id], random: Random) -
         category_id=None if category is None else CategoryId(category),
         seller_id=None if seller is None else UserId(seller),
         price=None if price is None else Decimal(price),
+        starting_price=None if starting_price is None else Decimal(starting_price),
         is_published=random.random() < 0.95,
         status=random.choice((*[AuctionStatus.ACTIVE] * 20, *AuctionStatus)),
         ends_at=None if left is None else NOW + left,
@@ -212,7 +214,8 @@ def catalogue_of(market: plain.PlainMarket, ids: IdKinds) -> Catalogue:
         item_ids=[item.item_id for item in market.items],
         category_ids=[item.category_id for item in market.items],
         seller_ids=[item.seller_id for item in market.items],
-        prices=[_units(item) for item in market.items],
+        prices=[PRICES.units_of(item.price) for item in market.items],
+        starting_prices=[PRICES.units_of(item.starting_price) for item in market.items],
         is_published=[item.is_published for item in market.items],
         status=[item.status.code for item in market.items],
         ends_at=[NEVER if (at := item.ends_at) is None else to_micros(at) for item in market.items],
@@ -245,7 +248,7 @@ def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
             ],
             np.int32,
         ),
-        prices=np.array([_units(item) for item in items], np.int64),
+        prices=np.array([PRICES.units_of(item.price) for item in items], np.int64),
     )
 
 
@@ -306,7 +309,3 @@ def _demand(market: plain.PlainMarket, ids: IdKinds, catalogue: Catalogue) -> De
         ages=to_micros(market.now) - here.moments,
         rule=market.rule,
     )
-
-
-def _units(item: ItemCard) -> int:
-    return UNKNOWN_PRICE if item.price is None else PRICES.to_units(item.price, "price")

@@ -95,7 +95,11 @@ def model_cases(draw: st.DrawFn, kind: IdKind) -> ModelCase:
         ids=ids,
         market=attrs.evolve(market, items=items, happened=happened),
         known_items=[
-            attrs.evolve(item, price=random.choice([item.price, Decimal(3)]))
+            attrs.evolve(
+                item,
+                price=random.choice([item.price, Decimal(3)]),
+                starting_price=random.choice([item.starting_price, Decimal(2)]),
+            )
             for item in items
             if random.random() < share
         ],

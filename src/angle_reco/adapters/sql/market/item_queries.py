@@ -71,6 +71,7 @@ def open_items_query(
             or_zero(items.seller_id, ids.user),
             _is_known(items.seller_id),
             sa.func.coalesce(price, UNKNOWN_PRICE),
+            sa.func.coalesce(items.starting_price, UNKNOWN_PRICE),
             status,
             items.starts_at,
             items.ends_at,
@@ -88,8 +89,8 @@ def open_copy_types(ids: IdKinds) -> list[CopyType]:
     """Return the copy types of the columns of `open_items_query`."""
     of_item, of_category, of_seller = map(CopyType.of_ids, (ids.item, ids.category, ids.user))
     known, moments, counts = CopyType.SMALL, [CopyType.MOMENT] * 3, [CopyType.INT] * 2
-    price, status = CopyType.INT, CopyType.SMALL
-    return [of_item, of_category, known, of_seller, known, price, status, *moments, *counts]
+    prices, status = [CopyType.INT] * 2, CopyType.SMALL
+    return [of_item, of_category, known, of_seller, known, *prices, status, *moments, *counts]
 
 
 @lru_cache
@@ -126,6 +127,7 @@ def cards_query(
         items.category_id,
         items.seller_id,
         _price(market, highest, as_of=as_of),
+        items.starting_price,
         items.is_published,
         _stated_status(items, as_of=as_of),
         *(

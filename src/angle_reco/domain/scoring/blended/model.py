@@ -8,6 +8,7 @@ import numpy as np
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, starts_of_runs
 from angle_reco.domain.columns import NONE, IdIndex
+from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, log2_steps
@@ -165,7 +166,8 @@ class KnownItems:
 
     *category* is a code in *categories*, NONE where there is none, and *seller* a hash, `NO_HASH`
     where there is none. *kind* is the code of a category and a price class, NONE without a
-    category or a price; *log_price* is in steps of `log2_steps`, NONE for an unknown price.
+    category or a starting price; *log_price* is that of `typical_prices`, in steps of
+    `log2_steps`, NONE for an unknown price.
     """
 
     ids: HashIndex
@@ -265,9 +267,18 @@ _FARTHEST = 2**30
 
 
 def kind_keys(category: Int32s, log_price: Int32s) -> Int64s:
-    """Return a number for each category and power of two of the price, NONE without either."""
+    """Return a number for each category and power of two of a price, NONE without either."""
     known = (category != NONE) & (log_price != NONE)
     return np.where(known, category.astype(np.int64) * 64 + log_price // LOG2_STEPS, NONE)
+
+
+def typical_prices(catalogue: Catalogue) -> Int64s:
+    """Return the starting price of each item, or the current one where there is none.
+
+    Bids raise the current price, so by that a new lot would not resemble one that is over.
+    """
+    starting = catalogue.starting_prices
+    return np.where(starting > 0, starting, catalogue.prices)
 
 
 def log_prices(prices: Int64s) -> Int32s:

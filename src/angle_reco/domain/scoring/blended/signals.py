@@ -21,7 +21,12 @@ from angle_reco.domain.scoring.blended.curves import (
     log_curve,
 )
 from angle_reco.domain.scoring.blended.hashes import NO_HASH, hashes_of
-from angle_reco.domain.scoring.blended.model import Model, kind_keys, log_prices
+from angle_reco.domain.scoring.blended.model import (
+    Model,
+    kind_keys,
+    log_prices,
+    typical_prices,
+)
 from angle_reco.domain.scoring.blended.titles import TitleRows, hashed, title_rows
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 
@@ -57,8 +62,7 @@ class Signals:
         items = model.items
         categories = items.categories.codes(hashes_of(catalogue.categories.ids))
         category = np.append(categories, np.int32(NONE))[catalogue.category]
-        log_price = log_prices(catalogue.prices)
-        keys = kind_keys(category, log_price)
+        keys = kind_keys(category, log_prices(catalogue.starting_prices))
         places = np.searchsorted(items.kinds, keys)
         is_known = np.append(items.kinds, NONE - 1)[places] == keys
         hashes = hashes_of(catalogue.items.ids)
@@ -70,7 +74,7 @@ class Signals:
             category=category.astype(np.int64),
             seller=np.append(hashes_of(catalogue.sellers.ids), NO_HASH)[catalogue.seller],
             kind=np.where(is_known, places, NONE),
-            log_price=log_price,
+            log_price=log_prices(typical_prices(catalogue)),
             titles=title_rows(*hashed(titles.tolist()), items.rarities),
             now=now,
         )
