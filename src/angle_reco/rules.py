@@ -11,7 +11,7 @@ from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Candidates, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
-from angle_reco.settings import Verify
+from angle_reco.settings import SimilarBy, Verify
 
 __all__ = [
     "CLASSIC",
@@ -30,6 +30,7 @@ __all__ = [
     "Ranker",
     "RunRules",
     "Schedule",
+    "SimilarBy",
     "SimilarityRule",
     "Verify",
 ]

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, Shelf
@@ -116,6 +117,17 @@ class TestWhichRanker:
             assert reco.system.run_job(TRAIN).changed == 0
             assert reco.ports.models.trained().model is None
             assert page(reco).ranker == settings.ranker
+
+    def test_a_model_that_is_not_wanted_any_more_is_removed(self, reco: Recommender) -> None:
+        learned(reco)
+        classic = Recommender(reco.ports, attrs.evolve(reco.settings, ranker="classic"))
+
+        outcome = classic.system.run_job(TRAIN)
+
+        assert outcome.removed == 1
+        assert reco.ports.models.trained().model is None
+        look(reco)
+        assert page(reco).ranker == "classic"
 
     def test_blended_is_trained_on_little_and_says_when_it_cannot_be_used(self) -> None:
         reco = opened(market(20), Settings(ranker="blended"))
@@ -325,6 +337,25 @@ class TestErasure:
         assert models.newest is not None
         assert gone not in models.newest.users.hashes
         assert page(reco, USERS[1]).ranker == "blended"
+
+    def test_a_model_learns_nothing_from_erased_users(self, reco: Recommender) -> None:
+        """Even if the host has kept their bids."""
+        before = learned(reco).ports.models.trained().model
+        reco.system.erase_user(USERS[0])
+
+        reco.system.run_job(TRAIN)
+
+        after = reco.ports.models.trained().model
+        assert before is not None
+        assert after is not None
+        found = reco.ports.models.read(after)
+        activity = list(reco._use_cases.shelves.scorer.everything().users)
+        assert USERS[0] in activity
+        happened = reco._use_cases.shelves.scorer.everything()
+        others = happened.where(np.array([one != USERS[0] for one in activity]))
+        scorer = reco._use_cases.shelves.scorer
+        expected = scorer.trained(others, scorer.touched_items(others))
+        assert found.taste.values.tolist() == expected.taste.values.tolist()
 
 
 class TestRuns:

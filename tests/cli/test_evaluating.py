@@ -182,14 +182,17 @@ def test_rankers_of_an_application_are_measured_on_files(
     said = angle("evaluate", str(files), *QUICK, "--json", "--app", "shop_for_evaluation:reco")
 
     names = [one["name"] for one in json.loads(said.out)["surfaces"][0]["rankers"]]
-    assert names[-2:] == ["classic", "mine"]
+    assert names[-3:] == ["classic", "blended", "mine"]
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         (["--ranker", "nope"], "ranker is 'nope', but should be one of blended, classic"),
-        (["--baseline", "nope"], "baseline is 'nope', but should be one of classic, ending"),
+        (
+            ["--baseline", "nope"],
+            "baseline is 'nope', but should be one of blended, classic,",
+        ),
         (["--cut", "2020-01-01"], "no bid and no watch is before the cut 2020-01-01 00:00"),
         (["--cut", "2030-01-01"], "no bid and no watch is after the cut 2030-01-01 00:00"),
         (["--until", "2020-01-01"], "up to 2020-01-01 00:00, only later ones"),

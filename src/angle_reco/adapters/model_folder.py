@@ -7,10 +7,12 @@ import stat
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from time import time
 from uuid import uuid4
 
 import attrs
 
+from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.runs import Fence
@@ -21,15 +23,17 @@ from angle_reco.ports.models import ModelHead, ModelStore, Trained, TunedWeights
 _log = logging.getLogger(__name__)
 
 _SUFFIX = ".model"
+_SECONDS_TO_WRITE = 3_600
 
 
 @attrs.frozen
 class SharedModels:
     """Another `ModelStore`, whose model is read once on a machine and then mapped from a file.
 
-    The *folder* is created with the mode 0700, and must belong to the user of the process. If it
-    cannot be used, which is logged, each process reads the model into its own memory. Only the
-    file of the newest model stays; what the database has removed is removed here, too.
+    The *folder* and the one that it is in are created with the mode 0700, and must be private to
+    the user of the process. If they cannot be used, which is logged, each process reads the model
+    into its own memory. Only the file of the newest model stays; what the database has removed is
+    removed here, too.
     """
 
     store: ModelStore
@@ -42,11 +46,14 @@ class SharedModels:
         try:
             return self._shared(head)
         except OSError as error:
-            _log.warning("folder of models not used: error=%s", error.strerror or "unknown")
+            _log.warning("folder of models not used: error=%s", type(error).__name__)
             return self.store.read(head)
 
     def read_touches(self, head: ModelHead) -> TouchCounts:
         return self.store.read_touches(head)
+
+    def not_erased(self, users: IdColumn) -> Bools:
+        return self.store.not_erased(users)
 
     def write(
         self, model: Model, *, trained_at: datetime, people: IdColumn, fence: Fence | None = None
@@ -65,15 +72,17 @@ class SharedModels:
         self.store.write_weights(weights)
 
     def _shared(self, head: ModelHead) -> Model:
-        _require_private(self.folder)
+        for folder in (self.folder.parent, self.folder):
+            _require_private(folder)
         path = self.folder / f"{head.version}-{head.revision}{_SUFFIX}"
         model = _mapped(path, head)
         if model is None:
             read = self.store.read(head)
             _write(path, packed(columns_of(read)))
             model = _mapped(path, head) or read
-        for other in self.folder.glob(f"*{_SUFFIX}*"):
-            if other != path:
+        for other in self.folder.iterdir():
+            # Another process may be writing a file just now.
+            if (other.suffix == _SUFFIX and other != path) or _is_abandoned(other):
                 other.unlink(missing_ok=True)
         # Those in the file are as old as the file.
         return attrs.evolve(model, touches=self.store.read_touches(head))
@@ -85,10 +94,19 @@ def _require_private(folder: Path) -> None:
     Raises:
         OSError: It cannot be created, or is not private.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(1, f"{folder} is not a folder that only this user may use")
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether a file was not finished within an hour."""
+    if path.suffix == _SUFFIX:
+        return False
+    with suppress(FileNotFoundError):
+        return time() - path.lstat().st_mtime > _SECONDS_TO_WRITE
+    return False
 
 
 def _mapped(path: Path, head: ModelHead) -> Model | None:
@@ -98,8 +116,11 @@ def _mapped(path: Path, head: ModelHead) -> Model | None:
     except FileNotFoundError:
         return None
     try:
+        if os.fstat(file).st_uid != os.geteuid():
+            raise PermissionError(1, f"{path} belongs to another user")
         mapped = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
     except ValueError:
+        # It is empty.
         return None
     finally:
         os.close(file)

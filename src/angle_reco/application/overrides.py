@@ -245,7 +245,7 @@ class WriteOverrides:
         scorer = self.shelves.scorer
         if kind is ListKind.SIMILAR:
             item = self.shelves.list_reader.card(ItemId(owner))
-            market = scorer.market(self.shelves.list_reader.models.newest)
+            market = scorer.market(self.shelves.list_reader.models.of_similar)
             return scorer.similar_to_one(market, item).stored(0)
         users = IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner]))
         market = scorer.market(self.shelves.list_reader.models.newest)

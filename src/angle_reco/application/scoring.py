@@ -199,14 +199,12 @@ class Scorer:
         return attrs.evolve(pages, recipe=ranking.recipe)
 
     def similar_by_model(self, market: OpenMarket, items: IdColumn) -> Lists | None:
-        """Return the similar items of those of *items* that a model knows.
-
-        Without a model, and if the settings want the rule of similarity, return None.
+        """Return the similar items of those of *items* that a model knows, None without one.
 
         Raises:
             ComponentError: A component failed.
         """
-        if market.signals is None or not self.rankings.is_similar_learned:
+        if market.signals is None:
             return None
         model = market.signals.model
         codes = model.items.ids.codes(hashes_of(items))
@@ -234,9 +232,10 @@ class Scorer:
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
         """Return the similar items of one item, open or not."""
         ids, catalogue = self.settings.ids, market.catalogue
-        learned = self.similar_by_model(market, IdColumn.of(ids.item, [item.item_id]))
-        if learned is not None and len(learned):
-            return learned
+        if self.rankings.is_similar_learned:
+            learned = self.similar_by_model(market, IdColumn.of(ids.item, [item.item_id]))
+            if learned is not None and len(learned):
+                return learned
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
         price = (
             UNKNOWN_PRICE

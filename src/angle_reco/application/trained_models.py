@@ -93,6 +93,11 @@ class TrainedModels:
         self._look_if_due()
         return self._known.model
 
+    @property
+    def of_similar(self) -> Model | None:
+        """Return the newest usable model if similar items are those of a model."""
+        return self.newest if self.rankings.is_similar_learned else None
+
     def required(self) -> Model | None:
         """Return the newest stored model, however long it takes to read; None if there is none.
 

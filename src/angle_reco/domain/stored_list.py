@@ -44,14 +44,20 @@ class Recipe:
         return f"{self.rules}-{self.model}" if self.model else self.rules
 
     def to_text(self) -> str:
-        """Return the recipe as one line of JSON, for stores."""
-        return json.dumps({**attrs.asdict(self), "weights": dict(self.weights)})
+        """Return the recipe as one line of JSON, for stores.
+
+        The model is written behind the rules: releases that know of no models can read it.
+        """
+        written = attrs.asdict(self, filter=lambda field, _: field.name != "model")
+        return json.dumps({**written, "weights": dict(self.weights), "rules": self.version})
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the recipe that `to_text` wrote."""
         read = json.loads(text)
-        return cls(**{**read, "weights": tuple(read["weights"].items())})
+        rules, _, model = read.pop("rules", "").partition("-")
+        weights = tuple(read.pop("weights").items())
+        return cls(**read, weights=weights, rules=rules, model=model)
 
 
 @attrs.frozen(kw_only=True)

@@ -86,6 +86,7 @@ def evaluate(
             bids_only=bids_only,
             most=plan.rule.most_users,
             seed=seed,
+            with_model=BLENDED.name in (plan.rankers or evidence.settings.rankers),
             progress=progress,
         )
         if asked:
@@ -141,7 +142,7 @@ def _within_limits(plan: Plan, cuts: Sequence[Cut]) -> tuple[Plan, list[str]]:
 
 
 def _rankings(evidence: Evidence, plan: Plan) -> tuple[Ranking, ...]:
-    known = [*evidence.settings.rankers, BLENDED.name]
+    known = [*evidence.settings.rankers]
     for name in plan.rankers:
         if name not in known:
             raise InvalidValueError("ranker", name, one_of(known))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import attrs
 import numpy as np
 
+from angle_reco.application.scoring import Scorer
 from angle_reco.domain.activity import Activity, Bid
 from angle_reco.domain.arrays import Bools, Int32s, Int64s, frozen
 from angle_reco.domain.columns import NONE, IdColumn
@@ -25,8 +26,9 @@ from angle_reco.evaluation.rankings import Past, distinct_pairs
 SPAN = timedelta(days=7)
 """A touch within this span after a cut is an occasion; the next touch within it counts."""
 
-SIMILAR, AFTER_BID, IN_CATEGORY, POPULAR = (
+SIMILAR, BY_MODEL, AFTER_BID, IN_CATEGORY, POPULAR = (
     "similar items",
+    "similar by the model",
     "after a bid",
     "popular in its category",
     "popular",
@@ -95,14 +97,16 @@ def judge_next(
     bids_only: bool,
     most: int,
     seed: int,
+    with_model: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[tuple[Cut, ...], tuple[Judged, ...]]:
     """Return what the page of an item, or that after a bid, is worth at its occasions.
 
-    Lists are as of the cut, as jobs compute them; they have fewer lines than a full ranking.
+    Lists are as of the cut, as jobs compute them; they have fewer lines than a full ranking. Those
+    *with_model* are of a model that is trained at the cut, and by the rule for other items.
     """
     names = (AFTER_BID, SIMILAR) if bids_only else (SIMILAR,)
-    names = (*names, IN_CATEGORY, POPULAR)
+    names = (*names, *([BY_MODEL] if with_model else []), IN_CATEGORY, POPULAR)
     asked: list[Cut] = []
     answers: dict[str, list[Answered]] = {name: [] for name in names}
     for place, cut in enumerate(cuts):
@@ -111,10 +115,11 @@ def judge_next(
         if len(occasions.rows) == 0:
             continue
         asked.append(occasions.cut)
-        lines = _Lines.at(evidence, occasions)
+        lines = _Lines.at(evidence, occasions, with_model=with_model)
         orders: dict[str, Callable[[int], Iterator[int]]] = {
             AFTER_BID: lines.after_bid,
             SIMILAR: lines.similar,
+            BY_MODEL: lines.similar_by_model,
             IN_CATEGORY: lines.popular_in_category,
             POPULAR: lines.popular,
         }
@@ -136,11 +141,12 @@ class _Lines:
     market: OpenMarket
     evidence: Evidence
     stored: dict[int, StoredList]
+    by_model: dict[int, StoredList]
     interests: dict[UserId, dict[CategoryId, Millionths]]
     left_out: tuple[frozenset[int], ...]
 
     @classmethod
-    def at(cls, evidence: Evidence, occasions: Occasions) -> "_Lines":
+    def at(cls, evidence: Evidence, occasions: Occasions, *, with_model: bool) -> "_Lines":
         past, questions = occasions.cut.past, occasions.cut.questions
         now = from_micros(past.now)
         scorer = evidence.scorer(now)
@@ -161,6 +167,7 @@ class _Lines:
             market=market,
             evidence=evidence,
             stored=stored,
+            by_model=_by_model(scorer, market, np.unique(occasions.rows)) if with_model else {},
             interests=interests,
             left_out=tuple(
                 frozenset(left_out[ends[place] : ends[place + 1]].tolist())
@@ -188,6 +195,12 @@ class _Lines:
         """Yield the similar rows; if there are none, popular ones as on the item's page."""
         rows = self._rows(self._stored(place).ids)
         shown = list(self._allowed(place, rows))
+        yield from shown or self.popular_in_category(place)
+
+    def similar_by_model(self, place: int) -> Iterator[int]:
+        """Yield the rows that are similar by the model, or by the rule to an unknown item."""
+        listed = self.by_model.get(int(self.occasions.rows[place]), self._stored(place))
+        shown = list(self._allowed(place, self._rows(listed.ids)))
         yield from shown or self.popular_in_category(place)
 
     def after_bid(self, place: int) -> Iterator[int]:
@@ -250,6 +263,19 @@ def _similar_to(
         keep=rule.kept,
     )
     return {row: lists.stored(place) for place, row in enumerate(rows.tolist())}
+
+
+def _by_model(scorer: Scorer, market: OpenMarket, rows: Int32s) -> dict[int, StoredList]:
+    """Return the similar items of those of *rows* that a model trained now knows."""
+    happened = scorer.everything()
+    model = scorer.trained(happened, scorer.touched_items(happened))
+    lists = scorer.similar_by_model(
+        scorer.with_signals(market, model), market.catalogue.ids_at(rows)
+    )
+    if lists is None:
+        return {}
+    of = market.catalogue.items.codes(lists.owners).tolist()
+    return {row: lists.stored(place) for place, row in enumerate(of)}
 
 
 def _filled(occasions: Occasions, order: Callable[[int], Iterator[int]]) -> Int32s:

@@ -18,6 +18,7 @@ RANKINGS = {
     "classic": "the built-in ranker: categories that the user likes, popularity, time left",
     "blended": "a model of what all users bid on and watched, trained at each cut",
     "similar items": "the list of similar items that the site shows on an item's page",
+    "similar by the model": "similar items with the setting `similar` on `blended`",
     "after a bid": "the list that the site shows after a bid",
     "popular in its category": "popular items of the category of the touched item",
     "als": "a published recommender: users and items as vectors (matrix factorisation)",

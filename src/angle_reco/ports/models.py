@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import attrs
 
+from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.runs import Fence
@@ -85,6 +86,10 @@ class ModelStore(Protocol):
         Raises:
             ModelError: They cannot be used, or are no longer those of *head*.
         """
+        ...
+
+    def not_erased(self, users: IdColumn) -> Bools:
+        """Return for each of *users* whether nothing says that they were erased."""
         ...
 
     def write(

@@ -2,7 +2,6 @@
 
 from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import rank_similar_items
-from angle_reco.adapters.kernels.training import trained
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
@@ -38,6 +37,9 @@ class NumpyKernels:
         )
 
     def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
+        # A process that only serves needs no scipy.
+        from angle_reco.adapters.kernels.training import trained
+
         return trained(happened, items, now=now)
 
     def homepages(

@@ -9,6 +9,7 @@ import numpy as np
 
 from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.adapters.memory.stores import MemoryFences
+from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.ids import UserId
@@ -44,12 +45,14 @@ class MemoryModelStore:
     def read_touches(self, head: ModelHead) -> TouchCounts:
         return self.read(head).touches
 
+    def not_erased(self, users: IdColumn) -> Bools:
+        return np.array([not self._erasures.has(one) for one in users], np.bool_)
+
     def write(
         self, model: Model, *, trained_at: datetime, people: IdColumn, fence: Fence | None = None
     ) -> ModelHead:
         with self._lock:
-            is_erased = np.array([self._erasures.has(one) for one in people], np.bool_)
-            model = model.without_users(hashes_of(people.take(is_erased)))
+            model = model.without_users(hashes_of(people.take(~self.not_erased(people))))
             head = ModelHead(
                 version=uuid4().hex,
                 revision=0,

@@ -1,4 +1,4 @@
-"""The work of the four batch jobs, and how the list of a single item is stored."""
+"""The work of the batch jobs, and how the list of a single item is stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +11,7 @@ import numpy as np
 from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
+from angle_reco.domain.activity import Interactions
 from angle_reco.domain.availability import is_open
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import ItemNotFoundError, ModelError
@@ -92,24 +93,21 @@ class Jobs:
     def train_models(self, work: RunContext) -> Done:
         """Train and store the model of `blended`, if the settings may use it.
 
-        With the ranker `auto` it is removed if there are too few bids and watches.
+        It is removed if they may not, and with `auto` if there are too few bids and watches.
 
         Raises:
             ModelError: It is larger than the setting *model_bytes*; the old one stays.
         """
         work.reached("activity", 0, 3)
+        store, trained_at = self.models.store, self.clock.now()
+        is_stored = store.trained().model is not None
         if not self.models.may_learn:
-            work.reached("activity", 3, 3)
-            return Done(0, Written(0, 0), 0)
-        trained_at = self.clock.now()
+            return self._without_model(work, is_stored)
         with work.paced():
-            happened = self.scorer.everything()
-        if self.settings.ranker == AUTO:
-            is_stored = self.models.store.trained().model is not None
-            if len(happened) < (_LEAST_TO_KEEP if is_stored else _LEAST_TO_LEARN):
-                self.models.store.remove(fence=work.fence)
-                work.reached("activity", 3, 3)
-                return Done(0, Written(0, 0), int(is_stored))
+            happened = self._counted(self.scorer.everything())
+        least = _LEAST_TO_KEEP if is_stored else _LEAST_TO_LEARN
+        if self.settings.ranker == AUTO and len(happened) < least:
+            return self._without_model(work, is_stored)
         work.reached("items", 1, 3)
         with work.paced():
             items = self.scorer.touched_items(happened)
@@ -122,7 +120,7 @@ class Jobs:
             self.settings.ids.user, [happened.users, items.catalogue.sellers.ids]
         )
         with work.paced():
-            self.models.store.write(
+            store.write(
                 model,
                 trained_at=trained_at,
                 people=IdIndex.of(people.kind, people).ids,
@@ -130,6 +128,17 @@ class Jobs:
             )
         work.reached("model", 3, 3)
         return Done(len(model.users), Written(1, 0), 0)
+
+    def _without_model(self, work: RunContext, is_stored: bool) -> Done:
+        self.models.store.remove(fence=work.fence)
+        work.reached("activity", 3, 3)
+        return Done(0, Written(0, 0), int(is_stored))
+
+    def _counted(self, happened: Interactions) -> Interactions:
+        """Return what happened without erased users, whose rows the host may have kept."""
+        users = IdIndex.of(happened.users.kind, happened.users)
+        stays = self.models.store.not_erased(users.ids)
+        return happened if stays.all() else happened.where(stays[users.codes(happened.users)])
 
     def generate_recommendations(self, work: RunContext) -> Done:
         """Rank and store the homepages of active users.
@@ -142,7 +151,8 @@ class Jobs:
         """
         work.reached("open items", 0, 1)
         with work.paced():
-            market, model = self.scorer.market(), self.models.required()
+            market = self.scorer.market()
+            model = self.models.required() if self.scorer.rankings.fixed is None else None
             if model is not None:
                 touches = self.scorer.touches(market)
                 self.models.store.write_touches(touches, counted_at=market.now, fence=work.fence)
@@ -194,7 +204,8 @@ class Jobs:
 
         def compute(first: int, last: int) -> None:
             lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
-            learned = self.scorer.similar_by_model(market, items.take(slice(first, last)))
+            some = items.take(slice(first, last))
+            learned = self.scorer.similar_by_model(market, some) if is_learned else None
             if learned is not None:
                 of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
                 lists = lists.take(np.flatnonzero(of_rule))
@@ -229,7 +240,7 @@ class Jobs:
         if card is None:
             raise ItemNotFoundError(item_id)
         work.reached("open items", 0, 1)
-        market = self.scorer.market(self.models.newest)
+        market = self.scorer.market(self.models.of_similar)
         lists = self.scorer.similar_to_one(market, card)
         written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
         entered = list[ItemId]()

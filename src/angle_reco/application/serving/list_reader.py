@@ -117,7 +117,8 @@ class ListReader:
             return self.stale_cache.recompute(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
-            stored = self._homepage(user_id, self.market(), keep=keep).stored(0)
+            market = self.market(with_model=True)
+            stored = self._homepage(user_id, market, keep=keep).stored(0)
         return Cached(CachedList(stored=stored), Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
@@ -141,14 +142,14 @@ class ListReader:
         """Drop a list from the cache; return False if it was not cached."""
         return self.stale_cache is not None and self.stale_cache.cache.forget(key_of(kind, owner))
 
-    def market(self) -> OpenMarket:
+    def market(self, *, with_model: bool = False) -> OpenMarket:
         """Return the open items to compute with, from memory if possible."""
         if self.open_items is not None:
             market = self.open_items.current().value.market
             if market is not None:
                 return market
         about_to_wait()
-        return self.scorer.market(self.models.newest)
+        return self.scorer.market(self.models.newest if with_model else None)
 
     def _make(
         self, kind: ListKind, owner: object, is_refresh: bool, viewer: UserId | None = None
@@ -225,7 +226,9 @@ class ListReader:
         return cached
 
     def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
-        category, ids, market = None, self.settings.ids, self.market()
+        category, ids = None, self.settings.ids
+        is_learned = kind is ListKind.SIMILAR and self.scorer.rankings.is_similar_learned
+        market = self.market(with_model=is_learned or kind is ListKind.PERSONAL)
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
             category = item.category_id

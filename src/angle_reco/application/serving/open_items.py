@@ -142,6 +142,8 @@ class OpenItems:
             model = self.models.newest
             if model is not None:
                 market = self.scorer.with_titles(market, model, read.titles)
+                if market.signals is not None:
+                    columns += market.signals.footprint
         shown, is_complete = read, columns + cards <= room
         if not is_complete:
             counts = read.catalogue.bids + read.catalogue.watchers

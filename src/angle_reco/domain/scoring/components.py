@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import partial
 from pathlib import PurePath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from angle_reco.domain.arrays import Floats, Int32s, Int64s, frozen
 from angle_reco.domain.errors import ComponentError, InvalidValueError
@@ -175,10 +176,15 @@ def values_of(
         ComponentError: The component failed, or its values are unusable.
     """
     pairs = (frozen(users), frozen(rows))
-    return _checked(component, partial(component.values, market, profiles, *pairs), rows.shape)
+    found = _checked(
+        component, partial(component.values, market, profiles, *pairs), rows.shape, "iu"
+    )
+    return found.astype(np.int64, copy=False)
 
 
-def _checked(component: Component, values: Callable[[], object], shape: tuple[int, ...]) -> Int64s:
+def _checked(
+    component: Component, values: Callable[[], object], shape: tuple[int, ...], kinds: str
+) -> npt.NDArray[Any]:
     try:
         found = values()
     except ComponentError:
@@ -187,15 +193,17 @@ def _checked(component: Component, values: Callable[[], object], shape: tuple[in
         problem = f"raised {type(error).__name__}{_place_of(error)}"
         raise ComponentError(component.name, problem) from error
     # A derived class may hide values, as masked arrays do, or redefine the checks below.
-    if type(found) is not np.ndarray or found.dtype.kind not in "iu" or found.shape != shape:
+    if type(found) is not np.ndarray or found.dtype.kind not in kinds or found.shape != shape:
         kind = found.dtype if type(found) is np.ndarray else type(found).__name__
         had = getattr(found, "shape", "no shape")
         problem = f"returned {kind} of {had}, but should return integers of {shape}"
         raise ComponentError(component.name, problem)
-    if len(found) and not (found.min() >= 0 and found.max() <= ONE):
+    # Estimates are floats, and may be off by a little.
+    slack = 2 if found.dtype.kind == "f" else 0
+    if len(found) and not (found.min() >= -slack and found.max() <= ONE + slack):
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"
         raise ComponentError(component.name, problem)
-    return found.astype(np.int64, copy=False)
+    return found
 
 
 def _place_of(error: Exception) -> str:
@@ -218,7 +226,7 @@ def estimates(
     size = len(market)
     if component.estimate is None:
         return values_of(component, market, profiles, np.full(size, user), np.arange(size))
-    return component.estimate(market, profiles, user)
+    return _checked(component, partial(component.estimate, market, profiles, user), (size,), "iuf")
 
 
 def check_dependence(

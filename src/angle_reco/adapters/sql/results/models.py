@@ -20,7 +20,7 @@ from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.market.erased_users import places_to_write
 from angle_reco.adapters.sql.results.runs import one_at_a_time, write_alone
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.arrays import Bools, Int64s
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.ids import UserId
@@ -87,6 +87,10 @@ class SqlModelStore:
         self._require(head)
         return touches
 
+    def not_erased(self, users: IdColumn) -> Bools:
+        with self.database.reading() as connection:
+            return _not_erased(connection, self.tables, users)
+
     def write(
         self, model: Model, *, trained_at: datetime, people: IdColumn, fence: Fence | None = None
     ) -> ModelHead:
@@ -103,12 +107,9 @@ class SqlModelStore:
         )
 
         def unit(connection: sa.Connection) -> ModelHead:
-            places = places_to_write(connection, self.tables, people)
-            if places is not None:
-                erased = np.ones(len(people), np.bool_)
-                erased[places] = False
-                for one in hashes_of(people.take(erased)).tolist():
-                    _remove_user(connection, self.tables, one, version)
+            erased = people.take(~_not_erased(connection, self.tables, people))
+            for one in hashes_of(erased).tolist():
+                _remove_user(connection, self.tables, one, version)
             _write_head(connection, models, head)
             connection.execute(sa.delete(parts).where(parts.c.version != version))
             return head
@@ -202,6 +203,15 @@ def forget_user_of_model(connection: sa.Connection, tables: Tables, user_id: Use
                 .where(tables.models.c.name == _MODEL, tables.models.c.version == version)
                 .values(revision=tables.models.c.revision + 1)
             )
+
+
+def _not_erased(connection: sa.Connection, tables: Tables, users: IdColumn) -> Bools:
+    places = places_to_write(connection, tables, users)
+    if places is None:
+        return np.ones(len(users), np.bool_)
+    stays = np.zeros(len(users), np.bool_)
+    stays[places] = True
+    return stays
 
 
 def _remove_user(connection: sa.Connection, tables: Tables, one: int, version: str) -> bool:

@@ -79,6 +79,12 @@ class Signals:
         return len(self.catalogue)
 
     @property
+    def footprint(self) -> int:
+        """Return about how many bytes the columns take, those that are computed later included."""
+        words = self.titles.buckets.nbytes + self.titles.weights.nbytes
+        return 2 * words + _COLUMNS * 8 * (len(self) + len(self.model.items) // 2)
+
+    @property
     def hour(self) -> int:
         """Return the whole hours since the epoch."""
         return self.now // HOUR
@@ -172,6 +178,9 @@ class Signals:
         ratios = short * 1_000 // (long // 1_000 + 3_000)
         return at_share(log2_curve(), ratios, int(ratios.max(initial=0)))
 
+
+_COLUMNS = 16
+"""How many columns of 64 bits signals have at most."""
 
 _FARTHEST = 2**62
 """In microseconds: beyond all moments that Python knows, and differences fit 64 bits."""
