@@ -145,7 +145,7 @@ def test_everything_a_host_makes_is_made() -> None:
     choices = {
         *("AuctionStatus", "BidCounting", "Candidates", "DependsOn", "Freshness", "IdKind"),
         *("ListKind", "Queue"),
-        *("Reason", "Resource", "RunState", "Source", "Trigger", "Verify"),
+        *("Reason", "Resource", "RunState", "Source", "SimilarBy", "Trigger", "Verify"),
     }
     # Of SQLAlchemy's tables and selects; a record of ports; those that are asked.
     others = {

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from angle_reco import Settings
+from angle_reco.domain.lists import ListKind
 from tests.cli.conftest import NOW, Angle
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -38,6 +40,8 @@ class TestJson:
         assert answer(angle, "homepage", "ann", "--limit", "2") == {
             "freshness": "computed",
             "degraded_by": [],
+            "ranker": "classic",
+            "version": Settings().recipes().lists[ListKind.PERSONAL].version,
             "suggestions": [
                 {
                     "rank": 1,
@@ -382,8 +386,8 @@ class TestRanker:
             angle, "homepage", "ann"
         )
 
-    @pytest.mark.parametrize("name", ["blended", "", "Classic"])
+    @pytest.mark.parametrize("name", ["", "Classic", "best"])
     def test_an_unknown_one_is_refused_with_those_there_are(self, refused: Any, name: str) -> None:
         assert refused("homepage", "ann", "--ranker", name) == (
-            f"ranker is {name!r}, but should be one of classic"
+            f"ranker is {name!r}, but should be one of auto, blended, classic"
         )

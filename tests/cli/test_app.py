@@ -227,9 +227,9 @@ class TestOnAHostsTables:
                 "host.db has no table angle_reco_version: create our tables with `angle-reco"
                 " migrate up` (in Python: connect with migrate=True)"
             )
-        assert angle("migrate", "up", *app).out == "schema: brought up to date (revision 0004)\n"
+        assert angle("migrate", "up", *app).out == "schema: brought up to date (revision 0005)\n"
 
-        assert angle("migrate", "status", *app).out == "schema: up to date (revision 0004)\n"
+        assert angle("migrate", "status", *app).out == "schema: up to date (revision 0005)\n"
         shelf = json.loads(angle("homepage", "1", *app, "--as-of", NOW, "--json").out)
         assert {one["item_id"] for one in shelf["suggestions"]} == {12, 13}
         assert json.loads(angle("stats", *app, "--json").out)["users"] == 2
@@ -502,7 +502,9 @@ class TestMomentsAndRankers:
 
         assert answers[0] == answers[1] == angle(*homepage)
         assert answers[0].status == 0
-        assert refused(*homepage, "--ranker", "other").endswith("one of classic, mine")
+        assert refused(*homepage, "--ranker", "other").endswith(
+            "one of auto, blended, classic, mine"
+        )
 
 
 DJANGO = """

@@ -135,7 +135,7 @@ def test_rankings_are_compared_with_a_baseline_that_is_one_of_them() -> None:
 
     with pytest.raises(InvalidValueError, match=r"ranker is 'nope'.*one of blended, classic"):
         report(Plan(rule=rule, rankers=("nope",)))
-    with pytest.raises(InvalidValueError, match=r"baseline is 'nope'.*one of classic, ending"):
+    with pytest.raises(InvalidValueError, match=r"baseline is 'nope'.*one of blended, classic"):
         report(Plan(rule=rule, baseline="nope"))
     with pytest.raises(InvalidValueError, match="names of rankings"):
         report(Plan(rule=rule, peers=peers()[:1] * 2))

@@ -141,7 +141,8 @@ def _show_user(where: Console, recommender: Recommender, user: str, now: datetim
     where.print(shelf_text(page))
 
     # The category of weakest interest on the page shows the largest rise after a bid.
-    one = min(page, key=lambda line: line.contributions["interest"])
+    strength = {one.category_id: one.score for one in me.interests(1_000)}
+    one = min(page, key=lambda line: strength.get(line.card.category_id, 0))
     _headline(where, f"Similar to {plain(one.card.title)}", "me.similar_items(item, 4)")
     where.print(shelf_text(me.similar_items(one.item_id, 4)))
 

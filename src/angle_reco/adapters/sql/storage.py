@@ -149,9 +149,12 @@ class Storage:
     @property
     def fingerprint(self) -> str:
         """Return a short text that differs for other databases, schemas and prefixes."""
-        url = self.database.engine.url.render_as_string(hide_password=True)
-        place = repr((url, self.tables.schema, self.tables.prefix))
-        return blake2b(place.encode(), digest_size=6).hexdigest()
+        url, tables = self.database.engine.url, self.tables
+        place = repr(
+            (url.drivername, url.host, url.port, url.database, url.query)
+            + (tables.schema, tables.prefix)
+        )
+        return blake2b(place.encode(errors="backslashreplace"), digest_size=6).hexdigest()
 
     @cached_property
     def market(self) -> Market:
