@@ -201,6 +201,8 @@ def _try_everything(
         ids=IdKinds(user=kind, item=kind, category=kind),
         deadline=timedelta(seconds=30),
         cache_enabled=chance.random() < 0.3,
+        ranker=chance.choice(["auto", "blended"]),
+        similar=chance.choice(["classic", "blended"]),
     )
     with Recommender.from_engine(engine, host=host, settings=settings, migrate=True) as reco:
         for name, call in _calls(reco, IDS[kind][:4]):
