@@ -110,6 +110,7 @@ def test_a_dry_run_stores_nothing_and_says_the_same(
 ) -> None:
     before = database.read_bytes()
 
+    assert "not stored, though better: " in angle("tune", *QUICK, "--dry-run").out
     said = angle("tune", *QUICK, "--dry-run", "--json")
     from_files = angle("tune", str(loyal / "shop"), *QUICK, "--json")
 

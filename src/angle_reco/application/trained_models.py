@@ -239,6 +239,9 @@ class TrainedModels:
                 model = self.store.read(head)
             read = _Known(trained, known.weights, _weighted(model, known.weights), head)
         except ModelError as error:
+            if self.store.trained() != trained:
+                # It was replaced while it was read: the next look reads the newer one.
+                return
             _log.error("model not used: problem=%s", error.problem)
             read = _Known(trained, known.weights, problem=error.problem)
         with self._lock:

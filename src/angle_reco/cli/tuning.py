@@ -204,7 +204,13 @@ def _print(target: Target, tuning: Tuning, *, is_stored: bool) -> int:
         print_json({"is_stored": is_stored, **tuning.to_json()})
     else:
         _print_tables(tuning)
-        said = "stored" if is_stored else "not stored"
+        said = (
+            "stored"
+            if is_stored
+            else "not stored, though better"
+            if tuning.is_better
+            else "not stored"
+        )
         console().print(plain(f"{said}: {tuning.reason}"))
     return BETTER if tuning.is_better else NOT_BETTER
 

@@ -12,7 +12,7 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import Weights
 from angle_reco.evaluation.rankings import Float64s
 
-STRENGTH = 0.3
+STRENGTH = 1.0
 """How strongly weights are drawn to the shipped ones."""
 
 _SCALES = (1.0, 100.0)

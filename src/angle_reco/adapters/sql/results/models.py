@@ -99,9 +99,10 @@ class SqlModelStore:
         # An interrupted writer may have left parts.
         leftovers = sa.delete(parts).where(parts.c.version != sa.func.coalesce(current, ""))
         self.database.write(lambda connection: connection.execute(leftovers))
+        count = 0
         for part in _parts_of(model):
             self._insert(version, part)
-            size += len(part.data)
+            count, size = count + 1, size + len(part.data)
         head = ModelHead(
             version=version, revision=0, trained_at=trained_at, counted_at=trained_at, size=size
         )
@@ -110,6 +111,10 @@ class SqlModelStore:
             erased = people.take(~_not_erased(connection, self.tables, people))
             for one in hashes_of(erased).tolist():
                 _remove_user(connection, self.tables, one, version)
+            there = sa.select(sa.func.count()).where(parts.c.version == version)
+            if connection.scalar(there) != count:
+                # A run that was overtaken takes parts of a newer one for leftovers.
+                raise ModelError("lost parts to another run before it was complete")
             _write_head(connection, models, head)
             connection.execute(sa.delete(parts).where(parts.c.version != version))
             return head
