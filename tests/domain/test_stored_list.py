@@ -222,7 +222,8 @@ def test_what_it_takes_of_memory_is_known_to_a_quarter(length: int, by_hand: int
 def test_one_of_nothing_takes_no_more_than_is_known() -> None:
     stored = a_list(0, by_hand=0)
 
-    assert measured(stored) <= stored.footprint < 500
+    # A thread of another test may allocate while one of the measurements runs.
+    assert min(measured(stored) for _ in range(3)) <= stored.footprint < 500
 
 
 def measured(stored: StoredList) -> int:
