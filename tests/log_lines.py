@@ -47,6 +47,7 @@ _PROBLEM = re.compile(
     "|has [0-9]+ bytes, but model_bytes is [0-9]+"
     "|has (no column|values in|offsets in|[0-9]+ values in) [a-z_.]+( [a-z0-9, -]+)?"
     "|was (written by another version|replaced)|is truncated or damaged"
+    "|has a row that cannot be read"
     "|component of blended should be one of [a-z_, ]+"
     "|weight of [a-z_]+, in millionths, should be a whole number from 0 to 1000000"
     "|sum of the weights of [a-z ]+ should be (at most 1|above 0)"

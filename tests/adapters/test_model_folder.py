@@ -73,7 +73,17 @@ def test_only_the_file_of_the_newest_stays(shared: SharedModels) -> None:
 
     shared.read(newer)
 
-    assert files(shared) == sorted([f"{newer.version}-0.model", "other.model.1"])
+    assert files(shared) == sorted([f"{newer.version}-{newer.revision}.model", "other.model.1"])
+
+
+def test_no_file_stays_once_there_is_no_model(shared: SharedModels) -> None:
+    shared.read(written(shared))
+    (shared.folder / "a folder.model").mkdir()
+
+    shared.remove()
+    shared.trained()
+
+    assert files(shared) == ["a folder.model"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "empty", "of another version", "odd"])

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -11,6 +13,7 @@ from angle_reco.adapters.sql.results import models
 from angle_reco.adapters.sql.results.models import SqlModelStore
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.errors import ModelError
+from angle_reco.domain.scoring.blended.columns import packed
 from angle_reco.testing.contracts.model_store import model_of, people_of, values_of
 from angle_reco.testing.contracts.samples import KINDS, NOW, Sample
 from tests.adapters.databases import storage_on
@@ -51,7 +54,7 @@ def test_a_model_is_written_in_small_parts(
         storage.ports().erasure.erase(user, at=NOW)
     newest = store.trained().model
     assert newest is not None
-    assert newest.revision >= len(MODEL.users)
+    assert newest.revision != head.revision
     assert len(store.read(newest).users) == 0
 
 
@@ -115,3 +118,61 @@ def test_a_user_is_removed_from_a_model_that_is_being_written_too(storage: Stora
     assert data[head.version] != [
         row.data for row in sorted(rows, key=lambda row: (row.name, row.place))
     ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"name": "users", "data": b"\1\2"},
+        {"name": "sellers", "data": b""},
+        {"name": "users", "data": packed({"odd": np.array([1])})},
+    ],
+    ids=["users", "sellers", "other columns"],
+)
+def test_a_user_is_erased_though_a_model_is_damaged(
+    storage: Storage, damage: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The model, which nothing can read, is removed with them."""
+    ports = storage.ports()
+    ports.models.write(MODEL, trained_at=NOW, people=people_of(SAMPLE))
+    parts = storage.tables.model_parts
+    damaging = sa.update(parts).where(parts.c.name == damage["name"]).values(data=damage["data"])
+    storage.database.write(lambda connection: connection.execute(damaging))
+
+    ports.erasure.erase(SAMPLE.users[1], at=NOW)
+
+    assert ports.models.trained().model is None
+    assert versions(storage) == set()
+    assert caplog.messages[-1].startswith("model removed: problem=")
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "",
+        "[1]",
+        "{}",
+        "null",
+        "[" * 100_000,
+        '{"version": "../../evil", "revision": "0"}',
+        '{"version": 5, "revision": null, "trained_at": "soon", "counted_at": 1, "size": "big"}',
+    ],
+    ids=lambda text: text[:12] or "nothing",
+)
+def test_a_row_that_cannot_be_read_is_no_model_and_training_replaces_it(
+    storage: Storage, details: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = storage.ports().models
+    store.write(MODEL, trained_at=NOW, people=people_of(SAMPLE))
+    rows = storage.tables.models
+    edit = sa.update(rows).values(details=details)
+    storage.database.write(lambda connection: connection.execute(edit))
+
+    assert store.trained().model is None
+    assert caplog.messages == ["model not used: problem=has a row that cannot be read"]
+    store.write_touches(MODEL.touches, counted_at=NOW)
+    storage.ports().erasure.erase(SAMPLE.unknown_user, at=NOW)
+
+    head = store.write(MODEL, trained_at=NOW, people=people_of(SAMPLE))
+    assert store.trained().model == head
+    assert values_of(store.read(head)) == values_of(MODEL)

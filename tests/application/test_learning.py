@@ -11,6 +11,7 @@ import pytest
 
 from angle_reco import Freshness, Recommender, Settings, Shelf
 from angle_reco.adapters.memory.catalog import MemoryCatalog
+from angle_reco.adapters.memory.models import MemoryModelStore
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.composition import sql_ports
 from angle_reco.domain.activity import Bid
@@ -19,8 +20,9 @@ from angle_reco.domain.errors import ModelError, StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.hashes import hash_of_user, hashes_of
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.blended_ranker import BLENDED
-from angle_reco.ports.models import TunedWeights
+from angle_reco.ports.models import ModelHead, TunedWeights
 from angle_reco.rules import Ranker
 from angle_reco.testing import ManualClock, MemoryMarketplace
 from tests.adapters.databases import emptied, fill, storage_on
@@ -199,7 +201,7 @@ class TestUnusable:
         head = reco.ports.models.trained().model
         assert head is not None
         reco.ports.models._stored = (  # type: ignore[attr-defined]  # in memory
-            attrs.evolve(head, version="large", size=10**9),
+            attrs.evolve(head, version="0" * 32, size=10**9),
             reco.ports.models.read(head),
         )
         other = Recommender(reco.ports, reco.settings)
@@ -375,6 +377,27 @@ class TestErasure:
 
 
 class TestRuns:
+    def test_a_run_reads_the_model_that_replaced_the_one_it_was_reading(
+        self, reco: Recommender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It stores no list of another ranker in place of those of the model."""
+        learned(reco)
+        fresh = Recommender(reco.ports, reco.settings)
+        read, erased = MemoryModelStore.read, list[str]()
+
+        def interrupted(self: MemoryModelStore, head: ModelHead) -> Model:
+            if not erased:
+                erased.append(USERS[5])
+                reco.system.erase_user(USERS[5])
+            return read(self, head)
+
+        monkeypatch.setattr(MemoryModelStore, "read", interrupted)
+        fresh.system.run_job(GENERATE)
+
+        lists = reco.ports.lists.read(ListKind.PERSONAL, USERS)
+        assert erased
+        assert {one.recipe.name for one in lists.values()} == {"blended"}
+
     def test_only_those_who_were_active_and_old_homepages_are_computed(self) -> None:
         reco = learned(opened(market()))
         first = reco.system.run_job(GENERATE)

@@ -40,7 +40,11 @@ class SharedModels:
     folder: Path
 
     def trained(self) -> Trained:
-        return self.store.trained()
+        trained = self.store.trained()
+        if trained.model is None:
+            with suppress(OSError):
+                self._remove_all_but(None)
+        return trained
 
     def read(self, head: ModelHead) -> Model:
         try:
@@ -80,12 +84,16 @@ class SharedModels:
             read = self.store.read(head)
             _write(path, packed(columns_of(read)))
             model = _mapped(path, head) or read
-        for other in self.folder.iterdir():
-            # Another process may be writing a file just now.
-            if (other.suffix == _SUFFIX and other != path) or _is_abandoned(other):
-                other.unlink(missing_ok=True)
+        self._remove_all_but(path)
         # Those in the file are as old as the file.
         return attrs.evolve(model, touches=self.store.read_touches(head))
+
+    def _remove_all_but(self, kept: Path | None) -> None:
+        for other in self.folder.iterdir():
+            # Another process may be writing a file just now.
+            is_old = (other.suffix == _SUFFIX and other != kept) or _is_abandoned(other)
+            if is_old and not other.is_dir():
+                other.unlink(missing_ok=True)
 
 
 def _require_private(folder: Path) -> None:

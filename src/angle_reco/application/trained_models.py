@@ -24,6 +24,7 @@ from angle_reco.settings import AUTO, Settings
 _log = logging.getLogger(__name__)
 
 _SHARE_OF_A_CALL = 2
+_TRIES = 3
 
 
 @attrs.frozen
@@ -107,13 +108,16 @@ class TrainedModels:
         """
         if not self.may_learn:
             return None
-        trained = self.store.trained()
-        self._note(trained)
-        if self._known.is_unread:
-            self._read(trained)
-        if self._known.problem is not None:
-            raise ModelError(self._known.problem)
-        return self._known.model
+        for _ in range(_TRIES):
+            trained = self.store.trained()
+            self._note(trained)
+            if self._known.is_unread:
+                self._read(trained)
+            if self._known.problem is not None:
+                raise ModelError(self._known.problem)
+            if not self._known.is_unread:
+                return self._known.model
+        raise ModelError("was replaced each time that it was read")
 
     def look(self) -> None:
         """Look up what is stored, and have a new model read.

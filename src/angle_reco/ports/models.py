@@ -18,12 +18,12 @@ class ModelHead:
     """A stored model without its columns: which one it is, and how large.
 
     *version* names a training, and *trained_at* is when it read the activity. *revision* is
-    raised whenever rows of a user are removed, and *counted_at* is when the touches of items
-    were last counted. *size* is in bytes.
+    another one whenever rows of a user are removed, and *counted_at* is when the touches of items
+    were last counted. *size* is in bytes. Both names are 32 hexadecimal digits.
     """
 
-    version: str
-    revision: int
+    version: str = attrs.field(validator=attrs.validators.matches_re("[0-9a-f]{32}"))
+    revision: str = attrs.field(validator=attrs.validators.matches_re("[0-9a-f]{32}"))
     trained_at: datetime
     counted_at: datetime
     size: int

@@ -55,7 +55,7 @@ class MemoryModelStore:
             model = model.without_users(hashes_of(people.take(~self.not_erased(people))))
             head = ModelHead(
                 version=uuid4().hex,
-                revision=0,
+                revision=uuid4().hex,
                 trained_at=trained_at,
                 counted_at=trained_at,
                 size=sum(column.nbytes for column in columns_of(model).values()),
@@ -93,4 +93,4 @@ class MemoryModelStore:
             head, model = self._stored
             without = model.without_users(hash_of_user(user_id))
             if without is not model:
-                self._stored = attrs.evolve(head, revision=head.revision + 1), without
+                self._stored = attrs.evolve(head, revision=uuid4().hex), without

@@ -4,9 +4,8 @@ A new model is written part by part beside the old one, and one short transactio
 stored one: neither readers nor other writers wait for it.
 """
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -16,8 +15,14 @@ import numpy as np
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.market.erased_users import places_to_write
+from angle_reco.adapters.sql.results.model_rows import (
+    all_rows,
+    read_head,
+    trained_of,
+    write_head,
+    write_tuned,
+)
 from angle_reco.adapters.sql.results.runs import one_at_a_time, write_alone
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.arrays import Bools, Int64s
@@ -38,7 +43,8 @@ from angle_reco.domain.scoring.blended.hashes import NO_HASH, hash_of_user, hash
 from angle_reco.domain.scoring.blended.model import Model, TouchCounts
 from angle_reco.ports.models import ModelHead, Trained, TunedWeights
 
-_MODEL, _WEIGHTS = "blended", "weights"
+_log = logging.getLogger(__name__)
+
 _TOUCHES, _SELLERS, _USERS = "touches", "sellers", "users"
 _BYTES_OF_PART = 4_000_000
 _USERS_OF_PART = 2_000
@@ -61,12 +67,8 @@ class SqlModelStore:
     tables: Tables
 
     def trained(self) -> Trained:
-        rows = {row.name: row for row in self.database.rows(sa.select(self.tables.models))}
-        model, weights = rows.get(_MODEL), rows.get(_WEIGHTS)
-        return Trained(
-            None if model is None else _head(model),
-            None if weights is None else _tuned(weights),
-        )
+        rows = self.database.rows(all_rows(self.tables.models))
+        return trained_of({row.name: row.details for row in rows})
 
     def read(self, head: ModelHead) -> Model:
         parts = self.tables.model_parts.c
@@ -94,28 +96,34 @@ class SqlModelStore:
     def write(
         self, model: Model, *, trained_at: datetime, people: IdColumn, fence: Fence | None = None
     ) -> ModelHead:
-        models, parts, version, size = self.tables.models, self.tables.model_parts, uuid4().hex, 0
-        current = sa.select(models.c.version).where(models.c.name == _MODEL).scalar_subquery()
+        models, parts, version = self.tables.models, self.tables.model_parts, uuid4().hex
+        stored = self.trained().model
         # An interrupted writer may have left parts.
-        leftovers = sa.delete(parts).where(parts.c.version != sa.func.coalesce(current, ""))
+        kept = "" if stored is None else stored.version
+        leftovers = sa.delete(parts).where(parts.c.version != kept)
         self.database.write(lambda connection: connection.execute(leftovers))
-        count = 0
-        for part in _parts_of(model):
+        known = self.not_erased(people)
+        sizes = list[int]()
+        for part in _parts_of(model.without_users(hashes_of(people.take(~known)))):
             self._insert(version, part)
-            count, size = count + 1, size + len(part.data)
+            sizes.append(len(part.data))
         head = ModelHead(
-            version=version, revision=0, trained_at=trained_at, counted_at=trained_at, size=size
+            version=version,
+            revision=uuid4().hex,
+            trained_at=trained_at,
+            counted_at=trained_at,
+            size=sum(sizes),
         )
 
         def unit(connection: sa.Connection) -> ModelHead:
-            erased = people.take(~_not_erased(connection, self.tables, people))
+            erased = people.take(known & ~_not_erased(connection, self.tables, people))
             for one in hashes_of(erased).tolist():
                 _remove_user(connection, self.tables, one, version)
             there = sa.select(sa.func.count()).where(parts.c.version == version)
-            if connection.scalar(there) != count:
+            if connection.scalar(there) != len(sizes):
                 # A run that was overtaken takes parts of a newer one for leftovers.
                 raise ModelError("lost parts to another run before it was complete")
-            _write_head(connection, models, head)
+            write_head(connection, models, head)
             connection.execute(sa.delete(parts).where(parts.c.version != version))
             return head
 
@@ -128,16 +136,16 @@ class SqlModelStore:
         data = packed(columns_of_touches(touches))
 
         def unit(connection: sa.Connection) -> None:
-            row = connection.execute(sa.select(models).where(models.c.name == _MODEL)).one_or_none()
-            if row is None:
+            head = read_head(connection, models)
+            if head is None:
                 return
-            those = (parts.c.version == row.version, parts.c.name == _TOUCHES)
+            those = (parts.c.version == head.version, parts.c.name == _TOUCHES)
             connection.execute(sa.delete(parts).where(*those))
             values = [
-                {"version": row.version, **part._asdict()} for part in _chunks(_TOUCHES, data)
+                {"version": head.version, **part._asdict()} for part in _chunks(_TOUCHES, data)
             ]
             connection.execute(sa.insert(parts), values)
-            _write_head(connection, models, attrs.evolve(_head(row), counted_at=counted_at))
+            write_head(connection, models, attrs.evolve(head, counted_at=counted_at))
 
         write_alone(self.database, self.tables, models, unit, fence)
 
@@ -145,7 +153,7 @@ class SqlModelStore:
         models = self.tables.models
 
         def unit(connection: sa.Connection) -> None:
-            connection.execute(sa.delete(models).where(models.c.name == _MODEL))
+            write_head(connection, models, None)
             connection.execute(sa.delete(self.tables.model_parts))
 
         write_alone(self.database, self.tables, models, unit, fence)
@@ -154,19 +162,7 @@ class SqlModelStore:
         models = self.tables.models
 
         def unit(connection: sa.Connection) -> None:
-            if weights is None:
-                connection.execute(sa.delete(models).where(models.c.name == _WEIGHTS))
-                return
-            details = {"weights": dict(weights.weights), "figures": dict(weights.figures)}
-            values = {
-                "version": weights.version,
-                "revision": 0,
-                "made_at": weights.tuned_at,
-                "counted_at": weights.tuned_at,
-                "size": 0,
-                "details": json.dumps(details),
-            }
-            _upsert(connection, models, _WEIGHTS, values)
+            write_tuned(connection, models, weights)
 
         write_alone(self.database, self.tables, models, unit)
 
@@ -175,7 +171,7 @@ class SqlModelStore:
         self.database.write(lambda connection: connection.execute(insert), is_repeatable=False)
 
     def _part(self, head: ModelHead, name: str) -> Columns:
-        return unpacked(b"".join(self._data(head, name)))
+        return _read(b"".join(self._data(head, name)))
 
     def _data(self, head: ModelHead, name: str) -> Iterator[bytes]:
         parts = self.tables.model_parts.c
@@ -188,6 +184,8 @@ class SqlModelStore:
             )
             if data is None:
                 raise ModelError("was replaced")
+            if not isinstance(data, bytes):
+                raise ModelError("is truncated or damaged")
             yield data
 
     def _require(self, head: ModelHead) -> None:
@@ -199,15 +197,22 @@ class SqlModelStore:
 def forget_user_of_model(connection: sa.Connection, tables: Tables, user_id: UserId) -> None:
     """Remove the rows of a user from the stored model, and from one that is being written."""
     one_at_a_time(connection, tables.models)
-    parts = tables.model_parts.c
+    parts, head = tables.model_parts, read_head(connection, tables.models)
     [one] = hash_of_user(user_id).tolist()
-    for version in connection.scalars(sa.select(parts.version).distinct()).all():
-        if _remove_user(connection, tables, one, version):
-            connection.execute(
-                sa.update(tables.models)
-                .where(tables.models.c.name == _MODEL, tables.models.c.version == version)
-                .values(revision=tables.models.c.revision + 1)
-            )
+    for version in connection.scalars(sa.select(parts.c.version).distinct()).all():
+        is_stored = head is not None and version == head.version
+        try:
+            is_changed = _remove_user(connection, tables, one, version)
+        except ModelError as error:
+            # What cannot be read is of no use, and may hold rows of the user.
+            _log.error("model removed: problem=%s", error.problem)
+            connection.execute(sa.delete(parts).where(parts.c.version == version))
+            if is_stored:
+                write_head(connection, tables.models, None)
+            continue
+        if is_changed and is_stored and head is not None:
+            newer = attrs.evolve(head, revision=uuid4().hex)
+            write_head(connection, tables.models, newer)
 
 
 def _not_erased(connection: sa.Connection, tables: Tables, users: IdColumn) -> Bools:
@@ -232,7 +237,7 @@ def _remove_user(connection: sa.Connection, tables: Tables, one: int, version: s
         sa.select(parts).where(of_version, parts.c.name == _USERS, parts.c.least == least)
     ).one_or_none()
     if touched is not None:
-        columns = unpacked(touched.data)
+        columns = _read(touched.data, "users", "lengths", "items", "last_at")
         stays = columns["users"] != one
         if not stays.all():
             rows = np.repeat(stays, columns["lengths"])
@@ -246,12 +251,24 @@ def _remove_user(connection: sa.Connection, tables: Tables, one: int, version: s
             is_changed = True
     sellers = sa.select(parts).where(of_version, parts.c.name == _SELLERS)
     for sold in connection.execute(sellers).all():
-        seller = unpacked(sold.data)["items.seller"]
+        seller = _read(sold.data, "items.seller")["items.seller"]
         if (seller == one).any():
             known = {"items.seller": np.where(seller == one, NO_HASH, seller)}
             _replace(connection, parts, sold, packed(known))
             is_changed = True
     return is_changed
+
+
+def _read(data: object, *names: str) -> dict[str, Any]:
+    """Return the columns of a part, which must have those of these *names*.
+
+    Raises:
+        ModelError: They cannot be read.
+    """
+    columns = unpacked(data) if isinstance(data, bytes) else {}
+    if not columns or any(name not in columns for name in names):
+        raise ModelError("is truncated or damaged")
+    return columns
 
 
 def _replace(connection: sa.Connection, parts: sa.Table, row: sa.Row[Any], data: bytes) -> None:
@@ -260,52 +277,6 @@ def _replace(connection: sa.Connection, parts: sa.Table, row: sa.Row[Any], data:
         .where(parts.c.version == row.version, parts.c.name == row.name, parts.c.place == row.place)
         .values(data=data)
     )
-
-
-def _write_head(connection: sa.Connection, models: sa.Table, head: ModelHead) -> None:
-    values = {
-        "version": head.version,
-        "revision": head.revision,
-        "made_at": head.trained_at,
-        "counted_at": head.counted_at,
-        "size": head.size,
-        "details": "{}",
-    }
-    _upsert(connection, models, _MODEL, values)
-
-
-def _upsert(
-    connection: sa.Connection, models: sa.Table, name: str, values: Mapping[str, Any]
-) -> None:
-    insert = upsert_into(models, connection.dialect.name).values(name=name, **values)
-    connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=dict(values)))
-
-
-def _head(row: sa.Row[Any]) -> ModelHead:
-    return ModelHead(
-        version=row.version,
-        revision=row.revision,
-        trained_at=row.made_at,
-        counted_at=row.counted_at,
-        size=row.size,
-    )
-
-
-def _tuned(row: sa.Row[Any]) -> TunedWeights:
-    """Return tuned weights; none of them where the row does not hold an object of two objects."""
-    weights, figures = None, None
-    # `RecursionError` is what deeply nested JSON raises.
-    with suppress(ValueError, RecursionError, KeyError, TypeError):
-        details = json.loads(row.details, parse_constant=_refuse)
-        weights, figures = details["weights"], details["figures"]
-    if not isinstance(weights, dict) or not isinstance(figures, dict):
-        weights, figures = {}, {}
-    return TunedWeights(version=row.version, tuned_at=row.made_at, weights=weights, figures=figures)
-
-
-def _refuse(constant: str) -> object:
-    """Refuse NaN and infinity, which are not JSON."""
-    raise ValueError(constant)
 
 
 def _parts_of(model: Model) -> Iterator[_Part]:
@@ -343,7 +314,7 @@ def _chunks(name: str, data: bytes) -> Iterator[_Part]:
 
 def _users_of(parts: Iterator[bytes]) -> dict[str, Any]:
     """Return the columns of the users and their histories."""
-    found = [unpacked(part) for part in parts]
+    found = [_read(part, "users", "lengths", "items", "last_at") for part in parts]
     joined = {
         name: np.concatenate([part[name] for part in found])
         for name in ("users", "lengths", "items", "last_at")

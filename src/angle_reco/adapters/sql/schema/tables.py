@@ -174,11 +174,6 @@ class Tables:
                 f"{prefix}models",
                 own,
                 sa.Column("name", sa.Text, primary_key=True),
-                sa.Column("version", sa.Text, nullable=False),
-                sa.Column("revision", sa.BigInteger, nullable=False),
-                sa.Column("made_at", Moment, nullable=False),
-                sa.Column("counted_at", Moment, nullable=False),
-                sa.Column("size", sa.BigInteger, nullable=False),
                 # JSON.
                 sa.Column("details", sa.Text, nullable=False),
             ),

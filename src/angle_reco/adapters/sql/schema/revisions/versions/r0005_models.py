@@ -8,19 +8,12 @@ from angle_reco.adapters.sql.schema.tables import Tables
 revision = "0005"
 down_revision = "0004"
 
-_MOMENT = sa.TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
-
 
 def upgrade(op: Operations, tables: Tables, with_reference: bool) -> None:
     """Create the tables of models."""
     op.create_table(
         f"{tables.prefix}models",
         sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("version", sa.Text, nullable=False),
-        sa.Column("revision", sa.BigInteger, nullable=False),
-        sa.Column("made_at", _MOMENT, nullable=False),
-        sa.Column("counted_at", _MOMENT, nullable=False),
-        sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("details", sa.Text, nullable=False),
         schema=tables.schema,
     )
