@@ -197,9 +197,13 @@ class SqlModelStore:
 def forget_user_of_model(connection: sa.Connection, tables: Tables, user_id: UserId) -> None:
     """Remove the rows of a user from the stored model, and from one that is being written."""
     one_at_a_time(connection, tables.models)
-    parts, head = tables.model_parts, read_head(connection, tables.models)
+    parts = tables.model_parts
+    versions = connection.scalars(sa.select(parts.c.version).distinct()).all()
+    if not versions:
+        return
+    head = read_head(connection, tables.models)
     [one] = hash_of_user(user_id).tolist()
-    for version in connection.scalars(sa.select(parts.c.version).distinct()).all():
+    for version in versions:
         is_stored = head is not None and version == head.version
         try:
             is_changed = _remove_user(connection, tables, one, version)
