@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -49,12 +50,7 @@ class Verify(StrEnum):
     ALWAYS = "always"
 
 
-def _verify(value: Verify | str) -> Verify:
-    name = plain(value) if is_a(value, str) else None
-    if name not in set(Verify):
-        raise InvalidValueError("verify", value, one_of([one.value for one in Verify]))
-    return Verify(name)
-
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 AUTO = "auto"
 """The name of the ranker that is `blended` with a trained model, and `classic` without."""
@@ -71,11 +67,19 @@ class SimilarBy(StrEnum):
     BLENDED = "blended"
 
 
+def _verify(value: Verify | str) -> Verify:
+    return _member(Verify, value, "verify")
+
+
 def _similar_by(value: SimilarBy | str) -> SimilarBy:
+    return _member(SimilarBy, value, "similar")
+
+
+def _member(choices: type[_Choice], value: object, what: str) -> _Choice:
     name = plain(value) if is_a(value, str) else None
-    if name not in set(SimilarBy):
-        raise InvalidValueError("similar", value, one_of([one.value for one in SimilarBy]))
-    return SimilarBy(name)
+    if name not in set(choices):
+        raise InvalidValueError(what, value, one_of([one.value for one in choices]))
+    return choices(name)
 
 
 def _random_key() -> str:

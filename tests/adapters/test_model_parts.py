@@ -76,8 +76,8 @@ def test_a_writer_that_lost_parts_to_another_one_stores_nothing(
     first = store.write(MODEL, trained_at=NOW, people=people_of(SAMPLE))
     insert, calls = SqlModelStore._insert, list[str]()
 
-    def disturbed(self: SqlModelStore, version: str, part: object) -> None:
-        insert(self, version, part)  # type: ignore[arg-type]
+    def disturbed(self: SqlModelStore, version: str, part: models._Part) -> None:
+        insert(self, version, part)
         calls.append(version)
         if len(calls) == 3:
             gone = sa.delete(self.tables.model_parts).where(

@@ -279,7 +279,7 @@ class TestUnusable:
         def down() -> Any:
             raise StorageUnavailableError("down")
 
-        reco.ports.models.trained = down  # type: ignore[method-assign]
+        reco.ports.models.trained = down  # type: ignore[method-assign]  # of this store alone
         clock_of(reco).advance(HOUR / 30)
         if reco.settings.cache_enabled:
             assert ids_of(page(reco)) == before

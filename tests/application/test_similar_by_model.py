@@ -1,10 +1,13 @@
 """Similar items by a trained model, with the setting `similar`."""
 
+from typing import Any
+
 import attrs
 import pytest
 
 from angle_reco import Recommender, Settings
 from angle_reco.domain.errors import InvalidValueError
+from angle_reco.domain.ids import ItemId
 from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.suggestions import Reason, Source
@@ -49,15 +52,15 @@ def test_what_the_same_people_want_is_similar(reco: Recommender, is_stored: bool
 
 def test_stored_lists_are_those_that_a_call_computes(reco: Recommender) -> None:
     reco.system.run_job(SIMILAR)
-    items = [f"lot-{n:02}" for n in range(56)]
+    items = [ItemId(f"lot-{n:02}") for n in range(56)]
     stored = reco.ports.lists.read(ListKind.SIMILAR, items)
     model = reco._use_cases.shelves.list_reader.models.newest
     scorer = reco._use_cases.shelves.scorer
     opened_now = scorer.market(model)
-    cards = reco.ports.catalog.cards(items, at=clock_of(reco).now())  # type: ignore[arg-type]
+    cards = reco.ports.catalog.cards(items, at=clock_of(reco).now())
 
     for item in items:
-        one = scorer.similar_to_one(opened_now, cards[item]).stored(0)  # type: ignore[index]
+        one = scorer.similar_to_one(opened_now, cards[item]).stored(0)
         assert one.lines == stored[item].lines
         assert one.recipe == stored[item].recipe
 
@@ -121,6 +124,7 @@ def test_a_run_for_one_item_stores_its_list_alone(reco: Recommender) -> None:
 
 
 def test_the_setting_is_checked() -> None:
+    wrong: Any
     for wrong in ("Blended", "", None, 5):
         with pytest.raises(InvalidValueError, match="similar is"):
-            Settings(similar=wrong)  # type: ignore[arg-type]
+            Settings(similar=wrong)
