@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from angle_reco.cli.histories import Days, are_given, opened_history
+from angle_reco.cli.histories import are_given, days_option, number_option, opened_history
 from angle_reco.cli.options import Command, Moment, Target, on_database
 from angle_reco.cli.output import console, facts_table, plain, print_json, progress, remark
 from angle_reco.evaluation.bootstrap import Interval
@@ -42,30 +42,9 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
     metavar="NAME",
     help="The ranking of homepages that the others are compared with.",
 )
-@click.option(
-    "--cuts",
-    type=click.IntRange(1, 1_000),
-    default=6,
-    show_default=True,
-    metavar="N",
-    help="How many moments of the past to look ahead from.",
-)
-@click.option(
-    "--every",
-    type=Days(0.05, 3_650),
-    default=15.0,
-    show_default=True,
-    metavar="DAYS",
-    help="The time between two cuts.",
-)
-@click.option(
-    "--window",
-    type=Days(0.05, 3_650),
-    default=30.0,
-    show_default=True,
-    metavar="DAYS",
-    help="How long after a cut a bid or watch counts, for homepages.",
-)
+@number_option("--cuts", 1, 1_000, 6, "How many moments of the past to look ahead from.")
+@days_option("--every", 15.0, "The time between two cuts.")
+@days_option("--window", 30.0, "How long after a cut a bid or watch counts, for homepages.")
 @click.option(
     "--cut",
     "moments",
@@ -81,21 +60,15 @@ from angle_reco.evaluation.report import RankerFigures, Report, SurfaceFigures
     metavar="TIME",
     help="Leave out later bids and watches. [default: now]",
 )
-@click.option(
-    "--users",
-    type=click.IntRange(1, 10_000_000),
-    default=10_000,
-    show_default=True,
-    metavar="N",
-    help="Ask at most so many users at a cut, drawn by the seed.",
+@number_option(
+    "--users", 1, 10_000_000, 10_000, "Ask at most so many users at a cut, drawn by the seed."
 )
-@click.option(
+@number_option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Draws the users and the samples of the intervals; the same seed, the same figures.",
+    0,
+    2**32 - 1,
+    0,
+    "Draws the users and the samples of the intervals; the same seed, the same figures.",
 )
 @click.option(
     "--order",

@@ -3,10 +3,10 @@
 import math
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 import rich_click as click
 from click.core import ParameterSource
@@ -17,6 +17,8 @@ from angle_reco.cli.apps import load_app
 from angle_reco.cli.options import Target
 from angle_reco.cli.output import Report, plain
 from angle_reco.composition import Ports, import_marketplace, in_snapshot, storage_at
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Days(click.FloatRange):
@@ -30,6 +32,30 @@ class Days(click.FloatRange):
         if math.isnan(days):
             self.fail(f"{value!r} is no number of days.", param, ctx)
         return days
+
+
+def days_option(name: str, default: float, help_text: str) -> Decorator:
+    """Return the option of a number of days."""
+    return click.option(
+        name,
+        type=Days(0.05, 3_650),
+        default=default,
+        show_default=True,
+        metavar="DAYS",
+        help=help_text,
+    )
+
+
+def number_option(name: str, least: int, most: int, default: int, help_text: str) -> Decorator:
+    """Return the option of a whole number."""
+    return click.option(
+        name,
+        type=click.IntRange(least, most),
+        default=default,
+        show_default=True,
+        metavar="N",
+        help=help_text,
+    )
 
 
 def are_given(*options: str) -> bool:

@@ -8,7 +8,13 @@ import attrs
 import rich_click as click
 
 from angle_reco import Recommender
-from angle_reco.cli.histories import Days, are_given, name_of, opened_history
+from angle_reco.cli.histories import (
+    are_given,
+    days_option,
+    name_of,
+    number_option,
+    opened_history,
+)
 from angle_reco.cli.options import Command, Target, on_database
 from angle_reco.cli.output import (
     console,
@@ -37,45 +43,24 @@ BETTER, NOT_BETTER = 0, 1
 
 @click.command(cls=Command)
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
-@click.option(
+@number_option(
     "--cuts",
-    type=click.IntRange(1, 1_000),
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="How many moments of the past judge the weights, which are fitted before the first.",
+    1,
+    1_000,
+    3,
+    "How many moments of the past judge the weights, which are fitted before the first.",
 )
-@click.option(
-    "--every",
-    type=Days(0.05, 3_650),
-    default=15.0,
-    show_default=True,
-    metavar="DAYS",
-    help="The time between two cuts.",
+@days_option("--every", 15.0, "The time between two cuts.")
+@days_option("--window", 30.0, "How long after a cut a bid or watch counts.")
+@number_option(
+    "--users", 1, 10_000_000, 5_000, "Ask at most so many users at a cut, drawn by the seed."
 )
-@click.option(
-    "--window",
-    type=Days(0.05, 3_650),
-    default=30.0,
-    show_default=True,
-    metavar="DAYS",
-    help="How long after a cut a bid or watch counts.",
-)
-@click.option(
-    "--users",
-    type=click.IntRange(1, 10_000_000),
-    default=5_000,
-    show_default=True,
-    metavar="N",
-    help="Ask at most so many users at a cut, drawn by the seed.",
-)
-@click.option(
+@number_option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Draws the users, the items they are said to have chosen from, and the samples of the"
+    0,
+    2**32 - 1,
+    0,
+    "Draws the users, the items they are said to have chosen from, and the samples of the"
     " interval; the same seed, the same weights.",
 )
 @click.option("--dry-run", is_flag=True, help="Store nothing.")

@@ -203,16 +203,18 @@ class Jobs:
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
-            lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
             some = items.take(slice(first, last))
             learned = self.scorer.similar_by_model(market, some) if is_learned else None
-            if learned is not None:
-                of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
-                lists = lists.take(np.flatnonzero(of_rule))
-            with work.paced():
-                total.add(self.lists.write(ListKind.SIMILAR, lists, fence=work.fence))
+            found = [] if learned is None else [learned]
+            if learned is None or len(learned) < len(some):
+                lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
                 if learned is not None:
-                    total.add(self.lists.write(ListKind.SIMILAR, learned, fence=work.fence))
+                    of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
+                    lists = lists.take(np.flatnonzero(of_rule))
+                found.append(lists)
+            with work.paced():
+                for one in found:
+                    total.add(self.lists.write(ListKind.SIMILAR, one, fence=work.fence))
 
         for first, last in _spans(len(market), _ITEMS_AT_ONCE):
             work.reached("similar items", first, len(market))
