@@ -65,6 +65,9 @@ class TestShelf:
                 {
                     "rank": 1,
                     "item_id": "art-01",
+                    "title": "the lot art-01",
+                    "price": "100",
+                    "public": {},
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",

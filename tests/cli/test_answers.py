@@ -50,6 +50,9 @@ class TestJson:
                 {
                     "rank": 1,
                     "item_id": "bowl",
+                    "title": "A bowl",
+                    "price": "140",
+                    "public": {},
                     "score": 0.66,
                     "reason": "favourite_category",
                     "source": "personal",
@@ -60,6 +63,9 @@ class TestJson:
                 {
                     "rank": 2,
                     "item_id": "-7",
+                    "title": "A jug of minus seven",
+                    "price": "90",
+                    "public": {},
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",
@@ -124,6 +130,9 @@ class TestJson:
             {
                 "rank": 1,
                 "item_id": "bowl",
+                "title": "A bowl",
+                "price": "140",
+                "public": {},
                 "score": 0.2,
                 "reason": "popular_in_category",
                 "source": "category",
@@ -166,8 +175,8 @@ class TestJson:
         assert set(stats["lists"]) == {"similar", "personal", "popular"}
         assert stats["interests"]["covered_at"] is None
 
-    def test_nothing_but_ids_and_sentences_of_unicode_is_escaped(self, angle: Angle) -> None:
-        assert "\\u" not in angle("popular", "--json").out
+    def test_letters_of_every_script_are_written_as_they_are(self, angle: Angle) -> None:
+        assert '"title": "猫猫' in angle("popular", "--json").out
 
 
 class TestTables:

@@ -139,6 +139,7 @@ def test_suggestions_say_what_was_stored(
             components=(BY_HAND,) if line.by_hand else names,
             parts=(line.score,) if line.by_hand else line.parts,
             wording=wording,
+            item=cards[line.item_id],
         )
         for rank, line in enumerate((stored.lines[one] for one in places), start=first_rank)
     ]

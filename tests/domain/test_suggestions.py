@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from angle_reco.domain.suggestions import (
     Source,
     Suggestion,
 )
+from angle_reco.testing.contracts.markets import lot
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")
 
@@ -80,12 +82,29 @@ def test_json_has_fractions_and_only_what_contributes() -> None:
     assert one.to_json() == {
         "rank": 1,
         "item_id": "lot-1",
+        "title": "",
+        "price": None,
+        "public": {},
         "score": 0.8,
         "reason": "favourite_category",
         "source": "personal",
         "sentence": one.sentence,
         "contributions": {"interest": 0.6, "popularity": 0.2},
     }
+
+
+@pytest.mark.parametrize(
+    ("price", "written"),
+    [("4.50", "4.5"), ("500", "500"), ("1E+3", "1000"), ("0", "0"), ("0.0001", "0.0001")],
+)
+def test_a_price_is_a_text_in_json_and_money_in_a_dict(price: str, written: str) -> None:
+    item = lot("lot-1", title="A lot", price=Decimal(price), public_text='{"slug": "a-lot"}')
+    one = suggestion({}, item_id=A_UUID)._replace(card=object(), item=item)
+
+    known = {"title": "A lot", "public": {"slug": "a-lot"}, "rank": 1}
+    assert one.to_json().items() >= (known | {"price": written, "item_id": str(A_UUID)}).items()
+    assert one.to_dict().items() >= (known | {"price": Decimal(price), "item_id": A_UUID}).items()
+    assert (one.title, one.price, one.public) == ("A lot", Decimal(price), {"slug": "a-lot"})
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, ONE // 3)), max_size=3))

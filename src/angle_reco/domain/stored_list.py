@@ -262,13 +262,14 @@ class StoredList:
                 (
                     rank,
                     ids[place],
-                    cards[ids[place]],
+                    card := cards[ids[place]],
                     scores[place],
                     REASONS[reasons[place]],
                     SOURCES[sources[place]],
                     names,
                     parts_at(parts, bytes_of_parts * place),
                     wording,
+                    card,
                 ),
             )
             for rank, place in enumerate(places, start=first_rank)

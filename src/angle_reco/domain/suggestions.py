@@ -1,6 +1,7 @@
 """Suggestions, their reasons, and the shelf that carries them to a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, overload
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple, overload
 import attrs
 
 from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import Millionths, to_fraction
 from angle_reco.domain.paging import PageStart
 
@@ -78,7 +80,8 @@ class Suggestion(NamedTuple):
     It is a tuple for speed: each answer creates twenty, in a third of the time of objects.
 
     *score* is in millionths and the sum of *parts*, the contributions of *components*.
-    *card* is an `ItemCard`, or the object that the host's own loader returned for the id.
+    *card* is an `ItemCard`, or the object that the host's own loader returned for the id; *item*
+    is the `ItemCard` in both cases, from which *title*, *price* and *public* come.
     *wording* has the words of the ranker's components, by name.
     """
 
@@ -91,6 +94,22 @@ class Suggestion(NamedTuple):
     components: tuple[str, ...]
     parts: tuple[Millionths, ...]
     wording: Mapping[str, Wording] = MappingProxyType({})
+    item: ItemCard | None = None
+
+    @property
+    def title(self) -> str:
+        """Return the title of the item, "" if it has none."""
+        return "" if self.item is None else self.item.title
+
+    @property
+    def price(self) -> Decimal | None:
+        """Return the current price of the item, None if it is unknown."""
+        return None if self.item is None else self.item.price
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """Return the values of the host's public columns by name, as JSON has them."""
+        return {} if self.item is None else self.item.public
 
     @property
     def contributions(self) -> dict[str, Millionths]:
@@ -123,11 +142,14 @@ class Suggestion(NamedTuple):
             _LABELS.get(component, component.replace("_", " "))
         )
 
-    def to_json(self) -> dict[str, object]:
-        """Return the suggestion for JSON, scores as fractions."""
+    def to_dict(self) -> dict[str, object]:
+        """Return what a page shows of it, scores as fractions; of the item only what is public."""
         return {
             "rank": self.rank,
-            "item_id": json_id(self.item_id),
+            "item_id": self.item_id,
+            "title": self.title,
+            "price": self.price,
+            "public": self.public,
             "score": to_fraction(self.score),
             "reason": self.reason.value,
             "source": self.source.value,
@@ -136,6 +158,11 @@ class Suggestion(NamedTuple):
                 name: to_fraction(part) for name, part in self.contributions.items() if part
             },
         }
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same for JSON: the price is a text, and an id that is no integer."""
+        price = None if self.price is None else f"{self.price.normalize():f}"
+        return self.to_dict() | {"item_id": json_id(self.item_id), "price": price}
 
 
 @attrs.frozen
@@ -183,14 +210,21 @@ class Shelf(Sequence[Suggestion]):
     def __getitem__(self, place: int | slice) -> Suggestion | Sequence[Suggestion]:
         return self.suggestions[place]
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the shelf as a dict, prices as `Decimal` and ids of the host's kind."""
+        return self._written([one.to_dict() for one in self.suggestions])
+
     def to_json(self) -> dict[str, object]:
         """Return the shelf for JSON."""
+        return self._written([one.to_json() for one in self.suggestions])
+
+    def _written(self, suggestions: list[dict[str, object]]) -> dict[str, object]:
         return {
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
             "ranker": self.ranker,
             "version": self.version,
-            "suggestions": [one.to_json() for one in self.suggestions],
+            "suggestions": suggestions,
             "next": self.next,
         }
 

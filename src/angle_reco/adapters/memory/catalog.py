@@ -21,6 +21,7 @@ from angle_reco.domain.items import (
     status_at,
 )
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.public_columns import json_text, to_public_text
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -65,8 +66,12 @@ class MemoryCatalog:
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         with self.market.lock:
             catalogue = self.may_be_open(at, counting=counting)
-            titles = [self.market.items[ItemId(one)].title for one in catalogue.items.ids]
-        return OpenCards(catalogue=catalogue, titles=np.array(titles, np.dtypes.StringDType()))
+            items = [self.market.items[ItemId(one)] for one in catalogue.items.ids]
+        return OpenCards(
+            catalogue=catalogue,
+            titles=np.array([item.title for item in items], np.dtypes.StringDType()),
+            public_texts=np.array([_public_text(item) for item in items], object),
+        )
 
     def cards(
         self,
@@ -90,6 +95,7 @@ class MemoryCatalog:
                     status=_status(item, at, until),
                     ends_at=item.ends_at,
                     listed_at=item.listed_at,
+                    public_text=_public_text(item),
                     engaged=viewer is not None and self._is_engaged(viewer, item, until),
                 )
                 for item in found
@@ -141,6 +147,10 @@ def _status(item: Item, at: datetime, until: datetime | None) -> AuctionStatus:
         starts_at=_micros(item.starts_at, UNKNOWN_MOMENT),
         ends_at=_micros(item.ends_at, NEVER),
     )
+
+
+def _public_text(item: Item) -> str:
+    return to_public_text({name: json_text(value) for name, value in item.public.items()})
 
 
 def _micros(moment: datetime | None, unknown: int) -> int:

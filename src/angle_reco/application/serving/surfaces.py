@@ -282,6 +282,7 @@ class AfterBid:
                 line.source,
                 rule.recipe.components,
                 line.parts,
+                item=cards[line.item_id],
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]

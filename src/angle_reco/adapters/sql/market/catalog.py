@@ -68,16 +68,21 @@ class SqlCatalog:
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
-        query = self._open_items(at, None, counting).add_columns(title)
-        copy_types = [*open_copy_types(self.tables.ids), CopyType.TEXT]
-        *columns, titles = [
+        texts = [title, *self.market.public_text]
+        query = self._open_items(at, None, counting).add_columns(*texts)
+        of_items = open_copy_types(self.tables.ids)
+        copy_types = [*of_items, *[CopyType.TEXT] * len(texts)]
+        columns = [
             _within_calendar(column) if copy_type is CopyType.MOMENT else column
             for copy_type, column in zip(
                 copy_types, read_at_once(self.database, query, copy_types), strict=True
             )
         ]
-        catalogue, order = self._catalogue(at, columns)
-        return OpenCards(catalogue=catalogue, titles=titles[order])
+        catalogue, order = self._catalogue(at, columns[: len(of_items)])
+        titles, *public_texts = (column[order] for column in columns[len(of_items) :])
+        if not public_texts:
+            return OpenCards(catalogue=catalogue, titles=titles)
+        return OpenCards(catalogue=catalogue, titles=titles, public_texts=public_texts[0])
 
     def cards(
         self,
@@ -157,6 +162,7 @@ class SqlCatalog:
             ends_at,
             listed_at,
             engaged,
+            *public_text,
         ) = row
         if stated is None:
             status = status_at(
@@ -178,6 +184,7 @@ class SqlCatalog:
             ends_at=ends_at,
             listed_at=listed_at,
             engaged=bool(engaged),
+            public_text=public_text[0] if public_text else "",
         )
 
     def _catalogue(

@@ -142,6 +142,7 @@ def cards_query(
             )
         ),
         engaged,
+        *market.public_text,
     ).where(among(items.item_id, wanted, kind, dialect), *existing(items, until))
 
 
