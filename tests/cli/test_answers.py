@@ -56,8 +56,7 @@ class TestJson:
                     "score": 0.66,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category: interest 0.60, demand 0.04,"
-                    " timing 0.02",
+                    "sentence": "From your favourite category",
                     "contributions": {"interest": 0.6, "popularity": 0.04, "recency": 0.02},
                 },
                 {
@@ -69,7 +68,7 @@ class TestJson:
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category: interest 0.60, timing 0.02",
+                    "sentence": "From your favourite category",
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 },
             ],
@@ -136,7 +135,7 @@ class TestJson:
                 "score": 0.2,
                 "reason": "popular_in_category",
                 "source": "category",
-                "sentence": "Popular in this category: demand 0.20",
+                "sentence": "Open for bids now",
                 "contributions": {"popularity": 0.2},
             }
         ]
@@ -210,7 +209,7 @@ class TestTables:
 
         assert [line.split() for line in lines[:2]] == [
             ["1", "A", "bowl", "bowl", "140", "0.20"],
-            ["Popular", "right", "now:", "demand", "0.20"],
+            ["Open", "for", "bids", "now:", "demand", "0.20"],
         ]
         assert len(lines) == 6
         # Letters that are two columns wide leave room for what comes after them.

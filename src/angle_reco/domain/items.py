@@ -142,7 +142,8 @@ class ItemCard:
 
     *price* is the current one, *starting_price* that before any bid. *engaged* is True if the
     card was read for a viewer who bid on the item or watches it; cached cards are read without
-    a viewer. *public_text* are the host's public columns as a JSON object, "" without any.
+    a viewer. *bids* and *watchers* are how many popularity counts, None where the card was read
+    without these. *public_text* are the host's public columns as a JSON object, "" without any.
     *is_listed* is derived: published and in an open status, whatever the time.
     """
 
@@ -158,6 +159,8 @@ class ItemCard:
     starting_price: Decimal | None = None
     engaged: bool = False
     public_text: str = attrs.field(default="", repr=False)
+    bids: int | None = attrs.field(default=None, eq=False)
+    watchers: int | None = attrs.field(default=None, eq=False)
     is_listed: bool = attrs.field(init=False, eq=False, repr=False)
 
     @is_listed.default
@@ -364,6 +367,8 @@ class OpenCards:
                 ends_at=ends_at,
                 listed_at=listed_at,
                 public_text=public_text,
+                bids=bids,
+                watchers=watchers,
             )
             for (
                 item_id,
@@ -377,6 +382,8 @@ class OpenCards:
                 status,
                 ends_at,
                 listed_at,
+                bids,
+                watchers,
             ) in zip(
                 # Text ids are the same objects as in cached lists.
                 interned(listed.items.ids),
@@ -390,6 +397,8 @@ class OpenCards:
                 listed.status.tolist(),
                 moments_of(listed.ends_at),
                 moments_of(listed.listed_at),
+                listed.bids.tolist(),
+                listed.watchers.tolist(),
                 strict=True,
             )
         }

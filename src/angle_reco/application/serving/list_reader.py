@@ -25,6 +25,7 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.sentences import shortened
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cached, Entry, key_of
@@ -45,13 +46,14 @@ class CachedList:
     """A list as it is cached, with the other data that its answers need.
 
     In a user's list, *engaged* are the items that the user bid on or watches. In a list of
-    similar items, *category* is the category of the owner item. *cards* are set only without
+    similar items, *category* and *title* are those of the owner item. *cards* are set only without
     a cache, for the current answer.
     """
 
     stored: StoredList
     engaged: frozenset[ItemId] = frozenset()
     category: CategoryId | None = None
+    title: str = ""
     cards: Mapping[ItemId, ItemCard] | None = None
 
 
@@ -218,20 +220,22 @@ class ListReader:
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
             return attrs.evolve(cached, engaged=engaged, cards=None if is_cached else cards)
         if kind is ListKind.SIMILAR and is_cached:
-            return attrs.evolve(cached, category=self.card(ItemId(owner)).category_id)
+            item = self.card(ItemId(owner))
+            return attrs.evolve(cached, category=item.category_id, title=title_in_sentences(item))
         if kind is ListKind.SIMILAR:
             cards = self._cards((ItemId(owner), *ids), viewer=viewer)
             item = _found(ItemId(owner), cards)
-            return attrs.evolve(cached, category=item.category_id, cards=cards)
+            title = title_in_sentences(item)
+            return attrs.evolve(cached, category=item.category_id, title=title, cards=cards)
         return cached
 
     def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
-        category, ids = None, self.settings.ids
+        category, title, ids = None, "", self.settings.ids
         is_learned = kind is ListKind.SIMILAR and self.scorer.rankings.is_similar_learned
         market = self.market(with_model=is_learned or kind is ListKind.PERSONAL)
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
-            category = item.category_id
+            category, title = item.category_id, title_in_sentences(item)
             lists = self.scorer.similar_to_one(market, item)
         elif kind is ListKind.PERSONAL:
             lists = self._homepage(UserId(owner), market, keep=self.scorer.rankings.kept)
@@ -245,7 +249,7 @@ class ListReader:
             store = partial(self._store, kind, lists)
             store() if is_refresh else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        cached = CachedList(stored=lists.stored(0), category=category)
+        cached = CachedList(stored=lists.stored(0), category=category, title=title)
         return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
@@ -269,6 +273,7 @@ class ListReader:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
         size = cached.stored.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
+        size += sys.getsizeof(cached.title) if cached.title else 0
         size += sum(sys.getsizeof(one) for one in cached.stored.ids if one not in shared)
         age = max(age, timedelta(0))
         return Entry(cached, size=size, age=age, limits=limits, made_as=made_as)
@@ -303,6 +308,11 @@ class ListReader:
         return stored.recipe == self.scorer.recipes.lists[kind]
 
 
+def title_in_sentences(item: ItemCard) -> str:
+    """Return the title of an item for sentences about others, "" if it is not public."""
+    return shortened(item.title) if item.is_published else ""
+
+
 def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
     card = cards.get(item_id)
     if card is None:
@@ -310,5 +320,5 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
     return card
 
 
-_OF_ITSELF = 80
+_OF_ITSELF = 96
 """The bytes of a `CachedList` without its values."""

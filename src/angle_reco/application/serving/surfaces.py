@@ -192,7 +192,13 @@ class SimilarItems:
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Shelf:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(served.value.stored, viewing, limit=limit, cards=served.value.cards)
+        shown = shelves.shown(
+            served.value.stored,
+            viewing,
+            limit=limit,
+            cards=served.value.cards,
+            title=served.value.title,
+        )
         answer = shelf_of(served, *shown)
         for category in _fallback_categories(served.value.category):
             if not answer:
@@ -257,10 +263,11 @@ class AfterBid:
             if served.value.cards is None
             else Cards(served.value.cards)
         )
+        now = shelves.clock.now()
         places = stored.places_shown(
             cards,
             viewer=user_id,
-            now=shelves.clock.now(),
+            now=now,
             include_engaged=False,
             limit=len(stored),
             without=engaged,
@@ -272,6 +279,7 @@ class AfterBid:
             interests=interests,
             rule=rule,
         )
+        grounds = shelves.grounds(now, title=served.value.title)
         suggestions = [
             Suggestion(
                 rank,
@@ -282,7 +290,7 @@ class AfterBid:
                 line.source,
                 rule.recipe.components,
                 line.parts,
-                item=cards[line.item_id],
+                grounds,
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]
