@@ -71,7 +71,7 @@ class TestShelf:
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category",
+                    "sentence": "Because you bid on the lot vase",
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 }
             ],
@@ -85,7 +85,7 @@ class TestShelf:
         }
 
         assert said == {
-            "homepage": ("From your favourite category", "interest 0.60, timing 0.02"),
+            "homepage": ("Because you bid on the lot vase", "interest 0.60, timing 0.02"),
             "similar": ("Similar to the lot vase", "category 0.50, price 0.30"),
             "after_bid": ("Similar to the lot vase", "similarity 0.40, interest 0.40"),
             "popular": ("Open for bids now", "demand 0.10"),

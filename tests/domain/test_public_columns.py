@@ -69,7 +69,9 @@ def test_the_values_of_an_item_are_its_own() -> None:
 def test_an_answer_is_not_changed_by_its_reader() -> None:
     item = Item(item_id="omega", public={"tags": ["gold"]})
     one = opened(filled([item])).anonymous.popular_items()[0]
-    one.public["tags"].append("silver")
+    tags = one.public["tags"]
+    assert isinstance(tags, list)
+    tags.append("silver")
 
     assert one.public == {"tags": ["gold"]}
 

@@ -95,7 +95,7 @@ def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> N
         raise InvalidValueError(attribute.name, value, "an AuctionStatus or None")
 
 
-def _public(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _public(values: Mapping[str, object]) -> Mapping[str, object]:
     return public_values(values)
 
 
@@ -133,7 +133,7 @@ class Item:
     listed_at: datetime | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_aware)
     )
-    public: Mapping[str, Any] = attrs.field(factory=dict, converter=_public, hash=False)
+    public: Mapping[str, object] = attrs.field(factory=dict, converter=_public, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -168,7 +168,7 @@ class ItemCard:
         return self.is_published and self.status in _OPEN_STATUSES
 
     @property
-    def public(self) -> dict[str, Any]:
+    def public(self) -> dict[str, object]:
         """Return the values of the host's public columns by name, in a new dict."""
         return read_public(self.public_text)
 

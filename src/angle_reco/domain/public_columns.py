@@ -5,7 +5,6 @@ A host names them; nothing else of the host's columns leaves the library.
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.type_checks import is_mapping, plain
@@ -38,7 +37,7 @@ def _is_name(name: object) -> bool:
     return type(name) is str and len(name) <= _LONGEST_NAME and name.isidentifier()
 
 
-def public_values(values: object) -> dict[str, Any]:
+def public_values(values: object) -> dict[str, object]:
     """Return values by name as JSON represents them.
 
     Raises:
@@ -74,12 +73,12 @@ def to_public_text(written: Mapping[str, str | None]) -> str:
     return f"{{{pairs}}}" if pairs else ""
 
 
-def read_public(text: str) -> dict[str, Any]:
+def read_public(text: str) -> dict[str, object]:
     """Return the values that a JSON object holds, in a new dict; none for ""."""
     if not text:
         return {}
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, object] = json.loads(text)
     except RecursionError:  # nested hundreds of times: a page can do without it
         return {}
     if "\\ud" in text.lower():

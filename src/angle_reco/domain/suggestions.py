@@ -108,7 +108,7 @@ class Suggestion(NamedTuple):
         return None if listed is None else listed.price
 
     @property
-    def public(self) -> dict[str, Any]:
+    def public(self) -> dict[str, object]:
         """Return the values of the host's public columns by name, as JSON has them."""
         listed = self.listed
         return {} if listed is None else listed.public

@@ -3,6 +3,7 @@
 Nothing tells a user about another: numbers of people below three are not said.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -33,7 +34,7 @@ class Wording(NamedTuple):
     sentence: str = ""
 
 
-class Source(NamedTuple):
+class Because(NamedTuple):
     """An own item that explains a line: the name of the message, and the item's title."""
 
     name: str
@@ -45,11 +46,20 @@ class Sources:
     """Own items that explain lines of a list, None where none does, beside the ids of the lines."""
 
     ids: tuple[ItemId, ...] = ()
-    found: tuple[Source | None, ...] = ()
+    found: tuple[Because | None, ...] = ()
 
-    def of(self, item_id: ItemId) -> Source | None:
+    def of(self, item_id: ItemId) -> Because | None:
         """Return what explains the line of an item."""
         return self.found[self.ids.index(item_id)] if item_id in self.ids else None
+
+    @property
+    def footprint(self) -> int:
+        """Return its size in bytes without the ids, which the list has."""
+        if not self.found:
+            return 0
+        distinct = {id(one): one for one in self.found if one is not None}.values()
+        own = sum(sys.getsizeof(one) + sys.getsizeof(one.title) for one in distinct)
+        return sys.getsizeof(self) + sys.getsizeof(self.found) + own
 
 
 NO_SOURCES = Sources()

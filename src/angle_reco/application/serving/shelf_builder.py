@@ -54,11 +54,13 @@ LIST, ITEMS, INTERESTS, POPULAR, MODEL = "list", "items", "interests", "popular"
 class Viewing(NamedTuple):
     """The user an answer is filtered for, and whether it may show items they engaged with.
 
-    A user engages with an item by a bid or a watch.
+    A user engages with an item by a bid or a watch. With *is_own* that user reads the answer, so
+    that its sentences may name such items.
     """
 
     viewer: UserId | None
     include_engaged: bool
+    is_own: bool = False
 
 
 class Cards(NamedTuple):

@@ -35,6 +35,7 @@ from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.validators import flag, function
+from angle_reco.domain.whys import NO_SOURCES
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
@@ -72,7 +73,8 @@ class Homepage:
             return self._of_visitor(limit, after, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
-        limit, viewing = checked_limit(limit), Viewing(user_id, False)
+        limit = checked_limit(limit)
+        viewing = Viewing(user_id, False, is_own=actor.user_id == user_id)
         start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
         cards = None if cards is None else function(cards, "cards")
         hidden = shelves.catch_up(user_id)
@@ -148,6 +150,7 @@ class Homepage:
             limit=limit,
             without=engaged | hidden if hidden else engaged,
             cards=served.value.cards,
+            sources=served.value.sources if viewing.is_own else NO_SOURCES,
         )
         if self.shelves.list_reader.models.is_substitute(stored.recipe):
             degraded_by = (MODEL, *degraded_by)
