@@ -14,7 +14,7 @@ from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.ranking import CLASSIC
-from angle_reco.domain.whys import Because, Grounds, Sources, Wording
+from angle_reco.domain.whys import Because, Grounds, Sources, Speech, Wording
 from angle_reco.testing.contracts.markets import NOW, lot
 
 LOT = ItemId("lot-1")
@@ -35,11 +35,10 @@ def said(
 ) -> str:
     """Return what is said of a lot with these contributions, and these values on its card."""
     grounds = Grounds(
-        wording or {},
+        Speech(wording=wording or {}, three_shared=three_shared),
         now=now,
         title=title,
         sources=Sources((LOT,), (Because(*because),)) if because else Sources(),
-        three_shared=three_shared,
     )
     one = Suggestion(
         rank=1,
