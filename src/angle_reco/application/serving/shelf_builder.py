@@ -182,12 +182,14 @@ class ShelfBuilder:
         without: Collection[ItemId] = (),
         first_rank: int = 1,
         cards: Mapping[ItemId, ItemCard] | None = None,
+        of: ItemId | None = None,
         title: str = "",
         sources: Sources = NO_SOURCES,
     ) -> tuple[list[Suggestion], tuple[str, ...]]:
         """Return the first *limit* lines that may be shown, and the failures on the way.
 
-        *title* and *sources* are for their sentences (`Grounds`).
+        *title* and *sources* are for their sentences (`Grounds`); a title in memory of the item
+        *of* which they are is more recent.
         """
         degraded_by: tuple[str, ...] = ()
         if cards is None:
@@ -201,6 +203,8 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
+        if of is not None:
+            title = title_of(of, cards, title)
         grounds = Grounds(self.speech, now, title, sources)
         suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
@@ -339,6 +343,14 @@ class ShelfBuilder:
                     "component failed: component=%s problem=%s", error.component, error.problem
                 )
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
+
+
+def title_of(item_id: ItemId, cards: Mapping[ItemId, ItemCard], title: str) -> str:
+    """Return the title of an item as in memory, "" if it is not public, else *title*."""
+    card = cards.get(item_id)
+    if card is None:
+        return title
+    return card.title if card.is_published else ""
 
 
 def shelf_of(
