@@ -427,8 +427,10 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
     first = shelf[0].rank if shelf else 1
+    listed = {one.item_id: one.card for one in loaded}
+    grounds = {id(one.grounds): one.grounds._replace(cards=listed) for one in loaded}
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id], item=one.listed)
+        one._replace(rank=rank, card=cards[one.item_id], grounds=grounds[id(one.grounds)])
         for rank, one in enumerate(loaded, start=first)
     )
     start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
