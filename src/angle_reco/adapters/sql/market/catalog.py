@@ -23,9 +23,11 @@ from angle_reco.adapters.sql.market.item_queries import (
     few_categories_query,
     open_copy_types,
     open_items_query,
+    touched_items_query,
 )
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.activity import TouchedItem
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
@@ -70,16 +72,21 @@ class SqlCatalog:
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
-        query = self._open_items(at, None, counting).add_columns(title)
-        copy_types = [*open_copy_types(self.tables.ids), CopyType.TEXT]
-        *columns, titles = [
+        texts = [title, *self.market.public_text]
+        query = self._open_items(at, None, counting).add_columns(*texts)
+        of_items = open_copy_types(self.tables.ids)
+        copy_types = [*of_items, *[CopyType.TEXT] * len(texts)]
+        columns = [
             _within_calendar(column) if copy_type is CopyType.MOMENT else column
             for copy_type, column in zip(
                 copy_types, read_at_once(self.database, query, copy_types), strict=True
             )
         ]
-        catalogue, order = self._catalogue(at, columns)
-        return OpenCards(catalogue=catalogue, titles=titles[order])
+        catalogue, order = self._catalogue(at, columns[: len(of_items)])
+        titles, *public_texts = (column[order] for column in columns[len(of_items) :])
+        if not public_texts:
+            return OpenCards(catalogue=catalogue, titles=titles)
+        return OpenCards(catalogue=catalogue, titles=titles, public_texts=public_texts[0])
 
     def cards(
         self,
@@ -110,6 +117,33 @@ class SqlCatalog:
                 again.add(card.item_id)
             cards[card.item_id] = card
         return {one: card for one, card in cards.items() if one not in again}
+
+    def touched_items(
+        self, user_id: UserId, *, most: int, until: datetime | None = None
+    ) -> Sequence[TouchedItem]:
+        query = touched_items_query(
+            self.market, self.tables.ids.item, self.database.dialect, as_of=until is not None
+        )
+        values = {
+            "angle_reco_viewer": user_id,
+            "angle_reco_most": most,
+            "angle_reco_until": until,
+        }
+        found, again = dict[ItemId, TouchedItem](), set[ItemId]()
+        for item_id, title, category_id, seller_id, is_bid, last_at in self.database.rows(
+            query, values
+        ):
+            if item_id in found:
+                again.add(item_id)
+            found[item_id] = TouchedItem(
+                item_id=item_id,
+                title=title or "",
+                category_id=category_id,
+                seller_id=seller_id,
+                is_bid=bool(is_bid),
+                last_at=last_at,
+            )
+        return [one for item_id, one in found.items() if item_id not in again]
 
     def categories(self, items: IdColumn) -> ItemCategories:
         kinds = self.tables.ids
@@ -156,6 +190,7 @@ class SqlCatalog:
             ends_at,
             listed_at,
             engaged,
+            *public_text,
         ) = row
         if stated is None:
             status = status_at(
@@ -177,6 +212,7 @@ class SqlCatalog:
             ends_at=ends_at,
             listed_at=listed_at,
             engaged=bool(engaged),
+            public_text=public_text[0] if public_text else "",
         )
 
     def _catalogue(

@@ -30,7 +30,9 @@ from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categor
 from angle_reco.domain.scoring.blended.titles import UNIT, Words
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 
-_MONTH = HalfLife(span=timedelta(days=30))
+RECENCY = HalfLife(span=timedelta(days=30))
+"""How a touch counts less with its age."""
+
 _NEIGHBOURS = 100
 _PER_UNIT = 20
 """Of the logarithmic share of a personal view."""
@@ -54,7 +56,7 @@ class Touched:
     def recency(self) -> Int64s:
         """Return `2^(−age / 30 days)` of each touch, counted from the newest."""
         hours = self.last_at.astype(np.int64)
-        return decayed(_MONTH, (hours[:1] - hours) * HOUR)
+        return decayed(RECENCY, (hours[:1] - hours) * HOUR)
 
 
 @attrs.frozen(kw_only=True)
@@ -198,7 +200,7 @@ class Tastes:
     def _shares_of_sellers(self) -> tuple[Int64s, Int64s]:
         """Return the sellers of touched items, in order, and the value of each."""
         touched = self.signals.model.items.seller[self.touched.items]
-        factors = _powers(9)[: len(touched)]
+        factors = powers(9)[: len(touched)]
         touched = touched[: len(factors)]
         has_seller = touched != NO_HASH
         known, code = np.unique(touched[has_seller], return_inverse=True)
@@ -246,7 +248,7 @@ class Tastes:
     @cached_property
     def _words(self) -> Words | None:
         """Return the weight of each word in touched titles, of the length `UNIT`; None if none."""
-        factors = _powers(7)[: len(self.touched.items)]
+        factors = powers(7)[: len(self.touched.items)]
         rows = self.signals.model.items.titles
         words = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
         # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
@@ -291,7 +293,7 @@ def _of_neighbours(
     lengths = histories.offsets[near + 1] - starts
     places = ragged_ranges(starts, lengths)
     ages = (hour - histories.last_at[places].astype(np.int64)) * HOUR
-    weights: Int64s = np.repeat(cosines, lengths) * decayed(_MONTH, ages) // ONE
+    weights: Int64s = np.repeat(cosines, lengths) * decayed(RECENCY, ages) // ONE
     return histories.items[places], weights
 
 
@@ -312,7 +314,7 @@ def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:
 
 
 @lru_cache(maxsize=2)
-def _powers(tenths: int) -> Int64s:
+def powers(tenths: int) -> Int64s:
     """Return the powers of *tenths* / 10 in millionths, rounded down, as long as they count."""
     powers = [ONE]
     while powers[-1] >= 1_000:
