@@ -17,7 +17,12 @@ from angle_reco.adapters.kernels.candidates import SCANNED, ByPrice, Candidates
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule, similarity_scores
+from angle_reco.domain.scoring.similarity import (
+    Engagement,
+    SimilarityRule,
+    similarity_reasons,
+    similarity_scores,
+)
 from angle_reco.domain.suggestions import Source
 from angle_reco.ports.kernels import Similarities
 
@@ -152,14 +157,17 @@ class _CompiledSimilarities:
     def of(self, rows: Int64s) -> Lists:
         found = self.ranker.ranked(self.candidates.code_of_row[rows])
         offsets = np.append(0, np.cumsum(found.lengths))
-        used = np.arange(self.ranker.keep) < found.lengths[:, None]
+        codes, parts, scores, reasons = found[:4]
+        if offsets[-1] < codes.size:
+            used = np.arange(self.ranker.keep) < found.lengths[:, None]
+            codes, parts, scores, reasons = codes[used], parts[used], scores[used], reasons[used]
         return Lists(
             owners=self.market.catalogue.ids_at(rows),
             offsets=offsets,
-            items=self.market.catalogue.ids_at(self.candidates.rows[found.codes[used]]),
-            parts=found.parts[used],
-            scores=found.scores[used],
-            reasons=found.reasons[used],
+            items=self.market.catalogue.ids_at(self.candidates.rows[codes.ravel()]),
+            parts=parts.reshape(-1, 3),
+            scores=scores.ravel(),
+            reasons=reasons.ravel(),
             sources=np.full(offsets[-1], Source.SIMILAR.code, np.int8),
             recipe=self.rule.recipe,
             computed_at=self.market.now,
@@ -272,6 +280,7 @@ def _weights(rule: SimilarityRule, keep: int, place_bits: int, user_bits: int) -
         alike=alike,
         kinds=np.array(sorted(kinds, key=lambda one: -alike[one]), np.int64),
         shared=similarity_scores(no, no, users, rule),
+        reasons=similarity_reasons(np.eye(3, dtype=np.int32)),
         threshold=rule.threshold,
         scanned=SCANNED[-1] * (keep + 1),
         place_bits=place_bits,

@@ -62,13 +62,15 @@ class Fans(NamedTuple):
 class Weights(NamedTuple):
     """The rule: the score of each thing in common, and of each number of shared users.
 
-    *kinds* are the things in common of candidates without shared users, best first. The bits are
-    those of a place and of a number of users in a key.
+    *kinds* are the things in common of candidates without shared users, best first, and *reasons*
+    the codes of category, price and users. The bits are those of a place and of a number of users
+    in a key.
     """
 
     alike: Int64s
     kinds: Int64s
     shared: Int64s
+    reasons: Int8s
     threshold: int
     scanned: int
     place_bits: int
@@ -128,10 +130,10 @@ def _are_near(one: int, other: int) -> bool:
 
 
 @_callable
-def _in_common(items: Items, one: int, other: int) -> int:
-    """Return what two codes have in common."""
-    near = _are_near(items.prices[one], items.prices[other])
-    if items.category[one] >= 0 and items.category[one] == items.category[other]:
+def _in_common(category: int, price: int, other_category: int, other_price: int) -> int:
+    """Return what two items have in common."""
+    near = _are_near(price, other_price)
+    if category >= 0 and category == other_category:
         return BOTH if near else CATEGORY
     return PRICE if near else NEITHER
 
@@ -176,51 +178,51 @@ def _search_near(
 
 
 @_callable
-def _add(space: Space, kind: int, code: int) -> None:
-    space.first[kind, space.sizes[kind]] = code
-    space.sizes[kind] += 1
-
-
-@_callable
 def _find_in_category(items: Items, code: int, keep: int, scanned: int, space: Space) -> None:
     """Find the first *keep* others of the category near the price, and the first far from it."""
-    price, category = items.prices[code], items.category[code]
+    prices, price, category = items.prices, items.prices[code], items.category[code]
     start, end = items.starts[category], items.starts[category + 1]
     stop = min(end, start + (scanned if price >= 0 else keep + 1))
+    both, far, near_count, far_count = space.first[BOTH], space.first[CATEGORY], 0, 0
     other = start
-    while other < stop and space.sizes[BOTH] < keep:
+    while other < stop and near_count < keep:
         if other != code:
-            if _are_near(price, items.prices[other]):
-                _add(space, BOTH, other)
+            if _are_near(price, prices[other]):
+                both[near_count] = other
+                near_count += 1
             elif other - start <= keep:
-                _add(space, CATEGORY, other)
+                far[far_count] = other
+                far_count += 1
         other += 1
-    if price >= 0 and space.sizes[BOTH] < keep and stop < end:
-        space.sizes[BOTH] = 0
+    if price >= 0 and near_count < keep and stop < end:
+        near_count = 0
         for k in range(_search_near(items.of_category, start, end, price, keep + 1, space)):
-            if space.found[k] != code and space.sizes[BOTH] < keep:
-                _add(space, BOTH, space.found[k])
+            if space.found[k] != code and near_count < keep:
+                both[near_count] = space.found[k]
+                near_count += 1
+    space.sizes[BOTH], space.sizes[CATEGORY] = near_count, far_count
 
 
 @_callable
 def _find_near(items: Items, code: int, keep: int, scanned: int, space: Space) -> None:
     """Find those of other categories among the first *keep* others near the price."""
-    price, size, found = items.prices[code], len(items.prices), 0
-    if price < 0:
-        return
-    stop = min(size, scanned)
+    price, size, found, places = items.prices[code], len(items.prices), 0, space.found
+    stop = min(size, scanned) if price >= 0 else 0
     place = 0
     while place < stop and found <= keep:
         if _are_near(price, items.prices[items.in_tie_order[place]]):
-            space.found[found] = place
+            places[found] = place
             found += 1
         place += 1
-    if found <= keep and stop < size:
+    if price >= 0 and found <= keep and stop < size:
         found = _search_near(items.of_all, 0, size, price, keep + 1, space)
+    category, count = items.category[code], 0
     for k in range(found):
-        other = items.in_tie_order[space.found[k]]
-        if other != code and _in_common(items, code, other) == PRICE:
-            _add(space, PRICE, other)
+        other = items.in_tie_order[places[k]]
+        if other != code and (category < 0 or items.category[other] != category):
+            space.first[PRICE, count] = other
+            count += 1
+    space.sizes[PRICE] = count
 
 
 @_callable
@@ -235,15 +237,32 @@ def _least(weights: Weights, keep: int, space: Space) -> int:
 
 
 @_callable
-def _count(members: Int32s, start: int, end: int, touched: int, space: Space) -> int:
+def _count(
+    members: Int32s, start: int, end: int, counts: Int32s, touched: Int32s, size: int
+) -> int:
     """Count a user for each of some members; return how many codes are touched now."""
     for k in range(start, end):
         code = members[k]
-        if space.counts[code] == 0:
-            space.touched[touched] = code
-            touched += 1
-        space.counts[code] += 1
-    return touched
+        if counts[code] == 0:
+            touched[size] = code
+            size += 1
+        counts[code] += 1
+    return size
+
+
+@_callable
+def _count_shared(items: Items, fans: Fans, code: int, is_wide: bool, space: Space) -> int:
+    """Count the users that others share with an item; return how many codes are touched."""
+    counts, touched, members, size = space.counts, space.touched, fans.members, 0
+    for k in range(fans.offsets[code], fans.offsets[code + 1]):
+        group = fans.groups[k]
+        if is_wide:
+            user = fans.group_users[group]
+            size = _count(members, fans.starts[user], fans.ends[user], counts, touched, size)
+        else:
+            start, end = fans.group_starts[group], fans.group_ends[group]
+            size = _count(members, start, end, counts, touched, size)
+    return size
 
 
 @_callable
@@ -262,41 +281,41 @@ def _insert(best: Int64s, size: int, key: int) -> int:
 
 
 @_callable
-def _key(items: Items, weights: Weights, code: int, score: int, users: int) -> int:
-    """Return a number that orders pairs by score, shared users and the tie order."""
-    last = (1 << weights.place_bits) - 1
-    return (((score << weights.user_bits) | users) << weights.place_bits) | (
-        last - items.places[code]
-    )
+def _merge(
+    items: Items, weights: Weights, code: int, least: int, touched: int, space: Space
+) -> int:
+    """Put the keys of the best into *best*, and clear the counts; return how many there are.
 
-
-@_callable
-def _write(
-    items: Items, weights: Weights, code: int, line: int, size: int, found: Found, best: Int64s
-) -> None:
-    """Write the lines of an item, from the keys of its best."""
-    last = (1 << weights.place_bits) - 1
-    for k in range(size):
-        other = items.in_tie_order[last - (best[k] & last)]
-        users = (best[k] >> weights.place_bits) & ((1 << weights.user_bits) - 1)
-        kind = _in_common(items, code, other)
-        by_category = weights.alike[CATEGORY] if kind <= CATEGORY else 0
-        by_price = weights.alike[PRICE] if kind in (BOTH, PRICE) else 0
-        by_users = weights.shared[min(users, len(weights.shared) - 1)]
-        found.codes[line, k] = other
-        found.parts[line, k, 0] = by_category
-        found.parts[line, k, 1] = by_price
-        found.parts[line, k, 2] = by_users
-        found.scores[line, k] = by_category + by_price + by_users
-        reason = 0 if by_category >= by_price else 1
-        found.reasons[line, k] = 2 if by_users > max(by_category, by_price) else reason
-    found.lengths[line] = size
+    A key orders pairs by score, shared users and the tie order.
+    """
+    alike, shared, places, best = weights.alike, weights.shared, items.places, space.best
+    place_bits, bits = weights.place_bits, weights.place_bits + weights.user_bits
+    counts, most, last = space.counts, len(shared) - 1, (1 << weights.place_bits) - 1
+    size = 0
+    for kind in weights.kinds:
+        if alike[kind] >= least:
+            for k in range(space.sizes[kind]):
+                other = space.first[kind, k]
+                if counts[other] == 0:
+                    size = _insert(best, size, (alike[kind] << bits) | (last - places[other]))
+    prices, categories = items.prices, items.category
+    price, category = prices[code], categories[code]
+    for k in range(touched):
+        other = space.touched[k]
+        users = np.int64(counts[other])
+        counts[other] = 0
+        kind = _in_common(category, price, categories[other], prices[other])
+        score = alike[kind] + shared[min(users, most)]
+        if score >= least and other != code:
+            key = (score << bits) | (users << place_bits) | (last - places[other])
+            size = _insert(best, size, key)
+    return size
 
 
 @_callable
 def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Space) -> int:
     """Put the keys of the best candidates of a code into *best*; return how many there are."""
-    keep, alike, most = len(space.best), weights.alike, len(weights.shared) - 1
+    keep, alike = len(space.best), weights.alike
     space.sizes[:] = 0
     if items.category[code] >= 0:
         _find_in_category(items, code, keep, weights.scanned, space)
@@ -304,33 +323,42 @@ def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Spac
         _find_near(items, code, keep, weights.scanned, space)
     least = _least(weights, keep, space)
 
-    start, end = fans.offsets[code], fans.offsets[code + 1]
-    by_users = weights.shared[min(end - start, most)]
+    degree = fans.offsets[code + 1] - fans.offsets[code]
+    by_users = weights.shared[min(degree, len(weights.shared) - 1)]
     touched = 0
     if alike[PRICE] + by_users >= least:
-        for group in fans.groups[start:end]:
-            user = fans.group_users[group]
-            touched = _count(fans.members, fans.starts[user], fans.ends[user], touched, space)
+        touched = _count_shared(items, fans, code, True, space)
     elif items.category[code] >= 0 and alike[BOTH] + by_users >= least:
-        for group in fans.groups[start:end]:
-            first, last = fans.group_starts[group], fans.group_ends[group]
-            touched = _count(fans.members, first, last, touched, space)
+        touched = _count_shared(items, fans, code, False, space)
+    return _merge(items, weights, code, least, touched, space)
 
-    size = 0
-    for kind in weights.kinds:
-        if alike[kind] >= least:
-            for k in range(space.sizes[kind]):
-                other = space.first[kind, k]
-                if space.counts[other] == 0:
-                    size = _insert(space.best, size, _key(items, weights, other, alike[kind], 0))
-    for other in space.touched[:touched]:
-        users = space.counts[other]
-        space.counts[other] = 0
-        if other != code:
-            score = alike[_in_common(items, code, other)] + weights.shared[min(users, most)]
-            if score >= least:
-                size = _insert(space.best, size, _key(items, weights, other, score, users))
-    return size
+
+@_callable
+def _write(
+    items: Items, weights: Weights, code: int, line: int, size: int, found: Found, best: Int64s
+) -> None:
+    """Write the lines of an item, from the keys of its best."""
+    place_bits, last = weights.place_bits, (1 << weights.place_bits) - 1
+    most_users, alike, shared = (1 << weights.user_bits) - 1, weights.alike, weights.shared
+    codes, parts, scores, reasons = found.codes, found.parts, found.scores, found.reasons
+    prices, categories, in_tie_order = items.prices, items.category, items.in_tie_order
+    price, category, most = prices[code], categories[code], len(shared) - 1
+    for k in range(size):
+        other = in_tie_order[last - (best[k] & last)]
+        kind = _in_common(category, price, categories[other], prices[other])
+        by_category = alike[CATEGORY] if kind in (BOTH, CATEGORY) else 0
+        by_price = alike[PRICE] if kind in (BOTH, PRICE) else 0
+        by_users = shared[min((best[k] >> place_bits) & most_users, most)]
+        codes[line, k] = other
+        parts[line, k, 0] = by_category
+        parts[line, k, 1] = by_price
+        parts[line, k, 2] = by_users
+        scores[line, k] = by_category + by_price + by_users
+        reason = 0 if by_category >= by_price else 1
+        if by_users > max(by_category, by_price):
+            reason = 2
+        reasons[line, k] = weights.reasons[reason]
+    found.lengths[line] = size
 
 
 def rank(
