@@ -17,7 +17,7 @@ from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import CLASSIC
-from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
@@ -106,14 +106,10 @@ def usual_homepages() -> Lists:
 
 
 def similar_to_all(large: Large) -> Lists:
-    return NumpyKernels().similar_items(
-        large.market,
-        Originals.all_of(large.market.catalogue),
-        of_originals=large.engagement,
-        of_candidates=large.engagement,
-        rule=SimilarityRule(),
-        keep=40,
+    similarities = NumpyKernels().similarities(
+        large.market, large.engagement, rule=SimilarityRule(), keep=40
     )
+    return similarities.of(np.arange(len(large.market)))
 
 
 def homepages_of_all(large: Large) -> Lists:
