@@ -16,7 +16,7 @@ from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.stored_list import BY_HAND, Recipe, StoredLine, StoredList, packed, unpacked
 from angle_reco.domain.suggestions import Reason, Source, Suggestion
-from angle_reco.domain.whys import Grounds, Wording
+from angle_reco.domain.whys import Grounds, Speech, Wording
 from angle_reco.testing.contracts.markets import NOW, lot
 
 COMPONENTS = ("interest", "popularity", "recency")
@@ -125,7 +125,7 @@ def test_suggestions_say_what_was_stored(
 ) -> None:
     cards, places = cards_of(stored), data.draw(some_places(stored))
 
-    grounds = Grounds({"interest": Wording("taste")})
+    grounds = Grounds(Speech(wording={"interest": Wording("taste")}))
     made = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
 
     names = stored.recipe.components

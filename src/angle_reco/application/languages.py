@@ -62,7 +62,10 @@ class Languages:
     def _report(self, language: str, message: str) -> None:
         if (language, message) not in self._reported and len(self._reported) < _MOST_REPORTED:
             self._reported.add((language, message))
-            _log.warning("translation not used: message=%s language=%s", message, language)
+            # The tag may come with a request.
+            is_language = len(language) <= _LONGEST and language.isascii() and language.isalpha()
+            shown = language if is_language else "unknown"
+            _log.warning("translation not used: message=%s language=%s", message, shown)
 
     def __reduce__(self) -> "tuple[Callable[[str], Languages], tuple[str]]":
         # A shelf may be pickled, and a function of the host need not be possible to pickle.
@@ -87,4 +90,4 @@ def shipped(language: str) -> Translations:
     return _catalogue(language)
 
 
-_MOST_REPORTED = 1_000
+_MOST_REPORTED, _LONGEST = 1_000, 8

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.type_checks import is_mapping, plain
+from angle_reco.domain.type_checks import is_a, is_mapping, plain
 from angle_reco.domain.validators import exactly
 
 MOST_COLUMNS = 20
@@ -60,6 +60,8 @@ def json_text(value: object) -> str | None:
     >>> json_text({"width": 1.5}), json_text(b"1"), json_text(float("nan"))
     ('{"width": 1.5}', None, None)
     """
+    if is_a(value, str) and len(plain(value)) > LONGEST_VALUE:
+        return None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         return text if len(text.encode()) <= LONGEST_VALUE else None

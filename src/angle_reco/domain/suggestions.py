@@ -136,7 +136,7 @@ class Suggestion(NamedTuple):
         ... ).sentence
         'From your favourite category'
         """
-        return self.grounds.speaks.say(self.why)
+        return self.grounds.speech.speaks.say(self.why)
 
     def sentence_in(self, language: str) -> str:
         """Return the same in another language, such as `de` or `pt-BR`; English if unknown.
@@ -144,7 +144,7 @@ class Suggestion(NamedTuple):
         Raises:
             InvalidValueError: *language* is no text.
         """
-        return self.grounds.speaks.say(self.why, exactly(plain(language), "language", str))
+        return self.grounds.speech.speaks.say(self.why, exactly(plain(language), "language", str))
 
     @property
     def explanation(self) -> str:
@@ -163,7 +163,7 @@ class Suggestion(NamedTuple):
         )
 
     def _label_of(self, component: str) -> str:
-        own = self.grounds.wording.get(component)
+        own = self.grounds.speech.wording.get(component)
         return own.label if own else _LABELS.get(component, component.replace("_", " "))
 
     def to_dict(self) -> dict[str, object]:

@@ -65,21 +65,31 @@ class Sources:
 NO_SOURCES = Sources()
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
+class Speech:
+    """What sentences of all answers have in common.
+
+    *wording* has the words of components by name. From a contribution of *three_shared* on, at
+    least three people want two similar items both.
+    """
+
+    wording: Mapping[str, Wording] = attrs.field(factory=dict)
+    speaks: Speaks = attrs.field(factory=English)
+    three_shared: Millionths = ONE
+
+
+# Not frozen: each answer makes one, in a third of the time.
+@attrs.define
 class Grounds:
     """What the sentences of one answer draw on besides its lines; answers differ by lines alone.
 
-    *wording* has the words of components by name. *now* is the moment of the answer, and *title*
-    that of the item whose page it is for. From a contribution of *three_shared* on, at least
-    three people want two similar items both.
+    *now* is the moment of the answer, *title* that of the item whose page it is for.
     """
 
-    wording: Mapping[str, Wording] = attrs.field(factory=dict, eq=False, repr=False)
-    speaks: Speaks = attrs.field(factory=English, eq=False, repr=False)
+    speech: Speech = attrs.field(factory=Speech, eq=False, repr=False)
     now: datetime | None = attrs.field(default=None, eq=False, repr=False)
     title: str = attrs.field(default="", eq=False, repr=False)
     sources: Sources = attrs.field(default=NO_SOURCES, eq=False, repr=False)
-    three_shared: Millionths = attrs.field(default=ONE, eq=False, repr=False)
 
 
 NO_GROUNDS = Grounds()
@@ -103,7 +113,7 @@ class Line:
         for name, part in self.parts:
             if part <= 0:
                 break
-            own = self.grounds.wording.get(name)
+            own = self.grounds.speech.wording.get(name)
             if own is not None and own.sentence and name not in _RULES:
                 return Why(name=name, message=Message(own.sentence))
             rule = _RULES.get(name)
@@ -117,7 +127,7 @@ class Line:
     def _like_another(self) -> Why:
         title = self.grounds.title
         for name, part in self.parts:
-            if name == "collaborative" and part >= self.grounds.three_shared:
+            if name == "collaborative" and part >= self.grounds.speech.three_shared:
                 return Why.of("also_wanted", title=title) if title else Why.of("collaborative")
             if part > 0 and name != "collaborative":
                 break

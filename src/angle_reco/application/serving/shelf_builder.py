@@ -24,14 +24,14 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.millionths import ONE, Millionths
+from angle_reco.domain.millionths import ONE
 from angle_reco.domain.paging import MOST, PageStart, hash_of
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import whole
-from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Wording
+from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
@@ -94,26 +94,16 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     as_of: datetime | None = None
-    wording: Mapping[str, Wording] = attrs.field(init=False)
-    languages: Languages = attrs.field(init=False)
-    three_shared: Millionths = attrs.field(init=False)
+    speech: Speech = attrs.field(init=False)
 
-    @wording.default
-    def _wording_of_settings(self) -> Mapping[str, Wording]:
-        return self.scorer.rankings.wording
-
-    @languages.default
-    def _languages_of_settings(self) -> Languages:
-        return Languages(language=self.settings.language, own=self.settings.translations)
-
-    @three_shared.default
-    def _three_shared_of_settings(self) -> Millionths:
-        rule = self.settings.similarity
-        return rule.worth_of(FEW) if rule.enough_shared >= FEW else ONE
-
-    def grounds(self, now: datetime, *, title: str = "", sources: Sources = NO_SOURCES) -> Grounds:
-        """Return what the sentences of an answer at *now* draw on (`Grounds`)."""
-        return Grounds(self.wording, self.languages, now, title, sources, self.three_shared)
+    @speech.default
+    def _speech_of_settings(self) -> Speech:
+        settings, rule = self.settings, self.settings.similarity
+        return Speech(
+            wording=self.scorer.rankings.wording,
+            speaks=Languages(language=settings.language, own=settings.translations),
+            three_shared=rule.worth_of(FEW) if rule.enough_shared >= FEW else ONE,
+        )
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -211,7 +201,7 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
-        grounds = self.grounds(now, title=title, sources=sources)
+        grounds = Grounds(self.speech, now, title, sources)
         suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
 

@@ -35,7 +35,7 @@ from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.validators import flag, function
-from angle_reco.domain.whys import NO_SOURCES
+from angle_reco.domain.whys import NO_SOURCES, Grounds
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
@@ -282,7 +282,7 @@ class AfterBid:
             interests=interests,
             rule=rule,
         )
-        grounds = shelves.grounds(now, title=served.value.title)
+        grounds = Grounds(shelves.speech, now, served.value.title)
         suggestions = [
             Suggestion(
                 rank,
