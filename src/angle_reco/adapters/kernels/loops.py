@@ -146,7 +146,7 @@ def _smallest_in(levels: Int32s, start: int, end: int) -> int:
     level = 0
     while (2 << level) <= end - start:
         level += 1
-    return min(levels[level, start], levels[level, end - (1 << level)])
+    return int(min(levels[level, start], levels[level, end - (1 << level)]))
 
 
 @_callable
@@ -232,7 +232,7 @@ def _least(weights: Weights, keep: int, space: Space) -> int:
     for kind in weights.kinds:
         better += space.sizes[kind]
         if better >= keep:
-            return weights.alike[kind]
+            return int(weights.alike[kind])
     return weights.threshold + 1
 
 
@@ -302,7 +302,7 @@ def _merge(
     price, category = prices[code], categories[code]
     for k in range(touched):
         other = space.touched[k]
-        users = np.int64(counts[other])
+        users = int(counts[other])
         counts[other] = 0
         kind = _in_common(category, price, categories[other], prices[other])
         score = alike[kind] + shared[min(users, most)]

@@ -131,7 +131,7 @@ class _Fans:
         )
         users, codes = np.divmod(keys[starts_of_runs(keys)], width)
         # Codes are ordered by category, and so are a user's groups.
-        of_pair = users * categories + candidates.category[codes] + 1
+        of_pair = users * categories + candidates.category[codes].astype(np.int64) + 1
         groups = starts_of_runs(of_pair)
         size = users.max(initial=NONE).item() + 1
         offsets = np.searchsorted(users, np.arange(size + 1))
