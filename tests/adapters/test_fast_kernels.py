@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
-from typing import Any
 
 import numba
 import numpy as np
@@ -71,18 +70,20 @@ class TestNumpyThatSearches(SimilaritiesContract):
 def shaped(shape: str) -> plain.PlainMarket:
     """Return a market of a shape that is hard for the loops or for numpy."""
     random = Random(shape)
-    categories = {"one category": [1], "no categories": [None]}.get(shape, [None, *range(9)])
-    prices: list[Decimal | None] = {
-        "equal prices": [Decimal(7)],
-        "unknown prices": [None],
-        "all unknown": [None],
-    }.get(shape, [None, *(Decimal(2) ** random.randrange(12) + n for n in range(30))])
-    if shape == "all unknown":
+    categories: list[CategoryId | None] = [None, *map(CategoryId, range(9))]
+    if shape == "one category":
+        categories = [CategoryId(1)]
+    if shape in ("no categories", "all unknown"):
         categories = [None]
+    prices: list[Decimal | None] = [None]
+    if shape not in ("unknown prices", "all unknown"):
+        prices += [Decimal(2) ** random.randrange(12) + place for place in range(30)]
+    if shape == "equal prices":
+        prices = [Decimal(7)]
     items = [
         lot(
             item,
-            category_id=None if (of := random.choice(categories)) is None else CategoryId(of),
+            category_id=random.choice(categories),
             price=random.choice(prices),
             listed_at=NOW - timedelta(days=random.randrange(5)),
         )
@@ -169,12 +170,11 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
 
 
 def test_every_call_has_the_types_that_were_compiled_first() -> None:
-    loops = compiled_loops()
-    assert loops is not None
-
     lists_of(FastKernels(least_pairs=0), "one category")
 
-    assert [len(one.signatures) for one in (*loops,)] == [1, 1]  # type: ignore[attr-defined]  # of numba
+    loops = compiled_loops()
+    assert loops is not None
+    assert [len(getattr(one, "signatures", ())) for one in loops] == [1, 1]
 
 
 @pytest.fixture
@@ -190,11 +190,11 @@ def compiling(
 ) -> None:
     """Let numba raise these exceptions, or call the loops without compiling them."""
 
-    def njit(function: Any, *, nogil: bool, cache: bool) -> Any:  # as numba has no types
+    def njit(*, nogil: bool, cache: bool) -> Callable[[object], object]:
         failure = cached if cache else plain
         if failure is not None:
             raise failure
-        return function
+        return lambda function: function
 
     monkeypatch.setattr(numba, "njit", njit)
 

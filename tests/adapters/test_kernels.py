@@ -44,6 +44,7 @@ class TestNumpyKernelsInTinyChunks(KernelsContract):
     def kernels(self, monkeypatch: pytest.MonkeyPatch) -> Kernels:
         monkeypatch.setattr(f"{SIMILAR}._PAIRS_AT_ONCE", 3)
         monkeypatch.setattr(f"{SIMILAR}._ROWS_AT_ONCE", 2)
+        monkeypatch.setattr(f"{SIMILAR}._LARGEST_KEY", 1)
         monkeypatch.setattr(f"{HOMEPAGES}._USERS_AT_ONCE", 2)
         return NumpyKernels()
 

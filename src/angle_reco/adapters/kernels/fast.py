@@ -110,8 +110,8 @@ def _compiled(*, is_cached: bool) -> Loops:
     from angle_reco.adapters.kernels import loops
 
     compiled = Loops(
-        numba.njit(loops.fans_of, nogil=True, cache=is_cached),
-        numba.njit(loops.rank, nogil=True, cache=is_cached),
+        fans_of=numba.njit(nogil=True, cache=is_cached)(loops.fans_of),
+        rank=numba.njit(nogil=True, cache=is_cached)(loops.rank),
     )
     # numba compiles at the first call. All others have arguments of the same types.
     codes = np.arange(2)

@@ -146,7 +146,7 @@ def _smallest_in(levels: Int32s, start: int, end: int) -> int:
     level = 0
     while (2 << level) <= end - start:
         level += 1
-    return min(levels[level, start], levels[level, end - (1 << level)])
+    return int(min(levels[level, start], levels[level, end - (1 << level)]))
 
 
 @_callable
@@ -232,7 +232,7 @@ def _least(weights: Weights, keep: int, space: Space) -> int:
     for kind in weights.kinds:
         better += space.sizes[kind]
         if better >= keep:
-            return weights.alike[kind]
+            return int(weights.alike[kind])
     return weights.threshold + 1
 
 
@@ -251,7 +251,7 @@ def _count(
 
 
 @_callable
-def _count_shared(items: Items, fans: Fans, code: int, is_wide: bool, space: Space) -> int:
+def _count_shared(fans: Fans, code: int, is_wide: bool, space: Space) -> int:
     """Count the users that others share with an item; return how many codes are touched."""
     counts, touched, members, size = space.counts, space.touched, fans.members, 0
     for k in range(fans.offsets[code], fans.offsets[code + 1]):
@@ -302,7 +302,7 @@ def _merge(
     price, category = prices[code], categories[code]
     for k in range(touched):
         other = space.touched[k]
-        users = np.int64(counts[other])
+        users = int(counts[other])
         counts[other] = 0
         kind = _in_common(category, price, categories[other], prices[other])
         score = alike[kind] + shared[min(users, most)]
@@ -325,11 +325,13 @@ def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Spac
 
     degree = fans.offsets[code + 1] - fans.offsets[code]
     by_users = weights.shared[min(degree, len(weights.shared) - 1)]
+    # Nothing is near an unknown price.
+    near = alike[PRICE] if items.prices[code] >= 0 else 0
     touched = 0
-    if alike[PRICE] + by_users >= least:
-        touched = _count_shared(items, fans, code, True, space)
-    elif items.category[code] >= 0 and alike[BOTH] + by_users >= least:
-        touched = _count_shared(items, fans, code, False, space)
+    if near + by_users >= least:
+        touched = _count_shared(fans, code, True, space)
+    elif items.category[code] >= 0 and alike[CATEGORY] + near + by_users >= least:
+        touched = _count_shared(fans, code, False, space)
     return _merge(items, weights, code, least, touched, space)
 
 

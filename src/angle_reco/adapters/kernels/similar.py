@@ -16,6 +16,7 @@ from angle_reco.adapters.kernels.candidates import Candidates
 from angle_reco.domain.arrays import Int64s, is_among, places_in_runs, starts_of_runs
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.similarity import (
     Engagement,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _PAIRS_AT_ONCE = 1_000_000
 _ROWS_AT_ONCE = 1_024
+_LARGEST_KEY = 2**63
 
 
 @attrs.frozen(kw_only=True)
@@ -129,7 +131,7 @@ class _Fans:
         )
         users, codes = np.divmod(keys[starts_of_runs(keys)], width)
         # Codes are ordered by category, and so are a user's groups.
-        of_pair = users * categories + candidates.category[codes] + 1
+        of_pair = users * categories + candidates.category[codes].astype(np.int64) + 1
         groups = starts_of_runs(of_pair)
         size = users.max(initial=NONE).item() + 1
         offsets = np.searchsorted(users, np.arange(size + 1))
@@ -238,8 +240,10 @@ class _Block:
         degree = np.diff(self.shared.by_user.wants.indptr).astype(np.int64)
         no = np.zeros(size, np.bool_)
         most = similarity_scores(no, no, degree, rule)
-        in_others = rule.price + most >= least
-        in_category = rule.category + rule.price + most >= least
+        # Nothing is near an unknown price.
+        near = np.where(self.originals.prices >= 0, rule.price, 0)
+        in_others = near + most >= least
+        in_category = rule.category + near + most >= least
         in_category &= self.originals.category != NONE
         found = [np.empty((3, 0), np.int64)]
         for product, lines in (
@@ -289,9 +293,20 @@ class _Block:
         others = np.flatnonzero(code != self.own[line])
         line, code, users = line[others], code[others], users[others]
         scores = self._scores(line, code, users)
-        order = np.lexsort((self.candidates.places[code], -users, -scores, line))
+        order = _order(line, scores, users, self.candidates.places[code])
         order = order[places_in_runs(line[order]) < self.keep]
         return np.stack([line[order], code[order], users[order]])
+
+
+def _order(line: Int64s, scores: Int64s, users: Int64s, places: Int64s) -> Int64s:
+    """Return the order by line, larger score, more shared users and smaller place."""
+    most, width = int(users.max(initial=0)), int(places.max(initial=0)) + 1
+    lines = int(line.max(initial=0)) + 1
+    if lines * (ONE + 1) * (most + 1) * width >= _LARGEST_KEY:
+        return np.lexsort((places, -users, -scores, line))
+    # One sort of numbers takes a fifth of the time.
+    by_score = line * (ONE + 1) + ONE - scores
+    return np.argsort((by_score * (most + 1) + most - users) * width + places)
 
 
 def _chunks(product: _Product, lines: Int64s) -> Iterator[Int64s]:
