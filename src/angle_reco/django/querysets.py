@@ -1,14 +1,14 @@
 """Querysets as selects: Django's SQL with its parameters, and the types of the columns."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 from django.core.exceptions import FieldError
-from django.db import models
+from django.db import DatabaseError, connections, models
 from django.db.models.expressions import Col
+from psycopg import sql
 
 _PLACEHOLDER = re.compile("%s|%%")
 _COLON = re.compile(r"(?<![:\w\\]):(?=\w)")
@@ -72,6 +72,7 @@ class LabelledQuery:
     columns: tuple[Column, ...]
     names: tuple[str, ...]
     """The names of the columns in the text."""
+    is_postgres: bool
 
     @classmethod
     def of(cls, queryset: Any, alias: str) -> "LabelledQuery":
@@ -96,7 +97,7 @@ class LabelledQuery:
             # A condition that is never true is part of the text, as any other.
             compiler = query.clone().get_compiler(alias, elide_empty=False)
             text, parameters = compiler.as_sql(with_col_aliases=True)
-        except (FieldError, NotImplementedError, ValueError, models.Model.DoesNotExist) as error:
+        except (FieldError, NotImplementedError, ValueError, DatabaseError) as error:
             raise QuerysetError(f"it cannot be written as SQL: {error}") from error
         selected = [(expression, name) for expression, _, name in compiler.select]
         columns = (
@@ -104,7 +105,8 @@ class LabelledQuery:
             for label, (expression, _) in zip(labels, selected, strict=True)
         )
         names = tuple(name for _, name in selected)
-        return cls(text, tuple(parameters), tuple(columns), names)
+        is_postgres = connections[alias].vendor == "postgresql"
+        return cls(text, tuple(parameters), tuple(columns), names, is_postgres)
 
     @property
     def select(self) -> sa.Select[Any]:
@@ -113,9 +115,7 @@ class LabelledQuery:
         Raises:
             UnreadableFieldError: A field has values that the library does not read.
         """
-        text, values = self._written()
-        # Without a type, values are sent as Django sends them.
-        binds = (sa.bindparam(name, value, sa.types.NullType()) for name, value in values.items())
+        text, binds = self._written()
         types = [
             sa.column(name, column.type)
             for name, column in zip(self.names, self.columns, strict=True)
@@ -128,27 +128,27 @@ class LabelledQuery:
             )
         )
 
-    def _written(self) -> tuple[str, dict[str, Any]]:
-        """Return the text with named parameters, in which equal values have one name.
+    def _written(self) -> tuple[str, list[sa.BindParameter[Any]]]:
+        """Return the text for SQLAlchemy, with its parameters.
 
-        PostgreSQL compares the expressions of SELECT and GROUP BY by the names.
+        On PostgreSQL the driver quotes the values into the text, as it does for Django: the
+        types of expressions depend on it, and with them an integer division.
         """
-        values: dict[str, Any] = {}
-        known: dict[tuple[type, str], str] = {}
+        values = iter(self.parameters)
+        binds: list[sa.BindParameter[Any]] = []
 
-        def named() -> Iterator[str]:
-            for value in self.parameters:
-                key = type(value), repr(value)
-                if key not in known:
-                    known[key] = f"django_{len(known)}"
-                    values[known[key]] = value
-                yield f":{known[key]}"
+        def written(found: re.Match[str]) -> str:
+            if found[0] == "%%":
+                return "%"
+            value = next(values)
+            if self.is_postgres:
+                return _COLON.sub(r"\\:", sql.Literal(value).as_string(None))
+            # Without a type, SQLAlchemy hands the value over unchanged.
+            name = f"django_{len(binds)}"
+            binds.append(sa.bindparam(name, value, sa.types.NullType()))
+            return f":{name}"
 
-        names = named()
-        # SQLAlchemy would read a colon in the text as the start of a parameter.
-        escaped = _COLON.sub(r"\\:", self.text)
-        text = _PLACEHOLDER.sub(lambda found: next(names) if found[0] == "%s" else "%", escaped)
-        return text, values
+        return _PLACEHOLDER.sub(written, _COLON.sub(r"\\:", self.text)), binds
 
 
 def _column(label: str, expression: Any, query: Any) -> Column:

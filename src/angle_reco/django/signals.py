@@ -81,7 +81,7 @@ def _bid_saved(
             row["user_id"],
             row["item_id"],
             amount=_amount(row.get("amount")),
-            at=_moment(row.get("placed_at"), using),
+            at=_moment(row.get("placed_at")),
             connection=connections[using],
         )
     elif not created:
@@ -107,7 +107,7 @@ def _watch_saved(
         return
     row = rows.now(instance)
     if row is not None:
-        at = _moment(row.get("watched_at"), using)
+        at = _moment(row.get("watched_at"))
         connection = connections[using]
         recommender().watched(row["user_id"], row["item_id"], at=at, connection=connection)
     elif not created:
@@ -203,10 +203,10 @@ def _amount(value: Any) -> Decimal | None:
     return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
 
 
-def _moment(value: Any, using: str) -> datetime | None:
+def _moment(value: Any) -> datetime | None:
     """Return a moment with a time zone; None for a day, which is none."""
     if not isinstance(value, datetime):
         return None
     if value.tzinfo is not None:
         return value
-    return value.replace(tzinfo=connections[using].timezone or timezone.get_default_timezone())
+    return value.replace(tzinfo=timezone.get_default_timezone())
