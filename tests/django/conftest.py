@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from django.contrib.auth import get_user_model
 
 from tests.django import project
 
@@ -35,3 +36,41 @@ def postgres(postgres_url: str, django_environment: None) -> None:
     )
     with project.on(project.POSTGRES):
         call_command("migrate", database=project.POSTGRES, run_syncdb=True, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory: pytest.TempPathFactory, django_environment: None) -> None:
+    """Create the tables in a file of SQLite."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    connections.settings[project.FILE]["NAME"] = tmp_path_factory.mktemp("shop") / "shop.db"
+    with project.on(project.FILE):
+        call_command("migrate", database=project.FILE, run_syncdb=True, verbosity=0)
+
+
+@pytest.fixture(params=[project.FILE, project.POSTGRES])
+def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give a database, in a process that is no test to the integration."""
+    from django.core import mail
+    from django.db import connections
+
+    from angle_reco.django import connecting
+    from tests.django.shop.models import Bid, Category, Lot, Odd, Watch
+
+    request.getfixturevalue("file" if request.param == project.FILE else "postgres")
+    monkeypatch.delattr(mail, "outbox")
+    with project.on(request.param):
+        yield request.param
+        connecting.forget()
+        for model in (Bid, Watch, Lot, Category, Odd, get_user_model()):
+            model.objects.all()._raw_delete(request.param)
+    connections[request.param].close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests on PostgreSQL."""
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is not None and project.POSTGRES in spec.params.values():
+            item.add_marker("postgres")

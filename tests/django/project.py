@@ -7,7 +7,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-SQLITE, POSTGRES = "default", "pg"
+SQLITE, POSTGRES, FILE = "default", "pg", "file"
 
 chosen = [SQLITE]
 """The database that models use, the last one counts."""
@@ -62,6 +62,10 @@ SETTINGS: dict[str, Any] = {
         },
         POSTGRES: {
             "ENGINE": "django.db.backends.postgresql",
+            "NAME": "set by a fixture",
+        },
+        FILE: {
+            "ENGINE": "django.db.backends.sqlite3",
             "NAME": "set by a fixture",
         },
     },

@@ -147,7 +147,7 @@ class TestOnPostgres(Querysets, TestCase):
 @pytest.mark.parametrize(
     ("queryset", "reason"),
     [
-        (lambda: Lot.objects.all(), r"it has no \.values\(…\), which labels the columns"),
+        (Lot.objects.all, r"it has no \.values\(…\), which labels the columns"),
         (lambda: Lot.objects.values_list("pk"), r"it has no \.values\(…\)"),
         (lambda: Lot, "it is a ModelBase, no queryset"),
         (lambda: [1], "it is a list, no queryset"),
@@ -169,3 +169,9 @@ def test_a_field_of_other_values_is_refused(field: str, kind: str) -> None:
 def test_the_order_of_a_model_is_left_out() -> None:
     assert "ORDER BY" not in LabelledQuery.of(Lot.objects.values("pk"), project.SQLITE).text
     assert Watch.objects.values("pk").query.order_by == ()
+
+
+def test_a_label_may_end_in_an_underscore() -> None:
+    query = LabelledQuery.of(Lot.objects.values(title_=Lower("title")), project.SQLITE)
+
+    assert [column.key for column in query.select.selected_columns] == ["title"]

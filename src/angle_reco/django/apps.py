@@ -33,4 +33,4 @@ class AngleRecoConfig(AppConfig):
             signals.connect(configured().market)
         except ConfigurationError as error:
             # A server does not run the checks, which say the same.
-            _log.error("django integration is off: %s %s", error.id, error)
+            _log.error("django integration is off: check=%s configuration=%s", error.id, error)

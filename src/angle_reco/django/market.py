@@ -14,6 +14,15 @@ from angle_reco.domain.ids import IdKind, IdKinds
 
 _REQUIRED = ("users", "items", "bids")
 
+_IDS = {"user_id": "users", "item_id": "items", "category_id": "items"}
+"""The querysets whose fields say of which kind ids are, by label."""
+
+_REFERENCES = (
+    *(("items", "seller_id"), ("categories", "category_id")),
+    *(("bids", "user_id"), ("bids", "item_id"), ("watches", "user_id"), ("watches", "item_id")),
+)
+"""The columns with ids of others."""
+
 
 class MarketError(Exception):
     """A market cannot be used; *id* is that of the system check."""
@@ -29,6 +38,8 @@ class Market:
 
     Each attribute is a queryset whose `.values(…)` has the labels of `HostSchema`, such as
     `Bid.objects.values("amount", "placed_at", user_id=F("bidder"), item_id=F("lot"))`.
+    A label may end in an underscore, because Django refuses the names of the model's fields:
+    `status_=Case(…)`.
     `watches` and `categories` may be left out. *cards* is the queryset from which suggested
     items are read, by default all objects of the model of `items`.
     """
@@ -63,6 +74,10 @@ class Market:
         Raises:
             MarketError: A queryset cannot be used; the text says which and why.
         """
+        cards, items = self.cards, self.rows("items").model
+        if cards is not None and not issubclass(cards.model, items._meta.concrete_model):
+            reason = f"cards are objects of {cards.model.__name__}, and items of {items.__name__}"
+            raise MarketError("E008", f"{type(self).__name__}: {reason}")
         named = {name: getattr(self, name) for name in LABELS}
         selects = {name: self._select(name) for name, one in named.items() if one is not None}
         try:
@@ -78,11 +93,17 @@ class Market:
         Raises:
             MarketError: A queryset cannot be used, or a field holds no ids.
         """
-        return IdKinds(
-            user=self._kind("users", "user_id"),
-            item=self._kind("items", "item_id"),
-            category=self._kind("items", "category_id"),
-        )
+        kinds = {label: self._kind(name, label) for label, name in _IDS.items()}
+        for name, label in _REFERENCES:
+            if getattr(self, name) is None or label not in self.rows(name).columns:
+                continue
+            of = "user_id" if label == "seller_id" else label
+            if (kind := self._kind(name, label)) is not kinds[of]:
+                reason = (
+                    f"{label} has ids of the kind {kind}, and {_IDS[of]} of the kind {kinds[of]}"
+                )
+                raise MarketError("E008", f"{type(self).__name__}.{name}: {reason}")
+        return IdKinds(user=kinds["user_id"], item=kinds["item_id"], category=kinds["category_id"])
 
     def rows(self, name: str) -> "Rows":
         """Return what reads the labelled values of single objects of a queryset.

@@ -71,7 +71,8 @@ class PageView:
         try:
             return call(self.market.load_cards)
         except SchemaError as error:
-            _log.error("page without suggestions: error=%s", error)
+            # The text may have values of rows, which `manage.py check --database` shows.
+            _log.error("page without suggestions, see the checks: error=%s", type(error).__name__)
             return _NOTHING
 
 
@@ -82,6 +83,6 @@ def page_view(request: Any) -> PageView:
         user = getattr(request, "user", None)
         user_id = market.user_id(user) if getattr(user, "is_authenticated", False) else None
     except ConfigurationError as error:
-        _log.error("page without suggestions: error=%s %s", error.id, error)
+        _log.error("page without suggestions: check=%s configuration=%s", error.id, error)
         return PageView(None, None, None)
     return PageView(market, reco, user_id)

@@ -101,7 +101,8 @@ class LabelledQuery:
             raise QuerysetError(f"it cannot be written as SQL: {error}") from error
         selected = [(expression, name) for expression, _, name in compiler.select]
         columns = (
-            _column(label, expression, query)
+            # Django refuses a label that is a field of the model: status_ stands for status.
+            _column(label.removesuffix("_"), expression, query)
             for label, (expression, _) in zip(labels, selected, strict=True)
         )
         names = tuple(name for _, name in selected)

@@ -32,7 +32,7 @@ def start_in_server(*, sender: Any = None, **_: Any) -> None:
     except ConfigurationError:
         return  # Said at the start of the process, and by the system checks.
     atexit.register(_close)
-    _log.info("started at the first request: jobs=%s", in_servers)
+    _log.info("started at the first request: has_jobs=%s", in_servers)
 
 
 def _is_client(sender: Any) -> bool:

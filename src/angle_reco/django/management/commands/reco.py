@@ -7,6 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from angle_reco.django.configuration import ConfigurationError
+
 _APP = "angle_reco.django.connecting:recommender"
 _COMMANDS = ("migrate", "run", "work", "check", "stats")
 
@@ -38,7 +40,10 @@ class Command(BaseCommand):
             redirect_stdout(self.stdout),
             redirect_stderr(sys.stderr if is_server else errors),
         ):
-            status = run([command, *arguments, "--app", _APP])
+            try:
+                status = run([command, *arguments, "--app", _APP])
+            except ConfigurationError as error:
+                raise CommandError(f"{error.id}: {error}") from error
         if status > 1:
             raise CommandError(errors.getvalue().strip().removeprefix("angle-reco: "))
         self.stderr.write(errors.getvalue(), ending="")
