@@ -161,9 +161,11 @@ class TestCommand(TestCase):
             items = Lot.objects.values("category_id", item_id=F("pk"), status=F("state"))
 
         out = StringIO()
-        with override_settings(ANGLE_RECO={"MARKET": OddStates}):
-            with pytest.raises(SystemExit) as caught:
-                call_command("reco", "check", stdout=out)
+        with (
+            override_settings(ANGLE_RECO={"MARKET": OddStates}),
+            pytest.raises(SystemExit) as caught,
+        ):
+            call_command("reco", "check", stdout=out)
 
         assert caught.value.code == 1
         assert "odd" in out.getvalue()
@@ -173,9 +175,11 @@ class TestCommand(TestCase):
             self.said("run", "nothing")
         with pytest.raises(CommandError, match="down drops every table"):
             self.said("migrate", "down")
-        with override_settings(ANGLE_RECO={}):
-            with pytest.raises(CommandError, match="ANGLE_RECO has no MARKET"):
-                self.said("stats")
+        with (
+            override_settings(ANGLE_RECO={}),
+            pytest.raises(CommandError, match="ANGLE_RECO has no MARKET"),
+        ):
+            self.said("stats")
 
 
 def test_fixtures_of_pytest_give_the_recommender_and_its_clock(
