@@ -15,10 +15,14 @@ project.set_up()
 def django_environment() -> Iterator[None]:
     """Set up the test environment and the database in memory."""
     from django.db import connections
-    from django.test.utils import setup_test_environment, teardown_test_environment
+    from django.test.utils import (
+        setup_databases,
+        setup_test_environment,
+        teardown_test_environment,
+    )
 
     setup_test_environment(debug=False)
-    connections[project.SQLITE].creation.create_test_db(verbosity=0, serialize=False)
+    setup_databases(0, False, aliases=[project.SQLITE], serialized_aliases=[])
     yield
     teardown_test_environment()
     connections.close_all()

@@ -52,6 +52,7 @@ QUERYSETS: dict[str, Callable[[], Any]] = {
         .order_by()
         .values(name=F("title"))
         .union(Category.objects.values("name"), all=True)
+        .order_by()
     ),
     "distinct": lambda: Lot.objects.order_by().values("category_id").distinct(),
     "a proxy": lambda: SpecialLot.objects.values("title"),
@@ -97,6 +98,17 @@ class Querysets:
         for name, made in QUERYSETS.items():
             with self.subTest(name):  # type: ignore[attr-defined]  # of the TestCase beside it
                 self.compare(made())
+
+    def test_several_querysets_in_one_statement_have_parameters_each(self) -> None:
+        texts = [
+            LabelledQuery.of(Lot.objects.filter(title=title).values("title"), self.alias).select
+            for title in ("a", "b")
+        ]
+
+        with borrow(connections[self.alias]).engine.connect() as connection:
+            found = connection.execute(sa.union_all(*texts)).all()
+
+        assert sorted(map(tuple, found)) == [("a",), ("b",)]
 
     def compare(self, queryset: Any) -> None:
         select = LabelledQuery.of(queryset, self.alias).select

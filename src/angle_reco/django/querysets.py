@@ -86,7 +86,7 @@ class LabelledQuery:
         query = queryset.query
         if not issubclass(queryset._iterable_class, models.query.ValuesIterable):
             raise QuerysetError("it has no .values(…), which labels the columns")
-        if not (query.is_sliced or query.combinator):
+        if not query.is_sliced:
             query = queryset.order_by().query  # Its order would cost time and have no effect.
         labels = list(getattr(query, "selected", None) or ()) or [
             *query.extra_select,
@@ -144,9 +144,10 @@ class LabelledQuery:
             value = next(values)
             if self.is_postgres:
                 return _COLON.sub(r"\\:", sql.Literal(value).as_string(None))
-            # Without a type, SQLAlchemy hands the value over unchanged.
+            # Without a type, SQLAlchemy hands the value over unchanged. One statement may have
+            # the texts of several querysets, whose parameters get distinct names.
             name = f"django_{len(binds)}"
-            binds.append(sa.bindparam(name, value, sa.types.NullType()))
+            binds.append(sa.bindparam(name, value, sa.types.NullType(), unique=True))
             return f":{name}"
 
         return _PLACEHOLDER.sub(written, _COLON.sub(r"\\:", self.text)), binds
