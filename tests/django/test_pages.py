@@ -201,3 +201,7 @@ def test_fixtures_of_pytest_give_the_recommender_and_its_clock(
     assert asked == ["db"]
     assert next(clocks, None) is None
     assert recommender().ports.clock is not clock
+
+
+def test_the_models_need_no_migration_of_the_host() -> None:
+    call_command("makemigrations", "angle_reco", check=True, dry_run=True, verbosity=0)

@@ -22,10 +22,10 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "permissions": [
+                "permissions": (
                     ("manage_recommendations", "Can manage recommendations"),
                     ("inspect_users", "Can look at the recommendations of users"),
-                ],
+                ),
                 "managed": False,
                 "default_permissions": (),
             },
