@@ -15,6 +15,7 @@ from angle_reco import Settings
 from angle_reco.django import Market, page_view, recommender
 from angle_reco.django.checks import check_database
 from angle_reco.django.configuration import ConfigurationError
+from angle_reco.django.market import MappedMarket
 from tests.django import project
 from tests.django.shop.models import Bid, Lot, Odd
 from tests.django.shop.reco import ShopMarket
@@ -48,6 +49,7 @@ class OtherCards(ShopMarket):
 
 
 class OfOthers(ShopMarket):
+    cards = None
     items = Odd.objects.values(item_id=F("token"))
 
 
@@ -133,7 +135,7 @@ def test_kinds_of_ids_are_those_of_the_fields() -> None:
         items = Odd.objects.values(item_id=F("code"))
         bids = Odd.objects.values(item_id=F("code"), user_id=F("token"), placed_at=F("day"))
 
-    kinds = ByText().id_kinds
+    kinds = MappedMarket(ByText(), project.SQLITE).id_kinds
 
     assert (kinds.user.value, kinds.item.value, kinds.category.value) == ("uuid", "text", "text")
 

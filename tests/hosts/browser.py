@@ -108,7 +108,7 @@ class Person:
 
     def takes_picture(self, file: Path) -> None:
         """Store what is on the screen."""
-        shot = self.call("Page.captureScreenshot", format="png")
+        shot = self.call("Page.captureScreenshot", format="webp", quality=80)
         file.write_bytes(b64decode(shot["data"]))
 
     def _forget(self) -> None:

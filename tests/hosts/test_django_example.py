@@ -43,8 +43,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def served(url: str, folder: Path, options: list[str]) -> Iterator[str]:
     for command in ("migrate", "seed --lots 300", "reco run all"):
         manage(url, *command.split())
-    command = ["gunicorn", "--workers", "4", *options, "--chdir", str(EXAMPLE), "auction.wsgi"]
-    with serving([*command, "--bind", "127.0.0.1:PORT"], folder / "log", DATABASE_URL=url) as port:
+    gunicorn = ["gunicorn", "--workers", "4", *options, "--chdir", str(EXAMPLE), "auction.wsgi"]
+    with serving([*gunicorn, "--bind", "127.0.0.1:PORT"], folder / "log", DATABASE_URL=url) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -170,7 +170,7 @@ def test_no_page_is_wider_than_the_screen(
         fay.goes_to(path)
         assert fay.sees("document.documentElement.scrollWidth") <= width, path
         pictures = Path(os.environ.get("EXAMPLE_PICTURES", tmp_path))
-        fay.takes_picture(pictures / f"{number}-{width}.png")
+        fay.takes_picture(pictures / f"{number}-{width}.webp")
 
 
 def test_the_glue_is_short() -> None:

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.module_loading import import_string
 
-from angle_reco.django.market import Market, MarketError
+from angle_reco.django.market import MappedMarket, Market
 from angle_reco.settings import Settings
 
 _EXAMPLE = 'ANGLE_RECO = {"MARKET": "shop.reco.Market"}'
@@ -34,7 +34,7 @@ class Configuration:
     and with *prefix*. With *jobs_in_servers* the processes that serve requests run the jobs.
     """
 
-    market: Market
+    market: MappedMarket
     alias: str
     settings: Settings
     schema: str | None
@@ -83,7 +83,7 @@ def _configuration(given: Mapping[str, Any]) -> Configuration:
     )
 
 
-def _market(given: Mapping[str, Any], alias: str) -> Market:
+def _market(given: Mapping[str, Any], alias: str) -> MappedMarket:
     path = given.get("MARKET")
     if path is None:
         raise ConfigurationError("E001", "ANGLE_RECO has no MARKET", f"Add {_EXAMPLE}.")
@@ -95,10 +95,7 @@ def _market(given: Mapping[str, Any], alias: str) -> Market:
         raise ConfigurationError(
             "E003", f"MARKET {path!r} is no subclass of angle_reco.django.Market"
         )
-    try:
-        return found(alias)
-    except MarketError as error:
-        raise ConfigurationError(error.id, str(error), error.hint) from error
+    return MappedMarket(found(), alias)
 
 
 def _alias(given: Mapping[str, Any]) -> str:

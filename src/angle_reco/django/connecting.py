@@ -132,8 +132,8 @@ def _arguments(configuration: Configuration) -> dict[str, Any]:
     market = configuration.market
     try:
         return {
-            "settings": attrs.evolve(configuration.settings, ids=market.id_kinds),
             "host": market.host_schema,
+            "settings": attrs.evolve(configuration.settings, ids=market.id_kinds),
             "schema": configuration.schema,
             "prefix": configuration.prefix,
         }

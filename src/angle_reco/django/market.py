@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import attrs
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import connections, models
 
 from angle_reco.adapters.sql.schema.host_schema import LABELS, HostSchema
 from angle_reco.django.querysets import Column, LabelledQuery, QuerysetError, UnreadableFieldError
@@ -51,21 +51,26 @@ class Market:
     categories: Any = None
     cards: Any = None
 
-    def __init__(self, alias: str = DEFAULT_DB_ALIAS) -> None:
-        """Use the querysets on the database *alias*.
 
-        Raises:
-            MarketError: A queryset is missing.
-        """
-        self.alias = alias
-        self._rows: dict[str, Rows] = {}
-        for name in _REQUIRED:
-            if getattr(self, name, None) is None:
-                raise MarketError(
-                    "E004",
-                    f"{type(self).__name__} has no {name}",
-                    f"Add {name} = SomeModel.objects.values(…).",
-                )
+@attrs.frozen(eq=False)
+class MappedMarket:
+    """A market of the host on the database *alias*: its selects, ids and objects."""
+
+    market: Market
+    alias: str
+    _rows: dict[str, "Rows"] = attrs.field(factory=dict, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the host's class."""
+        return type(self.market).__name__
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a queryset."""
+        return self._queryset(name) is not None
+
+    def _queryset(self, name: str) -> Any:
+        return getattr(self.market, name, None)
 
     @cached_property
     def host_schema(self) -> HostSchema:
@@ -74,17 +79,20 @@ class Market:
         Raises:
             MarketError: A queryset cannot be used; the text says which and why.
         """
-        cards, items = self.cards, self.rows("items").model
+        for name in _REQUIRED:
+            if not self.has(name):
+                hint = f"Add {name} = SomeModel.objects.values(…)."
+                raise MarketError("E004", f"{self.name} has no {name}", hint)
+        cards, items = self.market.cards, self.rows("items").model
         if cards is not None and not issubclass(cards.model, items._meta.concrete_model):
             reason = f"cards are objects of {cards.model.__name__}, and items of {items.__name__}"
-            raise MarketError("E008", f"{type(self).__name__}: {reason}")
-        named = {name: getattr(self, name) for name in LABELS}
-        selects = {name: self._select(name) for name, one in named.items() if one is not None}
+            raise MarketError("E008", f"{self.name}: {reason}")
+        selects = {name: self._select(name) for name in LABELS if self.has(name)}
         try:
             # Django's connections convert moments from and to this time zone.
             return HostSchema(**selects, time_zone=connections[self.alias].timezone_name)
         except SchemaError as error:
-            raise MarketError("E006", f"{type(self).__name__}: {error}") from error
+            raise MarketError("E006", f"{self.name}: {error}") from error
 
     @cached_property
     def id_kinds(self) -> IdKinds:
@@ -95,14 +103,14 @@ class Market:
         """
         kinds = {label: self._kind(name, label) for label, name in _IDS.items()}
         for name, label in _REFERENCES:
-            if getattr(self, name) is None or label not in self.rows(name).columns:
+            if not self.has(name) or label not in self.rows(name).columns:
                 continue
             of = "user_id" if label == "seller_id" else label
             if (kind := self._kind(name, label)) is not kinds[of]:
                 reason = (
                     f"{label} has ids of the kind {kind}, and {_IDS[of]} of the kind {kinds[of]}"
                 )
-                raise MarketError("E008", f"{type(self).__name__}.{name}: {reason}")
+                raise MarketError("E008", f"{self.name}.{name}: {reason}")
         return IdKinds(user=kinds["user_id"], item=kinds["item_id"], category=kinds["category_id"])
 
     def rows(self, name: str) -> "Rows":
@@ -113,7 +121,7 @@ class Market:
         """
         if name not in self._rows:
             columns = {column.label: column for column in self._labelled(name).columns}
-            self._rows[name] = Rows(getattr(self, name), columns, self.alias)
+            self._rows[name] = Rows(self._queryset(name), columns, self.alias)
         return self._rows[name]
 
     def user_id(self, user: Any) -> Any:
@@ -133,11 +141,12 @@ class Market:
     def load_cards(self, item_ids: Sequence[Any]) -> Mapping[Any, Any]:
         """Return items by id, with one query."""
         rows = self.rows("items")
-        found = rows.model._default_manager.all() if self.cards is None else self.cards.all()
+        cards = self.market.cards
+        found = rows.model._default_manager.all() if cards is None else cards.all()
         own = rows.own_field("item_id", found.model)
         name = "pk" if own is None or own.primary_key else own.attname
-        cards: Mapping[Any, Any] = found.in_bulk(item_ids, field_name=name)
-        return cards
+        by_id: Mapping[Any, Any] = found.in_bulk(item_ids, field_name=name)
+        return by_id
 
     def _id_of(self, instance: Any, name: str, label: str) -> Any:
         own = self.rows(name).own_field(label, type(instance))
@@ -145,15 +154,15 @@ class Market:
 
     def _labelled(self, name: str) -> LabelledQuery:
         try:
-            return LabelledQuery.of(getattr(self, name), self.alias)
+            return LabelledQuery.of(self._queryset(name), self.alias)
         except QuerysetError as error:
-            raise MarketError("E005", f"{type(self).__name__}.{name}: {error}") from error
+            raise MarketError("E005", f"{self.name}.{name}: {error}") from error
 
     def _select(self, name: str) -> Any:
         try:
             return self._labelled(name).select
         except UnreadableFieldError as error:
-            raise MarketError("E007", f"{type(self).__name__}.{name}: {error}") from error
+            raise MarketError("E007", f"{self.name}.{name}: {error}") from error
 
     def _kind(self, name: str, label: str) -> IdKind:
         column = self.rows(name).columns.get(label)
@@ -165,7 +174,7 @@ class Market:
         if field is None or isinstance(field, models.CharField | models.TextField):
             return IdKind.TEXT
         reason = f"{label} is a {type(field).__name__}, which holds no ids"
-        raise MarketError("E007", f"{type(self).__name__}.{name}: {reason}")
+        raise MarketError("E007", f"{self.name}.{name}: {reason}")
 
 
 @attrs.frozen

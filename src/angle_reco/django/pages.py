@@ -9,7 +9,7 @@ import attrs
 from angle_reco import Freshness, Recommender, SchemaError, Shelf, View
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
-from angle_reco.django.market import Market
+from angle_reco.django.market import MappedMarket
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class PageView:
     Without a usable configuration or tables, shelves are empty and the log says why.
     """
 
-    market: Market | None
+    market: MappedMarket | None
     reco: Recommender | None
     user_id: Any | None
 

@@ -3,7 +3,7 @@
 import attrs
 from django.contrib.auth import get_user_model
 
-from angle_reco.django.market import Market
+from angle_reco.django.market import MappedMarket
 from angle_reco.domain.ids import UserId
 
 
@@ -11,7 +11,7 @@ from angle_reco.domain.ids import UserId
 class DjangoPermissions:
     """`Permissions` of Django's users, asked in the caller's thread, on its connection."""
 
-    market: Market
+    market: MappedMarket
 
     def holds(self, user_id: UserId, name: str) -> bool:
         """Return what `user.has_perm("angle_reco.…")` says; an unknown user holds nothing."""

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import borrowing, recommender
-from angle_reco.django.market import Market, MarketError, Rows
+from angle_reco.django.market import MappedMarket, MarketError, Rows
 from angle_reco.domain.errors import InvalidValueError
 
 _UID = "angle_reco"
 
 
-def connect(market: Market) -> None:
+def connect(market: MappedMarket) -> None:
     """Connect the signals of the models behind a market.
 
     Raises:
@@ -29,7 +29,7 @@ def connect(market: Market) -> None:
     user_logged_in.connect(_signed_in, dispatch_uid=_UID)
     try:
         for name, (saved, deleted) in _HANDLERS.items():
-            if getattr(market, name) is None or market.rows(name).queryset.query.combinator:
+            if not market.has(name) or market.rows(name).queryset.query.combinator:
                 continue  # Objects of a union: see `report`.
             for model in _classes_of(market.rows(name).model):
                 uid = f"{_UID}.{name}"
@@ -184,13 +184,13 @@ def _rows(name: str, using: str, *, raw: bool = False) -> Rows | None:
         configuration = configured()
     except ConfigurationError:
         return None  # A test may have taken the setting away since.
-    if raw or using != configuration.alias or getattr(configuration.market, name) is None:
+    if raw or using != configuration.alias or not configuration.market.has(name):
         return None
     return configuration.market.rows(name)
 
 
-def _is_of(one: Any, market: Market, name: str) -> bool:
-    return getattr(market, name) is not None and isinstance(one, market.rows(name).model)
+def _is_of(one: Any, market: MappedMarket, name: str) -> bool:
+    return market.has(name) and isinstance(one, market.rows(name).model)
 
 
 def _classes_of(model: Any) -> list[Any]:
