@@ -90,6 +90,10 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     ),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
+    "check": _matches(re.compile("angle_reco\\.E[0-9]{3}")),
+    # The host's own names of classes and settings.
+    "configuration": lambda value: type(value).__name__ == "ConfigurationError",
+    "has_jobs": lambda value: type(value) is bool,
     "labels": _matches(re.compile("[a-z_]+\\.[a-z_]+(,[a-z_]+\\.[a-z_]+)*")),
     **dict.fromkeys(
         (

@@ -27,6 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MODULES = (
     ".components",
     "",
+    ".django",
     ".errors",
     ".events",
     ".results",
@@ -166,7 +167,15 @@ PUBLIC_ELSEWHERE: tuple[object, ...] = (Ports, Clock)
 """Those of a host that writes adapters (docs/adapters.md)."""
 
 PRIVATE = {
-    *("Fingerprints", "Recipes", "SignedIn", "WithoutId", "BackgroundPool", "UseCases"),
+    *(
+        "Fingerprints",
+        "MappedMarket",
+        "Recipes",
+        "SignedIn",
+        "WithoutId",
+        "BackgroundPool",
+        "UseCases",
+    ),
     # What a model is made of.
     *("Histories", "Signals", "Tastes", "Touched"),
     # What sentences draw on.

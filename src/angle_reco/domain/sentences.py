@@ -22,7 +22,7 @@ class Message(NamedTuple):
 
 MESSAGES = MappingProxyType(
     {
-        # About what the user did: said to this user alone.
+        # About what the user did: only for this user.
         "because_you_bid": Message("Because you bid on %(title)s"),
         "because_you_watch": Message("Because you are watching %(title)s"),
         "seller_of_yours": Message("From the same seller as %(title)s"),

@@ -16,7 +16,7 @@ from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.sentences import English, Message, Speaks, Why
 
 FEW = 3
-"""No sentence is about fewer people than these."""
+"""Fewer people than these are not mentioned."""
 
 _SOON = timedelta(days=7)
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -172,7 +172,7 @@ class ListReader:
         recomputed, unless a complete run over its kind is under way.
         """
         read = self._read(kind, owner, viewer)
-        if read is None or (kind is ListKind.PERSONAL and self._is_outdated(owner, read.value)):
+        if read is None:
             return self._recompute(kind, owner, is_refresh)
         if is_refresh and read.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
@@ -185,26 +185,27 @@ class ListReader:
                 return self._recompute(kind, owner, is_refresh)
         return read
 
-    def _is_outdated(self, owner: object, cached: CachedList) -> bool:
+    def _is_outdated(self, owner: object, stored: StoredList) -> bool:
         """Return whether the newest events of a user may change a stored list, unless edited.
 
         It may lack an item whose bid was just withdrawn, and with a model every event changes
         what it says to the user.
         """
         user_id = UserId(owner)
-        if cached.stored.edited:
+        if stored.edited:
             return False
-        has_learned = self.models.may_learn and cached.stored.recipe.model != ""
+        has_learned = self.models.may_learn and stored.recipe.model != ""
         if has_learned and user_id in self.pending.by_user:
             return True
-        return not self.pending.returned_to(user_id).issubset(cached.stored.ids)
+        return not self.pending.returned_to(user_id).issubset(stored.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
     ) -> Entry[CachedList] | None:
         """Return the stored list of an owner, None if it cannot be used.
 
-        A list cannot be used if it is missing, has another recipe, or is too old to be shown.
+        A list cannot be used if it is missing, has another recipe, is too old to be shown, or
+        lacks what the owner did since.
         """
         about_to_wait()
         stored = self.lists.read(kind, [owner]).get(owner)
@@ -212,6 +213,8 @@ class ListReader:
         limits = self.settings.freshness[kind]
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
+            return None
+        if kind is ListKind.PERSONAL and self._is_outdated(owner, stored):
             return None
         cached = self._with_cards(kind, owner, CachedList(stored=stored), viewer)
         return self._entry(cached, age, limits, made_as=freshness)

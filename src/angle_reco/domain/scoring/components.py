@@ -198,9 +198,11 @@ def _checked(
         had = getattr(found, "shape", "no shape")
         problem = f"returned {kind} of {had}, but should return integers of {shape}"
         raise ComponentError(component.name, problem)
-    # Estimates are floats, and may be off by a little.
-    slack = 2 if found.dtype.kind == "f" else 0
-    if len(found) and not (found.min() >= -slack and found.max() <= ONE + slack):
+    # Estimates are floats, and may be off by a little. One that is too high selects a row whose
+    # exact score is then compared with it.
+    is_estimate = found.dtype.kind == "f"
+    least = -2 if is_estimate else 0
+    if len(found) and not (found.min() >= least and (is_estimate or found.max() <= ONE)):
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"
         raise ComponentError(component.name, problem)
     return found

@@ -16,7 +16,7 @@ from angle_reco.domain.moments import HOUR, to_micros
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.blended.model import Coefficients, Model
 from angle_reco.domain.scoring.blended.tastes import RECENCY, powers
-from angle_reco.domain.scoring.blended.titles import BUCKETS, TitleRows, hashed, title_rows
+from angle_reco.domain.scoring.blended.titles import TitleRows, hashed, title_rows
 from angle_reco.domain.scoring.decay import decayed
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.sentences import shortened
@@ -93,11 +93,10 @@ class OwnItems:
         """Return the item whose title has most in common, as the component counts it."""
         if self.model is None:
             return None
-        vector = np.zeros(BUCKETS, np.int64)
         row = title_rows(*hashed([card.title]), self.model.items.rarities)
-        vector[row.buckets] = row.weights
+        words = row.combined(np.zeros(1, np.int32), np.ones(1, np.int64))
         factors = powers(7)[: len(self.touched)]
-        products = self._titles.products(vector, np.arange(len(factors)))
+        products = self._titles.products(words, np.arange(len(factors)))
         place = _largest(products // 1_000 * factors)
         return None if place is None else self._named("similar_to", place)
 

@@ -13,12 +13,14 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.bulk import read_at_once, read_few
 from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import among
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, LAST_MOMENT
 from angle_reco.adapters.sql.market.item_queries import (
     FROM_TIMES,
     cards_query,
+    categories_copy_types,
+    categories_query,
     existing,
+    few_categories_query,
     open_copy_types,
     open_items_query,
     touched_items_query,
@@ -146,17 +148,14 @@ class SqlCatalog:
     def categories(self, items: IdColumn) -> ItemCategories:
         kinds = self.tables.ids
         distinct = IdIndex.of(items.kind, items)
-        listed = self.market.items.c
-        query = sa.select(listed.item_id, listed.category_id).where(
-            among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
-            listed.category_id.is_not(None),
-        )
-        copy_types = [CopyType.of_ids(kinds.item), CopyType.of_ids(kinds.category)]
-        item_ids, category_ids = (
-            read_few(self.database, [query], copy_types)
-            if len(distinct) <= _FEW
-            else read_at_once(self.database, query, copy_types)
-        )
+        copy_types = categories_copy_types(kinds)
+        if len(distinct) <= _FEW:
+            few = few_categories_query(self.market, kinds, self.database.dialect)
+            values = {"angle_reco_wanted": distinct.ids}
+            item_ids, category_ids = read_few(self.database, few, copy_types, values)
+        else:
+            query = categories_query(self.market, distinct.ids, kinds.item, self.database.dialect)
+            item_ids, category_ids = read_at_once(self.database, query, copy_types)
         found = IdColumn(kinds.category, category_ids)
         categories = IdIndex.of(kinds.category, found)
         of_item = np.full(len(distinct), NONE, np.int32)

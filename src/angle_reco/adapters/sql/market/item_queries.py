@@ -6,12 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.bulk import or_zero
+from angle_reco.adapters.sql.core.bulk import few_query, or_zero
 from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.items import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
 from angle_reco.domain.prices import UNKNOWN_PRICE
@@ -91,6 +92,29 @@ def open_copy_types(ids: IdKinds) -> list[CopyType]:
     known, moments, counts = CopyType.SMALL, [CopyType.MOMENT] * 3, [CopyType.INT] * 2
     prices, status = [CopyType.INT] * 2, CopyType.SMALL
     return [of_item, of_category, known, of_seller, known, *prices, status, *moments, *counts]
+
+
+def categories_query(
+    market: Market, wanted: IdColumn | sa.BindParameter[Any], kind: IdKind, dialect: str
+) -> sa.Select[Any]:
+    """Return the query for items that have a category, and for these."""
+    items = market.items.c
+    return sa.select(items.item_id, items.category_id).where(
+        among(items.item_id, wanted, kind, dialect), items.category_id.is_not(None)
+    )
+
+
+@lru_cache
+def few_categories_query(market: Market, ids: IdKinds, dialect: str) -> sa.Executable:
+    """Return the statement of `read_few` for the categories of wanted items."""
+    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
+    query = categories_query(market, wanted, ids.item, dialect)
+    return few_query([query], categories_copy_types(ids), dialect)
+
+
+def categories_copy_types(ids: IdKinds) -> list[CopyType]:
+    """Return the types of the columns of `categories_query`."""
+    return [CopyType.of_ids(ids.item), CopyType.of_ids(ids.category)]
 
 
 @lru_cache
