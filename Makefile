@@ -150,6 +150,10 @@ release-check: package ## Say what is missing before a release
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
 
+.PHONY: benchmark-similarities
+benchmark-similarities: $(installed) ## Measure similar items of all open items, beside implicit
+	@$(bin)/python benchmarks/similarities.py
+
 .PHONY: benchmark-serving
 benchmark-serving: $(installed) ## Measure answers from memory, each beside a bare dict
 	@$(bin)/python benchmarks/serving.py
