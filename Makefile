@@ -35,6 +35,12 @@ help: ## List the targets
 demo: $(installed) ## Show recommendations for a small auction site
 	@$(bin)/angle-reco demo
 
+.PHONY: example-django
+example-django: .venv-hosts/.installed ## Run the auction site in examples/django at http://127.0.0.1:8000/ (DATABASE_URL chooses PostgreSQL)
+	@cd examples/django && PATH="$(CURDIR)/.venv-hosts/bin:$$PATH" && python manage.py migrate --verbosity 0 \
+	    && python manage.py seed && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
+	    && exec gunicorn --workers 4 --preload --bind 127.0.0.1:8000 auction.wsgi
+
 .PHONY: test
 test: $(installed) ## Run the tests; with COVERAGE=yes report what they cover, too
 	@$(bin)/$(unit_tests) $(if $(COVERAGE),--cov)
@@ -71,7 +77,7 @@ test-reliability: $(installed) ## Run what takes luck to fail, each a few times
 
 .PHONY: test-hosts
 test-hosts: .venv-hosts/.installed ## Run the tests with real servers, drivers and poolers
-	@tests/hosts/install.sh pgbouncer
+	@tests/hosts/install.sh pgbouncer chromium
 	@.venv-hosts/bin/pytest --numprocesses 2 --dist loadfile tests/hosts
 
 .PHONY: test-postgres

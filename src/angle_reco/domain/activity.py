@@ -20,7 +20,7 @@ from angle_reco.domain.arrays import (
     starts_of_runs,
 )
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
+from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId, as_item_id, as_user_id
 from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.type_checks import plain_amount
 from angle_reco.domain.validators import is_aware, is_money
@@ -61,6 +61,18 @@ class Watch:
     user_id: UserId = attrs.field(converter=as_user_id)
     item_id: ItemId = attrs.field(converter=as_item_id)
     watched_at: datetime = attrs.field(validator=is_aware)
+
+
+@attrs.frozen(kw_only=True)
+class TouchedItem:
+    """An item that one user bid on (*is_bid*) or only watches, since *last_at* at the latest."""
+
+    item_id: ItemId
+    title: str
+    category_id: CategoryId | None
+    seller_id: UserId | None
+    is_bid: bool
+    last_at: datetime
 
 
 @attrs.frozen(kw_only=True)

@@ -57,6 +57,10 @@ class SimilarityRule:
         whole(self.kept, "number of similar items kept", least=1, most=1_000)
         whole(self.history_length, "history length of similarity", least=1, most=1_000_000)
 
+    def worth_of(self, shared_users: int) -> Millionths:
+        """Return what so many shared users contribute."""
+        return int(_shared_part(np.array([shared_users]), self)[0])
+
     @property
     def recipe(self) -> Recipe:
         """Return the recipe that identifies lists of this rule."""

@@ -16,7 +16,7 @@ from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.scoring.blended_ranker import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED, with_weights
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
@@ -180,12 +180,15 @@ class KernelsContract(SimilaritiesContract):
         model, users = case.model(kernels), index_of_users(case.ids)
         market, rules = case.opened(model), case.plainly(model).rules
 
-        lists = kernels.homepages(market, case.profiles(market, users), ranker=BLENDED, keep=keep)
+        # One after another: what is kept for a market is kept for one ranker.
+        for ranker in (BLENDED, with_weights((("newness", 300_000), ("taste", 200_000)))):
+            profiles = case.profiles(market, users)
+            lists = kernels.homepages(market, profiles, ranker=ranker, keep=keep)
 
-        assert_made_by(lists, users.ids, BLENDED.recipe)
-        assert lines_of(lists) == plain_homepages(
-            case.market, users, BLENDED, InterestRule(), keep=keep, rules=rules
-        )
+            assert_made_by(lists, users.ids, ranker.recipe)
+            assert lines_of(lists) == plain_homepages(
+                case.market, users, ranker, InterestRule(), keep=keep, rules=rules
+            )
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:
