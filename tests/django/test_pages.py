@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from contextlib import redirect_stdout
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -12,6 +13,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
@@ -141,6 +143,30 @@ class TestPages(TestCase):
             assert len(page_view(None).popular_items()) == 3
 
         assert len(page_view(None).popular_items()) == 4
+
+
+class TestTables(TestCase):
+    def test_they_are_created_after_the_migrations(self) -> None:
+        out = StringIO()
+        with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "new_"}):
+            with redirect_stdout(out):
+                create_tables(using="pg")
+                create_tables(using="default")
+                create_tables(using="default")
+            assert recommender().check() == ()
+        with override_settings(ANGLE_RECO={}):
+            create_tables(using="default")
+
+        assert out.getvalue() == "Created or migrated the tables of angle_reco.\n"
+
+    def test_other_tables_in_their_place_are_an_error_of_the_command(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE bad_user_interests (x integer)")
+        with (
+            override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "bad_"}),
+            pytest.raises(CommandError, match=r"tables of angle_reco: .*bad_user_interests"),
+        ):
+            create_tables(using="default")
 
 
 class TestCommand(TestCase):

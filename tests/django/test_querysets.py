@@ -36,6 +36,7 @@ QUERYSETS: dict[str, Callable[[], Any]] = {
         )
     ),
     "decimals": lambda: Bid.objects.values(amount=F("cents") / Decimal(100)),
+    "a remainder": lambda: Bid.objects.values(rest=F("cents") % 7),
     "groups with values": lambda: (
         Lot.objects.annotate(kind=Concat(Value("a"), Lower("category__name"), Value("a")))
         .values("kind")
@@ -159,6 +160,10 @@ class TestOnPostgres(Querysets, TestCase):
 @pytest.mark.parametrize(
     ("queryset", "reason"),
     [
+        (
+            lambda: Lot.objects.values(odd=F("title") + F("seller")),
+            "odd has no type|cannot be written as SQL",
+        ),
         (Lot.objects.all, r"it has no \.values\(…\), which labels the columns"),
         (lambda: Lot.objects.values_list("pk"), r"it has no \.values\(…\)"),
         (lambda: Lot, "it is a ModelBase, no queryset"),

@@ -191,11 +191,16 @@ class Rows:
         return self.queryset.model
 
     @property
+    def own_labels(self) -> frozenset[str]:
+        """Return the labels whose columns are fields of the model itself."""
+        return frozenset(label for label, column in self.columns.items() if column.own is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Return whether every object is in the queryset, and its own fields are the values."""
         query = self.queryset.query
         is_whole = not (query.where or query.is_sliced or query.combinator or query.distinct)
-        return is_whole and all(column.own is not None for column in self.columns.values())
+        return is_whole and len(self.own_labels) == len(self.columns)
 
     def own_field(self, label: str, model: Any) -> Any | None:
         """Return the field of *model* that is a column; None if the column is none of it."""
