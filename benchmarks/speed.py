@@ -109,7 +109,11 @@ def similar_items(reco: Recommender) -> Row:
     engagement = scorer.engagement(market)
     return row(
         f"similar items of {len(market):,} open items, ranked",
-        median(lambda: scorer.similar_to_all(market, engagement, first=0, last=len(market))),
+        median(
+            lambda: scorer.similar_to_rows(
+                scorer.similarities(market, engagement), np.arange(len(market))
+            )
+        ),
         "scipy: shared users of all pairs",
         median(lambda: shared_users(market, engagement)),
     )

@@ -72,6 +72,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "error": _matches(_CLASS),
     "component": _matches(re.compile("[a-z_0-9, ]+")),
     "problem": _matches(_PROBLEM),
+    "message": _matches(re.compile("[a-z_0-9]+")),
+    "language": _matches(re.compile("[a-z]{1,8}")),
     "job": _is_among(*BATCH_JOBS),
     "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
     "resource": _is_among(*(one.name.lower() for one in Resource)),

@@ -178,6 +178,8 @@ PRIVATE = {
     ),
     # What a model is made of.
     *("Histories", "Signals", "Tastes", "Touched"),
+    # What sentences draw on.
+    "Grounds",
     *("Borrowed", "Database", "Fence", "SqlPermissions", "SqlPorts", "Statements", "Tables"),
 }
 """In constructors that only the library calls, and in properties that it alone reads."""
