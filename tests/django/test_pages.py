@@ -22,7 +22,7 @@ from django.http import HttpResponse
 from django.template import engines
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from angle_reco import InvalidValueError, ItemNotFoundError
 from angle_reco.django import page_view, recommender
@@ -132,6 +132,30 @@ class TestPages(TestCase):
 
             assert one.card == odd
             assert page_view(None).similar_items(odd).ids == ()
+
+    def test_public_columns_are_carried_by_suggestions(self) -> None:
+        class Carrying(ShopMarket):
+            items = Lot.objects.values(
+                "category_id", item_id=F("pk"), kind=F("category__name"), extra=F("tags")
+            )
+            public = ("kind", "extra")
+
+        Lot.objects.filter(pk=self.lots[0].pk).update(tags={"size": [1, 2]})
+        with override_settings(ANGLE_RECO={"MARKET": Carrying}):
+            shown = {one.item_id: one.public for one in page_view(None).popular_items()}
+
+        assert shown[self.lots[0].pk] == {"kind": "watches", "extra": {"size": [1, 2]}}
+        assert shown[self.lots[1].pk] == {"kind": "watches", "extra": {}}
+
+    def test_sentences_are_in_the_language_of_the_request(self) -> None:
+        with translation.override("de"):
+            german = page_view(None).popular_items()[0].sentence
+        with translation.override("en"):
+            english = page_view(None).popular_items()[0].sentence
+        with translation.override(None):
+            assert page_view(None).popular_items()[0].sentence == english
+
+        assert german != english
 
     def test_a_clock_is_moved_by_hand(self) -> None:
         soon = timezone.now() + timedelta(hours=1)
