@@ -6,9 +6,9 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import sqlalchemy as sa
-from django.core import mail
 from django.core.management.base import CommandError
 from django.db import connections
+from django.test.utils import _TestState
 
 from angle_reco import AngleRecoError, Recommender
 from angle_reco.adapters.sql.storage import Storage
@@ -67,7 +67,8 @@ def borrowing(configuration: Configuration) -> Recommender:
 
 def is_test() -> bool:
     """Return whether Django's test environment is set up."""
-    return hasattr(mail, "outbox")
+    # Django has no public name for it, and itself asks in this way.
+    return hasattr(_TestState, "saved_data")
 
 
 def opened() -> Recommender | None:
