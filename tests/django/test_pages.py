@@ -249,7 +249,7 @@ def test_fixtures_of_pytest_give_the_recommender_and_its_clock(
 
     clocks = testing.reco_clock.__wrapped__()  # type: ignore[attr-defined]  # of a fixture
     clock = next(clocks)
-    reco = testing.reco.__wrapped__(Request())  # type: ignore[attr-defined]  # of a fixture
+    reco = testing.reco.__wrapped__(Request(), clock)  # type: ignore[attr-defined]  # of a fixture
 
     assert reco.ports.clock is clock
     assert asked == ["db"]
