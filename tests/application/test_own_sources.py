@@ -120,24 +120,30 @@ def test_people_who_want_both_are_three_others_at_least(reco: Recommender, model
     assert named > 20
 
 
-def test_two_others_are_not_told_of(reco: Recommender, model: Model) -> None:
-    """Whatever users wanted both: the rows of all but two are taken out of the model."""
-    for own, card in pairs(reco, model):
-        users = [one for one in TASTES if UserId(one) != own.user_id]
-        hashes = hashes_of(IdColumn.of(IdKind.TEXT, users[2:]))
-        few = attrs.evolve(own, model=model.without_users(hashes))
-
-        assert few.by_neighbours(card) is None
-
-
-def test_the_user_alone_is_not_among_them(reco: Recommender, model: Model) -> None:
+@pytest.mark.parametrize(("others", "is_named"), [(2, False), (3, True)])
+@pytest.mark.parametrize("with_own", [False, True])
+def test_two_others_are_not_mentioned(
+    reco: Recommender, model: Model, others: int, is_named: bool, with_own: bool
+) -> None:
+    """The rows of all users but these are taken out of the model, or also the user's own."""
+    market = reco.ports.catalog.market  # type: ignore[attr-defined]  # in memory
     own = own_items(reco, model, USERS[0])
-    mine = own.touched[0]
-    card = attrs.evolve(lot_card(reco, mine.item_id))
-    users = [one for one in TASTES if UserId(one) != own.user_id]
-    alone = model.without_users(hashes_of(IdColumn.of(IdKind.TEXT, users)))
+    # Both items are the user's, so that the user is among those who want both.
+    source, target = own.touched[0], lot_card(reco, own.touched[1].item_id)
+    wants = [
+        {str(one.user_id) for one in market.bids[item_id]}
+        for item_id in (source.item_id, target.item_id)
+    ]
+    both = sorted((wants[0] & wants[1]) - {USERS[0]})[:others]
+    assert len(both) == others
+    kept = {*both, *([USERS[0]] if with_own else [])}
+    gone = hashes_of(IdColumn.of(IdKind.TEXT, [one for one in TASTES if one not in kept]))
+    few = attrs.evolve(
+        own, model=model.without_users(gone), touched=[source], listed=(target.item_id,)
+    )
 
-    assert attrs.evolve(own, model=alone, listed=(card.item_id,)).by_neighbours(card) is None
+    expected = ("also_wanted", source.title) if is_named else None
+    assert few.by_neighbours(target) == expected
 
 
 def lot_card(reco: Recommender, item_id: ItemId) -> Any:

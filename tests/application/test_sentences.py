@@ -16,7 +16,7 @@ from angle_reco.domain.ids import UserId
 from angle_reco.domain.sentences import Message, Why
 from angle_reco.rules import SimilarityRule
 from angle_reco.testing import MemoryMarketplace
-from tests.application.memories import CachingShop, settle
+from tests.application.memories import MINUTE, CachingShop, settle
 from tests.application.shop import (
     DAY,
     HOUR,
@@ -231,8 +231,10 @@ def test_the_title_of_the_page_is_as_recent_as_that_of_its_card() -> None:
 
     assert said() == {"Similar to the lot page"}
     one.change("page", title="A better title")
-    one.reco.items_changed(["page"])
-    settle(one.reco)
+    for _ in range(3):  # The open items are read again, the lists are not.
+        one.passes(MINUTE)
+        said()
+        settle(one.reco)
 
     assert said() == {"Similar to A better title"}
 
