@@ -25,7 +25,7 @@ unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
 # What differs between Pythons shows in these, on SQLite, on PostgreSQL and in memory.
 tests_on_pythons := src tests/domain tests/application tests/cli/test_app.py \
-    $(addprefix tests/adapters/test_,bulk.py caches.py kernels.py memory.py sqlite.py)
+    $(addprefix tests/adapters/test_,bulk.py caches.py fast_kernels.py kernels.py memory.py sqlite.py)
 
 .PHONY: help
 help: ## List the targets
@@ -155,6 +155,10 @@ release-check: package ## Say what is missing before a release
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
+
+.PHONY: benchmark-similarities
+benchmark-similarities: $(installed) ## Measure similar items of all open items, beside implicit
+	@$(bin)/python benchmarks/similarities.py
 
 .PHONY: benchmark-serving
 benchmark-serving: $(installed) ## Measure answers from memory, each beside a bare dict

@@ -221,6 +221,22 @@ class TestCounts:
         ]
 
 
+def test_the_title_of_the_page_is_as_recent_as_that_of_its_card() -> None:
+    one = CachingShop.of(filled([lot("page"), lot("art-01")], bid("ann", "page")), CLASSIC)
+
+    def said() -> set[str]:
+        view = one.reco.as_user("ann")
+        shelves = (view.similar_items("page"), view.after_bid("page"))
+        return {shelf[0].sentence for shelf in shelves}
+
+    assert said() == {"Similar to the lot page"}
+    one.change("page", title="A better title")
+    one.reco.items_changed(["page"])
+    settle(one.reco)
+
+    assert said() == {"Similar to A better title"}
+
+
 TASTES = [f"user-{n:02}" for n in range(60)]
 
 

@@ -270,7 +270,6 @@ class StoredList:
                     names,
                     parts_at(parts, bytes_of_parts * place),
                     grounds,
-                    None,
                 ),
             )
             for rank, place in enumerate(places, start=first_rank)

@@ -150,6 +150,18 @@ def _smallest_in(levels: Int32s, start: int, end: int) -> int:
 
 
 @_callable
+def _first_from(prices: Int64s, start: int, end: int, least: int) -> int:
+    """Return the first place in the sorted range [start, end) with so high a price, else *end*."""
+    while start < end:
+        middle = (start + end) // 2
+        if prices[middle] < least:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@_callable
 def _search_near(
     index: PriceIndex, start: int, end: int, price: int, count: int, space: Space
 ) -> int:
@@ -158,8 +170,8 @@ def _search_near(
     The range is split at each minimum that is taken. Returns how many there are.
     """
     lows, highs, minima = space.pieces[0], space.pieces[1], space.pieces[2]
-    lows[0] = start + np.searchsorted(index.prices[start:end], (price + 1) // 2, "left")
-    highs[0] = start + np.searchsorted(index.prices[start:end], 2 * price, "right")
+    lows[0] = _first_from(index.prices, start, end, (price + 1) // 2)
+    highs[0] = _first_from(index.prices, start, end, 2 * price + 1)
     minima[0] = _smallest_in(index.levels, lows[0], highs[0])
     for taken in range(count):
         piece = 0
@@ -316,7 +328,8 @@ def _merge(
 def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Space) -> int:
     """Put the keys of the best candidates of a code into *best*; return how many there are."""
     keep, alike = len(space.best), weights.alike
-    space.sizes[:] = 0
+    for kind in range(3):
+        space.sizes[kind] = 0
     if items.category[code] >= 0:
         _find_in_category(items, code, keep, weights.scanned, space)
     if alike[PRICE] > weights.threshold:

@@ -1,6 +1,7 @@
 """The contract suite of `Kernels`: exactly the results of the plain rules."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from angle_reco.domain.activity import Bid
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended_ranker import BLENDED, with_weights
@@ -63,6 +65,8 @@ def cases(draw: st.DrawFn, kind: IdKind) -> Case:
     return Case(ids, draw(markets(ids)), draw(st.sampled_from([1, 2, 3, 4, 40])))
 
 
+_INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
+
 every_kind = pytest.mark.parametrize("kind", IdKind)
 
 
@@ -90,6 +94,42 @@ class SimilaritiesContract:
         assert found == [
             plain.similar_items(case.market, rows[row], rule=rule, keep=case.keep) for row in asked
         ]
+
+    def test_of_equal_scores_that_with_more_shared_users_comes_first(
+        self, kernels: Kernels
+    ) -> None:
+        """Also if the other one needs no shared users, and is first in the tie order."""
+        price, far = Decimal(10), Decimal(100)
+        items = [
+            lot(1, category_id=CategoryId(1), price=price),
+            lot(2, category_id=CategoryId(1), price=far),
+            lot(3, category_id=CategoryId(2), price=price),
+        ]
+        happened = [
+            Bid(user_id=UserId(user), item_id=ItemId(item), placed_at=NOW)
+            for item, users in ((1, range(4)), (2, range(4, 10)), (3, range(4)))
+            for user in users
+        ]
+        market = plain.PlainMarket(items=items, happened=happened, now=NOW)
+
+        [[line]] = similar_among(
+            kernels, Case(_INTS, market, keep=1), SimilarityRule(), np.array([0])
+        )
+
+        assert (line.item_id, line.parts) == (3, (0, 300_000, 200_000))
+
+    @pytest.mark.parametrize("category", [None, CategoryId(1)])
+    def test_an_item_is_never_similar_to_itself(
+        self, kernels: Kernels, category: CategoryId | None
+    ) -> None:
+        """Nor does it take the place of another, by category or by price."""
+        items = [lot(one, category_id=category, price=Decimal(1)) for one in range(3)]
+        market = plain.PlainMarket(items=items, happened=[], now=NOW)
+        rule = SimilarityRule(threshold=0)
+
+        found = similar_among(kernels, Case(_INTS, market, keep=1), rule, np.arange(3))
+
+        assert [[line.item_id for line in lines] for lines in found] == [[1], [0], [0]]
 
 
 class KernelsContract(SimilaritiesContract):
@@ -220,9 +260,9 @@ def similar_among(
 ) -> list[list[StoredLine]]:
     """Return the similar items that the kernels compute for the open items in *rows*."""
     market = open_market(case.market, case.ids)
-    users, items = index_of_users(case.ids, count=len(IDS[case.ids.user])), market.catalogue.items
-    most = rule.history_length
-    engagement = engagement_of(case.market.counted, case.ids, users, items, most)
+    counted, items = case.market.counted, market.catalogue.items
+    users = IdIndex.of(case.ids.user, IdColumn.of(case.ids.user, [one.user_id for one in counted]))
+    engagement = engagement_of(counted, case.ids, users, items, rule.history_length)
     similarities = kernels.similarities(market, engagement, rule=rule, keep=case.keep)
     lists = similarities.of(rows)
     assert_made_by(lists, market.catalogue.ids_at(rows), rule.recipe)
