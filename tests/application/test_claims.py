@@ -16,8 +16,7 @@ import pytest
 from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError, UserId
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.application.jobs import run_context
-from angle_reco.application.jobs.batch_jobs import Done
-from angle_reco.application.jobs.run_context import RunContext, RunStoppedError, no_progress
+from angle_reco.application.jobs.run_context import Done, RunContext, RunStoppedError, no_progress
 from angle_reco.application.jobs.runner import Heartbeat
 from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, SCHEDULE, schedule_of
 from angle_reco.domain.changes import Change, ChangeKind

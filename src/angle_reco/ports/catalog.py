@@ -1,6 +1,6 @@
 """The host's items."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -58,6 +58,13 @@ class CatalogQueries(Protocol):
 
     def categories(self, items: IdColumn) -> ItemCategories:
         """Return the category of each of *items*, in order; NONE for an unknown item."""
+        ...
+
+    def turned(self, spans: Sequence[tuple[datetime, datetime]]) -> IdColumn:
+        """Return the items that were listed, start or end in one of *spans*, in any order.
+
+        A span begins after its first moment and includes its last.
+        """
         ...
 
     def total(self, *, until: datetime | None = None) -> int:

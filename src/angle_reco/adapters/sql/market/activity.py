@@ -19,6 +19,7 @@ from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.ports.activity import Span
 
 
 @attrs.frozen
@@ -37,6 +38,7 @@ class SqlActivity:
         until: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
         ids = self.tables.ids
 
@@ -51,6 +53,9 @@ class SqlActivity:
                 query = query.where(self._among(table.c.user_id, users))
             if items is not None:
                 query = query.where(self._among(table.c.item_id, items))
+            if within is not None:
+                spans = (sa.and_(*_are_within(moment, *span)) for span in within)
+                query = query.where(sa.or_(sa.false(), *spans))
             return _within(query, moment, since, until)
 
         (bids, placed_at), (watches, watched_at) = self._counted
@@ -277,8 +282,12 @@ def _within(
     since: datetime | None,
     until: datetime | None,
 ) -> sa.Select[Any]:
-    if since is not None:
-        query = query.where(moment >= since)
-    if until is not None:
-        query = query.where(moment <= until)
-    return query
+    return query.where(*_are_within(moment, since, until))
+
+
+def _are_within(
+    moment: sa.ColumnElement[Any], since: datetime | None, until: datetime | None
+) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that a moment is in a span."""
+    after = [] if since is None else [moment >= since]
+    return after if until is None else [*after, moment <= until]
