@@ -67,7 +67,7 @@ class Watermark:
 
     def to_text(self) -> str:
         """Return the watermark as text."""
-        values = attrs.asdict(self)
+        values = attrs.asdict(self, recurse=False) | {"categories": dict(self.categories)}
         for name in _MOMENTS:
             values[name] = to_micros(values[name])
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))

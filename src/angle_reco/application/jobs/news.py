@@ -212,9 +212,11 @@ class NewsReader:
 
     def _log_why(self, job: str, why: Why) -> None:
         if why in (Why.LOST, Why.FUTURE):
-            _log.warning("watermark not usable, everything is computed: job=%s why=%s", job, why)
+            _log.warning(
+                "watermark not usable, everything is computed: job=%s why=%s", job, why.value
+            )
         else:
-            _log.info("everything is computed: job=%s why=%s", job, why)
+            _log.info("everything is computed: job=%s why=%s", job, why.value)
 
 
 def _items(change: Change) -> tuple[ItemId, ...]:
