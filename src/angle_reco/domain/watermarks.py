@@ -19,7 +19,7 @@ import numpy as np
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.moments import DAY, HOUR, from_micros, to_micros
+from angle_reco.domain.moments import DAY, HOUR, MICROSECOND, from_micros, to_micros
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.decay import DecaySteps
 from angle_reco.domain.scoring.interest import InterestRule
@@ -122,12 +122,14 @@ def spans_of_steps(
     >>> noon, one = datetime(2026, 6, 1, 12, tzinfo=UTC), datetime(2026, 6, 1, 13, tzinfo=UTC)
     >>> spans = spans_of_steps(noon, one, InterestRule())
     >>> [f"{first:%d.%m. %H}-{last:%H}" for first, last in spans]
-    ['24.05. 12-13', '01.05. 12-13', '03.03. 12-13']
+    ['03.03. 12-12', '24.05. 12-13', '01.05. 12-13']
     """
-    ages = [rule.window]
+    # At the border itself an interaction still counts, but is in the next step of its decay.
+    spans = [(since - rule.window, now - rule.window - MICROSECOND)]
     if isinstance(rule.decay, DecaySteps):
-        ages += [timedelta(days=day + 1) for day in rule.decay.upper_days if day < rule.window.days]
-    return [(since - age, now - age) for age in sorted(ages)]
+        ages = [timedelta(days=day + 1) for day in rule.decay.upper_days if day < rule.window.days]
+        spans += [(since - age + MICROSECOND, now - age) for age in ages]
+    return spans
 
 
 def spans_of_turns(since: datetime, now: datetime) -> Sequence[tuple[datetime, datetime]]:

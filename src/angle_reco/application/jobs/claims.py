@@ -214,8 +214,9 @@ class JobClaims:
             return False
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
-            self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
-            self.finished_runs.done(claim.run.key)
+            work = RunContext(pace=self.settings.pace, stop=stop)
+            outcome = self.runner(claim.run, work)
+            self.finished_runs.done(claim.run.key, has_computed=outcome.has_computed)
         return True
 
     def _execute(self, run: Run, work: RunContext) -> JobOutcome:
@@ -226,7 +227,7 @@ class JobClaims:
             Exception: Whatever else stopped the run.
         """
         outcome = self.runner(run, work)
-        self.finished_runs.done(run.key)
+        self.finished_runs.done(run.key, has_computed=outcome.has_computed)
         return outcome
 
     def _claim(self, run_request: RunRequest) -> Claim:

@@ -60,6 +60,11 @@ class JobOutcome:
     failed: int = 0
     errors: tuple[str, ...] = ()
 
+    @property
+    def has_computed(self) -> bool:
+        """Return whether the run computed results, or removed some."""
+        return self.left < self.scope or self.scope == 0 or self.removed > 0
+
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
         return {

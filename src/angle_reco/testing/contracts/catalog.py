@@ -61,7 +61,7 @@ class CatalogQueriesContract(EveryIdKind):
     ) -> None:
         moments = [NOW, NOW + HOUR, NOW + HOUR + TICK, NOW + 2 * DAY]
         items = [
-            attrs.evolve(sample.item(4 * place + number), **{name: moment})
+            Item(item_id=sample.items[4 * place + number], **{name: moment})  # type: ignore[arg-type]  # a moment
             for place, name in enumerate(("listed_at", "starts_at", "ends_at"))
             for number, moment in enumerate(moments)
         ]
