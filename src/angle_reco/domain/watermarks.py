@@ -28,6 +28,9 @@ from angle_reco.domain.scoring.market import ENDING_SOON
 LATE_COMMITS = timedelta(minutes=10)
 """A transaction may commit so much later than the moments of its rows."""
 
+_RULES = 1
+"""To be raised where a rule changes, and results of the same settings with it."""
+
 _FULL_FROM = 2 * HOUR
 """The time of day (UTC) from which the first run computes everything."""
 
@@ -67,20 +70,23 @@ class Watermark:
 
     def to_text(self) -> str:
         """Return the watermark as text."""
-        values = attrs.asdict(self, recurse=False) | {"categories": dict(self.categories)}
+        values = attrs.asdict(self, recurse=False)
+        values |= {"rules": _RULES, "categories": dict(self.categories)}
         for name in _MOMENTS:
             values[name] = to_micros(values[name])
         return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
-        """Return the watermark that a text holds, None if it is none of this release."""
+        """Return the watermark that a text holds, None if it holds none, or one of other rules."""
         try:
             values = json.loads(text)
+            if values.pop("rules") != _RULES:
+                return None
             for name in _MOMENTS:
                 values[name] = from_micros(values[name])
             return cls(**values)
-        except (ValueError, TypeError, KeyError, OverflowError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
 
 

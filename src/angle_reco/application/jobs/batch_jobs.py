@@ -14,6 +14,7 @@ from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import Interactions
+from angle_reco.domain.category_prints import category_prints, has_known_data
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.fingerprints import Fingerprints
@@ -21,7 +22,6 @@ from angle_reco.domain.ids import IdKind, ItemId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.columns import columns_of
 from angle_reco.domain.scoring.blended.model import Model
-from angle_reco.domain.scoring.category_prints import category_prints, has_known_data
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
@@ -54,7 +54,7 @@ class Jobs:
     def refresh_interests(self, work: RunContext) -> Done:
         """Recompute and store the interests of active users.
 
-        Only those of users of whom something has changed since the last run are computed.
+        Only of users whose activity, or what it counts, has changed since the last run.
         """
         now, total = self.clock.now(), _Total()
         settings = settings_of_interests(self.settings)

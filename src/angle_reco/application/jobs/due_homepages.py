@@ -8,11 +8,11 @@ import numpy as np
 
 from angle_reco.application.jobs.news import News, settings_of_interests
 from angle_reco.application.scoring import Scorer
+from angle_reco.domain.category_prints import changed_categories
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId
 from angle_reco.domain.lists import EVERYTHING, ListKind
 from angle_reco.domain.moments import MICROSECOND
-from angle_reco.domain.scoring.category_prints import changed_categories
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.watermarks import LATE_COMMITS, Watermark
 from angle_reco.ports.stores import InterestStore, ListStore
@@ -76,7 +76,7 @@ class DueHomepages:
     def _interested_in(self, changed: list[str], before: Watermark) -> Sequence[object] | None:
         """Return the users with an interest in one of these categories; None if it is not known.
 
-        A user whom the news do not name has had the same interests since the last run of this
+        A user that the news do not name has had the same interests since the last run of this
         job, and so have the stored ones, if their last run was after it.
         """
         stored = Watermark.from_text(self.interests.watermark() or "")

@@ -108,7 +108,7 @@ class NewsReader:
         """
         now = self.scorer.clock.now()
         if self.as_of is not None or not self._is_known(look):
-            return News(kind=look.kind, at=now, users=self._nobody)
+            return News(kind=look.kind, at=now, users=self._no_users)
         before: Watermark | Why = Why.ASKED
         if not work.is_full:
             before = usable(text, now=now, settings=look.settings)
@@ -140,11 +140,11 @@ class NewsReader:
     def _everything(self, look: Look, now: datetime, cursor: str) -> News:
         since = now - LATE_COMMITS
         happened = self.scorer.activity_within([(since, None)])
-        signed_in = self.users.active_since(since) if look.of_users else self._nobody
+        signed_in = self.users.active_since(since) if look.of_users else self._no_users
         return News(
             kind=look.kind,
             at=now,
-            users=self._nobody,
+            users=self._no_users,
             settings=look.settings,
             cursor=cursor,
             activity=digest_of_activity(happened, since),
@@ -203,11 +203,11 @@ class NewsReader:
             one for change in changes if change.kind is ChangeKind.ITEMS for one in change.item_ids
         }
         if not edited:
-            return self._nobody
+            return self._no_users
         return self.scorer.concerned_by([ItemId(one) for one in edited])
 
     @cached_property
-    def _nobody(self) -> IdColumn:
+    def _no_users(self) -> IdColumn:
         return IdColumn.of(self.settings.ids.user, [])
 
     def _log_why(self, job: str, why: Why) -> None:
