@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import repeat
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
@@ -22,6 +24,7 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind
@@ -33,6 +36,8 @@ from angle_reco.domain.scoring.popularity import BidCounting, PopularityRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.testing import Bid, ManualClock, MemoryMarketplace, User, Watch
 from tests.adapters.databases import emptied, fill, ports_on, put, storage_on
+from tests.adapters.shops import Shop as Files
+from tests.application.workers import Failing
 
 START = datetime.fromisoformat("2026-06-01T02:30:00+00:00")
 """After the hour from which a run of the day computes everything."""
@@ -544,6 +549,42 @@ class TestWatermarks:
         shop.reco.system.erase_user("u4")
 
         assert {left for left, _ in left_by(shop).values()} == {0}
+
+    def test_a_feed_that_does_not_answer_is_a_gap(self, caplog: pytest.LogCaptureFixture) -> None:
+        shop = quiet()
+        shop.run()
+        caplog.set_level("INFO")
+        deaf = Failing(
+            Failing(shop.reco.ports.changes, "since", repeat(StorageUnavailableError(), 99)),
+            *("now", repeat(StorageUnavailableError(), 99)),
+        )
+        reco = Recommender(attrs.evolve(shop.reco.ports, changes=deaf), RULES)
+
+        assert [reco.system.run_job(job).left for job in JOBS] == [0] * 4
+        assert "everything is computed: job=refresh_user_interests why=gap" in caplog.text
+        assert [reco.system.run_job(job).left for job in JOBS] == [0] * 4
+
+    def test_an_import_is_one(self, tmp_path: Path) -> None:
+        """Its rows may be of any time."""
+        shop = Files(tmp_path)
+        shop.import_it()
+        with shop.ports() as ports:
+            reco = Recommender(attrs.evolve(ports, clock=ManualClock(START)), RULES)
+            for job in JOBS:
+                reco.system.run_job(job)
+            before = {job: reco.system.run_job(job).left for job in JOBS}
+            shop.rows["bids"].append("bob,lamp,20,2026-03-02T00:00:00Z")
+            shop.write()
+            shop.import_it()
+            after = {job: reco.system.run_job(job).left for job in JOBS}
+            shop.import_it()
+
+            # Nothing was new: that is no news.
+            again = {job: reco.system.run_job(job).left for job in JOBS}
+
+        assert sum(before.values()) > 0
+        assert sum(after.values()) == 0
+        assert again == before
 
     def test_a_run_that_fails_leaves_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Some results may be those of the run that failed."""

@@ -11,6 +11,7 @@ from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.domain.changes import IMPORT, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import to_micros
@@ -113,17 +114,25 @@ class NewsReader:
         if not work.is_full:
             before = usable(text, now=now, settings=look.settings)
         # The position and the digests come first: what is committed after them is news next time.
-        if isinstance(before, Why):
-            cursor, changes = self.changes.now().text, list[Change]()
-        else:
-            feed = self.changes.since(Cursor(text=before.cursor))
-            cursor, changes = feed.cursor.text, list(feed.changes)
-            if feed.has_gap or any(_hides_rows(one) for one in changes):
-                before = Why.GAP
+        cursor, changes, before = self._feed(before)
         if isinstance(before, Why):
             self._log_why(look.job, before)
             return self._everything(look, now, cursor)
         return self._since(before, look, now, cursor, changes)
+
+    def _feed(self, before: Watermark | Why) -> tuple[str, list[Change], Watermark | Why]:
+        """Return the position in the feed, the changes, and whether they are all there are.
+
+        A feed that does not answer hides what happened, and is no reason for a run to fail.
+        """
+        try:
+            if isinstance(before, Why):
+                return self.changes.now().text, [], before
+            feed = self.changes.since(Cursor(text=before.cursor))
+        except StorageError:
+            return "", [], Why.GAP
+        is_gap = feed.has_gap or any(_hides_rows(one) for one in feed.changes)
+        return feed.cursor.text, list(feed.changes), Why.GAP if is_gap else before
 
     def _is_known(self, look: Look) -> bool:
         """Return whether the results change for reasons that can be known, and not all the time.
