@@ -25,7 +25,7 @@ unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
 # What differs between Pythons shows in these, on SQLite, on PostgreSQL and in memory.
 tests_on_pythons := src tests/domain tests/application tests/cli/test_app.py \
-    $(addprefix tests/adapters/test_,bulk.py caches.py kernels.py memory.py sqlite.py)
+    $(addprefix tests/adapters/test_,bulk.py caches.py fast_kernels.py kernels.py memory.py sqlite.py)
 
 .PHONY: help
 help: ## List the targets
@@ -34,6 +34,12 @@ help: ## List the targets
 .PHONY: demo
 demo: $(installed) ## Show recommendations for a small auction site
 	@$(bin)/angle-reco demo
+
+.PHONY: example-django
+example-django: .venv-hosts/.installed ## Run the auction site in examples/django at http://127.0.0.1:8000/ (DATABASE_URL chooses PostgreSQL)
+	@cd examples/django && PATH="$(CURDIR)/.venv-hosts/bin:$$PATH" && python manage.py migrate --verbosity 0 \
+	    && python manage.py seed && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
+	    && exec gunicorn --workers 4 --preload --bind 127.0.0.1:8000 auction.wsgi
 
 .PHONY: test
 test: $(installed) ## Run the tests; with COVERAGE=yes report what they cover, too
@@ -71,7 +77,7 @@ test-reliability: $(installed) ## Run what takes luck to fail, each a few times
 
 .PHONY: test-hosts
 test-hosts: .venv-hosts/.installed ## Run the tests with real servers, drivers and poolers
-	@tests/hosts/install.sh pgbouncer
+	@tests/hosts/install.sh pgbouncer chromium
 	@.venv-hosts/bin/pytest --numprocesses 2 --dist loadfile tests/hosts
 
 .PHONY: test-postgres
@@ -149,6 +155,10 @@ release-check: package ## Say what is missing before a release
 .PHONY: benchmark
 benchmark: $(installed) ## Measure speed, each figure beside a bare limit
 	@$(bin)/python benchmarks/speed.py
+
+.PHONY: benchmark-similarities
+benchmark-similarities: $(installed) ## Measure similar items of all open items, beside implicit
+	@$(bin)/python benchmarks/similarities.py
 
 .PHONY: benchmark-serving
 benchmark-serving: $(installed) ## Measure answers from memory, each beside a bare dict

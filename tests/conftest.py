@@ -20,14 +20,15 @@ from tests.postgres import NoPostgresError, new_database, shared_server
 
 # Shared machines are slow now and then: a deadline would fail tests that are right.
 settings.register_profile(
-    "ci",
-    max_examples=50,
+    "quick",
+    max_examples=20,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("thorough", settings.get_profile("ci"), max_examples=2_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.register_profile("ci", settings.get_profile("quick"), max_examples=50)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # For properties of whole answers, whose parts have properties of their own: an example takes
 # more than a tenth of a second.
 settings.register_profile("slow", max_examples=max(1, settings().max_examples * 2 // 5))

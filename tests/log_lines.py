@@ -73,6 +73,8 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "error": _matches(_CLASS),
     "component": _matches(re.compile("[a-z_0-9, ]+")),
     "problem": _matches(_PROBLEM),
+    "message": _matches(re.compile("[a-z_0-9]+")),
+    "language": _matches(re.compile("[a-z]{1,8}")),
     "job": _is_among(*BATCH_JOBS),
     "permission": _is_among(MANAGE_RECOMMENDATIONS, INSPECT_USERS),
     "resource": _is_among(*(one.name.lower() for one in Resource)),
@@ -90,6 +92,10 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     ),
     "value": _is_among("user id", "item id", "items", "amount", "at", "as_of", "connection"),
     "expected": _matches(_EXPECTED),
+    "check": _matches(re.compile("angle_reco\\.E[0-9]{3}")),
+    # The host's own names of classes and settings.
+    "configuration": lambda value: type(value).__name__ == "ConfigurationError",
+    "has_jobs": lambda value: type(value) is bool,
     "labels": _matches(re.compile("[a-z_]+\\.[a-z_]+(,[a-z_]+\\.[a-z_]+)*")),
     **dict.fromkeys(
         (

@@ -28,7 +28,7 @@ STRAYS = [
     "docs/keys.json",
     "requirements.txt",
 ]
-IN_THE_SDIST = ("src/", "tests/", "docs/", "benchmarks/", "tools/")
+IN_THE_SDIST = ("src/", "tests/", "docs/", "examples/", "benchmarks/", "tools/")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def test_the_metadata_names_the_project(packages: Path) -> None:
     assert "Project-URL: Documentation, https://" in metadata
     assert "Author: " in metadata
     assert "Provides-Extra: cli" in metadata
+    assert "Provides-Extra: django" in metadata
     links = re.findall(r"\]\(([^)]*)\)", metadata)
     assert f"https://github.com/angle-reco/angle-reco/blob/v{version}/docs/serve.md" in links
     assert [link for link in links if not link.startswith(("https://", "#"))] == []

@@ -27,6 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 MODULES = (
     ".components",
     "",
+    ".django",
     ".errors",
     ".events",
     ".results",
@@ -166,9 +167,19 @@ PUBLIC_ELSEWHERE: tuple[object, ...] = (Ports, Clock)
 """Those of a host that writes adapters (docs/adapters.md)."""
 
 PRIVATE = {
-    *("Fingerprints", "Recipes", "SignedIn", "WithoutId", "BackgroundPool", "UseCases"),
+    *(
+        "Fingerprints",
+        "MappedMarket",
+        "Recipes",
+        "SignedIn",
+        "WithoutId",
+        "BackgroundPool",
+        "UseCases",
+    ),
     # What a model is made of.
     *("Histories", "Signals", "Tastes", "Touched"),
+    # What sentences draw on.
+    "Grounds",
     *("Borrowed", "Database", "Fence", "SqlPermissions", "SqlPorts", "Statements", "Tables"),
 }
 """In constructors that only the library calls, and in properties that it alone reads."""

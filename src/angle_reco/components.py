@@ -15,7 +15,7 @@ from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import Demand
 from angle_reco.domain.scoring.profiles import Profiles
-from angle_reco.domain.suggestions import Wording
+from angle_reco.domain.whys import Wording
 
 __all__ = [
     "INTEREST",

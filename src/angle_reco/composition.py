@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,17 @@ def own_cache(clock: Clock, most_bytes: int) -> Cache:
     from angle_reco.adapters.ttl_cache import TtlCache
 
     return TtlCache(clock, most_bytes=most_bytes)
+
+
+def own_kernels() -> Kernels:
+    """Return the kernels with compiled loops if the extra `fast` is installed, else without."""
+    if find_spec("numba") is None:
+        from angle_reco.adapters.kernels import NumpyKernels
+
+        return NumpyKernels()
+    from angle_reco.adapters.kernels.fast import FastKernels
+
+    return FastKernels()
 
 
 @attrs.frozen(kw_only=True)
@@ -196,7 +208,6 @@ def ready_ports(
 def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | None = None) -> Ports:
     """Return ports on a storage that is ready."""
     from angle_reco.adapters.clocks import SystemClock
-    from angle_reco.adapters.kernels import NumpyKernels
 
     sql = storage.ports()
     return Ports(
@@ -210,7 +221,7 @@ def ports_on(storage: "Storage", permissions: Callable[[UserId, str], bool] | No
         erasure=sql.erasure,
         ledger=sql.ledger,
         changes=sql.changes,
-        kernels=NumpyKernels(),
+        kernels=own_kernels(),
         permissions=_permissions(permissions, sql.permissions),
         clock=SystemClock(),
         storage=storage,
@@ -244,7 +255,6 @@ def ports_in_memory(
 ) -> Ports:
     """Return ports on a marketplace in memory, whose lists take about *most_bytes* at most."""
     from angle_reco.adapters.clocks import SystemClock
-    from angle_reco.adapters.kernels import NumpyKernels
     from angle_reco.adapters.memory.activity import MemoryActivity
     from angle_reco.adapters.memory.catalog import MemoryCatalog
     from angle_reco.adapters.memory.changes import MemoryChanges
@@ -274,7 +284,7 @@ def ports_in_memory(
         erasure=MemoryErasure(erasures, interests, lists, models, changes),
         ledger=MemoryRunLedger(SystemClock(), fences),
         changes=changes,
-        kernels=NumpyKernels(),
+        kernels=own_kernels(),
         permissions=_permissions(permissions, MemoryPermissions(market)),
         clock=SystemClock(),
     )

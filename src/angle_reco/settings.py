@@ -17,6 +17,7 @@ from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.languages import Language, OwnTranslations, check_language
 from angle_reco.domain.lists import ListKind, Recipes
 from angle_reco.domain.popular import POPULAR_RECIPE
 from angle_reco.domain.prices import PriceScale
@@ -29,7 +30,7 @@ from angle_reco.domain.scoring.popularity import PopularityRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.type_checks import is_a, is_mapping, plain, plain_text
-from angle_reco.domain.validators import flag, whole
+from angle_reco.domain.validators import flag, function, whole
 
 
 def _freshness() -> dict[ListKind, FreshnessLimits]:
@@ -107,6 +108,10 @@ class Settings:
     which open items take at most half. Open items are read again every *live_for*. If
     *verify* is `always`, every answer looks its items up in the database, too.
 
+    Sentences are in *language*: `en`, `de`, `es` or `fr`, or what a function returns for the
+    current request. *translations* returns gettext translations of the host for a language; what
+    they lack is said in the words of the package.
+
     *strict_events* is for development and test suites: an event raises `InvalidValueError`
     where it would log a warning.
     """
@@ -135,6 +140,8 @@ class Settings:
     model_bytes: int = 256_000_000
     model_folder: Path | None = attrs.field(factory=_folder_of_models, eq=False)
     verify: Verify = attrs.field(default=Verify.IN_MEMORY, converter=_verify)
+    language: Language = "en"
+    translations: OwnTranslations | None = attrs.field(default=None, repr=False)
     strict_events: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -160,6 +167,9 @@ class Settings:
         self._check_jobs()
         self._check_cache()
         flag(self.strict_events, "strict_events")
+        if self.translations is not None:
+            function(self.translations, "translations")
+        check_language(self.language, has_own=self.translations is not None)
         if type(self.log_key) is not str or not self.log_key or _SURROGATE.search(self.log_key):
             # The error leaves out the value, which is a secret.
             raise InvalidValueError(

@@ -3,6 +3,7 @@
 from angle_reco.application.jobs.run_context import Progress
 from angle_reco.application.serving.shelf_builder import CardLoader
 from angle_reco.domain.ids import CategoryRef, Id, ItemRef, UserRef
+from angle_reco.domain.sentences import Message, Translations, Why
 from angle_reco.ports.scheduler import JobScheduler
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "Id",
     "ItemRef",
     "JobScheduler",
+    "Message",
     "Progress",
+    "Translations",
     "UserRef",
+    "Why",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.bulk import read_at_once, read_columns, read_few
+from angle_reco.adapters.sql.core.bulk import few_query, read_at_once, read_columns, read_few
 from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
 
@@ -51,14 +51,14 @@ def test_odd_values_arrive_as_by_copy(postgres_url: str, copy_types: list[CopyTy
     database = Database(engine)
     try:
         for queries in ([rows(copy_types, 0, 5)], [rows(copy_types, 0, 2), rows(copy_types, 2, 5)]):
-            few = read_few(database, queries, copy_types)
+            few = read_few(database, few_query(queries, copy_types, "postgresql"), copy_types)
             [many] = read_columns(database, queries, copy_types)
 
             assert [one.tolist() for one in few] == [one.tolist() for one in many]
             assert [one.dtype for one in few] == [one.dtype for one in many]
         nothing = rows(copy_types, 0, 1).where(sa.false())
         none, at_once = (
-            read_few(database, [nothing], copy_types),
+            read_few(database, few_query([nothing], copy_types, "postgresql"), copy_types),
             read_at_once(database, nothing, copy_types),
         )
         assert [one.tolist() for one in none] == [[]] * len(copy_types)

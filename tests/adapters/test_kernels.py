@@ -17,7 +17,7 @@ from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import CLASSIC
-from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
@@ -44,6 +44,7 @@ class TestNumpyKernelsInTinyChunks(KernelsContract):
     def kernels(self, monkeypatch: pytest.MonkeyPatch) -> Kernels:
         monkeypatch.setattr(f"{SIMILAR}._PAIRS_AT_ONCE", 3)
         monkeypatch.setattr(f"{SIMILAR}._ROWS_AT_ONCE", 2)
+        monkeypatch.setattr(f"{SIMILAR}._LARGEST_KEY", 1)
         monkeypatch.setattr(f"{HOMEPAGES}._USERS_AT_ONCE", 2)
         return NumpyKernels()
 
@@ -106,14 +107,10 @@ def usual_homepages() -> Lists:
 
 
 def similar_to_all(large: Large) -> Lists:
-    return NumpyKernels().similar_items(
-        large.market,
-        Originals.all_of(large.market.catalogue),
-        of_originals=large.engagement,
-        of_candidates=large.engagement,
-        rule=SimilarityRule(),
-        keep=40,
+    similarities = NumpyKernels().similarities(
+        large.market, large.engagement, rule=SimilarityRule(), keep=40
     )
+    return similarities.of(np.arange(len(large.market)))
 
 
 def homepages_of_all(large: Large) -> Lists:

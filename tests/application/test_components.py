@@ -70,13 +70,13 @@ def test_it_is_in_explanations_and_exports() -> None:
     top, second = reco.as_user("ann").homepage()[:2]
 
     assert top.contributions == {"interest": 500_000, "same_town": 300_000}
-    assert top.sentence == "From your favourite category: interest 0.50, same town 0.30"
+    assert top.explanation == "interest 0.50, same town 0.30"
     assert second.contributions == {"interest": 500_000, "same_town": 0}
     exported = reco.system.export_user("ann").to_json()
     assert "'same_town': 0.3" in repr(exported)
 
 
-def test_its_sentence_begins_where_it_adds_most() -> None:
+def test_its_sentence_is_said_where_it_adds_most() -> None:
     reco = shop()
 
     page = reco.as_user("cleo").homepage()
@@ -84,7 +84,7 @@ def test_its_sentence_begins_where_it_adds_most() -> None:
     [elsewhere] = [
         one for one in reco.as_user("ann").homepage() if one.item_id == ItemId("other-03")
     ]
-    assert elsewhere.sentence == "Sold in your town: same town 0.30"
+    assert elsewhere.sentence == "Sold in your town"
 
 
 def failing(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:

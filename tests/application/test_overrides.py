@@ -191,7 +191,7 @@ class TestHomepages:
         one = page[2]
         assert (one.rank, one.score, one.reason) == (3, 250_000, Reason.FOR_YOU)
         assert (one.source, one.contributions) == (Source.PERSONAL, {"by_hand": 250_000})
-        assert one.sentence == "Picked for you: chosen by hand 0.25"
+        assert (one.sentence, one.explanation) == ("Picked for you", "chosen by hand 0.25")
         assert (str(written.item_id), written.score, written.by_hand) == (new, 250_000, True)
         kept = reco.system.stored.get_recommendations(of="ann")
         assert kept is not None

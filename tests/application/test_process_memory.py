@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError
@@ -78,6 +79,8 @@ class TestStats:
     def test_ids_of_open_items_are_held_once_and_others_with_each_list(self, gone: int) -> None:
         def held_by_lists(category: str) -> int:
             items = lots(category, 20)
+            # Sentences name it.
+            items[0] = attrs.evolve(items[0], title="the liked one")
             one = CachingShop.of(filled(items, bid("ann", items[0].item_id)))
             for job in ("refresh_user_interests", PERSONAL_JOB):
                 one.reco.system.run_job(job)

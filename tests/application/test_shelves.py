@@ -65,10 +65,13 @@ class TestShelf:
                 {
                     "rank": 1,
                     "item_id": "art-01",
+                    "title": "the lot art-01",
+                    "price": "100",
+                    "public": {},
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category: interest 0.60, timing 0.02",
+                    "sentence": "Because you bid on the lot vase",
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 }
             ],
@@ -76,15 +79,16 @@ class TestShelf:
         }
 
     def test_every_shelf_says_why(self, reco: Recommender) -> None:
-        sentences = {
-            name: shelf[0].sentence for name, shelf in answers(reco.as_user("ann")).items()
+        said = {
+            name: (shelf[0].sentence, shelf[0].explanation)
+            for name, shelf in answers(reco.as_user("ann")).items()
         }
 
-        assert sentences == {
-            "homepage": "From your favourite category: interest 0.60, timing 0.02",
-            "similar": "In the same category: category 0.50, price 0.30",
-            "after_bid": "In the same category: similarity 0.40, interest 0.40",
-            "popular": "Popular right now: demand 0.10",
+        assert said == {
+            "homepage": ("Because you bid on the lot vase", "interest 0.60, timing 0.02"),
+            "similar": ("Similar to the lot vase", "category 0.50, price 0.30"),
+            "after_bid": ("Similar to the lot vase", "similarity 0.40, interest 0.40"),
+            "popular": ("Open for bids now", "demand 0.10"),
         }
 
 
@@ -96,6 +100,8 @@ class TestOwnCards:
         for name, shelf in answers(reco.as_user("ann"), cards=load).items():
             assert len(shelf) >= 3, name
             assert [one.card for one in shelf] == [f"<{item_id}>" for item_id in shelf.ids]
+            assert [one.title for one in shelf] == [f"the lot {item_id}" for item_id in shelf.ids]
+            assert all("<" not in one.sentence for one in shelf)
 
     def test_what_it_leaves_out_is_not_shown_and_ranks_stay_whole(self, reco: Recommender) -> None:
         for shelf in answers(

@@ -273,3 +273,30 @@ def test_cards_say_what_the_viewer_bid_on_or_watches(is_stored: bool) -> None:
     }
 
     assert seen == {"ann": {"art-02", "art-04"}, "bob": set()}
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_of_a_user_the_newest_bids_and_watches_on_open_items_count(is_stored: bool) -> None:
+    # Prices alone do not qualify, so a list has the items that share a user.
+    items = [lot(one, None) for one in ("newest", "second", "third", "other")]
+    market = filled(
+        [*items, lot("over", None, status=AuctionStatus.ENDED)],
+        *(bid("u", one, days) for days, one in enumerate(("over", "newest", "second", "third"))),
+        watch("v", "third"),
+        bid("v", "other"),
+    )
+    rule = SimilarityRule(history_length=2)
+    reco = opened(market, Settings(cache_enabled=False, similarity=rule))
+    if is_stored:
+        reco.system.run_job(JOB)
+
+    assert {
+        one: ids_of(reco.anonymous.similar_items(one))
+        for one in ("newest", "second", "third", "other", "over")
+    } == {
+        "newest": ["second"],
+        "second": ["newest"],
+        "third": ["other"],
+        "other": ["third"],
+        "over": ["newest", "second"],
+    }

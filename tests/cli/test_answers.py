@@ -50,20 +50,25 @@ class TestJson:
                 {
                     "rank": 1,
                     "item_id": "bowl",
+                    "title": "A bowl",
+                    "price": "140",
+                    "public": {},
                     "score": 0.66,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category: interest 0.60, demand 0.04,"
-                    " timing 0.02",
+                    "sentence": "From your favourite category",
                     "contributions": {"interest": 0.6, "popularity": 0.04, "recency": 0.02},
                 },
                 {
                     "rank": 2,
                     "item_id": "-7",
+                    "title": "A jug of minus seven",
+                    "price": "90",
+                    "public": {},
                     "score": 0.62,
                     "reason": "favourite_category",
                     "source": "personal",
-                    "sentence": "From your favourite category: interest 0.60, timing 0.02",
+                    "sentence": "From your favourite category",
                     "contributions": {"interest": 0.6, "recency": 0.02},
                 },
             ],
@@ -124,10 +129,13 @@ class TestJson:
             {
                 "rank": 1,
                 "item_id": "bowl",
+                "title": "A bowl",
+                "price": "140",
+                "public": {},
                 "score": 0.2,
                 "reason": "popular_in_category",
                 "source": "category",
-                "sentence": "Popular in this category: demand 0.20",
+                "sentence": "Open for bids now",
                 "contributions": {"popularity": 0.2},
             }
         ]
@@ -166,8 +174,8 @@ class TestJson:
         assert set(stats["lists"]) == {"similar", "personal", "popular"}
         assert stats["interests"]["covered_at"] is None
 
-    def test_nothing_but_ids_and_sentences_of_unicode_is_escaped(self, angle: Angle) -> None:
-        assert "\\u" not in angle("popular", "--json").out
+    def test_letters_of_every_script_are_written_as_they_are(self, angle: Angle) -> None:
+        assert '"title": "猫猫' in angle("popular", "--json").out
 
 
 class TestTables:
@@ -201,7 +209,7 @@ class TestTables:
 
         assert [line.split() for line in lines[:2]] == [
             ["1", "A", "bowl", "bowl", "140", "0.20"],
-            ["Popular", "right", "now:", "demand", "0.20"],
+            ["Open", "for", "bids", "now:", "demand", "0.20"],
         ]
         assert len(lines) == 6
         # Letters that are two columns wide leave room for what comes after them.

@@ -521,7 +521,9 @@ def setup():
 
 class TestDjango:
     @pytest.fixture(autouse=True)
-    def _app(self, write_module: WriteModule) -> None:
+    def _app(self, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Other tests in this process may have imported the real one.
+        monkeypatch.delitem(sys.modules, "django", raising=False)
         write_module("django/__init__", DJANGO)
         write_module(
             "shop",

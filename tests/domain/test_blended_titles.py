@@ -55,10 +55,10 @@ def test_a_row_has_the_length_of_the_unit() -> None:
     rarities = rarity(*hashed(["red vase", "red lamp", "lamp"]))
     rows = title_rows(*hashed(["red vase lamp", "lamp"]), rarities)
 
-    vector = np.bincount(rows.buckets[:3], rows.weights[:3], 2**15).astype(np.int64)
-    squares = rows.products(vector, np.array([1, 0, 0]))
+    words = rows.combined(np.array([0], np.int32), np.array([1]))
+    squares = rows.products(words, np.array([1, 0, 0]))
 
     assert abs(int(squares[1]) ** 0.5 - UNIT) < 30
     assert squares[1] == squares[2] > squares[0] > 0
-    assert rows.products_of_all(vector).tolist() == squares[[1, 0]].tolist()
+    assert rows.products_of_all(words).tolist() == squares[[1, 0]].tolist()
     assert rows.weights[3:].tolist() == [UNIT]

@@ -88,6 +88,9 @@ BOUNDS: dict[str, Bounds] = {
     "SimilarityRule.threshold": Bounds(lambda at: SimilarityRule(threshold=at), 0, ONE),
     "SimilarityRule.enough_shared": Bounds(lambda at: SimilarityRule(enough_shared=at), 1, 10_000),
     "SimilarityRule.kept": Bounds(lambda at: SimilarityRule(kept=at), 1, 1_000),
+    "SimilarityRule.history_length": Bounds(
+        lambda at: SimilarityRule(history_length=at), 1, 1_000_000
+    ),
     "PopularityRule.watcher_weight": Bounds(lambda at: PopularityRule(watcher_weight=at), 0, 1_000),
     "PopularityRule.saturation": Bounds(lambda at: PopularityRule(saturation=at), 1, 1_000_000),
     "AfterBidRule.similarity": Bounds(lambda at: AfterBidRule(similarity=at, interest=0), 0, ONE),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.domain.activity import Activity
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind
@@ -23,6 +24,8 @@ from angle_reco.domain.scoring.similarity import (
 from angle_reco.domain.suggestions import Reason
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import lot, similarity_rules
+
+BID, WATCH = Activity.BID.value, Activity.WATCH.value
 
 units = st.one_of(
     st.integers(0, 12),
@@ -189,3 +192,48 @@ def test_columns_of_different_lengths_are_refused() -> None:
         Originals(ids=two, category=np.zeros(1, np.int32), prices=np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="Engagement differ in length"):
         Engagement(users=np.zeros(2, np.int32), places=np.zeros(1, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("most", "places"),
+    [
+        (1, [[0], [5]]),
+        (2, [[0, 3], [4, 5]]),
+        # Place 3 was bid on twice, so its two bids fill the history; 2 was watched first long ago.
+        (3, [[0, 3], [4, 5]]),
+        (4, [[0, 1, 3], [4, 5]]),
+        (5, [[0, 1, 2, 3], [4, 5]]),
+    ],
+)
+def test_of_each_user_the_newest_bids_and_watches_count(most: int, places: list[list[int]]) -> None:
+    rows = [
+        *((0, 0, BID, 9), (0, 3, BID, 8), (0, 3, BID, 8), (0, 1, WATCH, 7)),
+        *((0, 2, WATCH, 1), (0, 2, WATCH, 10), (1, 4, WATCH, 5), (1, 5, BID, 6)),
+    ]
+    for order in (rows, rows[::-1]):
+        users, items, kinds, moments = np.array(order, np.int64).T
+
+        found = Engagement.of_newest(
+            users.astype(np.int32),
+            items.astype(np.int32),
+            kinds=kinds.astype(np.int8),
+            moments=moments,
+            most=most,
+        )
+
+        pairs = {*zip(found.users.tolist(), found.places.tolist(), strict=True)}
+        assert pairs == {(user, place) for user in (0, 1) for place in places[user]}
+
+
+def test_of_one_moment_the_smaller_place_counts() -> None:
+    zeros = np.zeros(3, np.int32)
+
+    found = Engagement.of_newest(
+        zeros,
+        np.array([2, 0, 1], np.int32),
+        kinds=np.full(3, BID, np.int8),
+        moments=zeros.astype(np.int64),
+        most=2,
+    )
+
+    assert sorted(found.places.tolist()) == [0, 1]

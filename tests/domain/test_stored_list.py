@@ -15,7 +15,8 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.stored_list import BY_HAND, Recipe, StoredLine, StoredList, packed, unpacked
-from angle_reco.domain.suggestions import Reason, Source, Suggestion, Wording
+from angle_reco.domain.suggestions import Reason, Source, Suggestion
+from angle_reco.domain.whys import Grounds, Speech, Wording
 from angle_reco.testing.contracts.markets import NOW, lot
 
 COMPONENTS = ("interest", "popularity", "recency")
@@ -124,8 +125,8 @@ def test_suggestions_say_what_was_stored(
 ) -> None:
     cards, places = cards_of(stored), data.draw(some_places(stored))
 
-    wording = {"interest": Wording("taste")}
-    made = stored.suggestions(places, cards, wording=wording, first_rank=first_rank)
+    grounds = Grounds(Speech(wording={"interest": Wording("taste")}))
+    made = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
 
     names = stored.recipe.components
     assert made == [
@@ -138,14 +139,15 @@ def test_suggestions_say_what_was_stored(
             source=line.source,
             components=(BY_HAND,) if line.by_hand else names,
             parts=(line.score,) if line.by_hand else line.parts,
-            wording=wording,
+            grounds=grounds,
         )
         for rank, line in enumerate((stored.lines[one] for one in places), start=first_rank)
     ]
     for one, place in zip(made, places, strict=True):
         assert one.contributions == stored.lines[place].contributions(names)
         assert type(one) is Suggestion
-        assert one.card is cards[one.item_id]
+        assert one.card is one.listed is cards[one.item_id]
+        assert one.grounds is grounds
         assert all(type(number) is int for number in (one.score, *one.parts))
 
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,8 @@ from angle_reco.domain.suggestions import (
     Source,
     Suggestion,
 )
+from angle_reco.domain.whys import Grounds
+from angle_reco.testing.contracts.markets import lot
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")
 
@@ -39,21 +42,16 @@ def suggestion(
     )
 
 
-def parts_of(sentence: str) -> list[str]:
-    return sentence.partition(": ")[2].split(", ")
+def test_an_explanation_names_the_largest_contributions_first() -> None:
+    one = suggestion({"recency": 40_000, "interest": 600_000, "popularity": 200_000, "x": 1})
 
-
-def test_a_sentence_names_the_reason_and_the_largest_contributions_first() -> None:
-    one = suggestion({"recency": 40_000, "interest": 600_000, "popularity": 200_000})
-
-    assert one.sentence.startswith("From your favourite category: ")
-    assert [part.rpartition(" ")[2] for part in parts_of(one.sentence)][:2] == ["0.60", "0.20"]
+    assert one.explanation == "interest 0.60, demand 0.20, timing 0.04"
 
 
 def test_what_contributes_nothing_is_not_named() -> None:
     one = suggestion({"same_category": 500_000, "price_range": 0}, Reason.SAME_CATEGORY)
 
-    assert one.sentence == "In the same category: category 0.50"
+    assert one.explanation == "category 0.50"
 
 
 def test_a_sentence_stands_without_contributions() -> None:
@@ -71,7 +69,7 @@ def test_every_reason_has_a_sentence_of_its_own(reason: Reason) -> None:
 def test_a_component_without_a_word_of_its_own_is_named_as_it_is() -> None:
     one = suggestion({"seller_affinity": 250_000}, Reason.FOR_YOU)
 
-    assert one.sentence == "Picked for you: seller affinity 0.25"
+    assert (one.sentence, one.explanation) == ("Picked for you", "seller affinity 0.25")
 
 
 def test_json_has_fractions_and_only_what_contributes() -> None:
@@ -80,12 +78,30 @@ def test_json_has_fractions_and_only_what_contributes() -> None:
     assert one.to_json() == {
         "rank": 1,
         "item_id": "lot-1",
+        "title": "",
+        "price": None,
+        "public": {},
         "score": 0.8,
         "reason": "favourite_category",
         "source": "personal",
         "sentence": one.sentence,
         "contributions": {"interest": 0.6, "popularity": 0.2},
     }
+
+
+@pytest.mark.parametrize(
+    ("price", "written"),
+    [("4.50", "4.5"), ("500", "500"), ("1E+3", "1000"), ("0", "0"), ("0.0001", "0.0001")],
+)
+def test_a_price_is_a_text_in_json_and_money_in_a_dict(price: str, written: str) -> None:
+    item = lot("lot-1", title="A lot", price=Decimal(price), public_text='{"slug": "a-lot"}')
+    grounds = Grounds(cards={ItemId(A_UUID): item})
+    one = suggestion({}, item_id=A_UUID)._replace(card=object(), grounds=grounds)
+
+    known = {"title": "A lot", "public": {"slug": "a-lot"}, "rank": 1}
+    assert one.to_json().items() >= (known | {"price": written, "item_id": str(A_UUID)}).items()
+    assert one.to_dict().items() >= (known | {"price": Decimal(price), "item_id": A_UUID}).items()
+    assert (one.title, one.price, one.public) == ("A lot", Decimal(price), {"slug": "a-lot"})
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, ONE // 3)), max_size=3))

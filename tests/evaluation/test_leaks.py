@@ -146,7 +146,9 @@ def _seen_by(activity: ActivityQueries, catalog: CatalogQueries, chosen: Setting
         kernels.homepages(signalled, scorer.profiles(signalled, users), ranker=BLENDED, keep=10),
         scorer.homepages(market, profiles, keep=10),
         scorer.popular(market, keep=10),
-        scorer.similar_to_all(market, scorer.engagement(market), first=0, last=len(market)),
+        scorer.similar_to_rows(
+            scorer.similarities(market, scorer.engagement(market)), np.arange(len(market))
+        ),
         *(scorer.similar_to_one(market, card) for card in _cards(catalog)),
     )
     columns += [

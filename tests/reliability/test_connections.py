@@ -36,7 +36,7 @@ from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 from angle_reco.ports.deadlines import deadline
-from angle_reco.ports.kernels import Kernels
+from angle_reco.ports.kernels import Kernels, Similarities
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW
 from tests.postgres import (
@@ -248,6 +248,12 @@ class RecordingKernels:
     def trained(self, happened: Interactions, items: OpenCards, *, now: int) -> Model:
         self.note()
         return self.kernels.trained(happened, items, now=now)
+
+    def similarities(
+        self, market: OpenMarket, engagement: Engagement, *, rule: SimilarityRule, keep: int
+    ) -> Similarities:
+        self.note()
+        return self.kernels.similarities(market, engagement, rule=rule, keep=keep)
 
     def similar_items(
         self,

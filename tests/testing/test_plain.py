@@ -304,4 +304,20 @@ def test_a_seller_s_bids_on_their_own_item_count_for_nothing() -> None:
     assert market.counted == counted
     a, b, gone = map(ItemId, ("a", "b", "gone"))
     assert market.demand == {a: (ONE, ONE), b: (ONE, 0)}
-    assert market.engaged == {a: {ANNA, BEN}, b: {ANNA}, gone: {ANNA}}
+    assert market.engaged(500) == {a: {ANNA, BEN}, b: {ANNA}, gone: {ANNA}}
+
+
+def test_of_each_user_the_newest_bids_and_watches_on_open_items_count() -> None:
+    a, b, c, over = map(ItemId, ("a", "b", "c", "over"))
+    day = timedelta(days=1)
+    at = {b: NOW - day, a: NOW - 2 * day, c: NOW - 2 * day, over: NOW}
+    happened = [Bid(user_id=ANNA, item_id=item, placed_at=moment) for item, moment in at.items()]
+    market = plain.PlainMarket(
+        items=[lot("a"), lot("b"), lot("c"), lot("over", status=AuctionStatus.ENDED)],
+        happened=happened,
+        now=NOW,
+    )
+
+    assert market.engaged(1) == {a: set(), b: {ANNA}, c: set(), over: {ANNA}}
+    assert market.engaged(2) == {a: {ANNA}, b: {ANNA}, c: set(), over: {ANNA}}
+    assert market.engaged(3) == {a: {ANNA}, b: {ANNA}, c: {ANNA}, over: {ANNA}}

@@ -10,7 +10,7 @@ from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.blended_ranker import BLENDED, SIMILAR_BLENDED, Weights, with_weights
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
 from angle_reco.domain.stored_list import Recipe
-from angle_reco.domain.suggestions import Wording
+from angle_reco.domain.whys import Wording
 from angle_reco.settings import AUTO, Settings, SimilarBy
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from angle_reco.application.rankings import Ranking, Rankings
 from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
+from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
@@ -30,7 +31,7 @@ from angle_reco.domain.scoring.similarity import Engagement, Originals
 from angle_reco.ports.activity import ActivityQueries, Span
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
-from angle_reco.ports.kernels import Kernels
+from angle_reco.ports.kernels import Kernels, Similarities
 from angle_reco.settings import Settings
 
 _CARDS_AT_ONCE = 10_000
@@ -229,19 +230,14 @@ class Scorer:
         recipe = attrs.evolve(self.rankings.similar, model=model.version)
         return attrs.evolve(as_similar(lists, ranker), recipe=recipe)
 
-    def similar_to_all(
-        self, market: OpenMarket, engagement: Engagement, *, first: int, last: int
-    ) -> Lists:
-        """Return the similar items of the open items in rows [first, last), by the rule."""
-        among = (engagement.places >= first) & (engagement.places < last)
-        return self._similar(
-            market,
-            Originals.all_of(market.catalogue).between(first, last),
-            of_originals=Engagement(
-                users=engagement.users[among], places=engagement.places[among] - np.int32(first)
-            ),
-            of_candidates=engagement,
-        )
+    def similarities(self, market: OpenMarket, engagement: Engagement) -> Similarities:
+        """Prepare the similar items of the open items, by the rule."""
+        rule = self.settings.similarity
+        return self.kernels.similarities(market, engagement, rule=rule, keep=rule.kept)
+
+    def similar_to_rows(self, similarities: Similarities, rows: Int64s) -> Lists:
+        """Return the similar items of the open items in *rows*, by the rule."""
+        return self._with_recipe(ListKind.SIMILAR, similarities.of(rows))
 
     def similar_to_one(self, market: OpenMarket, item: ItemCard) -> Lists:
         """Return the similar items of one item, open or not."""
@@ -253,33 +249,20 @@ class Scorer:
         category = NONE if item.category_id is None else catalogue.categories.code(item.category_id)
         fans = self.activity.engaged_users([item.item_id], until=self.as_of)[item.item_id]
         users = IdIndex.of(ids.user, IdColumn.of(ids.user, fans))
-        happened = self._drained(users=users.ids)
-        return self._similar(
+        of_candidates = self._engagement(self._drained(users=users.ids), users, catalogue.items)
+        row = catalogue.items.code(item.item_id)
+        shares = np.arange(len(users), dtype=np.int32)
+        if row != NONE:
+            shares = np.unique(of_candidates.users[of_candidates.places == row])
+        rule = self.settings.similarity
+        lists = self.kernels.similar_items(
             market,
             Originals(
                 ids=IdColumn.of(ids.item, [item.item_id]),
                 category=np.array([category], np.int32),
                 prices=np.array([self.settings.prices.units_of(item.price)]),
             ),
-            of_originals=Engagement(
-                users=np.arange(len(users), dtype=np.int32), places=np.zeros(len(users), np.int32)
-            ),
-            of_candidates=_engagement(happened, users, catalogue.items),
-        )
-
-    def _similar(
-        self,
-        market: OpenMarket,
-        originals: Originals,
-        *,
-        of_originals: Engagement,
-        of_candidates: Engagement,
-    ) -> Lists:
-        rule = self.settings.similarity
-        lists = self.kernels.similar_items(
-            market,
-            originals,
-            of_originals=of_originals,
+            of_originals=Engagement(users=shares, places=np.zeros(len(shares), np.int32)),
             of_candidates=of_candidates,
             rule=rule,
             keep=rule.kept,
@@ -287,9 +270,20 @@ class Scorer:
         return self._with_recipe(ListKind.SIMILAR, lists)
 
     def engagement(self, market: OpenMarket) -> Engagement:
-        """Return which users engaged with which open item, at any time."""
+        """Return which users engaged with which open item, as the rule of similarity counts."""
         happened = self._drained(items=market.catalogue.items.ids)
-        return _engagement(happened, _index_of_users(happened), market.catalogue.items)
+        return self._engagement(happened, _index_of_users(happened), market.catalogue.items)
+
+    def _engagement(self, happened: Interactions, users: IdIndex, items: IdIndex) -> Engagement:
+        user, row = users.codes(happened.users), items.codes(happened.items)
+        both = (user != NONE) & (row != NONE)
+        return Engagement.of_newest(
+            user[both],
+            row[both],
+            kinds=happened.kinds[both],
+            moments=happened.moments[both],
+            most=self.settings.similarity.history_length,
+        )
 
     def popular(
         self, market: OpenMarket, *, category: CategoryId | None = None, keep: int
@@ -334,9 +328,3 @@ class Scorer:
 
 def _index_of_users(happened: Interactions) -> IdIndex:
     return IdIndex.of(happened.users.kind, happened.users)
-
-
-def _engagement(happened: Interactions, users: IdIndex, items: IdIndex) -> Engagement:
-    user, row = users.codes(happened.users), items.codes(happened.items)
-    both = (user != NONE) & (row != NONE)
-    return Engagement(users=user[both], places=row[both])

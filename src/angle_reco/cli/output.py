@@ -75,7 +75,7 @@ def plain(text: object) -> str:
 
 
 def shelf_text(shelf: Shelf) -> Text:
-    """Return suggestions as text: title, id, price and score, and the reason below."""
+    """Return suggestions as text: title, id, price and score, and below why."""
     lines = Text(no_wrap=True, overflow="ellipsis")
     ids = [plain(one.item_id) for one in shelf]
     for_id = max(map(cell_len, ids), default=0)
@@ -87,7 +87,8 @@ def shelf_text(shelf: Shelf) -> Text:
         lines.append(_fitted(item_id, for_id), style="dim")
         lines.append(f"{money(card.price):>12}")
         lines.append(f"  {to_fraction(one.score):.2f}\n", style="bold green")
-        lines.append(f"    {one.sentence}\n", style="dim")
+        why = ": ".join(filter(None, (plain(one.sentence), one.explanation)))
+        lines.append(f"    {why}\n", style="dim")
     lines.rstrip()
     return lines
 

@@ -4,14 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
-from angle_reco.domain.arrays import Bools, Int8s, Int64s, check_lengths, frozen
+from angle_reco.domain.arrays import (
+    Bools,
+    Int8s,
+    Int32s,
+    Int64s,
+    check_lengths,
+    frozen,
+    starts_of_runs,
+)
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import IdKinds, ItemId, UserId, as_item_id, as_user_id
+from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId, as_item_id, as_user_id
 from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.type_checks import plain_amount
 from angle_reco.domain.validators import is_aware, is_money
@@ -52,6 +61,18 @@ class Watch:
     user_id: UserId = attrs.field(converter=as_user_id)
     item_id: ItemId = attrs.field(converter=as_item_id)
     watched_at: datetime = attrs.field(validator=is_aware)
+
+
+@attrs.frozen(kw_only=True)
+class TouchedItem:
+    """An item that one user bid on (*is_bid*) or only watches, since *last_at* at the latest."""
+
+    item_id: ItemId
+    title: str
+    category_id: CategoryId | None
+    seller_id: UserId | None
+    is_bid: bool
+    last_at: datetime
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +125,17 @@ class Interactions:
             kinds=self.kinds[mask],
             moments=self.moments[mask],
         )
+
+
+def first_watches(users: Int32s, items: npt.NDArray[Any], kinds: Int8s, moments: Int64s) -> Int64s:
+    """Return the places of all bids, and of the first watch of each user and item."""
+    watches = np.flatnonzero(kinds == Activity.WATCH)
+    if len(watches) == 0:
+        return np.arange(len(kinds))
+    _, item = np.unique(items[watches], return_inverse=True)
+    order = np.lexsort((moments[watches], item, users[watches]))
+    firsts = starts_of_runs(users[watches][order], item[order])
+    return np.concatenate([np.flatnonzero(kinds == Activity.BID), watches[order[firsts]]])
 
 
 CONFIRMS_FROM = timedelta(seconds=60)

@@ -1,7 +1,7 @@
 """Items on offer: as single values, and in bulk as the columns of a catalogue."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -38,6 +38,7 @@ from angle_reco.domain.moments import (
     to_micros,
 )
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.domain.public_columns import public_values, read_public
 from angle_reco.domain.type_checks import is_a, plain_amount, plain_text
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
@@ -94,12 +95,17 @@ def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> N
         raise InvalidValueError(attribute.name, value, "an AuctionStatus or None")
 
 
+def _public(values: Mapping[str, object]) -> Mapping[str, object]:
+    return public_values(values)
+
+
 @attrs.frozen(kw_only=True)
 class Item:
     """One item on offer, with what the marketplace stores about it.
 
     With *status* None the status follows from the times. *current_price* is only the
-    marketplace's own record: scoring derives the price from the bids.
+    marketplace's own record: scoring derives the price from the bids. *public* are the values of
+    public columns by name, which answers carry.
     """
 
     item_id: ItemId = attrs.field(converter=as_item_id)
@@ -127,6 +133,7 @@ class Item:
     listed_at: datetime | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_aware)
     )
+    public: Mapping[str, object] = attrs.field(factory=dict, converter=_public, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -135,7 +142,9 @@ class ItemCard:
 
     *price* is the current one, *starting_price* that before any bid. *engaged* is True if the
     card was read for a viewer who bid on the item or watches it; cached cards are read without
-    a viewer. *is_listed* is derived: published and in an open status, whatever the time.
+    a viewer. *bids* and *watchers* are how many popularity counts, None where the card was read
+    without these. *public_text* are the host's public columns as a JSON object, "" without any.
+    *is_listed* is derived: published and in an open status, whatever the time.
     """
 
     item_id: ItemId
@@ -149,11 +158,19 @@ class ItemCard:
     listed_at: datetime | None
     starting_price: Decimal | None = None
     engaged: bool = False
+    public_text: str = attrs.field(default="", repr=False)
+    bids: int | None = attrs.field(default=None, eq=False)
+    watchers: int | None = attrs.field(default=None, eq=False)
     is_listed: bool = attrs.field(init=False, eq=False, repr=False)
 
     @is_listed.default
     def _is_listed(self) -> bool:
         return self.is_published and self.status in _OPEN_STATUSES
+
+    @property
+    def public(self) -> dict[str, object]:
+        """Return the values of the host's public columns by name, in a new dict."""
+        return read_public(self.public_text)
 
 
 @attrs.frozen(kw_only=True)
@@ -268,13 +285,21 @@ _ROW_COLUMNS = (
 
 @attrs.frozen(kw_only=True)
 class OpenCards:
-    """The items of a catalogue with what is needed to show them: *titles* has one per row."""
+    """The items of a catalogue with what is needed to show them: *titles* has one per row.
+
+    So has *public_texts*, what `ItemCard.public_text` is; it is empty without public columns.
+    """
 
     catalogue: Catalogue
     titles: npt.NDArray[Any] = attrs.field(converter=frozen)
+    public_texts: npt.NDArray[Any] = attrs.field(
+        factory=lambda: np.empty(0, object), converter=frozen
+    )
 
     def __attrs_post_init__(self) -> None:
         check_lengths(self, catalogue=self.catalogue, titles=self.titles)
+        if len(self.public_texts):
+            check_lengths(self, catalogue=self.catalogue, public_texts=self.public_texts)
 
     @classmethod
     def of_cards(cls, kinds: IdKinds, cards: Sequence[ItemCard], prices: PriceScale) -> Self:
@@ -308,7 +333,12 @@ class OpenCards:
 
     def where(self, mask: Bools) -> Self:
         """Return the rows in *mask*."""
-        return attrs.evolve(self, catalogue=self.catalogue.where(mask), titles=self.titles[mask])
+        return attrs.evolve(
+            self,
+            catalogue=self.catalogue.where(mask),
+            titles=self.titles[mask],
+            public_texts=self.public_texts[mask] if len(self.public_texts) else self.public_texts,
+        )
 
     def cards(self, prices: PriceScale) -> dict[ItemId, ItemCard]:
         """Return the card of each row, in their order, without a viewer.
@@ -336,10 +366,14 @@ class OpenCards:
                 status=_STATUSES[status],
                 ends_at=ends_at,
                 listed_at=listed_at,
+                public_text=public_text,
+                bids=bids,
+                watchers=watchers,
             )
             for (
                 item_id,
                 title,
+                public_text,
                 category,
                 seller,
                 price,
@@ -348,10 +382,13 @@ class OpenCards:
                 status,
                 ends_at,
                 listed_at,
+                bids,
+                watchers,
             ) in zip(
                 # Text ids are the same objects as in cached lists.
                 interned(listed.items.ids),
                 self.titles.tolist(),
+                self.public_texts.tolist() or [""] * len(self),
                 listed.category.tolist(),
                 listed.seller.tolist(),
                 np.searchsorted(distinct, listed.prices).tolist(),
@@ -360,6 +397,8 @@ class OpenCards:
                 listed.status.tolist(),
                 moments_of(listed.ends_at),
                 moments_of(listed.listed_at),
+                listed.bids.tolist(),
+                listed.watchers.tolist(),
                 strict=True,
             )
         }
@@ -367,7 +406,8 @@ class OpenCards:
     @property
     def footprint(self) -> int:
         """Return about how many bytes the columns take."""
-        return self.catalogue.footprint + footprint_of_array(self.titles)
+        texts = footprint_of_array(self.titles) + footprint_of_array(self.public_texts)
+        return self.catalogue.footprint + texts
 
     @property
     def footprint_of_cards(self) -> int:
@@ -381,6 +421,7 @@ class OpenCards:
             footprint_of_dict(len(self))
             + len(self) * _FOOTPRINT_OF_CARD
             + footprint_of_objects(self.titles)
+            + footprint_of_objects(self.public_texts)
             + sum(
                 footprint_of_objects(index.ids.values)
                 for index in (listed.items, listed.categories, listed.sellers)

@@ -15,7 +15,8 @@ from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId, interned
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import SCORE_TOLERANCE, Millionths
-from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source, Suggestion, Wording
+from angle_reco.domain.suggestions import REASONS, SOURCES, Reason, Source, Suggestion
+from angle_reco.domain.whys import Grounds
 
 
 @attrs.frozen(kw_only=True)
@@ -248,12 +249,12 @@ class StoredList:
         places: Sequence[int],
         cards: Mapping[ItemId, ItemCard],
         *,
-        wording: Mapping[str, Wording],
+        grounds: Grounds,
         first_rank: int = 1,
     ) -> list[Suggestion]:
         """Return the lines at *places*, ascending, as suggestions with their cards.
 
-        *wording* has the words of components by name.
+        *grounds* are what their sentences draw on besides.
         """
         ids, reasons, sources, parts = self.ids, self.reasons, self.sources, self.parts
         names, new = self.recipe.components, tuple.__new__
@@ -272,7 +273,7 @@ class StoredList:
                     SOURCES[sources[place]],
                     names,
                     parts_at(parts, bytes_of_parts * place),
-                    wording,
+                    grounds,
                 ),
             )
             for rank, place in enumerate(places, start=first_rank)

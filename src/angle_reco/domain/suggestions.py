@@ -1,15 +1,20 @@
 """Suggestions, their reasons, and the shelf that carries them to a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 import attrs
 
 from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import Millionths, to_fraction
 from angle_reco.domain.paging import PageStart
+from angle_reco.domain.sentences import Why
+from angle_reco.domain.type_checks import plain
+from angle_reco.domain.validators import exactly
+from angle_reco.domain.whys import NO_GROUNDS, Grounds, Line
 
 
 class Reason(StrEnum):
@@ -62,16 +67,6 @@ class Freshness(StrEnum):
     COMPUTED = "computed"
 
 
-class Wording(NamedTuple):
-    """The words of a component: its *label*, and the beginning of sentences about it.
-
-    Without a *sentence* they begin with the phrase of the reason.
-    """
-
-    label: str
-    sentence: str = ""
-
-
 class Suggestion(NamedTuple):
     """One suggested item: its place on the shelf, and the exact reasons for it.
 
@@ -79,7 +74,7 @@ class Suggestion(NamedTuple):
 
     *score* is in millionths and the sum of *parts*, the contributions of *components*.
     *card* is an `ItemCard`, or the object that the host's own loader returned for the id.
-    *wording* has the words of the ranker's components, by name.
+    *grounds* are what its sentence draws on besides, the same for all of an answer.
     """
 
     rank: int
@@ -90,7 +85,32 @@ class Suggestion(NamedTuple):
     source: Source
     components: tuple[str, ...]
     parts: tuple[Millionths, ...]
-    wording: Mapping[str, Wording] = MappingProxyType({})
+    grounds: Grounds = NO_GROUNDS
+
+    @property
+    def listed(self) -> ItemCard | None:
+        """Return the `ItemCard`, also where *card* is the host's object; None if there is none."""
+        if isinstance(self.card, ItemCard):
+            return self.card
+        return self.grounds.cards.get(self.item_id)
+
+    @property
+    def title(self) -> str:
+        """Return the title of the item, "" if it has none."""
+        listed = self.listed
+        return "" if listed is None else listed.title
+
+    @property
+    def price(self) -> Decimal | None:
+        """Return the current price of the item, None if it is unknown."""
+        listed = self.listed
+        return None if listed is None else listed.price
+
+    @property
+    def public(self) -> dict[str, object]:
+        """Return the values of the host's public columns by name, as JSON has them."""
+        listed = self.listed
+        return {} if listed is None else listed.public
 
     @property
     def contributions(self) -> dict[str, Millionths]:
@@ -98,36 +118,61 @@ class Suggestion(NamedTuple):
         return dict(zip(self.components, self.parts, strict=True))
 
     @property
+    def why(self) -> Why:
+        """Return why the item is suggested, before it is put into words."""
+        parts = sorted(self.contributions.items(), key=lambda part: -part[1])
+        reason, grounds = self.reason.value, self.grounds
+        return Line(self.item_id, self.listed, reason, parts, grounds).why
+
+    @property
     def sentence(self) -> str:
-        """Return the reason and its largest contributions in words.
+        """Return why the item is suggested, in the language of the settings; plain text.
 
         >>> Suggestion(
         ...     rank=1, item_id=ItemId("lot-1"), card=None, score=700_000,
         ...     reason=Reason.FAVOURITE_CATEGORY, source=Source.PERSONAL,
         ...     components=("interest", "popularity"), parts=(600_000, 100_000),
         ... ).sentence
-        'From your favourite category: interest 0.60, demand 0.10'
+        'From your favourite category'
+        """
+        return self.grounds.speech.speaks.say(self.why)
+
+    def sentence_in(self, language: str) -> str:
+        """Return the same in another language, such as `de` or `pt-BR`; English if unknown.
+
+        Raises:
+            InvalidValueError: *language* is no text.
+        """
+        return self.grounds.speech.speaks.say(self.why, exactly(plain(language), "language", str))
+
+    @property
+    def explanation(self) -> str:
+        """Return the largest contributions, for those who run the site.
+
+        >>> Suggestion(
+        ...     rank=1, item_id=ItemId("lot-1"), card=None, score=700_000,
+        ...     reason=Reason.FAVOURITE_CATEGORY, source=Source.PERSONAL,
+        ...     components=("interest", "popularity"), parts=(600_000, 100_000),
+        ... ).explanation
+        'interest 0.60, demand 0.10'
         """
         largest = sorted(self.contributions.items(), key=lambda part: -part[1])[:_PARTS_IN_WORDS]
-        parts = ", ".join(
-            f"{self._wording_of(name).label} {to_fraction(part):.2f}"
-            for name, part in largest
-            if part
-        )
-        if not parts:
-            return _PHRASES[self.reason]
-        return f"{self._wording_of(largest[0][0]).sentence or _PHRASES[self.reason]}: {parts}"
-
-    def _wording_of(self, component: str) -> Wording:
-        return self.wording.get(component) or Wording(
-            _LABELS.get(component, component.replace("_", " "))
+        return ", ".join(
+            f"{self._label_of(name)} {to_fraction(part):.2f}" for name, part in largest if part
         )
 
-    def to_json(self) -> dict[str, object]:
-        """Return the suggestion for JSON, scores as fractions."""
+    def _label_of(self, component: str) -> str:
+        own = self.grounds.speech.wording.get(component)
+        return own.label if own else _LABELS.get(component, component.replace("_", " "))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what a page shows of it, scores as fractions; of the item only what is public."""
         return {
             "rank": self.rank,
-            "item_id": json_id(self.item_id),
+            "item_id": self.item_id,
+            "title": self.title,
+            "price": self.price,
+            "public": self.public,
             "score": to_fraction(self.score),
             "reason": self.reason.value,
             "source": self.source.value,
@@ -136,6 +181,11 @@ class Suggestion(NamedTuple):
                 name: to_fraction(part) for name, part in self.contributions.items() if part
             },
         }
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same for JSON: the price is a text, and an id that is no integer."""
+        price = None if self.price is None else f"{self.price.normalize():f}"
+        return self.to_dict() | {"item_id": json_id(self.item_id), "price": price}
 
 
 @attrs.frozen
@@ -183,33 +233,26 @@ class Shelf(Sequence[Suggestion]):
     def __getitem__(self, place: int | slice) -> Suggestion | Sequence[Suggestion]:
         return self.suggestions[place]
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the shelf as a dict, prices as `Decimal` and ids of the host's kind."""
+        return self._written([one.to_dict() for one in self.suggestions])
+
     def to_json(self) -> dict[str, object]:
         """Return the shelf for JSON."""
+        return self._written([one.to_json() for one in self.suggestions])
+
+    def _written(self, suggestions: list[dict[str, object]]) -> dict[str, object]:
         return {
             "freshness": self.freshness.value,
             "degraded_by": list(self.degraded_by),
             "ranker": self.ranker,
             "version": self.version,
-            "suggestions": [one.to_json() for one in self.suggestions],
+            "suggestions": suggestions,
             "next": self.next,
         }
 
 
 _PARTS_IN_WORDS = 3
-
-_PHRASES = {
-    Reason.POPULAR_IN_FAVOURITE: "Popular in your favourite category",
-    Reason.FAVOURITE_CATEGORY: "From your favourite category",
-    Reason.TRENDING: "Many people are watching it",
-    Reason.ENDING_SOON: "Ends within a week",
-    Reason.ACTIVE_AUCTION: "Open for bids now",
-    Reason.FOR_YOU: "Picked for you",
-    Reason.SAME_CATEGORY: "In the same category",
-    Reason.PRICE_RANGE: "At a similar price",
-    Reason.COLLABORATIVE: "Wanted by the same people",
-    Reason.POPULAR: "Popular right now",
-    Reason.POPULAR_IN_CATEGORY: "Popular in this category",
-}
 
 _LABELS = {
     "popularity": "demand",

@@ -15,7 +15,7 @@ from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.moments import MICROSECOND, from_micros
 from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.similarity import Engagement, Originals
+from angle_reco.domain.scoring.similarity import Engagement
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.evaluation.cuts import Cut, Questions, drawn, touched_items
 from angle_reco.evaluation.harness import Judged, Progress
@@ -244,24 +244,18 @@ def _similar_to(
     evidence: Evidence, market: OpenMarket, past: Past, rows: Int32s
 ) -> dict[int, StoredList]:
     """Return the similar items of *rows*, as the job of the evidence's settings stores them."""
-    users, items = past.touched_pairs
-    places = past.rows_of(items)
-    of_row = np.full(len(market) + 1, NONE, np.int32)
-    of_row[rows] = np.arange(len(rows), dtype=np.int32)
-    is_open, is_asked = places != NONE, of_row[places] != NONE
-    catalogue, rule = market.catalogue, evidence.settings.similarity
-    lists = evidence.kernels.similar_items(
-        market,
-        Originals(
-            ids=catalogue.ids_at(rows),
-            category=catalogue.category[rows],
-            prices=catalogue.prices[rows],
-        ),
-        of_originals=Engagement(users=users[is_asked], places=of_row[places[is_asked]]),
-        of_candidates=Engagement(users=users[is_open], places=places[is_open]),
-        rule=rule,
-        keep=rule.kept,
+    touches, rule = past.touches, evidence.settings.similarity
+    places = past.rows_of(touches.items)
+    is_open = places != NONE
+    engagement = Engagement.of_newest(
+        touches.users[is_open],
+        places[is_open],
+        kinds=touches.kinds[is_open],
+        moments=touches.moments[is_open],
+        most=rule.history_length,
     )
+    similarities = evidence.kernels.similarities(market, engagement, rule=rule, keep=rule.kept)
+    lists = similarities.of(rows.astype(np.int64))
     return {row: lists.stored(place) for place, row in enumerate(rows.tolist())}
 
 

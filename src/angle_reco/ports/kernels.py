@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from angle_reco.domain.activity import Interactions
+from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended.model import Model
@@ -12,6 +13,14 @@ from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
 
 
+class Similarities(Protocol):
+    """The similar items of open items, prepared for any of them."""
+
+    def of(self, rows: Int64s) -> Lists:
+        """Return the lists of the items in *rows* of the market, in that order."""
+        ...
+
+
 class Kernels(Protocol):
     """The batch forms of the domain's rules; results equal those of the plain rules bit by bit.
 
@@ -19,6 +28,16 @@ class Kernels(Protocol):
 
     Lists have the recipe of their rule or ranker, and are computed at the market's *now*.
     """
+
+    def similarities(
+        self, market: OpenMarket, engagement: Engagement, *, rule: SimilarityRule, keep: int
+    ) -> Similarities:
+        """Prepare what `similar_items` returns for the open items themselves.
+
+        The engagement is that of originals and candidates. Preparing takes as long as reading
+        the whole engagement once; the lists then depend on the rows that are requested.
+        """
+        ...
 
     def similar_items(
         self,

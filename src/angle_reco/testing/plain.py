@@ -40,6 +40,9 @@ class PlainMarket:
     happened: Sequence[Bid | Watch]
     now: datetime
     rule: PopularityRule = attrs.field(factory=PopularityRule)
+    _engaged: dict[int, dict[ItemId, set[UserId]]] = attrs.field(
+        init=False, factory=dict, eq=False, repr=False
+    )
 
     @cached_property
     def open_items(self) -> list[ItemCard]:
@@ -72,12 +75,29 @@ class PlainMarket:
             for item in self.items
         }
 
-    @cached_property
-    def engaged(self) -> dict[ItemId, set[UserId]]:
-        """Return the users who bid on or watch each item."""
+    def engaged(self, history_length: int) -> dict[ItemId, set[UserId]]:
+        """Return the users who bid on or watch each item.
+
+        An open item has those users for which it is in their newest *history_length* bids and
+        watches on open items; the smaller id is first of those of one moment.
+        """
+        known = self._engaged.get(history_length)
+        if known is not None:
+            return known
         engaged: dict[ItemId, set[UserId]] = {item.item_id: set() for item in self.items}
-        for one in self.counted:
-            engaged.setdefault(one.item_id, set()).add(one.user_id)
+        open_ids = {item.item_id for item in self.open_items}
+        of_users = defaultdict(list)
+        for one in _watched_once(self.counted):
+            if one.item_id in open_ids:
+                of_users[one.user_id].append(one)
+            else:
+                engaged.setdefault(one.item_id, set()).add(one.user_id)
+        for user_id, those in of_users.items():
+            those.sort(key=lambda one: _comparable(one.item_id))
+            those.sort(key=moment_of, reverse=True)
+            for one in those[:history_length]:
+                engaged[one.item_id].add(user_id)
+        self._engaged[history_length] = engaged
         return engaged
 
     @cached_property
@@ -260,10 +280,10 @@ def similar_items(
     market: PlainMarket, original: ItemCard, *, rule: SimilarityRule, keep: int
 ) -> list[StoredLine]:
     """Return the *keep* open items most similar to *original*, itself open or not."""
-    found = []
+    found, engaged = [], market.engaged(rule.history_length)
     for candidate in market.in_tie_order:
         if candidate.item_id != original.item_id:
-            shared = len(market.engaged[original.item_id] & market.engaged[candidate.item_id])
+            shared = len(engaged[original.item_id] & engaged[candidate.item_id])
             parts = similarity_parts(original, candidate, shared, rule)
             if sum(parts) > rule.threshold:
                 found.append((shared, _line(candidate, parts, _cause(parts), Source.SIMILAR)))

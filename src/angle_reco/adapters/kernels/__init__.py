@@ -1,7 +1,7 @@
 """The kernels on numpy and scipy: exact, and without a matrix of all pairs."""
 
 from angle_reco.adapters.kernels.homepages import rank_homepages
-from angle_reco.adapters.kernels.similar import rank_similar_items
+from angle_reco.adapters.kernels.similar import NumpySimilarities, rank_similar_items
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import Lists
@@ -10,12 +10,18 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import Engagement, Originals, SimilarityRule
+from angle_reco.ports.kernels import Similarities
 
 __all__ = ["NumpyKernels"]
 
 
 class NumpyKernels:
     """`Kernels` on one thread of numpy, with the sparse matrix product of scipy."""
+
+    def similarities(
+        self, market: OpenMarket, engagement: Engagement, *, rule: SimilarityRule, keep: int
+    ) -> Similarities:
+        return NumpySimilarities.of_engagement(market, engagement, rule, keep)
 
     def similar_items(
         self,

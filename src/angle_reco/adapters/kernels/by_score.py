@@ -54,10 +54,15 @@ def rank_by_score(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, kee
 
 def _shared_scores(market: OpenMarket, profiles: Profiles, ranker: Ranker) -> Floats:
     """Return the part of each row's score that is the same for every user."""
-    anyone, rows = np.zeros(len(market), np.int64), np.arange(len(market))
-    parts = contributions(market, profiles, anyone, rows, ranker.those_by(DependsOn.ITEM))
-    scores: Floats = parts.sum(axis=1).astype(np.float32)
-    return scores
+    weights = ranker.those_by(DependsOn.ITEM)
+
+    def scores() -> Floats:
+        anyone, rows = np.zeros(len(market), np.int64), np.arange(len(market))
+        parts = contributions(market, profiles, anyone, rows, weights)
+        found: Floats = parts.sum(axis=1).astype(np.float32)
+        return found
+
+    return market.kept(weights, scores)
 
 
 def _best(

@@ -7,7 +7,7 @@ smallest values follow by taking the minimum, splitting its range there, and rep
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.arrays import Int32s, Int64s
 
 _NOTHING = np.iinfo(np.int64).max
 
@@ -19,14 +19,14 @@ class RangeMinima:
     `levels[k, i]` is the smallest of the 2^k values from place i on.
     """
 
-    levels: Int64s
+    levels: Int32s
     place_of: Int64s
 
     @classmethod
     def of(cls, values: Int64s) -> "RangeMinima":
         """Return the table of *values*, a permutation of 0 … n−1."""
         size = len(values)
-        levels = np.tile(np.asarray(values, np.int64), (max(size.bit_length(), 1), 1))
+        levels = np.tile(np.asarray(values, np.int32), (max(size.bit_length(), 1), 1))
         for level in range(1, len(levels)):
             half, last = 1 << (level - 1), size - (1 << level) + 1
             below = levels[level - 1]
@@ -41,28 +41,29 @@ class RangeMinima:
         The result has a row per range; for a shorter range the rest of the row is −1.
         """
         found = np.full((len(starts), count), -1, np.int64)
-        rows = np.arange(len(starts))
+        rows = np.flatnonzero(ends > starts)
         # Each row's range is split into pieces, and each piece has a minimum.
-        lows, highs = starts[:, None], ends[:, None]
-        minima = self._minima(starts, ends)[:, None]
+        lows, highs, minima = np.empty((3, len(rows), count + 1), np.int64)
+        lows[:, 0], highs[:, 0] = starts[rows], ends[rows]
+        minima[:, 0] = self._minima(starts[rows], ends[rows])
         for taken in range(count):
-            piece = minima.argmin(axis=1)
-            smallest = minima[np.arange(len(rows)), piece]
-            going = np.flatnonzero(smallest != _NOTHING)
-            rows, piece, smallest = rows[going], piece[going], smallest[going]
-            lows, highs, minima = lows[going], highs[going], minima[going]
+            here = np.arange(len(rows))
+            piece = minima[:, : taken + 1].argmin(axis=1)
+            smallest = minima[here, piece]
+            going = smallest != _NOTHING
+            if not going.all():
+                rows, piece, smallest = rows[going], piece[going], smallest[going]
+                lows, highs, minima = lows[going], highs[going], minima[going]
+                here = np.arange(len(rows))
             if len(rows) == 0:
                 break
             found[rows, taken] = smallest
 
-            here = np.arange(len(rows))
             split = self.place_of[smallest]
-            right_low, right_high = split + 1, highs[here, piece]
+            lows[:, taken + 1], highs[:, taken + 1] = split + 1, highs[here, piece]
             highs[here, piece] = split
             minima[here, piece] = self._minima(lows[here, piece], split)
-            lows = np.column_stack([lows, right_low])
-            highs = np.column_stack([highs, right_high])
-            minima = np.column_stack([minima, self._minima(right_low, right_high)])
+            minima[:, taken + 1] = self._minima(lows[:, taken + 1], highs[:, taken + 1])
         return found
 
     def _minima(self, starts: Int64s, ends: Int64s) -> Int64s:

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
-from angle_reco.domain.activity import is_own_bid
+from angle_reco.domain.activity import TouchedItem, is_own_bid
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import (
@@ -21,6 +21,7 @@ from angle_reco.domain.items import (
     status_at,
 )
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.public_columns import json_text, to_public_text
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -65,8 +66,12 @@ class MemoryCatalog:
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         with self.market.lock:
             catalogue = self.may_be_open(at, counting=counting)
-            titles = [self.market.items[ItemId(one)].title for one in catalogue.items.ids]
-        return OpenCards(catalogue=catalogue, titles=np.array(titles, np.dtypes.StringDType()))
+            items = [self.market.items[ItemId(one)] for one in catalogue.items.ids]
+        return OpenCards(
+            catalogue=catalogue,
+            titles=np.array([item.title for item in items], np.dtypes.StringDType()),
+            public_texts=np.array([_public_text(item) for item in items], object),
+        )
 
     def cards(
         self,
@@ -90,11 +95,41 @@ class MemoryCatalog:
                     status=_status(item, at, until),
                     ends_at=item.ends_at,
                     listed_at=item.listed_at,
+                    public_text=_public_text(item),
                     engaged=viewer is not None and self._is_engaged(viewer, item, until),
                 )
                 for item in found
                 if item is not None and exists_by(item.listed_at, until)
             }
+
+    def touched_items(
+        self, user_id: UserId, *, most: int, until: datetime | None = None
+    ) -> Sequence[TouchedItem]:
+        last: dict[ItemId, tuple[datetime, bool]] = {}
+        with self.market.lock:
+            for item_id, bids in self.market.bids.items():
+                mine = [one.placed_at for one in bids if one.user_id == user_id]
+                mine = [moment for moment in mine if exists_by(moment, until)]
+                if mine:
+                    last[item_id] = max(mine), True
+            for (watcher, item_id), watch in self.market.watches.items():
+                if watcher == user_id and exists_by(watch.watched_at, until):
+                    before, is_bid = last.get(item_id, (watch.watched_at, False))
+                    last[item_id] = max(before, watch.watched_at), is_bid
+            newest = sorted(last, key=lambda one: (-to_micros(last[one][0]), one))
+            items = [(self.market.items[one], *last[one]) for one in newest[:most]]
+        return [
+            TouchedItem(
+                item_id=item.item_id,
+                title=item.title,
+                category_id=item.category_id,
+                seller_id=item.seller_id,
+                is_bid=is_bid,
+                last_at=last_at,
+            )
+            for item, last_at, is_bid in items
+            if item.is_published and item.seller_id != user_id and exists_by(item.listed_at, until)
+        ]
 
     def categories(self, items: IdColumn) -> ItemCategories:
         with self.market.lock:
@@ -155,6 +190,10 @@ def _status(item: Item, at: datetime, until: datetime | None) -> AuctionStatus:
         starts_at=_micros(item.starts_at, UNKNOWN_MOMENT),
         ends_at=_micros(item.ends_at, NEVER),
     )
+
+
+def _public_text(item: Item) -> str:
+    return to_public_text({name: json_text(value) for name, value in item.public.items()})
 
 
 def _micros(moment: datetime | None, unknown: int) -> int:

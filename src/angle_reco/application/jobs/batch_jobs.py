@@ -256,6 +256,7 @@ class Jobs:
         with work.paced():
             market = self.scorer.market(self.models.required() if is_learned else None)
             engagement = self.scorer.engagement(market)
+        similarities = self.scorer.similarities(market, engagement)
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
@@ -263,7 +264,7 @@ class Jobs:
             learned = self.scorer.similar_by_model(market, some) if is_learned else None
             found = [] if learned is None else [learned]
             if learned is None or len(learned) < len(some):
-                lists = self.scorer.similar_to_all(market, engagement, first=first, last=last)
+                lists = self.scorer.similar_to_rows(similarities, np.arange(first, last))
                 if learned is not None:
                     of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
                     lists = lists.take(np.flatnonzero(of_rule))

@@ -15,18 +15,25 @@ from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.columns import IdColumn, IdIndex
-from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
+from angle_reco.domain.errors import (
+    ItemNotFoundError,
+    StorageError,
+    UserErasedError,
+)
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.sentences import shortened
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
+from angle_reco.domain.whys import NO_SOURCES, Sources
 from angle_reco.ports.cache import Cached, Entry, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
@@ -44,14 +51,17 @@ _SECONDS_WHILE_COVERED = 10.0
 class CachedList:
     """A list as it is cached, with the other data that its answers need.
 
-    In a user's list, *engaged* are the items that the user bid on or watches. In a list of
-    similar items, *category* is the category of the owner item. *cards* are set only without
+    In a user's list, *engaged* are the items that the user bid on or watches, and *sources* those
+    that explain lines to this user alone. In a list of
+    similar items, *category* and *title* are those of the owner item. *cards* are set only without
     a cache, for the current answer.
     """
 
     stored: StoredList
     engaged: frozenset[ItemId] = frozenset()
+    sources: Sources = NO_SOURCES
     category: CategoryId | None = None
+    title: str = ""
     cards: Mapping[ItemId, ItemCard] | None = None
 
 
@@ -67,6 +77,7 @@ class ListReader:
     catalog: CatalogQueries
     scorer: Scorer
     models: TrainedModels
+    sources: SourceReader
     clock: Clock
     settings: Settings
     stale_cache: StaleCache | None
@@ -119,7 +130,8 @@ class ListReader:
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
             market = self.market(with_model=True)
             stored = self._homepage(user_id, market, keep=keep).stored(0)
-        return Cached(CachedList(stored=stored), Freshness.COMPUTED)
+            computed = self._with_sources(user_id, CachedList(stored=stored))
+        return Cached(computed, Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
         """Return the card of an item, open or not.
@@ -160,7 +172,7 @@ class ListReader:
         recomputed, unless a complete run over its kind is under way.
         """
         read = self._read(kind, owner, viewer)
-        if read is None or (kind is ListKind.PERSONAL and self._is_outdated(owner, read.value)):
+        if read is None:
             return self._recompute(kind, owner, is_refresh)
         if is_refresh and read.made_as is Freshness.STALE and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
@@ -173,26 +185,27 @@ class ListReader:
                 return self._recompute(kind, owner, is_refresh)
         return read
 
-    def _is_outdated(self, owner: object, cached: CachedList) -> bool:
+    def _is_outdated(self, owner: object, stored: StoredList) -> bool:
         """Return whether the newest events of a user may change a stored list, unless edited.
 
         It may lack an item whose bid was just withdrawn, and with a model every event changes
         what it says to the user.
         """
         user_id = UserId(owner)
-        if cached.stored.edited:
+        if stored.edited:
             return False
-        has_learned = self.models.may_learn and cached.stored.recipe.model != ""
+        has_learned = self.models.may_learn and stored.recipe.model != ""
         if has_learned and user_id in self.pending.by_user:
             return True
-        return not self.pending.returned_to(user_id).issubset(cached.stored.ids)
+        return not self.pending.returned_to(user_id).issubset(stored.ids)
 
     def _read(
         self, kind: ListKind, owner: object, viewer: UserId | None = None
     ) -> Entry[CachedList] | None:
         """Return the stored list of an owner, None if it cannot be used.
 
-        A list cannot be used if it is missing, has another recipe, or is too old to be shown.
+        A list cannot be used if it is missing, has another recipe, is too old to be shown, or
+        lacks what the owner did since.
         """
         about_to_wait()
         stored = self.lists.read(kind, [owner]).get(owner)
@@ -200,6 +213,8 @@ class ListReader:
         limits = self.settings.freshness[kind]
         freshness = None if age is None else freshness_at(age, limits)
         if stored is None or age is None or freshness is None:
+            return None
+        if kind is ListKind.PERSONAL and self._is_outdated(owner, stored):
             return None
         cached = self._with_cards(kind, owner, CachedList(stored=stored), viewer)
         return self._entry(cached, age, limits, made_as=freshness)
@@ -216,22 +231,27 @@ class ListReader:
         if kind is ListKind.PERSONAL:
             cards = self._cards(ids, viewer=UserId(owner))
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
-            return attrs.evolve(cached, engaged=engaged, cards=None if is_cached else cards)
+            sources = self.sources.of(UserId(owner), cached.stored, cards)
+            return attrs.evolve(
+                cached, engaged=engaged, sources=sources, cards=None if is_cached else cards
+            )
         if kind is ListKind.SIMILAR and is_cached:
-            return attrs.evolve(cached, category=self.card(ItemId(owner)).category_id)
+            item = self.card(ItemId(owner))
+            return attrs.evolve(cached, category=item.category_id, title=title_in_sentences(item))
         if kind is ListKind.SIMILAR:
             cards = self._cards((ItemId(owner), *ids), viewer=viewer)
             item = _found(ItemId(owner), cards)
-            return attrs.evolve(cached, category=item.category_id, cards=cards)
+            title = title_in_sentences(item)
+            return attrs.evolve(cached, category=item.category_id, title=title, cards=cards)
         return cached
 
     def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
-        category, ids = None, self.settings.ids
+        category, title, ids = None, "", self.settings.ids
         is_learned = kind is ListKind.SIMILAR and self.scorer.rankings.is_similar_learned
         market = self.market(with_model=is_learned or kind is ListKind.PERSONAL)
         if kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
-            category = item.category_id
+            category, title = item.category_id, title_in_sentences(item)
             lists = self.scorer.similar_to_one(market, item)
         elif kind is ListKind.PERSONAL:
             lists = self._homepage(UserId(owner), market, keep=self.scorer.rankings.kept)
@@ -245,13 +265,24 @@ class ListReader:
             store = partial(self._store, kind, lists)
             store() if is_refresh else self.stale_cache.pool.submit(store)
         age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        cached = CachedList(stored=lists.stored(0), category=category)
+        cached = CachedList(stored=lists.stored(0), category=category, title=title)
+        if kind is ListKind.PERSONAL:
+            cached = self._with_sources(UserId(owner), cached)
         return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)
 
     def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
         users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
         profiles = self.scorer.profiles(market, users)
         return self.scorer.homepages(market, profiles, keep=keep)
+
+    def _with_sources(self, user_id: UserId, computed: CachedList) -> CachedList:
+        """Return a computed list with what explains its lines; without a cache with cards, too."""
+        ids = computed.stored.ids
+        live = None if self.open_items is None else self.open_items.known()
+        cards = self._cards(ids, viewer=user_id) if live is None else live.cards
+        sources = self.sources.of(user_id, computed.stored, cards)
+        kept = cards if self.stale_cache is None else None
+        return attrs.evolve(computed, sources=sources, cards=kept)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a computed list; a failure is only logged, as the list can be recomputed."""
@@ -269,6 +300,7 @@ class ListReader:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
         size = cached.stored.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
+        size += cached.sources.footprint + (sys.getsizeof(cached.title) if cached.title else 0)
         size += sum(sys.getsizeof(one) for one in cached.stored.ids if one not in shared)
         age = max(age, timedelta(0))
         return Entry(cached, size=size, age=age, limits=limits, made_as=made_as)
@@ -303,6 +335,11 @@ class ListReader:
         return stored.recipe == self.scorer.recipes.lists[kind]
 
 
+def title_in_sentences(item: ItemCard) -> str:
+    """Return the title of an item for sentences about others, "" if it is not public."""
+    return shortened(item.title) if item.is_published else ""
+
+
 def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
     card = cards.get(item_id)
     if card is None:
@@ -310,5 +347,5 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
     return card
 
 
-_OF_ITSELF = 80
+_OF_ITSELF = 104
 """The bytes of a `CachedList` without its values."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
+from angle_reco.application.languages import Languages
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import CachedList, ListReader
@@ -23,12 +24,14 @@ from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.millionths import ONE
 from angle_reco.domain.paging import MOST, PageStart, hash_of
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
-from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion, Wording
+from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import whole
+from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
@@ -51,11 +54,13 @@ LIST, ITEMS, INTERESTS, POPULAR, MODEL = "list", "items", "interests", "popular"
 class Viewing(NamedTuple):
     """The user an answer is filtered for, and whether it may show items they engaged with.
 
-    A user engages with an item by a bid or a watch.
+    A user engages with an item by a bid or a watch. With *is_own* that user reads the answer, so
+    that its sentences may name such items.
     """
 
     viewer: UserId | None
     include_engaged: bool
+    is_own: bool = False
 
 
 class Cards(NamedTuple):
@@ -89,11 +94,16 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     as_of: datetime | None = None
-    wording: Mapping[str, Wording] = attrs.field(init=False)
+    speech: Speech = attrs.field(init=False)
 
-    @wording.default
-    def _wording_of_settings(self) -> Mapping[str, Wording]:
-        return self.scorer.rankings.wording
+    @speech.default
+    def _speech_of_settings(self) -> Speech:
+        settings, rule = self.settings, self.settings.similarity
+        return Speech(
+            wording=self.scorer.rankings.wording,
+            speaks=Languages(language=settings.language, own=settings.translations),
+            three_shared=rule.worth_of(FEW) if rule.enough_shared >= FEW else ONE,
+        )
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""
@@ -172,20 +182,31 @@ class ShelfBuilder:
         without: Collection[ItemId] = (),
         first_rank: int = 1,
         cards: Mapping[ItemId, ItemCard] | None = None,
+        of: ItemId | None = None,
+        title: str = "",
+        sources: Sources = NO_SOURCES,
     ) -> tuple[list[Suggestion], tuple[str, ...]]:
-        """Return the first *limit* lines that may be shown, and the failures on the way."""
+        """Return the first *limit* lines that may be shown, and the failures on the way.
+
+        *title* and *sources* are for their sentences (`Grounds`); a title in memory of the item
+        *of* which they are is more recent.
+        """
         degraded_by: tuple[str, ...] = ()
         if cards is None:
             cards, degraded_by = self.cards(stored.ids, viewing.viewer)
+        now = self.clock.now()
         places = stored.places_shown(
             cards,
             viewer=viewing.viewer,
-            now=self.clock.now(),
+            now=now,
             include_engaged=viewing.include_engaged,
             limit=limit,
             without=without,
         )
-        suggestions = stored.suggestions(places, cards, wording=self.wording, first_rank=first_rank)
+        if of is not None:
+            title = title_of(of, cards, title)
+        grounds = Grounds(self.speech, now, title, sources)
+        suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
 
     def popular(
@@ -324,6 +345,14 @@ class ShelfBuilder:
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 
+def title_of(item_id: ItemId, cards: Mapping[ItemId, ItemCard], title: str) -> str:
+    """Return the title of an item as in memory, "" if it is not public, else *title*."""
+    card = cards.get(item_id)
+    if card is None:
+        return title
+    return card.title if card.is_published else ""
+
+
 def shelf_of(
     served: Cached[CachedList], suggestions: Sequence[Suggestion], degraded_by: tuple[str, ...]
 ) -> Shelf:
@@ -398,8 +427,10 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
     first = shelf[0].rank if shelf else 1
+    listed = {one.item_id: one.card for one in loaded}
+    grounds = {id(one.grounds): one.grounds._replace(cards=listed) for one in loaded}
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id])
+        one._replace(rank=rank, card=cards[one.item_id], grounds=grounds[id(one.grounds)])
         for rank, one in enumerate(loaded, start=first)
     )
     start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)

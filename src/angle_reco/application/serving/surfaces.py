@@ -22,6 +22,7 @@ from angle_reco.application.serving.shelf_builder import (
     checked_limit,
     page_of,
     shelf_of,
+    title_of,
     with_cards,
 )
 from angle_reco.domain.activity import Bid
@@ -35,6 +36,7 @@ from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.validators import flag, function
+from angle_reco.domain.whys import NO_SOURCES, Grounds
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
@@ -72,7 +74,8 @@ class Homepage:
             return self._of_visitor(limit, after, cards)
         self.access.require(actor, Action.READ, Resource.HOMEPAGE, owner=owner)
         shelves, user_id = self.shelves, self.shelves.settings.ids.user_id(owner)
-        limit, viewing = checked_limit(limit), Viewing(user_id, False)
+        limit = checked_limit(limit)
+        viewing = Viewing(user_id, False, is_own=actor.user_id == user_id)
         start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
         cards = None if cards is None else function(cards, "cards")
         hidden = shelves.catch_up(user_id)
@@ -148,6 +151,7 @@ class Homepage:
             limit=limit,
             without=engaged | hidden if hidden else engaged,
             cards=served.value.cards,
+            sources=served.value.sources if viewing.is_own else NO_SOURCES,
         )
         if self.shelves.list_reader.models.is_substitute(stored.recipe):
             degraded_by = (MODEL, *degraded_by)
@@ -192,7 +196,14 @@ class SimilarItems:
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Shelf:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(served.value.stored, viewing, limit=limit, cards=served.value.cards)
+        shown = shelves.shown(
+            served.value.stored,
+            viewing,
+            limit=limit,
+            cards=served.value.cards,
+            of=item_id,
+            title=served.value.title,
+        )
         answer = shelf_of(served, *shown)
         for category in _fallback_categories(served.value.category):
             if not answer:
@@ -257,10 +268,11 @@ class AfterBid:
             if served.value.cards is None
             else Cards(served.value.cards)
         )
+        now = shelves.clock.now()
         places = stored.places_shown(
             cards,
             viewer=user_id,
-            now=shelves.clock.now(),
+            now=now,
             include_engaged=False,
             limit=len(stored),
             without=engaged,
@@ -272,6 +284,7 @@ class AfterBid:
             interests=interests,
             rule=rule,
         )
+        grounds = Grounds(shelves.speech, now, title_of(item_id, cards, served.value.title))
         suggestions = [
             Suggestion(
                 rank,
@@ -282,6 +295,7 @@ class AfterBid:
                 line.source,
                 rule.recipe.components,
                 line.parts,
+                grounds,
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]

@@ -17,14 +17,13 @@ from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Candidates, Ranker
 
 
-def _of_items(name: str, label: str, sentence: str, rule: Callable[[Signals], Int64s]) -> Component:
+def _of_items(name: str, label: str, rule: Callable[[Signals], Int64s]) -> Component:
     def values(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
         return rule(_signals(market, name))[rows]
 
     return Component(
         name=name,
         label=label,
-        sentence=sentence,
         data="when users bid on items or began to watch them",
         depends_on=DependsOn.ITEM,
         values=values,
@@ -34,7 +33,6 @@ def _of_items(name: str, label: str, sentence: str, rule: Callable[[Signals], In
 def _of_users(
     name: str,
     label: str,
-    sentence: str,
     rule: Callable[[Tastes, Int64s], Int64s],
     estimate: Callable[[Tastes], Floats],
 ) -> Component:
@@ -54,7 +52,6 @@ def _of_users(
     return Component(
         name=name,
         label=label,
-        sentence=sentence,
         data="the user's bids and watches, and a model trained on everybody's",
         values=values,
         estimate=estimated,
@@ -71,75 +68,18 @@ Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
 """Weights of components by name."""
 
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
-    (
-        _of_users("taste", "your taste", "Fits what you like", Tastes.taste, Tastes.taste_estimate),
-        200_000,
-    ),
-    (
-        _of_users(
-            "follow", "next step", "Often wanted next", Tastes.follow, Tastes.follow_estimate
-        ),
-        110_000,
-    ),
-    (
-        _of_users(
-            "alike",
-            "people like you",
-            "Wanted by people like you",
-            Tastes.alike,
-            Tastes.alike_estimate,
-        ),
-        80_000,
-    ),
-    (
-        _of_items("trend_of_weeks", "trend", "Wanted more than before", lambda s: s.trend_of_weeks),
-        140_000,
-    ),
-    (
-        _of_items(
-            "trend_of_days", "new trend", "Wanted more than lately", lambda s: s.trend_of_days
-        ),
-        90_000,
-    ),
-    (_of_items("heat", "demand", "Wanted right now", lambda s: s.heat), 100_000),
-    (_of_items("newness", "newness", "Newly listed", lambda s: s.newness), 30_000),
-    (
-        _of_users(
-            "category",
-            "your categories",
-            "From your categories",
-            Tastes.category,
-            Tastes.category_estimate,
-        ),
-        80_000,
-    ),
-    (
-        _of_users(
-            "title",
-            "title",
-            "Sounds like what you wanted",
-            Tastes.title,
-            Tastes.title_estimate,
-        ),
-        50_000,
-    ),
-    (
-        _of_users(
-            "price",
-            "price",
-            "At the prices you look at",
-            Tastes.price,
-            Tastes.price_estimate,
-        ),
-        50_000,
-    ),
-    (
-        _of_users(
-            "seller", "seller", "From a seller you know", Tastes.seller, Tastes.seller_estimate
-        ),
-        50_000,
-    ),
-    (_of_items("urgency", "end", "Ends soon", lambda s: s.urgency), 20_000),
+    (_of_users("taste", "your taste", Tastes.taste, Tastes.taste_estimate), 200_000),
+    (_of_users("follow", "next step", Tastes.follow, Tastes.follow_estimate), 110_000),
+    (_of_users("alike", "people like you", Tastes.alike, Tastes.alike_estimate), 80_000),
+    (_of_items("trend_of_weeks", "trend", lambda s: s.trend_of_weeks), 140_000),
+    (_of_items("trend_of_days", "new trend", lambda s: s.trend_of_days), 90_000),
+    (_of_items("heat", "demand", lambda s: s.heat), 100_000),
+    (_of_items("newness", "newness", lambda s: s.newness), 30_000),
+    (_of_users("category", "your categories", Tastes.category, Tastes.category_estimate), 80_000),
+    (_of_users("title", "title", Tastes.title, Tastes.title_estimate), 50_000),
+    (_of_users("price", "price", Tastes.price, Tastes.price_estimate), 50_000),
+    (_of_users("seller", "seller", Tastes.seller, Tastes.seller_estimate), 50_000),
+    (_of_items("urgency", "end", lambda s: s.urgency), 20_000),
 )
 
 BLENDED = Ranker(name="blended", weights=_WEIGHTS, candidates=Candidates.ALL)

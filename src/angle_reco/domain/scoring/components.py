@@ -16,9 +16,9 @@ from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.stored_list import BY_HAND
-from angle_reco.domain.suggestions import Wording
 from angle_reco.domain.type_checks import plain
 from angle_reco.domain.validators import exactly, function, instance, whole
+from angle_reco.domain.whys import Wording
 
 Values: TypeAlias = Callable[[OpenMarket, Profiles, Int64s, Int64s], Int64s]
 """The rule of a component: its values for pairs, in millionths from 0 to 1,000,000.
@@ -50,8 +50,8 @@ class Component:
     """One component of a ranker's score.
 
     The *name* names its contribution in answers, exports and recipes, and *label* is its word
-    in sentences, by default the name. *sentence* begins the sentence of a suggestion to which
-    this component adds most; without it, that is the phrase of the reason. *data* says which
+    in explanations, by default the name. *sentence* is that of a suggestion to which this
+    component adds most; without it, the sentence says the reason. *data* says which
     data the values come from. *estimate* is where that is quicker than *values* for every row. A
     change of *version* invalidates stored lists, as a change of a weight does.
     """
@@ -198,9 +198,11 @@ def _checked(
         had = getattr(found, "shape", "no shape")
         problem = f"returned {kind} of {had}, but should return integers of {shape}"
         raise ComponentError(component.name, problem)
-    # Estimates are floats, and may be off by a little.
-    slack = 2 if found.dtype.kind == "f" else 0
-    if len(found) and not (found.min() >= -slack and found.max() <= ONE + slack):
+    # Estimates are floats, and may be off by a little. One that is too high selects a row whose
+    # exact score is then compared with it.
+    is_estimate = found.dtype.kind == "f"
+    least = -2 if is_estimate else 0
+    if len(found) and not (found.min() >= least and (is_estimate or found.max() <= ONE)):
         problem = f"returned {found.min()} to {found.max()}, but should return 0 to {ONE}"
         raise ComponentError(component.name, problem)
     return found

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import attrs
 import numpy as np
 
-from angle_reco.domain.activity import Activity, Interactions
+from angle_reco.domain.activity import Activity, Interactions, first_watches
 from angle_reco.domain.arrays import Int32s, Int64s, check_lengths, frozen, starts_of_runs
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import InvalidValueError
@@ -168,7 +168,7 @@ def score_interests(
     kinds = interactions.kinds[counted]
     moments = interactions.moments[counted]
 
-    once = _first_watches(user, interactions.items.take(counted).values, kinds, moments)
+    once = first_watches(user, interactions.items.take(counted).values, kinds, moments)
     user, category, kinds, moments = user[once], category[once], kinds[once], moments[once]
     weights = np.where(kinds == Activity.BID, rule.bid_weight, rule.watch_weight).astype(np.int64)
     strengths = (2 * weights * decayed(rule.decay, at - moments) + ONE) // (2 * ONE)
@@ -196,17 +196,6 @@ def score_interests(
         counts=counts[order],
         last_at=last_at[order],
     )
-
-
-def _first_watches(user: Int32s, items: np.ndarray, kinds: np.ndarray, moments: Int64s) -> Int64s:
-    """Return the places of all bids, and of the first watch of each user and item."""
-    watches = np.flatnonzero(kinds == Activity.WATCH)
-    if len(watches) == 0:
-        return np.arange(len(user))
-    _, item = np.unique(items[watches], return_inverse=True)
-    order = np.lexsort((moments[watches], item, user[watches]))
-    firsts = starts_of_runs(user[watches][order], item[order])
-    return np.concatenate([np.flatnonzero(kinds == Activity.BID), watches[order[firsts]]])
 
 
 def _over_strongest(user: Int32s, strengths: Int64s) -> Int64s:

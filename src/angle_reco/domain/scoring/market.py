@@ -1,12 +1,13 @@
 """The open items at one moment, with everything that rankings need to know about them."""
 
+from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from functools import cached_property
 
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Bools, Int64s, frozen
+from angle_reco.domain.arrays import Bools, Floats, Int64s, frozen
 from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.scoring.blended.signals import Signals
@@ -38,9 +39,17 @@ class OpenMarket:
     rule: PopularityRule
     now: datetime
     signals: Signals | None = None
+    _kept: dict[Hashable, Floats] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.catalogue)
+
+    def kept(self, key: Hashable, compute: Callable[[], Floats]) -> Floats:
+        """Return a column that is computed once for this market, such as a part of all scores."""
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = frozen(compute())
+        return found
 
     @cached_property
     def popularity(self) -> Int64s:

@@ -57,7 +57,12 @@ class Profiles:
         engaged = users.codes(interactions.users)
         touched = catalogue.items.codes(interactions.items)
         are_both = (engaged != NONE) & (touched != NONE)
-        lists = np.append(users.codes(catalogue.sellers.ids), np.int32(NONE))[catalogue.seller]
+        # There are more sellers than users in most batches, and one user in a request.
+        seller = catalogue.sellers.codes(users.ids)
+        sells = np.flatnonzero(seller != NONE)
+        user_of_seller = np.full(len(catalogue.sellers) + 1, NONE, np.int32)
+        user_of_seller[seller[sells]] = sells
+        lists = user_of_seller[catalogue.seller]
         own = np.flatnonzero(lists != NONE)
         if market.signals is None:
             histories, known_as = None, np.empty(0, np.int32)

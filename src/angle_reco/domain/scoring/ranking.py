@@ -13,9 +13,10 @@ from angle_reco.domain.millionths import ONE, Millionths, to_millionths
 from angle_reco.domain.scoring.components import COMPONENTS, Component, DependsOn, check_name
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import Recipe
-from angle_reco.domain.suggestions import Reason, Wording
+from angle_reco.domain.suggestions import Reason
 from angle_reco.domain.type_checks import is_mapping, plain_text
 from angle_reco.domain.validators import exactly, instance, whole
+from angle_reco.domain.whys import Wording
 
 
 class Candidates(StrEnum):

@@ -5,7 +5,16 @@ from typing import Self
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.activity import first_watches
+from angle_reco.domain.arrays import (
+    Bools,
+    Int8s,
+    Int32s,
+    Int64s,
+    check_lengths,
+    frozen,
+    places_in_runs,
+)
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.items import Catalogue
@@ -25,7 +34,8 @@ class SimilarityRule:
     """The weights of similarity, and how many of the most similar items are stored.
 
     `score = category·[same] + price·[near] + shared·min(shared users / enough_shared, 1)`,
-    and only a score above the *threshold* counts.
+    and only a score above the *threshold* counts. Of each user, the newest *history_length* bids
+    and watches on open items count.
     """
 
     category: Millionths = 500_000
@@ -34,6 +44,7 @@ class SimilarityRule:
     enough_shared: int = 4
     threshold: Millionths = 300_000
     kept: int = 40
+    history_length: int = 500
 
     def __attrs_post_init__(self) -> None:
         weights = (self.category, self.price, self.shared)
@@ -44,6 +55,11 @@ class SimilarityRule:
             raise InvalidValueError(what, sum(weights), f"at most {ONE:,}")
         whole(self.enough_shared, "enough shared users", least=1, most=10_000)
         whole(self.kept, "number of similar items kept", least=1, most=1_000)
+        whole(self.history_length, "history length of similarity", least=1, most=1_000_000)
+
+    def worth_of(self, shared_users: int) -> Millionths:
+        """Return what so many shared users contribute."""
+        return int(_shared_part(np.array([shared_users]), self)[0])
 
     @property
     def recipe(self) -> Recipe:
@@ -100,6 +116,23 @@ class Engagement:
 
     def __attrs_post_init__(self) -> None:
         check_lengths(self, users=self.users, places=self.places)
+
+    @classmethod
+    def of_newest(
+        cls, users: Int32s, places: Int32s, *, kinds: Int8s, moments: Int64s, most: int
+    ) -> Self:
+        """Return the pairs in the newest *most* bids and watches of each user.
+
+        Every bid counts; of several watches of one item only the earliest. Those of one moment
+        are ordered by place.
+        """
+        is_of_many = np.bincount(users)[users] > most if len(users) else np.zeros(0, np.bool_)
+        many = np.flatnonzero(is_of_many)
+        many = many[first_watches(users[many], places[many], kinds[many], moments[many])]
+        order = many[np.lexsort((places[many], ~moments[many], users[many]))]
+        counted = ~is_of_many
+        counted[order[places_in_runs(users[order]) < most]] = True
+        return cls(users=users[counted], places=places[counted])
 
 
 def prices_near(one: Int64s, other: Int64s) -> Bools:

@@ -327,6 +327,96 @@ class CatalogQueriesContract(EveryIdKind):
         mine = catalog.cards(sample.items[:2], at=NOW, viewer=sample.users[0])
         assert [card.engaged for card in mine.values()] == [True, True]
 
+    def test_touched_items_are_those_of_one_user_the_last_touched_first(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(
+                    sample.item(0),
+                    title="a lamp",
+                    category_id=sample.categories[1],
+                    seller_id=sample.users[3],
+                    ends_at=NOW - DAY,
+                ),
+                *(sample.item(place) for place in range(1, 5)),
+            ],
+            bids=[
+                *(sample.bid(0, 0, NOW + TICK * tick) for tick in range(3)),
+                sample.bid(0, 1, NOW - HOUR),
+                sample.bid(1, 2, NOW),
+            ],
+            watches=[
+                sample.watch(0, 1, NOW + HOUR),
+                sample.watch(0, 4, NOW - HOUR),
+                sample.watch(0, 3, NOW - HOUR),
+                sample.watch(1, 3, NOW),
+            ],
+        )
+
+        found = catalog.touched_items(sample.users[0], most=9)
+
+        items = sample.items
+        assert [(one.item_id, one.is_bid, one.last_at) for one in found] == [
+            (items[1], True, NOW + HOUR),
+            (items[0], True, NOW + 2 * TICK),
+            (items[3], False, NOW - HOUR),
+            (items[4], False, NOW - HOUR),
+        ]
+        lamp = found[1]
+        assert (lamp.title, lamp.category_id) == ("a lamp", sample.categories[1])
+        assert lamp.seller_id == sample.users[3]
+        assert (found[0].title, found[0].category_id, found[0].seller_id) == ("", None, None)
+        assert [one.item_id for one in catalog.touched_items(sample.users[0], most=2)] == [
+            items[1],
+            items[0],
+        ]
+        assert list(catalog.touched_items(sample.users[2], most=9)) == []
+        assert list(catalog.touched_items(sample.unknown_user, most=9)) == []
+
+    def test_touched_items_are_public_and_not_the_user_s_own(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(0), is_published=False),
+                attrs.evolve(sample.item(1), seller_id=sample.users[0]),
+                sample.item(2),
+            ],
+            bids=[sample.bid(0, place, NOW + TICK * place) for place in range(3)],
+            watches=[sample.watch(0, 0), sample.watch(0, 1)],
+        )
+
+        found = catalog.touched_items(sample.users[0], most=9)
+
+        assert [one.item_id for one in found] == [sample.items[2]]
+
+    def test_touched_items_as_of_a_moment(self, make: Make[CatalogQueries], sample: Sample) -> None:
+        catalog = make(
+            users=sample.everyone,
+            items=[
+                attrs.evolve(sample.item(0), listed_at=NOW - DAY),
+                attrs.evolve(sample.item(1), listed_at=NOW + TICK),
+                sample.item(2),
+            ],
+            bids=[
+                sample.bid(0, 0, NOW),
+                sample.bid(0, 0, NOW + TICK),
+                sample.bid(0, 1, NOW),
+                sample.bid(0, 2, NOW + TICK),
+            ],
+            watches=[sample.watch(0, 2, NOW - DAY)],
+        )
+
+        found = catalog.touched_items(sample.users[0], most=9, until=NOW)
+
+        assert [(one.item_id, one.is_bid, one.last_at) for one in found] == [
+            (sample.items[0], True, NOW),
+            (sample.items[2], False, NOW - DAY),
+        ]
+
     @pytest.mark.parametrize("counting", list(BidCounting))
     def test_open_cards_equal_the_cards_of_the_open_items(
         self, make: Make[CatalogQueries], sample: Sample, counting: BidCounting

@@ -1,21 +1,25 @@
 """The contract suite of `Kernels`: exactly the results of the plain rules."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from angle_reco.domain.columns import IdColumn, IdIndex
-from angle_reco.domain.ids import IdKind, IdKinds, UserId
+from angle_reco.domain.activity import Bid
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import AuctionStatus, ItemCard
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.scoring.blended_ranker import BLENDED
+from angle_reco.domain.scoring.blended_ranker import BLENDED, with_weights
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker
-from angle_reco.domain.scoring.similarity import SimilarityRule
+from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.domain.stored_list import Recipe, StoredLine
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
@@ -61,16 +65,75 @@ def cases(draw: st.DrawFn, kind: IdKind) -> Case:
     return Case(ids, draw(markets(ids)), draw(st.sampled_from([1, 2, 3, 4, 40])))
 
 
+_INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
+
 every_kind = pytest.mark.parametrize("kind", IdKind)
 
 
-class KernelsContract:
-    """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
+class SimilaritiesContract:
+    """The promises of `Similarities`; a subclass overrides the fixture *kernels*."""
 
     @pytest.fixture
     def kernels(self) -> Kernels:
         """Return the kernels under test."""
         pytest.fail("override this fixture")
+
+    @every_kind
+    @_promise
+    @given(data=st.data())
+    def test_similar_items_of_open_items_equal_those_of_the_plain_rule(
+        self, kernels: Kernels, kind: IdKind, data: st.DataObject
+    ) -> None:
+        """For some rows, in any order."""
+        case, rule = data.draw(cases(kind)), data.draw(similarity_rules())
+        rows, some = open_rows_of(case), data.draw(st.randoms(use_true_random=False))
+        asked = some.sample(range(len(rows)), some.randrange(len(rows) + 1))
+
+        found = similar_among(kernels, case, rule, np.array(asked, np.int64))
+
+        assert found == [
+            plain.similar_items(case.market, rows[row], rule=rule, keep=case.keep) for row in asked
+        ]
+
+    def test_of_equal_scores_that_with_more_shared_users_comes_first(
+        self, kernels: Kernels
+    ) -> None:
+        """Also if the other one needs no shared users, and is first in the tie order."""
+        price, far = Decimal(10), Decimal(100)
+        items = [
+            lot(1, category_id=CategoryId(1), price=price),
+            lot(2, category_id=CategoryId(1), price=far),
+            lot(3, category_id=CategoryId(2), price=price),
+        ]
+        happened = [
+            Bid(user_id=UserId(user), item_id=ItemId(item), placed_at=NOW)
+            for item, users in ((1, range(4)), (2, range(4, 10)), (3, range(4)))
+            for user in users
+        ]
+        market = plain.PlainMarket(items=items, happened=happened, now=NOW)
+
+        [[line]] = similar_among(
+            kernels, Case(_INTS, market, keep=1), SimilarityRule(), np.array([0])
+        )
+
+        assert (line.item_id, line.parts) == (3, (0, 300_000, 200_000))
+
+    @pytest.mark.parametrize("category", [None, CategoryId(1)])
+    def test_an_item_is_never_similar_to_itself(
+        self, kernels: Kernels, category: CategoryId | None
+    ) -> None:
+        """Nor does it take the place of another, by category or by price."""
+        items = [lot(one, category_id=category, price=Decimal(1)) for one in range(3)]
+        market = plain.PlainMarket(items=items, happened=[], now=NOW)
+        rule = SimilarityRule(threshold=0)
+
+        found = similar_among(kernels, Case(_INTS, market, keep=1), rule, np.arange(3))
+
+        assert [[line.item_id for line in lines] for lines in found] == [[1], [0], [0]]
+
+
+class KernelsContract(SimilaritiesContract):
+    """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
 
     @every_kind
     @_promise
@@ -117,12 +180,15 @@ class KernelsContract:
         model, users = case.model(kernels), index_of_users(case.ids)
         market, rules = case.opened(model), case.plainly(model).rules
 
-        lists = kernels.homepages(market, case.profiles(market, users), ranker=BLENDED, keep=keep)
+        # One after another: what is kept for a market is kept for one ranker.
+        for ranker in (BLENDED, with_weights((("newness", 300_000), ("taste", 200_000)))):
+            profiles = case.profiles(market, users)
+            lists = kernels.homepages(market, profiles, ranker=ranker, keep=keep)
 
-        assert_made_by(lists, users.ids, BLENDED.recipe)
-        assert lines_of(lists) == plain_homepages(
-            case.market, users, BLENDED, InterestRule(), keep=keep, rules=rules
-        )
+            assert_made_by(lists, users.ids, ranker.recipe)
+            assert lines_of(lists) == plain_homepages(
+                case.market, users, ranker, InterestRule(), keep=keep, rules=rules
+            )
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:
@@ -158,17 +224,49 @@ def similar(
     owners = IdColumn.of(case.ids.item, [item.item_id for item in items])
     index = IdIndex.of(case.ids.item, owners)
     in_order = sorted(items, key=lambda item: index.code(item.item_id))
+    most, counted = rule.history_length, case.market.counted
+    of_candidates = engagement_of(counted, case.ids, users, market.catalogue.items, most)
+    of_originals = engagement_of(counted, case.ids, users, index)
+    # Of open items, the newest count.
+    place_of_row = index.codes(market.catalogue.items.ids)
+    is_asked = place_of_row[of_candidates.places] != NONE
+    is_over = ~np.isin(of_originals.places, place_of_row)
     lists = kernels.similar_items(
         market,
         originals_of(market, in_order),
-        of_originals=engagement_of(case.market.counted, case.ids, users, index),
-        of_candidates=engagement_of(case.market.counted, case.ids, users, market.catalogue.items),
+        of_originals=Engagement(
+            users=np.append(of_candidates.users[is_asked], of_originals.users[is_over]),
+            places=np.append(
+                place_of_row[of_candidates.places[is_asked]], of_originals.places[is_over]
+            ),
+        ),
+        of_candidates=of_candidates,
         rule=rule,
         keep=case.keep,
     )
     assert_made_by(lists, index.ids, rule.recipe)
     found = lines_of(lists)
     return [found[index.code(item.item_id)] for item in items]
+
+
+def open_rows_of(case: Case) -> list[ItemCard]:
+    """Return the item of each row of the open market."""
+    known = {item.item_id: item for item in case.market.items}
+    return [known[ItemId(one)] for one in open_market(case.market, case.ids).catalogue.items.ids]
+
+
+def similar_among(
+    kernels: Kernels, case: Case, rule: SimilarityRule, rows: npt.NDArray[np.int64]
+) -> list[list[StoredLine]]:
+    """Return the similar items that the kernels compute for the open items in *rows*."""
+    market = open_market(case.market, case.ids)
+    counted, items = case.market.counted, market.catalogue.items
+    users = IdIndex.of(case.ids.user, IdColumn.of(case.ids.user, [one.user_id for one in counted]))
+    engagement = engagement_of(counted, case.ids, users, items, rule.history_length)
+    similarities = kernels.similarities(market, engagement, rule=rule, keep=case.keep)
+    lists = similarities.of(rows)
+    assert_made_by(lists, market.catalogue.ids_at(rows), rule.recipe)
+    return lines_of(lists)
 
 
 def homepages(

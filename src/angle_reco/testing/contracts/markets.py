@@ -191,8 +191,9 @@ def popularity_rules() -> st.SearchStrategy[PopularityRule]:
 @st.composite
 def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
     """Draw weights that may be 0 or equal the threshold."""
+    history_length = draw(st.sampled_from([500, 500, 1, 2, 3, 5]))
     if draw(st.booleans()):
-        return SimilarityRule()
+        return SimilarityRule(history_length=history_length)
     weights = st.sampled_from([0, 1, 99_999, 100_000, 200_000, 300_000, 300_001, 333_333])
     category, price, shared = draw(weights), draw(weights), draw(weights)
     return SimilarityRule(
@@ -200,6 +201,7 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
         price=price,
         shared=shared,
         enough_shared=draw(st.sampled_from([1, 2, 3, 4, 7, 10_000])),
+        history_length=history_length,
         threshold=draw(
             st.sampled_from([0, 1, 200_000, 300_000, category, price, shared, category + price])
         ),
@@ -253,13 +255,23 @@ def originals_of(market: OpenMarket, items: Sequence[ItemCard]) -> Originals:
 
 
 def engagement_of(
-    happened: Sequence[Bid | Watch], ids: IdKinds, users: IdIndex, items: IdIndex
+    happened: Sequence[Bid | Watch],
+    ids: IdKinds,
+    users: IdIndex,
+    items: IdIndex,
+    history_length: int = 1_000_000,
 ) -> Engagement:
-    """Return which of *users* engaged with which of *items*, one pair per interaction."""
+    """Return which of *users* engaged with which of *items*, in their newest bids and watches."""
     columns = Interactions.of(ids, happened)
     user, place = users.codes(columns.users), items.codes(columns.items)
     known = (user != NONE) & (place != NONE)
-    return Engagement(users=user[known], places=place[known])
+    return Engagement.of_newest(
+        user[known],
+        place[known],
+        kinds=columns.kinds[known],
+        moments=columns.moments[known],
+        most=history_length,
+    )
 
 
 def interests_in(market: plain.PlainMarket, ids: IdKinds, rule: InterestRule) -> Interests:

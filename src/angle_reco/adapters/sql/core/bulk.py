@@ -1,6 +1,6 @@
 """Bulk reads: the rows of queries as columns, from PostgreSQL or SQLite."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,15 +56,25 @@ def read_within(
     ]
 
 
+def few_query(
+    queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType], dialect: str
+) -> sa.Executable:
+    """Return the statement for `read_few`, which may be kept and executed again."""
+    is_postgres = dialect == "postgresql"
+    return as_rows(queries, copy_types) if is_postgres else _as_one(queries, copy_types)
+
+
 def read_few(
-    database: Database, queries: Sequence[sa.Select[Any]], copy_types: Sequence[CopyType]
+    database: Database,
+    query: sa.Executable,
+    copy_types: Sequence[CopyType],
+    values: Mapping[str, Any] | None = None,
 ) -> list[npt.NDArray[Any]]:
-    """Return the rows of all *queries* as columns, in one round trip; for few rows."""
-    if database.is_postgres:
-        rows = database.rows(as_rows(queries, copy_types))
-        return columns_of_rows(rows, copy_types) if rows else list(map(_empty, copy_types))
-    rows = database.rows(_as_one(queries, copy_types))
-    return _columns(rows, copy_types) if rows else list(map(_empty, copy_types))
+    """Return the rows of a `few_query` as columns, in one round trip; for few rows."""
+    rows = database.rows(query, values)
+    if not rows:
+        return list(map(_empty, copy_types))
+    return columns_of_rows(rows, copy_types) if database.is_postgres else _columns(rows, copy_types)
 
 
 def or_zero(column: sa.ColumnElement[Any], kind: IdKind) -> sa.ColumnElement[Any]:

@@ -2,24 +2,30 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.bulk import read_columns, read_few
+from angle_reco.adapters.sql.core.bulk import few_query, read_columns, read_few
 from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import among, in_order, upsert_into
+from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
+from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
-from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.ports.activity import Span
+
+_MomentOrNone: TypeAlias = datetime | sa.BindParameter[Any] | None
+_IdsOrNone: TypeAlias = IdColumn | sa.BindParameter[Any] | None
 
 
 @attrs.frozen
@@ -40,42 +46,23 @@ class SqlActivity:
         items: IdColumn | None = None,
         within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
-        ids = self.tables.ids
-
-        def happened(kind: Activity, table: sa.FromClause, moment: Any) -> sa.Select[Any]:
-            query = sa.select(
-                table.c.user_id,
-                table.c.item_id,
-                sa.literal(kind.value, sa.SmallInteger).label("kind"),
-                moment,
-            )
-            if users is not None:
-                query = query.where(self._among(table.c.user_id, users))
-            if items is not None:
-                query = query.where(self._among(table.c.item_id, items))
-            if within is not None:
-                spans = (sa.and_(*_are_within(moment, *span)) for span in within)
-                query = query.where(sa.or_(sa.false(), *spans))
-            return _within(query, moment, since, until)
-
-        (bids, placed_at), (watches, watched_at) = self._counted
-        queries = [
-            happened(Activity.BID, bids, placed_at),
-            happened(Activity.WATCH, watches, watched_at),
-        ]
-        copy_types = [
-            CopyType.of_ids(ids.user),
-            CopyType.of_ids(ids.item),
-            CopyType.SMALL,
-            CopyType.MOMENT,
-        ]
+        ids, copy_types = self.tables.ids, _copy_types(self.tables.ids)
         # The activity of one user fits into memory; that of many users may not.
-        is_little = users is not None and len(users) == 1
-        batches = (
-            [read_few(self.database, queries, copy_types)]
-            if is_little
-            else read_columns(self.database, queries, copy_types)
-        )
+        if users is not None and len(users) == 1 and items is None and within is None:
+            query = _of_one_user(
+                self.market,
+                ids,
+                self.database.dialect,
+                is_since=since is not None,
+                is_until=until is not None,
+            )
+            values = {"angle_reco_users": users, "angle_reco_since": since}
+            values |= {"angle_reco_until": until}
+            batches = iter([read_few(self.database, query, copy_types, values)])
+        else:
+            dialect = self.database.dialect
+            queries = _queries(self.market, ids, dialect, since, until, users, items, within)
+            batches = read_columns(self.database, queries, copy_types)
         for user_ids, item_ids, kinds, moments in batches:
             yield Interactions(
                 users=IdColumn(ids.user, user_ids),
@@ -182,8 +169,7 @@ class SqlActivity:
     @property
     def _counted(self) -> tuple[tuple[sa.FromClause, Any], ...]:
         """Return the same sources, without the bids of sellers on their own items."""
-        bids, (_, watches) = self.market.counted, self._all
-        return (bids, bids.c.placed_at), watches
+        return _counted(self.market)
 
     def _among(self, column: sa.ColumnElement[Any], ids: IdColumn) -> sa.ColumnElement[bool]:
         return among(column, ids, ids.kind, self.database.dialect)
@@ -245,48 +231,120 @@ class SqlRecorder:
     def _insert_if_known(
         self, table: sa.Table, connection: object | None, **values: object
     ) -> bool:
-        users, items = self.tables.users.c, self.tables.items.c
-        row = sa.select(
-            *(
-                # Cast, because not every driver of a host sends the type of a value.
-                sa.cast(sa.bindparam(None, value, table.c[name].type), table.c[name].type).label(
-                    name
-                )
-                for name, value in values.items()
-            )
-        ).where(
-            sa.exists().where(users.user_id == values["user_id"]),
-            sa.exists().where(items.item_id == values["item_id"]),
-        )
-        insert = upsert_into(table, self.database.dialect).from_select(list(values), row)
-        if table is self.tables.watches:
-            new = insert.excluded.watched_at
-            insert = insert.on_conflict_do_update(
-                index_elements=list(table.primary_key),
-                set_={"watched_at": new},
-                where=new < table.c.watched_at,
-            )
-        else:
-            insert = insert.on_conflict_do_nothing()
-        return self._changes(insert, connection)
+        insert = _insert_if_known(self.tables, table, self.database.dialect, tuple(values))
+        return self._changes(insert, connection, values)
 
-    def _changes(self, statement: sa.Insert | sa.Delete, connection: object | None) -> bool:
+    def _changes(
+        self,
+        statement: sa.Insert | sa.Delete,
+        connection: object | None,
+        values: Mapping[str, object] = MappingProxyType({}),
+    ) -> bool:
         if connection is not None:
-            return execute_in(connection, self.database, statement, {}).rows > 0
-        return self.database.write(lambda ours: ours.execute(statement).rowcount > 0)
+            return execute_in(connection, self.database, statement, values).rows > 0
+        return self.database.write(lambda ours: ours.execute(statement, values).rowcount > 0)
+
+
+@lru_cache
+def _insert_if_known(
+    tables: Tables, table: sa.Table, dialect: str, names: tuple[str, ...]
+) -> sa.Insert:
+    """Return the statement that adds a row of a known user and item, of parameters with *names*.
+
+    It is kept because building and compiling it takes longer than executing it.
+    """
+    users, items = tables.users.c, tables.items.c
+    given = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
+    row = sa.select(
+        # Cast, because not every driver of a host sends the type of a value.
+        *(sa.cast(value, table.c[name].type).label(name) for name, value in given.items())
+    ).where(
+        sa.exists().where(users.user_id == given["user_id"]),
+        sa.exists().where(items.item_id == given["item_id"]),
+    )
+    insert = upsert_into(table, dialect).from_select(list(names), row)
+    made: sa.Insert
+    if table is not tables.watches:
+        made = insert.on_conflict_do_nothing()
+        return made
+    new = insert.excluded.watched_at
+    made = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={"watched_at": new},
+        where=new < table.c.watched_at,
+    )
+    return made
+
+
+def _counted(market: Market) -> tuple[tuple[sa.FromClause, Any], ...]:
+    bids, watches = market.counted, market.watches
+    return (bids, bids.c.placed_at), (watches, watches.c.watched_at)
+
+
+def _copy_types(ids: IdKinds) -> list[CopyType]:
+    return [CopyType.of_ids(ids.user), CopyType.of_ids(ids.item), CopyType.SMALL, CopyType.MOMENT]
+
+
+@lru_cache
+def _of_one_user(
+    market: Market, ids: IdKinds, dialect: str, *, is_since: bool, is_until: bool
+) -> sa.Executable:
+    """Return the statement for what one user did; building it takes longer than running it."""
+    since, until = (sa.bindparam(f"angle_reco_{one}", type_=Moment) for one in ("since", "until"))
+    queries = _queries(
+        market,
+        ids,
+        dialect,
+        since if is_since else None,
+        until if is_until else None,
+        sa.bindparam("angle_reco_users", type_=IdList),
+        None,
+    )
+    return few_query(queries, _copy_types(ids), dialect)
+
+
+def _queries(
+    market: Market,
+    ids: IdKinds,
+    dialect: str,
+    since: _MomentOrNone,
+    until: _MomentOrNone,
+    users: _IdsOrNone,
+    items: _IdsOrNone,
+    within: Sequence[Span] | None = None,
+) -> list[sa.Select[Any]]:
+    """Return the queries for bids and for watches; limits and ids may be parameters."""
+    queries = []
+    kinds = (Activity.BID, Activity.WATCH)
+    for kind, (table, moment) in zip(kinds, _counted(market), strict=True):
+        query = sa.select(
+            table.c.user_id,
+            table.c.item_id,
+            sa.literal(kind.value, sa.SmallInteger).label("kind"),
+            moment,
+        )
+        if users is not None:
+            query = query.where(among(table.c.user_id, users, ids.user, dialect))
+        if items is not None:
+            query = query.where(among(table.c.item_id, items, ids.item, dialect))
+        if within is not None:
+            spans = (sa.and_(*_are_within(moment, *span)) for span in within)
+            query = query.where(sa.or_(sa.false(), *spans))
+        queries.append(_within(query, moment, since, until))
+    return queries
 
 
 def _within(
     query: sa.Select[Any],
     moment: sa.ColumnElement[Any],
-    since: datetime | None,
-    until: datetime | None,
+    since: _MomentOrNone,
+    until: _MomentOrNone,
 ) -> sa.Select[Any]:
     return query.where(*_are_within(moment, since, until))
 
 
 def _are_within(
-    moment: sa.ColumnElement[Any], since: datetime | None, until: datetime | None
+    moment: sa.ColumnElement[Any], since: _MomentOrNone, until: _MomentOrNone
 ) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that a moment is in a span."""
     after = [] if since is None else [moment >= since]

@@ -13,17 +13,21 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.bulk import read_at_once, read_few
 from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import among
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, LAST_MOMENT
 from angle_reco.adapters.sql.market.item_queries import (
     FROM_TIMES,
     cards_query,
+    categories_copy_types,
+    categories_query,
     existing,
+    few_categories_query,
     open_copy_types,
     open_items_query,
+    touched_items_query,
 )
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
+from angle_reco.domain.activity import TouchedItem
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
@@ -68,16 +72,21 @@ class SqlCatalog:
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         title = sa.func.coalesce(self.market.items.c.title, "", type_=sa.Text)
-        query = self._open_items(at, None, counting).add_columns(title)
-        copy_types = [*open_copy_types(self.tables.ids), CopyType.TEXT]
-        *columns, titles = [
+        texts = [title, *self.market.public_text]
+        query = self._open_items(at, None, counting).add_columns(*texts)
+        of_items = open_copy_types(self.tables.ids)
+        copy_types = [*of_items, *[CopyType.TEXT] * len(texts)]
+        columns = [
             _within_calendar(column) if copy_type is CopyType.MOMENT else column
             for copy_type, column in zip(
                 copy_types, read_at_once(self.database, query, copy_types), strict=True
             )
         ]
-        catalogue, order = self._catalogue(at, columns)
-        return OpenCards(catalogue=catalogue, titles=titles[order])
+        catalogue, order = self._catalogue(at, columns[: len(of_items)])
+        titles, *public_texts = (column[order] for column in columns[len(of_items) :])
+        if not public_texts:
+            return OpenCards(catalogue=catalogue, titles=titles)
+        return OpenCards(catalogue=catalogue, titles=titles, public_texts=public_texts[0])
 
     def cards(
         self,
@@ -109,20 +118,44 @@ class SqlCatalog:
             cards[card.item_id] = card
         return {one: card for one, card in cards.items() if one not in again}
 
+    def touched_items(
+        self, user_id: UserId, *, most: int, until: datetime | None = None
+    ) -> Sequence[TouchedItem]:
+        query = touched_items_query(
+            self.market, self.tables.ids.item, self.database.dialect, as_of=until is not None
+        )
+        values = {
+            "angle_reco_viewer": user_id,
+            "angle_reco_most": most,
+            "angle_reco_until": until,
+        }
+        found, again = dict[ItemId, TouchedItem](), set[ItemId]()
+        for item_id, title, category_id, seller_id, is_bid, last_at in self.database.rows(
+            query, values
+        ):
+            if item_id in found:
+                again.add(item_id)
+            found[item_id] = TouchedItem(
+                item_id=item_id,
+                title=title or "",
+                category_id=category_id,
+                seller_id=seller_id,
+                is_bid=bool(is_bid),
+                last_at=last_at,
+            )
+        return [one for item_id, one in found.items() if item_id not in again]
+
     def categories(self, items: IdColumn) -> ItemCategories:
         kinds = self.tables.ids
         distinct = IdIndex.of(items.kind, items)
-        listed = self.market.items.c
-        query = sa.select(listed.item_id, listed.category_id).where(
-            among(listed.item_id, distinct.ids, kinds.item, self.database.dialect),
-            listed.category_id.is_not(None),
-        )
-        copy_types = [CopyType.of_ids(kinds.item), CopyType.of_ids(kinds.category)]
-        item_ids, category_ids = (
-            read_few(self.database, [query], copy_types)
-            if len(distinct) <= _FEW
-            else read_at_once(self.database, query, copy_types)
-        )
+        copy_types = categories_copy_types(kinds)
+        if len(distinct) <= _FEW:
+            few = few_categories_query(self.market, kinds, self.database.dialect)
+            values = {"angle_reco_wanted": distinct.ids}
+            item_ids, category_ids = read_few(self.database, few, copy_types, values)
+        else:
+            query = categories_query(self.market, distinct.ids, kinds.item, self.database.dialect)
+            item_ids, category_ids = read_at_once(self.database, query, copy_types)
         found = IdColumn(kinds.category, category_ids)
         categories = IdIndex.of(kinds.category, found)
         of_item = np.full(len(distinct), NONE, np.int32)
@@ -167,6 +200,7 @@ class SqlCatalog:
             ends_at,
             listed_at,
             engaged,
+            *public_text,
         ) = row
         if stated is None:
             status = status_at(
@@ -188,6 +222,7 @@ class SqlCatalog:
             ends_at=ends_at,
             listed_at=listed_at,
             engaged=bool(engaged),
+            public_text=public_text[0] if public_text else "",
         )
 
     def _catalogue(

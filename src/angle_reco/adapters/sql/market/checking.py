@@ -91,10 +91,29 @@ def check_selects(database: Database, host: HostSchema, ids: IdKinds) -> None:
             if label in query.selected_columns and spec.holds is not Holds.WORDS
         }
         _check_types(database, query, columns)
+    if host.public:
+        _check_public(database, host)
     if host.permissions is not None:
         held = host.permissions.held
         expected = _Expected("the select of held", "user_id", Holds.USER_ID, ids)
         _check_types(database, held, {expected: held.selected_columns["user_id"]})
+
+
+def _check_public(database: Database, host: HostSchema) -> None:
+    """Refuse public columns of bytes, which JSON does not have."""
+    where = "the select of items"
+    found = _columns_of(database, where, host.items) if database.is_postgres else {}
+    for label in host.public:
+        of = undecorated(host.items.selected_columns[label].type)
+        if found.get(label) == _BYTEA or isinstance(of, sa.LargeBinary):
+            raise SchemaError(
+                f"{where}: {label}, which public names, holds bytes: JSON has none, so it should"
+                " be a text, such as the address of a file"
+            )
+
+
+_BYTEA = 17
+"""The OID of the type."""
 
 
 def _check_time_zone(database: Database, name: str) -> None:

@@ -26,6 +26,7 @@ from angle_reco.adapters.sql.schema.host_schema import LABELS, Holds, HostSchema
 from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
 from angle_reco.domain.items import AuctionStatus
 from angle_reco.domain.prices import LARGEST_PRICE
+from angle_reco.domain.public_columns import LONGEST_VALUE
 
 ROWS_LOOKED_AT = 10_000
 """How many rows of each select are looked at, unless all are."""
@@ -206,6 +207,12 @@ def _odd(name: str, rows: sa.Subquery, columns: HostColumns, host: HostSchema) -
                     yield from _naive(label, column, dialect)
             case _:
                 pass
+    for label in host.public if name == "items" else ():
+        given = rows.c[label]
+        is_lost = sa.and_(
+            sa.type_coerce(given, sa.Text).is_not(None), columns.as_json(given).is_(None)
+        )
+        yield _Odd(label, _NO_JSON, is_lost)
     if name == "items" and host.categories is not None and "category_id" in rows.c:
         known_ids = host.categories.subquery("known")
         mine = exact(rows.c.category_id, dialect)
@@ -227,6 +234,7 @@ _NO = {
 _EARLY = datetime(1980, 1, 1, tzinfo=UTC)
 _FEW_SECONDS = "a number that means a moment before 1980, as the digits of a day do"
 _ROUNDED = "more digits than the price scale has, which is rounded"
+_NO_JSON = f"no value that JSON has, or more than {LONGEST_VALUE:,} bytes, which is null in public"
 _WITHOUT_ZONE = (
     "a moment without a time zone, which counts as UTC: say HostSchema(time_zone=...), such as"
     ' "UTC" or "Europe/Berlin"'

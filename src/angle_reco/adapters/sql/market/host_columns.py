@@ -4,17 +4,25 @@ A row with an unreadable value is odd: the row is left out, its item is not open
 counts as unknown.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.sqlite_functions import IS_UTF8, MOMENT, WITHOUT_OFFSET, WORDS
+from angle_reco.adapters.sql.core.sqlite_functions import (
+    AS_JSON,
+    IS_UTF8,
+    MOMENT,
+    WITHOUT_OFFSET,
+    WORDS,
+)
 from angle_reco.adapters.sql.core.types import Moment, id_type
 from angle_reco.adapters.sql.schema.host_schema import Holds
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
+from angle_reco.domain.public_columns import LONGEST_VALUE
 
 FIRST_MOMENT = datetime(1, 1, 2, tzinfo=UTC)
 LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -74,6 +82,36 @@ class HostColumns:
                 return ReadColumn(valid_text(given))
             case _:
                 return ReadColumn(sa.cast(given, sa.Text))
+
+    def public(self, columns: Mapping[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[Any]:
+        """Return public columns by name as the text of one JSON object.
+
+        A value that JSON cannot hold, or that is too long, is null there.
+        """
+        written = {name: self.as_json(column) for name, column in columns.items()}
+        if self.dialect != "sqlite":
+            pairs = [part for name, value in written.items() for part in (_quoted(name), value)]
+            return sa.cast(sa.func.json_build_object(*pairs), sa.Text)
+        # Not json_object: it is an option of SQLite.
+        text: sa.ColumnElement[Any] = sa.literal("{", sa.Text)
+        for place, (name, value) in enumerate(written.items()):
+            start = f'{", " if place else ""}"{name}": '
+            text = text.op("||")(sa.literal(start, sa.Text)).op("||")(
+                sa.func.coalesce(value, "null")
+            )
+        return sa.type_coerce(text.op("||")(sa.literal("}", sa.Text)), sa.Text)
+
+    def as_json(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Return a column as JSON; null for null, for what JSON cannot hold and for long values."""
+        if self.dialect == "sqlite":
+            kind = next((name for name, of in _JSON_KINDS if _is_of(given.type, of)), "")
+            as_json = getattr(sa.func, AS_JSON)
+            return sa.type_coerce(as_json(_handed_over(given), kind, type_=sa.Text), sa.Text)
+        text = sa.cast(given, sa.Text)
+        fits: sa.ColumnElement[bool] = sa.func.octet_length(text) <= LONGEST_VALUE
+        if is_number(given.type):
+            fits = sa.and_(fits, text.not_in(["NaN", "Infinity", "-Infinity"]))
+        return sa.case((fits, sa.func.to_json(given)))
 
     def _absent(self, holds: Holds, kind: IdKind | None) -> sa.ColumnElement[Any]:
         if kind is not None:
@@ -150,6 +188,18 @@ class HostColumns:
         number = sa.type_coerce(given, sa.Integer)
         is_odd = sa.and_(number.is_not(None), number.not_in([0, 1]))
         return ReadColumn(sa.func.coalesce(number == 1, sa.false()), is_odd)
+
+
+_JSON_KINDS = (("boolean", sa.Boolean), ("json", sa.JSON), ("uuid", sa.Uuid))
+"""Types whose values SQLite stores in another form than JSON has."""
+
+
+def _is_of(given: sa.types.TypeEngine[Any], kind: type[sa.types.TypeEngine[Any]]) -> bool:
+    return isinstance(undecorated(given), kind)
+
+
+def _quoted(name: str) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.literal(name, sa.Text), sa.Text)
 
 
 def _type_of(kind: IdKind) -> sa.types.TypeEngine[Any]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from angle_reco.adapters.sql.core.bulk import or_zero
+from angle_reco.adapters.sql.core.bulk import few_query, or_zero
 from angle_reco.adapters.sql.core.copy_formats import CopyType
-from angle_reco.adapters.sql.core.dialect import IdList, among
+from angle_reco.adapters.sql.core.dialect import IdList, among, in_order
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.items import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
 from angle_reco.domain.prices import UNKNOWN_PRICE
@@ -93,6 +94,29 @@ def open_copy_types(ids: IdKinds) -> list[CopyType]:
     return [of_item, of_category, known, of_seller, known, *prices, status, *moments, *counts]
 
 
+def categories_query(
+    market: Market, wanted: IdColumn | sa.BindParameter[Any], kind: IdKind, dialect: str
+) -> sa.Select[Any]:
+    """Return the query for items that have a category, and for these."""
+    items = market.items.c
+    return sa.select(items.item_id, items.category_id).where(
+        among(items.item_id, wanted, kind, dialect), items.category_id.is_not(None)
+    )
+
+
+@lru_cache
+def few_categories_query(market: Market, ids: IdKinds, dialect: str) -> sa.Executable:
+    """Return the statement of `read_few` for the categories of wanted items."""
+    wanted = sa.bindparam("angle_reco_wanted", type_=IdList)
+    query = categories_query(market, wanted, ids.item, dialect)
+    return few_query([query], categories_copy_types(ids), dialect)
+
+
+def categories_copy_types(ids: IdKinds) -> list[CopyType]:
+    """Return the types of the columns of `categories_query`."""
+    return [CopyType.of_ids(ids.item), CopyType.of_ids(ids.category)]
+
+
 @lru_cache
 def cards_query(
     market: Market, kind: IdKind, dialect: str, *, for_viewer: bool, as_of: bool
@@ -142,7 +166,59 @@ def cards_query(
             )
         ),
         engaged,
+        *market.public_text,
     ).where(among(items.item_id, wanted, kind, dialect), *existing(items, until))
+
+
+@lru_cache
+def touched_items_query(
+    market: Market, kind: IdKind, dialect: str, *, as_of: bool
+) -> sa.Select[Any]:
+    """Return the statement for the items that a user touched last, cached as `cards_query` is."""
+    items, bids, watches = market.items.c, market.bids.c, market.watches.c
+    until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
+    viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
+    every = sa.union_all(
+        *(
+            sa.select(
+                one.item_id.label("item_id"),
+                sa.type_coerce(at, Moment).label("at"),
+                sa.literal(is_bid, sa.SmallInteger).label("is_bid"),
+            ).where(one.user_id == viewer, *_by(at, until))
+            for one, at, is_bid in (
+                (bids, bids.placed_at, 1),
+                (watches, watches.watched_at, 0),
+            )
+        )
+    ).subquery("every_touch")
+    last = sa.func.max(every.c.at, type_=Moment)
+    in_turn = in_order(every.c.item_id, kind, dialect)
+    newest = (
+        sa.select(
+            every.c.item_id, last.label("last_at"), sa.func.max(every.c.is_bid).label("is_bid")
+        )
+        .group_by(every.c.item_id)
+        .order_by(last.desc(), in_turn)
+        .limit(sa.bindparam("angle_reco_most", type_=sa.Integer))
+        .subquery("newest")
+    )
+    return (
+        sa.select(
+            items.item_id,
+            items.title,
+            items.category_id,
+            items.seller_id,
+            newest.c.is_bid,
+            newest.c.last_at,
+        )
+        .join_from(newest, market.items, items.item_id == newest.c.item_id)
+        .where(
+            items.is_published,
+            sa.or_(items.seller_id.is_(None), items.seller_id != viewer),
+            *existing(items, until),
+        )
+        .order_by(newest.c.last_at.desc(), in_order(items.item_id, kind, dialect))
+    )
 
 
 def _price(market: Market, highest: sa.ColumnElement[Any], *, as_of: bool) -> sa.ColumnElement[Any]:

@@ -33,6 +33,8 @@ from angle_reco.domain.ids import IdKind
 from angle_reco.domain.publication import PublicationStatus
 
 PUBLISHED = PublicationStatus.PUBLISHED.value
+PUBLIC_TEXT = "public_text"
+"""The column of items with the host's public columns, as JSON; there only if it names some."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -90,6 +92,11 @@ class Market:
     watches: sa.FromClause
     sign_ins: SignInSource
 
+    @property
+    def public_text(self) -> list[sa.ColumnElement[Any]]:
+        """Return the column with the public columns of items, none if the host names none."""
+        return [self.items.c[PUBLIC_TEXT]] if PUBLIC_TEXT in self.items.c else []
+
     @classmethod
     def of_reference(cls, tables: Tables, dialect: str) -> "Market":
         """Return the marketplace in the reference schema."""
@@ -123,7 +130,7 @@ class Market:
     def of_host(cls, host: HostSchema, tables: Tables, columns: HostColumns) -> "Market":
         """Return the marketplace in the host's tables."""
         read = _Reading(tables, columns)
-        items = read.columns("items", host.items)
+        items = read.columns("items", host.items, public=host.public)
         if host.categories is not None:
             known = read.columns("categories", host.categories).subquery("known")
             mine = items.selected_columns["category_id"]
@@ -160,8 +167,17 @@ class _Reading:
     tables: Tables
     host: HostColumns
 
-    def columns(self, name: str, query: Query | None, *, only: str | None = None) -> sa.Select[Any]:
+    def columns(
+        self,
+        name: str,
+        query: Query | None,
+        *,
+        only: str | None = None,
+        public: tuple[str, ...] = (),
+    ) -> sa.Select[Any]:
         """Return a select with every label of *name*; the host may lack some (`HostColumns.read`).
+
+        The columns that *public* names are one more, PUBLIC_TEXT.
 
         An unreadable value leaves its row out if it is required. Any other is null, and a flag
         false; an item with one is not published.
@@ -191,6 +207,8 @@ class _Reading:
                     chosen[label] = sa.case((~read.is_odd, read.column))
         if name == "items" and odd:
             chosen["is_published"] = sa.and_(chosen["is_published"], ~sa.or_(*odd))
+        if public:
+            chosen[PUBLIC_TEXT] = self.host.public({label: source.c[label] for label in public})
         return sa.select(*(one.label(label) for label, one in chosen.items())).where(*conditions)
 
     def first_watches(self, query: Query | None) -> sa.Select[Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.sql.selectable import SelectBase
 
 from angle_reco.domain.errors import InvalidValueError, SchemaError
 from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.public_columns import check_public_names
 
 Query: TypeAlias = SelectBase
 """A select with labelled columns: `sa.select`, a union of such, or `sa.text(…).columns(…)`."""
@@ -166,7 +167,9 @@ def _query(name: str, value: object, known: Mapping[str, Label]) -> Query:
     return value
 
 
-def _check_labels(name: str, query: Query, known: Mapping[str, Label]) -> None:
+def _check_labels(
+    name: str, query: Query, known: Mapping[str, Label], public: tuple[str, ...] = ()
+) -> None:
     columns = query.selected_columns
     found = [key for key in columns.keys() if columns[key].key is not None]  # noqa: SIM118 — no dict
     for label, spec in known.items():
@@ -175,16 +178,26 @@ def _check_labels(name: str, query: Query, known: Mapping[str, Label]) -> None:
                 f"the select of {name} has no column labelled {label}, which should be the"
                 f" {spec.holds.value}; it has {_names(found) or 'none with a name'}"
             )
+    for label in public:
+        if label not in found:
+            raise SchemaError(
+                f"the select of {name} has no column labelled {label}, which public names; it has"
+                f" {_names(found) or 'none with a name'}"
+            )
     for key, column in columns.items():
-        if key in known:
+        if key in known or key in public:
             continue
         if column.key in known and column.key in found:
             raise SchemaError(f"the select of {name} has two columns labelled {column.key}")
         which = "a column without a name" if column.key is None else f"a column {key!r}"
         raise SchemaError(
             f"the select of {name} has {which}, which means nothing there:"
-            f" label each column as one of {_names(known)}"
+            f" label each column as one of {_names(known)}{_or_public(name)}"
         )
+
+
+def _or_public(name: str) -> str:
+    return ", or name it in public=(...)" if name == "items" else ""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -203,6 +216,9 @@ class HostSchema:
     open. Amounts are in the currency, not in cents. `price` is the current price; if it is
     null, the highest bid counts, and without bids the starting price.
 
+    *public* names columns of `items`, further ones or some of these, which answers carry:
+    `suggestion.public` and `to_json()` have their values as JSON, at most 2,000 bytes each.
+
     Moments without a time zone are in *time_zone*, such as `"Europe/Berlin"`; None means UTC,
     and `Recommender.check` points that out. When clocks go back, a time in the repeated hour is
     the later of the two. When they go forward from 2:00 to 3:00, the skipped time 2:30 is 3:30.
@@ -220,12 +236,15 @@ class HostSchema:
     sign_ins: SignInColumns | None = None
     permissions: PermissionTable | None = None
     time_zone: str | None = None
+    public: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
+        public = check_public_names(self.public)
         for name, labels in LABELS.items():
             query = getattr(self, name)
             if query is not None or name not in ("watches", "categories"):
-                _check_labels(name, _query(name, query, labels), labels)
+                further = public if name == "items" else ()
+                _check_labels(name, _query(name, query, labels), labels, further)
         if self.sign_ins is not None and not isinstance(self.sign_ins, SignInColumns):
             raise InvalidValueError("sign_ins", self.sign_ins, "SignInColumns, or None")
         if self.permissions is not None and not isinstance(self.permissions, PermissionTable):

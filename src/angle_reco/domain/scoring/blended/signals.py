@@ -162,11 +162,16 @@ class Signals:
         values, codes = np.unique(self.log_price, return_inverse=True)
         return values, codes.astype(np.int64)
 
+    def rows_of_sellers(self, sellers: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """Return rows by seller, and for each of *sellers* the start and the number of its rows."""
+        rows, ordered = self._by_seller
+        starts = np.searchsorted(ordered, sellers)
+        return rows, starts, np.searchsorted(ordered, sellers, side="right") - starts
+
     @cached_property
-    def distinct_sellers(self) -> tuple[Int64s, Int64s]:
-        """Return the distinct values of *seller*, and the place of each row's among them."""
-        values, codes = np.unique(self.seller, return_inverse=True)
-        return values, codes.astype(np.int64)
+    def _by_seller(self) -> tuple[Int64s, Int64s]:
+        rows = np.argsort(self.seller, kind="stable")
+        return rows, self.seller[rows]
 
     def _heat(self, days: int | None) -> Int64s:
         """Return the touches of each item, each `2^(−age / days)`, or 1, in millionths."""

@@ -27,10 +27,12 @@ from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, at_share, bell_
 from angle_reco.domain.scoring.blended.hashes import NO_HASH
 from angle_reco.domain.scoring.blended.model import Fans, Histories
 from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categories
-from angle_reco.domain.scoring.blended.titles import UNIT
+from angle_reco.domain.scoring.blended.titles import UNIT, Words
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 
-_MONTH = HalfLife(span=timedelta(days=30))
+RECENCY = HalfLife(span=timedelta(days=30))
+"""How a touch counts less with its age."""
+
 _NEIGHBOURS = 100
 _PER_UNIT = 20
 """Of the logarithmic share of a personal view."""
@@ -54,14 +56,14 @@ class Touched:
     def recency(self) -> Int64s:
         """Return `2^(−age / 30 days)` of each touch, counted from the newest."""
         hours = self.last_at.astype(np.int64)
-        return decayed(_MONTH, (hours[:1] - hours) * HOUR)
+        return decayed(RECENCY, (hours[:1] - hours) * HOUR)
 
 
 @attrs.frozen(kw_only=True)
 class View:
     """A personal view: its logarithmic share by row of the open items, and by kind.
 
-    The largest sums are those of open items. By row few are not 0, those of *rows*.
+    The largest sums are those of open items. By row all but those of *rows* are 0.
     """
 
     rows: Int64s
@@ -69,11 +71,11 @@ class View:
     by_kind: Int64s
 
     @classmethod
-    def of(cls, by_row: Int64s, by_kind: Int64s) -> Self:
-        """Return the view of these sums."""
-        curve, rows = log_curve(_PER_UNIT), np.flatnonzero(by_row > 0)
-        shares = np.zeros(len(by_row), np.int64)
-        shares[rows] = at_share(curve, by_row[rows], int(by_row.max(initial=0)))
+    def of(cls, rows: Int64s, by_row: Int64s, by_kind: Int64s, *, size: int) -> Self:
+        """Return the view of these sums: of some distinct rows of *size*, and of every kind."""
+        curve = log_curve(_PER_UNIT)
+        shares = np.zeros(size, np.int64)
+        shares[rows] = at_share(curve, by_row, int(by_row.max(initial=0)))
         kinds = at_share(curve, by_kind, int(by_kind.max(initial=0)))
         # The last one is for items without a kind, whose code is -1.
         return cls(rows=rows, by_row=shares, by_kind=np.append(kinds, 0))
@@ -163,12 +165,20 @@ class Tastes:
 
     def seller(self, rows: Int64s) -> Int64s:
         """Return the user's touches of the seller, each `.9^rank`, over those of any seller."""
-        return self._of_sellers(self.signals.seller[rows])
+        known, shares = self._shares_of_sellers
+        if len(known) == 0:
+            return np.zeros(len(rows), np.int64)
+        sellers = self.signals.seller[rows]
+        places = np.minimum(np.searchsorted(known, sellers), len(known) - 1)
+        return np.where(known[places] == sellers, shares[places], 0)
 
     def seller_estimate(self) -> Floats:
         """Return `seller`."""
-        values, codes = self.signals.distinct_sellers
-        return self._of_sellers(values).astype(np.float32)[codes]
+        known, shares = self._shares_of_sellers
+        rows, starts, lengths = self.signals.rows_of_sellers(known)
+        found = np.zeros(len(self.signals), np.float32)
+        found[rows[ragged_ranges(starts, lengths)]] = np.repeat(shares, lengths)
+        return found
 
     def _at_prices(self, log_prices: Int32s) -> Int64s:
         touched = self.touched
@@ -186,18 +196,16 @@ class Tastes:
         found = curve[np.minimum(squares, len(curve) - 1)]
         return np.where(log_prices != NONE, found, 0)
 
-    def _of_sellers(self, sellers: Int64s) -> Int64s:
+    @cached_property
+    def _shares_of_sellers(self) -> tuple[Int64s, Int64s]:
+        """Return the sellers of touched items, in order, and the value of each."""
         touched = self.signals.model.items.seller[self.touched.items]
-        factors = _powers(9)[: len(touched)]
+        factors = powers(9)[: len(touched)]
         touched = touched[: len(factors)]
         has_seller = touched != NO_HASH
         known, code = np.unique(touched[has_seller], return_inverse=True)
-        if len(known) == 0:
-            return np.zeros(len(sellers), np.int64)
         sums = _sums(code.astype(np.int64), factors[has_seller], len(known))
-        shares = sums * ONE // int(sums.max())
-        places = np.minimum(np.searchsorted(known, sellers), len(known) - 1)
-        return np.where(known[places] == sellers, shares[places], 0)
+        return known, sums * ONE // max(int(sums.max(initial=0)), 1)
 
     @cached_property
     def _lifts(self) -> Int64s:
@@ -238,23 +246,26 @@ class Tastes:
         )
 
     @cached_property
-    def _words(self) -> Int64s | None:
+    def _words(self) -> Words | None:
         """Return the weight of each word in touched titles, of the length `UNIT`; None if none."""
-        factors = _powers(7)[: len(self.touched.items)]
+        factors = powers(7)[: len(self.touched.items)]
         rows = self.signals.model.items.titles
-        vector = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
+        words = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
         # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
-        vector //= max(int(np.abs(vector).max(initial=0)) >> 18, 1)
-        length = int(np.sqrt(float((vector * vector).sum())))
-        return None if length == 0 else vector * UNIT // length
+        weights = words.weights // max(int(np.abs(words.weights).max(initial=0)) >> 18, 1)
+        length = int(np.sqrt(float((weights * weights).sum())))
+        return None if length == 0 else Words(words.buckets, weights * UNIT // length)
 
     def _view(self, items: Int32s, by_item: Int64s, kinds: Int32s, by_kind: Int64s) -> View:
         """Return the view of the sums of open items and their kinds; both may repeat."""
         rows, open_kinds = self.signals.row_of_item[items], self.signals.open_kinds
         is_open = rows != NONE
+        distinct, code = np.unique(rows[is_open], return_inverse=True)
         return View.of(
-            _sums(rows[is_open], by_item[is_open], len(self.signals)),
+            distinct.astype(np.int64),
+            _sums(code, by_item[is_open], len(distinct)),
             _sums(kinds, by_kind, len(open_kinds)) * open_kinds,
+            size=len(self.signals),
         )
 
     @cached_property
@@ -282,7 +293,7 @@ def _of_neighbours(
     lengths = histories.offsets[near + 1] - starts
     places = ragged_ranges(starts, lengths)
     ages = (hour - histories.last_at[places].astype(np.int64)) * HOUR
-    weights: Int64s = np.repeat(cosines, lengths) * decayed(_MONTH, ages) // ONE
+    weights: Int64s = np.repeat(cosines, lengths) * decayed(RECENCY, ages) // ONE
     return histories.items[places], weights
 
 
@@ -303,7 +314,7 @@ def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:
 
 
 @lru_cache(maxsize=2)
-def _powers(tenths: int) -> Int64s:
+def powers(tenths: int) -> Int64s:
     """Return the powers of *tenths* / 10 in millionths, rounded down, as long as they count."""
     powers = [ONE]
     while powers[-1] >= 1_000:

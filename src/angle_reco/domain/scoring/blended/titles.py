@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 from zlib import crc32
 
 import attrs
@@ -22,6 +23,13 @@ UNIT = 2**15
 """The length of a row."""
 
 
+class Words(NamedTuple):
+    """Distinct buckets of words, each with its weight."""
+
+    buckets: Int64s
+    weights: Int64s
+
+
 @attrs.frozen(kw_only=True)
 class TitleRows:
     """The words of titles, hashed, each row of the length `UNIT`; no row for a title without."""
@@ -30,16 +38,20 @@ class TitleRows:
     buckets: Int32s = attrs.field(converter=frozen)
     weights: Int32s = attrs.field(converter=frozen)
 
-    def combined(self, rows: Int32s, factors: Int64s) -> Int64s:
-        """Return the sum of some rows times *factors*, by bucket."""
+    def combined(self, rows: Int32s, factors: Int64s) -> Words:
+        """Return the words of some rows, whose weights are sums of weights times *factors*."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         places = ragged_ranges(starts, lengths)
+        buckets, code = np.unique(self.buckets[places], return_inverse=True)
         products = self.weights[places] * np.repeat(factors, lengths)
-        return np.bincount(self.buckets[places], products, minlength=BUCKETS).astype(np.int64)
+        sums = np.bincount(code, products, minlength=len(buckets))
+        return Words(buckets.astype(np.int64), sums.astype(np.int64))
 
-    def products(self, vector: Int64s, rows: Int64s) -> Int64s:
-        """Return the scalar product of each of *rows* with a vector by bucket."""
+    def products(self, words: Words, rows: Int64s) -> Int64s:
+        """Return the scalar product of each of *rows* with the weights of some words."""
+        vector = np.zeros(BUCKETS, np.int64)
+        vector[words.buckets] = words.weights
         starts = self.offsets[rows]
         ends = np.cumsum(self.offsets[rows + 1] - starts)
         places = ragged_ranges(starts, self.offsets[rows + 1] - starts)
@@ -47,13 +59,12 @@ class TitleRows:
         found: Int64s = np.diff(sums[ends], prepend=0)
         return found
 
-    def products_of_all(self, vector: Int64s) -> npt.NDArray[np.float64]:
-        """Return the scalar product of every row with a vector that has few buckets, exact."""
+    def products_of_all(self, words: Words) -> npt.NDArray[np.float64]:
+        """Return the scalar product of every row with the weights of some words, exact."""
         row, weight, starts = self._by_bucket
-        buckets = np.flatnonzero(vector)
-        lengths = starts[buckets + 1] - starts[buckets]
-        places = ragged_ranges(starts[buckets], lengths)
-        products = weight[places] * np.repeat(vector[buckets], lengths)
+        lengths = starts[words.buckets + 1] - starts[words.buckets]
+        places = ragged_ranges(starts[words.buckets], lengths)
+        products = weight[places] * np.repeat(words.weights, lengths)
         size = len(self.offsets) - 1
         return np.bincount(row[places], products, minlength=size).astype(np.float64, copy=False)
 

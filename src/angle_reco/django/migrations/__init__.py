@@ -1,0 +1,1 @@
+"""Migrations of the permissions; the tables of the library have other ones."""

@@ -1,0 +1,88 @@
+"""What a page shows to the user of a request."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from angle_reco import Freshness, Recommender, SchemaError, Shelf, View
+from angle_reco.django.configuration import ConfigurationError, configured
+from angle_reco.django.connecting import recommender
+from angle_reco.django.market import MappedMarket
+
+_log = logging.getLogger(__name__)
+
+_NOTHING = Shelf((), freshness=Freshness.STALE_ON_ERROR, degraded_by=("configuration",))
+
+
+@attrs.frozen
+class PageView:
+    """The recommendations for one user or visitor; the card of each is an object of the model.
+
+    Without a usable configuration or tables, shelves are empty and the log says why.
+    """
+
+    market: MappedMarket | None
+    reco: Recommender | None
+    user_id: Any | None
+
+    @property
+    def view(self) -> View:
+        """Return the view of the same user, which has all calls of the library.
+
+        Raises:
+            ConfigurationError: The project's configuration cannot be used.
+        """
+        reco = recommender() if self.reco is None else self.reco
+        return reco.anonymous if self.user_id is None else reco.as_user(self.user_id)
+
+    def homepage(self, limit: int = 20, *, after: str | None = None) -> Shelf:
+        """Return "Recommended for you", and popular items for a visitor: see `View.homepage`."""
+        return self._shown(lambda cards: self.view.homepage(limit, after=after, cards=cards))
+
+    def similar_items(self, item: Any, limit: int = 8) -> Shelf:
+        """Return similar items of an object or an id: see `View.similar_items`."""
+        return self._shown(
+            lambda cards: self.view.similar_items(self._id_of(item), limit, cards=cards)
+        )
+
+    def after_bid(self, item: Any, limit: int = 8) -> Shelf:
+        """Return "You might also like" after a bid on an item: see `View.after_bid`."""
+        return self._shown(lambda cards: self.view.after_bid(self._id_of(item), limit, cards=cards))
+
+    def popular_items(
+        self, limit: int = 20, *, category: Any = None, after: str | None = None
+    ) -> Shelf:
+        """Return popular items, of all or of one category: see `View.popular_items`."""
+        category = getattr(category, "pk", category)
+        return self._shown(
+            lambda cards: self.view.popular_items(
+                limit, category=category, after=after, cards=cards
+            )
+        )
+
+    def _id_of(self, item: Any) -> Any:
+        return item if self.market is None else self.market.item_id(item)
+
+    def _shown(self, call: Callable[[Any], Shelf]) -> Shelf:
+        if self.market is None:
+            return _NOTHING
+        try:
+            return call(self.market.load_cards)
+        except SchemaError as error:
+            # The text may have values of rows, which `manage.py check --database` shows.
+            _log.error("page without suggestions, see the checks: error=%s", type(error).__name__)
+            return _NOTHING
+
+
+def page_view(request: Any) -> PageView:
+    """Return the recommendations for the user of a request; without a request, for a visitor."""
+    try:
+        market, reco = configured().market, recommender()
+        user = getattr(request, "user", None)
+        user_id = market.user_id(user) if getattr(user, "is_authenticated", False) else None
+    except ConfigurationError as error:
+        _log.error("page without suggestions: check=%s configuration=%s", error.id, error)
+        return PageView(None, None, None)
+    return PageView(market, reco, user_id)

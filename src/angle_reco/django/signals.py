@@ -1,0 +1,214 @@
+"""Signals of Django as events: each is part of the transaction in which the object changes."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.signals import user_logged_in
+from django.db import connections
+from django.db.models.signals import post_delete, post_save, pre_delete
+from django.utils import timezone
+
+from angle_reco.django.configuration import ConfigurationError, configured
+from angle_reco.django.connecting import borrowing, recommender
+from angle_reco.django.market import MappedMarket, MarketError, Rows
+from angle_reco.domain.errors import InvalidValueError
+
+_UID = "angle_reco"
+
+
+def connect(market: MappedMarket) -> None:
+    """Connect the signals of the models behind a market.
+
+    Raises:
+        ConfigurationError: A queryset cannot be used.
+    """
+    user_logged_in.connect(_signed_in, dispatch_uid=_UID)
+    try:
+        for name, (saved, deleted) in _HANDLERS.items():
+            if not market.has(name) or market.rows(name).queryset.query.combinator:
+                continue  # Objects of a union: see `report`.
+            for model in _classes_of(market.rows(name).model):
+                uid = f"{_UID}.{name}"
+                if saved is not None:
+                    post_save.connect(saved, sender=model, dispatch_uid=uid)
+                if name in _OF_USERS and not market.rows(name).own_labels >= _PAIR:
+                    pre_delete.connect(_read_before, sender=model, dispatch_uid=uid)
+                post_delete.connect(deleted, sender=model, dispatch_uid=uid)
+    except MarketError as error:
+        raise ConfigurationError(error.id, str(error), error.hint) from error
+
+
+def report(objects: Iterable[Any]) -> int:
+    """Report objects that Django sent no signal for: after `update()` and `bulk_create()`.
+
+    *objects* are bids, watches or items of the market's models, such as what `bulk_create`
+    returned, or a queryset. The events are part of the current transaction. Return how many
+    objects were reported.
+
+    Raises:
+        InvalidValueError: An object is of a model that the market does not have.
+    """
+    configuration = configured()
+    reported = list(objects)
+    items = [one for one in reported if _is_of(one, configuration.market, "items")]
+    for one in reported:
+        if _is_of(one, configuration.market, "bids"):
+            _bid_saved(instance=one, using=configuration.alias)
+        elif _is_of(one, configuration.market, "watches"):
+            _watch_saved(instance=one, using=configuration.alias)
+        elif one not in items:
+            raise InvalidValueError(
+                "object to report", type(one).__name__, "a bid, watch or item of the market"
+            )
+    if items:
+        ids = [configuration.market.item_id(one) for one in items]
+        recommender().items_changed(ids, connection=connections[configuration.alias])
+    return len(reported)
+
+
+def _bid_saved(
+    *, instance: Any, using: str, created: bool = True, raw: bool = False, **_: Any
+) -> None:
+    rows = _rows("bids", using, raw=raw)
+    if rows is None:
+        return
+    row = rows.now(instance)
+    if row is not None:
+        recommender().bid_placed(
+            row["user_id"],
+            row["item_id"],
+            amount=_amount(row.get("amount")),
+            at=_moment(row.get("placed_at")),
+            connection=connections[using],
+        )
+    elif not created:
+        _withdraw(rows.of(instance), using)
+
+
+def _bid_deleted(*, instance: Any, using: str, **_: Any) -> None:
+    if (row := _row_before("bids", instance, using)) is not None:
+        _withdraw(row, using)
+
+
+def _withdraw(row: dict[str, Any], using: str) -> None:
+    if "user_id" in row and "item_id" in row:
+        connection = connections[using]
+        recommender().bid_withdrawn(row["user_id"], row["item_id"], connection=connection)
+
+
+def _watch_saved(
+    *, instance: Any, using: str, created: bool = True, raw: bool = False, **_: Any
+) -> None:
+    rows = _rows("watches", using, raw=raw)
+    if rows is None:
+        return
+    row = rows.now(instance)
+    if row is not None:
+        at = _moment(row.get("watched_at"))
+        connection = connections[using]
+        recommender().watched(row["user_id"], row["item_id"], at=at, connection=connection)
+    elif not created:
+        _unwatch(rows.of(instance), using)
+
+
+def _watch_deleted(*, instance: Any, using: str, **_: Any) -> None:
+    if (row := _row_before("watches", instance, using)) is not None:
+        _unwatch(row, using)
+
+
+def _unwatch(row: dict[str, Any], using: str) -> None:
+    if "user_id" in row and "item_id" in row:
+        connection = connections[using]
+        recommender().unwatched(row["user_id"], row["item_id"], connection=connection)
+
+
+def _item_changed(*, instance: Any, using: str, raw: bool = False, **_: Any) -> None:
+    if _rows("items", using, raw=raw) is not None:
+        item_id = configured().market.item_id(instance)
+        recommender().items_changed([item_id], connection=connections[using])
+
+
+def _user_deleted(*, instance: Any, using: str, **_: Any) -> None:
+    if _rows("users", using) is not None:
+        # Within the transaction that deletes the user: both happen, or neither.
+        configuration = configured()
+        user_id = configuration.market.user_id(instance)
+        borrowing(configuration).system.erase_user(user_id)
+
+
+def _signed_in(*, user: Any, **_: Any) -> None:
+    try:
+        configuration = configured()
+    except ConfigurationError:
+        return  # The system checks say what is wrong.
+    user_id = configuration.market.user_id(user)
+    recommender().signed_in(user_id, connection=connections[configuration.alias])
+
+
+_Handlers = tuple[Callable[..., None] | None, Callable[..., None]]
+
+_HANDLERS: dict[str, _Handlers] = {
+    "bids": (_bid_saved, _bid_deleted),
+    "watches": (_watch_saved, _watch_deleted),
+    "items": (_item_changed, _item_changed),
+    "users": (None, _user_deleted),
+}
+"""What saving and deleting an object of each queryset does."""
+
+_OF_USERS, _PAIR = ("bids", "watches"), frozenset({"user_id", "item_id"})
+_BEFORE = "_angle_reco_before"
+
+
+def _read_before(*, instance: Any, using: str, **_: Any) -> None:
+    """Read the values of an object that is about to be deleted, where they are in other tables."""
+    for name in _OF_USERS:
+        rows = _rows(name, using)
+        if rows is not None and isinstance(instance, rows.model):
+            setattr(instance, _BEFORE, rows.now(instance))
+
+
+def _row_before(name: str, instance: Any, using: str) -> dict[str, Any] | None:
+    rows = _rows(name, using)
+    if rows is None:
+        return None
+    if _BEFORE not in vars(instance):
+        return rows.of(instance)
+    row: dict[str, Any] | None = vars(instance)[_BEFORE]
+    return row
+
+
+def _rows(name: str, using: str, *, raw: bool = False) -> Rows | None:
+    """Return how objects are read; None for fixtures (*raw*) and other databases."""
+    try:
+        configuration = configured()
+    except ConfigurationError:
+        return None  # A test may have taken the setting away since.
+    if raw or using != configuration.alias or not configuration.market.has(name):
+        return None
+    return configuration.market.rows(name)
+
+
+def _is_of(one: Any, market: MappedMarket, name: str) -> bool:
+    return market.has(name) and isinstance(one, market.rows(name).model)
+
+
+def _classes_of(model: Any) -> list[Any]:
+    """Return a model with its proxies and children, which send signals of their own."""
+    concrete = model._meta.concrete_model
+    return [one for one in apps.get_models() if issubclass(one, concrete)]
+
+
+def _amount(value: Any) -> Decimal | None:
+    return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
+
+
+def _moment(value: Any) -> datetime | None:
+    """Return a moment with a time zone; None for a day, which is none."""
+    if not isinstance(value, datetime):
+        return None
+    if value.tzinfo is not None:
+        return value
+    return value.replace(tzinfo=timezone.get_default_timezone())

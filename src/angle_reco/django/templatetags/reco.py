@@ -1,0 +1,69 @@
+"""The tags of `{% load reco %}`, each with the shelf for the user of the request.
+
+{% recommended as shelf limit=8 %} is written {% recommended limit=8 as shelf %} in Django:
+the name comes last.
+"""
+
+import logging
+from typing import Any
+
+from django import template
+
+from angle_reco import Freshness, ItemNotFoundError, Shelf
+from angle_reco.django.pages import PageView, page_view
+
+register = template.Library()
+
+_log = logging.getLogger(__name__)
+
+_NOTHING = Shelf((), freshness=Freshness.FRESH)
+
+_INVALID = ""
+"""What a template passes for a variable that it does not have."""
+
+
+@register.simple_tag(takes_context=True)
+def recommended(context: Any, limit: int = 20, after: str | None = None) -> Shelf:
+    """Return the homepage: `{% recommended limit=8 as shelf %}`."""
+    return _page(context).homepage(limit, after=after)
+
+
+@register.simple_tag(takes_context=True)
+def similar(context: Any, item: Any, limit: int = 8) -> Shelf:
+    """Return similar items: `{% similar item as shelf %}`; none if the item is unknown."""
+    if item == _INVALID:
+        return _NOTHING
+    try:
+        return _page(context).similar_items(item, limit)
+    except ItemNotFoundError:
+        return _NOTHING
+
+
+@register.simple_tag(takes_context=True)
+def after_bid(context: Any, item: Any, limit: int = 8) -> Shelf:
+    """Return "You might also like", for visitors similar items: `{% after_bid item as shelf %}`."""
+    page = _page(context)
+    if item == _INVALID:
+        return _NOTHING
+    try:
+        if page.user_id is None:
+            return page.similar_items(item, limit)
+        return page.after_bid(item, limit)
+    except ItemNotFoundError:
+        return _NOTHING
+
+
+@register.simple_tag(takes_context=True)
+def popular(context: Any, limit: int = 20, category: Any = None, after: str | None = None) -> Shelf:
+    """Return popular items: `{% popular limit=8 category=item.category as shelf %}`."""
+    category = None if category == _INVALID else category
+    return _page(context).popular_items(limit, category=category, after=after)
+
+
+def _page(context: Any) -> PageView:
+    request = context.get("request")
+    if request is None:
+        _log.warning("template has no request, it shows what a visitor may see")
+        return page_view(None)
+    page: PageView | None = getattr(request, "reco", None)
+    return page_view(request) if page is None else page

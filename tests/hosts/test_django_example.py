@@ -1,0 +1,184 @@
+"""The example for Django in a browser, under its real server."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.hosts.browser import Browser, Person, chromium
+from tests.hosts.servers import ROOT, serving
+from tests.postgres import new_database
+
+EXAMPLE = ROOT / "examples" / "django"
+RECOMMENDED = (
+    "[...document.querySelectorAll('#recommended [data-lot]')].map(one => one.dataset.lot)"
+)
+PATIENCE = 20
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql with preload"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'auction.db'}"
+        yield from served(url, folder, [])
+        return
+    with new_database(request.getfixturevalue("postgres_url")) as created:
+        url = sa.make_url(created).set(drivername="postgresql").render_as_string(False)
+        yield from served(url, folder, ["--preload"])
+
+
+def served(url: str, folder: Path, options: list[str]) -> Iterator[str]:
+    for command in ("migrate", "seed --lots 300", "reco run all"):
+        manage(url, *command.split())
+    gunicorn = ["gunicorn", "--workers", "4", *options, "--chdir", str(EXAMPLE), "auction.wsgi"]
+    with serving([*gunicorn, "--bind", "127.0.0.1:PORT"], folder / "log", DATABASE_URL=url) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def manage(url: str, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, str(EXAMPLE / "manage.py"), *arguments],
+        env={**os.environ, "DATABASE_URL": url},
+        check=True,
+        capture_output=True,
+    )
+
+
+def signed_in(browser: Browser, site: str, name: str) -> Person:
+    person = browser.person(site)
+    person.has_width(1_440)
+    person.goes_to("/sign-in/")
+    person.types("[name=username]", name)
+    person.types("[name=password]", "auction")
+    person.clicks("#sign-in")
+    assert name in person.sees("document.querySelector('h1').innerText").lower()
+    return person
+
+
+def recommended(person: Person) -> list[str]:
+    person.goes_to("/")
+    found: list[str] = person.sees(RECOMMENDED)
+    return found
+
+
+def comes_true(holds: Callable[[], bool]) -> bool:
+    """Wait for what other workers learn from the change feed."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def test_a_bid_changes_the_next_page(browser: Browser, site: str) -> None:
+    ada = signed_in(browser, site, "ada")
+    before = recommended(ada)
+    assert len(before) == 8
+
+    ada.goes_to(f"/lots/{before[0]}/")
+    ada.clicks("#place-bid")
+
+    assert "highest bidder" in ada.sees("document.querySelector('.notice').innerText")
+    assert ada.sees("document.querySelectorAll('#after-bid [data-lot]').length") > 0
+    # Each of the four workers knows it.
+    assert comes_true(lambda: all(before[0] not in recommended(ada) for _ in range(8)))
+    assert recommended(ada) != before
+
+
+def test_every_suggestion_says_why(browser: Browser, site: str) -> None:
+    ben = signed_in(browser, site, "ben")
+    recommended(ben)
+
+    sentences = ben.sees(
+        "[...document.querySelectorAll('#recommended .why')].map(one => one.innerText)"
+    )
+    assert len(sentences) == 8
+    assert all(sentences)
+
+
+def test_a_withdrawn_lot_disappears_for_others_in_every_worker(browser: Browser, site: str) -> None:
+    cleo = signed_in(browser, site, "cleo")
+    shown = recommended(cleo)[0]
+    cleo.goes_to(f"/lots/{shown}/")
+    name = re.search(
+        r"sold by (\w+)", cleo.sees("document.querySelector('.facts .kind').innerText")
+    )
+    assert name is not None
+    seller = signed_in(browser, site, name[1])
+
+    seller.goes_to("/listings/")
+    seller.clicks(f"[data-lot='{shown}'] .withdraw")
+
+    assert "is withdrawn" in seller.sees("document.querySelector('.notice').innerText")
+    assert comes_true(lambda: all(shown not in recommended(cleo) for _ in range(8)))
+
+
+def test_a_second_user_sees_nothing_of_the_first(browser: Browser, site: str) -> None:
+    dora, emil = (signed_in(browser, site, name) for name in ("dora", "emil"))
+    chosen = recommended(dora)[0]
+
+    dora.goes_to(f"/lots/{chosen}/")
+    dora.clicks("#watch")
+    dora.goes_to("/watchlist/")
+    assert chosen in dora.sees(
+        "[...document.querySelectorAll('[data-lot]')].map(o => o.dataset.lot)"
+    )
+    assert comes_true(lambda: chosen not in recommended(dora))
+
+    emil.goes_to("/watchlist/")
+    assert emil.sees(f"document.querySelector('[data-lot=\"{chosen}\"]') === null")
+    assert "emil" in emil.sees("document.querySelector('#sign-out').innerText")
+    assert "dora" not in emil.sees("document.body.innerText").lower()
+    assert recommended(emil) != recommended(dora)
+
+
+def test_a_visitor_gets_popular_items(browser: Browser, site: str) -> None:
+    visitor = browser.person(site)
+    visitor.has_width(1_440)
+
+    assert len(recommended(visitor)) == 8
+    assert (
+        visitor.sees("document.querySelector('#recommended h2').innerText") == "Popular right now"
+    )
+    visitor.goes_to("/watchlist/")
+    assert visitor.sees("location.pathname") == "/sign-in/"
+
+
+@pytest.mark.parametrize("width", [375, 1_440])
+def test_no_page_is_wider_than_the_screen(
+    browser: Browser, site: str, width: int, tmp_path: Path
+) -> None:
+    fay = signed_in(browser, site, "fay")
+    fay.has_width(width)
+    lot = recommended(fay)[0]
+
+    for number, path in enumerate(("/", f"/lots/{lot}/?bid=1", "/watchlist/", "/listings/")):
+        fay.goes_to(path)
+        assert fay.sees("document.documentElement.scrollWidth") <= width, path
+        pictures = Path(os.environ.get("EXAMPLE_PICTURES", tmp_path))
+        fay.takes_picture(pictures / f"{number}-{width}.webp")
+
+
+def test_the_glue_is_short() -> None:
+    lines = [
+        line
+        for file in EXAMPLE.rglob("*.py")
+        for line in file.read_text("utf-8").splitlines()
+        if "angle_reco" in line
+    ]
+
+    assert len(lines) <= 25, lines
