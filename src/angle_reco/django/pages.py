@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -10,6 +10,7 @@ from angle_reco import Freshness, Recommender, SchemaError, Shelf, View
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
 from angle_reco.django.market import MappedMarket
+from angle_reco.domain.ids import IdKind
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,17 @@ class PageView:
                 limit, category=category, after=after, cards=cards
             )
         )
+
+    def given(self, value: Any, name: Literal["item", "category"]) -> Any:
+        """Return an object, or the id that a text is, such as a part of a URL.
+
+        Raises:
+            InvalidValueError: The text is no id.
+        """
+        if self.reco is None or not isinstance(value, str):
+            return value
+        kind: IdKind = getattr(self.reco.settings.ids, name)
+        return kind.parse(value, f"{name} id")
 
     def _id_of(self, item: Any) -> Any:
         return item if self.market is None else self.market.item_id(item)

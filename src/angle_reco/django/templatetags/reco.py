@@ -5,11 +5,12 @@ the name comes last.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django import template
 
-from angle_reco import Freshness, ItemNotFoundError, Shelf
+from angle_reco import Freshness, InvalidValueError, ItemNotFoundError, Shelf
 from angle_reco.django.pages import PageView, page_view
 
 register = template.Library()
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _NOTHING = Shelf((), freshness=Freshness.FRESH)
 
+_IDS = ("item id", "category id")
+
 _INVALID = ""
 """What a template passes for a variable that it does not have."""
 
@@ -25,39 +28,60 @@ _INVALID = ""
 @register.simple_tag(takes_context=True)
 def recommended(context: Any, limit: int = 20, after: str | None = None) -> Shelf:
     """Return the homepage: `{% recommended limit=8 as shelf %}`."""
-    return _page(context).homepage(limit, after=after)
+    page = _page(context)
+    return _paged(lambda start: page.homepage(limit, after=start), after)
 
 
 @register.simple_tag(takes_context=True)
 def similar(context: Any, item: Any, limit: int = 8) -> Shelf:
     """Return similar items: `{% similar item as shelf %}`; none if the item is unknown."""
-    if item == _INVALID:
-        return _NOTHING
-    try:
-        return _page(context).similar_items(item, limit)
-    except ItemNotFoundError:
-        return _NOTHING
+    page = _page(context)
+    return _of_known(lambda: page.similar_items(page.given(item, "item"), limit))
 
 
 @register.simple_tag(takes_context=True)
 def after_bid(context: Any, item: Any, limit: int = 8) -> Shelf:
     """Return "You might also like", for visitors similar items: `{% after_bid item as shelf %}`."""
     page = _page(context)
-    if item == _INVALID:
-        return _NOTHING
-    try:
-        if page.user_id is None:
-            return page.similar_items(item, limit)
-        return page.after_bid(item, limit)
-    except ItemNotFoundError:
-        return _NOTHING
+    call = page.similar_items if page.user_id is None else page.after_bid
+    return _of_known(lambda: call(page.given(item, "item"), limit))
 
 
 @register.simple_tag(takes_context=True)
 def popular(context: Any, limit: int = 20, category: Any = None, after: str | None = None) -> Shelf:
     """Return popular items: `{% popular limit=8 category=item.category as shelf %}`."""
-    category = None if category == _INVALID else category
-    return _page(context).popular_items(limit, category=category, after=after)
+    page = _page(context)
+
+    def call(start: str | None) -> Shelf:
+        of = None if category in (None, _INVALID) else page.given(category, "category")
+        return page.popular_items(limit, category=of, after=start)
+
+    return _of_known(lambda: _paged(call, after))
+
+
+def _paged(call: Callable[[str | None], Shelf], after: Any) -> Shelf:
+    """Return a page, the first one if *after* is no cursor, as Django's `Paginator.get_page`.
+
+    It is usually `request.GET.after`, which a visitor may have edited.
+    """
+    try:
+        return call(None if after == _INVALID else after)
+    except InvalidValueError as error:
+        if error.what != "after":
+            raise
+        return call(None)
+
+
+def _of_known(call: Callable[[], Shelf]) -> Shelf:
+    """Return an empty shelf for what cannot be the id of an item or category."""
+    try:
+        return call()
+    except ItemNotFoundError:
+        return _NOTHING
+    except InvalidValueError as error:
+        if error.what not in _IDS:
+            raise
+        return _NOTHING
 
 
 def _page(context: Any) -> PageView:
