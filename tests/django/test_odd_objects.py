@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.checks import run_checks
 from django.db.models import F
@@ -14,6 +15,7 @@ from django.test.utils import override_settings
 
 from angle_reco import InvalidValueError
 from angle_reco.django import page_view, recommender, report
+from angle_reco.django.middleware import reco_middleware
 from tests.django.shop.models import Bid, Lot, Odd, SpecialBid, Watch
 from tests.django.shop.reco import ShopMarket
 from tests.django.test_signals import Union, changes, filled
@@ -151,10 +153,29 @@ class TestRequests(TestCase):
         ann, lots = filled()
         before = changes()
 
+        bid = Bid.objects.bulk_create([Bid(bidder=ann, lot=lots[0], cents=5)])[0]
         with pytest.raises(InvalidValueError, match="object to report is 'User'"):
-            report([lots[0], Bid(bidder=ann, lot=lots[0], cents=5), ann])
+            report([lots[0], bid, ann])
+        # As `bulk_create(…, ignore_conflicts=True)` returns them.
+        with pytest.raises(InvalidValueError, match="'Bid', but should be a saved bid, watch"):
+            report([bid, Bid(bidder=ann, lot=lots[0], cents=5)])
 
         assert changes() == before
+
+    def test_a_request_that_signs_in_or_out_shows_the_lists_of_its_user(self) -> None:
+        ann, lots = filled()
+        bob = get_user_model().objects.create_user("bob")
+        Bid.objects.create(bidder=ann, lot=lots[0], cents=5)
+        seen = []
+
+        def view(request: Any) -> None:
+            for user in (ann, bob, AnonymousUser(), ann):
+                request.user = user
+                seen.append((request.reco.user_id, lots[0].pk in request.reco.homepage().ids))
+
+        reco_middleware(view)(RequestFactory().get("/"))
+
+        assert seen == [(ann.pk, False), (bob.pk, True), (None, True), (ann.pk, False)]
 
     def test_users_of_another_model_are_those_it_refers_to(self) -> None:
         filled()

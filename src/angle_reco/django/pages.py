@@ -19,14 +19,25 @@ _NOTHING = Shelf((), freshness=Freshness.STALE_ON_ERROR, degraded_by=("configura
 
 @attrs.frozen
 class PageView:
-    """The recommendations for one user or visitor; the card of each is an object of the model.
+    """The recommendations for a request's user or visitor; each card is an object of the model.
 
     Without a usable configuration or tables, shelves are empty and the log says why.
     """
 
     market: MappedMarket | None
     reco: Recommender | None
-    user_id: Any | None
+    request: Any | None
+
+    @property
+    def user_id(self) -> Any | None:
+        """Return the id of the user, None for a visitor.
+
+        It is asked each time, because a request may sign a user in or out.
+        """
+        user = getattr(self.request, "user", None)
+        if self.market is None or not getattr(user, "is_authenticated", False):
+            return None
+        return self.market.user_id(user)
 
     @property
     def view(self) -> View:
@@ -35,8 +46,8 @@ class PageView:
         Raises:
             ConfigurationError: The project's configuration cannot be used.
         """
-        reco = recommender() if self.reco is None else self.reco
-        return reco.anonymous if self.user_id is None else reco.as_user(self.user_id)
+        reco, user_id = recommender() if self.reco is None else self.reco, self.user_id
+        return reco.anonymous if user_id is None else reco.as_user(user_id)
 
     def homepage(self, limit: int = 20, *, after: str | None = None) -> Shelf:
         """Return "Recommended for you", and popular items for a visitor: see `View.homepage`."""
@@ -91,10 +102,7 @@ class PageView:
 def page_view(request: Any) -> PageView:
     """Return the recommendations for the user of a request; without a request, for a visitor."""
     try:
-        market, reco = configured().market, recommender()
-        user = getattr(request, "user", None)
-        user_id = market.user_id(user) if getattr(user, "is_authenticated", False) else None
+        return PageView(configured().market, recommender(), request)
     except ConfigurationError as error:
         _log.error("page without suggestions: check=%s configuration=%s", error.id, error)
         return PageView(None, None, None)
-    return PageView(market, reco, user_id)

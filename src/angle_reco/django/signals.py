@@ -54,14 +54,16 @@ def report(objects: Iterable[Any]) -> int:
     objects were reported.
 
     Raises:
-        InvalidValueError: An object is of a model that the market does not have.
+        InvalidValueError: An object is of a model that the market does not have, or has no key.
+            Then none is reported.
     """
     configuration, reco = configured(), recommender()
     reported = list(objects)
     for one in reported:
-        if not any(_is_of(one, configuration.market, name) for name in ("items", *_OF_USERS)):
+        is_known = any(_is_of(one, configuration.market, name) for name in ("items", *_OF_USERS))
+        if not is_known or one.pk is None:
             raise InvalidValueError(
-                "object to report", type(one).__name__, "a bid, watch or item of the market"
+                "object to report", type(one).__name__, "a saved bid, watch or item of the market"
             )
     for one in reported:
         # One model may have the rows of both.
