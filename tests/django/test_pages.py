@@ -23,8 +23,9 @@ from django.template import engines
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
 from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
 
-from angle_reco import InvalidValueError, ItemNotFoundError
+from angle_reco import AccessDeniedError, InvalidValueError, ItemNotFoundError
 from angle_reco.django import page_view, recommender
 from angle_reco.django.connecting import create_tables
 from angle_reco.django.middleware import reco_middleware
@@ -132,6 +133,27 @@ class TestPages(TestCase):
 
             assert one.card == odd
             assert page_view(None).similar_items(odd).ids == ()
+
+    def test_the_user_of_a_request_may_have_another_id_than_the_key(self) -> None:
+        class ByName(ShopMarket):
+            users = get_user_model().objects.values(user_id=F("username"))
+            items = Lot.objects.values("category_id", item_id=F("pk"))
+            bids = Bid.objects.values(
+                item_id=F("lot"), user_id=F("bidder__username"), placed_at=F("made_at")
+            )
+            watches = None
+
+        request = RequestFactory().get("/")
+        request.user = SimpleLazyObject(lambda: self.ann)  # as Django's middleware does
+        with override_settings(ANGLE_RECO={"MARKET": ByName, "PREFIX": "names_"}):
+            create_tables(using="default", verbosity=0)
+
+            assert page_view(request).user_id == "ann"
+            with pytest.raises(AccessDeniedError):
+                page_view(request).view.homepage(of="eve")
+            self.ann.is_superuser = True
+            self.ann.save()
+            assert len(page_view(request).view.homepage(of="eve")) == 4
 
     def test_public_columns_are_carried_by_suggestions(self) -> None:
         class Carrying(ShopMarket):

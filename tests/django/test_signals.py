@@ -139,7 +139,9 @@ def test_a_market_that_cannot_be_used_connects_nothing() -> None:
 
 
 class TestThatCommits(TransactionTestCase):
-    """Django empties the tables after each test: ids of users may start again."""
+    """Django empties the tables after each test, and ids of users start again."""
+
+    reset_sequences = True
 
     def check(self) -> None:
         ann, lots = filled()

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.hosts.browser import Browser, Person, chromium
-from tests.hosts.servers import ROOT, serving
+from tests.hosts.servers import ROOT, get, serving
 from tests.postgres import new_database
 
 EXAMPLE = ROOT / "examples" / "django"
@@ -171,6 +171,24 @@ def test_no_page_is_wider_than_the_screen(
         assert fay.sees("document.documentElement.scrollWidth") <= width, path
         pictures = Path(os.environ.get("EXAMPLE_PICTURES", tmp_path))
         fay.takes_picture(pictures / f"{number}-{width}.webp")
+
+
+def test_asgi_servers_and_the_one_for_development_serve_it_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'auction.db'}"
+    manage(url, "migrate")
+    manage(url, "seed", "--lots", "60")
+    app = ["--app-dir", str(EXAMPLE), "auction.asgi:application"]
+    uvicorn = ["uvicorn", "--port", "PORT", *app]
+    runserver = ["python", str(EXAMPLE / "manage.py"), "runserver", "PORT"]
+
+    for command in (uvicorn, runserver):
+        log = tmp_path / f"{command[0]}.log"
+        with serving(command, log, DATABASE_URL=url, PYTHONUNBUFFERED="1") as port:
+            page = get(port, "/")
+        assert page.status == 200
+        assert "data-lot" in page.text
+        # Once: in the process that serves, and not in the parent of the reloader.
+        assert log.read_text("utf-8").count("jobs started") == 1
 
 
 def test_the_glue_is_short() -> None:

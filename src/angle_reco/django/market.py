@@ -155,7 +155,8 @@ class MappedMarket:
         return by_id
 
     def _id_of(self, instance: Any, name: str, label: str) -> Any:
-        own = self.rows(name).own_field(label, type(instance))
+        # Not type(): request.user is a proxy, which has the class of the user.
+        own = self.rows(name).own_field(label, instance.__class__)
         return instance.pk if own is None else getattr(instance, own.attname)
 
     def _labelled(self, name: str) -> LabelledQuery:

@@ -155,6 +155,10 @@ class StoredList:
             edited=self.edited or edited,
         )
 
+    def is_same_as(self, other: Self) -> bool:
+        """Return whether both are equal, whenever they were computed and covered."""
+        return self == attrs.evolve(other, computed_at=self.computed_at, covered_at=self.covered_at)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -9,9 +9,9 @@ from functools import partial
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import store_one
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.schedule import JOB_OF
+from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
