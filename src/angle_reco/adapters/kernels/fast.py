@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 256
 _PAIRS_WORTH_COMPILING = 100_000
+_MOST_PAIRS = 2**31 - 1
 _BITS = 63
 _BITS_OF_A_SCORE = 20
 
@@ -63,8 +64,8 @@ class FastKernels(NumpyKernels):
     def similarities(
         self, market: OpenMarket, engagement: Engagement, *, rule: SimilarityRule, keep: int
     ) -> Similarities:
-        bits = _bits_of_a_place(len(market)) + _bits_of_users(engagement)
-        if len(engagement.users) >= self.least_pairs and bits + _BITS_OF_A_SCORE <= _BITS:
+        bits = _BITS_OF_A_SCORE + _bits_of_a_place(len(market)) + _bits_of_users(engagement)
+        if self.least_pairs <= len(engagement.users) <= _MOST_PAIRS and bits <= _BITS:
             loops = compiled_loops()
             if loops is not None:
                 return _CompiledSimilarities.of_engagement(
@@ -77,7 +78,7 @@ class Loops(NamedTuple):
     """The compiled functions of the module `loops`."""
 
     fans_of: "Callable[[Int32s, Int64s, Int32s, int], Fans]"
-    rank: "Callable[[Items, Fans, Weights, Int64s, int, int, Space, Found], None]"
+    rank: "Callable[[Items, Fans, Weights, Int64s, Int64s, Space, Found], None]"
 
 
 @cache
@@ -213,23 +214,22 @@ class _Ranker:
         from angle_reco.adapters.kernels.loops import Found, Space
 
         found = Found.of(len(codes), self.keep)
-        firsts = SimpleQueue[int]()
+        # What is read for items of one category is close together.
+        order = np.argsort(codes)
+        parts = SimpleQueue[Int64s]()
         for first in range(0, len(codes), _ROWS_AT_ONCE):
-            firsts.put(first)
+            parts.put(order[first : first + _ROWS_AT_ONCE])
 
         def work() -> None:
             space = Space.of(len(self.items.prices), self.keep)
             while True:
                 try:
-                    first = firsts.get_nowait()
+                    lines = parts.get_nowait()
                 except Empty:
                     return
-                last = min(first + _ROWS_AT_ONCE, len(codes))
-                self.loops.rank(
-                    self.items, self.fans, self.weights, codes, first, last, space, found
-                )
+                self.loops.rank(self.items, self.fans, self.weights, codes, lines, space, found)
 
-        threads = min(self.threads, firsts.qsize())
+        threads = min(self.threads, parts.qsize())
         if threads <= 1:
             work()
         else:

@@ -44,19 +44,18 @@ class Items(NamedTuple):
 class Fans(NamedTuple):
     """Who engaged with what, by item and by user.
 
-    User u has *members* [starts[u], ends[u]), as codes in order. They are in groups by category,
-    group g from *group_starts* to *group_ends*, of *group_users*. Code c is in the *groups* from
-    offsets[c] to offsets[c + 1].
+    User u has *members* [starts[u], ends[u]), as codes in order, so by category. Code c has the
+    *users* [offsets[c], offsets[c + 1]), and beside each of them where its members of the same
+    category start and end: what is read for an item is together.
     """
 
     starts: Int64s
     ends: Int64s
     members: Int32s
-    group_starts: Int64s
-    group_ends: Int64s
-    group_users: Int32s
     offsets: Int64s
-    groups: Int32s
+    users: Int32s
+    group_starts: Int32s
+    group_ends: Int32s
 
 
 class Weights(NamedTuple):
@@ -267,12 +266,11 @@ def _count_shared(fans: Fans, code: int, is_wide: bool, space: Space) -> int:
     """Count the users that others share with an item; return how many codes are touched."""
     counts, touched, members, size = space.counts, space.touched, fans.members, 0
     for k in range(fans.offsets[code], fans.offsets[code + 1]):
-        group = fans.groups[k]
         if is_wide:
-            user = fans.group_users[group]
+            user = fans.users[k]
             size = _count(members, fans.starts[user], fans.ends[user], counts, touched, size)
         else:
-            start, end = fans.group_starts[group], fans.group_ends[group]
+            start, end = fans.group_starts[k], fans.group_ends[k]
             size = _count(members, start, end, counts, touched, size)
     return size
 
@@ -381,13 +379,12 @@ def rank(
     fans: Fans,
     weights: Weights,
     codes: Int64s,
-    first: int,
-    last: int,
+    lines: Int64s,
     space: Space,
     found: Found,
 ) -> None:
-    """Write the lists of the *codes* at [first, last)."""
-    for line in range(first, last):
+    """Write the lists of the *codes* at *lines*."""
+    for line in lines:
         size = _rank_one(items, fans, weights, codes[line], space)
         _write(items, weights, codes[line], line, size, found, space.best)
 
@@ -408,31 +405,27 @@ def fans_of(users: Int32s, codes: Int64s, category: Int32s, user_count: int) -> 
 
     ends, members = starts[:-1].copy(), np.empty(len(users), np.int32)
     offsets = np.zeros(size + 1, np.int64)
-    group_count = 0
     for code in range(size):
-        for user in sorted_users[by_code[code] : by_code[code + 1]]:
+        for k in range(by_code[code], by_code[code + 1]):
+            user = sorted_users[k]
             end = ends[user]
-            is_first = end == starts[user]
-            if is_first or members[end - 1] != code:
-                if is_first or category[members[end - 1]] != category[code]:
-                    group_count += 1
+            if end == starts[user] or members[end - 1] != code:
                 members[end] = code
                 ends[user] += 1
                 offsets[code + 1] += 1
     offsets = np.cumsum(offsets)
 
-    group_starts, group_ends = np.empty(group_count, np.int64), np.empty(group_count, np.int64)
-    group_users = np.empty(group_count, np.int32)
-    groups, free = np.empty(offsets[-1], np.int32), offsets[:-1].copy()
-    group = -1
+    free, fans = offsets[:-1].copy(), np.empty(offsets[-1], np.int32)
+    group_starts, group_ends = np.empty_like(fans), np.empty_like(fans)
     for user in range(user_count):
-        for place in range(starts[user], ends[user]):
-            code = members[place]
-            if place == starts[user] or category[members[place - 1]] != category[code]:
-                group += 1
-                group_starts[group] = place
-                group_users[group] = user
-            group_ends[group] = place + 1
-            groups[free[code]] = group
-            free[code] += 1
-    return Fans(starts, ends, members, group_starts, group_ends, group_users, offsets, groups)
+        start = starts[user]
+        while start < ends[user]:
+            end = start + 1
+            while end < ends[user] and category[members[end]] == category[members[start]]:
+                end += 1
+            for place in range(start, end):
+                k = free[members[place]]
+                free[members[place]] += 1
+                fans[k], group_starts[k], group_ends[k] = user, start, end
+            start = end
+    return Fans(starts, ends, members, offsets, fans, group_starts, group_ends)

@@ -116,7 +116,7 @@ class SimilaritiesContract:
             kernels, Case(_INTS, market, keep=1), SimilarityRule(), np.array([0])
         )
 
-        assert (line.item_id, line.parts) == (3, (0, 300_000, 200_000))
+        assert (line.item_id, line.parts) == (ItemId(3), (0, 300_000, 200_000))
 
     @pytest.mark.parametrize("category", [None, CategoryId(1)])
     def test_an_item_is_never_similar_to_itself(
@@ -129,7 +129,9 @@ class SimilaritiesContract:
 
         found = similar_among(kernels, Case(_INTS, market, keep=1), rule, np.arange(3))
 
-        assert [[line.item_id for line in lines] for lines in found] == [[1], [0], [0]]
+        assert [[line.item_id for line in lines] for lines in found] == [
+            [ItemId(other)] for other in (1, 0, 0)
+        ]
 
 
 class KernelsContract(SimilaritiesContract):
