@@ -168,6 +168,10 @@ benchmark-serving: $(installed) ## Measure answers from memory, each beside a ba
 benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure beside a bare COPY
 	@$(bin)/python benchmarks/postgres.py
 
+.PHONY: benchmark-incremental
+benchmark-incremental: $(installed) ## Measure jobs after little has changed, each beside a full run
+	@PYTHONPATH=. $(bin)/python benchmarks/incremental.py
+
 .PHONY: benchmark-relevance
 benchmark-relevance: $(installed) ## Measure what rankings hit, on the import directories in DATA
 	@$(bin)/python benchmarks/relevance.py $(DATA)

@@ -14,6 +14,7 @@ import pytest
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
+from angle_reco.domain.watermarks import Why
 
 ROOT = "angle_reco"
 
@@ -79,6 +80,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "resource": _is_among(*(one.name.lower() for one in Resource)),
     # Not a user's: what a shop shows to everybody.
     "item": lambda value: type(value) is str,
+    "why": _is_among(*(one.value for one in Why)),
     "final": lambda value: type(value) is bool,
     "in_time": lambda value: type(value) is bool,
     "kind": _is_among("open_items", *(one.value for one in ListKind)),
@@ -106,6 +108,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
             "failed",
             "interests",
             "items",
+            "left",
             "lists",
             "process",
             "removed",

@@ -144,7 +144,16 @@ IDS: dict[str, tuple[object, ...]] = {
 }
 """What each argument of a call can be, sensible or not."""
 
-NOT_ASKED = {"connection", "assume_bid", "cards", "progress", "scheduled", "patient", "pending"}
+NOT_ASKED = {
+    "connection",
+    "assume_bid",
+    "cards",
+    "progress",
+    "scheduled",
+    "full",
+    "patient",
+    "pending",
+}
 OF_RECOMMENDER = (
     *("signed_in", "bid_placed", "bid_withdrawn", "watched", "unwatched", "items_changed"),
     *("as_of_moment", "as_user"),

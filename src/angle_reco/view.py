@@ -181,11 +181,17 @@ class View(Bound):
         *,
         item_id: ItemRef | None = None,
         scheduled: Literal[False] = False,
+        full: bool = False,
         progress: Progress = no_progress,
     ) -> JobOutcome: ...
     @overload
     def run_job(
-        self, name: str, *, scheduled: bool, progress: Progress = no_progress
+        self,
+        name: str,
+        *,
+        scheduled: bool,
+        full: bool = False,
+        progress: Progress = no_progress,
     ) -> JobOutcome | None: ...
     def run_job(
         self,
@@ -193,6 +199,7 @@ class View(Bound):
         *,
         item_id: ItemRef | None = None,
         scheduled: bool = False,
+        full: bool = False,
         progress: Progress = no_progress,
     ) -> JobOutcome | None:
         """Run a job now and return its outcome; with *item_id*, compute that item's list only.
@@ -202,6 +209,9 @@ class View(Bound):
         finished it in the current window, will retry it later, or is executing the job; then
         the call returns None.
 
+        A run leaves results as they are that cannot have changed since the last run: see *left* of
+        the outcome. With *full* it computes all of them.
+
         Raises:
             AccessDeniedError: The actor may not run jobs.
             InvalidValueError: There is no such job, or it cannot run for one item.
@@ -210,11 +220,10 @@ class View(Bound):
             StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         item = None if item_id is None else ItemId(item_id)
+        runs, full = self._use_cases.runs, flag(full, "full")
         if flag(scheduled, "scheduled"):
-            return self._use_cases.runs.run_scheduled(
-                self.actor, name, item_id=item, progress=progress
-            )
-        return self._use_cases.runs.run_manually(self.actor, name, item_id=item, progress=progress)
+            return runs.run_scheduled(self.actor, name, item_id=item, full=full, progress=progress)
+        return runs.run_manually(self.actor, name, item_id=item, full=full, progress=progress)
 
     def request_job(self, name: str, *, item_id: ItemRef | None = None) -> datetime:
         """Request a run by any process that runs jobs; return the earliest time it may start.

@@ -10,7 +10,10 @@ from angle_reco.application.admin import ReadStats
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
+from angle_reco.application.jobs.due_homepages import DueHomepages
 from angle_reco.application.jobs.finished_runs import FinishedRuns
+from angle_reco.application.jobs.last_runs import LastRuns
+from angle_reco.application.jobs.news import NewsReader
 from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of
 from angle_reco.application.jobs.worker import Worker
@@ -26,6 +29,7 @@ from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
 from angle_reco.application.serving.surfaces import (
     AfterBid,
@@ -255,12 +259,18 @@ def _wire_jobs(
         ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
     )
     rules = schedule_of(settings)
+    reader = NewsReader(
+        users=ports.users, changes=ports.changes, scorer=scorer, settings=settings, as_of=as_of
+    )
     jobs = Jobs(
         users=ports.users,
-        catalog=ports.catalog,
         interests=ports.interests,
         lists=ports.lists,
         models=models,
+        last_runs=LastRuns(interests=ports.interests, lists=ports.lists, reader=reader),
+        due=DueHomepages(
+            interests=ports.interests, lists=ports.lists, scorer=scorer, settings=settings
+        ),
         scorer=scorer,
         clock=ports.clock,
         settings=settings,
@@ -335,6 +345,13 @@ def _wire_serving(
         catalog=ports.catalog,
         scorer=scorer,
         models=models,
+        sources=SourceReader(
+            catalog=ports.catalog,
+            models=models,
+            clock=ports.clock,
+            settings=settings,
+            as_of=as_of,
+        ),
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,

@@ -12,6 +12,7 @@ from angle_reco.domain.items import OPEN_STATUSES, AuctionStatus
 PAGE = (Path(__file__).parents[2] / "docs" / "connect.md").read_text("utf-8")
 
 ODD_ITEMS: list[dict[str, Any]] = [
+    {"item_id": 77, "image": b"bytes"},
     {"item_id": None},
     {"item_id": "x"},
     {"item_id": 1, "price": -1},
@@ -93,6 +94,7 @@ def findings_of_an_odd_host(folder: Path) -> list[str]:
         items=selects["items"],
         bids=selects["bids"],
         categories=selects["categories"],
+        public=("image",),
     )
     settings = Settings(ids=kinds)
     with Recommender.from_engine(engine, settings=settings, host=host, migrate=True) as reco:

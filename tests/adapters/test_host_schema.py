@@ -153,7 +153,7 @@ def relations(url: str) -> list[str]:
             things(item_id="words", categoryid="words"),
             "the select of items has a column 'categoryid', which means nothing there: label each"
             " column as one of item_id, category_id, seller_id, title, price, starting_price,"
-            " is_published, status, starts_at, ends_at, listed_at",
+            " is_published, status, starts_at, ends_at, listed_at, or name it in public=(...)",
         ),
         (
             "users",

@@ -276,8 +276,14 @@ class TestImport:
         assert from_micros(last_at).month == (4 if is_later else 3)
 
     def test_what_was_empty_can_be_filled_and_emptied_again(self, shop: Shop) -> None:
+        def everything() -> dict[str, list[str]]:
+            tables = everything_in(shop.file)
+            # An import is news for the jobs.
+            del tables["angle_reco_changes"], tables["sqlite_sequence"]
+            return tables
+
         shop.import_it()
-        before = everything_in(shop.file)
+        before = everything()
         for vase in ("vase,vases,,,,,withdrawn,,,", "vase,,,,,,withdrawn,,,"):
             shop.rows["items"][1] = vase
             shop.write()
@@ -285,7 +291,7 @@ class TestImport:
             outcome = shop.import_it()
 
             assert outcome.files["items"] == Imported(new=0, updated=1, unchanged=1, bad=0)
-        assert everything_in(shop.file) == before
+        assert everything() == before
 
     def test_one_engine_may_import_several_times(self, shop: Shop) -> None:
         storage = shop.storage()

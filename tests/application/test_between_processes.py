@@ -765,7 +765,7 @@ class TestErasure:
     def test_without_memory_it_goes_with_the_runs(self) -> None:
         one = shop(Settings(cache_enabled=False))
         one.reco.items_changed(["art-01"])
-        one.passes(2 * HOUR)
+        one.passes(4 * HOUR)
 
         one.reco.system.run_job(PERSONAL_JOB, scheduled=True)
 
@@ -912,7 +912,7 @@ class TestReadingTheFeed:
         warm(one)
         start = feed_of(one).now()
         one.reco.items_changed(["art-01"])
-        for _ in range(3):
+        for _ in range(7):
             one.passes(HOUR)
             one.reco.anonymous.popular_items()
             settle(one.reco)

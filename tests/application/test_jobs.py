@@ -76,7 +76,12 @@ def test_a_second_run_changes_nothing(
     clock_of(reco).advance(HOUR)
 
     scope, changed, _, _ = first
-    assert counts(reco, job) == (scope, 0, changed, 0)
+    outcome = reco.system.run_job(job)
+    assert (outcome.scope, outcome.left) == (scope, scope)
+    assert (outcome.changed, outcome.unchanged, outcome.removed) == (0, 0, 0)
+    outcome = reco.system.run_job(job, full=True)
+    assert (outcome.scope, outcome.left) == (scope, 0)
+    assert (outcome.changed, outcome.unchanged, outcome.removed) == (0, changed, 0)
 
 
 def test_every_job_can_be_run_on_an_empty_shop() -> None:
@@ -97,7 +102,8 @@ class TestRefreshUserInterests:
         reco.bid_placed("ann", "books-02", at=NOW)
 
         # Books are ann's favourite now; her interest in art keeps its strength, not its score.
-        assert counts(reco, self.JOB) == (3, 2, 1, 0)
+        assert counts(reco, self.JOB) == (3, 2, 0, 0)
+        assert counts(reco, self.JOB, full=True) == (3, 0, 3, 0)
 
     def test_a_category_that_fell_out_of_the_window_is_a_change(self) -> None:
         market = filled([lot("vase"), lot("book", "books")], bid("ann", "vase"))
@@ -140,7 +146,7 @@ class TestGenerateRecommendations:
 
         clock_of(reco).advance(TICK)
 
-        assert counts(reco, self.JOB) == (1, 0, 1, 2)
+        assert counts(reco, self.JOB) == (1, 0, 0, 2)
         assert reco.system.stored.get_recommendations(of="ann") is None
         assert reco.system.stored.get_recommendations(of="bob") is not None
 
@@ -206,6 +212,7 @@ class TestComputeItemSimilarities:
         reco.system.run_job(self.JOB)
         market = reco.ports.catalog.market  # type: ignore[attr-defined]  # the memory adapter's
         market.add_item(lot("books-03", "books", ends=0))
+        reco.items_changed(["books-03"])
 
         # All prices are alike, but price alone does not qualify: art keeps its lists.
         assert counts(reco, self.JOB) == (6, 2, 4, 1)
@@ -377,6 +384,7 @@ def test_an_outcome_says_when_and_how_long_and_goes_into_json(reco: Recommender)
         "changed": 3,
         "unchanged": 0,
         "removed": 0,
+        "left": 0,
         "failed": 0,
         "errors": [],
     }

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from angle_reco.adapters.memory.erasure import MemoryErasures
 from angle_reco.adapters.memory.stores import MemoryFences, MemoryListStore
-from angle_reco.application.jobs.batch_jobs import store_one
+from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.stores import Written

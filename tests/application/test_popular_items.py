@@ -197,6 +197,7 @@ def test_a_category_that_lost_its_last_open_item_loses_its_list() -> None:
     reco = opened(market)
     reco.system.run_job(JOB)
     market.add_item(attrs.evolve(lot("book", "books"), is_published=False))
+    reco.items_changed(["book"])
 
     outcome = reco.system.run_job(JOB)
 

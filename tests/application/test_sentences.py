@@ -16,7 +16,7 @@ from angle_reco.domain.ids import UserId
 from angle_reco.domain.sentences import Message, Why
 from angle_reco.rules import SimilarityRule
 from angle_reco.testing import MemoryMarketplace
-from tests.application.memories import CachingShop, settle
+from tests.application.memories import MINUTE, CachingShop, settle
 from tests.application.shop import (
     DAY,
     HOUR,
@@ -219,6 +219,24 @@ class TestCounts:
         assert [one.sentence for one in reco.anonymous.similar_items("page")] == [
             "In the same category"
         ]
+
+
+def test_the_title_of_the_page_is_as_recent_as_that_of_its_card() -> None:
+    one = CachingShop.of(filled([lot("page"), lot("art-01")], bid("ann", "page")), CLASSIC)
+
+    def said() -> set[str]:
+        view = one.reco.as_user("ann")
+        shelves = (view.similar_items("page"), view.after_bid("page"))
+        return {shelf[0].sentence for shelf in shelves}
+
+    assert said() == {"Similar to the lot page"}
+    one.change("page", title="A better title")
+    for _ in range(3):  # The open items are read again, the lists are not.
+        one.passes(MINUTE)
+        said()
+        settle(one.reco)
+
+    assert said() == {"Similar to A better title"}
 
 
 TASTES = [f"user-{n:02}" for n in range(60)]

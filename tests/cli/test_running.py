@@ -74,7 +74,7 @@ class TestRun:
 
 
 KEYS = {
-    *("job", "started_at", "seconds", "scope", "changed", "unchanged", "removed"),
+    *("job", "started_at", "seconds", "scope", "changed", "unchanged", "removed", "left"),
     *("failed", "errors"),
 }
 

@@ -56,14 +56,14 @@ def file(tmp_path_factory: pytest.TempPathFactory, django_environment: None) -> 
 @pytest.fixture(params=[project.FILE, project.POSTGRES])
 def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Give a database, in a process that is no test to the integration."""
-    from django.core import mail
     from django.db import connections
+    from django.test.utils import _TestState
 
     from angle_reco.django import connecting
     from tests.django.shop.models import Bid, Category, Lot, Odd, Watch
 
     request.getfixturevalue("file" if request.param == project.FILE else "postgres")
-    monkeypatch.delattr(mail, "outbox")
+    monkeypatch.delattr(_TestState, "saved_data")
     with project.on(request.param):
         yield request.param
         connecting.forget()

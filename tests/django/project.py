@@ -53,6 +53,7 @@ SETTINGS: dict[str, Any] = {
     "DEBUG": False,
     "USE_TZ": True,
     "TIME_ZONE": "Europe/Berlin",
+    "STATIC_URL": "/static/",
     "ROOT_URLCONF": "tests.django.shop.views",
     "DATABASES": {
         SQLITE: {

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from contextlib import redirect_stdout
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -12,6 +13,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
@@ -20,9 +22,10 @@ from django.http import HttpResponse
 from django.template import engines
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
 
-from angle_reco import InvalidValueError, ItemNotFoundError
+from angle_reco import AccessDeniedError, InvalidValueError, ItemNotFoundError
 from angle_reco.django import page_view, recommender
 from angle_reco.django.connecting import create_tables
 from angle_reco.django.middleware import reco_middleware
@@ -131,6 +134,51 @@ class TestPages(TestCase):
             assert one.card == odd
             assert page_view(None).similar_items(odd).ids == ()
 
+    def test_the_user_of_a_request_may_have_another_id_than_the_key(self) -> None:
+        class ByName(ShopMarket):
+            users = get_user_model().objects.values(user_id=F("username"))
+            items = Lot.objects.values("category_id", item_id=F("pk"))
+            bids = Bid.objects.values(
+                item_id=F("lot"), user_id=F("bidder__username"), placed_at=F("made_at")
+            )
+            watches = None
+
+        request = RequestFactory().get("/")
+        request.user = SimpleLazyObject(lambda: self.ann)  # as Django's middleware does
+        with override_settings(ANGLE_RECO={"MARKET": ByName, "PREFIX": "names_"}):
+            create_tables(using="default", verbosity=0)
+
+            assert page_view(request).user_id == "ann"
+            with pytest.raises(AccessDeniedError):
+                page_view(request).view.homepage(of="eve")
+            self.ann.is_superuser = True
+            self.ann.save()
+            assert len(page_view(request).view.homepage(of="eve")) == 4
+
+    def test_public_columns_are_carried_by_suggestions(self) -> None:
+        class Carrying(ShopMarket):
+            items = Lot.objects.values(
+                "category_id", item_id=F("pk"), kind=F("category__name"), extra=F("tags")
+            )
+            public = ("kind", "extra")
+
+        Lot.objects.filter(pk=self.lots[0].pk).update(tags={"size": [1, 2]})
+        with override_settings(ANGLE_RECO={"MARKET": Carrying}):
+            shown = {one.item_id: one.public for one in page_view(None).popular_items()}
+
+        assert shown[self.lots[0].pk] == {"kind": "watches", "extra": {"size": [1, 2]}}
+        assert shown[self.lots[1].pk] == {"kind": "watches", "extra": {}}
+
+    def test_sentences_are_in_the_language_of_the_request(self) -> None:
+        with translation.override("de"):
+            german = page_view(None).popular_items()[0].sentence
+        with translation.override("en"):
+            english = page_view(None).popular_items()[0].sentence
+        with translation.override(None):
+            assert page_view(None).popular_items()[0].sentence == english
+
+        assert german != english
+
     def test_a_clock_is_moved_by_hand(self) -> None:
         soon = timezone.now() + timedelta(hours=1)
         Lot.objects.filter(pk=self.lots[0].pk).update(closes_at=soon)
@@ -141,6 +189,30 @@ class TestPages(TestCase):
             assert len(page_view(None).popular_items()) == 3
 
         assert len(page_view(None).popular_items()) == 4
+
+
+class TestTables(TestCase):
+    def test_they_are_created_after_the_migrations(self) -> None:
+        out = StringIO()
+        with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "new_"}):
+            with redirect_stdout(out):
+                create_tables(using="pg")
+                create_tables(using="default")
+                create_tables(using="default")
+            assert recommender().check() == ()
+        with override_settings(ANGLE_RECO={}):
+            create_tables(using="default")
+
+        assert out.getvalue() == "Created or migrated the tables of angle_reco.\n"
+
+    def test_other_tables_in_their_place_are_an_error_of_the_command(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE bad_user_interests (x integer)")
+        with (
+            override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "bad_"}),
+            pytest.raises(CommandError, match=r"tables of angle_reco: .*bad_user_interests"),
+        ):
+            create_tables(using="default")
 
 
 class TestCommand(TestCase):
@@ -199,7 +271,7 @@ def test_fixtures_of_pytest_give_the_recommender_and_its_clock(
 
     clocks = testing.reco_clock.__wrapped__()  # type: ignore[attr-defined]  # of a fixture
     clock = next(clocks)
-    reco = testing.reco.__wrapped__(Request())  # type: ignore[attr-defined]  # of a fixture
+    reco = testing.reco.__wrapped__(Request(), clock)  # type: ignore[attr-defined]  # of a fixture
 
     assert reco.ports.clock is clock
     assert asked == ["db"]

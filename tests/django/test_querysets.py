@@ -36,6 +36,7 @@ QUERYSETS: dict[str, Callable[[], Any]] = {
         )
     ),
     "decimals": lambda: Bid.objects.values(amount=F("cents") / Decimal(100)),
+    "a remainder": lambda: Bid.objects.values(rest=F("cents") % 7),
     "groups with values": lambda: (
         Lot.objects.annotate(kind=Concat(Value("a"), Lower("category__name"), Value("a")))
         .values("kind")
@@ -101,7 +102,7 @@ class Querysets:
 
     def test_several_querysets_in_one_statement_have_parameters_each(self) -> None:
         texts = [
-            LabelledQuery.of(Lot.objects.filter(title=title).values("title"), self.alias).select
+            LabelledQuery.of(Lot.objects.filter(title=title).values("title"), self.alias).select()
             for title in ("a", "b")
         ]
 
@@ -111,7 +112,7 @@ class Querysets:
         assert sorted(map(tuple, found)) == [("a",), ("b",)]
 
     def compare(self, queryset: Any) -> None:
-        select = LabelledQuery.of(queryset, self.alias).select
+        select = LabelledQuery.of(queryset, self.alias).select()
         expected = [
             {name: plain(value) for name, value in row.items()}
             for row in queryset.using(self.alias)
@@ -159,6 +160,10 @@ class TestOnPostgres(Querysets, TestCase):
 @pytest.mark.parametrize(
     ("queryset", "reason"),
     [
+        (
+            lambda: Lot.objects.values(odd=F("title") + F("seller")),
+            "odd has no type|cannot be written as SQL",
+        ),
         (Lot.objects.all, r"it has no \.values\(…\), which labels the columns"),
         (lambda: Lot.objects.values_list("pk"), r"it has no \.values\(…\)"),
         (lambda: Lot, "it is a ModelBase, no queryset"),
@@ -170,12 +175,20 @@ def test_what_is_no_labelled_queryset_is_refused(queryset: Any, reason: str) -> 
         LabelledQuery.of(queryset(), project.SQLITE)
 
 
+def test_public_columns_may_have_other_values() -> None:
+    query = LabelledQuery.of(Odd.objects.values("data", "lasts"), project.SQLITE)
+
+    kinds = [type(column.type) for column in query.select({"data", "lasts"}).selected_columns]
+
+    assert kinds == [sa.JSON, sa.types.NullType]
+
+
 @pytest.mark.parametrize(("field", "kind"), [("data", "JSONField"), ("lasts", "DurationField")])
 def test_a_field_of_other_values_is_refused(field: str, kind: str) -> None:
     query = LabelledQuery.of(Odd.objects.values(field), project.SQLITE)
 
     with pytest.raises(UnreadableFieldError, match=f"{field} is a {kind}, which holds no number"):
-        _ = query.select
+        query.select()
 
 
 def test_the_order_of_a_model_is_left_out() -> None:
@@ -186,4 +199,4 @@ def test_the_order_of_a_model_is_left_out() -> None:
 def test_a_label_may_end_in_an_underscore() -> None:
     query = LabelledQuery.of(Lot.objects.values(title_=Lower("title")), project.SQLITE)
 
-    assert [column.key for column in query.select.selected_columns] == ["title"]
+    assert [column.key for column in query.select().selected_columns] == ["title"]

@@ -44,6 +44,15 @@ def count(alias: str) -> int:
         return int(connection.scalar(sa.text("SELECT count(*) FROM angle_reco_changes")) or 0)
 
 
+def test_mail_kept_in_memory_makes_no_test_of_a_server(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.core.mail.outbox", [], raising=False)
+
+    assert recommender().storage is not None
+    assert not connecting.is_test()
+
+
 def test_the_recommender_is_one_for_the_process_and_opens_nothing(served: str) -> None:
     reco = recommender()
 
@@ -236,13 +245,13 @@ class TestEngines:
     def test_without_server_side_cursors_there_is_a_pooler(
         self, monkeypatch: pytest.MonkeyPatch, is_pooled: bool
     ) -> None:
-        from django.core import mail
+        from django.test.utils import _TestState
 
         monkeypatch.setitem(connections.settings[project.POSTGRES], "OPTIONS", {})
         monkeypatch.setitem(
             connections.settings[project.POSTGRES], "DISABLE_SERVER_SIDE_CURSORS", is_pooled
         )
-        monkeypatch.delattr(mail, "outbox")
+        monkeypatch.delattr(_TestState, "saved_data")
         with project.on(project.POSTGRES):
             storage = recommender().storage
             assert storage is not None

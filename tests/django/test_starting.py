@@ -4,12 +4,11 @@ import os
 from typing import Any
 
 import pytest
-from django.core import mail
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.test import Client
 from django.test.client import ClientHandler
-from django.test.utils import override_settings
+from django.test.utils import _TestState, override_settings
 
 from angle_reco.django import connecting, recommender, starting
 from tests.django import project
@@ -57,7 +56,7 @@ def test_tests_and_test_clients_start_none(served: str, monkeypatch: pytest.Monk
     assert starting._started == set()
     Client().get("/")
     assert starting._started == set()
-    monkeypatch.setattr(mail, "outbox", [], raising=False)
+    monkeypatch.setattr(_TestState, "saved_data", object(), raising=False)
     request_started.send(sender=WSGIHandler)
     assert starting._started == set()
     connecting.forget()

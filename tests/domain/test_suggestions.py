@@ -18,6 +18,7 @@ from angle_reco.domain.suggestions import (
     Source,
     Suggestion,
 )
+from angle_reco.domain.whys import Grounds
 from angle_reco.testing.contracts.markets import lot
 
 A_UUID = UUID("12345678-1234-5678-1234-567812345678")
@@ -94,7 +95,8 @@ def test_json_has_fractions_and_only_what_contributes() -> None:
 )
 def test_a_price_is_a_text_in_json_and_money_in_a_dict(price: str, written: str) -> None:
     item = lot("lot-1", title="A lot", price=Decimal(price), public_text='{"slug": "a-lot"}')
-    one = suggestion({}, item_id=A_UUID)._replace(card=object(), item=item)
+    grounds = Grounds(cards={ItemId(A_UUID): item})
+    one = suggestion({}, item_id=A_UUID)._replace(card=object(), grounds=grounds)
 
     known = {"title": "A lot", "public": {"slug": "a-lot"}, "rank": 1}
     assert one.to_json().items() >= (known | {"price": written, "item_id": str(A_UUID)}).items()

@@ -254,7 +254,8 @@ FORKING = """
 import os, sys, time
 from pathlib import Path
 from angle_reco import Recommender
-from angle_reco.application.jobs.batch_jobs import Done, Jobs
+from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.run_context import Done
 from angle_reco.ports.stores import Written
 from tests.reliability.workers import ON_REQUEST, make_jobs_quick
 

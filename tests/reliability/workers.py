@@ -24,8 +24,8 @@ from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.results.ledger import SqlRunLedger
 from angle_reco.adapters.sql.results.runs import pass_fence
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.application.jobs.batch_jobs import Done, Jobs
-from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError

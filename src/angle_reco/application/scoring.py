@@ -28,7 +28,7 @@ from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.similarity import Engagement, Originals
-from angle_reco.ports.activity import ActivityQueries
+from angle_reco.ports.activity import ActivityQueries, Span
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.kernels import Kernels, Similarities
@@ -93,6 +93,18 @@ class Scorer:
         """Return the users who bid or began to watch since a moment, some more than once."""
         return self._drained(since=since).users
 
+    def activity_within(self, spans: Sequence[Span]) -> Interactions:
+        """Return all bids and watches of some spans of time."""
+        return self._drained(within=spans)
+
+    def concerned_by(self, items: Sequence[ItemId]) -> IdColumn:
+        """Return the users who bid on items or watch them, and the sellers, some repeatedly."""
+        ids = self.settings.ids
+        happened = self._drained(items=IdColumn.of(ids.item, items))
+        return IdColumn.joined(
+            ids.user, [happened.users, self._listed(items).catalogue.sellers.ids]
+        )
+
     def trained(self, happened: Interactions, items: OpenCards) -> Model:
         """Return a model of what happened, with *items* of `touched_items`."""
         return self.kernels.trained(happened, items, now=to_micros(self.clock.now()))
@@ -128,9 +140,12 @@ class Scorer:
 
     def _cards(self, items: IdColumn) -> OpenCards:
         """Return items, open or not, in the order of their ids."""
+        return self._listed([ItemId(one) for one in items])
+
+    def _listed(self, items: Sequence[ItemId]) -> OpenCards:
         cards = list[ItemCard]()
         for first in range(0, len(items), _CARDS_AT_ONCE):
-            some = [ItemId(one) for one in items.take(slice(first, first + _CARDS_AT_ONCE))]
+            some = items[first : first + _CARDS_AT_ONCE]
             cards += self.catalog.cards(some, at=self.clock.now(), until=self.as_of).values()
         return OpenCards.of_cards(self.settings.ids, cards, self.settings.prices)
 
@@ -303,9 +318,10 @@ class Scorer:
         since: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Interactions:
         batches = self.activity.interactions(
-            since=since, until=self.as_of, users=users, items=items
+            since=since, until=self.as_of, users=users, items=items, within=within
         )
         return Interactions.joined(self.settings.ids, batches)
 

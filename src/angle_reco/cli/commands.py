@@ -221,8 +221,9 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
     "jobs", nargs=-1, required=True, metavar="JOB...", type=click.Choice([*BATCH_JOBS, "all"])
 )
 @click.option("--item", metavar="ITEM", help="Similarities of this item alone.")
+@click.option("--full", is_flag=True, help="Compute also what cannot have changed.")
 @on_database(reads=True)
-def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
+def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None, *, full: bool) -> None:
     """Run jobs now, one after another; `all` stands for all four.
 
     refresh_user_interests, generate_popular_items, generate_recommendations and
@@ -233,7 +234,8 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
         kind = recommender.settings.ids.item
         item_id = None if item is None else parsed_id(kind, item, "item id")
         outcomes = [
-            recommender.system.run_job(name, item_id=item_id, progress=report) for name in names
+            recommender.system.run_job(name, item_id=item_id, full=full, progress=report)
+            for name in names
         ]
     if target.as_json:
         print_json({"runs": [outcome.to_json() for outcome in outcomes]})
@@ -242,6 +244,7 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
         (
             one.job,
             f"{one.scope:,}",
+            f"{one.left:,}",
             f"{one.changed:,}",
             f"{one.unchanged:,}",
             f"{one.removed:,}",
@@ -249,8 +252,8 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None) -> None:
         )
         for one in outcomes
     ]
-    header = ("job", "for", "changed", "unchanged", "removed", "time")
-    console().print(facts_table(header, rows, right=range(1, 6)))
+    header = ("job", "for", "left", "changed", "unchanged", "removed", "time")
+    console().print(facts_table(header, rows, right=range(1, 7)))
 
 
 @angle_reco.command(cls=Command)

@@ -8,6 +8,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.module_loading import import_string
+from django.utils.translation import get_language
 
 from angle_reco.django.market import MappedMarket, Market
 from angle_reco.settings import Settings
@@ -113,7 +114,7 @@ def _alias(given: Mapping[str, Any]) -> str:
 def _settings(given: Mapping[str, Any]) -> Settings:
     found = given.get("SETTINGS")
     if found is None:
-        return Settings()
+        return Settings(language=get_language)
     if isinstance(found, str):
         try:
             found = import_string(found)

@@ -5,11 +5,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import attrs
-from django.core import mail
+import sqlalchemy as sa
 from django.core.management.base import CommandError
 from django.db import connections
+from django.test.utils import _TestState
 
 from angle_reco import AngleRecoError, Recommender
+from angle_reco.adapters.sql.storage import Storage
 from angle_reco.django.configuration import (
     Configuration,
     ConfigurationError,
@@ -65,7 +67,8 @@ def borrowing(configuration: Configuration) -> Recommender:
 
 def is_test() -> bool:
     """Return whether Django's test environment is set up."""
-    return hasattr(mail, "outbox")
+    # Django has no public name for it, and itself asks in this way.
+    return hasattr(_TestState, "saved_data")
 
 
 def opened() -> Recommender | None:
@@ -99,6 +102,9 @@ def on_setting_changed(*, setting: str, **_: Any) -> None:
 def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
     """Create or migrate the tables of the library after `manage.py migrate`.
 
+    In tests they are emptied, too: Django calls this when it has emptied the tables of models
+    after a test that commits.
+
     Raises:
         CommandError: The tables cannot be created.
     """
@@ -106,13 +112,28 @@ def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
         if using != configured().alias:
             return
         storage = recommender().storage
-        is_new = storage is not None and storage.migrate_up()
+        if storage is None:
+            return
+        is_new = storage.migrate_up()
+        if is_test():
+            _empty(storage)
     except ConfigurationError:
         return  # The system checks say what is wrong.
     except AngleRecoError as error:
         raise CommandError(f"tables of angle_reco: {error}") from error
     if is_new and verbosity >= 1:
         print("Created or migrated the tables of angle_reco.")
+
+
+def _empty(storage: Storage) -> None:
+    kept = (storage.tables.additions, storage.tables.keys)
+    tables = [one for one in storage.tables.own.sorted_tables if one not in kept]
+
+    def empty(connection: sa.Connection) -> None:
+        for table in reversed(tables):
+            connection.execute(sa.delete(table))
+
+    storage.database.write(empty)
 
 
 def _with_own_connections(configuration: Configuration, wrapper: Any) -> Recommender:

@@ -9,7 +9,7 @@ from django.db import connections, models
 
 from angle_reco.adapters.sql.schema.host_schema import LABELS, HostSchema
 from angle_reco.django.querysets import Column, LabelledQuery, QuerysetError, UnreadableFieldError
-from angle_reco.domain.errors import SchemaError
+from angle_reco.domain.errors import InvalidValueError, SchemaError
 from angle_reco.domain.ids import IdKind, IdKinds
 
 _REQUIRED = ("users", "items", "bids")
@@ -40,8 +40,9 @@ class Market:
     `Bid.objects.values("amount", "placed_at", user_id=F("bidder"), item_id=F("lot"))`.
     A label may end in an underscore, because Django refuses the names of the model's fields:
     `status_=Case(…)`.
-    `watches` and `categories` may be left out. *cards* is the queryset from which suggested
-    items are read, by default all objects of the model of `items`.
+    `watches` and `categories` may be left out. *public* names columns of `items`, further ones or
+    some of these, that `suggestion.public` and `to_json()` have. *cards* is the queryset from
+    which suggested items are read, by default all objects of the model of `items`.
     """
 
     users: Any
@@ -49,6 +50,7 @@ class Market:
     bids: Any
     watches: Any = None
     categories: Any = None
+    public: tuple[str, ...] = ()
     cards: Any = None
 
 
@@ -90,8 +92,12 @@ class MappedMarket:
         selects = {name: self._select(name) for name in LABELS if self.has(name)}
         try:
             # Django's connections convert moments from and to this time zone.
-            return HostSchema(**selects, time_zone=connections[self.alias].timezone_name)
-        except SchemaError as error:
+            return HostSchema(
+                **selects,
+                public=self.market.public,
+                time_zone=connections[self.alias].timezone_name,
+            )
+        except (SchemaError, InvalidValueError) as error:
             raise MarketError("E006", f"{self.name}: {error}") from error
 
     @cached_property
@@ -149,7 +155,8 @@ class MappedMarket:
         return by_id
 
     def _id_of(self, instance: Any, name: str, label: str) -> Any:
-        own = self.rows(name).own_field(label, type(instance))
+        # Not type(): request.user is a proxy, which has the class of the user.
+        own = self.rows(name).own_field(label, instance.__class__)
         return instance.pk if own is None else getattr(instance, own.attname)
 
     def _labelled(self, name: str) -> LabelledQuery:
@@ -160,7 +167,8 @@ class MappedMarket:
 
     def _select(self, name: str) -> Any:
         try:
-            return self._labelled(name).select
+            of_items = self.market.public if name == "items" else ()
+            return self._labelled(name).select(set(of_items) - LABELS["items"].keys())
         except UnreadableFieldError as error:
             raise MarketError("E007", f"{self.name}.{name}: {error}") from error
 
@@ -191,11 +199,16 @@ class Rows:
         return self.queryset.model
 
     @property
+    def own_labels(self) -> frozenset[str]:
+        """Return the labels whose columns are fields of the model itself."""
+        return frozenset(label for label, column in self.columns.items() if column.own is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Return whether every object is in the queryset, and its own fields are the values."""
         query = self.queryset.query
         is_whole = not (query.where or query.is_sliced or query.combinator or query.distinct)
-        return is_whole and all(column.own is not None for column in self.columns.values())
+        return is_whole and len(self.own_labels) == len(self.columns)
 
     def own_field(self, label: str, model: Any) -> Any | None:
         """Return the field of *model* that is a column; None if the column is none of it."""

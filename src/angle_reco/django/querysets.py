@@ -1,6 +1,7 @@
 """Querysets as selects: Django's SQL with its parameters, and the types of the columns."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -45,9 +46,8 @@ class Column:
     field: Any
     own: Any | None
 
-    @property
-    def type(self) -> sa.types.TypeEngine[Any]:
-        """Return the type in SQLAlchemy.
+    def type(self, further: Collection[str]) -> sa.types.TypeEngine[Any]:
+        """Return the type in SQLAlchemy; a column that is among *further* may have any.
 
         Raises:
             UnreadableFieldError: The field has values that the library does not read.
@@ -58,6 +58,8 @@ class Column:
         for kind, found in _TYPES:
             if isinstance(field, kind):
                 return found()
+        if self.label in further:
+            return sa.JSON() if isinstance(field, models.JSONField) else sa.types.NullType()
         raise UnreadableFieldError(
             f"{self.label} is a {type(field).__name__}, which holds no {_READ_AS}"
         )
@@ -109,16 +111,15 @@ class LabelledQuery:
         is_postgres = connections[alias].vendor == "postgresql"
         return cls(text, tuple(parameters), tuple(columns), names, is_postgres)
 
-    @property
-    def select(self) -> sa.Select[Any]:
-        """Return the select.
+    def select(self, further: Collection[str] = ()) -> sa.Select[Any]:
+        """Return the select, in which the columns of *further* may have values of any type.
 
         Raises:
             UnreadableFieldError: A field has values that the library does not read.
         """
         text, binds = self._written()
         types = [
-            sa.column(name, column.type)
+            sa.column(name, column.type(further))
             for name, column in zip(self.names, self.columns, strict=True)
         ]
         rows = sa.text(text).bindparams(*binds).columns(*types).subquery("django")

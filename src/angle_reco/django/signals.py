@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in
 from django.db import connections
 from django.db.models.signals import post_delete, post_save, pre_delete
@@ -35,7 +34,8 @@ def connect(market: MappedMarket) -> None:
                 uid = f"{_UID}.{name}"
                 if saved is not None:
                     post_save.connect(saved, sender=model, dispatch_uid=uid)
-                pre_delete.connect(_read_before, sender=model, dispatch_uid=uid)
+                if name in _OF_USERS and not market.rows(name).own_labels >= _PAIR:
+                    pre_delete.connect(_read_before, sender=model, dispatch_uid=uid)
                 post_delete.connect(deleted, sender=model, dispatch_uid=uid)
     except MarketError as error:
         raise ConfigurationError(error.id, str(error), error.hint) from error
@@ -144,9 +144,8 @@ def _signed_in(*, user: Any, **_: Any) -> None:
         configuration = configured()
     except ConfigurationError:
         return  # The system checks say what is wrong.
-    if isinstance(user, get_user_model()):
-        user_id = configuration.market.user_id(user)
-        recommender().signed_in(user_id, connection=connections[configuration.alias])
+    user_id = configuration.market.user_id(user)
+    recommender().signed_in(user_id, connection=connections[configuration.alias])
 
 
 _Handlers = tuple[Callable[..., None] | None, Callable[..., None]]
@@ -159,22 +158,25 @@ _HANDLERS: dict[str, _Handlers] = {
 }
 """What saving and deleting an object of each queryset does."""
 
+_OF_USERS, _PAIR = ("bids", "watches"), frozenset({"user_id", "item_id"})
 _BEFORE = "_angle_reco_before"
 
 
 def _read_before(*, instance: Any, using: str, **_: Any) -> None:
     """Read the values of an object that is about to be deleted, where they are in other tables."""
-    for name in ("bids", "watches"):
+    for name in _OF_USERS:
         rows = _rows(name, using)
-        if rows is not None and isinstance(instance, rows.model) and not rows.is_plain:
+        if rows is not None and isinstance(instance, rows.model):
             setattr(instance, _BEFORE, rows.now(instance))
 
 
 def _row_before(name: str, instance: Any, using: str) -> dict[str, Any] | None:
     rows = _rows(name, using)
-    if rows is None or rows.is_plain:
-        return None if rows is None else rows.of(instance)
-    row: dict[str, Any] | None = getattr(instance, _BEFORE, None)
+    if rows is None:
+        return None
+    if _BEFORE not in vars(instance):
+        return rows.of(instance)
+    row: dict[str, Any] | None = vars(instance)[_BEFORE]
     return row
 
 

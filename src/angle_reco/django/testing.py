@@ -36,7 +36,10 @@ def reco_clock() -> Iterator[ManualClock]:
 
 
 @pytest.fixture
-def reco(request: Any) -> Recommender:
-    """Give the recommender on the connection of the test; it needs pytest-django's `db`."""
+def reco(request: Any, reco_clock: ManualClock) -> Recommender:
+    """Give the recommender on the connection of the test; it needs pytest-django's `db`.
+
+    Its clock is `reco_clock`.
+    """
     request.getfixturevalue("db")
     return recommender()

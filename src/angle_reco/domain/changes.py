@@ -24,8 +24,14 @@ class ChangeKind(StrEnum):
     FORGET = "forget"  # every cached entry must be dropped
 
 
-FEED_RETENTION = timedelta(hours=1)
-"""How long the feed stores changes; a reader that is further behind finds a gap."""
+IMPORT = "import"
+"""The name under which an import is a run: rows of any time may be new."""
+
+FEED_RETENTION = timedelta(hours=3)
+"""How long the feed stores changes; a reader that is further behind finds a gap.
+
+The hourly jobs read what happened since their last run, which may have been late.
+"""
 
 
 @attrs.frozen(kw_only=True)

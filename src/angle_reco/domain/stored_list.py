@@ -155,6 +155,10 @@ class StoredList:
             edited=self.edited or edited,
         )
 
+    def is_same_as(self, other: Self) -> bool:
+        """Return whether both are equal, whenever they were computed and covered."""
+        return self == attrs.evolve(other, computed_at=self.computed_at, covered_at=self.covered_at)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -270,7 +274,6 @@ class StoredList:
                     names,
                     parts_at(parts, bytes_of_parts * place),
                     grounds,
-                    None,
                 ),
             )
             for rank, place in enumerate(places, start=first_rank)

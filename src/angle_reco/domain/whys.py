@@ -78,18 +78,33 @@ class Speech:
     three_shared: Millionths = ONE
 
 
-# Not frozen: each answer makes one, in a third of the time.
-@attrs.define
-class Grounds:
+_NO_CARDS: Mapping[ItemId, ItemCard] = {}
+
+
+class Grounds(NamedTuple):
     """What the sentences of one answer draw on besides its lines; answers differ by lines alone.
 
-    *now* is the moment of the answer, *title* that of the item whose page it is for.
+    *now* is the moment of the answer, *title* that of the item whose page it is for. *cards* has
+    the cards of its items if the host's own objects are shown. It is a tuple for speed.
     """
 
-    speech: Speech = attrs.field(factory=Speech, eq=False, repr=False)
-    now: datetime | None = attrs.field(default=None, eq=False, repr=False)
-    title: str = attrs.field(default="", eq=False, repr=False)
-    sources: Sources = attrs.field(default=NO_SOURCES, eq=False, repr=False)
+    speech: Speech = Speech()
+    now: datetime | None = None
+    title: str = ""
+    sources: Sources = NO_SOURCES
+    cards: Mapping[ItemId, ItemCard] = _NO_CARDS
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grounds)
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, Grounds)
+
+    def __hash__(self) -> int:
+        return hash(Grounds)
+
+    def __repr__(self) -> str:
+        return "Grounds()"
 
 
 NO_GROUNDS = Grounds()

@@ -11,6 +11,7 @@ from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.moments import from_micros, to_micros
+from angle_reco.ports.activity import Span
 
 
 @attrs.frozen
@@ -26,10 +27,13 @@ class TouchedActivity:
         until: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
         """Yield the interactions in the span, of *users* and *items* if these are given."""
         found = self.happened
         mask = _within(found, since, until)
+        if within is not None:
+            mask &= np.any([np.zeros_like(mask), *(_within(found, *one) for one in within)], axis=0)
         for wanted, column in ((users, found.users), (items, found.items)):
             if wanted is not None:
                 mask &= IdIndex.of(wanted.kind, wanted).codes(column) != NONE

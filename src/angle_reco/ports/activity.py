@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from angle_reco.domain.activity import Bid, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
+
+Span: TypeAlias = tuple[datetime, datetime | None]
+"""A span of time with both borders; without the second one it has no end."""
 
 
 class ActivityQueries(Protocol):
@@ -30,10 +33,12 @@ class ActivityQueries(Protocol):
         until: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
         """Yield the activity in the span, in batches, in any order, from one snapshot.
 
-        With *users* or *items*, only that of those users or items. Drain the iterator before
+        With *users* or *items*, only that of those users or items; with *within*, only that in
+        at least one of these spans. Drain the iterator before
         computing: the snapshot is held until the last batch.
         """
         ...

@@ -71,6 +71,13 @@ class CatalogQueries(Protocol):
         """Return the category of each of *items*, in order; NONE for an unknown item."""
         ...
 
+    def turned(self, spans: Sequence[tuple[datetime, datetime]]) -> IdColumn:
+        """Return the items that were listed, start or end in one of *spans*, in any order.
+
+        A span begins after its first moment and includes its last.
+        """
+        ...
+
     def total(self, *, until: datetime | None = None) -> int:
         """Return how many items there are."""
         ...

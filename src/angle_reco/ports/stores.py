@@ -85,11 +85,34 @@ class InterestStore(Protocol):
         """
         ...
 
-    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
+    def retain(
+        self,
+        users: IdColumn | None,
+        *,
+        started_at: datetime,
+        watermark: str = "",
+        fence: Fence | None = None,
+    ) -> int:
         """Complete a run that started then: delete all but *users*; return how many rows.
 
-        The remaining interests count as covered by that run.
+        The remaining interests count as covered by that run; with None, that is all of them. The
+        *watermark* is for the next run.
         """
+        ...
+
+    def watermark(self) -> str | None:
+        """Return the watermark of the last complete run, None if there was no run.
+
+        It is empty if that run left none, and after an `edit` or `forget_watermark`.
+        """
+        ...
+
+    def forget_watermark(self, *, fence: Fence | None = None) -> None:
+        """Remove the watermark: whatever happens to this run, the next one finds none."""
+        ...
+
+    def users_in(self, categories: IdColumn) -> Sequence[object]:
+        """Return the users with an interest in one of *categories* stored, in any order."""
         ...
 
     def edit(
@@ -139,15 +162,29 @@ class ListStore(Protocol):
     def retain(
         self,
         kind: ListKind,
-        owners: IdColumn,
+        owners: IdColumn | None,
         *,
         started_at: datetime,
+        watermark: str = "",
         fence: Fence | None = None,
     ) -> int:
         """Complete a run that started then: delete the lists of all but *owners*.
 
-        The remaining lists count as covered by that run. Returns how many were deleted.
+        The remaining lists count as covered by that run; with None, that is all of them. The
+        *watermark* is for the next run. Returns how many were deleted.
         """
+        ...
+
+    def watermark(self, kind: ListKind) -> str | None:
+        """Return the watermark of the last complete run of a kind, None if there was no run.
+
+        It is empty if that run left none, after `forget_watermark`, and after an `edit` that
+        changed more than the moment of a list.
+        """
+        ...
+
+    def forget_watermark(self, kind: ListKind, *, fence: Fence | None = None) -> None:
+        """Remove the watermark: whatever happens to this run, the next one finds none."""
         ...
 
     def edit(
@@ -171,9 +208,16 @@ class ListStore(Protocol):
         ...
 
     def computed_since(
-        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe | None = None
     ) -> Sequence[object]:
-        """Return the owners of lists of a recipe computed at *moment* or later, in any order."""
+        """Return the owners of lists computed at *moment* or later, in any order.
+
+        With *recipe*, only of lists of that recipe.
+        """
+        ...
+
+    def filled_up(self, kind: ListKind, *, size: int) -> Sequence[object]:
+        """Return the owners of lists with popular items or fewer than *size*, in any order."""
         ...
 
     def totals(self, kind: ListKind) -> StoreTotals:

@@ -19,10 +19,17 @@ class UserQueries(Protocol):
         StorageUnavailableError: (every method) The store did not answer.
     """
 
-    def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
+    def active_since(
+        self,
+        moment: datetime,
+        *,
+        until: datetime | None = None,
+        not_since: datetime | None = None,
+    ) -> IdColumn:
         """Return the users who signed in after *moment*, in the order of their ids.
 
-        Strictly after. Of the users who never signed in, those created after it.
+        Strictly after. Of the users who never signed in, those created after it. With
+        *not_since*, without those who signed in, or were created, after that.
         """
         ...
 

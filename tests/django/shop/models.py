@@ -27,6 +27,7 @@ class Lot(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     closes_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
+    tags = models.JSONField(default=dict)
 
     class Meta:
         app_label = "shop"

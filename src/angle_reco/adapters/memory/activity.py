@@ -9,6 +9,7 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by,
 from angle_reco.domain.activity import Bid, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.ports.activity import Span
 
 
 @attrs.frozen
@@ -24,6 +25,7 @@ class MemoryActivity:
         until: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
         of_users = None if users is None else set(users)
         of_items = None if items is None else set(items)
@@ -34,6 +36,7 @@ class MemoryActivity:
                 if _is_within(one, since, until)
                 and (of_users is None or one.user_id in of_users)
                 and (of_items is None or one.item_id in of_items)
+                and (within is None or any(_is_within(one, *span) for span in within))
             ]
         yield Interactions.of(self.market.ids, happened)
 

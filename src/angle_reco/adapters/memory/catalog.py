@@ -139,6 +139,20 @@ class MemoryCatalog:
         )
         return ItemCategories(categories=index, codes=codes)
 
+    def turned(self, spans: Sequence[tuple[datetime, datetime]]) -> IdColumn:
+        with self.market.lock:
+            found = [
+                item.item_id
+                for item in self.market.items.values()
+                if any(
+                    after < moment <= until
+                    for moment in (item.listed_at, item.starts_at, item.ends_at)
+                    if moment is not None
+                    for after, until in spans
+                )
+            ]
+        return IdColumn.of(self.market.ids.item, found)
+
     def total(self, *, until: datetime | None = None) -> int:
         with self.market.lock:
             return sum(exists_by(item.listed_at, until) for item in self.market.items.values())

@@ -15,6 +15,7 @@ from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest, interest_has_changed
 from angle_reco.domain.stored_list import Recipe, StoredList, has_changed
+from angle_reco.domain.suggestions import Source
 from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
 
 
@@ -67,6 +68,7 @@ class MemoryInterestStore:
         self._lock = Lock()
         self._of: dict[UserId, dict[CategoryId, _Kept]] = {}
         self._covered_at: datetime | None = None
+        self._watermark = ""
         self._fences = fences or MemoryFences()
         self._erasures = erasures or MemoryErasures()
 
@@ -117,12 +119,33 @@ class MemoryInterestStore:
                     self._of[user_id] = kept
         return Written(changed, unchanged)
 
-    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
+    def retain(
+        self,
+        users: IdColumn | None,
+        *,
+        started_at: datetime,
+        watermark: str = "",
+        fence: Fence | None = None,
+    ) -> int:
         with self._lock:
             self._fences.pass_(fence)
-            gone = self._of.keys() - set(users)
-            self._covered_at = started_at.astimezone(UTC)
+            gone = set() if users is None else self._of.keys() - set(users)
+            self._covered_at, self._watermark = started_at.astimezone(UTC), watermark
             return sum(len(self._of.pop(user_id)) for user_id in gone)
+
+    def watermark(self) -> str | None:
+        with self._lock:
+            return None if self._covered_at is None else self._watermark
+
+    def forget_watermark(self, *, fence: Fence | None = None) -> None:
+        with self._lock:
+            self._fences.pass_(fence)
+            self._watermark = ""
+
+    def users_in(self, categories: IdColumn) -> Sequence[object]:
+        wanted = set(categories)
+        with self._lock:
+            return [user_id for user_id, kept in self._of.items() if wanted & kept.keys()]
 
     def edit(
         self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
@@ -132,6 +155,7 @@ class MemoryInterestStore:
             old = self._stored(user_id)
             new = change(old)
             if new is not old:
+                self._watermark = ""
                 self._of[user_id] = {
                     one.category_id: _Kept(one, new.recipe, new.computed_at)
                     for one in new.interests
@@ -196,6 +220,7 @@ class MemoryListStore:
         self._erasures = erasures or MemoryErasures()
         self._lists: dict[ListKind, dict[object, StoredList]] = {kind: {} for kind in ListKind}
         self._covered_at: dict[ListKind, datetime] = {}
+        self._watermarks: dict[ListKind, str] = {}
         self._fences = fences or MemoryFences()
 
     def read(self, kind: ListKind, owners: Collection[object]) -> Mapping[object, StoredList]:
@@ -232,19 +257,30 @@ class MemoryListStore:
     def retain(
         self,
         kind: ListKind,
-        owners: IdColumn,
+        owners: IdColumn | None,
         *,
         started_at: datetime,
+        watermark: str = "",
         fence: Fence | None = None,
     ) -> int:
         with self._lock:
             self._fences.pass_(fence)
-            gone = self._lists[kind].keys() - set(owners)
+            gone = set() if owners is None else self._lists[kind].keys() - set(owners)
             for owner in gone:
                 del self._lists[kind][owner]
                 self._unnote(kind, owner)
             self._covered_at[kind] = started_at.astimezone(UTC)
+            self._watermarks[kind] = watermark
         return len(gone)
+
+    def watermark(self, kind: ListKind) -> str | None:
+        with self._lock:
+            return self._watermarks.get(kind, "") if kind in self._covered_at else None
+
+    def forget_watermark(self, kind: ListKind, *, fence: Fence | None = None) -> None:
+        with self._lock:
+            self._fences.pass_(fence)
+            self._watermarks.pop(kind, None)
 
     def edit(
         self,
@@ -259,6 +295,8 @@ class MemoryListStore:
             if old is not None:
                 old = attrs.evolve(old, covered_at=self._covered_at.get(kind))
             new = change(old)
+            if old is None or not new.is_same_as(old):
+                self._watermarks.pop(kind, None)
             if new is not old:
                 self._lists[kind][owner] = attrs.evolve(new, covered_at=None)
                 if new.edited or new.by_hand:
@@ -276,6 +314,8 @@ class MemoryListStore:
             oldest = next(iter(self._singles))
             self._unnote(*oldest)
             self._lists[oldest[0]].pop(oldest[1], None)
+            # The next run makes the list again, if it made the one before.
+            self._watermarks.pop(oldest[0], None)
 
     def _unnote(self, kind: ListKind, owner: object) -> None:
         self._lines -= self._singles.pop((kind, owner), 0)
@@ -296,13 +336,21 @@ class MemoryListStore:
         return sorted(old)  # type: ignore[type-var]  # ids of one kind compare
 
     def computed_since(
-        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe | None = None
     ) -> Sequence[object]:
         with self._lock:
             return [
                 owner
                 for owner, one in self._lists[kind].items()
-                if one.computed_at >= moment and one.recipe == recipe
+                if one.computed_at >= moment and recipe in (None, one.recipe)
+            ]
+
+    def filled_up(self, kind: ListKind, *, size: int) -> Sequence[object]:
+        with self._lock:
+            return [
+                owner
+                for owner, one in self._lists[kind].items()
+                if len(one) < size or Source.POPULAR.code in one.sources
             ]
 
     def totals(self, kind: ListKind) -> StoreTotals:

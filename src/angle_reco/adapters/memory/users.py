@@ -18,12 +18,20 @@ class MemoryUsers:
     market: MemoryMarketplace
     erasures: MemoryErasures = attrs.field(factory=MemoryErasures)
 
-    def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
+    def active_since(
+        self,
+        moment: datetime,
+        *,
+        until: datetime | None = None,
+        not_since: datetime | None = None,
+    ) -> IdColumn:
         with self.market.lock:
             active = [
                 user_id
                 for user_id, user in self.market.users.items()
-                if exists_by(user.created_at, until) and self._was_around(user, until) > moment
+                if exists_by(user.created_at, until)
+                and self._was_around(user, until) > moment
+                and exists_by(self._was_around(user, until), not_since)
             ]
         return IdColumn.of(self.market.ids.user, sorted(active))  # type: ignore[type-var]  # ids of one kind compare
 

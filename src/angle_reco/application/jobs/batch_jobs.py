@@ -1,28 +1,28 @@
-"""The work of the batch jobs, and how the list of a single item is stored."""
+"""The work of the batch jobs."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime
 
 import attrs
 import numpy as np
 
-from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.jobs.due_homepages import DueHomepages, among
+from angle_reco.application.jobs.last_runs import LastRuns
+from angle_reco.application.jobs.news import Look, News, settings_of_interests
+from angle_reco.application.jobs.run_context import Done, RunContext
+from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import Interactions
-from angle_reco.domain.availability import is_open
+from angle_reco.domain.category_prints import category_prints, has_known_data
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.errors import ItemNotFoundError, ModelError
+from angle_reco.domain.errors import ModelError
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKind, ItemId
-from angle_reco.domain.lists import ListKind, Lists
-from angle_reco.domain.runs import Fence
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.columns import columns_of
+from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.stored_list import StoredLine, StoredList, with_similar
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries
@@ -32,27 +32,7 @@ _USERS_AT_ONCE = 5_000
 _LEAST_TO_LEARN, _LEAST_TO_KEEP = 1_000, 800
 """Bids and watches from which `auto` trains a model, and below which it removes one."""
 
-_A_DAY = timedelta(days=1)
-_LATE_COMMITS = timedelta(minutes=10)
-"""A transaction may commit so much later than the moments of its rows."""
-
 _ITEMS_AT_ONCE = 5_000
-
-
-class Done(NamedTuple):
-    """What a job did: for how many owners, and how much it wrote and removed.
-
-    *entered* are the items whose lists a job for one item has changed, too.
-    """
-
-    scope: int
-    written: Written
-    removed: int
-    entered: tuple[ItemId, ...] = ()
-
-
-class NoUsableListError(Exception):
-    """No list is stored that the item could enter, or its recipe differs."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,10 +40,11 @@ class Jobs:
     """The work of the jobs, for a run that holds the claim."""
 
     users: UserQueries
-    catalog: CatalogQueries
     interests: InterestStore
     lists: ListStore
     models: TrainedModels
+    last_runs: LastRuns
+    due: DueHomepages
     scorer: Scorer
     clock: Clock
     settings: Settings
@@ -71,12 +52,21 @@ class Jobs:
     as_of: datetime | None = None
 
     def refresh_interests(self, work: RunContext) -> Done:
-        """Recompute and store the interests of active users."""
-        now, users = self.clock.now(), self._active_users(work)
-        total = _Total()
+        """Recompute and store the interests of active users.
+
+        Only of users whose activity, or what it counts, has changed since the last run.
+        """
+        now, total = self.clock.now(), _Total()
+        settings = settings_of_interests(self.settings)
+        look = Look(job="refresh_user_interests", settings=settings, of_users=True)
+        news = self.last_runs.news(look, work)
+        if (before := news.unchanged_since) is not None:
+            return self.last_runs.renew(news, before, work)
+        users = self._active_users(work)
+        due = users if news.before is None else among(users, news.users)
 
         def refresh(first: int, last: int) -> None:
-            some = users.take(slice(first, last))
+            some = due.take(slice(first, last))
             with work.paced():
                 happened = self.scorer.recent_activity(some)
             interests = self.scorer.interests_from(happened)
@@ -85,10 +75,16 @@ class Jobs:
                     self.interests.write(interests, users=some, computed_at=now, fence=work.fence)
                 )
 
-        self._in_batches(work, "interests of users", users, refresh)
-        with work.paced():
-            removed = self.interests.retain(users, started_at=now, fence=work.fence)
-        return Done(len(users), total.written, removed)
+        self._in_batches(work, "interests of users", due, refresh)
+        return self.last_runs.complete(
+            news,
+            work,
+            owners=users,
+            computed=len(due),
+            written=total.written,
+            started_at=now,
+            others_may_have_results=news.before is None or news.has_left,
+        )
 
     def train_models(self, work: RunContext) -> Done:
         """Train and store the model of `blended`, if the settings may use it.
@@ -144,23 +140,75 @@ class Jobs:
         """Rank and store the homepages of active users.
 
         With a trained model these are the users who were active since the last run, and those
-        whose homepage is older than a day or of another recipe.
+        whose homepage is older than a day or of another recipe. Without one they are those whose
+        homepage may have changed since the last run.
 
         Raises:
             ModelError: A model is stored, but cannot be used; the stored homepages stay.
         """
+        with work.paced():
+            model = self.models.required() if self.scorer.rankings.fixed is None else None
+        if model is not None:
+            return self._generate_with(model, work)
+        news = self.last_runs.news(self._look_for_homepages, work)
+        if (last := news.unchanged_since) is not None:
+            return self.last_runs.renew(news, last, work)
         work.reached("open items", 0, 1)
         with work.paced():
             market = self.scorer.market()
-            model = self.models.required() if self.scorer.rankings.fixed is None else None
-            if model is not None:
-                touches = self.scorer.touches(market)
-                self.models.store.write_touches(touches, counted_at=market.now, fence=work.fence)
-                model = attrs.evolve(model, touches=touches)
-                market = self.scorer.with_signals(market, model)
-        users, total = self._active_users(work), _Total()
+        users, prints = self._active_users(work), category_prints(market)
+        due, may_have_others, before = users, True, news.before
+        if before is not None:
+            with work.paced():
+                out_of_turn = self.due.out_of_turn(before)
+                may_have_others = news.has_left or len(out_of_turn) > 0
+                due = self.due.by_news(
+                    users, news, before, out_of_turn=out_of_turn, categories=prints
+                )
+        written = self._store_homepages(work, market, due)
+        return self.last_runs.complete(
+            news,
+            work,
+            owners=users,
+            computed=len(due),
+            written=written,
+            started_at=market.now,
+            others_may_have_results=may_have_others,
+            categories=prints,
+        )
+
+    @property
+    def _look_for_homepages(self) -> Look:
+        ranking, interests = self.scorer.rankings.of(None), settings_of_interests(self.settings)
+        return Look(
+            job="generate_recommendations",
+            kind=ListKind.PERSONAL,
+            settings=f"{ranking.recipe.to_text()} {interests}",
+            of_users=True,
+            of_market=True,
+            is_known=has_known_data(ranking.ranker),
+        )
+
+    def _generate_with(self, model: Model, work: RunContext) -> Done:
+        """Rank and store homepages by a trained model."""
+        work.reached("open items", 0, 1)
         with work.paced():
-            due = users if model is None else self._due_users(users, market)
+            market = self.scorer.market()
+            touches = self.scorer.touches(market)
+            self.models.store.write_touches(touches, counted_at=market.now, fence=work.fence)
+            market = self.scorer.with_signals(market, attrs.evolve(model, touches=touches))
+        users = self._active_users(work)
+        with work.paced():
+            due = self.due.with_model(users, market)
+        written = self._store_homepages(work, market, due)
+        with work.paced():
+            removed = self.lists.retain(
+                ListKind.PERSONAL, users, started_at=market.now, fence=work.fence
+            )
+        return Done(len(users), written, removed, left=len(users) - len(due))
+
+    def _store_homepages(self, work: RunContext, market: OpenMarket, due: IdColumn) -> Written:
+        total = _Total()
 
         def generate(first: int, last: int) -> None:
             some = IdIndex(due.take(slice(first, last)))
@@ -171,14 +219,13 @@ class Jobs:
                 total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
 
         self._in_batches(work, "homepages of users", due, generate)
-        with work.paced():
-            removed = self.lists.retain(
-                ListKind.PERSONAL, users, started_at=market.now, fence=work.fence
-            )
-        return Done(len(users), total.written, removed)
+        return total.written
 
     def generate_popular_items(self, work: RunContext) -> Done:
         """Rank and store the most popular items, of everything and of each category."""
+        news = self._news_of_market("generate_popular_items", ListKind.POPULAR, work)
+        if (before := news.unchanged_since) is not None:
+            return self.last_runs.renew(news, before, work)
         work.reached("popular items", 0, 1)
         with work.paced():
             market = self.scorer.market()
@@ -187,16 +234,25 @@ class Jobs:
         with work.paced():
             for some in lists:
                 total.add(self.lists.write(ListKind.POPULAR, some, fence=work.fence))
-            removed = self.lists.retain(
-                ListKind.POPULAR, owners, started_at=market.now, fence=work.fence
-            )
         work.reached("popular items", 1, 1)
-        return Done(len(owners), total.written, removed)
+        return self.last_runs.complete(
+            news,
+            work,
+            owners=owners,
+            computed=len(owners),
+            written=total.written,
+            started_at=market.now,
+        )
 
     def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
-        work.reached("open items", 0, 1)
         is_learned = self.scorer.rankings.is_similar_learned
+        news = self._news_of_market(
+            "compute_item_similarities", ListKind.SIMILAR, work, is_known=not is_learned
+        )
+        if (before := news.unchanged_since) is not None:
+            return self.last_runs.renew(news, before, work)
+        work.reached("open items", 0, 1)
         with work.paced():
             market = self.scorer.market(self.models.required() if is_learned else None)
             engagement = self.scorer.engagement(market)
@@ -226,11 +282,21 @@ class Jobs:
                 lambda place: f"item:{items.take(slice(place, place + 1)).to_list()[0]}",
             )
         work.reached("similar items", len(market), len(market))
-        with work.paced():
-            removed = self.lists.retain(
-                ListKind.SIMILAR, items, started_at=market.now, fence=work.fence
-            )
-        return Done(len(market), total.written, removed)
+        return self.last_runs.complete(
+            news,
+            work,
+            owners=items,
+            computed=len(market),
+            written=total.written,
+            started_at=market.now,
+        )
+
+    def _news_of_market(
+        self, job: str, kind: ListKind, work: RunContext, *, is_known: bool = True
+    ) -> News:
+        settings = self.scorer.recipes.lists[kind].to_text()
+        look = Look(job=job, kind=kind, settings=settings, of_market=True, is_known=is_known)
+        return self.last_runs.news(look, work)
 
     def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:
         """Rank and store the similar items of one item; an open item enters their lists, too.
@@ -238,47 +304,10 @@ class Jobs:
         Raises:
             ItemNotFoundError: There is no such item.
         """
-        now = self.clock.now()
-        card = self.catalog.cards([item_id], at=now, until=self.as_of).get(item_id)
-        if card is None:
-            raise ItemNotFoundError(item_id)
-        work.reached("open items", 0, 1)
-        market = self.scorer.market(self.models.of_similar)
-        lists = self.scorer.similar_to_one(market, card)
-        written = store_one(self.lists, ListKind.SIMILAR, lists, fence=work.fence)
-        entered = list[ItemId]()
-        # Similarity by a model is not symmetric.
-        if is_open(card, now) and lists.recipe.model == "":
-            entered = self._enter_lists_of(lists.stored(0), item_id, work)
-        changed = written.changed + len(entered)
-        return Done(1, Written(changed=changed, unchanged=written.unchanged), 0, tuple(entered))
-
-    def _enter_lists_of(
-        self, similar: StoredList, item_id: ItemId, work: RunContext
-    ) -> list[ItemId]:
-        """Put an item into the lists of its similar items; return the owners of changed lists.
-
-        Similarity is symmetric, so a line of the item's list is valid in the other list.
-        """
-        entered = list[ItemId]()
-        for place, line in enumerate(similar.lines):
-            work.reached("lists of similar items", place, len(similar))
-            mirrored = attrs.evolve(line, item_id=item_id)
-            was_entered = False
-
-            def enter(stored: StoredList | None, mirrored: StoredLine = mirrored) -> StoredList:
-                nonlocal was_entered
-                if stored is None or stored.recipe != similar.recipe:
-                    raise NoUsableListError
-                made = with_similar(stored, mirrored)
-                was_entered = made is not stored
-                return made
-
-            with suppress(NoUsableListError):
-                self.lists.edit(ListKind.SIMILAR, line.item_id, enter)
-            if was_entered:
-                entered.append(line.item_id)
-        return entered
+        of_one = SimilarOfOne(
+            lists=self.lists, models=self.models, scorer=self.scorer, as_of=self.as_of
+        )
+        return of_one(item_id, work)
 
     def _in_batches(
         self, work: RunContext, what: str, users: IdColumn, act: Callable[[int, int], None]
@@ -291,19 +320,6 @@ class Jobs:
             work.reached(what, first, len(users))
             work.bisecting_failures(first, last, act, name)
         work.reached(what, len(users), len(users))
-
-    def _due_users(self, users: IdColumn, market: OpenMarket) -> IdColumn:
-        """Return the users whose homepages a run with a model must compute."""
-        recipe = self.scorer.ranking(market).recipe
-        covered_at = self.lists.totals(ListKind.PERSONAL).covered_at
-        if covered_at is None:
-            return users
-        known = self.lists.computed_since(ListKind.PERSONAL, market.now - _A_DAY, recipe=recipe)
-        fresh = IdIndex.of(users.kind, IdColumn.of(users.kind, known))
-        since = covered_at - _LATE_COMMITS
-        active = IdIndex.of(users.kind, self.scorer.active_users(since))
-        is_due = (fresh.codes(users) == NONE) | (active.codes(users) != NONE)
-        return users.take(is_due)
 
     def _active_users(self, work: RunContext) -> IdColumn:
         since = self.clock.now() - self.settings.active_for
@@ -328,32 +344,3 @@ class _Total:
 def _spans(size: int, width: int) -> Iterator[tuple[int, int]]:
     for first in range(0, size, width):
         yield first, min(first + width, size)
-
-
-def store_one(
-    store: ListStore, kind: ListKind, lists: Lists, *, fence: Fence | None = None
-) -> Written:
-    """Store the list of one owner; if the content is unchanged, renew its timestamp.
-
-    A complete run covers the lists that it leaves unchanged. No run covers a single list, which
-    would stay stale however often it was recomputed.
-
-    Raises:
-        FencedOffError: A newer run of the job has written; this call wrote nothing.
-        StorageError: The list could not be stored.
-        UserErasedError: The owner of a personal list was erased.
-    """
-
-    def renewed(stored: StoredList | None) -> StoredList:
-        made = lists.stored(0)
-        if stored is None:
-            return made
-        if stored.computed_at >= made.computed_at:
-            return stored
-        return attrs.evolve(stored, computed_at=made.computed_at)
-
-    written = store.write(kind, lists, fence=fence)
-    if written.unchanged:
-        [owner] = lists.owners
-        store.edit(kind, owner, renewed)
-    return written

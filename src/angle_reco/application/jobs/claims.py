@@ -70,11 +70,13 @@ class JobClaims:
         name: str,
         *,
         item_id: ItemId | None = None,
+        full: bool = False,
         progress: Progress = no_progress,
     ) -> JobOutcome:
         """Execute a manual run of a job, complete or, for similar items, for one item.
 
-        A manual run always executes, after any run of the same key has finished.
+        A manual run always executes, after any run of the same key has finished. With *full* it
+        leaves no result as it is.
 
         Raises:
             AccessDeniedError: The actor may not run jobs.
@@ -92,7 +94,7 @@ class JobClaims:
         while claim.status is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(run_request)
-        return self._execute(claim.run, RunContext(progress=progress))
+        return self._execute(claim.run, RunContext(progress=progress, is_full=full))
 
     def run_scheduled(
         self,
@@ -100,6 +102,7 @@ class JobClaims:
         name: str,
         *,
         item_id: ItemId | None = None,
+        full: bool = False,
         progress: Progress = no_progress,
     ) -> JobOutcome | None:
         """Execute the run of the current window of a job; None if it cannot be claimed.
@@ -123,7 +126,8 @@ class JobClaims:
         claim = self._claim(run_request_of(key, Trigger.SCHEDULE, rule, slot=slot))
         if claim.status is not ClaimStatus.CLAIMED:
             return None
-        outcome = self._execute(claim.run, RunContext(progress=progress, pace=self.settings.pace))
+        work = RunContext(progress=progress, pace=self.settings.pace, is_full=full)
+        outcome = self._execute(claim.run, work)
         # Where the host schedules, no worker prunes.
         self.prune()
         return outcome
@@ -210,8 +214,9 @@ class JobClaims:
             return False
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
-            self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
-            self.finished_runs.done(claim.run.key)
+            work = RunContext(pace=self.settings.pace, stop=stop)
+            outcome = self.runner(claim.run, work)
+            self.finished_runs.done(claim.run.key, has_computed=outcome.has_computed)
         return True
 
     def _execute(self, run: Run, work: RunContext) -> JobOutcome:
@@ -222,7 +227,7 @@ class JobClaims:
             Exception: Whatever else stopped the run.
         """
         outcome = self.runner(run, work)
-        self.finished_runs.done(run.key)
+        self.finished_runs.done(run.key, has_computed=outcome.has_computed)
         return outcome
 
     def _claim(self, run_request: RunRequest) -> Claim:

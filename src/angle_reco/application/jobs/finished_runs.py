@@ -60,8 +60,13 @@ class FinishedRuns:
             gone = self.cache.forget_all()
             _log.info("cache cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
-    def done(self, key: RunKey) -> None:
-        """Note that a run has succeeded in this process, and notify the others."""
+    def done(self, key: RunKey, *, has_computed: bool = True) -> None:
+        """Note that a run has succeeded in this process, and notify the others.
+
+        If it has computed nothing, cached lists are what they were.
+        """
+        if not has_computed:
+            return
         if key.arguments:
             # A run for one item, which `item_recomputed` has published, or one as of a past moment.
             item_id = key.values.get("item_id")

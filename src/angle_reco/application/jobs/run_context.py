@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 from time import monotonic
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import attrs
 
 from angle_reco.domain.errors import ComponentError, FencedOffError, StorageError
+from angle_reco.domain.ids import ItemId
 from angle_reco.domain.runs import Fence
+from angle_reco.ports.stores import Written
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +24,20 @@ MOST_FAILURES = 1_000
 
 _ERRORS_KEPT = 5
 _LONGEST_PAUSE = 5.0
+
+
+class Done(NamedTuple):
+    """What a job did: for how many owners, and how much it wrote and removed.
+
+    *left* is how many of the owners it did not compute, because nothing had changed of what their
+    results depend on. *entered* are the items whose lists a job for one item has changed, too.
+    """
+
+    scope: int
+    written: Written
+    removed: int
+    entered: tuple[ItemId, ...] = ()
+    left: int = 0
 
 
 class RunStoppedError(Exception):
@@ -37,12 +53,14 @@ class RunContext:
     """The context that a run hands to its job.
 
     *pace* is the share of time in which the job may keep the database busy, 1 being all of it.
-    *stop* is set when the process ends, *lost* when another run has, or may have, taken over.
+    With *is_full* it computes everything, whatever has changed. *stop* is set when the process
+    ends, *lost* when another run has, or may have, taken over.
     """
 
     fence: Fence | None = None
     progress: Progress = no_progress
     pace: float = 1.0
+    is_full: bool = False
     stop: Event = attrs.field(factory=Event)
     lost: Event = attrs.field(factory=Event)
     failed: int = 0

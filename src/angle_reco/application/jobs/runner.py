@@ -13,9 +13,9 @@ from typing import Self
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import Done, Jobs
+from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
+from angle_reco.application.jobs.run_context import Done, RunContext, RunStoppedError
 from angle_reco.application.jobs.schedule import JOBS
 from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import (
@@ -44,8 +44,9 @@ _SECONDS_BETWEEN_TRIES = 0.5
 class JobOutcome:
     """What a run of a job did: for how many owners (*scope*), and how much it wrote.
 
-    *changed*, *unchanged* and *removed* count lists, or rows for interests. *failed* counts
-    users or items that were left out; *errors* describes the first few.
+    *changed*, *unchanged* and *removed* count lists, or rows for interests. *left* counts the
+    owners whose results it did not compute, because they cannot have changed since the last run.
+    *failed* counts users or items that were left out; *errors* describes the first few.
     """
 
     job: str
@@ -55,8 +56,14 @@ class JobOutcome:
     changed: int
     unchanged: int
     removed: int
+    left: int = 0
     failed: int = 0
     errors: tuple[str, ...] = ()
+
+    @property
+    def has_computed(self) -> bool:
+        """Return whether the run computed results, or removed some."""
+        return self.left < self.scope or self.scope == 0 or self.removed > 0
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
@@ -107,14 +114,17 @@ class JobRunner:
                 changed=done.written.changed,
                 unchanged=done.written.unchanged,
                 removed=done.removed,
+                left=done.left,
                 failed=work.failed,
                 errors=tuple(work.errors),
             )
             self._succeed(run, outcome, work)
         _log.info(
-            "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d failed=%d seconds=%.3f",
+            "job done: job=%s scope=%d left=%d changed=%d unchanged=%d removed=%d failed=%d"
+            " seconds=%.3f",
             outcome.job,
             outcome.scope,
+            outcome.left,
             outcome.changed,
             outcome.unchanged,
             outcome.removed,

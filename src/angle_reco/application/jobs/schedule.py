@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import Done, Jobs
-from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.schedules import JobRule, Queue, Schedule

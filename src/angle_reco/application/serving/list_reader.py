@@ -9,19 +9,19 @@ from functools import partial
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import store_one
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.schedule import JOB_OF
+from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
+from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import (
     ItemNotFoundError,
     StorageError,
-    StorageUnavailableError,
     UserErasedError,
 )
 from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
@@ -30,7 +30,6 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
-from angle_reco.domain.scoring.own_sources import OwnItems, lines_to_explain
 from angle_reco.domain.sentences import shortened
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
@@ -78,6 +77,7 @@ class ListReader:
     catalog: CatalogQueries
     scorer: Scorer
     models: TrainedModels
+    sources: SourceReader
     clock: Clock
     settings: Settings
     stale_cache: StaleCache | None
@@ -231,7 +231,7 @@ class ListReader:
         if kind is ListKind.PERSONAL:
             cards = self._cards(ids, viewer=UserId(owner))
             engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
-            sources = self._sources(UserId(owner), cached.stored, cards)
+            sources = self.sources.of(UserId(owner), cached.stored, cards)
             return attrs.evolve(
                 cached, engaged=engaged, sources=sources, cards=None if is_cached else cards
             )
@@ -280,37 +280,9 @@ class ListReader:
         ids = computed.stored.ids
         live = None if self.open_items is None else self.open_items.known()
         cards = self._cards(ids, viewer=user_id) if live is None else live.cards
-        sources = self._sources(user_id, computed.stored, cards)
+        sources = self.sources.of(user_id, computed.stored, cards)
         kept = cards if self.stale_cache is None else None
         return attrs.evolve(computed, sources=sources, cards=kept)
-
-    def _sources(
-        self, user_id: UserId, stored: StoredList, cards: Mapping[ItemId, ItemCard]
-    ) -> Sources:
-        """Return which bids and watches of a user explain the lines of a list.
-
-        Where they cannot be read in a part of the time of a call, sentences name none.
-        """
-        lines = lines_to_explain(stored)
-        if not any(lines):
-            return NO_SOURCES
-        try:
-            with deadline(self.settings.deadline.total_seconds() / _PART_OF_A_CALL):
-                touched = self.catalog.touched_items(user_id, most=_TOUCHED, until=self.as_of)
-        except StorageUnavailableError as error:
-            _log.warning("sources not read: error=%s", type(error).__name__)
-            return NO_SOURCES
-        if not touched:
-            return NO_SOURCES
-        own = OwnItems(
-            user_id=user_id,
-            touched=[one for one in touched if one.title],
-            ids=self.settings.ids,
-            rule=self.settings.interest,
-            now=self.clock.now(),
-            model=self.models.newest if stored.recipe.model else None,
-        )
-        return own.sources(stored, cards, lines)
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a computed list; a failure is only logged, as the list can be recomputed."""
@@ -377,8 +349,3 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
 
 _OF_ITSELF = 104
 """The bytes of a `CachedList` without its values."""
-
-_TOUCHED = 200
-"""The newest items of a user among which sources are looked for."""
-
-_PART_OF_A_CALL = 4

@@ -182,12 +182,14 @@ class ShelfBuilder:
         without: Collection[ItemId] = (),
         first_rank: int = 1,
         cards: Mapping[ItemId, ItemCard] | None = None,
+        of: ItemId | None = None,
         title: str = "",
         sources: Sources = NO_SOURCES,
     ) -> tuple[list[Suggestion], tuple[str, ...]]:
         """Return the first *limit* lines that may be shown, and the failures on the way.
 
-        *title* and *sources* are for their sentences (`Grounds`).
+        *title* and *sources* are for their sentences (`Grounds`); a title in memory of the item
+        *of* which they are is more recent.
         """
         degraded_by: tuple[str, ...] = ()
         if cards is None:
@@ -201,6 +203,8 @@ class ShelfBuilder:
             limit=limit,
             without=without,
         )
+        if of is not None:
+            title = title_of(of, cards, title)
         grounds = Grounds(self.speech, now, title, sources)
         suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
@@ -341,6 +345,14 @@ class ShelfBuilder:
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
 
 
+def title_of(item_id: ItemId, cards: Mapping[ItemId, ItemCard], title: str) -> str:
+    """Return the title of an item as in memory, "" if it is not public, else *title*."""
+    card = cards.get(item_id)
+    if card is None:
+        return title
+    return card.title if card.is_published else ""
+
+
 def shelf_of(
     served: Cached[CachedList], suggestions: Sequence[Suggestion], degraded_by: tuple[str, ...]
 ) -> Shelf:
@@ -415,8 +427,10 @@ def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
         raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
     loaded = [one for one in shelf if one.item_id in cards]
     first = shelf[0].rank if shelf else 1
+    listed = {one.item_id: one.card for one in loaded}
+    grounds = {id(one.grounds): one.grounds._replace(cards=listed) for one in loaded}
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id], item=one.listed)
+        one._replace(rank=rank, card=cards[one.item_id], grounds=grounds[id(one.grounds)])
         for rank, one in enumerate(loaded, start=first)
     )
     start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)

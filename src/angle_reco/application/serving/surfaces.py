@@ -22,6 +22,7 @@ from angle_reco.application.serving.shelf_builder import (
     checked_limit,
     page_of,
     shelf_of,
+    title_of,
     with_cards,
 )
 from angle_reco.domain.activity import Bid
@@ -200,6 +201,7 @@ class SimilarItems:
             viewing,
             limit=limit,
             cards=served.value.cards,
+            of=item_id,
             title=served.value.title,
         )
         answer = shelf_of(served, *shown)
@@ -282,7 +284,7 @@ class AfterBid:
             interests=interests,
             rule=rule,
         )
-        grounds = Grounds(shelves.speech, now, served.value.title)
+        grounds = Grounds(shelves.speech, now, title_of(item_id, cards, served.value.title))
         suggestions = [
             Suggestion(
                 rank,

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from angle_reco.domain.activity import TouchedItem
-from angle_reco.domain.arrays import Bools, Int32s, Int64s, ragged_ranges
+from angle_reco.domain.arrays import Bools, Int32s, Int64s, ragged_ranges, starts_of_runs
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
@@ -45,28 +45,29 @@ def lines_to_explain(stored: StoredList) -> list[tuple[str, ...]]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class OwnItems:
-    """The items that a user touched, the newest first, and what explains others by them.
+    """The items that a user *touched*, the newest first, and what explains *listed* ones by them.
 
-    *model* is the trained model, None without; then only categories explain.
+    *cards* has the cards of the listed items. *model* is the trained model, None without; then
+    only categories and sellers explain.
     """
 
     user_id: UserId
     touched: Sequence[TouchedItem]
+    listed: tuple[ItemId, ...]
+    cards: Mapping[ItemId, ItemCard]
     ids: IdKinds
     rule: InterestRule
     now: datetime
     model: Model | None
     _made: dict[tuple[str, int], Because] = attrs.field(factory=dict, init=False)
 
-    def sources(
-        self, stored: StoredList, cards: Mapping[ItemId, ItemCard], lines: list[tuple[str, ...]]
-    ) -> Sources:
-        """Return what explains each line of a list, by the components of `lines_to_explain`."""
+    def sources(self, lines: Sequence[tuple[str, ...]]) -> Sources:
+        """Return what explains each line of the list, by the components of `lines_to_explain`."""
         found = [
             None if card is None else self._source(card, components)
-            for card, components in zip(map(cards.get, stored.ids), lines, strict=True)
+            for card, components in zip(map(self.cards.get, self.listed), lines, strict=True)
         ]
-        return Sources(stored.ids, tuple(found))
+        return Sources(self.listed, tuple(found))
 
     def _source(self, card: ItemCard, components: tuple[str, ...]) -> Because | None:
         for name in components:
@@ -101,15 +102,16 @@ class OwnItems:
 
     def by_taste(self, card: ItemCard) -> Because | None:
         """Return the item of which the component comes most, or one of the category."""
-        return self._by_coefficients(card, "taste") or self.by_category(card)
+        return self._by_coefficients(card, self._best_by_taste) or self.by_category(card)
 
     def by_following(self, card: ItemCard) -> Because | None:
         """Return the same of the component `follow`."""
-        return self._by_coefficients(card, "follow") or self.by_category(card)
+        return self._by_coefficients(card, self._best_by_following) or self.by_category(card)
 
     def by_neighbours(self, card: ItemCard) -> Because | None:
         """Return the item that most of those want who want this one, three other users at least."""
-        model, target = self.model, self._code_of(card)
+        model = self.model
+        target = NONE if model is None else self._code_of(card)
         if model is None or target == NONE:
             return None
         fans = model.neighbours.fans
@@ -125,22 +127,42 @@ class OwnItems:
             return None
         return self._named("also_wanted", place)
 
-    def _by_coefficients(self, card: ItemCard, component: str) -> Because | None:
-        model, target = self.model, self._code_of(card)
-        if model is None or target == NONE:
+    def _by_coefficients(self, card: ItemCard, best: tuple[dict[int, int], ...]) -> Because | None:
+        if self.model is None or not best:
             return None
-        own, of_kinds = (
-            (model.taste, model.taste_of_kinds)
-            if component == "taste"
-            else (model.follow, model.follow_of_kinds)
-        )
-        weights = self._recency if component == "follow" else np.ones(len(self.touched), np.int64)
-        kinds = model.items.kind
-        own_kinds = np.where(self._is_known, kinds[self._codes], NONE)
-        place = _most_of(own, target, self._codes, self._is_known, weights)
-        if place is None and kinds[target] != NONE:
-            place = _most_of(of_kinds, int(kinds[target]), own_kinds, own_kinds != NONE, weights)
+        by_item, by_kind = best
+        target = self._code_of(card)
+        place = by_item.get(target)
+        if place is None and target != NONE:
+            place = by_kind.get(int(self.model.items.kind[target]))
         return self._because(place)
+
+    @cached_property
+    def _best_by_taste(self) -> tuple[dict[int, int], ...]:
+        model = self.model
+        if model is None:
+            return ()
+        return self._best(model.taste, model.taste_of_kinds, np.ones(len(self.touched), np.int64))
+
+    @cached_property
+    def _best_by_following(self) -> tuple[dict[int, int], ...]:
+        model = self.model
+        if model is None:
+            return ()
+        return self._best(model.follow, model.follow_of_kinds, self._recency)
+
+    def _best(
+        self, of_items: Coefficients, of_kinds: Coefficients, weights: Int64s
+    ) -> tuple[dict[int, int], ...]:
+        """Return the place of the touched item that says most, by listed item and by its kind."""
+        assert self.model is not None
+        kind = self.model.items.kind
+        listed = np.array([one for one in self._code_by_id.values() if one != NONE], np.int32)
+        own_kinds = np.where(self._is_known, kind[self._codes], NONE)
+        return (
+            _most_of(of_items, listed, self._codes, self._is_known, weights),
+            _most_of(of_kinds, kind[listed], own_kinds, own_kinds != NONE, weights),
+        )
 
     def _because(self, place: int | None) -> Because | None:
         if place is None:
@@ -216,8 +238,12 @@ class OwnItems:
         titles = [one.title for one in self.touched]
         return title_rows(*hashed(titles), self.model.items.rarities)
 
+    @cached_property
+    def _code_by_id(self) -> dict[ItemId, int]:
+        return dict(zip(self.listed, self._codes_of(self.listed).tolist(), strict=True))
+
     def _code_of(self, card: ItemCard) -> int:
-        return int(self._codes_of([card.item_id])[0])
+        return self._code_by_id[card.item_id]
 
     def _codes_of(self, item_ids: Sequence[ItemId]) -> Int32s:
         assert self.model is not None
@@ -225,20 +251,23 @@ class OwnItems:
 
 
 def _most_of(
-    matrix: Coefficients, target: int, sources: Int32s, are_known: Bools, weights: Int64s
-) -> int | None:
-    """Return the place of the source that says most of a target."""
-    if not are_known.any():
-        return None
+    matrix: Coefficients, targets: Int32s, sources: Int32s, are_known: Bools, weights: Int64s
+) -> dict[int, int]:
+    """Return the place of the source that says most of each of *targets*; the first of equal ones.
+
+    Targets of which no source says anything are missing.
+    """
     known = np.flatnonzero(are_known)
     starts = matrix.offsets[sources[known]]
     lengths = matrix.offsets[sources[known] + 1] - starts
     places = ragged_ranges(starts, lengths)
-    hits = matrix.targets[places] == target
-    source = np.repeat(known, lengths)[hits]
-    said = np.zeros(len(sources), np.int64)
-    said[source] = matrix.values[places][hits] * weights[source]
-    return _largest(said)
+    said_of, source = matrix.targets[places], np.repeat(known, lengths)
+    said = matrix.values[places] * weights[source]
+    counts = np.isin(said_of, targets) & (said > 0)
+    said_of, source, said = said_of[counts], source[counts], said[counts]
+    order = np.lexsort((source, -said, said_of))
+    first = order[starts_of_runs(said_of[order])]
+    return dict(zip(said_of[first].tolist(), source[first].tolist(), strict=True))
 
 
 def _largest(values: Int64s) -> int | None:

@@ -121,6 +121,23 @@ class ActivityQueriesContract(EveryIdKind):
         within = [NOW + TICK * tick for tick in ticks]
         assert found == expected(one for one in happened if moment_of(one) in within)
 
+    def test_interactions_of_several_spans(self, after: After, sample: Sample) -> None:
+        happened: list[Bid | Watch] = []
+        for hours in range(-3, 6):
+            at = NOW + HOUR * hours
+            happened += [sample.bid(0, 0, at), sample.watch(0, hours + 4, at)]
+        activity = after(*happened)
+        spans = [(NOW - 2 * HOUR, NOW - HOUR), (NOW - HOUR, NOW), (NOW + 4 * HOUR, None)]
+
+        def hours_of(found: Iterable[Interactions]) -> list[int]:
+            moments = [from_micros(one) for batch in found for one in batch.moments.tolist()]
+            return sorted((one - NOW) // HOUR for one in moments)
+
+        assert hours_of(activity.interactions(within=spans)) == sorted([-2, -1, 0, 4, 5] * 2)
+        within_both = activity.interactions(within=spans, since=NOW, until=NOW + 4 * HOUR)
+        assert hours_of(within_both) == [0, 0, 4, 4]
+        assert hours_of(activity.interactions(within=[])) == []
+
     def test_interactions_of_some_users(self, after: After, sample: Sample) -> None:
         happened: list[Bid | Watch] = [
             *(sample.bid(place, 0) for place in range(4)),

@@ -56,6 +56,26 @@ class CatalogQueriesContract(EveryIdKind):
         assert catalogue.items.ids.kind == sample.ids.item
         assert ids_of(catalogue) == sample.items
 
+    def test_items_that_were_listed_start_or_end_in_a_span(
+        self, make: Make[CatalogQueries], sample: Sample
+    ) -> None:
+        moments = [NOW, NOW + HOUR, NOW + HOUR + TICK, NOW + 2 * DAY]
+        items = [
+            Item(item_id=sample.items[4 * place + number], **{name: moment})  # type: ignore[arg-type]  # a moment
+            for place, name in enumerate(("listed_at", "starts_at", "ends_at"))
+            for number, moment in enumerate(moments)
+        ]
+        catalog = make(items=[*items, sample.item(12)])
+
+        def turned(*spans: tuple[datetime, datetime]) -> list[int]:
+            return sorted(sample.items.index(ItemId(one)) for one in catalog.turned(spans))
+
+        day = (NOW + DAY, NOW + 3 * DAY)
+        assert turned((NOW, NOW + HOUR)) == [1, 5, 9]
+        assert turned((NOW, NOW + HOUR), day) == [1, 3, 5, 7, 9, 11]
+        assert turned((NOW, NOW)) == []
+        assert turned() == []
+
     def test_without_items_the_catalogue_is_empty(
         self, make: Make[CatalogQueries], sample: Sample
     ) -> None:

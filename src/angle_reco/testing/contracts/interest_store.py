@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
 from angle_reco.domain.ids import CategoryId, UserId
 from angle_reco.domain.millionths import SCORE_TOLERANCE
@@ -329,6 +330,63 @@ class InterestStoreContract(EveryIdKind):
         assert store.totals() == StoreTotals(
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=NOW
         )
+
+    def test_a_complete_run_may_keep_all_rows(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample, user=user) for user in range(3)])
+
+        assert store.retain(None, started_at=NOW + DAY) == 0
+        totals = store.totals()
+        assert (totals.owners, totals.covered_at) == (3, NOW + DAY)
+
+    def test_a_complete_run_leaves_a_watermark_for_the_next(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        none, texts = store.watermark(), list[str | None]()
+        for at, text in [(NOW, "é'\n" * 9), (NOW, "two"), (NOW + DAY, ""), (NOW + DAY, "four")]:
+            store.retain(None, started_at=at, watermark=text)
+            texts.append(store.watermark())
+
+        assert none is None
+        assert texts == ["é'\n" * 9, "two", "", "four"]
+
+    def test_a_watermark_can_be_removed(self, store: InterestStore, sample: Sample) -> None:
+        newer, older = (Fence(job="refresh", number=number) for number in (2, 1))
+        store.forget_watermark()
+        before = store.watermark()
+        store.retain(None, started_at=NOW, watermark="one", fence=newer)
+
+        with pytest.raises(FencedOffError):
+            store.forget_watermark(fence=older)
+        kept = store.watermark()
+        store.forget_watermark(fence=newer)
+
+        assert (before, kept, store.watermark()) == (None, "one", "")
+
+    def test_an_edit_removes_the_watermark(self, store: InterestStore, sample: Sample) -> None:
+        write(store, sample, [interest(sample)])
+        store.retain(None, started_at=NOW, watermark="one")
+        store.edit(sample.users[0], lambda kept: edited(None) if kept is None else kept)
+        same = store.watermark()
+        store.edit(sample.users[0], edited)
+
+        assert (same, store.watermark()) == ("one", "")
+
+    def test_users_with_an_interest_in_some_categories(
+        self, store: InterestStore, sample: Sample
+    ) -> None:
+        pairs = [(0, 0), (0, 1), (1, 1), (2, 2), (3, 0)]
+        write(store, sample, [interest(sample, user=one, category=of) for one, of in pairs])
+
+        def found(*places: int) -> list[object]:
+            wanted = [sample.categories[place] for place in places]
+            return sorted(
+                store.users_in(IdColumn.of(sample.ids.category, wanted)),
+                key=lambda one: sample.users.index(UserId(one)),
+            )
+
+        assert found(0, 1) == [sample.users[place] for place in (0, 1, 3)]
+        assert found(2) == [sample.users[2]]
+        assert found(3) == found() == []
 
     def test_rows_written_after_a_complete_run_are_covered_by_it(
         self, store: InterestStore, sample: Sample

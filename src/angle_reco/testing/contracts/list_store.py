@@ -366,6 +366,98 @@ class ListStoreContract(EveryIdKind):
             owners=0, rows=0, oldest_at=None, newest_at=None, covered_at=NOW
         )
 
+    def test_a_complete_run_may_keep_all_lists(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owners = sample.owners(kind)
+        store.write(kind, sample.lists(kind, {owner: [line(sample)] for owner in owners}))
+
+        gone = store.retain(kind, None, started_at=NOW + DAY)
+
+        assert gone == 0
+        assert {one.covered_at for one in store.read(kind, owners).values()} == {NOW + DAY}
+        assert store.totals(kind).owners == len(owners)
+
+    def test_a_complete_run_leaves_a_watermark_for_the_next(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        none, texts = store.watermark(kind), list[str | None]()
+        for at, text in [(NOW, "é'\n" * 9), (NOW, "two"), (NOW + DAY, ""), (NOW + DAY, "four")]:
+            store.retain(kind, None, started_at=at, watermark=text)
+            texts.append(store.watermark(kind))
+
+        assert none is None
+        assert texts == ["é'\n" * 9, "two", "", "four"]
+        others = [one for one in ListKind if one is not kind]
+        assert [store.watermark(one) for one in others] == [None, None]
+
+    def test_a_watermark_can_be_removed(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        newer, older = (Fence(job="compute", number=number) for number in (2, 1))
+        store.forget_watermark(kind)
+        before = store.watermark(kind)
+        store.retain(kind, None, started_at=NOW, watermark="one", fence=newer)
+
+        with pytest.raises(FencedOffError):
+            store.forget_watermark(kind, fence=older)
+        kept = store.watermark(kind)
+        store.forget_watermark(kind, fence=newer)
+
+        assert (before, kept, store.watermark(kind)) == (None, "one", "")
+
+    def test_an_edit_removes_the_watermark_unless_it_renews_a_list(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owner, other = sample.owners(kind)[:2]
+        store.write(kind, sample.lists(kind, {owner: [line(sample)]}))
+        store.retain(kind, None, started_at=NOW, watermark="one")
+        texts = []
+
+        def renewed(stored: StoredList | None) -> StoredList:
+            assert stored is not None
+            return attrs.evolve(stored, computed_at=NOW + HOUR)
+
+        def shortened(stored: StoredList | None) -> StoredList:
+            assert stored is not None
+            return stored.with_lines([])
+
+        for of, change in [(owner, renewed), (owner, shortened)]:
+            store.edit(kind, of, change)
+            texts.append(store.watermark(kind))
+        store.retain(kind, None, started_at=NOW, watermark="two")
+        made = store.read(kind, [owner])[owner]
+        store.edit(kind, other, lambda _: made)
+
+        assert [*texts, store.watermark(kind)] == ["one", "", ""]
+
+    def test_lists_with_popular_items_or_few_are_filled_up(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owners = sample.owners(kind)
+        lists = {
+            owner: [
+                attrs.evolve(line(sample, item=place), source=source)
+                for place, source in enumerate(sources)
+            ]
+            for owner, sources in zip(
+                owners[:5],
+                [
+                    [Source.PERSONAL, Source.PERSONAL],
+                    [Source.PERSONAL, Source.POPULAR],
+                    [Source.POPULAR, Source.SIMILAR, Source.CATEGORY],
+                    [Source.CATEGORY],
+                    [],
+                ],
+                strict=True,
+            )
+        }
+        store.write(kind, sample.lists(kind, lists))
+
+        assert {*store.filled_up(kind, size=0)} == {*owners[1:3]}
+        assert {*store.filled_up(kind, size=2)} == {*owners[1:5]}
+        assert {*store.filled_up(kind, size=3)} == {*owners[:5]}
+
     def test_a_later_run_renews_the_coverage(
         self, store: ListStore, sample: Sample, kind: ListKind
     ) -> None:

@@ -67,6 +67,25 @@ class UserQueriesContract(EveryIdKind):
 
         assert users.active_since(NOW).to_list() == sample.users[1:2]
 
+    def test_users_who_signed_in_again_are_left_out(
+        self, make: Make[UserQueries], sample: Sample
+    ) -> None:
+        users = make(
+            users=[
+                sample.user(0, last_sign_in_at=NOW),
+                sample.user(1, last_sign_in_at=NOW + TICK),
+                sample.user(2, last_sign_in_at=NOW + DAY),
+                sample.user(3, last_sign_in_at=NOW + DAY + TICK),
+                sample.user(4, created_at=NOW + DAY),
+                sample.user(5, created_at=NOW + DAY + TICK),
+                sample.user(6),
+            ]
+        )
+
+        some = users.active_since(NOW, not_since=NOW + DAY)
+
+        assert some.to_list() == [*sample.users[1:3], sample.users[4]]
+
     def test_active_users_come_in_the_order_of_their_ids(
         self, make: Make[UserQueries], sample: Sample
     ) -> None:

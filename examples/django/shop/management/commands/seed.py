@@ -37,7 +37,12 @@ class Command(BaseCommand):
             self.stdout.write("The site has lots already.")
             return
         shape = MarketplaceShape(
-            users=lots // 3, items=lots, bids=lots * 6, watches=lots * 3, sellers=60, categories=12
+            users=lots // 3,
+            items=lots,
+            bids=lots * 6,
+            watches=lots * 3,
+            sellers=lots // 15,
+            categories=12,
         )
         market = simulate(shape, now=timezone.now())
         # The busiest bidders have the shortest names, so that signing in shows something.

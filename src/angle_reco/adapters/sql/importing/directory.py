@@ -149,11 +149,11 @@ def _import(
             bad.refuse(skip_bad_rows=options.skip_bad_rows)
             names = {name: path.name for name, (_, path) in files.items()}
             warnings = oddities(connection, tables, staged, names)
-            if replaced is not None and (
-                any(replaced.removed.values())
-                or any(one.new or one.updated for one in merged.values())
-            ):
+            is_changed = any(one.new or one.updated for one in merged.values())
+            if replaced is not None and (any(replaced.removed.values()) or is_changed):
                 SqlChanges(database, tables).publish_gap(connection)
+            elif is_changed:
+                SqlChanges(database, tables).publish_import(connection)
             if database.is_postgres:
                 # Without statistics, queries of the first job would be planned for empty tables.
                 quoted = connection.dialect.identifier_preparer.format_table

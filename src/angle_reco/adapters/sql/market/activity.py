@@ -22,6 +22,7 @@ from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
+from angle_reco.ports.activity import Span
 
 _MomentOrNone: TypeAlias = datetime | sa.BindParameter[Any] | None
 _IdsOrNone: TypeAlias = IdColumn | sa.BindParameter[Any] | None
@@ -43,10 +44,11 @@ class SqlActivity:
         until: datetime | None = None,
         users: IdColumn | None = None,
         items: IdColumn | None = None,
+        within: Sequence[Span] | None = None,
     ) -> Iterator[Interactions]:
         ids, copy_types = self.tables.ids, _copy_types(self.tables.ids)
         # The activity of one user fits into memory; that of many users may not.
-        if users is not None and len(users) == 1 and items is None:
+        if users is not None and len(users) == 1 and items is None and within is None:
             query = _of_one_user(
                 self.market,
                 ids,
@@ -58,7 +60,8 @@ class SqlActivity:
             values |= {"angle_reco_until": until}
             batches = iter([read_few(self.database, query, copy_types, values)])
         else:
-            queries = _queries(self.market, ids, self.database.dialect, since, until, users, items)
+            dialect = self.database.dialect
+            queries = _queries(self.market, ids, dialect, since, until, users, items, within)
             batches = read_columns(self.database, queries, copy_types)
         for user_ids, item_ids, kinds, moments in batches:
             yield Interactions(
@@ -308,6 +311,7 @@ def _queries(
     until: _MomentOrNone,
     users: _IdsOrNone,
     items: _IdsOrNone,
+    within: Sequence[Span] | None = None,
 ) -> list[sa.Select[Any]]:
     """Return the queries for bids and for watches; limits and ids may be parameters."""
     queries = []
@@ -323,6 +327,9 @@ def _queries(
             query = query.where(among(table.c.user_id, users, ids.user, dialect))
         if items is not None:
             query = query.where(among(table.c.item_id, items, ids.item, dialect))
+        if within is not None:
+            spans = (sa.and_(*_are_within(moment, *span)) for span in within)
+            query = query.where(sa.or_(sa.false(), *spans))
         queries.append(_within(query, moment, since, until))
     return queries
 
@@ -333,8 +340,12 @@ def _within(
     since: _MomentOrNone,
     until: _MomentOrNone,
 ) -> sa.Select[Any]:
-    if since is not None:
-        query = query.where(moment >= since)
-    if until is not None:
-        query = query.where(moment <= until)
-    return query
+    return query.where(*_are_within(moment, since, until))
+
+
+def _are_within(
+    moment: sa.ColumnElement[Any], since: _MomentOrNone, until: _MomentOrNone
+) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that a moment is in a span."""
+    after = [] if since is None else [moment >= since]
+    return after if until is None else [*after, moment <= until]

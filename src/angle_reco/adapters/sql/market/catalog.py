@@ -165,6 +165,16 @@ class SqlCatalog:
         of_item[places[asked]] = categories.codes(found)[asked]
         return ItemCategories(categories=categories, codes=of_item[distinct.codes(items)])
 
+    def turned(self, spans: Sequence[tuple[datetime, datetime]]) -> IdColumn:
+        items, kind = self.market.items.c, self.tables.ids.item
+        moments = (items.listed_at, items.starts_at, items.ends_at)
+        turns = (
+            sa.and_(moment > after, moment <= until) for moment in moments for after, until in spans
+        )
+        query = sa.select(items.item_id).where(sa.or_(sa.false(), *turns))
+        [ids] = read_at_once(self.database, query, [CopyType.of_ids(kind)])
+        return IdColumn(kind, ids)
+
     def total(self, *, until: datetime | None = None) -> int:
         listed = self.market.items
         query = sa.select(sa.func.count()).select_from(listed).where(*existing(listed.c, until))

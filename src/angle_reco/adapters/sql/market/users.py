@@ -32,7 +32,13 @@ class SqlUsers:
     market: Market
     erased: ErasedUsers
 
-    def active_since(self, moment: datetime, *, until: datetime | None = None) -> IdColumn:
+    def active_since(
+        self,
+        moment: datetime,
+        *,
+        until: datetime | None = None,
+        not_since: datetime | None = None,
+    ) -> IdColumn:
         kind, users = self.tables.ids.user, self.market.users.c
         was_around = sa.func.coalesce(self._last_sign_in(until), users.created_at)
         query = (
@@ -41,6 +47,8 @@ class SqlUsers:
             .where(was_around > sa.bindparam(None, moment, Moment), *self._existing(until))
             .order_by(in_order(users.user_id, kind, self.database.dialect))
         )
+        if not_since is not None:
+            query = query.where(was_around <= sa.bindparam(None, not_since, Moment))
         [ids] = read_at_once(self.database, query, [CopyType.of_ids(kind)])
         return _once(IdColumn(kind, ids))
 

@@ -30,7 +30,7 @@ from angle_reco.adapters.sql.results.feed_pruning import prune
 from angle_reco.adapters.sql.results.feed_reading import FeedReader
 from angle_reco.adapters.sql.results.host_transactions import HostTransactions, Published
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.domain.changes import Change
+from angle_reco.domain.changes import IMPORT, Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageLockedError
 from angle_reco.domain.ids import IdKind, UserId
 from angle_reco.ports.changes import Cursor, Feed
@@ -74,6 +74,11 @@ class SqlChanges:
     def publish_gap(self, connection: sa.Connection) -> None:
         """Publish a gap to all readers, for a transaction with too many changes to list."""
         connection.execute(self._insert_one, EMPTY).close()
+
+    def publish_import(self, connection: sa.Connection) -> None:
+        """Publish that rows of any time are new, for the jobs."""
+        row = {**EMPTY, "kind": ChangeKind.RUN.value, "job": IMPORT}
+        connection.execute(self._insert_one, row).close()
 
     def now(self) -> Cursor:
         return self._reader.now()

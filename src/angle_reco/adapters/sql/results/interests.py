@@ -8,7 +8,7 @@ import attrs
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.core.dialect import in_order
+from angle_reco.adapters.sql.core.dialect import among, in_order
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
 from angle_reco.adapters.sql.results.interest_rows import (
     interest_of,
@@ -16,10 +16,17 @@ from angle_reco.adapters.sql.results.interest_rows import (
     replace_interests,
 )
 from angle_reco.adapters.sql.results.runs import (
+    CompleteRun,
     covered_at,
+    forget_watermark_of,
     retain_rows,
     totals_of,
     write_alone,
+)
+from angle_reco.adapters.sql.results.watermarks import (
+    INTERESTS,
+    remove_watermarks,
+    watermark_of,
 )
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
@@ -27,8 +34,6 @@ from angle_reco.domain.ids import UserId
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.ports.stores import StoredInterests, StoreTotals, Written
-
-_KIND = "interests"
 
 
 @attrs.frozen
@@ -58,9 +63,28 @@ class SqlInterestStore:
 
         return write_alone(self.database, self.tables, self.tables.interests, unit, fence)
 
-    def retain(self, users: IdColumn, *, started_at: datetime, fence: Fence | None = None) -> int:
-        table, run = self.tables.interests, (_KIND, started_at)
-        return retain_rows(self.database, self.tables, table, users, run, fence)
+    def retain(
+        self,
+        users: IdColumn | None,
+        *,
+        started_at: datetime,
+        watermark: str = "",
+        fence: Fence | None = None,
+    ) -> int:
+        run = CompleteRun(INTERESTS, started_at, watermark)
+        return retain_rows(self.database, self.tables, self.tables.interests, users, run, fence)
+
+    def watermark(self) -> str | None:
+        return watermark_of(self.database, self.tables, INTERESTS)
+
+    def forget_watermark(self, *, fence: Fence | None = None) -> None:
+        forget_watermark_of(self.database, self.tables, self.tables.interests, INTERESTS, fence)
+
+    def users_in(self, categories: IdColumn) -> Sequence[object]:
+        table, kind = self.tables.interests.c, categories.kind
+        among_them = among(table.category_id, categories, kind, self.database.dialect)
+        query = sa.select(table.user_id).where(among_them).distinct()
+        return [row.user_id for row in self.database.rows(query)]
 
     def edit(
         self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]
@@ -72,6 +96,7 @@ class SqlInterestStore:
             old = _stored(connection.execute(self._query(user_id)).all())
             new = change(old)
             if new is not old:
+                remove_watermarks(connection, self.tables, [INTERESTS])
                 connection.execute(sa.delete(table).where(table.c.user_id == user_id))
                 rows = override_rows(user_id, new)
                 if rows:
@@ -82,12 +107,12 @@ class SqlInterestStore:
     def totals(self) -> StoreTotals:
         table = self.tables.interests
         owners, rows = sa.func.count(table.c.user_id.distinct()), sa.func.count()
-        return totals_of(self.database, self.tables, table, _KIND, owners=owners, rows=rows)
+        return totals_of(self.database, self.tables, table, INTERESTS, owners=owners, rows=rows)
 
     def _query(self, user_id: UserId) -> sa.Select[Any]:
         table = self.tables.interests
         return (
-            sa.select(table, covered_at(self.tables, _KIND))
+            sa.select(table, covered_at(self.tables, INTERESTS))
             .where(table.c.user_id == user_id)
             .order_by(
                 table.c.score.desc(),

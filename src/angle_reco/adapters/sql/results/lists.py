@@ -15,17 +15,21 @@ from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
 from angle_reco.adapters.sql.results.list_rows import changed_by_digest, write_changed, write_one
 from angle_reco.adapters.sql.results.runs import (
+    CompleteRun,
     covered_at,
+    forget_watermark_of,
     retain_rows,
     totals_of,
     write_alone,
 )
+from angle_reco.adapters.sql.results.watermarks import remove_watermarks, watermark_of
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, UserId, interned
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.stored_list import Recipe, StoredList, packed
+from angle_reco.domain.suggestions import Source
 from angle_reco.ports.stores import StoreTotals, Written
 
 
@@ -55,13 +59,20 @@ class SqlListStore:
     def retain(
         self,
         kind: ListKind,
-        owners: IdColumn,
+        owners: IdColumn | None,
         *,
         started_at: datetime,
+        watermark: str = "",
         fence: Fence | None = None,
     ) -> int:
-        table, run = self.tables.lists[kind], (kind, started_at)
+        table, run = self.tables.lists[kind], CompleteRun(kind, started_at, watermark)
         return retain_rows(self.database, self.tables, table, owners, run, fence)
+
+    def watermark(self, kind: ListKind) -> str | None:
+        return watermark_of(self.database, self.tables, kind)
+
+    def forget_watermark(self, kind: ListKind, *, fence: Fence | None = None) -> None:
+        forget_watermark_of(self.database, self.tables, self.tables.lists[kind], kind, fence)
 
     def edit(
         self,
@@ -79,6 +90,8 @@ class SqlListStore:
             row = connection.execute(query, {"wanted": wanted}).one_or_none()
             old = None if row is None else self._stored(row)
             new = change(old)
+            if old is None or not new.is_same_as(old):
+                remove_watermarks(connection, self.tables, [kind])
             if new is not old:
                 write_one(connection, table, self.tables.ids.item, owner, new)
 
@@ -103,14 +116,25 @@ class SqlListStore:
         return [row.owner for row in self.database.rows(query)]
 
     def computed_since(
-        self, kind: ListKind, moment: datetime, *, recipe: Recipe
+        self, kind: ListKind, moment: datetime, *, recipe: Recipe | None = None
     ) -> Sequence[object]:
         table = self.tables.lists[kind]
-        texts = self.database.rows(sa.select(table.c.recipe).distinct())
-        same = [text for (text,) in texts if _recipe(text) == recipe]
-        query = sa.select(table.c.owner).where(
-            table.c.computed_at >= moment, table.c.recipe.in_(same)
-        )
+        query = sa.select(table.c.owner).where(table.c.computed_at >= moment)
+        if recipe is not None:
+            texts = self.database.rows(sa.select(table.c.recipe).distinct())
+            same = [text for (text,) in texts if _recipe(text) == recipe]
+            query = query.where(table.c.recipe.in_(same))
+        return [row.owner for row in self.database.rows(query)]
+
+    def filled_up(self, kind: ListKind, *, size: int) -> Sequence[object]:
+        table, dialect = self.tables.lists[kind], self.database.dialect
+        code = sa.literal(Source.POPULAR.code, sa.SmallInteger)
+        has_popular: sa.ColumnElement[bool] = code == sa.any_(table.c.sources)
+        if not self.database.is_postgres:
+            source = sa.func.json_each(table.c.sources).table_valued("value").c.value
+            has_popular = sa.exists().where(source == code)
+        is_short = length_of(table.c["items"], dialect) < size
+        query = sa.select(table.c.owner).where(sa.or_(is_short, has_popular))
         return [row.owner for row in self.database.rows(query)]
 
     def totals(self, kind: ListKind) -> StoreTotals:

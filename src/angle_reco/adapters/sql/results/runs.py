@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -11,6 +11,7 @@ from angle_reco.adapters.sql.core.clocks import clock_of_server, moved
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import not_among, upsert_into
 from angle_reco.adapters.sql.core.gate import seconds_locked
+from angle_reco.adapters.sql.results.watermarks import remove_watermarks, write_watermark
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError
@@ -21,6 +22,14 @@ _SECONDS_THAT_COUNT = 1.0
 """A shorter transaction does not delay a heartbeat enough to lose a lease."""
 
 _T = TypeVar("_T")
+
+
+class CompleteRun(NamedTuple):
+    """A complete run of a kind, when it started, and what it leaves for the next run."""
+
+    kind: str
+    started_at: datetime
+    watermark: str
 
 
 def write_alone(
@@ -45,20 +54,34 @@ def retain_rows(
     database: Database,
     tables: Tables,
     table: sa.Table,
-    owners: IdColumn,
-    run: tuple[str, datetime],
+    owners: IdColumn | None,
+    run: CompleteRun,
     fence: Fence | None,
 ) -> int:
-    """Complete a *run* of a kind that started then: delete all but *owners*; return how many."""
-    owner = table.primary_key.columns[0]
-    others = sa.delete(table).where(not_among(owner, owners, owners.kind, database.dialect))
+    """Complete a *run*: delete all but *owners*, with None nothing; return how many."""
 
     def unit(connection: sa.Connection) -> int:
-        gone = connection.execute(others).rowcount
-        close_run(connection, tables, *run)
+        gone = 0
+        if owners is not None:
+            owner = table.primary_key.columns[0]
+            others = not_among(owner, owners, owners.kind, database.dialect)
+            gone = connection.execute(sa.delete(table).where(others)).rowcount
+        close_run(connection, tables, run.kind, run.started_at)
+        write_watermark(connection, tables, run.kind, run.started_at, run.watermark)
         return gone
 
     return write_alone(database, tables, table, unit, fence)
+
+
+def forget_watermark_of(
+    database: Database, tables: Tables, table: sa.Table, kind: str, fence: Fence | None
+) -> None:
+    """Remove the watermark of a kind, whose results are in *table*."""
+
+    def unit(connection: sa.Connection) -> None:
+        remove_watermarks(connection, tables, [kind])
+
+    write_alone(database, tables, table, unit, fence)
 
 
 def totals_of(
