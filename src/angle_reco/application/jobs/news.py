@@ -220,10 +220,8 @@ class NewsReader:
         return IdColumn.of(self.settings.ids.user, [])
 
     def _log_why(self, job: str, why: Why) -> None:
-        if why in (Why.LOST, Why.FUTURE):
-            _log.warning(
-                "watermark not usable, everything is computed: job=%s why=%s", job, why.value
-            )
+        if why is Why.FUTURE:
+            _log.warning("watermark of the future, everything is computed: job=%s", job)
         else:
             _log.info("everything is computed: job=%s why=%s", job, why.value)
 
