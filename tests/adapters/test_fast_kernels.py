@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,6 +19,7 @@ from angle_reco.adapters.kernels.fast import FastKernels, Loops, compiled_loops
 from angle_reco.composition import own_kernels
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.similarity import SimilarityRule
@@ -167,6 +169,12 @@ def lists_of(kernels: Kernels, shape: str = "usual") -> Lists:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     assert_same(lists_of(FastKernels(threads=threads, least_pairs=0)), lists_of(NumpyKernels()))
+
+
+@pytest.mark.parametrize("threads", [0, 1_001, True, "2", 1.0])
+def test_a_number_of_threads_that_cannot_be_is_refused(threads: Any) -> None:
+    with pytest.raises(InvalidValueError, match="threads"):
+        FastKernels(threads=threads)
 
 
 def test_every_call_has_the_types_that_were_compiled_first() -> None:

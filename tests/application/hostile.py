@@ -751,7 +751,8 @@ TAKEN: dict[str, frozenset[str]] = {
         ("interest", "similarity", "price", "shared", "threshold"), frozenset({"0", "5"})
     ),
     **dict.fromkeys(
-        ("enough_shared", "kept", "saturation", "favourites", "per_category"), frozenset({"5"})
+        ("enough_shared", "history_length", "kept", "saturation", "favourites", "per_category"),
+        frozenset({"5"}),
     ),
     "watcher_weight": frozenset({"0", "5"}),
     "SimilarityRule.category": frozenset({"0", "5"}),

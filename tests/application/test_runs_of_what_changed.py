@@ -483,28 +483,45 @@ class TestWhatIsComputed:
         shop.agree()
 
 
+class TestOtherProcesses:
+    def test_a_run_that_computed_nothing_is_no_news(self) -> None:
+        shop = quiet()
+        shop.run()
+        feed = shop.reco.ports.changes
+        before = feed.now()
+        left_by(shop)
+        told = [feed.since(before).changes]
+        shop.reco.system.run_job("generate_popular_items", full=True)
+        told.append(feed.since(before).changes)
+
+        assert [[one.job for one in some] for some in told] == [[], ["generate_popular_items"]]
+
+    def test_one_that_only_removed_results_is(self) -> None:
+        shop = quiet(rules=attrs.evolve(RULES, active_for=2 * DAY + 2 * HOUR))
+        shop.reco.signed_in("u0")
+        shop.run()
+        before = shop.reco.ports.changes.now()
+        shop.clock.advance(2 * HOUR)
+
+        outcome = shop.reco.system.run_job("generate_recommendations")
+
+        assert (outcome.scope, outcome.left, outcome.removed) == (1, 1, 4)
+        assert len(shop.reco.ports.changes.since(before).changes) == 1
+
+
 class TestWatermarks:
-    @pytest.mark.parametrize(
-        ("text", "why"),
-        [
-            ("", "lost"),
-            ("{", "lost"),
-            ("[]", "lost"),
-            ('{"at": 1}', "lost"),
-            ('{"at": 1e400}', "lost"),
-        ],
-    )
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"at": 1}', '{"rules": 1, "at": 1e400}'])
     def test_one_that_is_lost_means_a_full_run(
-        self, text: str, why: str, caplog: pytest.LogCaptureFixture
+        self, text: str, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level("INFO")
         shop = quiet()
         shop.run()
         store = shop.reco.ports.interests
         store.retain(None, started_at=START, watermark=text)
 
         assert shop.reco.system.run_job("refresh_user_interests").left == 0
-        line = f"watermark not usable, everything is computed: job=refresh_user_interests why={why}"
-        assert line in caplog.text
+        assert "everything is computed: job=refresh_user_interests why=lost" in caplog.text
         assert shop.reco.system.run_job("refresh_user_interests").left == 5
 
     def test_one_of_the_future_does(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -514,7 +531,8 @@ class TestWatermarks:
         shop.clock.set(START)
 
         assert set(shop.run().values()) == {0}
-        assert "everything is computed: job=compute_item_similarities why=future" in caplog.text
+        said = "watermark of the future, everything is computed: job=compute_item_similarities"
+        assert said in caplog.text
         shop.agree()
 
     def test_other_settings_do(self) -> None:
@@ -542,13 +560,23 @@ class TestWatermarks:
         assert (set(shop.run().values()) == {0}) is is_full
         assert set(shop.run().values()) != {0}
 
-    def test_a_gap_in_the_feed_does(self) -> None:
+    def test_an_erasure_does(self) -> None:
         shop = quiet()
         shop.run()
         shop.clock.advance(MINUTE)
         shop.reco.system.erase_user("u4")
 
         assert {left for left, _ in left_by(shop).values()} == {0}
+
+    def test_a_gap_in_the_feed_does(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        shop = quiet()
+        shop.run()
+        shop.reco.items_changed(["i00"])
+        shop.reco.ports.changes.prune(older_than=timedelta(0))
+
+        assert {left for left, _ in left_by(shop).values()} == {0}
+        assert "everything is computed: job=refresh_user_interests why=gap" in caplog.text
 
     def test_a_feed_that_does_not_answer_is_a_gap(self, caplog: pytest.LogCaptureFixture) -> None:
         shop = quiet()

@@ -38,6 +38,16 @@ class TestRun:
 
         assert [(one["changed"], one["removed"]) for one in runs] == [(0, 0)] * 5
 
+    def test_a_full_run_leaves_nothing_as_it_is(self, angle: Angle) -> None:
+        angle("run", "all")
+        some, full = (
+            json.loads(angle("run", "all", "--json", *more).out)["runs"]
+            for more in ([], ["--full"])
+        )
+
+        assert sum(one["left"] for one in some) > 0
+        assert sum(one["left"] for one in full) == 0
+
     def test_some_of_them_in_the_order_given(self, angle: Angle) -> None:
         said = angle("run", "generate_popular_items", "refresh_user_interests", "--as-of", NOW)
 

@@ -1,6 +1,7 @@
 """A Django project with its test databases, as Django's test runner sets them up."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -74,7 +75,10 @@ def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests on PostgreSQL."""
+    # The hook gets the tests of every folder.
     for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
         spec = getattr(item, "callspec", None)
         if spec is not None and project.POSTGRES in spec.params.values():
             item.add_marker("postgres")

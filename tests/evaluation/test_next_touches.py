@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from angle_reco import Recommender
+from angle_reco import Recommender, Settings
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import NotMeasurableError
 from angle_reco.domain.ids import CategoryId, ItemId
 from angle_reco.domain.items import Item
-from angle_reco.domain.scoring.similarity import Engagement
+from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.evaluation.cuts import Cut, CutRule, cuts_of
 from angle_reco.evaluation.evaluate import Plan, evaluate
 from angle_reco.evaluation.history import Evidence, read_history
@@ -173,6 +174,28 @@ def test_lists_are_those_that_the_surfaces_show(bids_only: bool) -> None:
     assert judged[0].name == (AFTER_BID if bids_only else SIMILAR)
     assert set(past.catalogue.ids_at(answer.shown)) == shown
     assert len(shown) > 3
+
+
+@pytest.mark.parametrize(("history_length", "similar"), [(2, {"b"}), (3, {"a", "b"})])
+def test_of_a_user_the_newest_bids_and_watches_count(
+    history_length: int, similar: set[str]
+) -> None:
+    # Prices alone do not qualify, so a list has the items that share a user.
+    listed = [Item(item_id=ItemId(one), starting_price=Decimal(1)) for one in "abcde"]
+    happened = [
+        *(bid("fan", one, days) for days, one in enumerate("abc", 1)),
+        *(bid("new", one, days) for days, one in enumerate("cd", 11)),
+    ]
+    rule = SimilarityRule(history_length=history_length)
+    market = market_of([*happened, *_asking()], listed)
+    evidence = evidence_of(market, Settings(similarity=rule))
+    history = read_history(evidence, until=day(DAYS))
+    [cut] = cuts_of(evidence, history, CutRule(moments=(day(10),)))
+
+    _, judged = judge_next(evidence, [cut], bids_only=False, most=100, seed=0)
+
+    [answer] = judged[0].answers
+    assert set(cut.past.catalogue.ids_at(answer.shown[answer.shown >= 0])) == similar
 
 
 def _asking() -> list[Bid | Watch]:

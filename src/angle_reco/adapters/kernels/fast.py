@@ -24,6 +24,7 @@ from angle_reco.domain.scoring.similarity import (
     similarity_scores,
 )
 from angle_reco.domain.suggestions import Source
+from angle_reco.domain.validators import whole
 from angle_reco.ports.kernels import Similarities
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class FastKernels(NumpyKernels):
 
     threads: int = attrs.field(factory=usable_cores)
     least_pairs: int = _PAIRS_WORTH_COMPILING
+
+    def __attrs_post_init__(self) -> None:
+        whole(self.threads, "threads", least=1, most=1_000)
+        whole(self.least_pairs, "least_pairs", least=0, most=_MOST_PAIRS)
 
     @property
     def is_degraded(self) -> bool:

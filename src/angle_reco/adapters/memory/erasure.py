@@ -12,6 +12,7 @@ from angle_reco.domain.erasure import Erased
 from angle_reco.domain.errors import UserErasedError
 from angle_reco.domain.fingerprints import digests_of_users
 from angle_reco.domain.ids import UserId
+from angle_reco.domain.lists import ListKind
 
 if TYPE_CHECKING:
     from angle_reco.adapters.memory.changes import MemoryChanges
@@ -71,6 +72,10 @@ class MemoryErasure:
         self.changes.publish([Change(kind=ChangeKind.ERASED, user_id=user_id)])
         self.models.forget(user_id)
         suggestions = self.lists.forget_personal(user_id)
+        # Their digests cover the activity of the user.
+        self.interests.forget_watermark()
+        for kind in ListKind:
+            self.lists.forget_watermark(kind)
         return Erased(
             sign_ins=0,
             interests=self.interests.forget(user_id),

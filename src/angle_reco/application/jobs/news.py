@@ -27,6 +27,7 @@ from angle_reco.domain.watermarks import (
     usable,
 )
 from angle_reco.ports.changes import Changes, Cursor
+from angle_reco.ports.stores import InterestStore
 from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
@@ -220,11 +221,9 @@ class NewsReader:
         return IdColumn.of(self.settings.ids.user, [])
 
     def _log_why(self, job: str, why: Why) -> None:
-        if why in (Why.LOST, Why.FUTURE):
-            _log.warning(
-                "watermark not usable, everything is computed: job=%s why=%s", job, why.value
-            )
-        else:
+        if why is Why.FUTURE:
+            _log.warning("watermark of the future, everything is computed: job=%s", job)
+        elif why not in (Why.ASKED, Why.FIRST):
             _log.info("everything is computed: job=%s why=%s", job, why.value)
 
 
@@ -237,6 +236,12 @@ def _hides_rows(change: Change, job: str) -> bool:
     """Return whether more may have changed than a change names, for a *job*."""
     hides = change.kind is ChangeKind.RUN and change.job in (IMPORT, EDITED + job)
     return hides or change.kind is ChangeKind.ERASED
+
+
+def has_other_settings(interests: InterestStore, settings: Settings) -> bool:
+    """Return whether the last run that computed interests had other settings than these."""
+    found = Watermark.from_text(interests.watermark() or "")
+    return found is not None and found.settings != settings_of_interests(settings)
 
 
 def settings_of_interests(settings: Settings) -> str:

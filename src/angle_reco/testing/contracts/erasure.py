@@ -82,6 +82,17 @@ class ErasureContract(EveryIdKind):
         assert signed_in is not None
         assert signed_in.count == (0 if stores.beside else 4)
 
+    def test_the_watermarks_are_removed(self, stores: ErasableStores, sample: Sample) -> None:
+        """They have digests of what users did lately."""
+        stores.interests.retain(None, started_at=NOW, watermark="one")
+        for kind in ListKind:
+            stores.lists.retain(kind, None, started_at=NOW, watermark="one")
+
+        stores.erasure.erase(sample.users[3], at=NOW)
+
+        assert stores.interests.watermark() == ""
+        assert [stores.lists.watermark(kind) for kind in ListKind] == [""] * len(ListKind)
+
     def test_an_empty_list_counts_as_a_list(self, stores: ErasableStores, sample: Sample) -> None:
         user = sample.users[0]
         stores.lists.write(ListKind.PERSONAL, sample.lists(ListKind.PERSONAL, {user: []}))

@@ -13,6 +13,7 @@ from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.results.feed_pruning import forget_user
 from angle_reco.adapters.sql.results.models import forget_user_of_model
 from angle_reco.adapters.sql.results.runs import one_at_a_time
+from angle_reco.adapters.sql.results.watermarks import remove_watermarks
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.erasure import Erased
@@ -39,6 +40,8 @@ class SqlErasure:
             self._note(connection, user_id, at)
             forget_user(connection, tables, user_id)
             forget_user_of_model(connection, tables, user_id)
+            # Their digests cover the activity of the user.
+            remove_watermarks(connection, tables)
             erased = Change(kind=ChangeKind.ERASED, user_id=user_id)
             self.changes.publish([erased], connection=connection)
             lists = connection.execute(
