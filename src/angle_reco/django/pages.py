@@ -10,7 +10,7 @@ from angle_reco import Freshness, Recommender, SchemaError, Shelf, View
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
 from angle_reco.django.market import MappedMarket
-from angle_reco.domain.ids import IdKind
+from angle_reco.domain.ids import IdKind, UserRef
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class PageView:
     request: Any | None
 
     @property
-    def user_id(self) -> Any | None:
+    def user_id(self) -> UserRef | None:
         """Return the id of the user, None for a visitor.
 
         It is asked each time, because a request may sign a user in or out.
@@ -37,7 +37,8 @@ class PageView:
         user = getattr(self.request, "user", None)
         if self.market is None or not getattr(user, "is_authenticated", False):
             return None
-        return self.market.user_id(user)
+        user_id: UserRef = self.market.user_id(user)
+        return user_id
 
     @property
     def view(self) -> View:
@@ -74,7 +75,7 @@ class PageView:
             )
         )
 
-    def given(self, value: Any, name: Literal["item", "category"]) -> Any:
+    def given(self, value: object, name: Literal["item", "category"]) -> object:
         """Return an object, or the id that a text is, such as a part of a URL.
 
         Raises:
