@@ -18,9 +18,9 @@ bin := .venv/bin
 installed := .venv/.installed
 uv := $(shell command -v uv 2>/dev/null)
 
-# Two for each core: many tests wait, for processes and for leases that end.
+# One more than cores: some tests wait, for processes and for leases that end.
 cores := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-pytest := pytest --numprocesses $(shell expr 2 '*' $(cores)) --maxprocesses 8
+pytest := pytest --numprocesses $(shell expr 1 + $(cores)) --maxprocesses 8
 unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
 # What differs between Pythons shows in these, on SQLite, on PostgreSQL and in memory.

@@ -222,7 +222,7 @@ class NewsReader:
     def _log_why(self, job: str, why: Why) -> None:
         if why is Why.FUTURE:
             _log.warning("watermark of the future, everything is computed: job=%s", job)
-        else:
+        elif why not in (Why.ASKED, Why.FIRST):
             _log.info("everything is computed: job=%s why=%s", job, why.value)
 
 

@@ -120,14 +120,14 @@ class JobRunner:
             )
             self._succeed(run, outcome, work)
         _log.info(
-            "job done: job=%s scope=%d left=%d changed=%d unchanged=%d removed=%d failed=%d"
+            "job done: job=%s scope=%d changed=%d unchanged=%d removed=%d left=%d failed=%d"
             " seconds=%.3f",
             outcome.job,
             outcome.scope,
-            outcome.left,
             outcome.changed,
             outcome.unchanged,
             outcome.removed,
+            outcome.left,
             outcome.failed,
             outcome.seconds,
         )
