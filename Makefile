@@ -24,7 +24,7 @@ pytest := pytest --numprocesses $(shell expr 1 + $(cores)) --maxprocesses 8
 unit_tests := $(pytest) --ignore=tests/reliability --ignore=tests/hosts
 
 # What differs between Pythons shows in these, on SQLite, on PostgreSQL and in memory.
-tests_on_pythons := src tests/domain tests/application tests/cli/test_app.py \
+tests_on_pythons := src tests/domain tests/application tests/django tests/cli/test_app.py \
     $(addprefix tests/adapters/test_,bulk.py caches.py fast_kernels.py kernels.py memory.py sqlite.py)
 
 .PHONY: help

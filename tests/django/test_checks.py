@@ -1,6 +1,7 @@
 """What `manage.py check` says about a configuration that cannot be used: one clear line."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -187,6 +188,17 @@ class TestTables:
 
     def test_present_ones_are_fine(self) -> None:
         assert check_database(None, [project.SQLITE]) == []
+
+    def test_another_application_with_other_settings_is_a_warning(self) -> None:
+        given = {"MARKET": ShopMarket, "SETTINGS": Settings(active_for=timedelta(days=7))}
+        recommender().system.run_job("refresh_user_interests")
+        assert check_database(None, [project.SQLITE]) == []
+
+        with override_settings(ANGLE_RECO=given):
+            [message] = check_database(None, [project.SQLITE])
+
+        assert message.id == "angle_reco.W011"
+        assert "PREFIX" in message.hint
 
     def test_other_databases_are_not_asked(self) -> None:
         with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "other_"}):

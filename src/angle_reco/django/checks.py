@@ -10,6 +10,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet
 
 from angle_reco import AngleRecoError, SchemaError
+from angle_reco.application.jobs.news import has_other_settings
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
 from angle_reco.django.market import MappedMarket, Market
@@ -17,6 +18,12 @@ from angle_reco.django.market import MappedMarket, Market
 _MIDDLEWARE = "angle_reco.django.middleware.reco_middleware"
 _USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _REQUEST = "django.template.context_processors.request"
+_SHARED = (
+    "the last run of the jobs had other settings: they changed since, or two applications differ"
+)
+_APART = (
+    "Applications on one database need equal settings, or each a PREFIX or SCHEMA in ANGLE_RECO."
+)
 
 
 def check_configuration(app_configs: object, **_: Any) -> list[checks.CheckMessage]:
@@ -40,7 +47,9 @@ def check_database(
         alias = configured().alias
         if alias not in (databases or ()):
             return []
-        recommender().check()
+        reco = recommender()
+        reco.check()
+        is_shared = has_other_settings(reco.ports.interests, reco.settings)
     except ConfigurationError:
         return []  # `check_configuration` says why.
     except AngleRecoError as error:
@@ -48,7 +57,7 @@ def check_database(
             return []
         hint = "Run manage.py migrate, which creates the tables of angle_reco, too."
         return [checks.Warning(str(error), hint=hint, id="angle_reco.W010")]
-    return []
+    return [checks.Warning(_SHARED, hint=_APART, id="angle_reco.W011")] if is_shared else []
 
 
 def _is_migrated(alias: str) -> bool:

@@ -27,6 +27,7 @@ from angle_reco.domain.watermarks import (
     usable,
 )
 from angle_reco.ports.changes import Changes, Cursor
+from angle_reco.ports.stores import InterestStore
 from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
@@ -235,6 +236,12 @@ def _hides_rows(change: Change) -> bool:
     """Return whether more may have changed than a change names."""
     is_import = change.kind is ChangeKind.RUN and change.job == IMPORT
     return is_import or change.kind is ChangeKind.ERASED
+
+
+def has_other_settings(interests: InterestStore, settings: Settings) -> bool:
+    """Return whether the last run that computed interests had other settings than these."""
+    found = Watermark.from_text(interests.watermark() or "")
+    return found is not None and found.settings != settings_of_interests(settings)
 
 
 def settings_of_interests(settings: Settings) -> str:
