@@ -5,11 +5,12 @@ the name comes last.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django import template
 
-from angle_reco import Freshness, ItemNotFoundError, Shelf
+from angle_reco import Freshness, InvalidValueError, ItemNotFoundError, Shelf
 from angle_reco.django.pages import PageView, page_view
 
 register = template.Library()
@@ -24,8 +25,9 @@ _INVALID = ""
 
 @register.simple_tag(takes_context=True)
 def recommended(context: Any, limit: int = 20, after: str | None = None) -> Shelf:
-    """Return the homepage: `{% recommended limit=8 as shelf %}`."""
-    return _page(context).homepage(limit, after=after)
+    """Return the homepage: `{% recommended limit=8 after=request.GET.after as shelf %}`."""
+    page = _page(context)
+    return _after(after, lambda cursor: page.homepage(limit, after=cursor))
 
 
 @register.simple_tag(takes_context=True)
@@ -57,7 +59,21 @@ def after_bid(context: Any, item: Any, limit: int = 8) -> Shelf:
 def popular(context: Any, limit: int = 20, category: Any = None, after: str | None = None) -> Shelf:
     """Return popular items: `{% popular limit=8 category=item.category as shelf %}`."""
     category = None if category == _INVALID else category
-    return _page(context).popular_items(limit, category=category, after=after)
+    page = _page(context)
+    return _after(after, lambda cursor: page.popular_items(limit, category=category, after=cursor))
+
+
+def _after(cursor: str | None, page: Callable[[str | None], Shelf]) -> Shelf:
+    """Return the page after a cursor; the first one for a text that is none.
+
+    The text is mostly that of a visitor's address, and a template cannot answer 400.
+    """
+    try:
+        return page(cursor or None)
+    except InvalidValueError as error:
+        if error.what != "after":
+            raise
+        return page(None)
 
 
 def _page(context: Any) -> PageView:
