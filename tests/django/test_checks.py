@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
 from django.test.utils import override_settings
 
@@ -151,6 +152,21 @@ def test_another_database_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> N
     assert message.msg == "the database 'default' is mysql; supported are PostgreSQL and SQLite"
 
 
+def test_a_queryset_with_a_wrong_name_is_a_warning() -> None:
+    class Misnamed(ShopMarket):
+        watch = Bid.objects.values(item_id=F("lot"), user_id=F("bidder"))
+        _open = Bid.objects.all()
+
+    with override_settings(ANGLE_RECO={"MARKET": Misnamed}):
+        [message] = [one for one in run_checks() if one.id.startswith("angle_reco")]
+
+    assert message.id == "angle_reco.W002"
+    assert message.msg == (
+        "Misnamed.watch is not read: a market has users, items, bids, watches, categories, "
+        "public, cards"
+    )
+
+
 class TestTables:
     def test_missing_ones_are_a_warning_that_says_what_to_run(self) -> None:
         given = {"MARKET": ShopMarket, "PREFIX": "other_"}
@@ -161,6 +177,14 @@ class TestTables:
         assert "other_version" in message.msg
         assert message.hint.startswith("Run manage.py migrate")
         assert not message.is_serious()
+
+    def test_on_a_database_without_migrations_nothing_is_missing_yet(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda _: {("auth", "1"): 0})
+
+        with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "other_"}):
+            assert check_database(None, [project.SQLITE]) == []
 
     def test_present_ones_are_fine(self) -> None:
         assert check_database(None, [project.SQLITE]) == []

@@ -214,5 +214,6 @@ class TestTemplates(TestCase):
         for after in ("", None, "junk", 5, other):
             for tag in ("recommended", "popular"):
                 assert self.shown(f"{tag} after=after", user=ann, after=after) >= 1
-        with pytest.raises(InvalidValueError, match="limit is 0"):
-            self.shown("recommended limit=0", user=ann)
+        for tag in ("recommended", "popular"):
+            with pytest.raises(InvalidValueError, match="limit is 0"):
+                self.shown(f"{tag} limit=0", user=ann)

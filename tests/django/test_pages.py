@@ -1,6 +1,7 @@
 """`request.reco`, the template tags, the command and the clock, within tests of a host."""
 
 import asyncio
+import json
 import logging
 import uuid
 from contextlib import redirect_stdout
@@ -82,6 +83,25 @@ class TestPages(TestCase):
         rendered = template.render({"lot": self.lots[0]}, self.request_of(self.ann))
 
         assert rendered.split() == ["2", "3", "3", "3"]
+
+    def test_a_cursor_in_an_address_is_the_next_page_or_else_the_first(self) -> None:
+        def shown(tag: str, query: str) -> str:
+            text = f"{{% load reco %}}{{% {tag} limit=2 after=request.GET.after as shelf %}}"
+            template = engines["django"].from_string(text + "{{ shelf.ids }}")
+            return str(template.render({}, RequestFactory().get(f"/?{query}")))
+
+        page = page_view(None)
+        for tag, ask in (("recommended", page.homepage), ("popular", page.popular_items)):
+            first, all_ids = ask(2), ask(4).ids
+            for query in ("", "after=", "after=odd"):
+                assert shown(tag, query) == f"{all_ids[:2]}"
+            assert shown(tag, f"after={first.next}") == f"{all_ids[2:]}"
+
+    def test_another_wrong_argument_of_a_tag_is_an_error(self) -> None:
+        template = engines["django"].from_string("{% load reco %}{% popular limit=0 as shelf %}")
+
+        with pytest.raises(InvalidValueError, match="limit"):
+            template.render({}, RequestFactory().get("/"))
 
     def test_an_unknown_item_has_no_similar_ones(self) -> None:
         template = engines["django"].from_string(ALL_TAGS)
@@ -227,6 +247,11 @@ class TestCommand(TestCase):
         assert self.said("migrate", "status").startswith("schema: up to date")
         assert "CREATE TABLE" in self.said("migrate", "up", "--sql")
         assert "nothing odd was found" in self.said("check")
+
+    def test_json_is_as_the_command_line_writes_it(self) -> None:
+        said = self.said("stats", "--json")
+
+        assert said == json.dumps(json.loads(said), indent=2) + "\n"
 
     def test_a_finding_is_an_exit_status(self) -> None:
         eve = get_user_model().objects.create_user("eve")

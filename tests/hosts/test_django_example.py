@@ -102,6 +102,7 @@ def test_a_bid_changes_the_next_page(browser: Browser, site: str) -> None:
 
     assert "highest bidder" in ada.sees("document.querySelector('.notice').innerText")
     assert ada.sees("document.querySelectorAll('#after-bid [data-lot]').length") > 0
+    assert ada.sees("document.querySelectorAll('#similar').length") == 0  # the same lots
     # Each of the four workers knows it.
     assert comes_true(lambda: all(before[0] not in recommended(ada) for _ in range(8)))
     assert recommended(ada) != before
@@ -170,10 +171,13 @@ def test_no_page_is_wider_than_the_screen(
     fay = signed_in(browser, site, "fay")
     fay.has_width(width)
     lot = recommended(fay)[0]
+    fay.goes_to(f"/lots/{lot}/")
+    fay.clicks("#place-bid")
 
     for number, path in enumerate(("/", f"/lots/{lot}/?bid=1", "/watchlist/", "/listings/")):
         fay.goes_to(path)
         assert fay.sees("document.documentElement.scrollWidth") <= width, path
+        fay.sees("document.querySelector('caption')?.scrollIntoView()")  # with what is below it
         pictures = Path(os.environ.get("EXAMPLE_PICTURES", tmp_path))
         fay.takes_picture(pictures / f"{number}-{width}.webp")
 

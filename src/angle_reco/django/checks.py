@@ -5,11 +5,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import QuerySet
 
-from angle_reco import AngleRecoError
+from angle_reco import AngleRecoError, SchemaError
 from angle_reco.application.jobs.news import has_other_settings
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
+from angle_reco.django.market import MappedMarket, Market
 
 _MIDDLEWARE = "angle_reco.django.middleware.reco_middleware"
 _USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -28,7 +32,7 @@ def check_configuration(app_configs: object, **_: Any) -> list[checks.CheckMessa
         recommender()
     except ConfigurationError as error:
         return [checks.Error(str(error), hint=error.hint, id=error.id)]
-    return [*_middleware(), *_templates()]
+    return [*_middleware(), *_templates(), *_unread(configured().market)]
 
 
 def check_database(
@@ -36,10 +40,12 @@ def check_database(
 ) -> list[checks.CheckMessage]:
     """Check that the tables exist, and that the querysets can be read.
 
-    These are warnings, because `migrate` runs the check before it creates the tables.
+    These are warnings, because `migrate` runs the check before it migrates the tables. On a
+    database that it has never migrated nothing is missing yet.
     """
     try:
-        if configured().alias not in (databases or ()):
+        alias = configured().alias
+        if alias not in (databases or ()):
             return []
         reco = recommender()
         reco.check()
@@ -47,9 +53,16 @@ def check_database(
     except ConfigurationError:
         return []  # `check_configuration` says why.
     except AngleRecoError as error:
+        if isinstance(error, SchemaError) and not _is_migrated(alias):
+            return []
         hint = "Run manage.py migrate, which creates the tables of angle_reco, too."
         return [checks.Warning(str(error), hint=hint, id="angle_reco.W010")]
     return [checks.Warning(_SHARED, hint=_APART, id="angle_reco.W011")] if is_shared else []
+
+
+def _is_migrated(alias: str) -> bool:
+    applied = MigrationRecorder(connections[alias]).applied_migrations()
+    return any(app == "angle_reco" for app, _ in applied)
 
 
 def _middleware() -> list[checks.CheckMessage]:
@@ -71,3 +84,18 @@ def _templates() -> list[checks.CheckMessage]:
     text = "templates have no request: the tags of {% load reco %} show what a visitor may see"
     hint = f"Add {_REQUEST} to the context_processors of TEMPLATES."
     return [checks.Warning(text, hint=hint, id="angle_reco.W001")]
+
+
+def _unread(mapped: MappedMarket) -> list[checks.CheckMessage]:
+    """Find querysets that nothing reads, such as `watch` for `watches`."""
+    known = tuple(Market.__annotations__)
+    own = vars(type(mapped.market))
+    return [
+        checks.Warning(
+            f"{mapped.name}.{name} is not read: a market has {', '.join(known)}",
+            hint="Correct the name, or let it begin with an underscore.",
+            id="angle_reco.W002",
+        )
+        for name, value in own.items()
+        if isinstance(value, QuerySet) and name not in known and not name.startswith("_")
+    ]

@@ -27,9 +27,9 @@ _INVALID = ""
 
 @register.simple_tag(takes_context=True)
 def recommended(context: Any, limit: int = 20, after: str | None = None) -> Shelf:
-    """Return the homepage: `{% recommended limit=8 as shelf %}`."""
+    """Return the homepage: `{% recommended limit=8 after=request.GET.after as shelf %}`."""
     page = _page(context)
-    return _paged(lambda start: page.homepage(limit, after=start), after)
+    return _after(after, lambda cursor: page.homepage(limit, after=cursor))
 
 
 @register.simple_tag(takes_context=True)
@@ -52,24 +52,24 @@ def popular(context: Any, limit: int = 20, category: Any = None, after: str | No
     """Return popular items: `{% popular limit=8 category=item.category as shelf %}`."""
     page = _page(context)
 
-    def call(start: str | None) -> Shelf:
+    def call(cursor: str | None) -> Shelf:
         of = None if category in (None, _INVALID) else page.given(category, "category")
-        return page.popular_items(limit, category=of, after=start)
+        return page.popular_items(limit, category=of, after=cursor)
 
-    return _of_known(lambda: _paged(call, after))
+    return _of_known(lambda: _after(after, call))
 
 
-def _paged(call: Callable[[str | None], Shelf], after: Any) -> Shelf:
-    """Return a page, the first one if *after* is no cursor, as Django's `Paginator.get_page`.
+def _after(cursor: str | None, page: Callable[[str | None], Shelf]) -> Shelf:
+    """Return the page after a cursor; the first one for a text that is none.
 
-    It is usually `request.GET.after`, which a visitor may have edited.
+    The text is mostly that of a visitor's address, and a template cannot answer 400.
     """
     try:
-        return call(None if after == _INVALID else after)
+        return page(cursor or None)
     except InvalidValueError as error:
         if error.what != "after":
             raise
-        return call(None)
+        return page(None)
 
 
 def _of_known(call: Callable[[], Shelf]) -> Shelf:

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from angle_reco.simulation import MarketplaceShape, simulate
@@ -30,9 +30,15 @@ class Command(BaseCommand):
         """Take the number of lots."""
         parser.add_argument("--lots", type=int, default=900)
 
-    @transaction.atomic
     def handle(self, *_: Any, lots: int, **__: Any) -> None:
         """Seed the site, unless it has lots already."""
+        if connection.vendor == "sqlite":  # so that pages do not wait for writers
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA journal_mode=WAL")
+        self._seed(lots)
+
+    @transaction.atomic
+    def _seed(self, lots: int) -> None:
         if Lot.objects.exists():
             self.stdout.write("The site has lots already.")
             return

@@ -35,6 +35,7 @@ class Command(BaseCommand):
         if command == "migrate" and not any(not one.startswith("-") for one in arguments):
             arguments = ["up", *arguments]
         is_server = command == "work"
+        self.stdout.ending = ""  # Django would end each part of a line.
         errors = StringIO()
         with (
             redirect_stdout(self.stdout),
