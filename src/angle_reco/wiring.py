@@ -186,6 +186,7 @@ def wire(
             shelves=shelves,
             interests=ports.interests,
             lists=ports.lists,
+            changes=ports.changes,
         ),
         export_user=ExportUser(
             access=access,

@@ -627,6 +627,56 @@ class TestWatermarks:
         assert shop.run()["generate_recommendations"] == 0
         shop.agree()
 
+    @pytest.mark.parametrize("is_full", [False, True])
+    @pytest.mark.parametrize("name", ["refresh_user_interests", "generate_recommendations"])
+    def test_a_result_edited_during_a_run_is_computed_by_the_next(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, is_full: bool
+    ) -> None:
+        shop = quiet()
+        shop.run()
+        is_of_interests = name == "refresh_user_interests"
+        store = MemoryInterestStore if is_of_interests else MemoryListStore
+        retain, stored = store.retain, shop.reco.system.stored
+
+        def edited_before(*args: Any, **more: Any) -> int:
+            if is_of_interests:
+                stored.upsert_interest("u1", "dolls", score=0.5)
+            else:
+                stored.upsert_recommendation("u1", "i02", score=0.5)
+            return retain(*args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "retain", edited_before)
+            shop.reco.system.run_job(name, full=is_full)
+
+        assert shop.run(name)[name] == 0
+        kind = JOBS[name]
+        found: list[Any] = [shop.stored(one, kind)["u1"] for one in (shop.reco, shop.full)]
+        ours, theirs = (one[0] if is_of_interests else one.ids for one in found)
+        assert ours == theirs
+
+    def test_an_edit_that_cannot_be_published_is_stored(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        shop = quiet()
+        shop.run()
+        mute = Failing(shop.reco.ports.changes, "publish", repeat(StorageUnavailableError(), 99))
+        reco = Recommender(attrs.evolve(shop.reco.ports, changes=mute), RULES)
+
+        reco.system.stored.upsert_interest("u1", "dolls", score=0.5)
+
+        assert "edit not published: job=refresh_user_interests" in caplog.text
+        assert reco.system.run_job("refresh_user_interests").left == 0
+
+    def test_deleting_nothing_is_no_edit(self) -> None:
+        shop = quiet()
+        shop.run()
+        stored = shop.reco.system.stored
+        assert stored.delete_interest("u1", "dolls") is False
+        assert stored.delete_recommendation("u1", "i03") is False
+
+        assert all(left == scope for left, scope in left_by(shop).values())
+
     def test_a_run_as_of_a_moment_leaves_none(self) -> None:
         shop = quiet()
         shop.run()

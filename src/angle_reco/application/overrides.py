@@ -1,14 +1,17 @@
 """Overrides of single results: the next answer shows them, the next job replaces them."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
 import attrs
 
 from angle_reco.application.access import Access
+from angle_reco.application.jobs.schedule import JOB_OF, OF_INTERESTS
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.domain.changes import EDITED, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn, IdIndex
-from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError
+from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError, StorageError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_score
@@ -18,7 +21,10 @@ from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.validators import whole
+from angle_reco.ports.changes import Changes
 from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
+
+_log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +39,7 @@ class WriteOverrides:
     shelves: ShelfBuilder
     interests: InterestStore
     lists: ListStore
+    changes: Changes
 
     def write_interest(
         self,
@@ -77,6 +84,7 @@ class WriteOverrides:
             return attrs.evolve(stored, interests=(*others, interest), removed=removed)
 
         self._edit_interests(interest.user_id, change)
+        self._publish(OF_INTERESTS)
         return interest
 
     def delete_interest(self, actor: Actor, user_id: UserId, category_id: CategoryId) -> bool:
@@ -101,6 +109,8 @@ class WriteOverrides:
             return attrs.evolve(stored, interests=others, removed=(*stored.removed, category_id))
 
         self._edit_interests(user_id, change)
+        if was_there:
+            self._publish(OF_INTERESTS)
         return was_there
 
     def write_similarity(
@@ -207,6 +217,7 @@ class WriteOverrides:
             return with_line(stored, line, rank=rank)
 
         self._edit_list(kind, owner, change)
+        self._publish(JOB_OF[kind])
 
     def _delete_line(self, kind: ListKind, owner: object, item_id: ItemId) -> bool:
         was_there = False
@@ -217,6 +228,8 @@ class WriteOverrides:
             return without_line(stored, item_id)
 
         self._edit_list(kind, owner, change)
+        if was_there:
+            self._publish(JOB_OF[kind])
         return was_there
 
     def _edit_list(
@@ -277,6 +290,13 @@ class WriteOverrides:
             if change(computed) is not computed:
                 # If another process has stored usable interests since, those are changed.
                 self.interests.edit(user_id, lambda stored: change(usable(stored) or computed))
+
+    def _publish(self, job: str) -> None:
+        """Publish an edit for the next run of a job: one that is under way may not replace it."""
+        try:
+            self.changes.publish([Change(kind=ChangeKind.RUN, job=EDITED + job)])
+        except StorageError as error:
+            _log.warning("edit not published: job=%s error=%s", job, type(error).__name__)
 
 
 class _NothingToEdit(Exception):  # noqa: N818 — no error: the result is computed instead

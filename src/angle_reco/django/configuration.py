@@ -101,14 +101,14 @@ def _market(given: Mapping[str, Any], alias: str) -> MappedMarket:
 
 def _alias(given: Mapping[str, Any]) -> str:
     alias = given.get("DATABASE", DEFAULT_DB_ALIAS)
-    if alias not in connections.settings:
+    if not isinstance(alias, str) or alias not in connections.settings:
         raise ConfigurationError("E009", f"DATABASE {alias!r} is not one of DATABASES")
     vendor = connections[alias].vendor
     if vendor not in _VENDORS:
         raise ConfigurationError(
             "E009", f"the database {alias!r} is {vendor}; supported are PostgreSQL and SQLite"
         )
-    return str(alias)
+    return alias
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:

@@ -1,5 +1,7 @@
 """The recommender of this process, on the database that Django is configured for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,7 +12,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from django.test.utils import _TestState
 
-from angle_reco import AngleRecoError, Recommender
+from angle_reco import AngleRecoError, InvalidValueError, Recommender
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.django.configuration import (
     Configuration,
@@ -59,7 +61,9 @@ def borrowing(configuration: Configuration) -> Recommender:
     wrapper.ensure_connection()
     raw, known = _borrowing.get(wrapper, (None, None))
     if known is None or raw is not wrapper.connection:
-        known = Recommender.from_connection(wrapper, check=False, **_arguments(configuration))
+        arguments = _arguments(configuration)
+        with _configuring():
+            known = Recommender.from_connection(wrapper, check=False, **arguments)
         known = _completed(known, configuration)
         _borrowing[wrapper] = wrapper.connection, known
     return known
@@ -143,9 +147,11 @@ def _with_own_connections(configuration: Configuration, wrapper: Any) -> Recomme
     pooler = wrapper.vendor == "postgresql" and wrapper.settings_dict.get(
         "DISABLE_SERVER_SIDE_CURSORS", False
     )
-    ours = Recommender.from_engine(
-        engine_of(wrapper), check=False, pooler=bool(pooler), **_arguments(configuration)
-    )
+    arguments = _arguments(configuration)
+    with _configuring():
+        ours = Recommender.from_engine(
+            engine_of(wrapper), check=False, pooler=bool(pooler), **arguments
+        )
     return _completed(ours, configuration)
 
 
@@ -160,6 +166,15 @@ def _arguments(configuration: Configuration) -> dict[str, Any]:
         }
     except MarketError as error:
         raise ConfigurationError(error.id, str(error), error.hint) from error
+
+
+@contextmanager
+def _configuring() -> Iterator[None]:
+    """Say which value of ANGLE_RECO cannot be used."""
+    try:
+        yield
+    except InvalidValueError as error:
+        raise ConfigurationError("E002", str(error)) from error
 
 
 def _completed(ours: Recommender, configuration: Configuration) -> Recommender:

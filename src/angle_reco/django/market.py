@@ -5,7 +5,9 @@ from functools import cached_property
 from typing import Any
 
 import attrs
+from django.contrib.auth import get_user_model
 from django.db import connections, models
+from django.db.models.query import ModelIterable
 
 from angle_reco.adapters.sql.schema.host_schema import LABELS, HostSchema
 from angle_reco.django.querysets import Column, LabelledQuery, QuerysetError, UnreadableFieldError
@@ -85,10 +87,8 @@ class MappedMarket:
             if not self.has(name):
                 hint = f"Add {name} = SomeModel.objects.values(…)."
                 raise MarketError("E004", f"{self.name} has no {name}", hint)
-        cards, items = self.market.cards, self.rows("items").model
-        if cards is not None and not issubclass(cards.model, items._meta.concrete_model):
-            reason = f"cards are objects of {cards.model.__name__}, and items of {items.__name__}"
-            raise MarketError("E008", f"{self.name}: {reason}")
+        self._check_cards()
+        self._check_users()
         selects = {name: self._select(name) for name in LABELS if self.has(name)}
         try:
             # Django's connections convert moments from and to this time zone.
@@ -99,6 +99,31 @@ class MappedMarket:
             )
         except (SchemaError, InvalidValueError) as error:
             raise MarketError("E006", f"{self.name}: {error}") from error
+
+    def _check_cards(self) -> None:
+        cards, items = self.market.cards, self.rows("items").model
+        if cards is None:
+            return
+        if not isinstance(cards, models.QuerySet | models.Manager):
+            raise MarketError("E005", f"{self.name}.cards: it is a {type(cards).__name__}")
+        found = cards.all()
+        if found.query.is_sliced or not issubclass(found._iterable_class, ModelIterable):
+            raise MarketError("E005", f"{self.name}.cards: it has a slice, or values, not objects")
+        if not issubclass(cards.model, items._meta.concrete_model):
+            reason = f"cards are objects of {cards.model.__name__}, and items of {items.__name__}"
+            raise MarketError("E008", f"{self.name}: {reason}")
+
+    def _check_users(self) -> None:
+        """Refuse ids that cannot be those of `request.user`: a user would see another's page."""
+        rows, user = self.rows("users"), get_user_model()
+        column = rows.columns.get("user_id")
+        if column is None:
+            return  # The schema says which columns are missing.
+        own = column.own
+        is_of_others = rows.field_of("user_id", user) is None and isinstance(own, models.AutoField)
+        if own is None or is_of_others:
+            reason = f"user_id is no field of {user.__name__}, and no reference to it"
+            raise MarketError("E008", f"{self.name}.users: {reason}")
 
     @cached_property
     def id_kinds(self) -> IdKinds:
@@ -140,7 +165,7 @@ class MappedMarket:
 
     def user(self, model: Any, user_id: Any) -> Any | None:
         """Return the user of Django with an id of the market, or None."""
-        own = self.rows("users").own_field("user_id", model)
+        own = self.rows("users").field_of("user_id", model)
         name = "pk" if own is None else own.attname
         return model._default_manager.filter(**{name: user_id}).first()
 
@@ -149,14 +174,14 @@ class MappedMarket:
         rows = self.rows("items")
         cards = self.market.cards
         found = rows.model._default_manager.all() if cards is None else cards.all()
-        own = rows.own_field("item_id", found.model)
+        own = rows.field_of("item_id", found.model)
         name = "pk" if own is None or own.primary_key else own.attname
         by_id: Mapping[Any, Any] = found.in_bulk(item_ids, field_name=name)
         return by_id
 
     def _id_of(self, instance: Any, name: str, label: str) -> Any:
         # Not type(): request.user is a proxy, which has the class of the user.
-        own = self.rows(name).own_field(label, instance.__class__)
+        own = self.rows(name).field_of(label, instance.__class__)
         return instance.pk if own is None else getattr(instance, own.attname)
 
     def _labelled(self, name: str) -> LabelledQuery:
@@ -168,7 +193,7 @@ class MappedMarket:
     def _select(self, name: str) -> Any:
         try:
             of_items = self.market.public if name == "items" else ()
-            return self._labelled(name).select(set(of_items) - LABELS["items"].keys())
+            return self._labelled(name).select(set(of_items or ()) - LABELS["items"].keys())
         except UnreadableFieldError as error:
             raise MarketError("E007", f"{self.name}.{name}: {error}") from error
 
@@ -210,11 +235,18 @@ class Rows:
         is_whole = not (query.where or query.is_sliced or query.combinator or query.distinct)
         return is_whole and len(self.own_labels) == len(self.columns)
 
-    def own_field(self, label: str, model: Any) -> Any | None:
-        """Return the field of *model* that is a column; None if the column is none of it."""
+    def is_of(self, instance: Any) -> bool:
+        """Return whether an object may have a row: those of proxies and children may."""
+        return isinstance(instance, self.model._meta.concrete_model)
+
+    def field_of(self, label: str, model: Any) -> Any | None:
+        """Return the field of *model* that a column has or refers to; None if it is none."""
         column = self.columns.get(label)
-        is_here = column is not None and issubclass(model, self.model._meta.concrete_model)
-        return column.own if column is not None and is_here else None
+        own = None if column is None else column.own
+        if own is None or issubclass(model, self.model._meta.concrete_model):
+            return own
+        is_reference = own.is_relation and issubclass(model, own.related_model)
+        return own.target_field if is_reference else None
 
     def of(self, instance: Any) -> dict[str, Any]:
         """Return those values that are fields of the object itself, whatever the conditions."""
@@ -236,5 +268,9 @@ class Rows:
             values = self.of(instance)
             if len(values) == len(self.columns):
                 return values
-        found = list(self.queryset.using(self.alias).filter(pk=instance.pk)[:1])
+        if self.queryset.query.combinator:
+            return self.of(instance)  # Django cannot ask a union for one object.
+        every = self.queryset.using(self.alias)
+        every.query.clear_limits()
+        found = list(every.filter(pk=instance.pk)[:1])
         return found[0] if found else None

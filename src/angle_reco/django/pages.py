@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -10,6 +10,7 @@ from angle_reco import Freshness, Recommender, SchemaError, Shelf, View
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import recommender
 from angle_reco.django.market import MappedMarket
+from angle_reco.domain.ids import IdKind, UserRef
 
 _log = logging.getLogger(__name__)
 
@@ -18,14 +19,26 @@ _NOTHING = Shelf((), freshness=Freshness.STALE_ON_ERROR, degraded_by=("configura
 
 @attrs.frozen
 class PageView:
-    """The recommendations for one user or visitor; the card of each is an object of the model.
+    """The recommendations for a request's user or visitor; each card is an object of the model.
 
     Without a usable configuration or tables, shelves are empty and the log says why.
     """
 
     market: MappedMarket | None
     reco: Recommender | None
-    user_id: Any | None
+    request: Any | None
+
+    @property
+    def user_id(self) -> UserRef | None:
+        """Return the id of the user, None for a visitor.
+
+        It is asked each time, because a request may sign a user in or out.
+        """
+        user = getattr(self.request, "user", None)
+        if self.market is None or not getattr(user, "is_authenticated", False):
+            return None
+        user_id: UserRef = self.market.user_id(user)
+        return user_id
 
     @property
     def view(self) -> View:
@@ -34,8 +47,8 @@ class PageView:
         Raises:
             ConfigurationError: The project's configuration cannot be used.
         """
-        reco = recommender() if self.reco is None else self.reco
-        return reco.anonymous if self.user_id is None else reco.as_user(self.user_id)
+        reco, user_id = recommender() if self.reco is None else self.reco, self.user_id
+        return reco.anonymous if user_id is None else reco.as_user(user_id)
 
     def homepage(self, limit: int = 20, *, after: str | None = None) -> Shelf:
         """Return "Recommended for you", and popular items for a visitor: see `View.homepage`."""
@@ -62,6 +75,17 @@ class PageView:
             )
         )
 
+    def given(self, value: object, name: Literal["item", "category"]) -> object:
+        """Return an object, or the id that a text is, such as a part of a URL.
+
+        Raises:
+            InvalidValueError: The text is no id.
+        """
+        if self.reco is None or not isinstance(value, str):
+            return value
+        kind: IdKind = getattr(self.reco.settings.ids, name)
+        return kind.parse(value, f"{name} id")
+
     def _id_of(self, item: Any) -> Any:
         return item if self.market is None else self.market.item_id(item)
 
@@ -79,10 +103,7 @@ class PageView:
 def page_view(request: Any) -> PageView:
     """Return the recommendations for the user of a request; without a request, for a visitor."""
     try:
-        market, reco = configured().market, recommender()
-        user = getattr(request, "user", None)
-        user_id = market.user_id(user) if getattr(user, "is_authenticated", False) else None
+        return PageView(configured().market, recommender(), request)
     except ConfigurationError as error:
         _log.error("page without suggestions: check=%s configuration=%s", error.id, error)
         return PageView(None, None, None)
-    return PageView(market, reco, user_id)

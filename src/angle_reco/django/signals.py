@@ -1,8 +1,10 @@
 """Signals of Django as events: each is part of the transaction in which the object changes."""
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
+from functools import wraps
 from typing import Any
 
 from django.apps import apps
@@ -16,6 +18,8 @@ from angle_reco.django.connecting import borrowing, recommender
 from angle_reco.django.market import MappedMarket, MarketError, Rows
 from angle_reco.domain.errors import InvalidValueError
 
+_log = logging.getLogger(__name__)
+
 _UID = "angle_reco"
 
 
@@ -25,8 +29,10 @@ def connect(market: MappedMarket) -> None:
     Raises:
         ConfigurationError: A queryset cannot be used.
     """
-    user_logged_in.connect(_signed_in, dispatch_uid=_UID)
     try:
+        # All of it first: each event needs the whole market, and must not fail in a request.
+        _ = market.host_schema, market.id_kinds
+        user_logged_in.connect(_signed_in, dispatch_uid=_UID)
         for name, (saved, deleted) in _HANDLERS.items():
             if not market.has(name) or market.rows(name).queryset.query.combinator:
                 continue  # Objects of a union: see `report`.
@@ -34,8 +40,7 @@ def connect(market: MappedMarket) -> None:
                 uid = f"{_UID}.{name}"
                 if saved is not None:
                     post_save.connect(saved, sender=model, dispatch_uid=uid)
-                if name in _OF_USERS and not market.rows(name).own_labels >= _PAIR:
-                    pre_delete.connect(_read_before, sender=model, dispatch_uid=uid)
+                pre_delete.connect(_read_before, sender=model, dispatch_uid=_UID)
                 post_delete.connect(deleted, sender=model, dispatch_uid=uid)
     except MarketError as error:
         raise ConfigurationError(error.id, str(error), error.hint) from error
@@ -49,26 +54,44 @@ def report(objects: Iterable[Any]) -> int:
     objects were reported.
 
     Raises:
-        InvalidValueError: An object is of a model that the market does not have.
+        InvalidValueError: An object is of a model that the market does not have, or has no key.
+            Then none is reported.
     """
-    configuration = configured()
+    configuration, reco = configured(), recommender()
     reported = list(objects)
-    items = [one for one in reported if _is_of(one, configuration.market, "items")]
     for one in reported:
+        is_known = any(_is_of(one, configuration.market, name) for name in ("items", *_OF_USERS))
+        if not is_known or one.pk is None:
+            raise InvalidValueError(
+                "object to report", type(one).__name__, "a saved bid, watch or item of the market"
+            )
+    for one in reported:
+        # One model may have the rows of both.
         if _is_of(one, configuration.market, "bids"):
             _bid_saved(instance=one, using=configuration.alias)
-        elif _is_of(one, configuration.market, "watches"):
+        if _is_of(one, configuration.market, "watches"):
             _watch_saved(instance=one, using=configuration.alias)
-        elif one not in items:
-            raise InvalidValueError(
-                "object to report", type(one).__name__, "a bid, watch or item of the market"
-            )
+    items = [one for one in reported if _is_of(one, configuration.market, "items")]
     if items:
         ids = [configuration.market.item_id(one) for one in items]
-        recommender().items_changed(ids, connection=connections[configuration.alias])
+        reco.items_changed(ids, connection=connections[configuration.alias])
     return len(reported)
 
 
+def _never_breaking(handler: Callable[..., None]) -> Callable[..., None]:
+    """Let what the host does succeed where the configuration cannot be used."""
+
+    @wraps(handler)
+    def handle(**signal: Any) -> None:
+        try:
+            handler(**signal)
+        except (ConfigurationError, MarketError) as error:
+            _log.error("event not reported: check=%s configuration=%s", error.id, error)
+
+    return handle
+
+
+@_never_breaking
 def _bid_saved(
     *, instance: Any, using: str, created: bool = True, raw: bool = False, **_: Any
 ) -> None:
@@ -88,6 +111,7 @@ def _bid_saved(
         _withdraw(rows.of(instance), using)
 
 
+@_never_breaking
 def _bid_deleted(*, instance: Any, using: str, **_: Any) -> None:
     if (row := _row_before("bids", instance, using)) is not None:
         _withdraw(row, using)
@@ -99,6 +123,7 @@ def _withdraw(row: dict[str, Any], using: str) -> None:
         recommender().bid_withdrawn(row["user_id"], row["item_id"], connection=connection)
 
 
+@_never_breaking
 def _watch_saved(
     *, instance: Any, using: str, created: bool = True, raw: bool = False, **_: Any
 ) -> None:
@@ -114,6 +139,7 @@ def _watch_saved(
         _unwatch(rows.of(instance), using)
 
 
+@_never_breaking
 def _watch_deleted(*, instance: Any, using: str, **_: Any) -> None:
     if (row := _row_before("watches", instance, using)) is not None:
         _unwatch(row, using)
@@ -125,6 +151,7 @@ def _unwatch(row: dict[str, Any], using: str) -> None:
         recommender().unwatched(row["user_id"], row["item_id"], connection=connection)
 
 
+@_never_breaking
 def _item_changed(*, instance: Any, using: str, raw: bool = False, **_: Any) -> None:
     if _rows("items", using, raw=raw) is not None:
         item_id = configured().market.item_id(instance)
@@ -139,11 +166,9 @@ def _user_deleted(*, instance: Any, using: str, **_: Any) -> None:
         borrowing(configuration).system.erase_user(user_id)
 
 
+@_never_breaking
 def _signed_in(*, user: Any, **_: Any) -> None:
-    try:
-        configuration = configured()
-    except ConfigurationError:
-        return  # The system checks say what is wrong.
+    configuration = configured()
     user_id = configuration.market.user_id(user)
     recommender().signed_in(user_id, connection=connections[configuration.alias])
 
@@ -159,25 +184,29 @@ _HANDLERS: dict[str, _Handlers] = {
 """What saving and deleting an object of each queryset does."""
 
 _OF_USERS, _PAIR = ("bids", "watches"), frozenset({"user_id", "item_id"})
-_BEFORE = "_angle_reco_before"
+_BEFORE = "_angle_reco_before_"
+_NOT_READ: Any = object()
 
 
+@_never_breaking
 def _read_before(*, instance: Any, using: str, **_: Any) -> None:
-    """Read the values of an object that is about to be deleted, where they are in other tables."""
-    for name in _OF_USERS:
+    """Read what cannot be read once an object is deleted: other tables, deferred fields."""
+    for name in _HANDLERS:
         rows = _rows(name, using)
-        if rows is not None and isinstance(instance, rows.model):
-            setattr(instance, _BEFORE, rows.now(instance))
+        if rows is None or not rows.is_of(instance):
+            continue
+        if name in _OF_USERS and not rows.own_labels >= _PAIR:
+            setattr(instance, f"{_BEFORE}{name}", rows.now(instance))
+        else:
+            rows.of(instance)
 
 
 def _row_before(name: str, instance: Any, using: str) -> dict[str, Any] | None:
     rows = _rows(name, using)
     if rows is None:
         return None
-    if _BEFORE not in vars(instance):
-        return rows.of(instance)
-    row: dict[str, Any] | None = vars(instance)[_BEFORE]
-    return row
+    row: dict[str, Any] | None = vars(instance).get(f"{_BEFORE}{name}", _NOT_READ)
+    return rows.of(instance) if row is _NOT_READ else row
 
 
 def _rows(name: str, using: str, *, raw: bool = False) -> Rows | None:
@@ -192,7 +221,7 @@ def _rows(name: str, using: str, *, raw: bool = False) -> Rows | None:
 
 
 def _is_of(one: Any, market: MappedMarket, name: str) -> bool:
-    return market.has(name) and isinstance(one, market.rows(name).model)
+    return market.has(name) and market.rows(name).is_of(one)
 
 
 def _classes_of(model: Any) -> list[Any]:

@@ -27,6 +27,12 @@ class ChangeKind(StrEnum):
 IMPORT = "import"
 """The name under which an import is a run: rows of any time may be new."""
 
+EDITED = "edit of "
+"""What precedes the name of a job whose results were edited by hand, as a run for the jobs.
+
+A run that was under way then may have left the edited result, which the next one replaces.
+"""
+
 FEED_RETENTION = timedelta(hours=3)
 """How long the feed stores changes; a reader that is further behind finds a gap.
 

@@ -54,6 +54,12 @@ class Bid(models.Model):
         app_label = "shop"
 
 
+class SpecialBid(Bid):
+    class Meta:
+        app_label = "shop"
+        proxy = True
+
+
 class Watch(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     lot = models.ForeignKey(Lot, models.CASCADE)

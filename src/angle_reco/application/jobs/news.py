@@ -9,7 +9,7 @@ import attrs
 
 from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
-from angle_reco.domain.changes import IMPORT, Change, ChangeKind
+from angle_reco.domain.changes import EDITED, IMPORT, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId
@@ -115,13 +115,13 @@ class NewsReader:
         if not work.is_full:
             before = usable(text, now=now, settings=look.settings)
         # The position and the digests come first: what is committed after them is news next time.
-        cursor, changes, before = self._feed(before)
+        cursor, changes, before = self._feed(before, look.job)
         if isinstance(before, Why):
             self._log_why(look.job, before)
             return self._everything(look, now, cursor)
         return self._since(before, look, now, cursor, changes)
 
-    def _feed(self, before: Watermark | Why) -> tuple[str, list[Change], Watermark | Why]:
+    def _feed(self, before: Watermark | Why, job: str) -> tuple[str, list[Change], Watermark | Why]:
         """Return the position in the feed, the changes, and whether they are all there are.
 
         A feed that does not answer hides what happened, and is no reason for a run to fail.
@@ -132,7 +132,7 @@ class NewsReader:
             feed = self.changes.since(Cursor(text=before.cursor))
         except StorageError:
             return "", [], Why.GAP
-        is_gap = feed.has_gap or any(_hides_rows(one) for one in feed.changes)
+        is_gap = feed.has_gap or any(_hides_rows(one, job) for one in feed.changes)
         return feed.cursor.text, list(feed.changes), Why.GAP if is_gap else before
 
     def _is_known(self, look: Look) -> bool:
@@ -232,10 +232,10 @@ def _items(change: Change) -> tuple[ItemId, ...]:
     return () if change.kind is ChangeKind.RUN else change.item_ids
 
 
-def _hides_rows(change: Change) -> bool:
-    """Return whether more may have changed than a change names."""
-    is_import = change.kind is ChangeKind.RUN and change.job == IMPORT
-    return is_import or change.kind is ChangeKind.ERASED
+def _hides_rows(change: Change, job: str) -> bool:
+    """Return whether more may have changed than a change names, for a *job*."""
+    hides = change.kind is ChangeKind.RUN and change.job in (IMPORT, EDITED + job)
+    return hides or change.kind is ChangeKind.ERASED
 
 
 def has_other_settings(interests: InterestStore, settings: Settings) -> bool:

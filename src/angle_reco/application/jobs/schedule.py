@@ -99,6 +99,9 @@ JOB_OF: Mapping[ListKind, str] = {
 }
 """The job that makes all lists of a kind."""
 
+OF_INTERESTS = "refresh_user_interests"
+"""The job that makes all interests."""
+
 OF_ONE_ITEM = JOB_OF[ListKind.SIMILAR]
 """The job that can be run for one item."""
 

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _NOTHING = Shelf((), freshness=Freshness.FRESH)
 
+_IDS = ("item id", "category id")
+
 _INVALID = ""
 """What a template passes for a variable that it does not have."""
 
@@ -33,34 +35,28 @@ def recommended(context: Any, limit: int = 20, after: str | None = None) -> Shel
 @register.simple_tag(takes_context=True)
 def similar(context: Any, item: Any, limit: int = 8) -> Shelf:
     """Return similar items: `{% similar item as shelf %}`; none if the item is unknown."""
-    if item == _INVALID:
-        return _NOTHING
-    try:
-        return _page(context).similar_items(item, limit)
-    except ItemNotFoundError:
-        return _NOTHING
+    page = _page(context)
+    return _of_known(lambda: page.similar_items(page.given(item, "item"), limit))
 
 
 @register.simple_tag(takes_context=True)
 def after_bid(context: Any, item: Any, limit: int = 8) -> Shelf:
     """Return "You might also like", for visitors similar items: `{% after_bid item as shelf %}`."""
     page = _page(context)
-    if item == _INVALID:
-        return _NOTHING
-    try:
-        if page.user_id is None:
-            return page.similar_items(item, limit)
-        return page.after_bid(item, limit)
-    except ItemNotFoundError:
-        return _NOTHING
+    call = page.similar_items if page.user_id is None else page.after_bid
+    return _of_known(lambda: call(page.given(item, "item"), limit))
 
 
 @register.simple_tag(takes_context=True)
 def popular(context: Any, limit: int = 20, category: Any = None, after: str | None = None) -> Shelf:
     """Return popular items: `{% popular limit=8 category=item.category as shelf %}`."""
-    category = None if category == _INVALID else category
     page = _page(context)
-    return _after(after, lambda cursor: page.popular_items(limit, category=category, after=cursor))
+
+    def call(cursor: str | None) -> Shelf:
+        of = None if category in (None, _INVALID) else page.given(category, "category")
+        return page.popular_items(limit, category=of, after=cursor)
+
+    return _of_known(lambda: _after(after, call))
 
 
 def _after(cursor: str | None, page: Callable[[str | None], Shelf]) -> Shelf:
@@ -74,6 +70,18 @@ def _after(cursor: str | None, page: Callable[[str | None], Shelf]) -> Shelf:
         if error.what != "after":
             raise
         return page(None)
+
+
+def _of_known(call: Callable[[], Shelf]) -> Shelf:
+    """Return an empty shelf for what cannot be the id of an item or category."""
+    try:
+        return call()
+    except ItemNotFoundError:
+        return _NOTHING
+    except InvalidValueError as error:
+        if error.what not in _IDS:
+            raise
+        return _NOTHING
 
 
 def _page(context: Any) -> PageView:
