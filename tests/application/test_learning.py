@@ -334,6 +334,17 @@ class TestInTheRequest:
         assert page(reco).suggestions == before.suggestions
 
 
+class TestInTheRequestByFormula(TestInTheRequest):
+    """The same with `classic`: the stored list is one of before the event."""
+
+    @pytest.fixture
+    def reco(self, request: pytest.FixtureRequest) -> Recommender:
+        """Return a recommender whose lists are stored."""
+        reco = opened(market(), Settings(ranker="classic", cache_enabled=False))
+        reco.system.run_job(GENERATE)
+        return reco
+
+
 def toys_in(shelf: Shelf) -> int:
     return sum(one.card.category_id == "toys" for one in shelf[:20])
 

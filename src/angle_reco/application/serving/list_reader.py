@@ -188,14 +188,13 @@ class ListReader:
     def _is_outdated(self, owner: object, stored: StoredList) -> bool:
         """Return whether the newest events of a user may change a stored list, unless edited.
 
-        It may lack an item whose bid was just withdrawn, and with a model every event changes
-        what it says to the user.
+        Every event changes what the user is interested in. A list may lack an item whose bid was
+        just withdrawn.
         """
         user_id = UserId(owner)
         if stored.edited:
             return False
-        has_learned = self.models.may_learn and stored.recipe.model != ""
-        if has_learned and user_id in self.pending.by_user:
+        if user_id in self.pending.by_user:
             return True
         return not self.pending.returned_to(user_id).issubset(stored.ids)
 
