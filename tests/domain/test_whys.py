@@ -149,7 +149,7 @@ def test_how_soon_it_ends_is_rounded_down(left: timedelta, expected: str) -> Non
     ("reason", "contributions", "more", "expected"),
     [
         (Reason.SAME_CATEGORY, {"same_category": 5}, {"title": "Omega"}, "Similar to Omega"),
-        (Reason.PRICE_RANGE, {"price_range": 5}, {"title": "Omega"}, "Similar to Omega"),
+        (Reason.PRICE_RANGE, {"price_range": 5}, {"title": "Omega"}, "At a similar price"),
         (Reason.SAME_CATEGORY, {"same_category": 5}, {}, "In the same category"),
         (Reason.PRICE_RANGE, {"price_range": 5}, {}, "At a similar price"),
         (

@@ -146,7 +146,8 @@ class Line:
                 return Why.of("also_wanted", title=title) if title else Why.of("collaborative")
             if part > 0 and name != "collaborative":
                 break
-        if title:
+        # An item of another category that costs as much is not called similar.
+        if title and self.reason != "price_range":
             return Why.of("similar_to", title=title)
         # That some people want both is not said where they may be fewer than three.
         is_shared = self.reason == "collaborative" and self.parts
