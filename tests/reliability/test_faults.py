@@ -534,7 +534,9 @@ def test_a_server_that_takes_no_writes_is_read_and_left_for_one_that_does(
             alter(postgres_url, f"{name} RESET default_transaction_read_only")
         again = in_time(partial(write, version=version), reco, ENOUGH)
 
-        assert (page.error, page.result) == (None, right)
+        # An event of the round before has the list computed for the call.
+        assert page.error is None
+        assert page.result.suggestions == right.suggestions
         assert isinstance(wrote.error, StorageUnavailableError)
         assert [(one.error, one.result) for one in events.values()] == [(None, False)] * len(events)
         assert again.error is None
