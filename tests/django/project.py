@@ -47,6 +47,24 @@ def on(alias: str) -> Iterator[None]:
         connections.settings[POSTGRES]["ATOMIC_REQUESTS"] = False
 
 
+class OnDatabase:
+    """What a `TestCase` beside it needs to work on the database *alias*."""
+
+    alias: str
+    chosen: Any
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.chosen = on(cls.alias)
+        cls.chosen.__enter__()
+        super().setUpClass()  # type: ignore[misc]  # of the TestCase beside it
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()  # type: ignore[misc]  # of the TestCase beside it
+        cls.chosen.__exit__(None, None, None)
+
+
 SETTINGS: dict[str, Any] = {
     "SECRET_KEY": "for tests",
     "ALLOWED_HOSTS": ["*"],
@@ -67,7 +85,8 @@ SETTINGS: dict[str, Any] = {
         },
         FILE: {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": "set by a fixture",
+            # Where no file can be: what connects before the fixture fails.
+            "NAME": "/no/folder/set by a fixture",
         },
     },
     "DATABASE_ROUTERS": [Router()],

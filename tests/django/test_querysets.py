@@ -68,21 +68,8 @@ QUERYSETS: dict[str, Callable[[], Any]] = {
 }
 
 
-class Querysets:
-    alias: str
+class Querysets(project.OnDatabase):
     databases: frozenset[str]
-    chosen: Any
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.chosen = project.on(cls.alias)
-        cls.chosen.__enter__()
-        super().setUpClass()  # type: ignore[misc]  # of the TestCase beside it
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()  # type: ignore[misc]  # of the TestCase beside it
-        cls.chosen.__exit__(None, None, None)
 
     @classmethod
     def setUpTestData(cls) -> None:

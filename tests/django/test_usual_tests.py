@@ -17,12 +17,10 @@ from tests.django import project
 from tests.django.shop.models import Bid, Category, Lot, Watch
 
 
-class UsualTests:
+class UsualTests(project.OnDatabase):
     """The tests; a subclass says on which database."""
 
-    alias: str
     databases: frozenset[str]
-    chosen: Any
     client: Any
     ann: Any
     bob: Any
@@ -33,17 +31,6 @@ class UsualTests:
     heuer: Any
     rolex: Any
     leica: Any
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.chosen = project.on(cls.alias)
-        cls.chosen.__enter__()
-        super().setUpClass()  # type: ignore[misc]  # of the TestCase beside it
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()  # type: ignore[misc]  # of the TestCase beside it
-        cls.chosen.__exit__(None, None, None)
 
     @classmethod
     def setUpTestData(cls) -> None:
