@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cache
 
 import attrs
 import numpy as np
@@ -256,7 +257,8 @@ class Jobs:
         with work.paced():
             market = self.scorer.market(self.models.required() if is_learned else None)
             engagement = self.scorer.engagement(market)
-        similarities = self.scorer.similarities(market, engagement)
+        # A model may know every item.
+        similarities = cache(lambda: self.scorer.similarities(market, engagement))
         total, items = _Total(), market.catalogue.items.ids
 
         def compute(first: int, last: int) -> None:
@@ -264,7 +266,7 @@ class Jobs:
             learned = self.scorer.similar_by_model(market, some) if is_learned else None
             found = [] if learned is None else [learned]
             if learned is None or len(learned) < len(some):
-                lists = self.scorer.similar_to_rows(similarities, np.arange(first, last))
+                lists = self.scorer.similar_to_rows(similarities(), np.arange(first, last))
                 if learned is not None:
                     of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
                     lists = lists.take(np.flatnonzero(of_rule))
