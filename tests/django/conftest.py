@@ -13,7 +13,7 @@ project.set_up()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def django_environment() -> Iterator[None]:
+def django_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Set up the test environment and the database in memory."""
     from django.db import connections
     from django.test.utils import (
@@ -22,6 +22,8 @@ def django_environment() -> Iterator[None]:
         teardown_test_environment,
     )
 
+    # Django's own checks connect to every database from 6.1 on, and none may find it missing.
+    connections.settings[project.FILE]["NAME"] = tmp_path_factory.mktemp("shop") / "shop.db"
     setup_test_environment(debug=False)
     setup_databases(0, False, aliases=[project.SQLITE], serialized_aliases=[])
     yield
@@ -44,12 +46,10 @@ def postgres(postgres_url: str, django_environment: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def file(tmp_path_factory: pytest.TempPathFactory, django_environment: None) -> None:
+def file(django_environment: None) -> None:
     """Create the tables in a file of SQLite."""
     from django.core.management import call_command
-    from django.db import connections
 
-    connections.settings[project.FILE]["NAME"] = tmp_path_factory.mktemp("shop") / "shop.db"
     with project.on(project.FILE):
         call_command("migrate", database=project.FILE, run_syncdb=True, verbosity=0)
 
