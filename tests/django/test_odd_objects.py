@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.checks import run_checks
 from django.db.models import F
-from django.template import Context, Template
+from django.template import Context, Template, TemplateSyntaxError
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
 
@@ -201,6 +201,17 @@ class TestTemplates(TestCase):
                 for item in (Lot(title="new"), None, "", "x", 3.5, 10**30, -1, True, object()):
                     assert self.shown(tag, user=user, item=item) == 0
                 assert self.shown(tag, user=user, item=str(lots[0].pk)) == 1
+
+    def test_the_name_of_a_shelf_is_needed_and_may_come_first(self) -> None:
+        _, lots = filled()
+        request = RequestFactory().get("/")
+        for tag in ("recommended as s limit=1", "popular limit=1 as s", "similar lot as s limit=1"):
+            text = f"{{% load reco %}}{{% {tag} %}}{{{{ s|length }}}}"
+            assert Template(text).render(Context({"request": request, "lot": lots[0]})) == "1"
+        for tag in ("recommended", "similar lot limit=1", "popular as"):
+            name = tag.split()[0]
+            with pytest.raises(TemplateSyntaxError, match=rf"'{name}' gives a shelf, .* as shelf"):
+                Template(f"{{% load reco %}}{{% {tag} %}}")
 
     def test_categories_of_a_url(self) -> None:
         ann, lots = filled()

@@ -271,6 +271,20 @@ class TestCommand(TestCase):
         assert caught.value.code == 1
         assert "odd" in out.getvalue()
 
+    def test_help_has_the_options_that_apply(self) -> None:
+        for name in ("migrate", "run", "work", "check", "stats"):
+            said = self.said(name, "--help")
+            assert f"Usage: manage.py reco {name} [OPTIONS]" in said
+            for option in ("--app", "--database", "--pooler"):
+                assert option not in said
+                # The process of the jobs has written its line already.
+                with pytest.raises(SystemExit if name == "work" else CommandError) as caught:
+                    self.said(name, f"{option}=x")
+                assert name == "work" or f"No such option '{option}'" in str(caught.value)
+
+    def test_options_of_django_may_come_last(self) -> None:
+        assert self.said("migrate", "status", "--settings=x", "--pythonpath", "y")
+
     def test_an_error_is_a_command_error(self) -> None:
         with pytest.raises(CommandError, match="nothing"):
             self.said("run", "nothing")

@@ -103,6 +103,12 @@ def on_setting_changed(*, setting: str, **_: Any) -> None:
         forget()
 
 
+def with_our_command(text: str) -> str:
+    """Return the text of an error with the command that a Django project has for migrations."""
+    text = text.replace(" (in Python: connect with migrate=True)", "")
+    return text.replace("`angle-reco migrate up`", "`manage.py reco migrate`")
+
+
 def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
     """Create or migrate the tables of the library after `manage.py migrate`.
 
@@ -124,7 +130,8 @@ def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
     except ConfigurationError:
         return  # The system checks say what is wrong.
     except AngleRecoError as error:
-        raise CommandError(f"tables of angle_reco: {error}") from error
+        text = with_our_command(str(error))
+        raise CommandError(f"tables of angle_reco: {text}") from error
     if is_new and verbosity >= 1:
         print("Created or migrated the tables of angle_reco.")
 
