@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import sqlalchemy as sa
+from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import connections
 from django.test.utils import _TestState
@@ -23,6 +24,11 @@ from angle_reco.django.configuration import (
 from angle_reco.django.market import MarketError
 from angle_reco.django.permissions import DjangoPermissions
 from angle_reco.ports.clock import Clock
+
+_TOO_EARLY = (
+    "recommender() is called while applications are loaded, as by ready(), which also runs in"
+    " every command, in tests and in processes that fork"
+)
 
 _lock = Lock()
 _own: dict[int, Recommender] = {}
@@ -42,8 +48,11 @@ def recommender() -> Recommender:
     thread: within its transaction, without a cache, and without jobs.
 
     Raises:
-        ConfigurationError: The project's configuration cannot be used.
+        ConfigurationError: The project's configuration cannot be used, or applications are still
+            loaded: in `ready()` of one it is not known yet what the process is for.
     """
+    if not apps.ready:
+        raise ConfigurationError("E011", _TOO_EARLY, "Servers start the jobs by themselves.")
     configuration = configured()
     wrapper = connections[configuration.alias]
     if is_test() or _is_in_memory(wrapper):
