@@ -67,9 +67,10 @@ def test_tests_and_test_clients_start_none(served: str, monkeypatch: pytest.Monk
 def test_nothing_starts_while_applications_are_loaded(
     served: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as early, pytest.raises(ConfigurationError) as error:
+    with monkeypatch.context() as early:
         early.setattr(apps, "ready", False)
-        recommender().start()
+        with pytest.raises(ConfigurationError) as error:
+            recommender().start()
 
     assert error.value.id == "angle_reco.E011"
     assert "recommender() is called while applications are loaded" in str(error.value)
