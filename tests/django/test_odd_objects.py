@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.checks import run_checks
-from django.db.models import F
+from django.db.models import BinaryField, F, Value
 from django.template import Context, Template, TemplateSyntaxError
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
@@ -71,6 +71,13 @@ class NothingPublic(ShopMarket):
     public: Any = None
 
 
+class OfBytes(ShopMarket):
+    items = Lot.objects.values(
+        "category_id", item_id=F("pk"), image=Value(b"\xff", output_field=BinaryField())
+    )
+    public = ("image",)
+
+
 def using(market: Any, **more: Any) -> Any:
     return override_settings(ANGLE_RECO={"MARKET": market, **more})
 
@@ -82,6 +89,7 @@ BAD = [
     ({"MARKET": ValuesAsCards}, "E005", "ValuesAsCards.cards: it has a slice, or values"),
     ({"MARKET": SlicedCards}, "E005", "SlicedCards.cards: it has a slice, or values"),
     ({"MARKET": NothingPublic}, "E006", "public is None"),
+    ({"MARKET": OfBytes}, "E007", "OfBytes.items: image is a BinaryField, which holds no"),
     ({"MARKET": ShopMarket, "SCHEMA": "x"}, "E002", "schema of tables is 'x'"),
     ({"MARKET": ShopMarket, "PREFIX": "a b"}, "E002", "prefix of tables is 'a b'"),
     ({"MARKET": ShopMarket, "DATABASE": []}, "E009", "DATABASE [] is not one of DATABASES"),

@@ -53,10 +53,10 @@ def check_database(
     except ConfigurationError:
         return []  # `check_configuration` says why.
     except AngleRecoError as error:
-        is_schema = isinstance(error, SchemaError)
-        if is_schema and not _is_migrated(alias):
+        if isinstance(error, SchemaError) and not _is_migrated(alias):
             return []
-        text, hint = with_our_command(str(error)), _MIGRATE if is_schema else None
+        text = with_our_command(str(error))
+        hint = _MIGRATE if "manage.py reco migrate" in text else None
         return [checks.Warning(text, hint=hint, id="angle_reco.W010")]
     if not others:
         return []
