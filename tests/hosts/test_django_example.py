@@ -203,6 +203,29 @@ def test_asgi_servers_and_the_one_for_development_serve_it_too(tmp_path: Path) -
         assert log.read_text("utf-8").count("jobs started") == 1
 
 
+def test_a_process_for_the_jobs_alone_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    url, log = f"sqlite:///{tmp_path / 'auction.db'}", tmp_path / "log"
+    manage(url, "migrate")
+    manage(url, "seed", "--lots", "60")
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLE / "manage.py"), "reco", "work", "--grace", "30"],
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert comes_true(lambda: "job=compute_item_similarities" in log.read_text("utf-8"))
+    finally:
+        process.terminate()
+
+    assert process.wait(PATIENCE) == 0
+    text = log.read_text("utf-8")
+    assert "working; stop with Ctrl-C" in text
+    assert text.count("jobs started") == 1
+    assert text.endswith("stopped\n")
+
+
 def test_the_reloader_starts_jobs_in_each_process_that_serves(tmp_path: Path) -> None:
     site = copied(tmp_path, "")
     url = f"sqlite:///{tmp_path / 'auction.db'}"
