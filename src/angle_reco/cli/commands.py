@@ -46,16 +46,17 @@ from angle_reco.cli.tuning import tune
 from angle_reco.errors import BadInputError
 
 
-def run(args: Sequence[str]) -> int:
+def run(args: Sequence[str], *, app: str | None = None, program: str = "angle-reco") -> int:
     """Run a command and return its exit status: 0, or 2 after printing the errors.
 
     The command `check` returns 1 when it has findings, and `tune` when its weights are not better.
+    With *app* commands have no options that say where the data is. *program* is the name in help.
     """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
     words = list(args) or ["--help"]
     try:
-        status = angle_reco.main(words, prog_name="angle-reco", standalone_mode=False)
+        status = angle_reco.main(words, prog_name=program, standalone_mode=False, obj=app)
         sys.stdout.flush()
     except click.ClickException as error:
         return _failed(error.format_message())
@@ -218,10 +219,10 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
 @click.option("--full", is_flag=True, help="Compute also what cannot have changed.")
 @on_database(reads=True)
 def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None, *, full: bool) -> None:
-    """Run jobs now, one after another; `all` stands for all four.
+    """Run jobs now, one after another; `all` stands for all of them.
 
-    refresh_user_interests, generate_popular_items, generate_recommendations and
-    compute_item_similarities store the results that later calls read.
+    refresh_user_interests, train_models, generate_popular_items, generate_recommendations
+    and compute_item_similarities store the results that later calls read.
     """
     names = list(BATCH_JOBS) if "all" in jobs else list(jobs)
     with target.recommender() as recommender, progress() as report:
