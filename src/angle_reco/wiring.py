@@ -29,7 +29,6 @@ from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
 from angle_reco.application.serving.surfaces import (
     AfterBid,
@@ -346,13 +345,6 @@ def _wire_serving(
         catalog=ports.catalog,
         scorer=scorer,
         models=models,
-        sources=SourceReader(
-            catalog=ports.catalog,
-            models=models,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        ),
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,
