@@ -200,6 +200,28 @@ class TestMisses:
         assert called["activity.history"] == (1 if surface == "homepage" else 0)
         assert called["activity.interactions"] == 0
 
+    @pytest.mark.parametrize("is_edited", [False, True])
+    def test_a_bid_counts_in_the_next_homepage_however_late_that_is_asked_for(
+        self, is_edited: bool
+    ) -> None:
+        one = shop()
+        one.reco.system.run_job(PERSONAL_JOB)
+        if is_edited:
+            one.reco.system.stored.upsert_recommendation("ann", "art-01", score=1)
+        one.passes(MINUTE)
+        one.reco.bid_placed("ann", "books-01")
+        one.passes(10 * MINUTE)
+        reco = one.another()
+        reco.anonymous.popular_items()
+
+        shown = [reco.as_user("ann").homepage() for _ in range(2)]
+
+        ids = {str(line.item_id) for line in shown[1] if line.source == "personal"}
+        assert ("books-02" in ids) is not is_edited
+        assert [shelf.freshness for shelf in shown] == (
+            [FRESH, FRESH] if is_edited else [COMPUTED, FRESH]
+        )
+
     def test_everybody_has_a_list_of_their_own(self) -> None:
         one = shop()
         pages = {user: one.plain().as_user(user).homepage() for user in ("ann", "bob", "eve")}

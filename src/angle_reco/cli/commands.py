@@ -19,7 +19,7 @@ import rich_click as click
 from angle_reco import AngleRecoError, Recommender, Shelf
 from angle_reco.application.admin import JobStats
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.application.serving.shelf_builder import MOST_SIMILAR, checked_limit
+from angle_reco.application.serving.pages import MOST_SIMILAR, checked_limit
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.evaluating import evaluate

@@ -28,6 +28,7 @@ from angle_reco.domain.freshness import age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
+from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.own_sources import OwnItems, lines_to_explain
@@ -53,14 +54,15 @@ class CachedList:
     """A list as it is cached, with the other data that its answers need.
 
     In a user's list, *engaged* are the items that the user bid on or watches, and *sources* those
-    that explain lines to this user alone. In a list of
-    similar items, *category* and *title* are those of the owner item. *cards* are set only without
-    a cache, for the current answer.
+    that explain lines to this user alone. With *stands_in* the model that should rank it could not
+    be used. In a list of similar items, *category* and *title* are those of the owner item. *cards*
+    are set only without a cache, for the current answer.
     """
 
     stored: StoredList
     engaged: frozenset[ItemId] = frozenset()
     sources: Sources = NO_SOURCES
+    stands_in: bool = False
     category: CategoryId | None = None
     title: str = ""
     cards: Mapping[ItemId, ItemCard] | None = None
@@ -136,7 +138,7 @@ class ListReader:
             return self.stale_cache.recompute(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
-            _, computed = self._homepage(user_id, keep=keep)
+            _, computed = self._homepage(user_id, self._history(user_id), keep=keep)
         return Cached(computed, Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
@@ -190,7 +192,15 @@ class ListReader:
                 usable = None
         if usable is None:
             return self._recompute(kind, owner, is_refresh)
-        cached = self._with_cards(kind, owner, usable.stored, viewer)
+        if kind is ListKind.PERSONAL:
+            history = self._history(UserId(owner))
+            if self.stale_cache is not None and self._is_older_than(history, usable.stored):
+                return self._recompute(kind, owner, is_refresh, history)
+            cached = self._explained(usable.stored, UserId(owner), history)
+        elif kind is ListKind.SIMILAR:
+            cached = self._similar(ItemId(owner), usable.stored, viewer)
+        else:
+            cached = CachedList(stored=usable.stored)
         return self._entry(kind, cached, usable.age, made_as=usable.made_as)
 
     def _is_outdated(self, owner: object, stored: StoredList) -> bool:
@@ -222,28 +232,34 @@ class ListReader:
             return None
         return _Usable(stored, age, made_as)
 
-    def _with_cards(
-        self, kind: ListKind, owner: object, stored: StoredList, viewer: UserId | None
-    ) -> CachedList:
-        """Return a stored list with the data that its answers need of its items and its owner.
+    def _is_older_than(self, history: History, stored: StoredList) -> bool:
+        """Return whether a user bid or began to watch after a homepage was computed, unless edited.
+
+        Moments to come are of a clock that is ahead.
+        """
+        last = max(stored.computed_at, stored.covered_at or stored.computed_at)
+        moments = history.interactions.moments
+        is_new = (moments > to_micros(last)) & (moments <= to_micros(self.clock.now()))
+        return not stored.edited and bool(is_new.any())
+
+    def _similar(self, item_id: ItemId, stored: StoredList, viewer: UserId | None) -> CachedList:
+        """Return similar items with the item that owns the list; without a cache with cards, too.
 
         Raises:
-            ItemNotFoundError: The item that owns a list of similar items no longer exists.
+            ItemNotFoundError: The item no longer exists.
         """
-        if kind is ListKind.PERSONAL:
-            return self._explained(stored, UserId(owner), self._history(UserId(owner)))
-        if kind is ListKind.POPULAR:
-            return CachedList(stored=stored)
         if self.stale_cache is not None:
-            cards, item = None, self.card(ItemId(owner))
-        else:
-            cards = self._cards((ItemId(owner), *stored.ids), viewer=viewer)
-            item = _found(ItemId(owner), cards)
-        return _of_item(item, stored, cards)
+            return _of_item(self.card(item_id), stored)
+        cards = self._cards((item_id, *stored.ids), viewer=viewer)
+        return _of_item(_found(item_id, cards), stored, cards)
 
-    def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
+    def _recompute(
+        self, kind: ListKind, owner: object, is_refresh: bool, history: History | None = None
+    ) -> Entry[CachedList]:
         if kind is ListKind.PERSONAL:
-            lists, cached = self._homepage(UserId(owner), keep=self.scorer.rankings.kept)
+            user_id, keep = UserId(owner), self.scorer.rankings.kept
+            history = self._history(user_id) if history is None else history
+            lists, cached = self._homepage(user_id, history, keep=keep)
         elif kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
             market = self.market(with_model=self.scorer.rankings.is_similar_learned)
@@ -255,17 +271,18 @@ class ListReader:
                 of = CategoryId(self.settings.ids.category.parse(str(owner), "category id"))
             lists = self.scorer.popular(self.market(), category=of, keep=POPULAR_KEPT)
             cached = CachedList(stored=lists.stored(0))
-        stands_in = kind is ListKind.PERSONAL and self.models.is_substitute(lists.recipe)
-        if self.stale_cache is not None and kind is not ListKind.POPULAR and not stands_in:
+        if self.stale_cache is not None and kind is not ListKind.POPULAR and not cached.stands_in:
             # Last, as a thread that works beside this one slows it down.
             store = partial(self._store, kind, lists)
             store() if is_refresh else self.stale_cache.pool.submit(store)
         age = self.clock.now() - lists.computed_at
         return self._entry(kind, cached, age, made_as=Freshness.COMPUTED)
 
-    def _homepage(self, user_id: UserId, *, keep: int) -> tuple[Lists, CachedList]:
+    def _homepage(
+        self, user_id: UserId, history: History, *, keep: int
+    ) -> tuple[Lists, CachedList]:
         """Compute the homepage of a user; return it as it is stored, and as it is cached."""
-        market, history = self.market(with_model=True), self._history(user_id)
+        market = self.market(with_model=True)
         profile = self.scorer.profile(market, user_id, history)
         lists = self.scorer.homepages(market, profile, keep=keep)
         return lists, self._explained(lists.stored(0), user_id, history)
@@ -299,6 +316,7 @@ class ListReader:
             stored=stored,
             engaged=frozenset(map(ItemId, history.interactions.items)).intersection(stored.ids),
             sources=own.sources(lines_to_explain(stored)) if touched else NO_SOURCES,
+            stands_in=self.models.is_substitute(stored.recipe),
             cards=cards if self.stale_cache is None else None,
         )
 
