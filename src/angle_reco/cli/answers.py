@@ -5,7 +5,7 @@ from typing import Any
 import rich_click as click
 
 from angle_reco import Recommender, Shelf
-from angle_reco.application.serving.shelf_builder import MOST_SIMILAR, checked_limit
+from angle_reco.application.serving.pages import MOST_SIMILAR, checked_limit
 from angle_reco.cli.options import (
     Command,
     Target,
