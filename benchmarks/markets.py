@@ -113,7 +113,6 @@ def fill(storage: Storage, size: Size, now: datetime) -> None:
         plain(storage.database.engine.url.render_as_string(hide_password=False)), autocommit=True
     ) as connection:
         connection.execute("VACUUM (ANALYZE)")
-        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
 
 def _copy_people_and_items(
@@ -195,6 +194,7 @@ class Watcher:
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(plain(url), autocommit=True)
+        self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         [(folder,)] = self._connection.execute("SHOW data_directory")
         self._postmaster = int((Path(folder) / "postmaster.pid").read_text().split()[0])
 
