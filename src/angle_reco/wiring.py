@@ -22,6 +22,7 @@ from angle_reco.application.overrides import WriteOverrides
 from angle_reco.application.personal_data import EraseUser, ExportUser
 from angle_reco.application.process_cache import CheckHealth, ForgetCached, ProcessCache
 from angle_reco.application.scoring import Scorer
+from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
@@ -29,15 +30,8 @@ from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
-from angle_reco.application.serving.surfaces import (
-    AfterBid,
-    Homepage,
-    PopularItems,
-    ReadInterests,
-    SimilarItems,
-)
+from angle_reco.application.serving.surfaces import Homepage, PopularItems, ReadInterests
 from angle_reco.application.stored_results import StoredResources
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.composition import Ports, models_of
@@ -346,13 +340,6 @@ def _wire_serving(
         catalog=ports.catalog,
         scorer=scorer,
         models=models,
-        sources=SourceReader(
-            catalog=ports.catalog,
-            models=models,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        ),
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,

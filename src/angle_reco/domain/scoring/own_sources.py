@@ -172,8 +172,10 @@ class OwnItems:
 
     def _named(self, name: str, place: int) -> Because:
         """Return a source, one object however many lines it explains."""
-        title = self.touched[place].title
-        return self._made.setdefault((name, place), Because(name, shortened(title)))
+        made = self._made.get((name, place))
+        if made is None:
+            made = self._made[name, place] = Because(name, shortened(self.touched[place].title))
+        return made
 
     @cached_property
     def _ages(self) -> Int64s:
