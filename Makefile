@@ -172,6 +172,10 @@ benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure
 benchmark-incremental: $(installed) ## Measure jobs after little has changed, each beside a full run
 	@PYTHONPATH=. $(bin)/python benchmarks/incremental.py
 
+.PHONY: benchmark-scale
+benchmark-scale: $(installed) ## Measure how the jobs and the database grow with the marketplace (SIZES="10000 100000")
+	@$(bin)/python -m benchmarks.scale $(SIZES)
+
 .PHONY: benchmark-relevance
 benchmark-relevance: $(installed) ## Measure what rankings hit, on the import directories in DATA
 	@$(bin)/python benchmarks/relevance.py $(DATA)

@@ -108,7 +108,8 @@ class TtlCache:
     def forget(self, key: CacheKey) -> bool:
         with self._lock:
             self._flights.pop(key, None)
-            self._entries.expire()
+            if key not in self._entries:
+                return False
             was_there = self._entries.drop(key)
             gone = self._gone()
         del gone

@@ -144,16 +144,7 @@ class SqlChanges:
 
     def _written(self, changes: Sequence[Change]) -> tuple[sa.Insert, Mapping[str, object]]:
         """Return the statement that inserts changes, and its parameters."""
-        rows: list[dict[str, object]] = [
-            {
-                "kind": change.kind.value,
-                "user_id": change.user_id,
-                # JSON within JSON: the column stores it as a text.
-                "items": _json([*map(_plain, change.item_ids)]) if change.item_ids else None,
-                "job": change.job or None,
-            }
-            for change in changes
-        ]
+        rows = [*map(_row, changes)]
         if len(rows) == 1 and "".join(map(str, rows[0].values())).isascii():
             return self._insert_one, rows[0]
         for place, row in enumerate(rows):
@@ -231,6 +222,16 @@ class SqlChanges:
         if not self.database.is_postgres:
             return of
         return sa.select(current_snapshot(self.database.dialect), of.scalar_subquery())
+
+
+def _row(change: Change) -> dict[str, object]:
+    return {
+        "kind": str(change.kind),
+        "user_id": change.user_id,
+        # JSON within JSON: the column stores it as a text.
+        "items": _json([*map(_plain, change.item_ids)]) if change.item_ids else None,
+        "job": change.job or None,
+    }
 
 
 def _plain(one: object) -> object:
