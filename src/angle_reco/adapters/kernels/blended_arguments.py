@@ -131,12 +131,12 @@ class Found(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums by place. Those at *places* have one, so many as *count*; all others are 0."""
+    """Sums by place. Those at *places* have one, so many as *length* says; all others are 0."""
 
     values: Int64s
     is_used: Bools
     places: Int32s
-    count: Int64s
+    length: Int64s
 
     @classmethod
     def of(cls, size: int) -> "Sums":
@@ -145,7 +145,7 @@ class Sums(NamedTuple):
             values=np.zeros(size, np.int64),
             is_used=np.zeros(size, np.bool_),
             places=np.empty(size, np.int32),
-            count=np.zeros(1, np.int64),
+            length=np.zeros(1, np.int64),
         )
 
 

@@ -44,18 +44,18 @@ from angle_reco.domain.scoring.blended.titles import UNIT
 def _add(sums: Sums, place: int, value: int) -> None:
     if not sums.is_used[place]:
         sums.is_used[place] = True
-        sums.places[sums.count[0]] = place
-        sums.count[0] += 1
+        sums.places[sums.length[0]] = place
+        sums.length[0] += 1
     sums.values[place] += value
 
 
 @jitable
 def _clear(sums: Sums) -> None:
-    for k in range(sums.count[0]):
+    for k in range(sums.length[0]):
         place = sums.places[k]
         sums.values[place] = 0
         sums.is_used[place] = False
-    sums.count[0] = 0
+    sums.length[0] = 0
 
 
 @jitable
@@ -96,7 +96,7 @@ def _find_nearest(people: People, touched: int, user: int, shared: Sums, nearest
     Larger cosines are first, then smaller codes of users. A cosine of 0 is none.
     """
     found, least = 0, 0.0
-    for k in range(shared.count[0]):
+    for k in range(shared.length[0]):
         other = int(shared.places[k])
         if other == user:
             continue
@@ -136,9 +136,9 @@ def _add_nearest(
 @jitable
 def _turn_into_values(sums: Sums, curve: Int64s) -> None:
     largest = 0
-    for k in range(sums.count[0]):
+    for k in range(sums.length[0]):
         largest = max(largest, sums.values[sums.places[k]])
-    for k in range(sums.count[0]):
+    for k in range(sums.length[0]):
         place = sums.places[k]
         sums.values[place] = _at_share(curve, sums.values[place], largest)
 
@@ -156,7 +156,7 @@ def _look(
         if kind >= 0:
             _add(touched_kinds, kind, 1)
             space.recency_of_kinds[kind] += recency
-    kinds = touched_kinds.places[: touched_kinds.count[0]]
+    kinds = touched_kinds.places[: touched_kinds.length[0]]
     for kind in kinds:
         touches, recency = touched_kinds.values[kind], space.recency_of_kinds[kind]
         _spread(known.taste_of_kinds, kind, touches, shown.open_kinds, of_kinds[TASTE])
@@ -193,12 +193,12 @@ def _weigh_categories(
         if category[item] >= 0:
             _add(counts, category[item], 1)
             total += 1
-    for k in range(counts.count[0]):
+    for k in range(counts.length[0]):
         place = counts.places[k]
         share = (2 * counts.values[place] * ONE + total) // (2 * total)
         counts.values[place] = share * 1_000 // (shares[place] + 20_000)
         largest = max(largest, counts.values[place])
-    for k in range(counts.count[0]):
+    for k in range(counts.length[0]):
         place = counts.places[k]
         counts.values[place] = _weighted(counts.values[place] * ONE // largest, weight)
 
@@ -273,16 +273,16 @@ def _weigh_words(titles: Titles, factors: Int64s, items: Int32s, words: Sums) ->
     for rank in range(min(len(items), len(factors))):
         for k in range(titles.offsets[items[rank]], titles.offsets[items[rank] + 1]):
             _add(words, titles.buckets[k], titles.weights[k] * factors[rank])
-    for k in range(words.count[0]):
+    for k in range(words.length[0]):
         largest = max(largest, abs(words.values[words.places[k]]))
     by = max(largest >> 18, 1)
-    for k in range(words.count[0]):
+    for k in range(words.length[0]):
         words.values[words.places[k]] //= by
         squares += words.values[words.places[k]] ** 2
     length = int(math.sqrt(float(squares)))
     if length == 0:
         _clear(words)
-    for k in range(words.count[0]):
+    for k in range(words.length[0]):
         place = words.places[k]
         words.values[place] = words.values[place] * UNIT // length
 
@@ -311,10 +311,10 @@ def _estimate(shown: Shown, weights: Int64s, excluded: Int32s, space: Space) -> 
         estimates[row] = shown.shared[row] + of_views + np.float32(of_tables)
     for view in VIEWS:
         of_view = space.views[view]
-        for k in range(of_view.count[0]):
+        for k in range(of_view.length[0]):
             row = of_view.places[k]
             estimates[row] += shown.own[row] * (weights[view] * of_view.values[row] / ONE)
-    for k in range(space.of_sellers.count[0]):
+    for k in range(space.of_sellers.length[0]):
         row = space.of_sellers.places[k]
         estimates[row] += space.of_sellers.values[row]
     for row in excluded:

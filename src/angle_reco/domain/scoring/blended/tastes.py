@@ -177,20 +177,27 @@ class Tastes:
         return found
 
     def _at_prices(self, log_prices: Int32s) -> Int64s:
+        if self._usual_price is None:
+            return np.zeros(len(log_prices), np.int64)
+        mean, deviation = self._usual_price
+        squares = (log_prices.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
+        curve = bell_curve()
+        found = curve[np.minimum(squares, len(curve) - 1)]
+        return np.where(log_prices != NONE, found, 0)
+
+    @cached_property
+    def _usual_price(self) -> tuple[int, int] | None:
+        """Return the mean logarithm of touched prices, and the deviation; None without prices."""
         touched = self.touched
         prices = self.signals.model.items.log_price[touched.items].astype(np.int64)
         known = prices != NONE
         prices, weights = prices[known], touched.recency[known] // 1_000
         total = int(weights.sum())
         if total == 0:
-            return np.zeros(len(log_prices), np.int64)
+            return None
         mean = int((weights * prices).sum()) // total
         variance = int((weights * (prices - mean) ** 2).sum()) // total
-        deviation = int(np.sqrt(float(variance))) + WIDER
-        squares = (log_prices.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
-        curve = bell_curve()
-        found = curve[np.minimum(squares, len(curve) - 1)]
-        return np.where(log_prices != NONE, found, 0)
+        return mean, int(np.sqrt(float(variance))) + WIDER
 
     @cached_property
     def _shares_of_sellers(self) -> tuple[Int64s, Int64s]:
@@ -242,15 +249,17 @@ class Tastes:
         )
 
     @cached_property
-    def _words(self) -> Words | None:
-        """Return the weight of each word in touched titles, of the length `UNIT`; None if none."""
+    def _words(self) -> Int64s | None:
+        """Return the weight of every word in touched titles, of the length `UNIT`, if there is any."""
         factors = powers(7)[: len(self.touched.items)]
         rows = self.signals.model.items.titles
         words = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
         # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
         weights = words.weights // max(int(np.abs(words.weights).max(initial=0)) >> 18, 1)
         length = int(np.sqrt(float((weights * weights).sum())))
-        return None if length == 0 else Words(words.buckets, weights * UNIT // length)
+        if length == 0:
+            return None
+        return Words(words.buckets, weights * UNIT // length).by_bucket
 
     def _view(self, items: Int32s, by_item: Int64s, kinds: Int32s, by_kind: Int64s) -> View:
         """Return the view of the sums of open items and their kinds; both may repeat."""

@@ -27,6 +27,13 @@ class Words(NamedTuple):
     buckets: Int64s
     weights: Int64s
 
+    @property
+    def by_bucket(self) -> Int64s:
+        """Return the weight of every bucket."""
+        weights = np.zeros(BUCKETS, np.int64)
+        weights[self.buckets] = self.weights
+        return weights
+
 
 @attrs.frozen(kw_only=True)
 class TitleRows:
@@ -46,15 +53,13 @@ class TitleRows:
         sums = np.bincount(code, products, minlength=len(buckets))
         return Words(buckets.astype(np.int64), sums.astype(np.int64))
 
-    def products(self, words: Words, rows: Int64s) -> Int64s:
-        """Return the scalar product of each of *rows* with the weights of some words."""
-        vector = np.zeros(BUCKETS, np.int64)
-        vector[words.buckets] = words.weights
+    def products(self, words: Int64s, rows: Int64s) -> Int64s:
+        """Return the scalar product of each of *rows* with the weights of *words*, by bucket."""
         starts = self.offsets[rows]
-        ends = np.cumsum(self.offsets[rows + 1] - starts)
-        places = ragged_ranges(starts, self.offsets[rows + 1] - starts)
-        sums = np.append(0, np.cumsum(self.weights[places] * vector[self.buckets[places]]))
-        found: Int64s = np.diff(sums[ends], prepend=0)
+        lengths = self.offsets[rows + 1] - starts
+        places = ragged_ranges(starts, lengths)
+        sums = np.append(0, np.cumsum(self.weights[places] * words[self.buckets[places]]))
+        found: Int64s = np.diff(sums[np.cumsum(lengths)], prepend=0)
         return found
 
 
