@@ -250,7 +250,7 @@ class Tastes:
 
     @cached_property
     def _words(self) -> Int64s | None:
-        """Return the weight of every word in touched titles, of the length `UNIT`, if there is any."""
+        """Return the weight of each word in touched titles, of the length `UNIT`; None for none."""
         factors = powers(7)[: len(self.touched.items)]
         rows = self.signals.model.items.titles
         words = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
