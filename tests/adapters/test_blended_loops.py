@@ -41,13 +41,6 @@ class TestLoopThatIsNotCompiled(LearnedPagesContract):
         return FastKernels(threads=1, least_pages=0)
 
 
-class TestCompiledLoop(LearnedPagesContract):
-    @pytest.fixture
-    def kernels(self, monkeypatch: pytest.MonkeyPatch) -> Kernels:
-        monkeypatch.setattr(fast_pages, "_USERS_AT_ONCE", 3)
-        return FAST
-
-
 class Case(NamedTuple):
     """The open items of a market with a model, and profiles of users."""
 
@@ -128,30 +121,45 @@ RANKERS = (
 )
 
 
+SIZES = (60, 1, SIZE + 1)
+"""Of the pages of each ranker."""
+
+
 def pages(kernels: Kernels, case: Case, ranker: Ranker = BLENDED, keep: int = 60) -> Lists:
     return kernels.homepages(case.market, case.profiles, ranker=ranker, keep=keep)
 
 
-def assert_same(one: Lists, other: Lists) -> None:
-    assert (one.owners, one.items, one.recipe) == (other.owners, other.items, other.recipe)
+def assert_same(one: Lists, other: Lists, case: str = "") -> None:
+    assert (one.owners, one.items, one.recipe) == (other.owners, other.items, other.recipe), case
     for name in ("offsets", "scores", "parts", "reasons", "sources"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-        assert getattr(one, name).dtype == getattr(other, name).dtype
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=case)
+        assert getattr(one, name).dtype == getattr(other, name).dtype, case
 
 
-@pytest.mark.parametrize("ranker", RANKERS, ids=range(len(RANKERS)))
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_has_the_pages_of_numpy(shape: str, ranker: Ranker) -> None:
-    case = shaped(shape)
+def test_compiled_pages_of_every_shape_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test, so that one process compiles."""
+    monkeypatch.setattr(fast_pages, "_USERS_AT_ONCE", 3)
 
-    assert_same(pages(FAST, case, ranker), pages(NumpyKernels(), case, ranker))
+    for shape in SHAPES:
+        for place, ranker in enumerate(RANKERS):
+            case, keep = shaped(shape), SIZES[place]
+            numpy_pages = pages(NumpyKernels(), case, ranker, keep)
+            assert_same(pages(FAST, case, ranker, keep), numpy_pages, f"{shape}, {place}")
+    usual = pages(NumpyKernels(), shaped("usual"))
+    for threads in (1, 5):
+        assert_same(pages(FastKernels(threads=threads, least_pages=0), shaped("usual")), usual)
+    assert_same(similar_by(FAST), similar_by(NumpyKernels()))
+    # Every call has the types that were compiled first.
+    assert len(getattr(compiled_pages(), "signatures", ())) == 1
 
 
-@pytest.mark.parametrize("keep", [1, 299, 301])
-def test_pages_of_every_size_are_those_of_numpy(keep: int) -> None:
-    case = shaped("usual")
-
-    assert_same(pages(FAST, case, keep=keep), pages(NumpyKernels(), case, keep=keep))
+def similar_by(kernels: Kernels) -> Lists:
+    market = shaped("usual").market
+    assert market.signals is not None
+    known = market.signals.item != NONE
+    items = market.catalogue.items.ids.take(known)
+    profiles = profiles_of_items(items, market.signals.item[known], market)
+    return pages(kernels, Case(market, profiles), SIMILAR_BLENDED)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -163,29 +171,6 @@ def test_candidates_by_estimates_contain_the_best_of_all_rows(
 
     monkeypatch.setattr(blended_pages, "_least", lambda *_: -1.0)
     assert_same(by_estimates, pages(NumpyKernels(), case))
-
-
-def test_similar_items_by_a_model_are_those_of_numpy() -> None:
-    market = shaped("usual").market
-    assert market.signals is not None
-    items = market.catalogue.items.ids.take(market.signals.item != NONE)
-    codes = market.signals.item[market.signals.item != NONE]
-    case = Case(market, profiles_of_items(items, codes, market))
-
-    assert_same(pages(FAST, case, SIMILAR_BLENDED), pages(NumpyKernels(), case, SIMILAR_BLENDED))
-
-
-@pytest.mark.parametrize("threads", [1, 5])
-def test_the_number_of_threads_changes_nothing(threads: int) -> None:
-    kernels = FastKernels(threads=threads, least_pages=0)
-
-    assert_same(pages(kernels, shaped("usual")), pages(FAST, shaped("usual")))
-
-
-def test_every_call_has_the_types_that_were_compiled_first() -> None:
-    pages(FAST, shaped("usual"))
-
-    assert len(getattr(compiled_pages(), "signatures", ())) == 1
 
 
 def test_few_pages_are_not_worth_compiling_for(monkeypatch: pytest.MonkeyPatch) -> None:
