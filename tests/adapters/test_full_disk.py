@@ -67,7 +67,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_run(
         shop.reco.bid_placed(user, old[user].ids[0], at=shop.clock.now())
     shop.clock.advance(HOUR)
     shop.run("refresh_user_interests")
-    monkeypatch.setattr(batch_jobs, "_USERS_AT_ONCE", 2)
+    monkeypatch.setattr(batch_jobs, "_RESULTS_AT_ONCE", 2)
     with storage.database.engine.begin() as connection:
         # The window of the first runs is over.
         connection.execute(sa.delete(storage.tables.runs))
