@@ -38,7 +38,8 @@ demo: $(installed) ## Show recommendations for a small auction site
 .PHONY: example-django
 example-django: .venv-hosts/.installed ## Run the auction site in examples/django at http://127.0.0.1:8000/ (DATABASE_URL chooses PostgreSQL)
 	@cd examples/django && PATH="$(CURDIR)/.venv-hosts/bin:$$PATH" && python manage.py migrate --verbosity 0 \
-	    && python manage.py seed && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
+	    && python manage.py seed && python manage.py reco run all \
+	    && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
 	    && exec gunicorn --workers 4 --preload --bind 127.0.0.1:8000 auction.wsgi
 
 .PHONY: test

@@ -253,7 +253,8 @@ def _cpu_of_tree(pid: int) -> float:
 def _private_bytes(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0  # it ended since
-    [kilobytes] = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")]
-    return int(kilobytes) * 1_024
+    # A process that is ending has none.
+    sizes = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")]
+    return sum(map(int, sizes)) * 1_024

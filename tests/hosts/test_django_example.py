@@ -261,9 +261,9 @@ def test_workers_share_no_connection_of_a_master_that_asked_and_ran_jobs(
         gunicorn += ["--chdir", str(site), "--bind", "127.0.0.1:PORT", "auction.wsgi"]
         with serving(gunicorn, tmp_path / "log", DATABASE_URL=url) as port:
             pages = get_all(port, ["/"] * 24, clients=8)
-            master = int(pid.read_text("utf-8"))
+            master = pid.read_text("utf-8").strip()
             workers = Path(f"/proc/{master}/task/{master}/children").read_text("utf-8").split()
-            shared = Counter(one for each in (master, *workers) for one in sockets_of(int(each)))
+            shared = Counter(one for each in (master, *workers) for one in sockets_of(each))
 
     assert {page.status for page in pages} == {200}
     assert all("data-lot" in page.text for page in pages)
@@ -287,7 +287,7 @@ def copied(folder: Path, more: str) -> Path:
     return site
 
 
-def sockets_of(process: int) -> set[str]:
+def sockets_of(process: str) -> set[str]:
     links = set()
     for one in Path(f"/proc/{process}/fd").iterdir():
         with suppress(OSError):  # closed since

@@ -108,8 +108,9 @@ class TtlCache:
     def forget(self, key: CacheKey) -> bool:
         with self._lock:
             self._flights.pop(key, None)
-            if key not in self._entries:
+            if self._entries.look_at(key) is None:
                 return False
+            self._entries.expire()
             was_there = self._entries.drop(key)
             gone = self._gone()
         del gone

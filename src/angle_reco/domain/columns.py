@@ -175,7 +175,8 @@ def _distinct(kind: IdKind, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     is_same = heads[1:] == heads[:-1]
     if (in_order[1:][is_same] != in_order[:-1][is_same]).any():
         return np.unique(values)
-    return in_order[np.append([True], ~is_same)[: len(in_order)]]
+    distinct: npt.NDArray[Any] = in_order[np.append([True], ~is_same)[: len(in_order)]]
+    return distinct
 
 
 def _heads(uuids: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

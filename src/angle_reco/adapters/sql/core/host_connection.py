@@ -159,11 +159,6 @@ def transaction_status(raw: Any) -> int:
     return int(getattr(getattr(driver, "info", None), "transaction_status", -1))
 
 
-def is_bare(raw: Any, status: int) -> bool:
-    """Return whether a statement on PostgreSQL commits by itself, in the state *status*."""
-    return status == IDLE and bool(getattr(raw, "autocommit", False))
-
-
 # Checks that a connection is on the library's database.
 
 

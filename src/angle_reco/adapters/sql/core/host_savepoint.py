@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from sqlalchemy.exc import DBAPIError
 
-from angle_reco.adapters.sql.core.host_connection import FAILED, IDLE, is_bare, transaction_status
+from angle_reco.adapters.sql.core.host_connection import FAILED, IDLE, transaction_status
 from angle_reco.adapters.sql.core.host_texts import NAME
 
 SAVEPOINT = f"SAVEPOINT {NAME}"
@@ -37,13 +37,16 @@ class Savepoint:
     errors: type[Exception]
     was_idle: bool
     is_bare: bool
+    """Whether the statement commits by itself."""
+
     is_set: bool = False
     """Whether the savepoint exists for certain; unknown if one text sets it and fails."""
 
     @classmethod
     def on(cls, raw: Any, execute: Callable[[str], object], errors: type[Exception]) -> "Savepoint":
-        status = transaction_status(raw)
-        return cls(raw, execute, errors, status == IDLE, is_bare(raw, status))
+        was_idle = transaction_status(raw) == IDLE
+        is_bare = was_idle and bool(getattr(raw, "autocommit", False))
+        return cls(raw, execute, errors, was_idle, is_bare)
 
     def __enter__(self) -> "Savepoint":
         return self

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
@@ -229,7 +230,7 @@ def _row(change: Change) -> dict[str, object]:
         "kind": str(change.kind),
         "user_id": change.user_id,
         # JSON within JSON: the column stores it as a text.
-        "items": _json([*map(_plain, change.item_ids)]) if change.item_ids else None,
+        "items": f"[{','.join(map(_json, change.item_ids))}]" if change.item_ids else None,
         "job": change.job or None,
     }
 
@@ -239,4 +240,6 @@ def _plain(one: object) -> object:
     return one.hex if isinstance(one, UUID) else one
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _json(one: object) -> str:
+    """Return an id in JSON; `json.dumps` makes an encoder for each call."""
+    return str(one) if type(one) is int else encode_basestring(str(_plain(one)))

@@ -1,4 +1,4 @@
-"""A run during which the disk fills: it fails, is tried again, and leaves nothing by halves."""
+"""Runs of jobs on PostgreSQL: rows that stay untouched, and a disk that fills during a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ from angle_reco.domain.runs import RunState
 from tests.adapters.databases import TEXTS, emptied, fill, ports_on, put
 from tests.application.test_runs_of_what_changed import (
     HOUR,
+    JOBS,
     USERS,
     Shop,
     first_items,
@@ -22,6 +23,43 @@ from tests.application.test_runs_of_what_changed import (
 )
 
 JOB = "generate_recommendations"
+
+
+def shop_on(storage: Storage) -> Shop:
+    """Return a shop whose results are in a database."""
+    users, bids, watches = first_rows()
+    fill(emptied(storage), users=users, items=first_items({}), bids=bids, watches=watches)
+    return Shop.of(ports_on(storage), lambda item: put(storage, item))
+
+
+@pytest.mark.postgres
+def test_a_full_run_does_not_touch_rows_that_stay(
+    postgres_storages: dict[IdKinds, Storage],
+) -> None:
+    """Not even a lock is written to their pages."""
+    storage = postgres_storages[TEXTS]
+    shop, tables = shop_on(storage), storage.tables
+
+    def versions() -> list[set[tuple[object, ...]]]:
+        with storage.database.engine.connect() as connection:
+            return [
+                {
+                    tuple(row)
+                    for row in connection.exec_driver_sql(
+                        f"SELECT ctid::text, xmin::text, xmax::text FROM {name}"  # noqa: S608 — ours
+                    )
+                }
+                for table in (tables.interests, *tables.lists.values())
+                for name in [engine_name(storage, table)]
+            ]
+
+    shop.run()
+    before = versions()
+    for job in JOBS:
+        shop.reco.system.run_job(job, full=True)
+
+    assert all(before)
+    assert versions() == before
 
 
 @contextmanager
@@ -55,10 +93,8 @@ def engine_name(storage: Storage, table: sa.Table) -> str:
 def test_a_disk_that_fills_in_the_middle_of_a_run(
     postgres_storages: dict[IdKinds, Storage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = emptied(postgres_storages[TEXTS])
-    users, bids, watches = first_rows()
-    fill(storage, users=users, items=first_items({}), bids=bids, watches=watches)
-    shop = Shop.of(ports_on(storage), lambda item: put(storage, item))
+    storage = postgres_storages[TEXTS]
+    shop = shop_on(storage)
     shop.run()
     lists = shop.reco.ports.lists
     old = lists.read(ListKind.PERSONAL, USERS)
@@ -67,7 +103,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_run(
         shop.reco.bid_placed(user, old[user].ids[0], at=shop.clock.now())
     shop.clock.advance(HOUR)
     shop.run("refresh_user_interests")
-    monkeypatch.setattr(batch_jobs, "_USERS_AT_ONCE", 2)
+    monkeypatch.setattr(batch_jobs, "_RESULTS_AT_ONCE", 2)
     with storage.database.engine.begin() as connection:
         # The window of the first runs is over.
         connection.execute(sa.delete(storage.tables.runs))
