@@ -46,11 +46,30 @@ from angle_reco.cli.tuning import tune
 from angle_reco.errors import BadInputError
 
 
-def run(args: Sequence[str], *, app: str | None = None, program: str = "angle-reco") -> int:
+class CommandFailedError(Exception):
+    """A command failed; each argument is a line that says why."""
+
+
+def run(args: Sequence[str]) -> int:
     """Run a command and return its exit status: 0, or 2 after printing the errors.
 
     The command `check` returns 1 when it has findings, and `tune` when its weights are not better.
+    """
+    try:
+        return execute(args)
+    except CommandFailedError as failed:
+        for line in failed.args:
+            print(f"angle-reco: {line}", file=sys.stderr)
+        return 2
+
+
+def execute(args: Sequence[str], *, app: str | None = None, program: str = "angle-reco") -> int:
+    """Run a command and return its exit status, as `run` does.
+
     With *app* commands have no options that say where the data is. *program* is the name in help.
+
+    Raises:
+        CommandFailedError: It failed.
     """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
@@ -59,13 +78,13 @@ def run(args: Sequence[str], *, app: str | None = None, program: str = "angle-re
         status = angle_reco.main(words, prog_name=program, standalone_mode=False, obj=app)
         sys.stdout.flush()
     except click.ClickException as error:
-        return _failed(error.format_message())
+        raise _failure(error.format_message()) from error
     except BadInputError as error:
-        return _failed(*_lines_of(error))
+        raise _failure(*_lines_of(error)) from error
     except AngleRecoError as error:
-        return _failed(str(error))
-    except click.Abort:
-        return _failed("stopped")
+        raise _failure(str(error)) from error
+    except click.Abort as error:
+        raise _failure("stopped") from error
     except (BrokenPipeError, SystemExit):
         # The reader of stdout closed it early (click and rich raise SystemExit then). Python
         # flushes stdout at exit, which must not fail either.
@@ -74,15 +93,12 @@ def run(args: Sequence[str], *, app: str | None = None, program: str = "angle-re
         return 0
     except OSError as error:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return _failed(f"{where}{error.strerror or error}")
+        raise _failure(f"{where}{error.strerror or error}") from error
     return status if isinstance(status, int) else 0
 
 
-def _failed(*reasons: str) -> int:
-    for reason in reasons:
-        line = plain(" ".join(reason.split()))
-        print(f"angle-reco: {line}", file=sys.stderr)
-    return 2
+def _failure(*reasons: str) -> CommandFailedError:
+    return CommandFailedError(*(plain(" ".join(reason.split())) for reason in reasons))
 
 
 def _lines_of(error: BadInputError) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
+from angle_reco.adapters.kernels.blended_pages import Learned, rank_learned
 from angle_reco.adapters.kernels.by_score import rank_by_score
 from angle_reco.domain.arrays import (
     Bools,
@@ -48,12 +49,10 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
     Raises:
         ComponentError: A component failed, or its values are unusable.
     """
-    by_user = np.argsort(profiles.excluded_user, kind="stable")
-    profiles = attrs.evolve(
-        profiles,
-        excluded_user=profiles.excluded_user[by_user],
-        excluded_row=profiles.excluded_row[by_user],
-    )
+    profiles = profiles.by_excluded_user
+    learned = Learned.of(market, profiles, ranker)
+    if learned is not None:
+        return learned.lists(rank_learned(learned, keep))
     if ranker.candidates is not Candidates.FAVOURITES:
         return rank_by_score(market, profiles, ranker=ranker, keep=keep)
     orders = _CategoryOrders.of(market, profiles, ranker)

@@ -97,7 +97,7 @@ class OwnItems:
         row = title_rows(*hashed([card.title]), self.model.items.rarities)
         words = row.combined(np.zeros(1, np.int32), np.ones(1, np.int64))
         factors = powers(7)[: len(self.touched)]
-        products = self._titles.products(words, np.arange(len(factors)))
+        products = self._titles.products(words.by_bucket, np.arange(len(factors)))
         place = _largest(products // 1_000 * factors)
         return None if place is None else self._named("similar_to", place)
 

@@ -2,8 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
+from contextlib import redirect_stdout
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -47,26 +46,19 @@ class Command(BaseCommand):
         Raises:
             CommandError: It failed; the text says why.
         """
-        from angle_reco.cli import run
+        from angle_reco.cli import CommandFailedError, execute
 
         arguments = _without_options_of_django(arguments)
         if command == "migrate" and not any(not one.startswith("-") for one in arguments):
             arguments = ["up", *arguments]
-        is_server = command == "work"
         self.stdout.ending = ""  # Django would end each part of a line.
-        errors = StringIO()
-        with (
-            redirect_stdout(self.stdout),
-            redirect_stderr(sys.stderr if is_server else errors),
-        ):
-            try:
-                status = run([command, *arguments], app=_APP, program=_PROGRAM)
-            except ConfigurationError as error:
-                raise CommandError(f"{error.id}: {error}") from error
-        if status > 1 and not is_server:
-            text = errors.getvalue().strip().removeprefix("angle-reco: ")
-            raise CommandError(with_our_command(text))
-        self.stderr.write(errors.getvalue(), ending="")
+        try:
+            with redirect_stdout(self.stdout):
+                status = execute([command, *arguments], app=_APP, program=_PROGRAM)
+        except ConfigurationError as error:
+            raise CommandError(f"{error.id}: {error}") from error
+        except CommandFailedError as error:
+            raise CommandError(with_our_command("\n".join(error.args))) from error
         if status:
             sys.exit(status)
 
