@@ -179,6 +179,7 @@ def test_a_single_item_has_every_share() -> None:
         # A single item says nothing of itself, only its kind does: .3, of one user in eleven.
         "taste": ONE - ONE // 11,
         "follow": 0,
+        "sequence": 0,
         "alike": 0,
         "trend_of_weeks": ONE,
         "trend_of_days": ONE,

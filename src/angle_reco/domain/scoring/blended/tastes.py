@@ -122,6 +122,14 @@ class Tastes:
         """Return an estimate of `follow`."""
         return self._by_following.estimate(self.signals)
 
+    def sequence(self, rows: Int64s) -> Int64s:
+        """Return what is touched soon after the newest touches, each `.8^rank`."""
+        return self._by_sequence.at(rows, self.signals)
+
+    def sequence_estimate(self) -> Floats:
+        """Return an estimate of `sequence`."""
+        return self._by_sequence.estimate(self.signals)
+
     def alike(self, rows: Int64s) -> Int64s:
         """Return what the most similar users touched lately."""
         return self._by_neighbours.at(rows, self.signals)
@@ -235,6 +243,16 @@ class Tastes:
         )
 
     @cached_property
+    def _by_sequence(self) -> View:
+        model, weights = self.signals.model, powers(8)[: len(self.touched.items)] // 1_000
+        newest = self.touched.items[: len(weights)]
+        kinds, known = model.items.kind[newest], model.items.kind[newest] != NONE
+        return self._view(
+            *model.sequence.spread(newest, weights),
+            *model.follow_of_kinds.spread(kinds[known], weights[known]),
+        )
+
+    @cached_property
     def _by_neighbours(self) -> View:
         model, touched, hour = self.signals.model, self.touched, self.signals.hour
         others, kinds = model.neighbours, np.unique(self._kinds[0])
@@ -313,7 +331,7 @@ def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:
     return np.bincount(places, values, minlength=size).astype(np.int64)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def powers(tenths: int) -> Int64s:
     """Return the powers of *tenths* / 10 in millionths, rounded down, as long as they count."""
     powers = [ONE]
