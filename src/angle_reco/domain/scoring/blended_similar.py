@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int8s, Int32s
+from angle_reco.domain.arrays import Bools, Int8s, Int32s
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended.model import Histories
@@ -62,7 +62,7 @@ def as_similar(lists: Lists, ranker: Ranker) -> Lists:
     )
     in_common = lists.parts[:, own]
     largest: Int8s = reasons[own][np.argmax(in_common, axis=1)]
-    kept = in_common.any(axis=1)
+    kept: Bools = in_common.any(axis=1)
     before = np.append(0, np.cumsum(kept))
     return attrs.evolve(
         lists,
