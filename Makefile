@@ -38,7 +38,8 @@ demo: $(installed) ## Show recommendations for a small auction site
 .PHONY: example-django
 example-django: .venv-hosts/.installed ## Run the auction site in examples/django at http://127.0.0.1:8000/ (DATABASE_URL chooses PostgreSQL)
 	@cd examples/django && PATH="$(CURDIR)/.venv-hosts/bin:$$PATH" && python manage.py migrate --verbosity 0 \
-	    && python manage.py seed && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
+	    && python manage.py seed && python manage.py reco run all \
+	    && echo "sign in at http://127.0.0.1:8000/ as ada, with the password auction" \
 	    && exec gunicorn --workers 4 --preload --bind 127.0.0.1:8000 auction.wsgi
 
 .PHONY: test
@@ -171,6 +172,10 @@ benchmark-postgres: $(installed) ## Measure bulk data on PostgreSQL, each figure
 .PHONY: benchmark-incremental
 benchmark-incremental: $(installed) ## Measure jobs after little has changed, each beside a full run
 	@PYTHONPATH=. $(bin)/python benchmarks/incremental.py
+
+.PHONY: benchmark-scale
+benchmark-scale: $(installed) ## Measure how the jobs and the database grow with the marketplace (SIZES="10000 100000")
+	@$(bin)/python -m benchmarks.scale $(SIZES)
 
 .PHONY: benchmark-relevance
 benchmark-relevance: $(installed) ## Measure what rankings hit, on the import directories in DATA

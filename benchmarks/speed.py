@@ -29,6 +29,8 @@ from angle_reco.adapters.kernels.fast import FastKernels
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.scoring import Scorer
 from angle_reco.composition import import_marketplace, storage_at
+from angle_reco.domain.columns import IdIndex
+from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.similarity import Engagement
 from angle_reco.ports.kernels import Kernels
@@ -36,6 +38,7 @@ from angle_reco.simulation import MarketplaceShape, simulate
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CALLS = 300
+PAGES = 2_000
 ROUNDS = 3
 
 
@@ -94,21 +97,14 @@ def measured(shape: MarketplaceShape, folder: Path) -> list[Row]:
             reco.system.run_job(job)
         rows.append(similar_items(reco, NumpyKernels(), "ranked"))
         rows.append(similar_items(reco, FastKernels(least_pairs=0), "with the extra fast"))
+        rows += homepages(reco)
         rows += answers(reco, file)
     return rows
 
 
 def similar_items(reco: Recommender, kernels: Kernels, how: str) -> Row:
     """Compare the ranking of all similar items with the bare product it cannot avoid."""
-    ports, settings = reco.ports, reco.settings
-    scorer = Scorer(
-        activity=ports.activity,
-        catalog=ports.catalog,
-        kernels=kernels,
-        clock=ports.clock,
-        settings=settings,
-        as_of=NOW,
-    )
+    scorer = scorer_with(reco, kernels)
     market = scorer.market()
     engagement = scorer.engagement(market)
     # The first call may compile.
@@ -122,6 +118,50 @@ def similar_items(reco: Recommender, kernels: Kernels, how: str) -> Row:
         ),
         "scipy: shared users of all pairs",
         median(lambda: shared_users(market, engagement)),
+    )
+
+
+def homepages(reco: Recommender) -> list[Row]:
+    """Compare homepages by a trained model with a bare choice of the best from given scores."""
+    scorer = scorer_with(reco, NumpyKernels())
+    happened = scorer.everything()
+    market = scorer.market(scorer.trained(happened, scorer.touched_items(happened)))
+    users = IdIndex.of(happened.users.kind, happened.users)
+    profiles = scorer.profiles(market, IdIndex(users.ids.take(slice(PAGES))))
+    scores = np.random.default_rng(1).random(len(market), np.float32)
+    found = []
+    for kernels, how in (
+        (NumpyKernels(), ""),
+        (FastKernels(least_pages=0), ", with the extra fast"),
+    ):
+        rank = partial(kernels.homepages, market, profiles, ranker=BLENDED, keep=BLENDED.kept)
+        rank()  # The first call may compile.
+        found.append(
+            row(
+                f"homepages of {len(profiles):,} users by a model{how}",
+                median(rank),
+                "numpy: the best of given scores",
+                median(lambda: best_of_each(scores, len(profiles))),
+            )
+        )
+    return found
+
+
+def best_of_each(scores: np.ndarray, users: int) -> None:
+    """Find the best of the same scores for so many users."""
+    for _ in range(users):
+        np.argpartition(scores, -BLENDED.kept)
+
+
+def scorer_with(reco: Recommender, kernels: Kernels) -> Scorer:
+    """Return what computes results with some kernels."""
+    return Scorer(
+        activity=reco.ports.activity,
+        catalog=reco.ports.catalog,
+        kernels=kernels,
+        clock=reco.ports.clock,
+        settings=reco.settings,
+        as_of=NOW,
     )
 
 

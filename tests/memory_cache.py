@@ -95,6 +95,8 @@ class MemoryCache:
     def forget(self, key: CacheKey) -> bool:
         with self._lock:
             self._flights.pop(key, None)
+            if key not in self._entries:
+                return False
             self._expire()
             return self._entries.pop(key, None) is not None
 

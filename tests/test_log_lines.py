@@ -277,8 +277,7 @@ def test_nothing_that_is_called_tells_what_it_was_not_given(
         assert storage is not None
         fill(storage, **rows())
         ask_everything(reco, said)
-        ask_everything(reco, said)
-        # The same where nothing works any more.
+        # The same where users are erased and nothing works any more.
         with storage.database.engine.begin() as connection:
             for table in (*storage.tables.lists.values(), storage.tables.interests):
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO lost_{table.name}")

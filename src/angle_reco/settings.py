@@ -216,6 +216,12 @@ class Settings:
         """Return every ranker by its name: `classic`, `blended` and the presets."""
         return {ranker.name: ranker for ranker in (CLASSIC, BLENDED, *self.presets)}
 
+    @property
+    def version(self) -> str:
+        """Return a short text that differs if stored results of equal data could."""
+        rules = (self.interest, self.similarity, self.popularity, self.rankers.get(self.ranker))
+        return _fingerprint(self.ids, self.prices, *rules, self.similar, self.active_for)
+
     def recipes(self, as_of: datetime | None = None, ranker: Ranker = CLASSIC) -> Recipes:
         """Return the recipes that mark results of these settings, as of now or of a moment.
 

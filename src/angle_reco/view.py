@@ -11,7 +11,7 @@ from angle_reco.application.jobs.run_context import Progress, no_progress
 from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
 from angle_reco.application.process_cache import Health
-from angle_reco.application.serving.shelf_builder import CardLoader
+from angle_reco.application.serving.pages import CardLoader
 from angle_reco.bound import Bound
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef

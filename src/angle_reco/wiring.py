@@ -22,6 +22,7 @@ from angle_reco.application.overrides import WriteOverrides
 from angle_reco.application.personal_data import EraseUser, ExportUser
 from angle_reco.application.process_cache import CheckHealth, ForgetCached, ProcessCache
 from angle_reco.application.scoring import Scorer
+from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
@@ -29,15 +30,8 @@ from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
-from angle_reco.application.serving.surfaces import (
-    AfterBid,
-    Homepage,
-    PopularItems,
-    ReadInterests,
-    SimilarItems,
-)
+from angle_reco.application.serving.surfaces import Homepage, PopularItems, ReadInterests
 from angle_reco.application.stored_results import StoredResources
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.composition import Ports, models_of
@@ -101,6 +95,20 @@ class UseCases:
 
 
 @attrs.frozen(kw_only=True)
+class _Core:
+    """What both wings are wired from; *cache* is that of lists, None where nothing is cached."""
+
+    ports: Ports
+    settings: Settings
+    as_of: datetime | None
+    notifier: Notifier
+    access: Access
+    scorer: Scorer
+    models: TrainedModels
+    cache: Cache | None
+
+
+@attrs.frozen(kw_only=True)
 class _Jobs:
     """The wing that produces what is stored."""
 
@@ -128,38 +136,9 @@ def wire(
     on_event: Callable[[Event], None] | None = None,
 ) -> UseCases:
     """Return the use cases on these ports; all of them read as of the same moment."""
-    notifier = Notifier(clock=ports.clock, on_event=on_event)
-    access = Access(
-        permissions=ports.permissions,
-        clock=ports.clock,
-        fingerprints=settings.fingerprints,
-        deadline=settings.deadline,
-        notifier=notifier,
-    )
-    scorer = Scorer(
-        activity=ports.activity,
-        catalog=ports.catalog,
-        kernels=ports.kernels,
-        clock=ports.clock,
-        settings=settings,
-        as_of=as_of,
-    )
-    is_cached = settings.cache_enabled and as_of is None
-    cache = ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None
-    is_borrowed = ports.storage is not None and ports.storage.is_borrowed
-    models = TrainedModels(
-        store=models_of(ports, settings),
-        rankings=scorer.rankings,
-        clock=ports.clock,
-        settings=settings,
-        # No other thread may use a borrowed connection.
-        reads_behind=not is_borrowed,
-        has_cache=is_cached,
-    )
-    jobs = _wire_jobs(ports, settings, access, scorer, models, notifier, cache=cache, as_of=as_of)
-    serving = _wire_serving(
-        ports, settings, scorer, models, notifier, jobs, cache=cache, as_of=as_of
-    )
+    core = _core(ports, settings, as_of, on_event)
+    jobs = _wire_jobs(core)
+    serving, access = _wire_serving(core, jobs), core.access
     memory, storage, shelves = serving.memory, ports.storage, serving.shelves
     worker = Worker(
         runs=jobs.claims,
@@ -245,19 +224,54 @@ def wire(
     )
 
 
-def _wire_jobs(
+def _core(
     ports: Ports,
     settings: Settings,
-    access: Access,
-    scorer: Scorer,
-    models: TrainedModels,
-    notifier: Notifier,
-    *,
-    cache: Cache | None,
     as_of: datetime | None,
-) -> _Jobs:
+    on_event: Callable[[Event], None] | None,
+) -> _Core:
+    notifier = Notifier(clock=ports.clock, on_event=on_event)
+    access = Access(
+        permissions=ports.permissions,
+        clock=ports.clock,
+        fingerprints=settings.fingerprints,
+        deadline=settings.deadline,
+        notifier=notifier,
+    )
+    scorer = Scorer(
+        activity=ports.activity,
+        catalog=ports.catalog,
+        kernels=ports.kernels,
+        clock=ports.clock,
+        settings=settings,
+        as_of=as_of,
+    )
+    is_cached = settings.cache_enabled and as_of is None
+    models = TrainedModels(
+        store=models_of(ports, settings),
+        rankings=scorer.rankings,
+        clock=ports.clock,
+        settings=settings,
+        # No other thread may use a borrowed connection.
+        reads_behind=ports.storage is None or not ports.storage.is_borrowed,
+        has_cache=is_cached,
+    )
+    return _Core(
+        ports=ports,
+        settings=settings,
+        as_of=as_of,
+        notifier=notifier,
+        access=access,
+        scorer=scorer,
+        models=models,
+        cache=ports.new_cache(ports.clock, settings.cache_bytes) if is_cached else None,
+    )
+
+
+def _wire_jobs(core: _Core) -> _Jobs:
+    ports, settings, scorer, as_of = core.ports, core.settings, core.scorer, core.as_of
     finished_runs = FinishedRuns(
-        ledger=ports.ledger, changes=ports.changes, cache=cache, ids=settings.ids
+        ledger=ports.ledger, changes=ports.changes, cache=core.cache, ids=settings.ids
     )
     rules = schedule_of(settings)
     reader = NewsReader(
@@ -267,7 +281,7 @@ def _wire_jobs(
         users=ports.users,
         interests=ports.interests,
         lists=ports.lists,
-        models=models,
+        models=core.models,
         last_runs=LastRuns(interests=ports.interests, lists=ports.lists, reader=reader),
         due=DueHomepages(
             interests=ports.interests, lists=ports.lists, scorer=scorer, settings=settings
@@ -285,10 +299,10 @@ def _wire_jobs(
         rules=rules,
         clock=ports.clock,
         settings=settings,
-        notifier=notifier,
+        notifier=core.notifier,
     )
     claims = JobClaims(
-        access=access,
+        access=core.access,
         ledger=ports.ledger,
         changes=ports.changes,
         runner=runner,
@@ -301,26 +315,15 @@ def _wire_jobs(
     return _Jobs(finished_runs=finished_runs, claims=claims)
 
 
-def _wire_serving(
-    ports: Ports,
-    settings: Settings,
-    scorer: Scorer,
-    models: TrainedModels,
-    notifier: Notifier,
-    jobs: _Jobs,
-    *,
-    cache: Cache | None,
-    as_of: datetime | None,
-) -> _Serving:
-    is_borrowed = ports.storage is not None and ports.storage.is_borrowed
+def _wire_serving(core: _Core, jobs: _Jobs) -> _Serving:
+    ports, settings, scorer, as_of = core.ports, core.settings, core.scorer, core.as_of
     # On a borrowed connection the host's transaction itself shows its events and rollbacks.
+    is_borrowed = ports.storage is not None and ports.storage.is_borrowed
     pending = PendingActivity(ports.clock, most=0) if is_borrowed else PendingActivity(ports.clock)
-    rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=cache)
+    rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=core.cache)
     memory = invalidator = None
-    if cache is not None:
-        memory = _wire_memory(
-            ports, settings, scorer, models, notifier, jobs.finished_runs, lists=cache
-        )
+    if core.cache is not None:
+        memory = _wire_memory(core, jobs.finished_runs, lists=core.cache)
         invalidator = CacheInvalidator(
             changes=ports.changes,
             finished_runs=jobs.finished_runs,
@@ -338,21 +341,14 @@ def _wire_serving(
             scorer=scorer,
             clock=ports.clock,
             deadline=settings.deadline,
-            lists=cache,
+            lists=core.cache,
         )
     stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
     list_reader = ListReader(
         lists=ports.lists,
         catalog=ports.catalog,
         scorer=scorer,
-        models=models,
-        sources=SourceReader(
-            catalog=ports.catalog,
-            models=models,
-            clock=ports.clock,
-            settings=settings,
-            as_of=as_of,
-        ),
+        models=core.models,
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,
@@ -395,16 +391,8 @@ def _wire_serving(
     )
 
 
-def _wire_memory(
-    ports: Ports,
-    settings: Settings,
-    scorer: Scorer,
-    models: TrainedModels,
-    notifier: Notifier,
-    finished_runs: FinishedRuns,
-    *,
-    lists: Cache,
-) -> ProcessCache:
+def _wire_memory(core: _Core, finished_runs: FinishedRuns, *, lists: Cache) -> ProcessCache:
+    ports, settings, models = core.ports, core.settings, core.models
     breaker = CircuitBreaker(clock=ports.clock)
 
     def stale_cache(cache: Cache, pool: BackgroundPool) -> StaleCache:
@@ -412,7 +400,7 @@ def _wire_memory(
             cache=cache,
             pool=pool,
             breaker=breaker,
-            notifier=notifier,
+            notifier=core.notifier,
             clock=ports.clock,
             deadline=settings.deadline,
         )
@@ -428,7 +416,7 @@ def _wire_memory(
     open_items = OpenItems(
         stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
         catalog=ports.catalog,
-        scorer=scorer,
+        scorer=core.scorer,
         models=models,
         clock=ports.clock,
         settings=settings,

@@ -408,15 +408,16 @@ time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
-    ("work", "wake"),
+    ("work", "wake", "end"),
     [
-        ("time.sleep(600)", "lambda: None"),
-        ("pass", "lambda: None"),
-        ("scheduler.submit(Queue.DEFAULT, work)", "lambda: None"),
-        ("pass", "lambda: scheduler.submit(Queue.DEFAULT, work)"),
+        ("time.sleep(600)", "lambda: None", ""),
+        ("time.sleep(600)", "lambda: None", "scheduler.stop(timedelta(seconds=0.2))"),
+        ("pass", "lambda: None", "sys.exit(0)"),
+        ("scheduler.submit(Queue.DEFAULT, work)", "lambda: None", ""),
+        ("scheduler.submit(Queue.DEFAULT, work)", "lambda: None", "sys.exit(0)"),
+        ("pass", "lambda: scheduler.submit(Queue.DEFAULT, work)", ""),
     ],
 )
-@pytest.mark.parametrize("end", ["", "scheduler.stop(timedelta(seconds=0.2))", "sys.exit(0)"])
 def test_the_interpreter_exits_at_once_and_says_nothing(work: str, wake: str, end: str) -> None:
     script = AT_EXIT.replace("WORK", work).replace("WAKE", wake) + end
 

@@ -158,7 +158,7 @@ def test_it_answers_like_its_plain_twin_whatever_happened_before() -> None:
     run_state_machine_as_test(
         Twins,
         settings=settings(
-            max_examples=sized(200, 10_000),
+            max_examples=sized(3 * settings().max_examples, 10_000),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import Recommender
+from angle_reco import IdKind, IdKinds, Recommender, Settings
 from tests.adapters.databases import driver_connection
 from tests.postgres import new_database
 
@@ -135,3 +137,101 @@ def test_a_borrowed_connection_in_pipeline_mode_is_an_error(url: str) -> None:
             assert not reco.items_changed(["vase"])
             assert reco.system.health().database == "StorageError"
         assert reco.items_changed(["vase"])
+
+
+def prepared_by_us(raw: "psycopg.Connection[Any]") -> list[str]:
+    query = "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'angle\\_reco\\_%'"
+    return [text for (text,) in raw.execute(query).fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "users"),
+    [
+        (IdKind.INT, [-1, 7]),
+        (IdKind.TEXT, ["ann", "Łukasz", "100%s", "o'neill\\"]),
+        (IdKind.UUID, [UUID(int=7)]),
+    ],
+)
+def test_an_event_counts_the_same_once_its_statement_is_prepared(
+    url: str, kind: IdKind, users: list[Any]
+) -> None:
+    settings = Settings(ids=IdKinds(user=kind, item=kind), strict_events=True)
+    with (
+        Recommender.connect(url, settings=settings, schema=f"of_{kind}", migrate=True) as reco,
+        closing(connected(url)) as raw,
+    ):
+        assert reco.storage is not None
+        tables = reco.storage.tables
+        with reco.storage.database.engine.begin() as ours:
+            for one in users:
+                ours.execute(sa.insert(tables.users).values(user_id=one, sign_in_count=0))
+                item = {"item_id": one, "title": "", "publication_status": "published"}
+                ours.execute(sa.insert(tables.items).values(item))
+        feed = sa.select(tables.changes.c.kind, tables.changes.c.user_id, tables.changes.c["items"])
+        of_rounds = list[Any]()
+        for amount in range(4):
+            for user in users:
+                assert reco.signed_in(user, connection=raw)
+                assert reco.bid_placed(user, user, amount=Decimal(amount), connection=raw)
+                assert reco.watched(user, user, connection=raw)
+                assert reco.unwatched(user, user, connection=raw)
+                assert reco.bid_withdrawn(user, user, connection=raw)
+                assert reco.items_changed([user, users[0]], connection=raw)
+            raw.commit()
+            with reco.storage.database.engine.begin() as ours:
+                of_rounds.append(ours.execute(feed.order_by(tables.changes.c.number)).all())
+                ours.execute(sa.delete(tables.changes))
+
+        assert len(of_rounds[0]) == 5 * len(users)
+        assert of_rounds == [of_rounds[0]] * 4
+        counted = reco.system.sign_ins(of=users[0])
+        assert counted is not None
+        assert counted.count == 4
+        assert any("_changes" in text for text in prepared_by_us(raw))
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_host_may_discard_what_is_prepared(reco: Recommender, url: str, has_begun: bool) -> None:
+    with closing(connected(url)) as raw:
+        for _ in range(3):
+            assert reco.items_changed(["vase"], connection=raw)
+        assert prepared_by_us(raw)
+        before = rows_of_the_host(raw)
+        raw.execute("DEALLOCATE ALL")
+        raw.execute("INSERT INTO mine VALUES (1)")
+        if not has_begun:
+            raw.commit()
+
+        for _ in range(3):
+            assert reco.items_changed(["vase"], connection=raw)
+
+        assert rows_of_the_host(raw) == before + 1
+        assert not prepared_by_us(raw)
+        raw.commit()
+
+
+def test_nothing_is_prepared_where_the_host_prepares_nothing(reco: Recommender, url: str) -> None:
+    with closing(connected(url, prepare_threshold=None)) as raw:
+        for _ in range(3):
+            assert reco.items_changed(["vase"], connection=raw)
+
+        assert not prepared_by_us(raw)
+
+
+def test_a_prepared_statement_that_fails_costs_the_host_nothing(
+    reco: Recommender, url: str
+) -> None:
+    with closing(connected(url)) as raw:
+        for _ in range(3):
+            assert reco.items_changed(["vase"], connection=raw)
+        raw.commit()
+        before = rows_of_the_host(raw)
+        raw.execute("INSERT INTO mine VALUES (1)")
+        with raw.transaction(force_rollback=True):
+            raw.execute("DROP TABLE angle_reco_changes CASCADE")
+            assert not reco.items_changed(["vase"], connection=raw)
+        assert reco.items_changed(["vase"], connection=raw)
+
+        assert rows_of_the_host(raw) == before + 1
+        assert prepared_by_us(raw)
+        raw.rollback()

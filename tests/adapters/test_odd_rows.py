@@ -192,15 +192,14 @@ def test_local_times_are_read_alike_on_both_sides_of_every_change(
 ) -> None:
     shop, of_zone = Shop.of(engine, ends_at=sa.DateTime(), time_zone=zone), ZoneInfo(zone)
     first = datetime(2026, 1, 1)  # noqa: DTZ001 — local, as hosts store it
-    halves = [first + timedelta(minutes=30 * half) for half in range(2 * 24 * 366)]
-    day = timedelta(days=1)
-    hours = [
-        one
-        for one in halves
-        if one.hour == one.minute == 0
-        or (one - day).replace(tzinfo=of_zone).utcoffset()
-        != (one + day).replace(tzinfo=of_zone).utcoffset()
-    ]
+    day, hours = timedelta(days=1), list[datetime]()
+    for midnight in (first + place * day for place in range(366)):
+        before, after = (
+            one.replace(tzinfo=of_zone).utcoffset() for one in (midnight - day, midnight + 2 * day)
+        )
+        # Every half hour of the days beside a change.
+        parts = 1 if before == after else 48
+        hours += [midnight + timedelta(minutes=30 * part) for part in range(parts)]
     with engine.begin() as connection:
         connection.execute(
             sa.insert(shop.lots), [{"id": one.isoformat(), "ends_at": one} for one in hours]

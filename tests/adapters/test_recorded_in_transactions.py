@@ -79,6 +79,33 @@ def happened(activity: RecordedActivity) -> list[Any]:
     return list(seen(activity.queries.interactions()))
 
 
+def test_what_is_written_together_is_there_as_a_whole_or_not_at_all(
+    storage: Storage, activity: RecordedActivity, sample: Sample
+) -> None:
+    recorder, changes = activity.recorder, SqlChanges(storage.database, storage.tables)
+    before = changes.now()
+
+    def both() -> bool:
+        is_stored = recorder.record_bid(sample.bid(0, 0))
+        changes.publish([FORGET])
+        # Another connection sees nothing of it yet.
+        assert not changes.since(before).changes
+        return is_stored
+
+    def fails() -> bool:
+        recorder.record_bid(sample.bid(1, 0))
+        changes.publish([FORGET])
+        raise RolledBackError
+
+    with pytest.raises(RolledBackError):
+        recorder.together(fails)
+    assert happened(activity) == []
+    assert recorder.together(both)
+
+    assert len(happened(activity)) == 1
+    assert list(changes.since(before).changes) == [FORGET]
+
+
 @pytest.mark.parametrize("way", WAYS)
 class TestInATransaction:
     def test_they_are_there_when_it_is_committed(

@@ -262,7 +262,7 @@ class TestTogether:
         settle(one.reco)
 
         assert {shelf.freshness for shelf in shown} == {COMPUTED}
-        assert one.stores["activity"].calls["interactions"] == 1
+        assert one.stores["activity"].calls["history"] == 1
 
     @pytest.mark.parametrize("cancelled", [1, 5, 10])
     def test_who_is_cancelled_cancels_nobody_else(self, cancelled: int) -> None:
@@ -285,7 +285,7 @@ class TestTogether:
         settle(one.reco)
 
         assert [shelf.freshness for shelf in shown] == [COMPUTED] * (10 - cancelled)
-        assert one.stores["activity"].calls["interactions"] == 1
+        assert one.stores["activity"].calls["history"] == 1
         assert ASK["homepage"](one.reco).freshness is FRESH
 
     def test_a_loop_that_ends_meanwhile_harms_nobody(self) -> None:

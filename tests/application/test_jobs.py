@@ -387,6 +387,7 @@ def test_an_outcome_says_when_and_how_long_and_goes_into_json(reco: Recommender)
         "left": 0,
         "failed": 0,
         "errors": [],
+        "settings": reco.settings.version,
     }
 
 

@@ -42,7 +42,7 @@ def own_items(reco: Recommender, model: Model | None, user: str) -> OwnItems:
     stored = stored_of(reco, user)
     return OwnItems(
         user_id=UserId(user),
-        touched=reco.ports.catalog.touched_items(UserId(user), most=200),
+        touched=reco.ports.activity.history(UserId(user)).touched(UserId(user), most=200),
         listed=stored.ids,
         cards=reco.ports.catalog.cards(stored.ids, at=NOW),
         ids=reco.settings.ids,

@@ -159,7 +159,7 @@ def test_a_defect_in_a_refresh(caplog: pytest.LogCaptureFixture) -> None:
     assert [ids_of(shelf) for shelf in answers] == [before] * 4
     assert answers[3].degraded_by[:1] == ("list",)
     # Not every second: what is wrong in the code is wrong for longer.
-    assert one.calls()["activity.interactions"] == 3
+    assert one.calls()["activity.history"] == 3
     events = events_of(one, RefreshFailed)
     assert {(event.kind, event.error) for event in events} == {("personal", "ValueError")}
     assert "private" not in caplog.text

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError
+from angle_reco import InvalidValueError, Recommender, Settings
 from angle_reco.application.languages import Languages
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
@@ -133,21 +133,6 @@ class TestSources:
         assert {one.sentence for one in page} == {"Because you bid on the lot vase"}
         assert len(page) == 90
 
-    def test_where_they_cannot_be_read_the_page_is_complete(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        one = CachingShop.of(market(), CLASSIC)
-        catalog: Any = one.stores["catalog"]
-        broken = _failing(catalog.port, "touched_items")
-        reco = Recommender(attrs.evolve(one.ports, catalog=broken), one.settings)
-
-        with caplog.at_level("WARNING", "angle_reco"):
-            page = reco.as_user("ann").homepage()
-
-        assert (page[0].sentence, page.degraded_by) == ("From your favourite category", ())
-        assert "sources not read: error=StorageUnavailableError" in caplog.text
-        assert not [line for line in caplog.records if breaks_rule(line)]
-
     def test_nothing_is_read_for_them_in_an_answer_from_memory(self) -> None:
         one = CachingShop.of(market(), CLASSIC)
         first = sentences(one.reco)
@@ -157,11 +142,17 @@ class TestSources:
         assert sentences(one.reco) == first
         assert one.calls() == {}
 
-    def test_nothing_is_read_where_nothing_would_be_named(self) -> None:
+    def test_one_read_of_a_user_s_history_serves_the_page_and_its_sentences(self) -> None:
         one = CachingShop.of(market(), CLASSIC)
-        one.reco.as_user("eve").homepage()
+        one.reco.anonymous.popular_items()
+        for user in ("eve", "ann"):
+            settle(one.reco)
+            one.calls()
+            page = one.reco.as_user(user).homepage()
 
-        assert one.calls()["catalog.touched_items"] == 0
+            assert page.freshness == "computed"
+            read = {name for name in one.calls() if name.startswith(("activity", "catalog"))}
+            assert read == {"activity.history"}
 
     def test_they_count_for_the_bytes_of_the_cache(self) -> None:
         def held(title: str) -> int:
@@ -174,16 +165,6 @@ class TestSources:
             return stats.lists.bytes
 
         assert held("x" * 70) - held("x" * 20) == 50
-
-
-def _failing(catalog: object, name: str) -> Any:
-    class Failing:
-        def __getattr__(self, asked: str) -> Any:
-            if asked == name:
-                raise StorageUnavailableError
-            return getattr(catalog, asked)
-
-    return Failing()
 
 
 class TestCounts:

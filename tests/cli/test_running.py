@@ -85,7 +85,7 @@ class TestRun:
 
 KEYS = {
     *("job", "started_at", "seconds", "scope", "changed", "unchanged", "removed", "left"),
-    *("failed", "errors"),
+    *("failed", "errors", "settings"),
 }
 
 

@@ -53,7 +53,7 @@ class TestWorking:
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             began = monotonic()
             while monotonic() - began < 30 and not has_run_all(angle):
-                sleep(0.2)
+                sleep(0.5)
             process.send_signal(name)
             _, lines = process.communicate(timeout=30)
 
@@ -75,7 +75,7 @@ class TestWorking:
         workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         began = monotonic()
         while monotonic() - began < 30 and not has_run_all(angle):
-            sleep(0.2)
+            sleep(0.5)
         for worker in workers:
             worker.terminate()
         said = [worker.communicate(timeout=30)[1] for worker in workers]

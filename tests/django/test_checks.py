@@ -8,9 +8,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
+from django.test import TestCase
 from django.test.utils import override_settings
 
 from angle_reco import Settings
@@ -18,6 +20,14 @@ from angle_reco.django import Market, page_view, recommender
 from angle_reco.django.checks import check_database
 from angle_reco.django.configuration import ConfigurationError
 from angle_reco.django.market import MappedMarket
+from angle_reco.rules import (
+    AfterBidRule,
+    InterestRule,
+    PopularityRule,
+    PriceScale,
+    Ranker,
+    SimilarityRule,
+)
 from tests.django import project
 from tests.django.shop.models import Bid, Lot, Odd
 from tests.django.shop.reco import ShopMarket
@@ -174,7 +184,9 @@ class TestTables:
             [message] = check_database(None, [project.SQLITE])
 
         assert message.id == "angle_reco.W010"
-        assert "other_version" in message.msg
+        assert message.msg.endswith(
+            "has no table other_version: create our tables with `manage.py reco migrate`"
+        )
         assert message.hint.startswith("Run manage.py migrate")
         assert not message.is_serious()
 
@@ -188,17 +200,6 @@ class TestTables:
 
     def test_present_ones_are_fine(self) -> None:
         assert check_database(None, [project.SQLITE]) == []
-
-    def test_another_application_with_other_settings_is_a_warning(self) -> None:
-        given = {"MARKET": ShopMarket, "SETTINGS": Settings(active_for=timedelta(days=7))}
-        recommender().system.run_job("refresh_user_interests")
-        assert check_database(None, [project.SQLITE]) == []
-
-        with override_settings(ANGLE_RECO=given):
-            [message] = check_database(None, [project.SQLITE])
-
-        assert message.id == "angle_reco.W011"
-        assert "PREFIX" in message.hint
 
     def test_other_databases_are_not_asked(self) -> None:
         with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "other_"}):
@@ -221,6 +222,52 @@ class TestTables:
             "page without suggestions, see the checks: error=SchemaError" in one.getMessage()
             for one in caplog.records
         )
+
+
+class TestStored(TestCase):
+    def test_old_ones_are_a_warning_with_the_command_of_django(self) -> None:
+        with connections[project.SQLITE].cursor() as cursor:
+            cursor.execute("UPDATE angle_reco_version SET version_num = '0004'")
+
+        [message] = check_database(None, [project.SQLITE])
+
+        assert message.id == "angle_reco.W010"
+        assert "are at revision 0004, this release needs" in message.msg
+        assert message.msg.endswith(": run `manage.py reco migrate`")
+        with pytest.raises(CommandError, match=r"run `manage\.py reco migrate`"):
+            call_command("reco", "migrate", "status")
+
+    def test_another_application_with_other_settings_is_a_warning(self) -> None:
+        mine = Ranker.preset("mine", interest=0.5)
+        others = [
+            Settings(active_for=timedelta(days=7)),
+            Settings(interest=InterestRule(bid_weight=1_000_000)),
+            Settings(similarity=SimilarityRule(history_length=9)),
+            Settings(popularity=PopularityRule(saturation=9)),
+            Settings(ranker="classic"),
+            Settings(ranker="mine", presets=(mine,)),
+            Settings(similar="blended"),
+            Settings(prices=PriceScale(1)),
+        ]
+        same = Settings(
+            presets=(mine,),  # unused
+            after_bid=AfterBidRule(interest=0),
+            cache_enabled=False,
+            language="de",
+        )
+        recommender().system.run_job("train_models")
+        assert check_database(None, [project.SQLITE]) == []
+
+        found = []
+        for settings in [*others, same]:
+            with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "SETTINGS": settings}):
+                found.append([(one.id, one.msg) for one in check_database(None, [project.SQLITE])])
+
+        text = (
+            "the last run of train_models had other settings: they changed since, or two"
+            " applications differ"
+        )
+        assert found == [[("angle_reco.W011", text)]] * len(others) + [[]]
 
 
 def test_the_middleware_comes_after_the_one_of_users() -> None:

@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.checks import run_checks
-from django.db.models import F
-from django.template import Context, Template
+from django.db.models import BinaryField, F, Value
+from django.template import Context, Template, TemplateSyntaxError
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
 
@@ -71,6 +71,13 @@ class NothingPublic(ShopMarket):
     public: Any = None
 
 
+class OfBytes(ShopMarket):
+    items = Lot.objects.values(
+        "category_id", item_id=F("pk"), image=Value(b"\xff", output_field=BinaryField())
+    )
+    public = ("image",)
+
+
 def using(market: Any, **more: Any) -> Any:
     return override_settings(ANGLE_RECO={"MARKET": market, **more})
 
@@ -82,6 +89,7 @@ BAD = [
     ({"MARKET": ValuesAsCards}, "E005", "ValuesAsCards.cards: it has a slice, or values"),
     ({"MARKET": SlicedCards}, "E005", "SlicedCards.cards: it has a slice, or values"),
     ({"MARKET": NothingPublic}, "E006", "public is None"),
+    ({"MARKET": OfBytes}, "E007", "OfBytes.items: image is a BinaryField, which holds no"),
     ({"MARKET": ShopMarket, "SCHEMA": "x"}, "E002", "schema of tables is 'x'"),
     ({"MARKET": ShopMarket, "PREFIX": "a b"}, "E002", "prefix of tables is 'a b'"),
     ({"MARKET": ShopMarket, "DATABASE": []}, "E009", "DATABASE [] is not one of DATABASES"),
@@ -201,6 +209,17 @@ class TestTemplates(TestCase):
                 for item in (Lot(title="new"), None, "", "x", 3.5, 10**30, -1, True, object()):
                     assert self.shown(tag, user=user, item=item) == 0
                 assert self.shown(tag, user=user, item=str(lots[0].pk)) == 1
+
+    def test_the_name_of_a_shelf_is_needed_and_may_come_first(self) -> None:
+        _, lots = filled()
+        request = RequestFactory().get("/")
+        for tag in ("recommended as s limit=1", "popular limit=1 as s", "similar lot as s limit=1"):
+            text = f"{{% load reco %}}{{% {tag} %}}{{{{ s|length }}}}"
+            assert Template(text).render(Context({"request": request, "lot": lots[0]})) == "1"
+        for tag in ("recommended", "similar lot limit=1", "popular as"):
+            name = tag.split()[0]
+            with pytest.raises(TemplateSyntaxError, match=rf"'{name}' gives a shelf, .* as shelf"):
+                Template(f"{{% load reco %}}{{% {tag} %}}")
 
     def test_categories_of_a_url(self) -> None:
         ann, lots = filled()

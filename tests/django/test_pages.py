@@ -13,13 +13,14 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 from django.db.models import F
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.template import engines
 from django.test import RequestFactory, TestCase
 from django.test.utils import override_settings
@@ -189,6 +190,16 @@ class TestPages(TestCase):
         assert shown[self.lots[0].pk] == {"kind": "watches", "extra": {"size": [1, 2]}}
         assert shown[self.lots[1].pk] == {"kind": "watches", "extra": {}}
 
+    def test_a_shelf_is_json_and_can_be_cached_with_objects_as_cards(self) -> None:
+        Bid.objects.create(bidder=self.ann, lot=self.lots[0], cents=1_200)
+        shelf = page_view(None).popular_items(1)
+
+        [shown] = json.loads(JsonResponse(shelf.to_json()).content)["suggestions"]
+        cache.set("shelf", shelf)
+
+        assert (shown["title"], shown["price"]) == ("a", "12")
+        assert cache.get("shelf")[0].card == self.lots[0]
+
     def test_sentences_are_in_the_language_of_the_request(self) -> None:
         with translation.override("de"):
             german = page_view(None).popular_items()[0].sentence
@@ -270,6 +281,18 @@ class TestCommand(TestCase):
 
         assert caught.value.code == 1
         assert "odd" in out.getvalue()
+
+    def test_help_has_the_options_that_apply(self) -> None:
+        for name in ("migrate", "run", "work", "check", "stats"):
+            said = self.said(name, "--help")
+            assert f"Usage: manage.py reco {name} [OPTIONS]" in said
+            for option in ("--app", "--database", "--pooler"):
+                assert option not in said
+                with pytest.raises(CommandError, match=f"No such option '{option}'"):
+                    self.said(name, f"{option}=x")
+
+    def test_options_of_django_may_come_last(self) -> None:
+        assert self.said("migrate", "status", "--settings=x", "--pythonpath", "y")
 
     def test_an_error_is_a_command_error(self) -> None:
         with pytest.raises(CommandError, match="nothing"):

@@ -1,5 +1,6 @@
 """Signals where the market is not a plain list of fields, and tests that commit."""
 
+from functools import partial
 from typing import Any
 from urllib.request import urlopen
 
@@ -48,6 +49,14 @@ class OfSellers(ShopMarket):
     """Bids count for the seller of their lot, who is in another table."""
 
     bids = Bid.objects.values(item_id=F("lot"), user_id=F("lot__seller"), placed_at=F("made_at"))
+
+
+class OfFans(ShopMarket):
+    """Watches are the rows of a many-to-many field, and count for the seller of their lot."""
+
+    watches = Lot.fans.through.objects.values(
+        user_id_=F("lot__seller"), item_id=F("lot"), watched_at=F("lot__created_at")
+    )
 
 
 class Union(ShopMarket):
@@ -103,6 +112,30 @@ class TestSignals(TestCase):
 
             assert changes() == before + 1
             assert recommender().system.stats().events_failed == 0
+
+    def test_a_many_to_many_field_reports_its_rows(self) -> None:
+        ann, (one, other) = filled()
+        for market, of_ann, of_other in [
+            (OfFans, ann.favourites, other.fans),  # the table is made by Django
+            (ShopMarket, ann.watched, other.watchers),  # or a model of the host
+        ]:
+            acts = [
+                (partial(of_ann.add, one), 1),
+                (partial(of_ann.add, one, other), 1),
+                (partial(of_ann.remove, one), 1),
+                (partial(of_ann.set, [one]), 2),
+                (partial(of_ann.clear), 1),
+                (partial(of_ann.clear), 0),
+                (partial(of_other.add, ann), 1),
+                (partial(of_other.set, []), 1),
+            ]
+            with override_settings(ANGLE_RECO={"MARKET": market}):
+                signals.connect(configured().market)
+                for number, (act, reported) in enumerate(acts):
+                    before = changes()
+                    act()
+                    assert changes() == before + reported, (market, number)
+                assert recommender().system.stats().events_failed == 0
 
     def test_other_databases_and_a_market_without_watches_report_nothing(self) -> None:
         ann, lots = filled()

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.test import Client
@@ -11,6 +12,7 @@ from django.test.client import ClientHandler
 from django.test.utils import _TestState, override_settings
 
 from angle_reco.django import connecting, recommender, starting
+from angle_reco.django.configuration import ConfigurationError
 from tests.django import project
 
 
@@ -60,6 +62,19 @@ def test_tests_and_test_clients_start_none(served: str, monkeypatch: pytest.Monk
     request_started.send(sender=WSGIHandler)
     assert starting._started == set()
     connecting.forget()
+
+
+def test_nothing_starts_while_applications_are_loaded(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as early:
+        early.setattr(apps, "ready", False)
+        with pytest.raises(ConfigurationError) as error:
+            recommender().start()
+
+    assert error.value.id == "angle_reco.E011"
+    assert "recommender() is called while applications are loaded" in str(error.value)
+    assert connecting.opened() is None
 
 
 def test_without_a_configuration_nothing_starts(served: str) -> None:

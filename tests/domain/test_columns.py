@@ -11,7 +11,10 @@ from angle_reco.domain.ids import Id, IdKind
 
 values: dict[IdKind, st.SearchStrategy[Id]] = {
     IdKind.INT: st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5),
-    IdKind.UUID: st.uuids() | st.integers(0, 15).map(lambda byte: UUID(int=byte << 116)),
+    IdKind.UUID: st.uuids()
+    | st.integers(0, 15).map(lambda byte: UUID(int=byte << 116))
+    # Those that begin alike are not the same.
+    | st.integers(0, 3).map(lambda number: UUID(int=number)),
     IdKind.TEXT: st.text(
         st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("aé\uffff\U0001f600"),
         min_size=1,

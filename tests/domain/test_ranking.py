@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.errors import InvalidValueError, shown
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.millionths import ONE
-from angle_reco.domain.scoring.components import INTEREST, RECENCY, contributions, weighted
+from angle_reco.domain.millionths import ONE, weighted
+from angle_reco.domain.scoring.components import INTEREST, RECENCY, contributions
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import CLASSIC, Ranker, homepage_reasons

@@ -2,17 +2,20 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tests.hosts.browser import Browser, Person, chromium
-from tests.hosts.servers import ROOT, get, serving
+from tests.hosts.servers import ROOT, get, get_all, serving
 from tests.postgres import new_database
 
 EXAMPLE = ROOT / "examples" / "django"
@@ -198,6 +201,98 @@ def test_asgi_servers_and_the_one_for_development_serve_it_too(tmp_path: Path) -
         assert "data-lot" in page.text
         # Once: in the process that serves, and not in the parent of the reloader.
         assert log.read_text("utf-8").count("jobs started") == 1
+
+
+def test_a_process_for_the_jobs_alone_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    url, log = f"sqlite:///{tmp_path / 'auction.db'}", tmp_path / "log"
+    manage(url, "migrate")
+    manage(url, "seed", "--lots", "60")
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLE / "manage.py"), "reco", "work", "--grace", "30"],
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert comes_true(lambda: "job=compute_item_similarities" in log.read_text("utf-8"))
+    finally:
+        process.terminate()
+
+    assert process.wait(PATIENCE) == 0
+    text = log.read_text("utf-8")
+    assert "working; stop with Ctrl-C" in text
+    assert text.count("jobs started") == 1
+    assert text.endswith("stopped\n")
+
+
+def test_the_reloader_starts_jobs_in_each_process_that_serves(tmp_path: Path) -> None:
+    site = copied(tmp_path, "")
+    url = f"sqlite:///{tmp_path / 'auction.db'}"
+    manage(url, "migrate")
+    log = tmp_path / "log"
+    command = ["python", str(site / "manage.py"), "runserver", "PORT"]
+
+    def started() -> list[str]:
+        return re.findall(r"jobs started: process=(\d+)", log.read_text("utf-8"))
+
+    with serving(command, log, DATABASE_URL=url, PYTHONUNBUFFERED="1") as port:
+        assert get(port, "/").status == 200
+        [first] = started()
+        (site / "shop" / "views.py").touch()
+        assert comes_true(lambda: get(port, "/").status == 200 and len(started()) == 2)
+        [second] = set(started()) - {first}
+        assert comes_true(lambda: not Path(f"/proc/{first}").exists())
+        parent = re.search(r"PPid:\s+(\d+)", Path(f"/proc/{second}/status").read_text("utf-8"))
+
+    assert parent is not None
+    assert parent[1] not in started()
+
+
+def test_workers_share_no_connection_of_a_master_that_asked_and_ran_jobs(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    site, pid = copied(tmp_path, WARM), tmp_path / "pid"
+    with new_database(postgres_url) as created:
+        url = sa.make_url(created).set(drivername="postgresql").render_as_string(False)
+        manage(url, "migrate")
+        manage(url, "seed", "--lots", "60")
+        gunicorn = ["gunicorn", "--workers", "4", "--preload", "--pid", str(pid)]
+        gunicorn += ["--chdir", str(site), "--bind", "127.0.0.1:PORT", "auction.wsgi"]
+        with serving(gunicorn, tmp_path / "log", DATABASE_URL=url) as port:
+            pages = get_all(port, ["/"] * 24, clients=8)
+            master = pid.read_text("utf-8").strip()
+            workers = Path(f"/proc/{master}/task/{master}/children").read_text("utf-8").split()
+            shared = Counter(one for each in (master, *workers) for one in sockets_of(each))
+
+    assert {page.status for page in pages} == {200}
+    assert all("data-lot" in page.text for page in pages)
+    assert [count for count in shared.values() if count > 1] == [5]  # where they listen
+
+
+WARM = """
+from angle_reco.django import recommender
+
+assert recommender().anonymous.popular_items()
+recommender().start()
+"""
+
+
+def copied(folder: Path, more: str) -> Path:
+    """Return a copy of the site, with more code where servers load it."""
+    site = folder / "site"
+    shutil.copytree(EXAMPLE, site, ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
+    with (site / "auction" / "wsgi.py").open("a", encoding="utf-8") as wsgi:
+        wsgi.write(more)
+    return site
+
+
+def sockets_of(process: str) -> set[str]:
+    links = set()
+    for one in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # closed since
+            links.add(str(one.readlink()))
+    return {link for link in links if link.startswith("socket:")}
 
 
 def test_the_glue_is_short() -> None:

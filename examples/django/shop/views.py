@@ -75,8 +75,9 @@ def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 def watchlist(request: HttpRequest) -> HttpResponse:
-    """Show what the user watches."""
+    """Show what the user watches, open lots first."""
     lots = Lot.objects.with_prices().filter(watch__user=request.user).order_by("ends_at")
+    lots = sorted(lots, key=lambda lot: not lot.is_open)
     return render(request, "shop/watchlist.html", {"lots": lots})
 
 

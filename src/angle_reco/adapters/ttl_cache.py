@@ -108,6 +108,8 @@ class TtlCache:
     def forget(self, key: CacheKey) -> bool:
         with self._lock:
             self._flights.pop(key, None)
+            if self._entries.look_at(key) is None:
+                return False
             self._entries.expire()
             was_there = self._entries.drop(key)
             gone = self._gone()

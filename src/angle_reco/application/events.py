@@ -100,16 +100,16 @@ class Events:
                 placed_at=self._moment("bid_placed", at),
             )
             change = _engaged(bid.user_id, bid.item_id)
-            with self._taken_back_on_error(change, connection):
+            with self._noted(change, connection):
                 # A bid from the future counts as of now until it is stored.
                 counts_at = min(bid.placed_at, self.clock.now())
                 self.pending.bid(bid.user_id, bid.item_id, counts_at, change=change)
-                # Store before publishing: a process that reads the change reads the price, too.
-                is_stored = self.recorder is None or self.recorder.record_bid(
-                    bid, connection=connection
+                return self._stored(
+                    lambda recorder: recorder.record_bid(bid, connection=connection),
+                    change,
+                    connection,
+                    amount=bid.amount,
                 )
-                self._publish(change, connection, amount=bid.amount if is_stored else None)
-            return is_stored
 
         return self._taken("bid_placed", take)
 
@@ -132,11 +132,9 @@ class Events:
             )
             change = Change(kind=ChangeKind.WITHDRAWN, user_id=user, item_ids=(item,))
             self.pending.withdrawn(user, [item], until=until, change=change)
-            self.list_reader.forget(ListKind.PERSONAL, user)
             if self.invalidator is not None:
                 self.invalidator.items.note_changed([item])
-            with self._taken_back_on_error(change, connection):
-                self.pending.own.note(change)
+            with self._noted(change, connection):
                 self.changes.publish([change], connection=connection)
             return is_gone
 
@@ -159,11 +157,12 @@ class Events:
                 watched_at=self._moment("watched", at),
             )
             change = _engaged(watch.user_id, watch.item_id)
-            with self._taken_back_on_error(change, connection):
+            with self._noted(change, connection):
                 self.pending.watch(watch.user_id, watch.item_id, change=change)
-                self._publish(change, connection)
-                return self.recorder is None or self.recorder.record_watch(
-                    watch, connection=connection
+                return self._stored(
+                    lambda recorder: recorder.record_watch(watch, connection=connection),
+                    change,
+                    connection,
                 )
 
         return self._taken("watched", take)
@@ -175,11 +174,12 @@ class Events:
             user = self.settings.ids.user_id(user_id)
             item = self.settings.ids.item_id(item_id)
             change = _engaged(user, item)
-            with self._taken_back_on_error(change, connection):
+            with self._noted(change, connection):
                 self.pending.watch(user, item, ends=True, change=change)
-                self._publish(change, connection)
-                return self.recorder is None or self.recorder.remove_watch(
-                    user, item, connection=connection
+                return self._stored(
+                    lambda recorder: recorder.remove_watch(user, item, connection=connection),
+                    change,
+                    connection,
                 )
 
         return self._taken("unwatched", take)
@@ -213,29 +213,41 @@ class Events:
             items[self.settings.ids.item_id(one)] = None
         return list(items)
 
-    def _publish(
-        self, change: Change, connection: object | None, *, amount: Decimal | None = None
-    ) -> None:
-        """Drop the user's cached list, note the price of a bid, and publish the change.
+    def _stored(
+        self,
+        store: Callable[[ActivityRecorder], bool],
+        change: Change,
+        connection: object | None,
+        *,
+        amount: Decimal | None = None,
+    ) -> bool:
+        """Store an event, note the price of a bid, and publish the change; return what was stored.
 
-        Watches are stored after this call: an early notice costs one extra read, a missing one
-        leaves stale data.
+        Both are one transaction: of the host's connection if one is given.
         """
-        [item_id] = change.item_ids
-        # Before the amount, which an earlier change in the feed would confirm otherwise.
-        self.pending.own.note(change)
-        if change.user_id is not None:
-            self.list_reader.forget(ListKind.PERSONAL, change.user_id)
-            if amount is not None:
+
+        def both() -> bool:
+            is_stored = self.recorder is None or store(self.recorder)
+            # Before publishing: a process that reads the change reads the price, too.
+            if is_stored and amount is not None and change.user_id is not None:
+                [item_id] = change.item_ids
                 self.pending.offers.note(change.user_id, item_id, amount, change=change)
-        self.changes.publish([change], connection=connection)
+            self.changes.publish([change], connection=connection)
+            return is_stored
+
+        if self.recorder is None or connection is not None:
+            return both()
+        return self.recorder.together(both)
 
     @contextmanager
-    def _taken_back_on_error(self, change: Change, connection: object | None) -> Iterator[None]:
-        """Drop the pending event if the host's connection does not take it.
+    def _noted(self, change: Change, connection: object | None) -> Iterator[None]:
+        """Note that this process publishes a change, and drop the user's cached list after it.
 
-        Without a connection the host may have stored it by itself.
+        If the host's connection does not take it, the pending event is dropped. Without a
+        connection the host may have stored it by itself.
         """
+        # Before the amount, which an earlier change in the feed would confirm otherwise.
+        self.pending.own.note(change)
         try:
             yield
         except Exception:
@@ -243,6 +255,8 @@ class Events:
             if connection is not None:
                 self.pending.rolled_back(change)
             raise
+        finally:
+            self.list_reader.forget(ListKind.PERSONAL, change.user_id)
 
     def not_taken(self, event: str, error: Exception) -> bool:
         """Log and count an event that failed before it could be taken; return False."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from angle_reco.application.rankings import Ranking, Rankings
-from angle_reco.domain.activity import Bid, Interactions, is_own_bid, unconfirmed
+from angle_reco.domain.activity import Bid, History, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
@@ -23,7 +23,7 @@ from angle_reco.domain.scoring.blended.model import Model, TouchCounts
 from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.blended_ranker import SIMILAR_BLENDED
 from angle_reco.domain.scoring.blended_similar import as_similar, profiles_of_items
-from angle_reco.domain.scoring.interest import Interests, score_interests
+from angle_reco.domain.scoring.interest import Interests, ItemCategories, score_interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import fading_demand, plain_demand
 from angle_reco.domain.scoring.profiles import Profiles
@@ -175,9 +175,12 @@ class Scorer:
         cards of the items of both are read unless they are *known*.
         """
         ids = self.settings.ids
-        happened = self._drained(users=IdColumn.of(ids.user, [user_id]))
+        history = self.activity.history(user_id, until=self.as_of)
+        happened = history.interactions
         engaged = frozenset(ItemId(one) for one in happened.items)
         more = self.counted([*assumed, *unconfirmed(pending, happened)], known)
+        if not more:
+            return self._interests_of(history), engaged
         joined = Interactions.joined(ids, [happened, Interactions.of(ids, more)])
         return self.interests_from(joined), engaged
 
@@ -201,6 +204,15 @@ class Scorer:
         happened = self._drained(users=users.ids)
         return Profiles.of(
             users, interests=self.interests_from(happened), interactions=happened, market=market
+        )
+
+    def profile(self, market: OpenMarket, user_id: UserId, history: History) -> Profiles:
+        """Return the profile of one user from their activity."""
+        return Profiles.of(
+            IdIndex(IdColumn.of(self.settings.ids.user, [user_id])),
+            interests=self._interests_of(history),
+            interactions=history.interactions,
+            market=market,
         )
 
     def homepages(self, market: OpenMarket, profiles: Profiles, *, keep: int) -> Lists:
@@ -306,9 +318,21 @@ class Scorer:
 
     def interests_from(self, happened: Interactions) -> Interests:
         """Return the interests of the users in *happened*."""
+        recent = self._counting_as_interest(happened)
+        return self._interests(recent, self.catalog.categories(recent.items))
+
+    def _interests_of(self, history: History) -> Interests:
+        recent = self._counting_as_interest(history.interactions)
+        known = [history.items.get(ItemId(one)) for one in recent.items]
+        categories = [one and one.category_id for one in known]
+        return self._interests(recent, ItemCategories.of(self.settings.ids, categories))
+
+    def _counting_as_interest(self, happened: Interactions) -> Interactions:
+        since = self.clock.now() - self.settings.interest.window
+        return happened.where(happened.moments >= to_micros(since))
+
+    def _interests(self, recent: Interactions, categories: ItemCategories) -> Interests:
         now, rule = self.clock.now(), self.settings.interest
-        recent = happened.where(happened.moments >= to_micros(now - rule.window))
-        categories = self.catalog.categories(recent.items)
         interests = score_interests(self.settings.ids, recent, categories, now=now, rule=rule)
         return attrs.evolve(interests, recipe=self.recipes.interests)
 

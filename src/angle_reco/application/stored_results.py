@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.shelf_builder import checked_limit
+from angle_reco.application.serving.pages import checked_limit
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.lists import ListKind

@@ -1,5 +1,5 @@
 """The command line."""
 
-from angle_reco.cli.commands import run
+from angle_reco.cli.commands import CommandFailedError, execute, run
 
-__all__ = ["run"]
+__all__ = ["CommandFailedError", "execute", "run"]

@@ -1,4 +1,4 @@
-"""The commands of `angle-reco`.
+"""The command `angle-reco`: its group, and the commands that import, run, show state and remove.
 
 Most open a recommender, call it as the system actor, and print the result.
 """
@@ -12,14 +12,13 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import sleep
-from typing import Any
 
 import rich_click as click
 
-from angle_reco import AngleRecoError, Recommender, Shelf
+from angle_reco import AngleRecoError
 from angle_reco.application.admin import JobStats
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.application.serving.shelf_builder import MOST_SIMILAR, checked_limit
+from angle_reco.cli.answers import after_bid, homepage, interests, popular, similar
 from angle_reco.cli.checking import show_findings
 from angle_reco.cli.demo import show_demo
 from angle_reco.cli.evaluating import evaluate
@@ -27,9 +26,7 @@ from angle_reco.cli.importing import show_import
 from angle_reco.cli.options import (
     Command,
     Target,
-    after_option,
     database_named_before,
-    limit_option,
     named_before,
     on_database,
     parsed_id,
@@ -38,18 +35,19 @@ from angle_reco.cli.output import (
     console,
     day,
     facts_table,
-    interests_table,
     minute,
     plain,
     prepare_streams,
     print_json,
     progress,
     remark,
-    shelf_text,
 )
 from angle_reco.cli.tuning import tune
-from angle_reco.domain.paging import MOST
 from angle_reco.errors import BadInputError
+
+
+class CommandFailedError(Exception):
+    """A command failed; each argument is a line that says why."""
 
 
 def run(args: Sequence[str]) -> int:
@@ -57,20 +55,36 @@ def run(args: Sequence[str]) -> int:
 
     The command `check` returns 1 when it has findings, and `tune` when its weights are not better.
     """
+    try:
+        return execute(args)
+    except CommandFailedError as failed:
+        for line in failed.args:
+            print(f"angle-reco: {line}", file=sys.stderr)
+        return 2
+
+
+def execute(args: Sequence[str], *, app: str | None = None, program: str = "angle-reco") -> int:
+    """Run a command and return its exit status, as `run` does.
+
+    With *app* commands have no options that say where the data is. *program* is the name in help.
+
+    Raises:
+        CommandFailedError: It failed.
+    """
     logging.basicConfig(level=logging.ERROR, format="angle-reco: %(message)s")
     prepare_streams()
     words = list(args) or ["--help"]
     try:
-        status = angle_reco.main(words, prog_name="angle-reco", standalone_mode=False)
+        status = angle_reco.main(words, prog_name=program, standalone_mode=False, obj=app)
         sys.stdout.flush()
     except click.ClickException as error:
-        return _failed(error.format_message())
+        raise _failure(error.format_message()) from error
     except BadInputError as error:
-        return _failed(*_lines_of(error))
+        raise _failure(*_lines_of(error)) from error
     except AngleRecoError as error:
-        return _failed(str(error))
-    except click.Abort:
-        return _failed("stopped")
+        raise _failure(str(error)) from error
+    except click.Abort as error:
+        raise _failure("stopped") from error
     except (BrokenPipeError, SystemExit):
         # The reader of stdout closed it early (click and rich raise SystemExit then). Python
         # flushes stdout at exit, which must not fail either.
@@ -79,15 +93,12 @@ def run(args: Sequence[str]) -> int:
         return 0
     except OSError as error:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return _failed(f"{where}{error.strerror or error}")
+        raise _failure(f"{where}{error.strerror or error}") from error
     return status if isinstance(status, int) else 0
 
 
-def _failed(*reasons: str) -> int:
-    for reason in reasons:
-        line = plain(" ".join(reason.split()))
-        print(f"angle-reco: {line}", file=sys.stderr)
-    return 2
+def _failure(*reasons: str) -> CommandFailedError:
+    return CommandFailedError(*(plain(" ".join(reason.split())) for reason in reasons))
 
 
 def _lines_of(error: BadInputError) -> tuple[str, ...]:
@@ -158,8 +169,8 @@ def import_(target: Target, directory: Path, skip_bad_rows: bool, replace: bool)
     show_import(target, directory, skip_bad_rows=skip_bad_rows, replace=replace)
 
 
-angle_reco.add_command(evaluate)
-angle_reco.add_command(tune)
+for command in (homepage, similar, after_bid, popular, interests, evaluate, tune):
+    angle_reco.add_command(command)
 
 
 @angle_reco.command(cls=Command)
@@ -224,10 +235,10 @@ def migrate(target: Target, direction: str, yes: bool, sql: bool) -> None:
 @click.option("--full", is_flag=True, help="Compute also what cannot have changed.")
 @on_database(reads=True)
 def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None, *, full: bool) -> None:
-    """Run jobs now, one after another; `all` stands for all four.
+    """Run jobs now, one after another; `all` stands for all of them.
 
-    refresh_user_interests, generate_popular_items, generate_recommendations and
-    compute_item_similarities store the results that later calls read.
+    refresh_user_interests, train_models, generate_popular_items, generate_recommendations
+    and compute_item_similarities store the results that later calls read.
     """
     names = list(BATCH_JOBS) if "all" in jobs else list(jobs)
     with target.recommender() as recommender, progress() as report:
@@ -254,79 +265,6 @@ def run_jobs(target: Target, jobs: tuple[str, ...], item: str | None, *, full: b
     ]
     header = ("job", "for", "left", "changed", "unchanged", "removed", "time")
     console().print(facts_table(header, rows, right=range(1, 7)))
-
-
-@angle_reco.command(cls=Command)
-@click.argument("user")
-@limit_option(20, MOST)
-@after_option
-@on_database(reads=True)
-def homepage(target: Target, user: str, limit: int, after: str | None) -> None:
-    """Show the homepage of USER: "Recommended for you"."""
-    checked_limit(limit)
-    with target.recommender() as recommender:
-        user_id = _known_user(recommender, user)
-        shelf = recommender.system.homepage(limit, after=after, of=user_id)
-        _print_shelf(target, shelf, limit, MOST)
-
-
-@angle_reco.command(cls=Command)
-@click.argument("item")
-@limit_option(8, MOST_SIMILAR)
-@on_database(reads=True)
-def similar(target: Target, item: str, limit: int) -> None:
-    """Show the items similar to ITEM."""
-    with target.recommender() as recommender:
-        item_id = parsed_id(recommender.settings.ids.item, item, "item id")
-        shelf = recommender.system.similar_items(item_id, limit)
-        _print_shelf(target, shelf, limit, MOST_SIMILAR)
-
-
-@angle_reco.command("after-bid", cls=Command)
-@click.argument("user")
-@click.argument("item")
-@click.option("--assume-bid", is_flag=True, help="Count a bid on ITEM right now; it is not stored.")
-@limit_option(8, MOST)
-@on_database(reads=True)
-def after_bid(target: Target, user: str, item: str, assume_bid: bool, limit: int) -> None:
-    """Show what USER might also like after a bid on ITEM."""
-    checked_limit(limit)
-    with target.recommender() as recommender:
-        item_id = parsed_id(recommender.settings.ids.item, item, "item id")
-        user_id = _known_user(recommender, user)
-        shelf = recommender.system.after_bid(item_id, limit, of=user_id, assume_bid=assume_bid)
-        _print_shelf(target, shelf, limit, MOST)
-
-
-@angle_reco.command(cls=Command)
-@click.option("--category", metavar="ID", help="Of this category alone.")
-@limit_option(20, MOST)
-@after_option
-@on_database(reads=True)
-def popular(target: Target, category: str | None, limit: int, after: str | None) -> None:
-    """Show the most popular items."""
-    with target.recommender() as recommender:
-        kind = recommender.settings.ids.category
-        category_id = None if category is None else parsed_id(kind, category, "category id")
-        shelf = recommender.system.popular_items(limit, category=category_id, after=after)
-        _print_shelf(target, shelf, limit, MOST)
-
-
-@angle_reco.command(cls=Command)
-@click.argument("user")
-@limit_option(None, MOST)
-@on_database(reads=True)
-def interests(target: Target, user: str, limit: int | None) -> None:
-    """Show the interests of USER, by category."""
-    with target.recommender() as recommender:
-        found = recommender.system.interests(limit, of=_known_user(recommender, user))
-    _remark_limit(limit, MOST)
-    if target.as_json:
-        print_json({"interests": [one.to_json() for one in found]})
-    elif found:
-        console().print(interests_table(found))
-    else:
-        console().print("no interests: nothing with a category bid on or watched lately")
 
 
 @angle_reco.command("export-user", cls=Command)
@@ -456,29 +394,3 @@ def work(target: Target, grace: float) -> None:
             sleep(0.2)
         is_done = recommender.stop(timedelta(seconds=grace))
     remark("stopped" if is_done else "stopped; a job was left, which another process takes over")
-
-
-def _known_user(recommender: Recommender, user: str) -> Any:
-    """Return a user's id; remark if the user is unknown or has neither bids nor watches."""
-    user_id = parsed_id(recommender.settings.ids.user, user, "user id")
-    ports, until = recommender.ports, recommender.as_of
-    if not ports.activity.touched_by(user_id, until=until):
-        is_known = ports.users.sign_ins(user_id, until=until) is not None
-        said = "is known, but" if is_known else "is unknown:"
-        remark(f"user {user!r} {said} there is no bid and no watch of theirs")
-    return user_id
-
-
-def _print_shelf(target: Target, shelf: Shelf, limit: int, most: int) -> None:
-    _remark_limit(limit, most)
-    if target.as_json:
-        print_json(shelf.to_json())
-    elif len(shelf):
-        console().print(shelf_text(shelf))
-    else:
-        console().print("nothing to suggest: there is no such open item")
-
-
-def _remark_limit(limit: int | None, most: int) -> None:
-    if limit is not None and limit > most:
-        remark(f"--limit {limit} counts as {most:,}, the most there is")

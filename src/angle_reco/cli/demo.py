@@ -48,7 +48,9 @@ def show_demo(database: str, seed: int, picture: Path | None) -> None:
     where.print(Text("angle_reco on a made-up auction site", style="bold"))
     where.print()
 
-    shape = MarketplaceShape(seed=seed)
+    shape = MarketplaceShape(
+        users=1_000, items=2_500, bids=20_000, watches=10_000, sellers=100, seed=seed
+    )
     with tempfile.TemporaryDirectory() as folder, progress(lines=False) as report:
         market = _timed(
             where,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = "sqlite:///angle_reco.db"
 
+_OF_DATA = ("app", "database", "pooler")
+
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -36,6 +38,11 @@ class Command(click.RichCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {})["ignore_unknown_options"] = True
         super().__init__(*args, **kwargs)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters, without those of the data if the caller of `run` names it."""
+        found = super().get_params(ctx)
+        return found if ctx.obj is None else [one for one in found if one.name not in _OF_DATA]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args* as click does, after refusing unknown options.
@@ -177,10 +184,15 @@ def _refuse_twice(before: dict[str, str], after: dict[str, str]) -> None:
 def _chosen(app: str | None, database: str) -> tuple[str | None, str]:
     """Return the application and the database; the command line overrides the environment.
 
+    The application that the caller of `run` names overrides both.
+
     Raises:
         click.UsageError: The command line gives both, or one of them twice.
     """
-    before, after = _named(click.get_current_context())
+    context = click.get_current_context()
+    if context is not None and context.obj is not None:
+        return context.obj, database
+    before, after = _named(context)
     _refuse_twice(before, after)
     written = before | after
     if len(written) > 1:
@@ -238,10 +250,10 @@ def on_database(*, reads: bool) -> _Decorator:
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def with_target(
-            app: str | None,
-            database: str,
-            pooler: bool,
-            as_json: bool,
+            app: str | None = None,
+            database: str = DEFAULT_DATABASE,
+            pooler: bool = False,
+            as_json: bool = False,
             as_of: datetime | None = None,
             ranker: str | None = None,
             **others: Any,

@@ -1,5 +1,6 @@
 """System checks: what is wrong with the configuration, in one line each."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,18 +10,17 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet
 
-from angle_reco import AngleRecoError, SchemaError
-from angle_reco.application.jobs.news import has_other_settings
+from angle_reco import AngleRecoError, Recommender, SchemaError
+from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.django.configuration import ConfigurationError, configured
-from angle_reco.django.connecting import recommender
+from angle_reco.django.connecting import recommender, with_our_command
 from angle_reco.django.market import MappedMarket, Market
 
 _MIDDLEWARE = "angle_reco.django.middleware.reco_middleware"
 _USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _REQUEST = "django.template.context_processors.request"
-_SHARED = (
-    "the last run of the jobs had other settings: they changed since, or two applications differ"
-)
+_MIGRATE = "Run manage.py migrate, which creates the tables of angle_reco, too."
+_SHARED = "the last run of %s had other settings: they changed since, or two applications differ"
 _APART = (
     "Applications on one database need equal settings, or each a PREFIX or SCHEMA in ANGLE_RECO."
 )
@@ -49,15 +49,29 @@ def check_database(
             return []
         reco = recommender()
         reco.check()
-        is_shared = has_other_settings(reco.ports.interests, reco.settings)
+        others = _jobs_of_other_settings(reco)
     except ConfigurationError:
         return []  # `check_configuration` says why.
     except AngleRecoError as error:
         if isinstance(error, SchemaError) and not _is_migrated(alias):
             return []
-        hint = "Run manage.py migrate, which creates the tables of angle_reco, too."
-        return [checks.Warning(str(error), hint=hint, id="angle_reco.W010")]
-    return [checks.Warning(_SHARED, hint=_APART, id="angle_reco.W011")] if is_shared else []
+        text = with_our_command(str(error))
+        hint = _MIGRATE if "manage.py reco migrate" in text else None
+        return [checks.Warning(text, hint=hint, id="angle_reco.W010")]
+    if not others:
+        return []
+    return [checks.Warning(_SHARED % ", ".join(others), hint=_APART, id="angle_reco.W011")]
+
+
+def _jobs_of_other_settings(reco: Recommender) -> list[str]:
+    ours = reco.settings.version
+    last = reco.ports.ledger.last_of_each(BATCH_JOBS)
+    # Runs of releases that stored no version count as ours.
+    return [
+        name
+        for name, run in last.items()
+        if json.loads(run.outcome or "{}").get("settings", ours) != ours
+    ]
 
 
 def _is_migrated(alias: str) -> bool:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import sqlalchemy as sa
+from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import connections
 from django.test.utils import _TestState
@@ -23,6 +24,11 @@ from angle_reco.django.configuration import (
 from angle_reco.django.market import MarketError
 from angle_reco.django.permissions import DjangoPermissions
 from angle_reco.ports.clock import Clock
+
+_TOO_EARLY = (
+    "recommender() is called while applications are loaded, as by ready(), which also runs in"
+    " every command, in tests and in processes that fork"
+)
 
 _lock = Lock()
 _own: dict[int, Recommender] = {}
@@ -42,8 +48,11 @@ def recommender() -> Recommender:
     thread: within its transaction, without a cache, and without jobs.
 
     Raises:
-        ConfigurationError: The project's configuration cannot be used.
+        ConfigurationError: The project's configuration cannot be used, or applications are still
+            loaded: in `ready()` of one it is not known yet what the process is for.
     """
+    if not apps.ready:
+        raise ConfigurationError("E011", _TOO_EARLY, "Servers start the jobs by themselves.")
     configuration = configured()
     wrapper = connections[configuration.alias]
     if is_test() or _is_in_memory(wrapper):
@@ -103,6 +112,12 @@ def on_setting_changed(*, setting: str, **_: Any) -> None:
         forget()
 
 
+def with_our_command(text: str) -> str:
+    """Return the text of an error with the command that a Django project has for migrations."""
+    text = text.replace(" (in Python: connect with migrate=True)", "")
+    return text.replace("`angle-reco migrate up`", "`manage.py reco migrate`")
+
+
 def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
     """Create or migrate the tables of the library after `manage.py migrate`.
 
@@ -124,7 +139,8 @@ def create_tables(*, using: str, verbosity: int = 1, **_: Any) -> None:
     except ConfigurationError:
         return  # The system checks say what is wrong.
     except AngleRecoError as error:
-        raise CommandError(f"tables of angle_reco: {error}") from error
+        text = with_our_command(str(error))
+        raise CommandError(f"tables of angle_reco: {text}") from error
     if is_new and verbosity >= 1:
         print("Created or migrated the tables of angle_reco.")
 

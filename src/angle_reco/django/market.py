@@ -272,5 +272,6 @@ class Rows:
             return self.of(instance)  # Django cannot ask a union for one object.
         every = self.queryset.using(self.alias)
         every.query.clear_limits()
-        found = list(every.filter(pk=instance.pk)[:1])
-        return found[0] if found else None
+        for row in every.filter(pk=instance.pk)[:1]:
+            return {label.removesuffix("_"): value for label, value in row.items()}
+        return None

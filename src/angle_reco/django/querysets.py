@@ -47,7 +47,7 @@ class Column:
     own: Any | None
 
     def type(self, further: Collection[str]) -> sa.types.TypeEngine[Any]:
-        """Return the type in SQLAlchemy; a column that is among *further* may have any.
+        """Return the type in SQLAlchemy; one of *further* may have any but bytes.
 
         Raises:
             UnreadableFieldError: The field has values that the library does not read.
@@ -58,7 +58,7 @@ class Column:
         for kind, found in _TYPES:
             if isinstance(field, kind):
                 return found()
-        if self.label in further:
+        if self.label in further and not isinstance(field, models.BinaryField):
             return sa.JSON() if isinstance(field, models.JSONField) else sa.types.NullType()
         raise UnreadableFieldError(
             f"{self.label} is a {type(field).__name__}, which holds no {_READ_AS}"

@@ -1,7 +1,7 @@
 """Signals of Django as events: each is part of the transaction in which the object changes."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -10,7 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.signals import user_logged_in
 from django.db import connections
-from django.db.models.signals import post_delete, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.utils import timezone
 
 from angle_reco.django.configuration import ConfigurationError, configured
@@ -36,8 +36,9 @@ def connect(market: MappedMarket) -> None:
         for name, (saved, deleted) in _HANDLERS.items():
             if not market.has(name) or market.rows(name).queryset.query.combinator:
                 continue  # Objects of a union: see `report`.
-            for model in _classes_of(market.rows(name).model):
-                uid = f"{_UID}.{name}"
+            uid, concrete = f"{_UID}.{name}", market.rows(name).model._meta.concrete_model
+            m2m_changed.connect(_many_to_many_changed, sender=concrete, dispatch_uid=_UID)
+            for model in _classes_of(concrete):
                 if saved is not None:
                     post_save.connect(saved, sender=model, dispatch_uid=uid)
                 pre_delete.connect(_read_before, sender=model, dispatch_uid=_UID)
@@ -173,18 +174,56 @@ def _signed_in(*, user: Any, **_: Any) -> None:
     recommender().signed_in(user_id, connection=connections[configuration.alias])
 
 
-_Handlers = tuple[Callable[..., None] | None, Callable[..., None]]
+@_never_breaking
+def _many_to_many_changed(
+    *, sender: Any, instance: Any, action: str, using: str, **signal: Any
+) -> None:
+    """Report the rows of a many-to-many field, for which Django sends no other signal."""
+    if action == "post_add":
+        for row in _rows_between(sender, instance, using, **signal):
+            for saved, _ in _handlers_of(row, using):
+                saved(instance=row, using=using)
+    elif not sender._meta.auto_created:
+        return  # Objects of a model of the host are deleted with signals.
+    elif action in ("pre_remove", "pre_clear"):
+        going = list(_rows_between(sender, instance, using, **signal))
+        for row in going:
+            _read_before(instance=row, using=using)
+        instance.__dict__[_GOING] = going
+    elif action in ("post_remove", "post_clear"):
+        for row in instance.__dict__.pop(_GOING, ()):
+            for _, deleted in _handlers_of(row, using):
+                deleted(instance=row, using=using)
 
-_HANDLERS: dict[str, _Handlers] = {
+
+def _rows_between(
+    through: Any, instance: Any, using: str, *, model: Any, pk_set: Any, reverse: bool, **_: Any
+) -> Iterable[Any]:
+    """Return the rows between an object and those of *pk_set*, None for all, in any order."""
+    owner = model if reverse else instance.__class__
+    field = next(one for one in owner._meta.many_to_many if one.remote_field.through is through)
+    ends = (field.m2m_field_name(), field.m2m_reverse_field_name())
+    own, other = reversed(ends) if reverse else ends
+    wanted = {own: instance} if pk_set is None else {own: instance, f"{other}__in": pk_set}
+    found: Iterable[Any] = through._base_manager.using(using).filter(**wanted)
+    return found
+
+
+_Handlers = tuple[Callable[..., None], Callable[..., None]]
+
+_OF_USERS: dict[str, _Handlers] = {
     "bids": (_bid_saved, _bid_deleted),
     "watches": (_watch_saved, _watch_deleted),
+}
+_HANDLERS: dict[str, tuple[Callable[..., None] | None, Callable[..., None]]] = {
+    **_OF_USERS,
     "items": (_item_changed, _item_changed),
     "users": (None, _user_deleted),
 }
 """What saving and deleting an object of each queryset does."""
 
-_OF_USERS, _PAIR = ("bids", "watches"), frozenset({"user_id", "item_id"})
-_BEFORE = "_angle_reco_before_"
+_PAIR = frozenset({"user_id", "item_id"})
+_BEFORE, _GOING = "_angle_reco_before_", "_angle_reco_going"
 _NOT_READ: Any = object()
 
 
@@ -199,6 +238,13 @@ def _read_before(*, instance: Any, using: str, **_: Any) -> None:
             setattr(instance, f"{_BEFORE}{name}", rows.now(instance))
         else:
             rows.of(instance)
+
+
+def _handlers_of(row: Any, using: str) -> Iterator[_Handlers]:
+    for name, handlers in _OF_USERS.items():
+        rows = _rows(name, using)
+        if rows is not None and rows.is_of(row):
+            yield handlers
 
 
 def _row_before(name: str, instance: Any, using: str) -> dict[str, Any] | None:

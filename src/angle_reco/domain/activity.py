@@ -1,6 +1,6 @@
 """The activity of users, bids and watches: as single values, and in bulk as columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
@@ -21,7 +21,7 @@ from angle_reco.domain.arrays import (
 )
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import CategoryId, IdKinds, ItemId, UserId, as_item_id, as_user_id
-from angle_reco.domain.moments import MICROSECOND, to_micros
+from angle_reco.domain.moments import MICROSECOND, from_micros, to_micros
 from angle_reco.domain.type_checks import plain_amount
 from angle_reco.domain.validators import is_aware, is_money
 
@@ -125,6 +125,52 @@ class Interactions:
             kinds=self.kinds[mask],
             moments=self.moments[mask],
         )
+
+
+@attrs.frozen(kw_only=True)
+class KnownItem:
+    """What is known of an item that a user touched, open or over; it may be *is_public*."""
+
+    title: str
+    category_id: CategoryId | None
+    seller_id: UserId | None
+    is_public: bool
+
+
+@attrs.frozen(kw_only=True)
+class History:
+    """What one user did, and what is known of the *items*."""
+
+    interactions: Interactions
+    items: Mapping[ItemId, KnownItem]
+
+    def touched(self, user_id: UserId, *, most: int) -> list[TouchedItem]:
+        """Return the items, the last touched first, then by id.
+
+        Of the last *most*, those that are public and not the user's own. `last_at` is the last
+        bid or the watch, whichever is later.
+        """
+        did, last = self.interactions, dict[ItemId, tuple[int, bool]]()
+        for item, kind, moment in zip(
+            did.items, did.kinds.tolist(), did.moments.tolist(), strict=True
+        ):
+            at, is_bid = last.get(ItemId(item), (moment, False))
+            last[ItemId(item)] = max(at, moment), is_bid or kind == Activity.BID
+        found = list[TouchedItem]()
+        for item_id in sorted(last, key=lambda one: (-last[one][0], one))[:most]:
+            known, (at, is_bid) = self.items.get(item_id), last[item_id]
+            if known is not None and known.is_public and known.seller_id != user_id:
+                found.append(
+                    TouchedItem(
+                        item_id=item_id,
+                        title=known.title,
+                        category_id=known.category_id,
+                        seller_id=known.seller_id,
+                        is_bid=is_bid,
+                        last_at=from_micros(at),
+                    )
+                )
+        return found
 
 
 def first_watches(users: Int32s, items: npt.NDArray[Any], kinds: Int8s, moments: Int64s) -> Int64s:

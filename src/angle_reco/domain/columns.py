@@ -13,7 +13,7 @@ import numpy as np
 import numpy.ma
 import numpy.typing as npt
 
-from angle_reco.domain.arrays import Int32s, frozen
+from angle_reco.domain.arrays import Int32s, frozen, starts_of_runs
 from angle_reco.domain.footprints import (
     footprint_of_array,
     footprint_of_dict,
@@ -98,7 +98,7 @@ class IdIndex:
     def of(cls, kind: IdKind, *columns: IdColumn) -> Self:
         """Return the index of every id in *columns*."""
         everything = IdColumn.joined(kind, columns)
-        return cls(IdColumn(kind, np.unique(everything.values)))
+        return cls(IdColumn(kind, _distinct(kind, everything.values)))
 
     @classmethod
     def of_nullable(cls, kind: IdKind, ids: Sequence[object | None]) -> tuple[Self, Int32s]:
@@ -127,7 +127,7 @@ class IdIndex:
             return np.fromiter((look_up(one, NONE) for one in listed), np.int32, len(listed))
         if len(self) == 0:
             return np.full(len(column), NONE, np.int32)
-        places = np.searchsorted(self.ids.values, column.values)
+        places = self._places(column)
         places[places == len(self)] = 0
         found = self.ids.values[places] == column.values
         return np.where(found, places, NONE).astype(np.int32)
@@ -145,6 +145,40 @@ class IdIndex:
             size += footprint_of_dict(len(self)) + footprint_of_objects(self.ids.values) + codes
         return size
 
+    def _places(self, column: IdColumn) -> npt.NDArray[np.intp]:
+        """Return where each id is, if it is in the index."""
+        if self.ids.kind is IdKind.UUID and len(column) >= len(self) // _IDS_PER_LOOK_UP:
+            heads = _heads(self.ids.values)
+            if (heads[1:] != heads[:-1]).all():
+                return np.searchsorted(heads, _heads(column.values))
+        return np.searchsorted(self.ids.values, column.values)
+
     @cached_property
     def _text_codes(self) -> dict[str, int]:
         return {text: code for code, text in enumerate(self.ids.values.tolist())}
+
+
+_IDS_PER_LOOK_UP = 4
+"""Of an index; for fewer look-ups the numbers of its ids would take longer than they save."""
+
+
+def _distinct(kind: IdKind, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the distinct *values* in order."""
+    if kind is IdKind.TEXT:
+        return np.unique(values)
+    if kind is IdKind.INT:
+        values = np.sort(values)
+        return values[starts_of_runs(values)]
+    heads = _heads(values)
+    order = np.argsort(heads)
+    heads, in_order = heads[order], values[order]
+    is_same = heads[1:] == heads[:-1]
+    if (in_order[1:][is_same] != in_order[:-1][is_same]).any():
+        return np.unique(values)
+    distinct: npt.NDArray[Any] = in_order[np.append([True], ~is_same)[: len(in_order)]]
+    return distinct
+
+
+def _heads(uuids: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """Return the first half of each UUID as a number, which sorts in half the time of the bytes."""
+    return np.ascontiguousarray(uuids).view(">u8")[::2].astype(np.uint64)

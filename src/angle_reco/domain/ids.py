@@ -79,6 +79,8 @@ def plain_id(value: object) -> Id | None:
     A value of a derived class is converted: two ids are the same if they are equal and of
     the same type.
     """
+    if type(value) is int:
+        return value if _SMALLEST_INT <= value <= _LARGEST_INT else None
     if type(value) is str or is_a(value, str):
         # The length is checked first, so that a long value is not searched.
         text: str = value if type(value) is str else plain(value)

@@ -42,6 +42,11 @@ def scaled(values: Int64s, by: int, over: int) -> Int64s:
     return exact.astype(np.int64)
 
 
+def weighted(values: Int64s, weight: Millionths) -> Int64s:
+    """Return the contribution of a component with these *values*, in millionths, halves up."""
+    return (2 * weight * values + ONE) // (2 * ONE)
+
+
 def to_millionths(value: object, what: str) -> Millionths:
     """Return a fraction such as 0.6 as whole millionths.
 

@@ -39,7 +39,7 @@ class Recipe:
         """Return the names of the parts of a score, in order."""
         return tuple(name for name, _ in self.weights)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Return what tells lists of one name apart: the rules, and the model if there is one."""
         return f"{self.rules}-{self.model}" if self.model else self.rules
@@ -257,20 +257,21 @@ class StoredList:
         *grounds* are what their sentences draw on besides.
         """
         ids, reasons, sources, parts = self.ids, self.reasons, self.sources, self.parts
-        names, new = self.recipe.components, tuple.__new__
+        names, new, of = self.recipe.components, tuple.__new__, Suggestion
+        all_reasons, all_sources = REASONS, SOURCES
         bytes_of_parts, parts_at = 4 * len(names), struct.Struct(f"{len(names)}i").unpack_from
         scores = struct.unpack_from(f"{places[-1] + 1 if places else 0}i", self.scores)
         # Bypasses the constructor: most of the time of an answer is spent here.
         made = [
             new(
-                Suggestion,
+                of,
                 (
                     rank,
-                    ids[place],
-                    cards[ids[place]],
+                    item_id := ids[place],
+                    cards[item_id],
                     scores[place],
-                    REASONS[reasons[place]],
-                    SOURCES[sources[place]],
+                    all_reasons[reasons[place]],
+                    all_sources[sources[place]],
                     names,
                     parts_at(parts, bytes_of_parts * place),
                     grounds,

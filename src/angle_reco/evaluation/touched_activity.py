@@ -6,7 +6,7 @@ from datetime import datetime
 import attrs
 import numpy as np
 
-from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
+from angle_reco.domain.activity import Activity, Bid, History, Interactions, Watch
 from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
@@ -38,6 +38,12 @@ class TouchedActivity:
             if wanted is not None:
                 mask &= IdIndex.of(wanted.kind, wanted).codes(column) != NONE
         yield found.where(mask)
+
+    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+        """Return a user's interactions; of their items nothing is known."""
+        users = IdColumn.of(self.happened.users.kind, [user_id])
+        [found] = self.interactions(until=until, users=users)
+        return History(interactions=found, items={})
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None

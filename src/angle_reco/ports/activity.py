@@ -1,10 +1,10 @@
 """The activity of users, and the recorder that stores it for the reference marketplace."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.activity import Bid, History, Interactions, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
 
@@ -40,6 +40,13 @@ class ActivityQueries(Protocol):
         With *users* or *items*, only that of those users or items; with *within*, only that in
         at least one of these spans. Drain the iterator before
         computing: the snapshot is held until the last batch.
+        """
+        ...
+
+    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+        """Return the `interactions` of one user, with what the catalogue says of their items.
+
+        An item is public if it is published, and was listed by *until*.
         """
         ...
 
@@ -83,6 +90,14 @@ class ActivityRecorder(Protocol):
     Raises:
         StorageUnavailableError: (every method) The store did not answer.
     """
+
+    def together(self, work: Callable[[], bool]) -> bool:
+        """Call *work* and return its result; all that it writes is one transaction.
+
+        This includes what other ports of the store write. If the store has no transactions, it
+        is only called; if the connection is lost, it is called once more.
+        """
+        ...
 
     def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         """Store a bid; an equal one (user, item, amount, moment) is stored once."""

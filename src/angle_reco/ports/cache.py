@@ -17,7 +17,7 @@ CacheKey: TypeAlias = tuple[str, Hashable]
 
 def key_of(kind: ListKind, owner: Hashable) -> CacheKey:
     """Return the cache key of a list."""
-    return (kind.value, owner)
+    return (str(kind), owner)
 
 
 _V = TypeVar("_V")

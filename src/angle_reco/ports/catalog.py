@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from angle_reco.domain.activity import TouchedItem
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
@@ -54,16 +53,6 @@ class CatalogQueries(Protocol):
         """Return the cards of the items that exist, open or not, as of *at*.
 
         With *viewer*, `engaged` is True where that user bid on the item or watches it.
-        """
-        ...
-
-    def touched_items(
-        self, user_id: UserId, *, most: int, until: datetime | None = None
-    ) -> Sequence[TouchedItem]:
-        """Return the items that a user bid on or watches, the last touched first, then by id.
-
-        Of the last *most*, those that are published and not the user's own, whether open or
-        over. `last_at` is the last bid or the watch, whichever is later.
         """
         ...
 

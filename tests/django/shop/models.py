@@ -28,6 +28,10 @@ class Lot(models.Model):
     closes_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     tags = models.JSONField(default=dict)
+    fans: Any = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="favourites")
+    watchers: Any = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Watch", related_name="watched"
+    )
 
     class Meta:
         app_label = "shop"

@@ -28,7 +28,7 @@ def rank_by_score(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, kee
     Raises:
         ComponentError: A component failed, or its values are unusable.
     """
-    shared = _shared_scores(market, profiles, ranker)
+    shared = shared_scores(market, profiles, ranker)
     bounds = np.searchsorted(profiles.excluded_user, np.arange(len(profiles) + 1))
     rows, parts = [np.empty(0, np.int64)], [np.empty((0, len(ranker.weights)), np.int32)]
     for user in range(len(profiles)):
@@ -36,23 +36,37 @@ def rank_by_score(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, kee
         best = _best(market, profiles, ranker, user, shared, excluded, keep)
         rows.append(best[0])
         parts.append(best[1])
-    lengths = [len(some) for some in rows[1:]]
-    row, part = np.concatenate(rows), np.concatenate(parts)
-    user_of_line = np.repeat(np.arange(len(profiles)), lengths)
-    interest = profiles.interest_in(market.catalogue.category[row], user_of_line)
+    lengths = np.array([len(some) for some in rows[1:]], np.int64)
+    return lists_of_rows(
+        market, profiles, ranker, np.concatenate(rows), np.concatenate(parts), lengths
+    )
+
+
+def lists_of_rows(
+    market: OpenMarket,
+    profiles: Profiles,
+    ranker: Ranker,
+    rows: Int64s,
+    parts: Int32s,
+    lengths: Int64s,
+) -> Lists:
+    """Return the pages with these rows and contributions, so many lines for each user."""
+    interest = profiles.interest_in(
+        market.catalogue.category[rows], np.repeat(np.arange(len(profiles)), lengths)
+    )
     return Lists(
         owners=profiles.users,
-        offsets=np.append(0, np.cumsum(lengths, dtype=np.int64)),
-        items=market.catalogue.ids_at(row),
-        parts=part,
-        reasons=homepage_reasons(market, row, interest),
-        sources=np.full(len(row), Source.PERSONAL.code, np.int8),
+        offsets=np.append(0, np.cumsum(lengths)),
+        items=market.catalogue.ids_at(rows),
+        parts=parts,
+        reasons=homepage_reasons(market, rows, interest),
+        sources=np.full(len(rows), Source.PERSONAL.code, np.int8),
         recipe=ranker.recipe,
         computed_at=market.now,
     )
 
 
-def _shared_scores(market: OpenMarket, profiles: Profiles, ranker: Ranker) -> Floats:
+def shared_scores(market: OpenMarket, profiles: Profiles, ranker: Ranker) -> Floats:
     """Return the part of each row's score that is the same for every user."""
     weights = ranker.those_by(DependsOn.ITEM)
 

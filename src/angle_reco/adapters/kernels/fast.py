@@ -1,22 +1,33 @@
-"""The kernels with compiled loops for similar items, on threads; they need the extra `fast`."""
+"""The kernels with compiled loops, on threads; they need the extra `fast`."""
 
-import logging
-import os
-import pickle
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import attrs
 import numpy as np
 
 from angle_reco.adapters.kernels import NumpyKernels
+from angle_reco.adapters.kernels.blended_pages import Learned
 from angle_reco.adapters.kernels.candidates import SCANNED, ByPrice, Candidates
+from angle_reco.adapters.kernels.compiling import compiled, on_threads, usable_cores
+from angle_reco.adapters.kernels.fast_pages import compiled_pages, rank_on_threads
+from angle_reco.adapters.kernels.similar_arguments import (
+    BOTH,
+    CATEGORY,
+    PRICE,
+    Fans,
+    Found,
+    Items,
+    PriceIndex,
+    Space,
+    Weights,
+)
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.scoring.ranking import Ranker
 from angle_reco.domain.scoring.similarity import (
     Engagement,
     SimilarityRule,
@@ -27,44 +38,39 @@ from angle_reco.domain.suggestions import Source
 from angle_reco.domain.validators import whole
 from angle_reco.ports.kernels import Similarities
 
-if TYPE_CHECKING:
-    from angle_reco.adapters.kernels.loops import Fans, Found, Items, PriceIndex, Space, Weights
-
-_log = logging.getLogger(__name__)
-
 _ROWS_AT_ONCE = 256
 _PAIRS_WORTH_COMPILING = 100_000
+_PAGES_WORTH_COMPILING = 1_000
 _MOST_PAIRS = 2**31 - 1
 _BITS = 63
 _BITS_OF_A_SCORE = 20
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @attrs.frozen(kw_only=True)
 class FastKernels(NumpyKernels):
-    """`NumpyKernels`, but the similar items of all open items are ranked by compiled loops.
+    """`NumpyKernels`, but compiled loops rank similar items, and homepages by a trained model.
 
-    These run on *threads* threads. Fewer than *least_pairs* bids and watches are not worth
-    compiling for. Where the loops cannot be compiled, numpy ranks, with the same results.
+    These run on *threads* threads. Fewer than *least_pairs* bids and watches, or *least_pages*
+    homepages at once, are not worth compiling for. Where the loops cannot be compiled, numpy
+    ranks, with the same results.
     """
 
     threads: int = attrs.field(factory=usable_cores)
     least_pairs: int = _PAIRS_WORTH_COMPILING
+    least_pages: int = _PAGES_WORTH_COMPILING
 
     def __attrs_post_init__(self) -> None:
         whole(self.threads, "threads", least=1, most=1_000)
         whole(self.least_pairs, "least_pairs", least=0, most=_MOST_PAIRS)
+        whole(self.least_pages, "least_pages", least=0, most=_MOST_PAIRS)
 
     @property
     def is_degraded(self) -> bool:
         """Return whether this process needed the compiled loops, and could not compile them."""
-        return compiled_loops.cache_info().currsize > 0 and compiled_loops() is None
+        return any(
+            one.cache_info().currsize > 0 and one() is None
+            for one in (compiled_loops, compiled_pages)
+        )
 
     def similarities(
         self, market: OpenMarket, engagement: Engagement, *, rule: SimilarityRule, keep: int
@@ -78,39 +84,32 @@ class FastKernels(NumpyKernels):
                 )
         return super().similarities(market, engagement, rule=rule, keep=keep)
 
+    def homepages(
+        self, market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int
+    ) -> Lists:
+        if len(profiles) >= self.least_pages:
+            learned = Learned.of(market, profiles.by_excluded_user, ranker)
+            loop = None if learned is None else compiled_pages()
+            if learned is not None and loop is not None:
+                pages = rank_on_threads(learned, keep, loop=loop, threads=self.threads)
+                return learned.lists(pages)
+        return super().homepages(market, profiles, ranker=ranker, keep=keep)
+
 
 class Loops(NamedTuple):
     """The compiled functions of the module `loops`."""
 
-    fans_of: "Callable[[Int32s, Int64s, Int32s, int], Fans]"
-    rank: "Callable[[Items, Fans, Weights, Int64s, Int64s, Space, Found], None]"
+    fans_of: Callable[[Int32s, Int64s, Int32s, int], Fans]
+    rank: Callable[[Items, Fans, Weights, Int64s, Int64s, Space, Found], None]
 
 
 @cache
 def compiled_loops() -> Loops | None:
-    """Return the compiled loops, None if they cannot be compiled.
-
-    numba stores them beside the module, or in the user's cache, if one of the two is writable.
-    """
-    try:
-        from numba.core.errors import NumbaError
-    except ImportError as error:
-        _log.warning("loops not compiled: error=%s", type(error).__name__)
-        return None
-    # RuntimeError: there is no folder, or LLVM failed. EOFError, UnpicklingError: damaged files.
-    failures = (NumbaError, RuntimeError, OSError, EOFError, pickle.UnpicklingError)
-    try:
-        return _compiled(is_cached=True)
-    except failures as error:
-        _log.warning("compiled loops not cached: error=%s", type(error).__name__)
-    try:
-        return _compiled(is_cached=False)
-    except failures as error:
-        _log.warning("loops not compiled: error=%s", type(error).__name__)
-    return None
+    """Return the compiled loops for similar items, None if they cannot be compiled."""
+    return compiled(_compiled)
 
 
-def _compiled(*, is_cached: bool) -> Loops:
+def _compiled(is_cached: bool) -> Loops:
     import numba
 
     from angle_reco.adapters.kernels import loops
@@ -184,9 +183,9 @@ class _CompiledSimilarities:
 class _Ranker:
     """The arguments of the loops, but for the items to rank for."""
 
-    items: "Items"
-    fans: "Fans"
-    weights: "Weights"
+    items: Items
+    fans: Fans
+    weights: Weights
     keep: int
     loops: Loops
     threads: int
@@ -214,39 +213,26 @@ class _Ranker:
             threads=threads,
         )
 
-    def ranked(self, codes: Int64s) -> "Found":
+    def ranked(self, codes: Int64s) -> Found:
         """Return the lists of *codes*."""
-        from angle_reco.adapters.kernels.loops import Found, Space
-
         found = Found.of(len(codes), self.keep)
         # What is read for items of one category is close together.
         order = np.argsort(codes)
-        parts = SimpleQueue[Int64s]()
-        for first in range(0, len(codes), _ROWS_AT_ONCE):
-            parts.put(order[first : first + _ROWS_AT_ONCE])
+        parts = (
+            order[first : first + _ROWS_AT_ONCE] for first in range(0, len(codes), _ROWS_AT_ONCE)
+        )
 
-        def work() -> None:
+        def start() -> Callable[[Int64s], None]:
             space = Space.of(len(self.items.prices), self.keep)
-            while True:
-                try:
-                    lines = parts.get_nowait()
-                except Empty:
-                    return
-                self.loops.rank(self.items, self.fans, self.weights, codes, lines, space, found)
+            return lambda lines: self.loops.rank(
+                self.items, self.fans, self.weights, codes, lines, space, found
+            )
 
-        threads = min(self.threads, parts.qsize())
-        if threads <= 1:
-            work()
-        else:
-            with ThreadPoolExecutor(threads, "angle-reco-similar") as pool:
-                for done in [pool.submit(work) for _ in range(threads)]:
-                    done.result()
+        on_threads(self.threads, "angle-reco-similar", parts, start)
         return found
 
 
-def _items(candidates: Candidates, rule: SimilarityRule, keep: int) -> "Items":
-    from angle_reco.adapters.kernels.loops import Items
-
+def _items(candidates: Candidates, rule: SimilarityRule, keep: int) -> Items:
     scanned = SCANNED[-1] * (keep + 1)
     largest = int(np.diff(candidates.starts).max(initial=0))
     # Scanning suffices for small categories.
@@ -264,9 +250,7 @@ def _items(candidates: Candidates, rule: SimilarityRule, keep: int) -> "Items":
     )
 
 
-def _price_index(by_price: ByPrice | None, prices: Int64s) -> "PriceIndex":
-    from angle_reco.adapters.kernels.loops import PriceIndex
-
+def _price_index(by_price: ByPrice | None, prices: Int64s) -> PriceIndex:
     nothing = np.empty(0, np.int64)
     if by_price is None:
         return PriceIndex(nothing, np.empty((1, 0), np.int32), nothing)
@@ -274,9 +258,7 @@ def _price_index(by_price: ByPrice | None, prices: Int64s) -> "PriceIndex":
     return PriceIndex(prices[minima.levels[0]], minima.levels, minima.place_of)
 
 
-def _weights(rule: SimilarityRule, keep: int, place_bits: int, user_bits: int) -> "Weights":
-    from angle_reco.adapters.kernels.loops import BOTH, CATEGORY, PRICE, Weights
-
+def _weights(rule: SimilarityRule, keep: int, place_bits: int, user_bits: int) -> Weights:
     alike = np.array([rule.category + rule.price, rule.category, rule.price, 0])
     kinds = [one for one in (BOTH, CATEGORY, PRICE) if alike[one] > rule.threshold]
     users = np.arange(rule.enough_shared + 1)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
+from angle_reco.adapters.kernels.blended_pages import Learned, rank_learned
 from angle_reco.adapters.kernels.by_score import rank_by_score
 from angle_reco.domain.arrays import (
     Bools,
@@ -20,9 +21,10 @@ from angle_reco.domain.arrays import (
     is_among,
     places_in_runs,
     ragged_ranges,
+    starts_of_runs,
 )
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.millionths import Millionths
+from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.components import (
     Component,
     DependsOn,
@@ -38,6 +40,8 @@ _USERS_AT_ONCE = 2_000
 _PAIRS_AT_ONCE = 2_000_000
 """Of users and items, if a component depends on both."""
 
+_BITS_OF_A_SCORE = ONE.bit_length()
+
 
 def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, keep: int) -> Lists:
     """Return the best *keep* open items for each user of *profiles*.
@@ -45,12 +49,10 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
     Raises:
         ComponentError: A component failed, or its values are unusable.
     """
-    by_user = np.argsort(profiles.excluded_user, kind="stable")
-    profiles = attrs.evolve(
-        profiles,
-        excluded_user=profiles.excluded_user[by_user],
-        excluded_row=profiles.excluded_row[by_user],
-    )
+    profiles = profiles.by_excluded_user
+    learned = Learned.of(market, profiles, ranker)
+    if learned is not None:
+        return learned.lists(rank_learned(learned, keep))
     if ranker.candidates is not Candidates.FAVOURITES:
         return rank_by_score(market, profiles, ranker=ranker, keep=keep)
     orders = _CategoryOrders.of(market, profiles, ranker)
@@ -134,8 +136,10 @@ def _rank_chunk(
     market: OpenMarket, orders: _CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
 ) -> _Lines:
     """Return the lines of each user's page, in order."""
-    size = len(market)
-    excluded = np.unique(profiles.excluded_user.astype(np.int64) * size + profiles.excluded_row)
+    excluded = np.sort(
+        profiles.excluded_user.astype(np.int64) * len(market) + profiles.excluded_row
+    )
+    excluded = excluded[starts_of_runs(excluded)]
     personal = _personal_lines(market, orders, profiles, excluded, ranker, keep)
     used = np.bincount(personal.user, minlength=len(profiles))
     popular = _popular_lines(market, profiles, excluded, personal, keep - used)
@@ -162,7 +166,7 @@ def _personal_lines(
     for_pairs = ranker.those_by(DependsOn.PAIR)
     if not for_pairs:
         # At most *keep* items of a category can be on the page, besides the excluded ones.
-        left_out = np.bincount(profiles.excluded_user, minlength=len(profiles))
+        left_out = np.bincount(excluded // max(len(market), 1), minlength=len(profiles))
         lengths = np.minimum(lengths, keep + left_out[owner])
     user, row = np.repeat(owner, lengths), orders.rows[ragged_ranges(starts, lengths)]
     group = np.repeat(np.arange(len(groups)), lengths)
@@ -174,13 +178,30 @@ def _personal_lines(
     score = orders.worth[row] + worth_of_category[group]
     if for_pairs:
         score += _sums(market, profiles, user, row, for_pairs)
-        order = np.lexsort((market.tie_rank[row], -score, group))
+        order = np.argsort(_keys(market, group, score, row))
         user, row, group, score = user[order], row[order], group[order], score[order]
     is_fill = places_in_runs(group) >= ranker.per_category
-    order = np.lexsort((market.tie_rank[row], -score, is_fill, user))
-    order = order[places_in_runs(user[order]) < keep]
-    source = np.full(len(order), Source.PERSONAL.code, np.int8)
-    return _Lines(user[order], row[order], score[order], source)
+    keys = np.sort(_keys(market, 2 * user + is_fill, score, row))
+    rank_bits = _bits_of_a_rank(market)
+    user = keys >> (1 + _BITS_OF_A_SCORE + rank_bits)
+    kept = places_in_runs(user) < keep
+    user, keys = user[kept], keys[kept]
+    row = market.tie_order[keys & ((1 << rank_bits) - 1)]
+    score = ONE - ((keys >> rank_bits) & ((1 << _BITS_OF_A_SCORE) - 1))
+    return _Lines(user, row, score, np.full(len(keys), Source.PERSONAL.code, np.int8))
+
+
+def _keys(market: OpenMarket, group: Int64s, score: Int64s, row: Int64s) -> Int64s:
+    """Return numbers in the order by group, larger score and the tie order.
+
+    To sort them takes a tenth of the time of sorting the columns.
+    """
+    by_score = (group << _BITS_OF_A_SCORE) | (ONE - score)
+    return (by_score << _bits_of_a_rank(market)) | market.tie_rank[row]
+
+
+def _bits_of_a_rank(market: OpenMarket) -> int:
+    return max(len(market) - 1, 0).bit_length()
 
 
 def _popular_lines(
@@ -192,7 +213,7 @@ def _popular_lines(
 ) -> _Lines:
     """Return popular items that fill each user's page: *missing* of them, or all there are."""
     size = len(market)
-    taken = np.union1d(excluded, personal.user * size + personal.row)
+    taken = np.sort(np.append(excluded, personal.user * size + personal.row))
     # Among that many of the most popular items there are enough that are not taken yet.
     passed_over = np.bincount(taken // max(size, 1), minlength=len(profiles))
     lengths = np.where(missing > 0, np.minimum(missing + passed_over, size), 0)

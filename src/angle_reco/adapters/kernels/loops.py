@@ -1,134 +1,42 @@
-"""The loops of `FastKernels`, which numba compiles; without it they are slow, but the same.
+"""The loops of `FastKernels` for similar items; without numba they are slow, but the same.
 
 The two functions at the end are compiled; they may call the others. Numba is imported with this
 module, which only a job that compiles imports.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numba.extending import register_jitable
 
-from angle_reco.domain.arrays import Int8s, Int32s, Int64s
+from angle_reco.adapters.kernels.similar_arguments import (
+    BOTH,
+    CATEGORY,
+    NEITHER,
+    PRICE,
+    Fans,
+    Found,
+    Items,
+    PriceIndex,
+    Space,
+    Weights,
+)
+from angle_reco.domain.arrays import Int32s, Int64s
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
-_callable: Callable[[_Function], _Function] = register_jitable
-
-BOTH, CATEGORY, PRICE, NEITHER = range(4)
-"""What two items have in common, besides users."""
+jitable: Callable[[_Function], _Function] = register_jitable
 
 _NOTHING = 2**31 - 1
 
 
-class PriceIndex(NamedTuple):
-    """Candidates by price: sorted prices, range minima of what is there, and where it is."""
-
-    prices: Int64s
-    levels: Int32s
-    positions: Int64s
-
-
-class Items(NamedTuple):
-    """The columns of `Candidates`, with their indexes by price within and across categories."""
-
-    category: Int32s
-    prices: Int64s
-    places: Int64s
-    in_tie_order: Int64s
-    starts: Int64s
-    of_category: PriceIndex
-    of_all: PriceIndex
-
-
-class Fans(NamedTuple):
-    """Who engaged with what, by item and by user.
-
-    User u has *members* [starts[u], ends[u]), as codes in order, so by category. Code c has the
-    *users* [offsets[c], offsets[c + 1]), and beside each of them where its members of the same
-    category start and end: what is read for an item is together.
-    """
-
-    starts: Int64s
-    ends: Int64s
-    members: Int32s
-    offsets: Int64s
-    users: Int32s
-    group_starts: Int32s
-    group_ends: Int32s
-
-
-class Weights(NamedTuple):
-    """The rule: the score of each thing in common, and of each number of shared users.
-
-    *kinds* are the things in common of candidates without shared users, best first, and *reasons*
-    the codes of category, price and users. The bits are those of a place and of a number of users
-    in a key.
-    """
-
-    alike: Int64s
-    kinds: Int64s
-    shared: Int64s
-    reasons: Int8s
-    threshold: int
-    scanned: int
-    place_bits: int
-    user_bits: int
-
-
-class Space(NamedTuple):
-    """The memory that one thread needs; *counts* are 0 between items."""
-
-    counts: Int32s
-    touched: Int32s
-    first: Int64s
-    sizes: Int64s
-    found: Int64s
-    pieces: Int64s
-    best: Int64s
-
-    @classmethod
-    def of(cls, size: int, keep: int) -> "Space":
-        """Return space for so many candidates, of which so many are kept."""
-        return cls(
-            counts=np.zeros(size, np.int32),
-            touched=np.empty(size, np.int32),
-            first=np.empty((3, keep + 1), np.int64),
-            sizes=np.zeros(3, np.int64),
-            found=np.empty(keep + 1, np.int64),
-            pieces=np.empty((3, keep + 2), np.int64),
-            best=np.empty(keep, np.int64),
-        )
-
-
-class Found(NamedTuple):
-    """The result: a row for each item, of which *lengths* lines are used."""
-
-    codes: Int64s
-    parts: Int32s
-    scores: Int32s
-    reasons: Int8s
-    lengths: Int64s
-
-    @classmethod
-    def of(cls, size: int, keep: int) -> "Found":
-        """Return room for the lists of so many items."""
-        return cls(
-            codes=np.empty((size, keep), np.int64),
-            parts=np.empty((size, keep, 3), np.int32),
-            scores=np.empty((size, keep), np.int32),
-            reasons=np.empty((size, keep), np.int8),
-            lengths=np.zeros(size, np.int64),
-        )
-
-
-@_callable
+@jitable
 def _are_near(one: int, other: int) -> bool:
     smaller, larger = min(one, other), max(one, other)
     return smaller >= 0 and 2 * smaller >= larger
 
 
-@_callable
+@jitable
 def _in_common(category: int, price: int, other_category: int, other_price: int) -> int:
     """Return what two items have in common."""
     near = _are_near(price, other_price)
@@ -137,7 +45,7 @@ def _in_common(category: int, price: int, other_category: int, other_price: int)
     return PRICE if near else NEITHER
 
 
-@_callable
+@jitable
 def _smallest_in(levels: Int32s, start: int, end: int) -> int:
     """Return the smallest value in the range [start, end)."""
     if end <= start:
@@ -148,19 +56,19 @@ def _smallest_in(levels: Int32s, start: int, end: int) -> int:
     return int(min(levels[level, start], levels[level, end - (1 << level)]))
 
 
-@_callable
-def _first_from(prices: Int64s, start: int, end: int, least: int) -> int:
-    """Return the first place in the sorted range [start, end) with so high a price, else *end*."""
+@jitable
+def first_from(ascending: Int64s, start: int, end: int, least: int) -> int:
+    """Return the first place in [start, end), where values ascend, of one so high, else *end*."""
     while start < end:
         middle = (start + end) // 2
-        if prices[middle] < least:
+        if ascending[middle] < least:
             start = middle + 1
         else:
             end = middle
     return start
 
 
-@_callable
+@jitable
 def _search_near(
     index: PriceIndex, start: int, end: int, price: int, count: int, space: Space
 ) -> int:
@@ -169,8 +77,8 @@ def _search_near(
     The range is split at each minimum that is taken. Returns how many there are.
     """
     lows, highs, minima = space.pieces[0], space.pieces[1], space.pieces[2]
-    lows[0] = _first_from(index.prices, start, end, (price + 1) // 2)
-    highs[0] = _first_from(index.prices, start, end, 2 * price + 1)
+    lows[0] = first_from(index.prices, start, end, (price + 1) // 2)
+    highs[0] = first_from(index.prices, start, end, 2 * price + 1)
     minima[0] = _smallest_in(index.levels, lows[0], highs[0])
     for taken in range(count):
         piece = 0
@@ -188,7 +96,7 @@ def _search_near(
     return count
 
 
-@_callable
+@jitable
 def _find_in_category(items: Items, code: int, keep: int, scanned: int, space: Space) -> None:
     """Find the first *keep* others of the category near the price, and the first far from it."""
     prices, price, category = items.prices, items.prices[code], items.category[code]
@@ -214,7 +122,7 @@ def _find_in_category(items: Items, code: int, keep: int, scanned: int, space: S
     space.sizes[BOTH], space.sizes[CATEGORY] = near_count, far_count
 
 
-@_callable
+@jitable
 def _find_near(items: Items, code: int, keep: int, scanned: int, space: Space) -> None:
     """Find those of other categories among the first *keep* others near the price."""
     price, size, found, places = items.prices[code], len(items.prices), 0, space.found
@@ -236,7 +144,7 @@ def _find_near(items: Items, code: int, keep: int, scanned: int, space: Space) -
     space.sizes[PRICE] = count
 
 
-@_callable
+@jitable
 def _least(weights: Weights, keep: int, space: Space) -> int:
     """Return the least score of the best, by those that share no user."""
     better = 0
@@ -247,7 +155,7 @@ def _least(weights: Weights, keep: int, space: Space) -> int:
     return weights.threshold + 1
 
 
-@_callable
+@jitable
 def _count(
     members: Int32s, start: int, end: int, counts: Int32s, touched: Int32s, size: int
 ) -> int:
@@ -261,7 +169,7 @@ def _count(
     return size
 
 
-@_callable
+@jitable
 def _count_shared(fans: Fans, code: int, is_wide: bool, space: Space) -> int:
     """Count the users that others share with an item; return how many codes are touched."""
     counts, touched, members, size = space.counts, space.touched, fans.members, 0
@@ -275,8 +183,8 @@ def _count_shared(fans: Fans, code: int, is_wide: bool, space: Space) -> int:
     return size
 
 
-@_callable
-def _insert(best: Int64s, size: int, key: int) -> int:
+@jitable
+def insert(best: Int64s, size: int, key: int) -> int:
     """Insert a key into the largest ones, in descending order; return how many there are."""
     place = size
     if size == len(best):
@@ -290,7 +198,7 @@ def _insert(best: Int64s, size: int, key: int) -> int:
     return min(size + 1, len(best))
 
 
-@_callable
+@jitable
 def _merge(
     items: Items, weights: Weights, code: int, least: int, touched: int, space: Space
 ) -> int:
@@ -307,7 +215,7 @@ def _merge(
             for k in range(space.sizes[kind]):
                 other = space.first[kind, k]
                 if counts[other] == 0:
-                    size = _insert(best, size, (alike[kind] << bits) | (last - places[other]))
+                    size = insert(best, size, (alike[kind] << bits) | (last - places[other]))
     prices, categories = items.prices, items.category
     price, category = prices[code], categories[code]
     for k in range(touched):
@@ -318,11 +226,11 @@ def _merge(
         score = alike[kind] + shared[min(users, most)]
         if score >= least and other != code:
             key = (score << bits) | (users << place_bits) | (last - places[other])
-            size = _insert(best, size, key)
+            size = insert(best, size, key)
     return size
 
 
-@_callable
+@jitable
 def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Space) -> int:
     """Put the keys of the best candidates of a code into *best*; return how many there are."""
     keep, alike = len(space.best), weights.alike
@@ -346,7 +254,7 @@ def _rank_one(items: Items, fans: Fans, weights: Weights, code: int, space: Spac
     return _merge(items, weights, code, least, touched, space)
 
 
-@_callable
+@jitable
 def _write(
     items: Items, weights: Weights, code: int, line: int, size: int, found: Found, best: Int64s
 ) -> None:

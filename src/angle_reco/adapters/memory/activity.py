@@ -1,12 +1,12 @@
 """Bids and watches in memory."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import attrs
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by, in_utc
-from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.activity import Bid, History, Interactions, KnownItem, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.ports.activity import Span
@@ -39,6 +39,22 @@ class MemoryActivity:
                 and (within is None or any(_is_within(one, *span) for span in within))
             ]
         yield Interactions.of(self.market.ids, happened)
+
+    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+        users = IdColumn.of(self.market.ids.user, [user_id])
+        with self.market.lock:
+            [did] = self.interactions(until=until, users=users)
+            touched = [self.market.items[ItemId(one)] for one in did.items]
+        items = {
+            item.item_id: KnownItem(
+                title=item.title,
+                category_id=item.category_id,
+                seller_id=item.seller_id,
+                is_public=item.is_published and exists_by(item.listed_at, until),
+            )
+            for item in touched
+        }
+        return History(interactions=did, items=items)
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
@@ -89,6 +105,9 @@ class MemoryActivity:
             happened = [one for one in self._happened() if _is_within(one, None, until)]
         bids = sum(isinstance(one, Bid) for one in happened)
         return bids, len(happened) - bids
+
+    def together(self, work: Callable[[], bool]) -> bool:
+        return work()
 
     def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         if bid.amount is not None:

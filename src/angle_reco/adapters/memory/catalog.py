@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
-from angle_reco.domain.activity import TouchedItem, is_own_bid
-from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.activity import is_own_bid
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
 from angle_reco.domain.items import (
     AuctionStatus,
@@ -102,42 +102,10 @@ class MemoryCatalog:
                 if item is not None and exists_by(item.listed_at, until)
             }
 
-    def touched_items(
-        self, user_id: UserId, *, most: int, until: datetime | None = None
-    ) -> Sequence[TouchedItem]:
-        last: dict[ItemId, tuple[datetime, bool]] = {}
-        with self.market.lock:
-            for item_id, bids in self.market.bids.items():
-                mine = [one.placed_at for one in bids if one.user_id == user_id]
-                mine = [moment for moment in mine if exists_by(moment, until)]
-                if mine:
-                    last[item_id] = max(mine), True
-            for (watcher, item_id), watch in self.market.watches.items():
-                if watcher == user_id and exists_by(watch.watched_at, until):
-                    before, is_bid = last.get(item_id, (watch.watched_at, False))
-                    last[item_id] = max(before, watch.watched_at), is_bid
-            newest = sorted(last, key=lambda one: (-to_micros(last[one][0]), one))
-            items = [(self.market.items[one], *last[one]) for one in newest[:most]]
-        return [
-            TouchedItem(
-                item_id=item.item_id,
-                title=item.title,
-                category_id=item.category_id,
-                seller_id=item.seller_id,
-                is_bid=is_bid,
-                last_at=last_at,
-            )
-            for item, last_at, is_bid in items
-            if item.is_published and item.seller_id != user_id and exists_by(item.listed_at, until)
-        ]
-
     def categories(self, items: IdColumn) -> ItemCategories:
         with self.market.lock:
             found = [self.market.items.get(ItemId(item_id)) for item_id in items]
-        index, codes = IdIndex.of_nullable(
-            self.market.ids.category, [item and item.category_id for item in found]
-        )
-        return ItemCategories(categories=index, codes=codes)
+        return ItemCategories.of(self.market.ids, [item and item.category_id for item in found])
 
     def turned(self, spans: Sequence[tuple[datetime, datetime]]) -> IdColumn:
         with self.market.lock:

@@ -27,7 +27,6 @@ from angle_reco.domain.watermarks import (
     usable,
 )
 from angle_reco.ports.changes import Changes, Cursor
-from angle_reco.ports.stores import InterestStore
 from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
@@ -236,12 +235,6 @@ def _hides_rows(change: Change, job: str) -> bool:
     """Return whether more may have changed than a change names, for a *job*."""
     hides = change.kind is ChangeKind.RUN and change.job in (IMPORT, EDITED + job)
     return hides or change.kind is ChangeKind.ERASED
-
-
-def has_other_settings(interests: InterestStore, settings: Settings) -> bool:
-    """Return whether the last run that computed interests had other settings than these."""
-    found = Watermark.from_text(interests.watermark() or "")
-    return found is not None and found.settings != settings_of_interests(settings)
 
 
 def settings_of_interests(settings: Settings) -> str:

@@ -47,6 +47,7 @@ class JobOutcome:
     *changed*, *unchanged* and *removed* count lists, or rows for interests. *left* counts the
     owners whose results it did not compute, because they cannot have changed since the last run.
     *failed* counts users or items that were left out; *errors* describes the first few.
+    *settings* is a text that differs for other settings, if they change stored results.
     """
 
     job: str
@@ -59,6 +60,7 @@ class JobOutcome:
     left: int = 0
     failed: int = 0
     errors: tuple[str, ...] = ()
+    settings: str = ""
 
     @property
     def has_computed(self) -> bool:
@@ -117,6 +119,7 @@ class JobRunner:
                 left=done.left,
                 failed=work.failed,
                 errors=tuple(work.errors),
+                settings=self.settings.version,
             )
             self._succeed(run, outcome, work)
         _log.info(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import attrs
 
@@ -15,21 +16,22 @@ from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.source_reader import SourceReader
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
-from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.activity import History
 from angle_reco.domain.errors import (
     ItemNotFoundError,
     StorageError,
     UserErasedError,
 )
-from angle_reco.domain.freshness import FreshnessLimits, age_of, freshness_at
+from angle_reco.domain.freshness import age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
+from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.own_sources import OwnItems, lines_to_explain
 from angle_reco.domain.sentences import shortened
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
@@ -52,17 +54,26 @@ class CachedList:
     """A list as it is cached, with the other data that its answers need.
 
     In a user's list, *engaged* are the items that the user bid on or watches, and *sources* those
-    that explain lines to this user alone. In a list of
-    similar items, *category* and *title* are those of the owner item. *cards* are set only without
-    a cache, for the current answer.
+    that explain lines to this user alone. With *stands_in* the model that should rank it could not
+    be used. In a list of similar items, *category* and *title* are those of the owner item. *cards*
+    are set only without a cache, for the current answer.
     """
 
     stored: StoredList
     engaged: frozenset[ItemId] = frozenset()
     sources: Sources = NO_SOURCES
+    stands_in: bool = False
     category: CategoryId | None = None
     title: str = ""
     cards: Mapping[ItemId, ItemCard] | None = None
+
+
+class _Usable(NamedTuple):
+    """A stored list that may be shown, and how old and fresh it is."""
+
+    stored: StoredList
+    age: timedelta
+    made_as: Freshness
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +88,6 @@ class ListReader:
     catalog: CatalogQueries
     scorer: Scorer
     models: TrainedModels
-    sources: SourceReader
     clock: Clock
     settings: Settings
     stale_cache: StaleCache | None
@@ -112,8 +122,8 @@ class ListReader:
         owner = popular_owner(category)
         if self.stale_cache is not None:
             return self.of(ListKind.POPULAR, owner)
-        read = self._read(ListKind.POPULAR, owner)
-        return None if read is None else Cached(read.value, read.made_as)
+        usable = self._usable(ListKind.POPULAR, owner)
+        return None if usable is None else Cached(CachedList(stored=usable.stored), usable.made_as)
 
     def recomputed(self, user_id: UserId, *, keep: int) -> Cached[CachedList]:
         """Compute a user's list for an answer that the cached list cannot fill.
@@ -128,9 +138,7 @@ class ListReader:
             return self.stale_cache.recompute(key_of(ListKind.PERSONAL, user_id), make)
         about_to_wait()
         with nullcontext() if self.stale_cache is None else self.stale_cache.breaker.watched():
-            market = self.market(with_model=True)
-            stored = self._homepage(user_id, market, keep=keep).stored(0)
-            computed = self._with_sources(user_id, CachedList(stored=stored))
+            _, computed = self._homepage(user_id, self._history(user_id), keep=keep)
         return Cached(computed, Freshness.COMPUTED)
 
     def card(self, item_id: ItemId) -> ItemCard:
@@ -171,19 +179,29 @@ class ListReader:
         With *is_refresh* an older list answers callers until then. A stale stored list is then
         recomputed, unless a complete run over its kind is under way.
         """
-        read = self._read(kind, owner, viewer)
-        if read is None:
-            return self._recompute(kind, owner, is_refresh)
-        if is_refresh and read.made_as is Freshness.STALE and self.stale_cache is not None:
+        usable = self._usable(kind, owner)
+        is_stale = usable is not None and usable.made_as is Freshness.STALE
+        if is_refresh and is_stale and self.stale_cache is not None:
             if self.runs.is_under_way(JOB_OF[kind]):
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
             elif kind is ListKind.SIMILAR:
                 self.runs.recompute_similar(ItemId(owner))
                 self.stale_cache.pause(key_of(kind, owner), _SECONDS_WHILE_COVERED)
-                read = self._read(kind, owner) or read
+                usable = self._usable(kind, owner) or usable
             else:
-                return self._recompute(kind, owner, is_refresh)
-        return read
+                usable = None
+        if usable is None:
+            return self._recompute(kind, owner, is_refresh)
+        if kind is ListKind.PERSONAL:
+            history = self._history(UserId(owner))
+            if self.stale_cache is not None and self._is_older_than(history, usable.stored):
+                return self._recompute(kind, owner, is_refresh, history)
+            cached = self._explained(usable.stored, UserId(owner), history)
+        elif kind is ListKind.SIMILAR:
+            cached = self._similar(ItemId(owner), usable.stored, viewer)
+        else:
+            cached = CachedList(stored=usable.stored)
+        return self._entry(kind, cached, usable.age, made_as=usable.made_as)
 
     def _is_outdated(self, owner: object, stored: StoredList) -> bool:
         """Return whether the newest events of a user may change a stored list, unless edited.
@@ -198,9 +216,7 @@ class ListReader:
             return True
         return not self.pending.returned_to(user_id).issubset(stored.ids)
 
-    def _read(
-        self, kind: ListKind, owner: object, viewer: UserId | None = None
-    ) -> Entry[CachedList] | None:
+    def _usable(self, kind: ListKind, owner: object) -> _Usable | None:
         """Return the stored list of an owner, None if it cannot be used.
 
         A list cannot be used if it is missing, has another recipe, is too old to be shown, or
@@ -209,79 +225,100 @@ class ListReader:
         about_to_wait()
         stored = self.lists.read(kind, [owner]).get(owner)
         age = self._age(kind, stored)
-        limits = self.settings.freshness[kind]
-        freshness = None if age is None else freshness_at(age, limits)
-        if stored is None or age is None or freshness is None:
+        made_as = None if age is None else freshness_at(age, self.settings.freshness[kind])
+        if stored is None or age is None or made_as is None:
             return None
         if kind is ListKind.PERSONAL and self._is_outdated(owner, stored):
             return None
-        cached = self._with_cards(kind, owner, CachedList(stored=stored), viewer)
-        return self._entry(cached, age, limits, made_as=freshness)
+        return _Usable(stored, age, made_as)
 
-    def _with_cards(
-        self, kind: ListKind, owner: object, cached: CachedList, viewer: UserId | None
-    ) -> CachedList:
-        """Return a stored list with the data that its answers need of its items and its owner.
+    def _is_older_than(self, history: History, stored: StoredList) -> bool:
+        """Return whether a user bid or began to watch after a homepage was computed, unless edited.
+
+        Moments to come are of a clock that is ahead.
+        """
+        last = max(stored.computed_at, stored.covered_at or stored.computed_at)
+        moments = history.interactions.moments
+        is_new = (moments > to_micros(last)) & (moments <= to_micros(self.clock.now()))
+        return not stored.edited and bool(is_new.any())
+
+    def _similar(self, item_id: ItemId, stored: StoredList, viewer: UserId | None) -> CachedList:
+        """Return similar items with the item that owns the list; without a cache with cards, too.
 
         Raises:
-            ItemNotFoundError: The item that owns a list of similar items no longer exists.
+            ItemNotFoundError: The item no longer exists.
         """
-        ids, is_cached = cached.stored.ids, self.stale_cache is not None
-        if kind is ListKind.PERSONAL:
-            cards = self._cards(ids, viewer=UserId(owner))
-            engaged = frozenset(one.item_id for one in cards.values() if one.engaged)
-            sources = self.sources.of(UserId(owner), cached.stored, cards)
-            return attrs.evolve(
-                cached, engaged=engaged, sources=sources, cards=None if is_cached else cards
-            )
-        if kind is ListKind.SIMILAR and is_cached:
-            item = self.card(ItemId(owner))
-            return attrs.evolve(cached, category=item.category_id, title=title_in_sentences(item))
-        if kind is ListKind.SIMILAR:
-            cards = self._cards((ItemId(owner), *ids), viewer=viewer)
-            item = _found(ItemId(owner), cards)
-            title = title_in_sentences(item)
-            return attrs.evolve(cached, category=item.category_id, title=title, cards=cards)
-        return cached
+        if self.stale_cache is not None:
+            return _of_item(self.card(item_id), stored)
+        cards = self._cards((item_id, *stored.ids), viewer=viewer)
+        return _of_item(_found(item_id, cards), stored, cards)
 
-    def _recompute(self, kind: ListKind, owner: object, is_refresh: bool) -> Entry[CachedList]:
-        category, title, ids = None, "", self.settings.ids
-        is_learned = kind is ListKind.SIMILAR and self.scorer.rankings.is_similar_learned
-        market = self.market(with_model=is_learned or kind is ListKind.PERSONAL)
-        if kind is ListKind.SIMILAR:
+    def _recompute(
+        self, kind: ListKind, owner: object, is_refresh: bool, history: History | None = None
+    ) -> Entry[CachedList]:
+        if kind is ListKind.PERSONAL:
+            user_id, keep = UserId(owner), self.scorer.rankings.kept
+            history = self._history(user_id) if history is None else history
+            lists, cached = self._homepage(user_id, history, keep=keep)
+        elif kind is ListKind.SIMILAR:
             item = self.card(ItemId(owner))
-            category, title = item.category_id, title_in_sentences(item)
+            market = self.market(with_model=self.scorer.rankings.is_similar_learned)
             lists = self.scorer.similar_to_one(market, item)
-        elif kind is ListKind.PERSONAL:
-            lists = self._homepage(UserId(owner), market, keep=self.scorer.rankings.kept)
+            cached = _of_item(item, lists.stored(0))
         else:
             of = None
             if owner != EVERYTHING:
-                of = CategoryId(ids.category.parse(str(owner), "category id"))
-            lists = self.scorer.popular(market, category=of, keep=POPULAR_KEPT)
-        stands_in = kind is ListKind.PERSONAL and self.models.is_substitute(lists.recipe)
-        if self.stale_cache is not None and kind is not ListKind.POPULAR and not stands_in:
+                of = CategoryId(self.settings.ids.category.parse(str(owner), "category id"))
+            lists = self.scorer.popular(self.market(), category=of, keep=POPULAR_KEPT)
+            cached = CachedList(stored=lists.stored(0))
+        if self.stale_cache is not None and kind is not ListKind.POPULAR and not cached.stands_in:
+            # Last, as a thread that works beside this one slows it down.
             store = partial(self._store, kind, lists)
             store() if is_refresh else self.stale_cache.pool.submit(store)
-        age, limits = self.clock.now() - lists.computed_at, self.settings.freshness[kind]
-        cached = CachedList(stored=lists.stored(0), category=category, title=title)
-        if kind is ListKind.PERSONAL:
-            cached = self._with_sources(UserId(owner), cached)
-        return self._entry(cached, age, limits, made_as=Freshness.COMPUTED)
+        age = self.clock.now() - lists.computed_at
+        return self._entry(kind, cached, age, made_as=Freshness.COMPUTED)
 
-    def _homepage(self, user_id: UserId, market: OpenMarket, *, keep: int) -> Lists:
-        users = IdIndex(IdColumn.of(self.settings.ids.user, [user_id]))
-        profiles = self.scorer.profiles(market, users)
-        return self.scorer.homepages(market, profiles, keep=keep)
+    def _homepage(
+        self, user_id: UserId, history: History, *, keep: int
+    ) -> tuple[Lists, CachedList]:
+        """Compute the homepage of a user; return it as it is stored, and as it is cached."""
+        market = self.market(with_model=True)
+        profile = self.scorer.profile(market, user_id, history)
+        lists = self.scorer.homepages(market, profile, keep=keep)
+        return lists, self._explained(lists.stored(0), user_id, history)
 
-    def _with_sources(self, user_id: UserId, computed: CachedList) -> CachedList:
-        """Return a computed list with what explains its lines; without a cache with cards, too."""
-        ids = computed.stored.ids
+    def _history(self, user_id: UserId) -> History:
+        about_to_wait()
+        return self.scorer.activity.history(user_id, until=self.as_of)
+
+    def _explained(self, stored: StoredList, user_id: UserId, history: History) -> CachedList:
+        """Return a homepage with what its user engaged with, and with what explains its lines.
+
+        Without a cache it has cards, too.
+        """
         live = None if self.open_items is None else self.open_items.known()
-        cards = self._cards(ids, viewer=user_id) if live is None else live.cards
-        sources = self.sources.of(user_id, computed.stored, cards)
-        kept = cards if self.stale_cache is None else None
-        return attrs.evolve(computed, sources=sources, cards=kept)
+        if live is not None and live.is_complete:
+            cards = live.cards
+        else:
+            cards = self._cards(stored.ids, viewer=user_id)
+        touched = [one for one in history.touched(user_id, most=_TOUCHED) if one.title]
+        own = OwnItems(
+            user_id=user_id,
+            touched=touched,
+            listed=stored.ids,
+            cards=cards,
+            ids=self.settings.ids,
+            rule=self.settings.interest,
+            now=self.clock.now(),
+            model=self.models.newest if stored.recipe.model else None,
+        )
+        return CachedList(
+            stored=stored,
+            engaged=frozenset(map(ItemId, history.interactions.items)).intersection(stored.ids),
+            sources=own.sources(lines_to_explain(stored)) if touched else NO_SOURCES,
+            stands_in=self.models.is_substitute(stored.recipe),
+            cards=cards if self.stale_cache is None else None,
+        )
 
     def _store(self, kind: ListKind, lists: Lists) -> None:
         """Store a computed list; a failure is only logged, as the list can be recomputed."""
@@ -294,14 +331,14 @@ class ListReader:
             )
 
     def _entry(
-        self, cached: CachedList, age: timedelta, limits: FreshnessLimits, *, made_as: Freshness
+        self, kind: ListKind, cached: CachedList, age: timedelta, *, made_as: Freshness
     ) -> Entry[CachedList]:
         live = None if self.open_items is None else self.open_items.known()
         shared = {} if live is None else live.cards
         size = cached.stored.footprint + sys.getsizeof(cached.engaged) + _OF_ITSELF
         size += cached.sources.footprint + (sys.getsizeof(cached.title) if cached.title else 0)
         size += sum(sys.getsizeof(one) for one in cached.stored.ids if one not in shared)
-        age = max(age, timedelta(0))
+        age, limits = max(age, timedelta(0)), self.settings.freshness[kind]
         return Entry(cached, size=size, age=age, limits=limits, made_as=made_as)
 
     def _cards(
@@ -334,9 +371,12 @@ class ListReader:
         return stored.recipe == self.scorer.recipes.lists[kind]
 
 
-def title_in_sentences(item: ItemCard) -> str:
-    """Return the title of an item for sentences about others, "" if it is not public."""
-    return shortened(item.title) if item.is_published else ""
+def _of_item(
+    item: ItemCard, stored: StoredList, cards: Mapping[ItemId, ItemCard] | None = None
+) -> CachedList:
+    """Return a list of items similar to one, which sentences name only if it is public."""
+    title = shortened(item.title) if item.is_published else ""
+    return CachedList(stored=stored, category=item.category_id, title=title, cards=cards)
 
 
 def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
@@ -345,6 +385,9 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
         raise ItemNotFoundError(item_id)
     return card
 
+
+_TOUCHED = 200
+"""The newest items of a user among which sources are looked for."""
 
 _OF_ITSELF = 104
 """The bytes of a `CachedList` without its values."""

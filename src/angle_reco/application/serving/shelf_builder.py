@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import attrs
 
@@ -17,7 +17,6 @@ from angle_reco.application.serving.pending_activity import PendingActivity, Rol
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.errors import (
     ComponentError,
-    InvalidValueError,
     StorageUnavailableError,
 )
 from angle_reco.domain.events import AnswerDegraded
@@ -25,12 +24,9 @@ from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
-from angle_reco.domain.paging import MOST, PageStart, hash_of
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
-from angle_reco.domain.type_checks import is_mapping
-from angle_reco.domain.validators import whole
 from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.catalog import CatalogQueries
@@ -40,12 +36,6 @@ from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings, Verify
 
 _log = logging.getLogger(__name__)
-
-CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
-"""A host's function from item ids to its objects; items missing from the result are not shown.
-
-Its exceptions reach the caller unchanged.
-"""
 
 LIST, ITEMS, INTERESTS, POPULAR, MODEL = "list", "items", "interests", "popular", "model"
 """The values of *degraded_by*: the data that could not be read or refreshed."""
@@ -71,9 +61,6 @@ class Cards(NamedTuple):
 
 
 _NOTHING: frozenset[ItemId] = frozenset()
-
-MOST_SIMILAR = 20
-"""Of similar items."""
 
 
 @attrs.frozen(kw_only=True)
@@ -237,7 +224,7 @@ class ShelfBuilder:
                 suggestions, degraded_by = shown(stored)
                 if len(suggestions) == limit or len(stored) < most:
                     break
-            return _popular_shelf(stored, suggestions, live.freshness, degraded_by)
+            return _shelf(stored, suggestions, live.freshness, degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
             stored = served.value.stored
@@ -263,7 +250,7 @@ class ShelfBuilder:
             degraded_by = degraded_by or failed
             if len(suggestions) == limit:
                 break
-        return _popular_shelf(stored, suggestions, Freshness.COMPUTED, degraded_by)
+        return _shelf(stored, suggestions, Freshness.COMPUTED, degraded_by)
 
     def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
         """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
@@ -359,17 +346,10 @@ def shelf_of(
     """Return suggestions as a shelf, degraded if their list may be shown only on error."""
     if served.freshness is Freshness.STALE_ON_ERROR:
         degraded_by = (LIST, *degraded_by)
-    recipe = served.value.stored.recipe
-    return Shelf(
-        tuple(suggestions),
-        freshness=served.freshness,
-        degraded_by=degraded_by,
-        ranker=recipe.name,
-        version=recipe.version,
-    )
+    return _shelf(served.value.stored, suggestions, served.freshness, degraded_by)
 
 
-def _popular_shelf(
+def _shelf(
     stored: StoredList,
     suggestions: Sequence[Suggestion],
     freshness: Freshness,
@@ -383,70 +363,6 @@ def _popular_shelf(
         ranker=recipe.name,
         version=recipe.version,
     )
-
-
-def page_of(answer: Shelf, start: PageStart, *, length: int) -> Shelf:
-    """Return the page of an answer that starts at *start*, without what earlier pages showed.
-
-    The answer has *length* suggestions (`PageStart.then`), or all there are.
-    """
-    found, shown = answer.suggestions, start.shown
-    if not shown:
-        return _followed(answer, start) if len(found) == length < MOST else answer
-    new = [one for one in found if hash_of(one.item_id) not in shown]
-    page = tuple(
-        one._replace(rank=rank)
-        for rank, one in enumerate(new[: length - len(shown)], start=start.rank + 1)
-    )
-    may_go_on = len(new) > len(page) or len(found) == length
-    is_last = not page or not may_go_on or len(shown) + len(page) >= MOST
-    shelf = attrs.evolve(answer, suggestions=page)
-    return shelf if is_last else _followed(shelf, start)
-
-
-def _followed(shelf: Shelf, start: PageStart) -> Shelf:
-    """Return the shelf itself, marked as a page that starts at *start* and may have a next one.
-
-    It is marked in place, before a caller has it: a copy takes a tenth of an answer's time.
-    """
-    object.__setattr__(shelf, "_start", start)
-    return shelf
-
-
-def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
-    """Return a shelf with the objects that the host's *loader* returns as cards.
-
-    Raises:
-        InvalidValueError: The loader did not return a mapping.
-    """
-    if loader is None:
-        return shelf
-    about_to_wait()
-    cards: object = loader(list(shelf.ids))
-    if not is_mapping(cards):
-        raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
-    loaded = [one for one in shelf if one.item_id in cards]
-    first = shelf[0].rank if shelf else 1
-    listed = {one.item_id: one.card for one in loaded}
-    grounds = {id(one.grounds): one.grounds._replace(cards=listed) for one in loaded}
-    suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id], grounds=grounds[id(one.grounds)])
-        for rank, one in enumerate(loaded, start=first)
-    )
-    start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
-    # The next page must not try again those without an object.
-    return shown if start is None else _followed(shown, start.after(shelf.ids, ranks=0))
-
-
-def checked_limit(limit: object, *, most: int = MOST) -> int:
-    """Return how many to show: *limit*, or *most* where that is less.
-
-    Raises:
-        InvalidValueError: It is no whole number of at least 1.
-    """
-    if type(limit) is int and 1 <= limit <= most:
-        return limit
-    return min(whole(limit, "limit", least=1), most)
 
 
 _CARDS_AT_ONCE = 500

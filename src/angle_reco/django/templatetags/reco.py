@@ -1,8 +1,4 @@
-"""The tags of `{% load reco %}`, each with the shelf for the user of the request.
-
-{% recommended as shelf limit=8 %} is written {% recommended limit=8 as shelf %} in Django:
-the name comes last.
-"""
+"""The tags of `{% load reco %}`, each with the shelf for the user of the request."""
 
 import logging
 from collections.abc import Callable
@@ -57,6 +53,26 @@ def popular(context: Any, limit: int = 20, category: Any = None, after: str | No
         return page.popular_items(limit, category=of, after=cursor)
 
     return _of_known(lambda: _after(after, call))
+
+
+def _with_name(parse: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return what parses a tag of `simple_tag` with `as name` at any place, which it needs."""
+
+    def parse_named(parser: Any, token: Any) -> Any:
+        name, *bits = token.split_contents()
+        if "as" not in bits[:-1]:
+            raise template.TemplateSyntaxError(
+                f"'{name}' gives a shelf, which needs a name: {{% {name} … as shelf %}}"
+            )
+        place = bits.index("as")
+        last = bits[place : place + 2]
+        token.contents = " ".join([name, *bits[:place], *bits[place + 2 :], *last])
+        return parse(parser, token)
+
+    return parse_named
+
+
+register.tags = {name: _with_name(parse) for name, parse in register.tags.items()}
 
 
 def _after(cursor: str | None, page: Callable[[str | None], Shelf]) -> Shelf:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Floats, Int64s
+from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.errors import ComponentError, InvalidValueError, one_of
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.scoring.blended.signals import Signals
@@ -30,12 +30,7 @@ def _of_items(name: str, label: str, rule: Callable[[Signals], Int64s]) -> Compo
     )
 
 
-def _of_users(
-    name: str,
-    label: str,
-    rule: Callable[[Tastes, Int64s], Int64s],
-    estimate: Callable[[Tastes], Floats],
-) -> Component:
+def _of_users(name: str, label: str, rule: Callable[[Tastes, Int64s], Int64s]) -> Component:
     def values(market: OpenMarket, profiles: Profiles, users: Int64s, rows: Int64s) -> Int64s:
         signals = _signals(market, name)
         if len(users) and (users == users[0]).all():
@@ -46,15 +41,11 @@ def _of_users(
             found[places] = rule(profiles.tastes(user, signals), rows[places])
         return found
 
-    def estimated(market: OpenMarket, profiles: Profiles, user: int) -> Floats:
-        return estimate(profiles.tastes(user, _signals(market, name)))
-
     return Component(
         name=name,
         label=label,
         data="the user's bids and watches, and a model trained on everybody's",
         values=values,
-        estimate=estimated,
     )
 
 
@@ -68,18 +59,18 @@ Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
 """Weights of components by name."""
 
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
-    (_of_users("taste", "your taste", Tastes.taste, Tastes.taste_estimate), 200_000),
-    (_of_users("follow", "next step", Tastes.follow, Tastes.follow_estimate), 110_000),
-    (_of_users("sequence", "often next", Tastes.sequence, Tastes.sequence_estimate), 0),
-    (_of_users("alike", "people like you", Tastes.alike, Tastes.alike_estimate), 80_000),
+    (_of_users("taste", "your taste", Tastes.taste), 200_000),
+    (_of_users("follow", "next step", Tastes.follow), 110_000),
+    (_of_users("sequence", "often next", Tastes.sequence), 0),
+    (_of_users("alike", "people like you", Tastes.alike), 80_000),
     (_of_items("trend_of_weeks", "trend", lambda s: s.trend_of_weeks), 140_000),
     (_of_items("trend_of_days", "new trend", lambda s: s.trend_of_days), 90_000),
     (_of_items("heat", "demand", lambda s: s.heat), 100_000),
     (_of_items("newness", "newness", lambda s: s.newness), 30_000),
-    (_of_users("category", "your categories", Tastes.category, Tastes.category_estimate), 80_000),
-    (_of_users("title", "title", Tastes.title, Tastes.title_estimate), 50_000),
-    (_of_users("price", "price", Tastes.price, Tastes.price_estimate), 50_000),
-    (_of_users("seller", "seller", Tastes.seller, Tastes.seller_estimate), 50_000),
+    (_of_users("category", "your categories", Tastes.category), 80_000),
+    (_of_users("title", "title", Tastes.title), 50_000),
+    (_of_users("price", "price", Tastes.price), 50_000),
+    (_of_users("seller", "seller", Tastes.seller), 50_000),
     (_of_items("urgency", "end", lambda s: s.urgency), 20_000),
 )
 

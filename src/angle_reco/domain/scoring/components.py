@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from angle_reco.domain.arrays import Floats, Int32s, Int64s, frozen
 from angle_reco.domain.errors import ComponentError, InvalidValueError
-from angle_reco.domain.millionths import ONE, Millionths
+from angle_reco.domain.millionths import ONE, Millionths, weighted
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.stored_list import BY_HAND
@@ -254,8 +254,3 @@ def check_dependence(
         names = [one.name for one, _ in weights if one not in COMPONENTS.values()]
         problem = "depends on more than its depends_on declares, or differs from call to call"
         raise ComponentError(", ".join(names), problem)
-
-
-def weighted(values: Int64s, weight: Millionths) -> Int64s:
-    """Return the contribution of a component with these *values*, in millionths, halves up."""
-    return (2 * weight * values + ONE) // (2 * ONE)

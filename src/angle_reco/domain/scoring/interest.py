@@ -1,6 +1,8 @@
 """The interests of users in categories, from their bids and watches."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Self
 
 import attrs
 import numpy as np
@@ -143,6 +145,12 @@ class ItemCategories:
 
     categories: IdIndex
     codes: Int32s = attrs.field(converter=frozen)
+
+    @classmethod
+    def of(cls, ids: IdKinds, categories: Sequence[object | None]) -> Self:
+        """Return the categories of items, one by one."""
+        index, codes = IdIndex.of_nullable(ids.category, categories)
+        return cls(categories=index, codes=codes)
 
 
 def score_interests(

@@ -36,10 +36,11 @@ def lines_to_explain(stored: StoredList) -> list[tuple[str, ...]]:
     places = [place for place, name in enumerate(names) if name in EXPLAINED_BY_OWN]
     if not places:
         return [()] * len(stored)
-    order = np.argsort(-parts[:, places], axis=1, kind="stable")
+    order = np.argsort(-parts[:, places], axis=1, kind="stable").tolist()
+    own = [names[place] for place in places]
+    counts = (parts[:, places] > 0).sum(axis=1).tolist()
     return [
-        tuple(names[places[one]] for one in row if parts[line, places[one]] > 0)
-        for line, row in enumerate(order.tolist())
+        tuple([own[one] for one in row[:count]]) for row, count in zip(order, counts, strict=True)
     ]
 
 
@@ -96,7 +97,7 @@ class OwnItems:
         row = title_rows(*hashed([card.title]), self.model.items.rarities)
         words = row.combined(np.zeros(1, np.int32), np.ones(1, np.int64))
         factors = powers(7)[: len(self.touched)]
-        products = self._titles.products(words, np.arange(len(factors)))
+        products = self._titles.products(words.by_bucket, np.arange(len(factors)))
         place = _largest(products // 1_000 * factors)
         return None if place is None else self._named("similar_to", place)
 
@@ -186,8 +187,10 @@ class OwnItems:
 
     def _named(self, name: str, place: int) -> Because:
         """Return a source, one object however many lines it explains."""
-        title = self.touched[place].title
-        return self._made.setdefault((name, place), Because(name, shortened(title)))
+        made = self._made.get((name, place))
+        if made is None:
+            made = self._made[name, place] = Because(name, shortened(self.touched[place].title))
+        return made
 
     @cached_property
     def _ages(self) -> Int64s:
@@ -277,7 +280,9 @@ def _most_of(
     places = ragged_ranges(starts, lengths)
     said_of, source = matrix.targets[places], np.repeat(known, lengths)
     said = matrix.values[places] * weights[source]
-    counts = np.isin(said_of, targets) & (said > 0)
+    is_target = np.zeros(len(matrix.offsets) - 1, np.bool_)
+    is_target[targets[targets != NONE]] = True
+    counts = is_target[said_of] & (said > 0)
     said_of, source, said = said_of[counts], source[counts], said[counts]
     order = np.lexsort((source, -said, said_of))
     first = order[starts_of_runs(said_of[order])]

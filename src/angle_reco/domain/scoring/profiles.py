@@ -81,6 +81,16 @@ class Profiles:
             known_as=known_as,
         )
 
+    @property
+    def by_excluded_user(self) -> Self:
+        """Return the profiles with the excluded pairs ordered by user."""
+        order = np.argsort(self.excluded_user, kind="stable")
+        return attrs.evolve(
+            self,
+            excluded_user=self.excluded_user[order],
+            excluded_row=self.excluded_row[order],
+        )
+
     def tastes(self, place: int, signals: Signals) -> Tastes:
         """Return what a trained model says of open items to the user at a *place*.
 

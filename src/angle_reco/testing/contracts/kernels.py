@@ -134,7 +134,37 @@ class SimilaritiesContract:
         ]
 
 
-class KernelsContract(SimilaritiesContract):
+class LearnedPagesContract:
+    """The promises of homepages by a trained model; a subclass overrides the fixture *kernels*."""
+
+    @pytest.fixture
+    def kernels(self) -> Kernels:
+        """Return the kernels under test."""
+        pytest.fail("override this fixture")
+
+    @every_kind
+    @settings(_promise, max_examples=20)
+    @given(data=st.data())
+    def test_homepages_of_a_model_equal_those_of_the_plain_rule(
+        self, kernels: Kernels, kind: IdKind, data: st.DataObject
+    ) -> None:
+        """For users and items that the model knows or not, and whatever it has learnt."""
+        case, keep = data.draw(model_cases(kind)), data.draw(st.sampled_from([1, 3, 40]))
+        model, users = case.model(kernels), index_of_users(case.ids)
+        market, rules = case.opened(model), case.plainly(model).rules
+
+        # One after another: what is kept for a market is kept for one ranker.
+        for ranker in (BLENDED, with_weights((("newness", 300_000), ("taste", 200_000)))):
+            profiles = case.profiles(market, users)
+            lists = kernels.homepages(market, profiles, ranker=ranker, keep=keep)
+
+            assert_made_by(lists, users.ids, ranker.recipe)
+            assert lines_of(lists) == plain_homepages(
+                case.market, users, ranker, InterestRule(), keep=keep, rules=rules
+            )
+
+
+class KernelsContract(SimilaritiesContract, LearnedPagesContract):
     """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
 
     @every_kind
@@ -170,27 +200,6 @@ class KernelsContract(SimilaritiesContract):
         assert found == plain_homepages(
             case.market, users, ranker, rule, keep=case.keep, rules=DRAWN_RULES
         )
-
-    @every_kind
-    @settings(_promise, max_examples=20)
-    @given(data=st.data())
-    def test_homepages_of_a_model_equal_those_of_the_plain_rule(
-        self, kernels: Kernels, kind: IdKind, data: st.DataObject
-    ) -> None:
-        """For users and items that the model knows or not, and whatever it has learnt."""
-        case, keep = data.draw(model_cases(kind)), data.draw(st.sampled_from([1, 3, 40]))
-        model, users = case.model(kernels), index_of_users(case.ids)
-        market, rules = case.opened(model), case.plainly(model).rules
-
-        # One after another: what is kept for a market is kept for one ranker.
-        for ranker in (BLENDED, with_weights((("newness", 300_000), ("taste", 200_000)))):
-            profiles = case.profiles(market, users)
-            lists = kernels.homepages(market, profiles, ranker=ranker, keep=keep)
-
-            assert_made_by(lists, users.ids, ranker.recipe)
-            assert lines_of(lists) == plain_homepages(
-                case.market, users, ranker, InterestRule(), keep=keep, rules=rules
-            )
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:

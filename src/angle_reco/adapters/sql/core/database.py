@@ -4,6 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+_open_unit: ContextVar[tuple[sa.Engine, sa.Connection] | None] = ContextVar(
+    "_open_unit", default=None
+)
+"""The unit of `Database.write_together` that is under way, with its engine."""
 
 
 @attrs.define(eq=False)
@@ -108,6 +115,9 @@ class Database:
         If the connection is lost, the unit runs once more. Unless it *is_repeatable*, it does so
         only if it cannot have been committed.
         """
+        joined = _open_unit.get()
+        if joined is not None and joined[0] is self.engine:
+            return unit(joined[1])
         is_committing = False
 
         def once() -> _T:
@@ -121,6 +131,18 @@ class Database:
             return result
 
         return self._again_if_lost(once, lambda: is_repeatable or not is_committing)
+
+    def write_together(self, work: Callable[[], _T]) -> _T:
+        """Call *work*, whose calls of `write` are one unit in one transaction."""
+
+        def unit(connection: sa.Connection) -> _T:
+            token = _open_unit.set((self.engine, connection))
+            try:
+                return work()
+            finally:
+                _open_unit.reset(token)
+
+        return self.write(unit)
 
     def _rows(self, query: sa.Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
         with self.connected() as connection:

@@ -146,7 +146,7 @@ IDLE, ACTIVE, IN_TRANSACTION, FAILED = range(4)
 
 _PIPELINE_OFF = 0  # as libpq numbers it
 
-_KNOWN = frozenset({Driver.SQLITE3, Driver.PSYCOPG, Driver.PSYCOPG2})
+_KNOWN = (Driver.PSYCOPG, Driver.SQLITE3, Driver.PSYCOPG2)
 
 
 def transaction_status(raw: Any) -> int:
@@ -157,11 +157,6 @@ def transaction_status(raw: Any) -> int:
     if driver_of(driver) is Driver.ASYNCPG:
         return IN_TRANSACTION if driver.is_in_transaction() else IDLE
     return int(getattr(getattr(driver, "info", None), "transaction_status", -1))
-
-
-def is_bare(raw: Any, status: int) -> bool:
-    """Return whether a statement on PostgreSQL commits by itself, in the state *status*."""
-    return status == IDLE and bool(getattr(raw, "autocommit", False))
 
 
 # Checks that a connection is on the library's database.
@@ -186,7 +181,9 @@ def _is_on(opened: HostConnection, database: Database) -> bool:
 def _is_driver_on(raw: Any, database: Database) -> bool:
     if isinstance(raw, sqlite3.Connection):
         return not database.is_postgres and _file_of(raw) == _file(database.engine.url.database)
-    return database.is_postgres and _is_same_name(raw.info.dbname, database)
+    # The information object of psycopg takes longer than all other checks.
+    name = raw.pgconn.db.decode() if driver_of(raw) is Driver.PSYCOPG else raw.info.dbname
+    return database.is_postgres and _is_same_name(name, database)
 
 
 def _is_same_name(name: str | None, database: Database) -> bool:

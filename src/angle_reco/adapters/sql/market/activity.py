@@ -1,6 +1,6 @@
 """The bids and watches of a marketplace in SQL."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -16,11 +16,13 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
 from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.market.item_queries import OF_ITEM, history_query
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
+from angle_reco.domain.activity import Activity, Bid, History, Interactions, KnownItem, Watch
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.moments import to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.ports.activity import Span
 
@@ -70,6 +72,32 @@ class SqlActivity:
                 kinds=kinds.astype(np.int8),
                 moments=moments,
             )
+
+    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+        query = history_query(self.market, as_of=until is not None)
+        values = {"angle_reco_user": user_id, "angle_reco_until": until}
+        ids, items = self.tables.ids, dict[ItemId, KnownItem]()
+        happened = list[tuple[int, ItemId, datetime]]()
+        for kind, item_id, moment, title, category_id, seller_id, is_public in self.database.rows(
+            query, values
+        ):
+            if kind != OF_ITEM:
+                happened.append((kind, item_id, moment))
+                continue
+            items[item_id] = KnownItem(
+                title=title or "",
+                category_id=category_id,
+                seller_id=seller_id,
+                # Of an item that is listed twice, either row may be wrong.
+                is_public=bool(is_public) and item_id not in items,
+            )
+        interactions = Interactions(
+            users=IdColumn.of(ids.user, [user_id] * len(happened)),
+            items=IdColumn.of(ids.item, [item_id for _, item_id, _ in happened]),
+            kinds=np.array([kind for kind, _, _ in happened], np.int8),
+            moments=np.array([to_micros(moment) for _, _, moment in happened], np.int64),
+        )
+        return History(interactions=interactions, items=items)
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None
@@ -185,6 +213,9 @@ class SqlRecorder:
     database: Database
     tables: Tables
     prices: PriceScale
+
+    def together(self, work: Callable[[], bool]) -> bool:
+        return self.database.write_together(work)
 
     def record_bid(self, bid: Bid, *, connection: object | None = None) -> bool:
         amount = UNKNOWN_PRICE if bid.amount is None else self.prices.to_units(bid.amount, "amount")

@@ -23,11 +23,9 @@ from angle_reco.adapters.sql.market.item_queries import (
     few_categories_query,
     open_copy_types,
     open_items_query,
-    touched_items_query,
 )
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
-from angle_reco.domain.activity import TouchedItem
 from angle_reco.domain.arrays import Int32s, Int64s
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
@@ -117,33 +115,6 @@ class SqlCatalog:
                 again.add(card.item_id)
             cards[card.item_id] = card
         return {one: card for one, card in cards.items() if one not in again}
-
-    def touched_items(
-        self, user_id: UserId, *, most: int, until: datetime | None = None
-    ) -> Sequence[TouchedItem]:
-        query = touched_items_query(
-            self.market, self.tables.ids.item, self.database.dialect, as_of=until is not None
-        )
-        values = {
-            "angle_reco_viewer": user_id,
-            "angle_reco_most": most,
-            "angle_reco_until": until,
-        }
-        found, again = dict[ItemId, TouchedItem](), set[ItemId]()
-        for item_id, title, category_id, seller_id, is_bid, last_at in self.database.rows(
-            query, values
-        ):
-            if item_id in found:
-                again.add(item_id)
-            found[item_id] = TouchedItem(
-                item_id=item_id,
-                title=title or "",
-                category_id=category_id,
-                seller_id=seller_id,
-                is_bid=bool(is_bid),
-                last_at=last_at,
-            )
-        return [one for item_id, one in found.items() if item_id not in again]
 
     def categories(self, items: IdColumn) -> ItemCategories:
         kinds = self.tables.ids

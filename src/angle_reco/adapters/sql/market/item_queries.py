@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import few_query, or_zero
 from angle_reco.adapters.sql.core.copy_formats import CopyType
-from angle_reco.adapters.sql.core.dialect import IdList, among, in_order
+from angle_reco.adapters.sql.core.dialect import IdList, among
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market.market import Market, is_own
+from angle_reco.domain.activity import Activity
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.items import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
@@ -21,6 +22,9 @@ from angle_reco.domain.scoring.popularity import BidCounting
 _OPEN_CODES = {status.value: status.code for status in OPEN_STATUSES}
 FROM_TIMES = -1
 """Stands for a status that is not stated and follows from the item's times."""
+
+OF_ITEM = -1
+"""Stands in `history_query` for the kind of activity in rows of items."""
 
 
 def open_items_query(
@@ -171,53 +175,38 @@ def cards_query(
 
 
 @lru_cache
-def touched_items_query(
-    market: Market, kind: IdKind, dialect: str, *, as_of: bool
-) -> sa.Select[Any]:
-    """Return the statement for the items that a user touched last, cached as `cards_query` is."""
-    items, bids, watches = market.items.c, market.bids.c, market.watches.c
+def history_query(market: Market, *, as_of: bool) -> sa.CompoundSelect[Any]:
+    """Return the statement for what one user did, cached as `cards_query` is.
+
+    Its rows are of the items, whose kind is OF_ITEM, and of bids and watches, with their moments.
+    """
+    items, counted, watches = market.items.c, market.counted.c, market.watches.c
     until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
-    viewer = sa.bindparam("angle_reco_viewer", type_=bids.user_id.type)
-    every = sa.union_all(
-        *(
-            sa.select(
-                one.item_id.label("item_id"),
-                sa.type_coerce(at, Moment).label("at"),
-                sa.literal(is_bid, sa.SmallInteger).label("is_bid"),
-            ).where(one.user_id == viewer, *_by(at, until))
-            for one, at, is_bid in (
-                (bids, bids.placed_at, 1),
-                (watches, watches.watched_at, 0),
-            )
-        )
-    ).subquery("every_touch")
-    last = sa.func.max(every.c.at, type_=Moment)
-    in_turn = in_order(every.c.item_id, kind, dialect)
-    newest = (
-        sa.select(
-            every.c.item_id, last.label("last_at"), sa.func.max(every.c.is_bid).label("is_bid")
-        )
-        .group_by(every.c.item_id)
-        .order_by(last.desc(), in_turn)
-        .limit(sa.bindparam("angle_reco_most", type_=sa.Integer))
-        .subquery("newest")
+    user_id = sa.bindparam("angle_reco_user", type_=watches.user_id.type)
+    touched = sa.union_all(
+        *(sa.select(one.item_id).where(one.user_id == user_id) for one in (market.bids.c, watches))
     )
-    return (
+    none = sa.null()
+    return sa.union_all(
+        # These come first, because their columns have types.
         sa.select(
+            sa.literal(OF_ITEM, sa.SmallInteger),
             items.item_id,
+            sa.type_coerce(none, Moment),
             items.title,
             items.category_id,
             items.seller_id,
-            newest.c.is_bid,
-            newest.c.last_at,
-        )
-        .join_from(newest, market.items, items.item_id == newest.c.item_id)
-        .where(
-            items.is_published,
-            sa.or_(items.seller_id.is_(None), items.seller_id != viewer),
-            *existing(items, until),
-        )
-        .order_by(newest.c.last_at.desc(), in_order(items.item_id, kind, dialect))
+            sa.case((sa.and_(items.is_published, *existing(items, until)), 1), else_=0),
+        ).where(items.item_id.in_(touched)),
+        *(
+            sa.select(
+                sa.literal(kind.value, sa.SmallInteger), one.item_id, at, none, none, none, none
+            ).where(one.user_id == user_id, *_by(at, until))
+            for one, at, kind in (
+                (counted, counted.placed_at, Activity.BID),
+                (watches, watches.watched_at, Activity.WATCH),
+            )
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
@@ -144,16 +145,7 @@ class SqlChanges:
 
     def _written(self, changes: Sequence[Change]) -> tuple[sa.Insert, Mapping[str, object]]:
         """Return the statement that inserts changes, and its parameters."""
-        rows: list[dict[str, object]] = [
-            {
-                "kind": change.kind.value,
-                "user_id": change.user_id,
-                # JSON within JSON: the column stores it as a text.
-                "items": _json([*map(_plain, change.item_ids)]) if change.item_ids else None,
-                "job": change.job or None,
-            }
-            for change in changes
-        ]
+        rows = [*map(_row, changes)]
         if len(rows) == 1 and "".join(map(str, rows[0].values())).isascii():
             return self._insert_one, rows[0]
         for place, row in enumerate(rows):
@@ -233,9 +225,21 @@ class SqlChanges:
         return sa.select(current_snapshot(self.database.dialect), of.scalar_subquery())
 
 
+def _row(change: Change) -> dict[str, object]:
+    return {
+        "kind": str(change.kind),
+        "user_id": change.user_id,
+        # JSON within JSON: the column stores it as a text.
+        "items": f"[{','.join(map(_json, change.item_ids))}]" if change.item_ids else None,
+        "job": change.job or None,
+    }
+
+
 def _plain(one: object) -> object:
     """Return an id for JSON: a UUID becomes the 32 digits that SQLite stores."""
     return one.hex if isinstance(one, UUID) else one
 
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _json(one: object) -> str:
+    """Return an id in JSON; `json.dumps` makes an encoder for each call."""
+    return str(one) if type(one) is int else encode_basestring(str(_plain(one)))

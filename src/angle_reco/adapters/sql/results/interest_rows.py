@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.copy_formats import CopyType, rows_of
 from angle_reco.adapters.sql.core.copying import staged
 from angle_reco.adapters.sql.core.dialect import among
+from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
@@ -67,7 +68,16 @@ def _replace(
         }
         removed = _delete_others(connection, table, of_users, rows.keys())
         return merge_rows(connection, merge, fresh.recipe, computed_at, rows.values()), removed
-    is_fresh = sa.exists().where(*(stage.c[one.name] == one for one in table.primary_key))
+    is_key = [stage.c[one.name] == one for one in table.primary_key]
+    is_fresh = sa.exists().where(*is_key)
+    # Without this, ON CONFLICT would lock each row before it sees that the row stays.
+    drop_unchanged = sa.delete(stage).where(
+        of_users,
+        *is_key,
+        table.c.computed_at <= sa.bindparam(None, computed_at, Moment),
+        table.c.recipe == fresh.recipe,
+        ~sa.or_(*_differ(table.c, stage.c)),
+    )
     columns: list[Any] = [
         fresh.users.ids.take(fresh.user),
         fresh.categories.ids.take(fresh.category),
@@ -76,6 +86,7 @@ def _replace(
     ]
     with staged(connection, stage, rows_of(columns)):
         removed = connection.execute(sa.delete(table).where(of_users, ~is_fresh)).rowcount
+        connection.execute(drop_unchanged).close()
         return merge_rows(connection, merge, fresh.recipe, computed_at), removed
 
 

@@ -3,10 +3,11 @@
 import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import uuid4
 
 import attrs
@@ -16,13 +17,15 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_within
 from angle_reco.adapters.sql.core.copy_formats import CopyType, array_head, elements, with_sizes
-from angle_reco.adapters.sql.core.copying import staged
+from angle_reco.adapters.sql.core.copying import copy_rows, staged
 from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
 from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
-from angle_reco.domain.columns import IdColumn, IdIndex
+from angle_reco.domain.arrays import Bools
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import SCORE_TOLERANCE
+from angle_reco.domain.moments import to_micros
 from angle_reco.domain.stored_list import StoredList, unpacked
 
 _ARRAYS = ("items", "scores", "parts", "reasons", "sources")
@@ -67,50 +70,89 @@ def _lines(lists: Lists) -> npt.NDArray[Any]:
     return lines
 
 
-def changed_by_digest(
-    connection: sa.Connection, table: sa.Table, lists: Lists
-) -> tuple[Lists, IdColumn]:
-    """Return the lists that the table holds with another digest or not at all, and the digests.
+class ByDigest(NamedTuple):
+    """Lists with their digests, in the order of their owners; *is_new* where none is stored."""
 
-    They are sorted by owner. Some may still differ too little to be written (`has_changed`).
+    lists: Lists
+    digests: IdColumn
+    is_new: Bools
+
+    def where(self, mask: Bools) -> "ByDigest":
+        """Return the lists in *mask*."""
+        places = np.flatnonzero(mask)
+        return ByDigest(self.lists.take(places), self.digests.take(places), self.is_new[places])
+
+
+def changed_by_digest(connection: sa.Connection, table: sa.Table, lists: Lists) -> ByDigest:
+    """Return the lists that the table holds with another digest or not at all.
+
+    Some may still differ too little to be written (`has_changed`).
     """
     kind, digested = lists.owners.kind, list[IdColumn]()
-    # A stored list that claims a later time than this run is always replaced.
-    query = sa.select(table.c.owner, table.c.digest).where(
-        among(table.c.owner, lists.owners, kind, connection.dialect.name),
-        table.c.computed_at <= lists.computed_at,
+    query = sa.select(table.c.owner, table.c.digest, table.c.computed_at).where(
+        among(table.c.owner, lists.owners, kind, connection.dialect.name)
     )
-    owners, stored = read_within(
+    owners, stored, computed_at = read_within(
         connection,
         query,
-        [CopyType.of_ids(kind), CopyType.UUID],
+        [CopyType.of_ids(kind), CopyType.UUID, CopyType.MOMENT],
         while_waiting=lambda: digested.append(digests(lists)),
     )
     [fresh] = digested
     known = IdIndex.of(kind, IdColumn(kind, owners))
-    in_order = np.empty_like(stored)
-    in_order[known.codes(IdColumn(kind, owners))] = stored
+    row_of = np.argsort(known.codes(IdColumn(kind, owners)))
     codes = known.codes(lists.owners)
-    is_same = codes >= 0
-    is_same[is_same] = in_order[codes[is_same]] == fresh.values[is_same]
+    is_known = codes != NONE
+    is_same = is_known.copy()
+    # A stored list that claims a later time than this run is always replaced.
+    rows = row_of[codes[is_known]]
+    is_same[is_known] = (stored[rows] == fresh.values[is_known]) & (
+        computed_at[rows] <= to_micros(lists.computed_at)
+    )
     places = np.flatnonzero(~is_same)
     # Sorted here, where only places move; the server would have to move whole lists.
     news = lists.owners.take(places)
     places = places[np.argsort(IdIndex.of(kind, news).codes(news))]
-    return lists.take(places), fresh.take(places)
+    return ByDigest(lists.take(places), fresh.take(places), ~is_known[places])
 
 
-def write_changed(connection: sa.Connection, table: sa.Table, lists: Lists, fresh: IdColumn) -> int:
+def write_changed(connection: sa.Connection, table: sa.Table, changed: ByDigest) -> int:
     """Write the lists that changed (`has_changed`); return their number."""
+    lists = changed.lists
     if len(lists) == 0:
         return 0
     stage, merge = _merging(table, connection.dialect.name)
     recipe = lists.recipe.to_text()
     if connection.dialect.name == "sqlite":
-        rows = _text_rows(lists, fresh)
+        rows = _text_rows(lists, changed.digests)
         return merge_rows(connection, merge, recipe, lists.computed_at, rows)
-    with staged(connection, stage, _binary_rows(lists, fresh)):
-        return merge_rows(connection, merge, recipe, lists.computed_at)
+    written = 0
+    if changed.is_new.any():
+        # Nothing to compare them with, and no other bulk writer: they need no stage.
+        new = changed.where(changed.is_new)
+        marks = [_sized(recipe.encode()), _sized(_moment(lists.computed_at))]
+        copy_rows(connection, _with_marks(table), _binary_rows(new, marks))
+        written, changed = len(new.lists), changed.where(~changed.is_new)
+    if len(changed.lists):
+        with staged(connection, stage, _binary_rows(changed)):
+            written += merge_rows(connection, merge, recipe, lists.computed_at)
+    return written
+
+
+@lru_cache
+def _with_marks(table: sa.Table) -> sa.Table:
+    """Return the columns of *table* in the order of `_binary_rows`, with its marks."""
+    names = ("owner", *_ARRAYS, "digest", "recipe", "computed_at")
+    columns = [sa.Column(name, table.c[name].type) for name in names]
+    return sa.Table(table.name, sa.MetaData(), *columns, schema=table.schema)
+
+
+def _sized(value: bytes) -> bytes:
+    return struct.pack("!i", len(value)) + value
+
+
+def _moment(at: datetime) -> bytes:
+    return elements(np.array([to_micros(at)]), CopyType.MOMENT)[4:]
 
 
 @lru_cache
@@ -145,8 +187,9 @@ def _has_moved(old: Any, new: Any, dialect: str) -> sa.ColumnElement[bool]:
     return sa.exists().where(sa.func.abs(before - after) > SCORE_TOLERANCE)
 
 
-def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
-    """Yield each list as a row in COPY's binary format."""
+def _binary_rows(changed: ByDigest, marks: Sequence[bytes] = ()) -> Iterator[bytes]:
+    """Yield each list as a row in COPY's binary format, with *marks*, encoded, as last fields."""
+    lists = changed.lists
     of_items, components = CopyType.of_ids(lists.items.kind), len(lists.recipe.components)
     if of_items.is_text:
         sized = with_sizes(lists.items.values, of_items)
@@ -165,15 +208,15 @@ def _binary_rows(lists: Lists, fresh: IdColumn) -> Iterator[bytes]:
         (CopyType.SMALL.oid, 1, _section(lists.sources, CopyType.SMALL)),
     ]
     head, size = cache(array_head), struct.Struct("!i").pack
-    fields = struct.pack("!h", 2 + len(arrays))
+    fields, end = struct.pack("!h", 2 + len(arrays) + len(marks)), b"".join(marks)
     owners = with_sizes(lists.owners.values, CopyType.of_ids(lists.owners.kind))
-    digested = with_sizes(fresh.values, CopyType.UUID)
+    digested = with_sizes(changed.digests.values, CopyType.UUID)
     for place, (first, last) in enumerate(pairwise(lists.offsets.tolist())):
         row = [fields, owners[place]]
         for oid, width, section in arrays:
             before, data = head(oid, width * (last - first)), section(first, last)
             row += (size(len(before) + len(data)), before, data)
-        row.append(digested[place])
+        row += (digested[place], end)
         yield b"".join(row)
 
 

@@ -51,7 +51,7 @@ class SqlListStore:
 
         def unit(connection: sa.Connection) -> Written:
             some = self._to_write(connection, kind, lists)
-            changed = write_changed(connection, table, *changed_by_digest(connection, table, some))
+            changed = write_changed(connection, table, changed_by_digest(connection, table, some))
             return Written(changed, len(some) - changed)
 
         return write_alone(self.database, self.tables, table, unit, fence)

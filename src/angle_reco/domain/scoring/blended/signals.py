@@ -164,12 +164,13 @@ class Signals:
 
     def rows_of_sellers(self, sellers: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Return rows by seller, and for each of *sellers* the start and the number of its rows."""
-        rows, ordered = self._by_seller
+        rows, ordered = self.rows_by_seller
         starts = np.searchsorted(ordered, sellers)
         return rows, starts, np.searchsorted(ordered, sellers, side="right") - starts
 
     @cached_property
-    def _by_seller(self) -> tuple[Int64s, Int64s]:
+    def rows_by_seller(self) -> tuple[Int64s, Int64s]:
+        """Return the rows ordered by their sellers, and these."""
         rows = np.argsort(self.seller, kind="stable")
         return rows, self.seller[rows]
 

@@ -3,6 +3,7 @@
 All values are millionths. The sources of the forms are in docs/scoring.md.
 """
 
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Self
@@ -21,7 +22,7 @@ from angle_reco.domain.arrays import (
     starts_of_runs,
 )
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.millionths import ONE
+from angle_reco.domain.millionths import ONE, Millionths, weighted
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, at_share, bell_curve, log_curve
 from angle_reco.domain.scoring.blended.hashes import NO_HASH
@@ -30,14 +31,17 @@ from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categor
 from angle_reco.domain.scoring.blended.titles import UNIT, Words
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 
+PERSONAL = ("taste", "follow", "sequence", "alike", "category", "title", "price", "seller")
+"""The components that depend on the user."""
+
 RECENCY = HalfLife(span=timedelta(days=30))
 """How a touch counts less with its age."""
 
-_NEIGHBOURS = 100
-_PER_UNIT = 20
+NEIGHBOURS = 100
+PER_UNIT = 20
 """Of the logarithmic share of a personal view."""
 
-_WIDER = 7 * LOG2_STEPS // 10
+WIDER = 7 * LOG2_STEPS // 10
 """Added to the deviation of a user's prices, in steps."""
 
 
@@ -63,7 +67,8 @@ class Touched:
 class View:
     """A personal view: its logarithmic share by row of the open items, and by kind.
 
-    The largest sums are those of open items. By row all but those of *rows* are 0.
+    The largest sums are those of open items. *by_row* has the shares of *rows*, which ascend; all
+    other rows have none.
     """
 
     rows: Int64s
@@ -71,11 +76,10 @@ class View:
     by_kind: Int64s
 
     @classmethod
-    def of(cls, rows: Int64s, by_row: Int64s, by_kind: Int64s, *, size: int) -> Self:
-        """Return the view of these sums: of some distinct rows of *size*, and of every kind."""
-        curve = log_curve(_PER_UNIT)
-        shares = np.zeros(size, np.int64)
-        shares[rows] = at_share(curve, by_row, int(by_row.max(initial=0)))
+    def of(cls, rows: Int64s, by_row: Int64s, by_kind: Int64s) -> Self:
+        """Return the view of these sums: of some ascending rows, and of every kind."""
+        curve = log_curve(PER_UNIT)
+        shares = at_share(curve, by_row, int(by_row.max(initial=0)))
         kinds = at_share(curve, by_kind, int(by_kind.max(initial=0)))
         # The last one is for items without a kind, whose code is -1.
         return cls(rows=rows, by_row=shares, by_kind=np.append(kinds, 0))
@@ -83,24 +87,16 @@ class View:
     def at(self, rows: Int64s, signals: Signals) -> Int64s:
         """Return the values of items: of their kinds the more the fewer users touched them."""
         support, kinds = signals.support[rows], self.by_kind[signals.kind[rows]]
-        mixed: Int64s = (support * self.by_row[rows] + (ONE - support) * kinds) // ONE
+        own = _values_at(rows, self.rows, self.by_row)
+        mixed: Int64s = (support * own + (ONE - support) * kinds) // ONE
         return mixed
-
-    def estimate(self, signals: Signals) -> Floats:
-        """Return the values of every row, almost."""
-        own, of_kinds = signals.factors
-        found: Floats = self.by_kind.astype(np.float32)[signals.kind]
-        found *= of_kinds
-        found[self.rows] += own[self.rows] * self.by_row[self.rows].astype(np.float32)
-        return found
 
 
 @attrs.frozen(kw_only=True)
 class Tastes:
     """What a model says of open items to the user who touched these items.
 
-    Each component has its values at some rows, and an estimate of every value, which is off by
-    at most two millionths.
+    Each component has its values at some rows.
     """
 
     signals: Signals
@@ -110,41 +106,21 @@ class Tastes:
         """Return what touched items say of others (`Model.taste`)."""
         return self._by_taste.at(rows, self.signals)
 
-    def taste_estimate(self) -> Floats:
-        """Return an estimate of `taste`."""
-        return self._by_taste.estimate(self.signals)
-
     def follow(self, rows: Int64s) -> Int64s:
         """Return what comes after such touches (`Model.follow`)."""
         return self._by_following.at(rows, self.signals)
-
-    def follow_estimate(self) -> Floats:
-        """Return an estimate of `follow`."""
-        return self._by_following.estimate(self.signals)
 
     def sequence(self, rows: Int64s) -> Int64s:
         """Return what is touched soon after the newest touches, each `.8^rank`."""
         return self._by_sequence.at(rows, self.signals)
 
-    def sequence_estimate(self) -> Floats:
-        """Return an estimate of `sequence`."""
-        return self._by_sequence.estimate(self.signals)
-
     def alike(self, rows: Int64s) -> Int64s:
         """Return what the most similar users touched lately."""
         return self._by_neighbours.at(rows, self.signals)
 
-    def alike_estimate(self) -> Floats:
-        """Return an estimate of `alike`."""
-        return self._by_neighbours.estimate(self.signals)
-
     def category(self, rows: Int64s) -> Int64s:
         """Return the user's share of the category over everybody's, over the largest of these."""
         return self._lifts[self.signals.category[rows]]
-
-    def category_estimate(self) -> Floats:
-        """Return `category`."""
-        return self._lifts.astype(np.float32)[self.signals.category]
 
     def title(self, rows: Int64s) -> Int64s:
         """Return the cosine with the titles of what the user touched, each `.7^rank`."""
@@ -153,56 +129,89 @@ class Tastes:
             return np.zeros(len(rows), np.int64)
         return np.minimum(self.signals.titles.products(words, rows) * ONE // UNIT**2, ONE)
 
-    def title_estimate(self) -> Floats:
-        """Return an estimate of `title`."""
-        words = self._words
-        if words is None:
-            return np.zeros(len(self.signals), np.float32)
-        products = self.signals.titles.products_of_all(words)
-        products *= ONE / UNIT**2
-        return np.minimum(products, ONE, dtype=np.float32)
-
     def price(self, rows: Int64s) -> Int64s:
         """Return the bell curve of the logarithm of the price about those of the user."""
         return self._at_prices(self.signals.log_price[rows])
 
-    def price_estimate(self) -> Floats:
-        """Return `price`."""
-        values, codes = self.signals.distinct_prices
-        return self._at_prices(values).astype(np.float32)[codes]
-
     def seller(self, rows: Int64s) -> Int64s:
         """Return the user's touches of the seller, each `.9^rank`, over those of any seller."""
-        known, shares = self._shares_of_sellers
-        if len(known) == 0:
-            return np.zeros(len(rows), np.int64)
-        sellers = self.signals.seller[rows]
-        places = np.minimum(np.searchsorted(known, sellers), len(known) - 1)
-        return np.where(known[places] == sellers, shares[places], 0)
+        return _values_at(self.signals.seller[rows], *self._shares_of_sellers)
 
-    def seller_estimate(self) -> Floats:
-        """Return `seller`."""
-        known, shares = self._shares_of_sellers
-        rows, starts, lengths = self.signals.rows_of_sellers(known)
-        found = np.zeros(len(self.signals), np.float32)
-        found[rows[ragged_ranges(starts, lengths)]] = np.repeat(shares, lengths)
+    def estimate(self, weights: Mapping[str, Millionths]) -> Floats:
+        """Return the sum of all contributions but that of `title` for every row, almost.
+
+        *weights* are those of `PERSONAL`. Rounding apart, it is off by less than two millionths.
+        """
+        signals, shares = self.signals, {name: of / ONE for name, of in weights.items()}
+        own, of_kinds = signals.factors
+        views = [(view, shares[name]) for name, view in self._views(weights)]
+        kinds = np.zeros(len(signals.open_kinds) + 1)
+        for view, share in views:
+            kinds += view.by_kind * share
+        found: Floats = kinds.astype(np.float32)[signals.kind]
+        found *= of_kinds
+        for view, share in views:
+            found[view.rows] += own[view.rows] * (view.by_row * share)
+        found += (self._lifts * shares["category"]).astype(np.float32)[signals.category]
+        prices, places = signals.distinct_prices
+        found += (self._at_prices(prices) * shares["price"]).astype(np.float32)[places]
+        sellers, values = self._shares_of_sellers
+        rows, starts, lengths = signals.rows_of_sellers(sellers)
+        of_rows = np.repeat(values * shares["seller"], lengths)
+        found[rows[ragged_ranges(starts, lengths)]] += of_rows.astype(np.float32)
+        return found
+
+    def _views(self, weights: Mapping[str, Millionths]) -> Iterator[tuple[str, View]]:
+        """Yield the views with a weight; no other is computed."""
+        if weights["taste"]:
+            yield "taste", self._by_taste
+        if weights["follow"]:
+            yield "follow", self._by_following
+        if weights["sequence"]:
+            yield "sequence", self._by_sequence
+        if weights["alike"]:
+            yield "alike", self._by_neighbours
+
+    def contributions(self, rows: Int64s, weights: Mapping[str, Millionths]) -> Int32s:
+        """Return the contributions of `PERSONAL` to the scores of rows, a column for each."""
+        rules = (
+            self.taste,
+            self.follow,
+            self.sequence,
+            self.alike,
+            self.category,
+            self.title,
+            self.price,
+            self.seller,
+        )
+        found = np.zeros((len(rows), len(PERSONAL)), np.int32)
+        for column, (name, rule) in enumerate(zip(PERSONAL, rules, strict=True)):
+            if weights[name]:
+                found[:, column] = weighted(rule(rows), weights[name])
         return found
 
     def _at_prices(self, log_prices: Int32s) -> Int64s:
+        if self._usual_price is None:
+            return np.zeros(len(log_prices), np.int64)
+        mean, deviation = self._usual_price
+        squares = (log_prices.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
+        curve = bell_curve()
+        found = curve[np.minimum(squares, len(curve) - 1)]
+        return np.where(log_prices != NONE, found, 0)
+
+    @cached_property
+    def _usual_price(self) -> tuple[int, int] | None:
+        """Return the mean logarithm of touched prices, and the deviation; None without prices."""
         touched = self.touched
         prices = self.signals.model.items.log_price[touched.items].astype(np.int64)
         known = prices != NONE
         prices, weights = prices[known], touched.recency[known] // 1_000
         total = int(weights.sum())
         if total == 0:
-            return np.zeros(len(log_prices), np.int64)
+            return None
         mean = int((weights * prices).sum()) // total
         variance = int((weights * (prices - mean) ** 2).sum()) // total
-        deviation = int(np.sqrt(float(variance))) + _WIDER
-        squares = (log_prices.astype(np.int64) - mean) ** 2 * 1_024 // deviation**2
-        curve = bell_curve()
-        found = curve[np.minimum(squares, len(curve) - 1)]
-        return np.where(log_prices != NONE, found, 0)
+        return mean, int(np.sqrt(float(variance))) + WIDER
 
     @cached_property
     def _shares_of_sellers(self) -> tuple[Int64s, Int64s]:
@@ -226,20 +235,20 @@ class Tastes:
     @cached_property
     def _by_taste(self) -> View:
         model, weights = self.signals.model, np.ones(len(self.touched.items), np.int64)
-        kinds, known = self._kinds
+        kinds, of_kinds = self._kinds(weights)
         return self._view(
             *model.taste.spread(self.touched.items, weights),
-            *model.taste_of_kinds.spread(kinds, weights[known]),
+            *model.taste_of_kinds.spread(kinds, of_kinds),
         )
 
     @cached_property
     def _by_following(self) -> View:
         # A thousandth is precise enough, and keeps sums small.
         model, weights = self.signals.model, self.touched.recency // 1_000
-        kinds, known = self._kinds
+        kinds, of_kinds = self._kinds(weights)
         return self._view(
             *model.follow.spread(self.touched.items, weights),
-            *model.follow_of_kinds.spread(kinds, weights[known]),
+            *model.follow_of_kinds.spread(kinds, of_kinds),
         )
 
     @cached_property
@@ -255,7 +264,7 @@ class Tastes:
     @cached_property
     def _by_neighbours(self) -> View:
         model, touched, hour = self.signals.model, self.touched, self.signals.hour
-        others, kinds = model.neighbours, np.unique(self._kinds[0])
+        others, kinds = model.neighbours, self._distinct_kinds[0]
         return self._view(
             *_of_neighbours(touched.items, touched.user, others.fans, model.histories, hour),
             *_of_neighbours(
@@ -264,15 +273,17 @@ class Tastes:
         )
 
     @cached_property
-    def _words(self) -> Words | None:
-        """Return the weight of each word in touched titles, of the length `UNIT`; None if none."""
+    def _words(self) -> Int64s | None:
+        """Return the weight of each word in touched titles, of the length `UNIT`; None for none."""
         factors = powers(7)[: len(self.touched.items)]
         rows = self.signals.model.items.titles
         words = rows.combined(self.touched.items[: len(factors)], factors // 1_000)
         # Sums of squares below 2**53 are exact, and roots of floats are exactly rounded.
         weights = words.weights // max(int(np.abs(words.weights).max(initial=0)) >> 18, 1)
         length = int(np.sqrt(float((weights * weights).sum())))
-        return None if length == 0 else Words(words.buckets, weights * UNIT // length)
+        if length == 0:
+            return None
+        return Words(words.buckets, weights * UNIT // length).by_bucket
 
     def _view(self, items: Int32s, by_item: Int64s, kinds: Int32s, by_kind: Int64s) -> View:
         """Return the view of the sums of open items and their kinds; both may repeat."""
@@ -283,15 +294,19 @@ class Tastes:
             distinct.astype(np.int64),
             _sums(code, by_item[is_open], len(distinct)),
             _sums(kinds, by_kind, len(open_kinds)) * open_kinds,
-            size=len(self.signals),
         )
 
+    def _kinds(self, weights: Int64s) -> tuple[Int32s, Int64s]:
+        """Return the kinds of touched items, and the sum of the weights of each."""
+        kinds, places, known = self._distinct_kinds
+        return kinds, _sums(places, weights[known], len(kinds))
+
     @cached_property
-    def _kinds(self) -> tuple[Int32s, Bools]:
-        """Return the kinds of touched items, and which of the items have one."""
+    def _distinct_kinds(self) -> tuple[Int32s, Int64s, Bools]:
+        """Return the kinds of touched items, the place of each item's, and which have one."""
         kinds = self.signals.model.items.kind[self.touched.items]
         known = kinds != NONE
-        return kinds[known], known
+        return *np.unique(kinds[known], return_inverse=True), known
 
 
 def _of_neighbours(
@@ -300,13 +315,7 @@ def _of_neighbours(
     """Return what the users with the largest cosine touched, each touch `2^(−age / 30 days)`."""
     starts = fans.offsets[items]
     places = ragged_ranges(starts, fans.offsets[items + 1] - starts)
-    near, shared = _counted(fans.users[places], len(fans.sizes))
-    shared[near == user] = 0
-    # Roots and quotients of floats are exactly rounded, so equal on every machine.
-    exact = ONE * shared / np.sqrt(fans.sizes[near] * np.float64(max(len(items), 1)))
-    cosines: Int64s = np.minimum(exact.astype(np.int64), ONE)
-    best = largest(cosines, near, _NEIGHBOURS)
-    near, cosines = near[best], cosines[best]
+    near, cosines = _nearest(fans.users[places], user, fans.sizes, len(items))
     starts = histories.offsets[near]
     lengths = histories.offsets[near + 1] - starts
     places = ragged_ranges(starts, lengths)
@@ -315,15 +324,45 @@ def _of_neighbours(
     return histories.items[places], weights
 
 
-def _counted(codes: Int32s, size: int) -> tuple[Int64s, Int64s]:
-    """Return the distinct ones among *codes* below *size*, and how often each occurs."""
-    if len(codes) > size // 8:
-        counts = np.bincount(codes, minlength=size)
-        found = np.flatnonzero(counts)
-        return found, counts[found]
-    ordered = np.sort(codes)
-    starts = starts_of_runs(ordered)
-    return ordered[starts].astype(np.int64), np.diff(starts, append=len(ordered))
+def _nearest(fans: Int32s, user: int, sizes: Int64s, touched: int) -> tuple[Int64s, Int64s]:
+    """Return the users with the largest cosines, and these.
+
+    A user is among *fans* once for each item of so many *touched* ones.
+    """
+    if len(fans) <= len(sizes) // 8:
+        ordered = np.sort(fans)
+        starts = starts_of_runs(ordered)
+        near, shared = ordered[starts].astype(np.int64), np.diff(starts, append=len(ordered))
+        return _largest_cosines(near, shared, user, sizes, touched)
+    counts = np.bincount(fans, minlength=len(sizes))
+    for least in (touched // 2 + 1, touched // 4 + 1, 1):
+        near = np.flatnonzero(counts >= least)
+        found = _largest_cosines(near, counts[near], user, sizes, touched)
+        # Users who share fewer items have touched these at least, and so a smaller cosine.
+        if len(found[1]) == NEIGHBOURS and (
+            (int(found[1][-1]) - 1) ** 2 * touched > (least - 1) * ONE**2
+        ):
+            break
+    return found
+
+
+def _largest_cosines(
+    near: Int64s, shared: Int64s, user: int, sizes: Int64s, touched: int
+) -> tuple[Int64s, Int64s]:
+    shared[near == user] = 0
+    # Roots and quotients of floats are exactly rounded, so equal on every machine.
+    exact = ONE * shared / np.sqrt(sizes[near] * np.float64(max(touched, 1)))
+    cosines: Int64s = np.minimum(exact.astype(np.int64), ONE)
+    best = largest(cosines, near, NEIGHBOURS)
+    return near[best], cosines[best]
+
+
+def _values_at(wanted: Int64s, known: Int64s, values: Int64s) -> Int64s:
+    """Return the value of each of *wanted* that is *known*, 0 for the others."""
+    if len(known) == 0:
+        return np.zeros(len(wanted), np.int64)
+    places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[places] == wanted, values[places], 0)
 
 
 def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:

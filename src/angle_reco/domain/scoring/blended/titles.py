@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges
 
@@ -29,6 +27,13 @@ class Words(NamedTuple):
     buckets: Int64s
     weights: Int64s
 
+    @property
+    def by_bucket(self) -> Int64s:
+        """Return the weight of every bucket."""
+        weights = np.zeros(BUCKETS, np.int64)
+        weights[self.buckets] = self.weights
+        return weights
+
 
 @attrs.frozen(kw_only=True)
 class TitleRows:
@@ -48,33 +53,14 @@ class TitleRows:
         sums = np.bincount(code, products, minlength=len(buckets))
         return Words(buckets.astype(np.int64), sums.astype(np.int64))
 
-    def products(self, words: Words, rows: Int64s) -> Int64s:
-        """Return the scalar product of each of *rows* with the weights of some words."""
-        vector = np.zeros(BUCKETS, np.int64)
-        vector[words.buckets] = words.weights
+    def products(self, words: Int64s, rows: Int64s) -> Int64s:
+        """Return the scalar product of each of *rows* with the weights of *words*, by bucket."""
         starts = self.offsets[rows]
-        ends = np.cumsum(self.offsets[rows + 1] - starts)
-        places = ragged_ranges(starts, self.offsets[rows + 1] - starts)
-        sums = np.append(0, np.cumsum(self.weights[places] * vector[self.buckets[places]]))
-        found: Int64s = np.diff(sums[ends], prepend=0)
+        lengths = self.offsets[rows + 1] - starts
+        places = ragged_ranges(starts, lengths)
+        sums = np.append(0, np.cumsum(self.weights[places] * words[self.buckets[places]]))
+        found: Int64s = np.diff(sums[np.cumsum(lengths)], prepend=0)
         return found
-
-    def products_of_all(self, words: Words) -> npt.NDArray[np.float64]:
-        """Return the scalar product of every row with the weights of some words, exact."""
-        row, weight, starts = self._by_bucket
-        lengths = starts[words.buckets + 1] - starts[words.buckets]
-        places = ragged_ranges(starts[words.buckets], lengths)
-        products = weight[places] * np.repeat(words.weights, lengths)
-        size = len(self.offsets) - 1
-        return np.bincount(row[places], products, minlength=size).astype(np.float64, copy=False)
-
-    @cached_property
-    def _by_bucket(self) -> tuple[Int32s, Int32s, Int64s]:
-        """Return row and weight of every word, by bucket, and where each bucket starts."""
-        rows = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
-        order = np.argsort(self.buckets, kind="stable")
-        starts = np.searchsorted(self.buckets[order], np.arange(BUCKETS + 1))
-        return rows[order], self.weights[order], starts
 
 
 def hashed(titles: Sequence[str]) -> tuple[Int64s, Int32s]:
