@@ -62,7 +62,7 @@ def as_similar(lists: Lists, ranker: Ranker) -> Lists:
     )
     in_common = lists.parts[:, own]
     largest: Int8s = reasons[own][np.argmax(in_common, axis=1)]
-    kept: Bools = in_common.any(axis=1)
+    kept: Bools = in_common.sum(axis=1) > 0
     before = np.append(0, np.cumsum(kept))
     return attrs.evolve(
         lists,
