@@ -189,7 +189,6 @@ def test_the_ndcg_of_choices_is_that_of_the_plain_form(seed: int) -> None:
 
     found = ndcg_of_choices(weights, choices)
 
-    total = 0.0
     for user in range(len(choices)):
         rows = range(int(choices.offsets[user]), int(choices.offsets[user + 1]))
         are = [bool(choices.are_targets[row]) for row in rows]
@@ -198,8 +197,17 @@ def test_the_ndcg_of_choices_is_that_of_the_plain_form(seed: int) -> None:
             hit for _, hit in sorted(zip(scores, are, strict=True), key=lambda p: (-p[0], p[1]))
         ]
         reached = sum(gain for gain, hit in zip(gains, ranked, strict=False) if hit)
-        total += reached / sum(gains[: sum(are)])
-    assert found == pytest.approx(total / len(choices))
+        assert found[user] == pytest.approx(reached / sum(gains[: sum(are)]))
+
+
+def test_a_few_users_do_not_lead_weights_further() -> None:
+    """By chance, others rank what eight users chose much better."""
+    choices = choices_of(3, users=8, components=2)
+
+    found = fitted(choices, shipped_of(700_000, 300_000))
+
+    near = tuning._likeliest(choices, scaled(np.array([0.7, 0.3]), choices), tuning.STRENGTH)
+    assert [weight for _, weight in found] == rounded(near).tolist()
 
 
 def test_choices_by_the_shipped_weights_hardly_change_them() -> None:
