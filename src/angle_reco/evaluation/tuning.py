@@ -67,13 +67,16 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
     solution. It is divided by its sum; the result sums up to 1,000,000.
 
     Where the shipped weights fit badly, the penalty is a tenth of that: if weights with it rank
-    the choices better by 5 %, beyond chance.
+    the choices better by 5 %, beyond chance. Only then a component gets weight that is shipped
+    without.
 
     Raises:
         NotMeasurableError: Every weight would be 0.
     """
     start = scaled(np.array([weight for _, weight in shipped]) / ONE, choices)
-    weights, further = (_likeliest(choices, start, one) for one in (STRENGTH, _WEAKER))
+    anything = np.full(len(start), np.inf)
+    weights = _likeliest(choices, start, STRENGTH, most=np.where(start > 0, anything, 0))
+    further = _likeliest(choices, start, _WEAKER, most=anything)
     both = [ndcg_of_choices(one, choices) for one in (weights, further)]
     ratio = resampled(np.arange(len(choices), dtype=np.int32), both, seed=0).ratio(1, 0)
     if ratio.value > _FAR_BETTER and ratio.low > 1:
@@ -86,7 +89,7 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
     return tuple(zip(names, rounded(weights).tolist(), strict=True))
 
 
-def _likeliest(choices: Choices, start: Float64s, strength: float) -> Float64s:
+def _likeliest(choices: Choices, start: Float64s, strength: float, *, most: Float64s) -> Float64s:
     from scipy.optimize import minimize
 
     found = minimize(
@@ -95,7 +98,7 @@ def _likeliest(choices: Choices, start: Float64s, strength: float) -> Float64s:
         args=(choices, start, strength),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0, None)] * len(start),
+        bounds=[(0, one) for one in most],
         options={"maxiter": _MOST_STEPS, "ftol": 1e-14, "gtol": 1e-8},
     )
     return np.asarray(found.x, np.float64)
