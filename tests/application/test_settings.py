@@ -235,3 +235,28 @@ def test_pages_that_other_settings_made_are_not_used(changed: Settings) -> None:
 
     assert as_it_was.as_user("ann").homepage().freshness is Freshness.FRESH
     assert as_it_is.as_user("ann").homepage().freshness is Freshness.COMPUTED
+
+
+def test_the_version_differs_with_each_setting_that_changes_stored_results() -> None:
+    mine = Ranker.preset("mine", interest=0.5)
+    others = [
+        Settings(ids=IdKinds(user=IdKind.INT)),
+        Settings(prices=PriceScale(1)),
+        Settings(interest=InterestRule(bid_weight=1_000_000)),
+        Settings(similarity=SimilarityRule(history_length=9)),
+        Settings(popularity=PopularityRule(saturation=9)),
+        Settings(ranker="classic"),
+        Settings(ranker="blended"),
+        Settings(ranker="mine", presets=(mine,)),
+        Settings(similar="blended"),
+        Settings(active_for=timedelta(days=7)),
+    ]
+    same = [
+        Settings(),
+        Settings(presets=(mine,)),  # unused
+        Settings(after_bid=AfterBidRule(interest=0)),  # nothing of it is stored
+        Settings(cache_enabled=False, language="de", pace=0.1),
+    ]
+
+    assert len({one.version for one in [*same, *others]}) == 1 + len(others)
+    assert len({one.version for one in same}) == 1

@@ -34,7 +34,8 @@ def reco_application(reco_market: MemoryMarketplace) -> Recommender:
 
     Override this fixture to provide that of your application, such as one on a database.
     """
-    settings = Settings(ids=reco_market.ids, cache_enabled=False)
+    ids, prices = reco_market.ids, reco_market.prices
+    settings = Settings(ids=ids, prices=prices, cache_enabled=False)
     return Recommender.in_memory(reco_market, settings=settings)
 
 
