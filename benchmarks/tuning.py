@@ -1,16 +1,20 @@
 """What tuned weights of `blended` earn on known data: the figures of docs/tune.md.
 
-    python benchmarks/tuning.py DIRECTORY[:CUTS] ... [--peer NAME] ...
+    python benchmarks/tuning.py DIRECTORY[:CUTS] ... [--order] [--peer NAME] ...
 
 A directory is in the import format. The cuts, 6 by default, are 15 days apart; a bid or watch
 within 30 days after a cut counts. At each cut the weights are fitted on the three cuts whose
 windows have ended by then, which may be earlier than the first of the cuts that are judged;
 without any, they are the shipped ones. Whether the weights are kept is not asked.
+
+With --order, it asks for the last 20 % of each user's items instead; the weights are fitted on the
+last 20 % of what is left.
 """
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,11 +27,13 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import MICROSECOND, from_micros
 from angle_reco.domain.scoring.blended_ranker import BLENDED, with_weights
 from angle_reco.domain.scoring.ranking import Ranker
+from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.evaluation.baselines import BASELINES
 from angle_reco.evaluation.blended_at import BlendedAt
 from angle_reco.evaluation.cuts import Cut, CutRule, cut_moments, cuts_of
 from angle_reco.evaluation.harness import judge
-from angle_reco.evaluation.history import Evidence, read_history
+from angle_reco.evaluation.history import Evidence, History, read_history
+from angle_reco.evaluation.order import split_by_order
 from angle_reco.evaluation.peers import peers
 from angle_reco.evaluation.rankings import Past, Point, Ranking
 from angle_reco.evaluation.report import surface_figures
@@ -70,21 +76,16 @@ class Cuts:
 
 @attrs.frozen(kw_only=True)
 class Blended:
-    """`blended`, with tuned weights or the shipped ones."""
+    """`blended` with the weights of a ranker at each cut."""
 
+    name: str
     cuts: Cuts
-    is_tuned: bool
+    ranker_at: Callable[[int], Ranker]
     grid: tuple[Point, ...] = ({},)
-
-    @property
-    def name(self) -> str:
-        """Return the name in the table."""
-        return "blended, tuned" if self.is_tuned else BLENDED.name
 
     def ranked(self, past: Past, users: Int32s, *, point: Point, keep: int) -> Int32s:
         """Return the rows of the homepage of each of *users*."""
-        ranker = self.cuts.tuned(past.now) if self.is_tuned else BLENDED
-        return self.cuts.at(past.now).ranked(users, ranker, keep=keep)
+        return self.cuts.at(past.now).ranked(users, self.ranker_at(past.now), keep=keep)
 
 
 def main(args: list[str]) -> None:
@@ -93,6 +94,7 @@ def main(args: list[str]) -> None:
     parser.add_argument("directories", nargs="+", metavar="DIRECTORY[:CUTS]")
     parser.add_argument("--every", type=float, default=15.0, metavar="DAYS")
     parser.add_argument("--window", type=float, default=30.0, metavar="DAYS")
+    parser.add_argument("--order", action="store_true", help="the last 20 %% of each user")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME")
     options = parser.parse_args(args)
     for one in options.directories:
@@ -107,19 +109,25 @@ def main(args: list[str]) -> None:
             with storage_at(url, Settings()) as storage:
                 import_marketplace(storage, Path(directory))
             with Recommender.connect(url) as recommender:
-                compare(recommender, rule, options.peer, directory)
+                ports = recommender.ports
+                evidence = Evidence(
+                    activity=ports.activity,
+                    catalog=ports.catalog,
+                    kernels=ports.kernels,
+                    settings=recommender.settings,
+                )
+                history = read_history(evidence, until=datetime.now(UTC))
+                if options.order:
+                    found = by_order(evidence, history, rule)
+                else:
+                    found = by_cuts(evidence, history, rule)
+                compare(*found, evidence.settings.similarity, options.peer, directory)
 
 
-def compare(recommender: Recommender, rule: CutRule, wanted: list[str], source: str) -> None:
-    """Print the NDCG@10 of baselines, peers, shipped and tuned weights."""
-    ports = recommender.ports
-    evidence = Evidence(
-        activity=ports.activity,
-        catalog=ports.catalog,
-        kernels=ports.kernels,
-        settings=recommender.settings,
-    )
-    history = read_history(evidence, until=datetime.now(UTC))
+def by_cuts(
+    evidence: Evidence, history: History, rule: CutRule
+) -> tuple[list[Cut], tuple[Blended, Blended]]:
+    """Return the cuts that judge, and `blended` with shipped and with tuned weights."""
     judged = cut_moments(history, rule)
     fit = moments_to_fit(history, rule, judged[0])
     moments = tuple(map(from_micros, (*fit, *judged)))
@@ -130,15 +138,49 @@ def compare(recommender: Recommender, rule: CutRule, wanted: list[str], source: 
         window=rule.window // MICROSECOND,
     )
     later = [cut for cut in cuts if cut.past.now >= judged[0]]
+    return later, both(known, known.tuned)
+
+
+def by_order(
+    evidence: Evidence, history: History, rule: CutRule
+) -> tuple[list[Cut], tuple[Blended, Blended]]:
+    """Return the same for the last 20 % of each user's items."""
+    most, seed = rule.most_users, rule.seed
+    rest, cut = split_by_order(evidence, history, most=most, seed=seed)
+    of_rest = read_history(rest, until=from_micros(history.last))
+    reduced, earlier = split_by_order(rest, of_rest, most=most, seed=seed)
+    fit, known = (
+        Cuts(evidence=read, cuts={one.past.now: one}, window=0)
+        for read, one in ((reduced, earlier), (rest, cut))
+    )
+    tuned = with_weights(fitted(fit.choices(earlier.past.now), SHIPPED))
+    return [cut], both(known, lambda now: tuned)
+
+
+def both(cuts: Cuts, tuned: Callable[[int], Ranker]) -> tuple[Blended, Blended]:
+    """Return `blended` with shipped and with tuned weights."""
+    return (
+        Blended(name=BLENDED.name, cuts=cuts, ranker_at=lambda now: BLENDED),
+        Blended(name="blended, tuned", cuts=cuts, ranker_at=tuned),
+    )
+
+
+def compare(
+    cuts: list[Cut],
+    blended: tuple[Blended, Blended],
+    rule: SimilarityRule,
+    wanted: list[str],
+    source: str,
+) -> None:
+    """Print the NDCG@10 of baselines, peers, shipped and tuned weights."""
     rankings: list[Ranking] = [
         *BASELINES,
-        *(one for one in peers() if one.name in wanted),
-        Blended(cuts=known, is_tuned=False),
-        Blended(cuts=known, is_tuned=True),
+        *(one for one in (peers() if wanted else ()) if one.name in wanted),
+        *blended,
     ]
-    found = judge(later, rankings, rule=recommender.settings.similarity)
-    of_base = surface_figures("homepage", later, found, baseline=BLENDED.name, seed=0)
-    print(f"{source}: {of_base.questions:,} questions, {len(later)} cuts")
+    found = judge(cuts, rankings, rule=rule)
+    of_base = surface_figures("homepage", cuts, found, baseline=BLENDED.name, seed=0)
+    print(f"{source}: {of_base.questions:,} questions, {len(cuts)} cuts")
     for one in of_base.rankers:
         ratio, difference = one.ratio, one.difference
         print(

@@ -117,7 +117,9 @@ SHAPES = (
 RANKERS = (
     BLENDED,
     with_weights((("title", 1_000_000),)),
-    with_weights((("alike", 400_000), ("seller", 400_000), ("urgency", 200_000))),
+    with_weights(
+        (("sequence", 400_000), ("alike", 200_000), ("seller", 200_000), ("urgency", 200_000))
+    ),
 )
 
 

@@ -200,7 +200,7 @@ def test_follow_without_anything_after_says_nothing() -> None:
 def test_steps_count_what_is_touched_one_to_three_steps_later() -> None:
     touches = random_touches(120, users=8, items=20, seed=3)
     user, item, moment = (np.array([one[part] for one in touches], np.int64) for part in range(3))
-    histories = Histories.of(user.astype(np.int32), item.astype(np.int32), moment // HOUR, count=8)
+    histories = Histories.of(user.astype(np.int32), item.astype(np.int32), moment, count=8)
     kind = np.array([-1, 0, 1, 2, 3] * 4, np.int32)
 
     found = training.steps_of_kinds(histories, kind, 4)
@@ -214,6 +214,36 @@ def test_steps_count_what_is_touched_one_to_three_steps_later() -> None:
                 sums[source, target] += 0.6**step
     assert sums.any()
     assert_near(dense(found), sums / (counts[:, None] + 3))
+
+
+@pytest.mark.usefixtures("columns_at_once")
+def test_a_sequence_counts_up_to_ten_steps() -> None:
+    touches = random_touches(300, users=8, items=20, seed=4)
+    user, item, moment = (np.array([one[part] for one in touches], np.int64) for part in range(3))
+    histories = Histories.of(user.astype(np.int32), item.astype(np.int32), moment, count=8)
+
+    found = training.sequence_of(histories, 20)
+
+    sums, counts = np.zeros((20, 20)), np.full(20, 3.0)
+    for one in range(8):
+        items = histories.of_user(one)[0].tolist()[::-1]
+        for place, source in enumerate(items):
+            counts[source] += 1
+            for step, target in enumerate(items[place + 1 : place + 11]):
+                sums[source, target] += 0.8**step
+    assert_near(dense(found), sums / np.sqrt(np.outer(counts, counts)))
+
+
+def test_a_sequence_has_the_50_best_targets_of_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_SOURCES", 2)
+    touches = [(0, one, NOW + one) for one in range(5)]
+    user, item, moment = (np.array([one[part] for one in touches], np.int64) for part in range(3))
+    histories = Histories.of(user.astype(np.int32), item.astype(np.int32), moment, count=1)
+
+    found = dense(training.sequence_of(histories, 5))
+
+    # Each counts .8 less than the one before it.
+    assert found[0].tolist() == [0, 0.25, 0.2, 0, 0]
 
 
 def cards_of(items: int, *, prices: Sequence[int] = (), ids: Sequence[int] = ()) -> OpenCards:
@@ -257,7 +287,8 @@ def columns_of(model: Model) -> list[list[object]]:
     columns: list[list[object]] = []
     for part in (
         *(model.items, model.items.titles, model.histories, model.touches),
-        *(model.taste, model.follow, model.taste_of_kinds, model.follow_of_kinds),
+        *(model.taste, model.follow, model.sequence),
+        *(model.taste_of_kinds, model.follow_of_kinds),
     ):
         for name in attrs.fields_dict(type(part)):
             value = getattr(part, name)
@@ -292,7 +323,7 @@ def test_other_ids_change_no_coefficient() -> None:
     )
 
     code = renamed.items.ids.codes(np.array(names))
-    for name in ("taste", "follow"):
+    for name in ("taste", "follow", "sequence"):
         found = dense(getattr(renamed, name))[np.ix_(code, code)]
         assert_near(found, dense(getattr(model, name)))
         assert found.any()

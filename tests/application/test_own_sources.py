@@ -13,6 +13,7 @@ from angle_reco.domain.ids import IdKind, ItemId, UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.blended.model import Coefficients, Model
+from angle_reco.domain.scoring.blended.tastes import powers
 from angle_reco.domain.scoring.own_sources import EXPLAINED_BY_OWN, OwnItems, lines_to_explain
 from angle_reco.domain.stored_list import StoredList
 from tests.application.shop import NOW, lot, opened
@@ -73,16 +74,22 @@ def pairs(reco: Recommender, model: Model) -> Iterator[tuple[OwnItems, Any]]:
             yield own, own.cards[item_id]
 
 
-@pytest.mark.parametrize("component", ["taste", "follow"])
+@pytest.mark.parametrize("component", ["taste", "follow", "sequence"])
 def test_the_item_that_says_most_explains(reco: Recommender, model: Model, component: str) -> None:
     matrix: Coefficients = getattr(model, component)
-    of_kinds: Coefficients = getattr(model, f"{component}_of_kinds")
+    # A kind follows another as its items do.
+    of_kinds = model.taste_of_kinds if component == "taste" else model.follow_of_kinds
     explained = 0
     for own, card in pairs(reco, model):
-        found = own.by_taste(card) if component == "taste" else own.by_following(card)
+        rules = {"taste": own.by_taste, "follow": own.by_following, "sequence": own.by_sequence}
+        found = rules[component](card)
         target = code(model, card.item_id)
         sources = [code(model, one.item_id) for one in own.touched]
-        weights = [1] * len(sources) if component == "taste" else own._recency.tolist()
+        weights = {
+            "taste": [1] * len(sources),
+            "follow": own._recency.tolist(),
+            "sequence": [*(powers(8) // 1_000).tolist(), *[0] * len(sources)][: len(sources)],
+        }[component]
         kind = [NONE if one == NONE else int(model.items.kind[one]) for one in (target, *sources)]
         by_item = [says(matrix, one, target) * w for one, w in zip(sources, weights, strict=True)]
         by_kind = [

@@ -31,3 +31,9 @@ def test_shipped_and_tuned_weights_are_rows_beside_the_baselines(
     ]
     # The weights of the one cut.
     assert said.err.count(": taste 0.") == 1
+
+    main([f"{tmp_path}/shop", "--order"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(" questions, 1 cuts")
+    assert [line[:23].strip() for line in lines[-2:]] == ["blended", "blended, tuned"]

@@ -40,7 +40,7 @@ from angle_reco.testing.contracts.models import ModelCase, model_cases
 
 KERNELS = NumpyKernels()
 COMPONENTS = {component.name: component for component, _ in BLENDED.weights}
-WEIGHTS = {component.name: weight for component, weight in BLENDED.weights}
+WEIGHTS = {component.name: weight for component, weight in BLENDED.weights} | {"sequence": 90_000}
 PERSONAL = [one for one in COMPONENTS.values() if one.depends_on is not DependsOn.ITEM]
 INTS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
 USERS = [UserId(one) for one in index_of_users(INTS).ids]
@@ -190,6 +190,7 @@ def test_a_single_item_has_every_share() -> None:
         # A single item says nothing of itself, only its kind does: .3, of one user in eleven.
         "taste": ONE - ONE // 11,
         "follow": 0,
+        "sequence": 0,
         "alike": 0,
         "trend_of_weeks": ONE,
         "trend_of_days": ONE,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended import model as module
 from angle_reco.domain.scoring.blended.model import (
     Coefficients,
@@ -38,7 +39,8 @@ def columns(those: list[Touch]) -> tuple[Int32s, Int32s, Int64s]:
 
 
 def histories_of(those: list[Touch]) -> Histories:
-    return Histories.of(*columns(those), count=5)
+    users, items, hours = columns(those)
+    return Histories.of(users, items, hours * HOUR, count=5)
 
 
 def plain_histories(those: list[Touch]) -> list[list[tuple[int, int]]]:
@@ -138,11 +140,28 @@ def test_the_order_of_touches_does_not_matter(those: list[Touch], seed: int) -> 
         assert getattr(one, name).tolist() == getattr(other, name).tolist()
 
 
+def test_touches_within_an_hour_are_in_their_order() -> None:
+    """And those of one moment in the order of their codes."""
+    users, items = np.zeros(4, np.int32), np.array([5, 0, 4, 3], np.int32)
+    moments = HOUR * np.int64(7) + np.array([1, 1, 3, 2])
+
+    histories = Histories.of(users, items, moments, count=1)
+
+    # Three count.
+    assert listed(histories) == [[(4, 7), (3, 7), (0, 7)]]
+
+
 def test_hours_beyond_all_calendars_stay_in_order() -> None:
     """They fit 32 bits, and their distance in microseconds fits 64."""
-    far = [(0, 0, -(2**63) // 3_600_000_000), (0, 1, 5), (0, 2, 2**63 // 3_600_000_000)]
+    far = [(0, 0, -(2**63) // HOUR), (0, 1, 5), (0, 2, (2**63 - 1) // HOUR)]
+    users, items = np.zeros(3, np.int32), np.arange(3, dtype=np.int32)
+    moments = np.array([-(2**63), 5 * HOUR, 2**63 - 1])
 
-    assert listed(histories_of(far))[0] == [(2, FARTHEST), (1, 5), (0, -FARTHEST)]
+    assert listed(Histories.of(users, items, moments, count=1))[0] == [
+        (2, FARTHEST),
+        (1, 5),
+        (0, -FARTHEST),
+    ]
     assert counted(far).hours.tolist() == [-FARTHEST, 5, FARTHEST]
     assert 2 * FARTHEST * 3_600_000_000 < 2**63
 

@@ -13,7 +13,7 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import Weights
 from angle_reco.evaluation import tuning
 from angle_reco.evaluation.rankings import Float64s
-from angle_reco.evaluation.tuning import Choices, fitted, loss, rounded, scaled
+from angle_reco.evaluation.tuning import Choices, fitted, loss, ndcg_of_choices, rounded, scaled
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -52,6 +52,12 @@ def shipped_of(*millionths: int) -> Weights:
 
 
 EQUAL = shipped_of(250_000, 250_000, 250_000, 250_000)
+
+
+@pytest.fixture
+def always_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no weights be so much better that they are drawn less."""
+    monkeypatch.setattr(tuning, "_FAR_BETTER", math.inf)
 
 
 def plain_loss(weights: list[float], choices: Choices, start: list[float]) -> float:
@@ -101,6 +107,7 @@ def test_large_weights_do_not_overflow() -> None:
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.usefixtures("always_near")
 def test_no_weights_of_a_dense_grid_are_better() -> None:
     choices = choices_of(3, users=40, components=2)
     shipped = shipped_of(700_000, 300_000)
@@ -120,6 +127,7 @@ def test_no_weights_of_a_dense_grid_are_better() -> None:
     assert 0 < max(best) < 6
 
 
+@pytest.mark.usefixtures("always_near")
 def test_every_start_leads_to_the_same_weights() -> None:
     choices = choices_of(5, users=60)
     start = scaled(np.full(4, 0.25), choices)
@@ -157,6 +165,49 @@ def test_with_the_penalty_weights_move_from_the_shipped_towards_planted_ones() -
     target, start = planted / planted.sum(), np.full(4, 0.25)
     assert np.linalg.norm(weights - target) < 0.9 * np.linalg.norm(start - target)
     assert weights[0] > weights[2] > weights[3] > weights[1] > 0
+
+
+def test_weights_go_further_where_the_shipped_ones_fit_badly(
+    request: pytest.FixtureRequest,
+) -> None:
+    """A component that is shipped without weight explains nearly everything."""
+    choices = chosen_by(np.array([0.0, 9.0]), users=100, seed=6)
+
+    further = dict(fitted(choices, shipped_of(1_000_000, 0)))
+
+    request.getfixturevalue("always_near")
+    near = dict(fitted(choices, shipped_of(1_000_000, 0)))
+    assert (near["part_1"], further["part_1"] > 500_000) == (0, True)
+
+
+@given(seed=seeds)
+def test_the_ndcg_of_choices_is_that_of_the_plain_form(seed: int) -> None:
+    choices = choices_of(seed)
+    # Some scores are equal.
+    weights = np.random.default_rng(seed).integers(0, 2, 4).astype(np.float64)
+    gains = [1 / math.log2(place + 2) for place in range(10)]
+
+    found = ndcg_of_choices(weights, choices)
+
+    for user in range(len(choices)):
+        rows = range(int(choices.offsets[user]), int(choices.offsets[user + 1]))
+        are = [bool(choices.are_targets[row]) for row in rows]
+        scores = (choices.values[list(rows)] @ weights).tolist()
+        ranked = [
+            hit for _, hit in sorted(zip(scores, are, strict=True), key=lambda p: (-p[0], p[1]))
+        ]
+        reached = sum(gain for gain, hit in zip(gains, ranked, strict=False) if hit)
+        assert found[user] == pytest.approx(reached / sum(gains[: sum(are)]))
+
+
+def test_a_few_users_do_not_lead_weights_further(request: pytest.FixtureRequest) -> None:
+    """By chance, others rank what eight users chose much better."""
+    choices = choices_of(0, users=8, components=2)
+
+    found = fitted(choices, shipped_of(700_000, 300_000))
+
+    request.getfixturevalue("always_near")
+    assert found == fitted(choices, shipped_of(700_000, 300_000))
 
 
 def test_choices_by_the_shipped_weights_hardly_change_them() -> None:

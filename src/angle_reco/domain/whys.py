@@ -279,6 +279,7 @@ _RULES = {
     "recency": _recency,
     "taste": _taste,
     "follow": _taste,
+    "sequence": _taste,
     "alike": _alike,
     "trend_of_weeks": _trend,
     "trend_of_days": _trend,

@@ -65,6 +65,7 @@ class PlainModel:
     touches: Mapping[int, Touches]
     taste: Matrix
     follow: Matrix
+    sequence: Matrix
     taste_of_kinds: Matrix
     follow_of_kinds: Matrix
     order_of_kinds: list[Kind]
@@ -99,6 +100,7 @@ class PlainModel:
             touches=touches,
             taste=_matrix(model.taste),
             follow=_matrix(model.follow),
+            sequence=_matrix(model.sequence),
             taste_of_kinds=_matrix(model.taste_of_kinds),
             follow_of_kinds=_matrix(model.follow_of_kinds),
             order_of_kinds=order_of_kinds,
@@ -187,12 +189,13 @@ class PlainBlended:
 
     def touched(self, user_id: UserId) -> Touches:
         """Return the newest 500 items of the model that a user touched."""
-        last: dict[int, int] = {}
+        last: dict[int, timedelta] = {}
         for one in self.market.happened:
-            item, hour = self.place(one.item_id), (plain.moment_of(one) - _EPOCH) // _HOUR
+            item, since = self.place(one.item_id), plain.moment_of(one) - _EPOCH
             if one.user_id == user_id and item >= 0:
-                last[item] = max(hour, last.get(item, hour))
-        return sorted(last.items(), key=lambda pair: (-pair[1], pair[0]))[:500]
+                last[item] = max(since, last.get(item, since))
+        newest = sorted(last.items(), key=lambda pair: (-pair[1], pair[0]))[:500]
+        return [(item, since // _HOUR) for item, since in newest]
 
     def place(self, item_id: ItemId) -> int:
         """Return the place of an item in the model, -1 if it is unknown."""
@@ -311,6 +314,17 @@ def follow(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     return blended.supported(_spread(model.follow, items), _spread(model.follow_of_kinds, kinds))
 
 
+def sequence(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
+    """Return what comes soon after the newest touches, in thousandths of a weight that fades."""
+    model, touches = blended.model, blended.touched(user_id)
+    items = {item: power // 1_000 for (item, _), power in zip(touches, _powers(8), strict=False)}
+    kinds = Counter[int]()
+    for item, fading in items.items():
+        if item in model.kinds:
+            kinds[model.place_of_kind[model.kinds[item]]] += fading
+    return blended.supported(_spread(model.sequence, items), _spread(model.follow_of_kinds, kinds))
+
+
 def alike(blended: PlainBlended, user_id: UserId) -> dict[ItemId, Millionths]:
     """Return what the 100 most similar users touched, by items and by kinds."""
     model, touches = blended.model, blended.touched(user_id)
@@ -426,6 +440,7 @@ _OF_ITEMS: dict[str, Callable[[PlainBlended], dict[ItemId, Millionths]]] = {
 _OF_USERS: dict[str, Callable[[PlainBlended, UserId], dict[ItemId, Millionths]]] = {
     "taste": taste,
     "follow": follow,
+    "sequence": sequence,
     "alike": alike,
     "category": category_lift,
     "title": title,

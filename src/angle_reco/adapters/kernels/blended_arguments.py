@@ -50,6 +50,7 @@ class Known(NamedTuple):
     category_shares: Int64s
     taste: Matrix
     follow: Matrix
+    sequence: Matrix
     taste_of_kinds: Matrix
     follow_of_kinds: Matrix
     people: People
@@ -85,12 +86,16 @@ class Shown(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """The weights of `PERSONAL`, and the curves of their values."""
+    """The weights of `PERSONAL`, and the curves of their values.
+
+    *steps* are the weights of the newest items in a sequence; there are none if it has no weight.
+    """
 
     weights: Int64s
     views: Int64s
     bell: Int64s
     recency: Int64s
+    steps: Int64s
     words: Int64s
     sellers: Int64s
     no_seller: int
@@ -154,8 +159,8 @@ class Space(NamedTuple):
     recency: Int64s
     touched_kinds: Sums
     recency_of_kinds: Int64s
-    views: tuple[Sums, Sums, Sums]
-    of_kinds: tuple[Sums, Sums, Sums]
+    views: tuple[Sums, Sums, Sums, Sums]
+    of_kinds: tuple[Sums, Sums, Sums, Sums]
     by_kind: Floats
     shared: Sums
     nearest: Int64s
@@ -178,8 +183,13 @@ class Space(NamedTuple):
             recency=np.empty(most_touched, np.int64),
             touched_kinds=Sums.of(kinds),
             recency_of_kinds=np.zeros(kinds, np.int64),
-            views=(Sums.of(size), Sums.of(size), Sums.of(size)),
-            of_kinds=(Sums.of(kinds + 1), Sums.of(kinds + 1), Sums.of(kinds + 1)),
+            views=(Sums.of(size), Sums.of(size), Sums.of(size), Sums.of(size)),
+            of_kinds=(
+                Sums.of(kinds + 1),
+                Sums.of(kinds + 1),
+                Sums.of(kinds + 1),
+                Sums.of(kinds + 1),
+            ),
             by_kind=np.empty(kinds + 1, np.float32),
             shared=Sums.of(len(known.people.offsets) - 1),
             nearest=np.empty(NEIGHBOURS, np.int64),

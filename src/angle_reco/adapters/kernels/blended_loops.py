@@ -30,8 +30,8 @@ from angle_reco.domain.scoring.blended.curves import STEPS
 from angle_reco.domain.scoring.blended.tastes import WIDER
 from angle_reco.domain.scoring.blended.titles import UNIT
 
-_TASTE, _FOLLOW, _ALIKE, _BY_CATEGORY, _BY_TITLE, _BY_PRICE, _BY_SELLER = range(7)
-_VIEWS = (_TASTE, _FOLLOW, _ALIKE)
+_TASTE, _FOLLOW, _SEQUENCE, _ALIKE, _BY_CATEGORY, _BY_TITLE, _BY_PRICE, _BY_SELLER = range(8)
+_VIEWS = (_TASTE, _FOLLOW, _SEQUENCE, _ALIKE)
 _PLACE = 2**32 - 1
 """More than there are users or rows. A key has a difference to it in its lower 32 bits."""
 
@@ -135,7 +135,7 @@ def _turn_into_values(sums: Sums, curve: Int64s) -> None:
 def _look(
     shown: Shown, known: Known, rule: Rule, items: Int32s, known_as: int, space: Space
 ) -> None:
-    """Compute the values of the three views, by row and by kind."""
+    """Compute the values of the views, by row and by kind."""
     views, of_kinds, touched_kinds = space.views, space.of_kinds, space.touched_kinds
     for k in range(len(items)):
         kind, recency = known.kind[items[k]], space.recency[k] // 1_000
@@ -144,6 +144,11 @@ def _look(
         if kind >= 0:
             _add(touched_kinds, kind, 1)
             space.recency_of_kinds[kind] += recency
+    for k in range(min(len(items), len(rule.steps))):
+        kind, weight = known.kind[items[k]], rule.steps[k]
+        _spread(known.sequence, items[k], weight, shown.row_of_item, views[_SEQUENCE])
+        if kind >= 0:
+            _spread(known.follow_of_kinds, kind, weight, shown.open_kinds, of_kinds[_SEQUENCE])
     kinds = touched_kinds.places[: touched_kinds.length[0]]
     for kind in kinds:
         touches, recency = touched_kinds.values[kind], space.recency_of_kinds[kind]

@@ -26,7 +26,7 @@ from angle_reco.domain.scoring.ranking import Candidates, Ranker
 ERROR = 10
 """How far the estimate of a score may be off, in millionths.
 
-Seven contributions are rounded by half a millionth, the values of three views by less than one,
+Eight contributions are rounded by half a millionth, the values of four views by less than one,
 and the sum of so many floats is off by less than two.
 """
 

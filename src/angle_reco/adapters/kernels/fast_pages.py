@@ -87,7 +87,7 @@ def _nothing(kind: Any) -> Any:
     return frozen(np.zeros(1, dtype))
 
 
-def _column(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+def _column(values: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
     """Return a column of one type for numba: read-only, and together in memory."""
     return frozen(np.ascontiguousarray(values, dtype))
 
@@ -130,6 +130,7 @@ def _known(signals: Signals) -> Known:
         category_shares=_column(signals.category_shares, np.int64),
         taste=_matrix(model.taste),
         follow=_matrix(model.follow),
+        sequence=_matrix(model.sequence),
         taste_of_kinds=_matrix(model.taste_of_kinds),
         follow_of_kinds=_matrix(model.follow_of_kinds),
         people=_people(others.fans, model.histories),
@@ -175,6 +176,7 @@ def _rule(learned: Learned) -> Rule:
         views=log_curve(PER_UNIT),
         bell=bell_curve(),
         recency=_column(decayed(RECENCY, hours * HOUR), np.int64),
+        steps=_column(powers(8) // 1_000 if learned.weights["sequence"] else [], np.int64),
         words=_column(powers(7) // 1_000, np.int64),
         sellers=powers(9),
         no_seller=NO_HASH,

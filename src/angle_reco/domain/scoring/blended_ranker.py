@@ -61,6 +61,7 @@ Weights: TypeAlias = tuple[tuple[str, Millionths], ...]
 _WEIGHTS: tuple[tuple[Component, Millionths], ...] = (
     (_of_users("taste", "your taste", Tastes.taste), 200_000),
     (_of_users("follow", "next step", Tastes.follow), 110_000),
+    (_of_users("sequence", "often next", Tastes.sequence), 0),
     (_of_users("alike", "people like you", Tastes.alike), 80_000),
     (_of_items("trend_of_weeks", "trend", lambda s: s.trend_of_weeks), 140_000),
     (_of_items("trend_of_days", "new trend", lambda s: s.trend_of_days), 90_000),
@@ -78,11 +79,10 @@ BLENDED = Ranker(name="blended", weights=_WEIGHTS, candidates=Candidates.ALL)
 
 
 _SIMILAR_WEIGHTS = {
-    "taste": 350_000,
-    "follow": 100_000,
-    "alike": 150_000,
-    "category": 100_000,
-    "title": 200_000,
+    "alike": 500_000,
+    "heat": 250_000,
+    "category": 50_000,
+    "title": 100_000,
     "price": 100_000,
 }
 

@@ -3,10 +3,11 @@
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Int8s, Int32s
+from angle_reco.domain.arrays import Bools, Int8s, Int32s
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended.model import Histories
+from angle_reco.domain.scoring.components import DependsOn
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.domain.scoring.ranking import Ranker
@@ -50,12 +51,18 @@ def profiles_of_items(items: IdColumn, codes: Int32s, market: OpenMarket) -> Pro
 
 
 def as_similar(lists: Lists, ranker: Ranker) -> Lists:
-    """Return pages of `profiles_of_items` as lists of similar items, without lines of score 0."""
+    """Return pages of `profiles_of_items` as lists of similar items.
+
+    Lines with nothing in common with the item are left out: those of which only components
+    that depend on an item alone, such as demand, add something.
+    """
+    own = np.array([one.depends_on is not DependsOn.ITEM for one, _ in ranker.weights], np.bool_)
     reasons = np.array(
         [_REASONS.get(one.name, Reason.COLLABORATIVE).code for one, _ in ranker.weights], np.int8
     )
-    largest: Int8s = reasons[np.argmax(lists.parts, axis=1)]
-    kept = lists.scores > 0
+    in_common = lists.parts[:, own]
+    largest: Int8s = reasons[own][np.argmax(in_common, axis=1)]
+    kept: Bools = in_common.sum(axis=1) > 0
     before = np.append(0, np.cumsum(kept))
     return attrs.evolve(
         lists,

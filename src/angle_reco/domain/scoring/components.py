@@ -157,11 +157,15 @@ def contributions(
 ) -> Int32s:
     """Return the contribution of each component, a row per pair and a column per component.
 
+    A component without weight is not computed.
+
     Raises:
         ComponentError: A component failed, or its values are unusable.
     """
     parts = [
         weighted(values_of(component, market, profiles, users, rows), weight)
+        if weight
+        else np.zeros(len(rows), np.int64)
         for component, weight in weights
     ]
     return np.stack(parts, axis=1, dtype=np.int32) if parts else np.empty((len(rows), 0), np.int32)

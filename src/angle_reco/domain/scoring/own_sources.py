@@ -24,7 +24,7 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.whys import FEW, Because, Sources
 
 EXPLAINED_BY_OWN = frozenset(
-    {"interest", "taste", "follow", "alike", "category", "title", "seller"}
+    {"interest", "taste", "follow", "sequence", "alike", "category", "title", "seller"}
 )
 """The components that an own bid or watch explains."""
 
@@ -109,6 +109,10 @@ class OwnItems:
         """Return the same of the component `follow`."""
         return self._by_coefficients(card, self._best_by_following) or self.by_category(card)
 
+    def by_sequence(self, card: ItemCard) -> Because | None:
+        """Return the same of the component `sequence`."""
+        return self._by_coefficients(card, self._best_by_sequence) or self.by_category(card)
+
     def by_neighbours(self, card: ItemCard) -> Because | None:
         """Return the item that most of those want who want this one, three other users at least."""
         model = self.model
@@ -151,6 +155,16 @@ class OwnItems:
         if model is None:
             return ()
         return self._best(model.follow, model.follow_of_kinds, self._recency)
+
+    @cached_property
+    def _best_by_sequence(self) -> tuple[dict[int, int], ...]:
+        model = self.model
+        if model is None:
+            return ()
+        weights = np.zeros(len(self.touched), np.int64)
+        factors = powers(8)[: len(weights)]
+        weights[: len(factors)] = factors // 1_000
+        return self._best(model.sequence, model.follow_of_kinds, weights)
 
     def _best(
         self, of_items: Coefficients, of_kinds: Coefficients, weights: Int64s
@@ -285,6 +299,7 @@ _RULES: Mapping[str, Callable[[OwnItems, ItemCard], Because | None]] = {
     "interest": OwnItems.by_interest,
     "taste": OwnItems.by_taste,
     "follow": OwnItems.by_following,
+    "sequence": OwnItems.by_sequence,
     "alike": OwnItems.by_neighbours,
     "category": OwnItems.by_category,
     "title": OwnItems.by_title,

@@ -118,6 +118,7 @@ def with_random_coefficients(model: Model, seed: int | None) -> Model:
         model,
         taste=_drawn(items, random),
         follow=_drawn(items, random),
+        sequence=_drawn(items, random),
         taste_of_kinds=_drawn(kinds, random),
         follow_of_kinds=_drawn(kinds, random),
     )

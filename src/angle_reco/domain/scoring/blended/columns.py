@@ -24,7 +24,7 @@ from angle_reco.domain.scoring.blended.titles import BUCKETS, TitleRows
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
-MATRICES = ("taste", "follow", "taste_of_kinds", "follow_of_kinds")
+MATRICES = ("taste", "follow", "sequence", "taste_of_kinds", "follow_of_kinds")
 
 
 def columns_of(model: Model) -> dict[str, npt.NDArray[Any]]:
@@ -118,6 +118,7 @@ def model_of(columns: Columns, *, version: str = "") -> Model:
         touches=touches_of(columns),
         taste=matrices["taste"],
         follow=matrices["follow"],
+        sequence=matrices["sequence"],
         taste_of_kinds=matrices["taste_of_kinds"],
         follow_of_kinds=matrices["follow_of_kinds"],
         version=version,

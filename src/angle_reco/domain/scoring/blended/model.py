@@ -47,7 +47,7 @@ class Histories:
     """The distinct items that each user touched, the newest first, `MOST_TOUCHED` at most.
 
     The rows of user u are [offsets[u], offsets[u + 1]). *last_at* is the hour of the last touch,
-    since the epoch. Of touches in one hour the item with the smaller code comes first, so that
+    since the epoch. Of touches at one moment the item with the smaller code comes first, so that
     the order in which they are read does not matter.
     """
 
@@ -56,18 +56,18 @@ class Histories:
     last_at: Int32s = attrs.field(converter=frozen)
 
     @classmethod
-    def of(cls, users: Int32s, items: Int32s, hours: Int64s, *, count: int) -> Self:
+    def of(cls, users: Int32s, items: Int32s, moments: Int64s, *, count: int) -> Self:
         """Return the histories of *count* users, from touches in any order."""
-        hours = _within_range(hours)
-        order = np.lexsort((-hours, items, users))
+        # ~ reverses the order of all 64-bit integers.
+        order = np.lexsort((~moments, items, users))
         newest = order[starts_of_runs(users[order], items[order])]
-        newest = newest[np.lexsort((items[newest], -hours[newest], users[newest]))]
+        newest = newest[np.lexsort((items[newest], ~moments[newest], users[newest]))]
         starts = np.searchsorted(users[newest], np.arange(count + 1))
         kept = newest[np.arange(len(newest)) - starts[users[newest]] < MOST_TOUCHED]
         return cls(
             offsets=np.searchsorted(users[kept], np.arange(count + 1)),
             items=items[kept],
-            last_at=hours[kept].astype(np.int32),
+            last_at=_within_range(moments[kept] // HOUR).astype(np.int32),
         )
 
     def __len__(self) -> int:
@@ -95,8 +95,8 @@ class Histories:
         """Return the histories with the *kind* of each item for the item, none without one."""
         kinds = kind[self.items]
         known = kinds != NONE
-        hours = self.last_at[known].astype(np.int64)
-        return Histories.of(self.user[known], kinds[known], hours, count=len(self))
+        moments = self.last_at[known].astype(np.int64) * HOUR
+        return Histories.of(self.user[known], kinds[known], moments, count=len(self))
 
 
 @attrs.frozen(kw_only=True)
@@ -207,9 +207,9 @@ class Neighbours:
 class Model:
     """All that the components of `blended` need besides the open items.
 
-    *taste* and *follow* have a source per item, the matrices of kinds one per kind. *users* are
-    those with a history; the model holds hashes of their ids. *version* names a stored model, and
-    *weights* are the tuned weights of components by name, empty without.
+    *taste*, *follow* and *sequence* have a source per item, the matrices of kinds one per kind.
+    *users* are those with a history; the model holds hashes of their ids. *version* names a stored
+    model, and *weights* are the tuned weights of components by name, empty without.
     """
 
     items: KnownItems
@@ -219,6 +219,7 @@ class Model:
     touches: TouchCounts
     taste: Coefficients
     follow: Coefficients
+    sequence: Coefficients
     taste_of_kinds: Coefficients
     follow_of_kinds: Coefficients
     version: str = ""
@@ -228,8 +229,7 @@ class Model:
         """Return what *users* touched of the items of the model."""
         user, item = users.codes(happened.users), self.items.ids.codes(hashes_of(happened.items))
         known = (user != NONE) & (item != NONE)
-        hours = happened.moments[known] // HOUR
-        return Histories.of(user[known], item[known], hours, count=len(users))
+        return Histories.of(user[known], item[known], happened.moments[known], count=len(users))
 
     def without_users(self, hashes: Int64s) -> Self:
         """Return the model without the rows of some users, as buyers and as sellers.

@@ -3,14 +3,13 @@
 All values are millionths. The sources of the forms are in docs/scoring.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from typing import Self
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from angle_reco.domain.arrays import (
     Bools,
@@ -32,7 +31,7 @@ from angle_reco.domain.scoring.blended.signals import Signals, shares_of_categor
 from angle_reco.domain.scoring.blended.titles import UNIT, Words
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 
-PERSONAL = ("taste", "follow", "alike", "category", "title", "price", "seller")
+PERSONAL = ("taste", "follow", "sequence", "alike", "category", "title", "price", "seller")
 """The components that depend on the user."""
 
 RECENCY = HalfLife(span=timedelta(days=30))
@@ -111,6 +110,10 @@ class Tastes:
         """Return what comes after such touches (`Model.follow`)."""
         return self._by_following.at(rows, self.signals)
 
+    def sequence(self, rows: Int64s) -> Int64s:
+        """Return what is touched soon after the newest touches, each `.8^rank`."""
+        return self._by_sequence.at(rows, self.signals)
+
     def alike(self, rows: Int64s) -> Int64s:
         """Return what the most similar users touched lately."""
         return self._by_neighbours.at(rows, self.signals)
@@ -141,12 +144,10 @@ class Tastes:
         """
         signals, shares = self.signals, {name: of / ONE for name, of in weights.items()}
         own, of_kinds = signals.factors
-        views = (
-            (self._by_taste, shares["taste"]),
-            (self._by_following, shares["follow"]),
-            (self._by_neighbours, shares["alike"]),
-        )
-        kinds: npt.NDArray[np.float64] = np.sum([one.by_kind * of for one, of in views], axis=0)
+        views = [(view, shares[name]) for name, view in self._views(weights)]
+        kinds = np.zeros(len(signals.open_kinds) + 1)
+        for view, share in views:
+            kinds += view.by_kind * share
         found: Floats = kinds.astype(np.float32)[signals.kind]
         found *= of_kinds
         for view, share in views:
@@ -160,20 +161,33 @@ class Tastes:
         found[rows[ragged_ranges(starts, lengths)]] += of_rows.astype(np.float32)
         return found
 
+    def _views(self, weights: Mapping[str, Millionths]) -> Iterator[tuple[str, View]]:
+        """Yield the views with a weight; no other is computed."""
+        if weights["taste"]:
+            yield "taste", self._by_taste
+        if weights["follow"]:
+            yield "follow", self._by_following
+        if weights["sequence"]:
+            yield "sequence", self._by_sequence
+        if weights["alike"]:
+            yield "alike", self._by_neighbours
+
     def contributions(self, rows: Int64s, weights: Mapping[str, Millionths]) -> Int32s:
         """Return the contributions of `PERSONAL` to the scores of rows, a column for each."""
         rules = (
             self.taste,
             self.follow,
+            self.sequence,
             self.alike,
             self.category,
             self.title,
             self.price,
             self.seller,
         )
-        found = np.empty((len(rows), len(PERSONAL)), np.int32)
+        found = np.zeros((len(rows), len(PERSONAL)), np.int32)
         for column, (name, rule) in enumerate(zip(PERSONAL, rules, strict=True)):
-            found[:, column] = weighted(rule(rows), weights[name])
+            if weights[name]:
+                found[:, column] = weighted(rule(rows), weights[name])
         return found
 
     def _at_prices(self, log_prices: Int32s) -> Int64s:
@@ -235,6 +249,16 @@ class Tastes:
         return self._view(
             *model.follow.spread(self.touched.items, weights),
             *model.follow_of_kinds.spread(kinds, of_kinds),
+        )
+
+    @cached_property
+    def _by_sequence(self) -> View:
+        model, weights = self.signals.model, powers(8)[: len(self.touched.items)] // 1_000
+        newest = self.touched.items[: len(weights)]
+        kinds, known = model.items.kind[newest], model.items.kind[newest] != NONE
+        return self._view(
+            *model.sequence.spread(newest, weights),
+            *model.follow_of_kinds.spread(kinds[known], weights[known]),
         )
 
     @cached_property
@@ -346,7 +370,7 @@ def _sums(places: Int32s | Int64s, values: Int64s, size: int) -> Int64s:
     return np.bincount(places, values, minlength=size).astype(np.int64)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def powers(tenths: int) -> Int64s:
     """Return the powers of *tenths* / 10 in millionths, rounded down, as long as they count."""
     powers = [ONE]
