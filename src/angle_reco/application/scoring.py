@@ -144,9 +144,9 @@ class Scorer:
         """Return the cards of items as of now, for a *viewer* with what they engaged with."""
         return self.catalog.cards(item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer)
 
-    def history(self, user_id: UserId) -> History:
-        """Return what a user did, with the items."""
-        return self.activity.history(user_id, until=self.as_of)
+    def history(self, user_id: UserId, *, newest: int | None = None) -> History:
+        """Return what a user did, with the items; or the *newest* bids and watches alone."""
+        return self.activity.history(user_id, until=self.as_of, newest=newest)
 
     def _cards(self, items: IdColumn) -> OpenCards:
         """Return items, open or not, in the order of their ids."""

@@ -17,6 +17,7 @@ from angle_reco.domain.arrays import (
     Int64s,
     check_lengths,
     frozen,
+    places_in_runs,
     starts_of_runs,
 )
 from angle_reco.domain.columns import IdColumn
@@ -125,6 +126,13 @@ class Interactions:
             kinds=self.kinds[mask],
             moments=self.moments[mask],
         )
+
+    def newest(self, most: int) -> Self:
+        """Return the newest bids and the newest watches, at most so many of each."""
+        order = np.lexsort((-self.moments, self.kinds))
+        mask = np.zeros(len(self), np.bool_)
+        mask[order[places_in_runs(self.kinds[order]) < most]] = True
+        return self.where(mask)
 
 
 @attrs.frozen(kw_only=True)

@@ -39,11 +39,13 @@ class TouchedActivity:
                 mask &= IdIndex.of(wanted.kind, wanted).codes(column) != NONE
         yield found.where(mask)
 
-    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+    def history(
+        self, user_id: UserId, *, until: datetime | None = None, newest: int | None = None
+    ) -> History:
         """Return a user's interactions; of their items nothing is known."""
         users = IdColumn.of(self.happened.users.kind, [user_id])
         [found] = self.interactions(until=until, users=users)
-        return History(interactions=found, items={})
+        return History(interactions=found if newest is None else found.newest(newest), items={})
 
     def user_bids(
         self, user_id: UserId, *, since: datetime | None = None, until: datetime | None = None

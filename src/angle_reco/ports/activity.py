@@ -43,10 +43,13 @@ class ActivityQueries(Protocol):
         """
         ...
 
-    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+    def history(
+        self, user_id: UserId, *, until: datetime | None = None, newest: int | None = None
+    ) -> History:
         """Return the `interactions` of one user, with what the catalogue says of their items.
 
-        An item is public if it is published, and was listed by *until*.
+        An item is public if it is published, and was listed by *until*. With *newest*, only so
+        many bids and so many watches, the newest ones.
         """
         ...
 

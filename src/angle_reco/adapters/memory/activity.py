@@ -40,10 +40,13 @@ class MemoryActivity:
             ]
         yield Interactions.of(self.market.ids, happened)
 
-    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
+    def history(
+        self, user_id: UserId, *, until: datetime | None = None, newest: int | None = None
+    ) -> History:
         users = IdColumn.of(self.market.ids.user, [user_id])
         with self.market.lock:
             [did] = self.interactions(until=until, users=users)
+            did = did if newest is None else did.newest(newest)
             touched = [self.market.items[ItemId(one)] for one in did.items]
         items = {
             item.item_id: KnownItem(

@@ -190,9 +190,12 @@ class ListReader:
         if usable is None:
             return self._recompute(kind, owner, is_refresh)
         if kind is ListKind.PERSONAL:
-            history = self._history(UserId(owner))
+            # What a user did before is not in the list, unless it was edited.
+            newest = None if usable.stored.edited else _NEWEST
+            history = self._history(UserId(owner), newest=newest)
             if self.stale_cache is not None and self._is_older_than(history, usable.stored):
-                return self._recompute(kind, owner, is_refresh, history)
+                is_whole = len(history.interactions) < _NEWEST
+                return self._recompute(kind, owner, is_refresh, history if is_whole else None)
             cached = self._explained(usable.stored, UserId(owner), history)
         elif kind is ListKind.SIMILAR:
             cached = self._similar(ItemId(owner), usable.stored, viewer)
@@ -284,9 +287,9 @@ class ListReader:
         lists = self.scorer.homepages(market, profile, keep=keep)
         return lists, self._explained(lists.stored(0), user_id, history)
 
-    def _history(self, user_id: UserId) -> History:
+    def _history(self, user_id: UserId, *, newest: int | None = None) -> History:
         about_to_wait()
-        return self.scorer.history(user_id)
+        return self.scorer.history(user_id, newest=newest)
 
     def _explained(self, stored: StoredList, user_id: UserId, history: History) -> CachedList:
         """Return a homepage with what its user engaged with, and with what explains its lines.
@@ -384,6 +387,9 @@ def _found(item_id: ItemId, cards: Mapping[ItemId, ItemCard]) -> ItemCard:
 
 _TOUCHED = 200
 """The newest items of a user among which sources are looked for."""
+
+_NEWEST = 1_000
+"""How many bids and watches are read with a stored list: some users have a million."""
 
 _OF_ITSELF = 104
 """The bytes of a `CachedList` without its values."""

@@ -491,6 +491,27 @@ class ActivityQueriesContract(EveryIdKind):
             items[2]: ("", None, sample.users[1], False),
         }
 
+    def test_the_newest_of_a_history_are_so_many_bids_and_watches(
+        self, make: Make[ActivityQueries], sample: Sample
+    ) -> None:
+        activity = make(
+            users=sample.everyone,
+            items=[sample.item(place) for place in range(5)],
+            bids=[
+                *(sample.bid(0, place, NOW + TICK * place) for place in range(3)),
+                sample.bid(1, 4, NOW + HOUR),
+            ],
+            watches=[sample.watch(0, 3, NOW), sample.watch(0, 4, NOW - HOUR)],
+        )
+
+        history = activity.history(sample.users[0], newest=1)
+        earlier = activity.history(sample.users[0], until=NOW + TICK, newest=2)
+
+        bid, watch = sample.bid(0, 2, NOW + 2 * TICK), sample.watch(0, 3, NOW)
+        assert seen([history.interactions]) == expected([bid, watch])
+        assert set(history.items) == {bid.item_id, watch.item_id}
+        assert set(earlier.interactions.items) == {*sample.items[:2], *sample.items[3:5]}
+
     def test_touched_items_of_a_history_are_public_and_not_the_user_s_own(
         self, make: Make[ActivityQueries], sample: Sample
     ) -> None:

@@ -73,9 +73,15 @@ class SqlActivity:
                 moments=moments,
             )
 
-    def history(self, user_id: UserId, *, until: datetime | None = None) -> History:
-        query = history_query(self.market, as_of=until is not None)
-        values = {"angle_reco_user": user_id, "angle_reco_until": until}
+    def history(
+        self, user_id: UserId, *, until: datetime | None = None, newest: int | None = None
+    ) -> History:
+        query = history_query(self.market, as_of=until is not None, is_limited=newest is not None)
+        values = {
+            "angle_reco_user": user_id,
+            "angle_reco_until": until,
+            "angle_reco_newest": newest,
+        }
         ids, items = self.tables.ids, dict[ItemId, KnownItem]()
         happened = list[tuple[int, ItemId, datetime]]()
         for kind, item_id, moment, title, category_id, seller_id, is_public in self.database.rows(

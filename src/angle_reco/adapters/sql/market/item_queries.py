@@ -175,7 +175,7 @@ def cards_query(
 
 
 @lru_cache
-def history_query(market: Market, *, as_of: bool) -> sa.CompoundSelect[Any]:
+def history_query(market: Market, *, as_of: bool, is_limited: bool) -> sa.CompoundSelect[Any]:
     """Return the statement for what one user did, cached as `cards_query` is.
 
     Its rows are of the items, whose kind is OF_ITEM, and of bids and watches, with their moments.
@@ -183,9 +183,21 @@ def history_query(market: Market, *, as_of: bool) -> sa.CompoundSelect[Any]:
     items, counted, watches = market.items.c, market.counted.c, market.watches.c
     until = sa.bindparam("angle_reco_until", type_=Moment) if as_of else None
     user_id = sa.bindparam("angle_reco_user", type_=watches.user_id.type)
-    touched = sa.union_all(
-        *(sa.select(one.item_id).where(one.user_id == user_id) for one in (market.bids.c, watches))
-    )
+
+    def did(kind: Activity, rows: Any, at: sa.ColumnElement[Any]) -> sa.Subquery:
+        query = sa.select(
+            sa.literal(kind.value, sa.SmallInteger).label("kind"),
+            rows.item_id.label("item_id"),
+            at.label("moment"),
+        ).where(rows.user_id == user_id, *_by(at, until))
+        if is_limited:
+            most = sa.bindparam("angle_reco_newest", type_=sa.Integer)
+            query = query.order_by(sa.nulls_last(at.desc())).limit(most)
+        return query.subquery()
+
+    done = (did(Activity.BID, counted, counted.placed_at),)
+    done += (did(Activity.WATCH, watches, watches.watched_at),)
+    touched = sa.union_all(*(sa.select(one.c.item_id) for one in done))
     none = sa.null()
     return sa.union_all(
         # These come first, because their columns have types.
@@ -198,15 +210,7 @@ def history_query(market: Market, *, as_of: bool) -> sa.CompoundSelect[Any]:
             items.seller_id,
             sa.case((sa.and_(items.is_published, *existing(items, until)), 1), else_=0),
         ).where(items.item_id.in_(touched)),
-        *(
-            sa.select(
-                sa.literal(kind.value, sa.SmallInteger), one.item_id, at, none, none, none, none
-            ).where(one.user_id == user_id, *_by(at, until))
-            for one, at, kind in (
-                (counted, counted.placed_at, Activity.BID),
-                (watches, watches.watched_at, Activity.WATCH),
-            )
-        ),
+        *(sa.select(*one.c, none, none, none, none) for one in done),
     )
 
 
