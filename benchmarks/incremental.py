@@ -1,7 +1,6 @@
 """What the jobs cost when little has changed, each run beside a full one of the same data.
 
     python benchmarks/incremental.py [--users N] [--items N] [--bids N] [--postgres] [--store FILE]
-                                     [--ranker classic|blended] [--only-first]
 
 The marketplace is simulated, its seed fixed. Of each job there is a first run, one after which
 nothing has happened, one after a hundredth of the active users has bid on some open item, one
@@ -34,6 +33,8 @@ from angle_reco.testing import ManualClock
 from tests.postgres import new_database, shared_server
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+JOBS = [job for job in BATCH_JOBS if job != "train_models"]
+SETTINGS = Settings(ranker="classic", cache_enabled=False)
 
 HEADER = ("job", "run", "CPU", "passed", "for", "left as they are", "written", "of a full run")
 
@@ -45,8 +46,6 @@ def main() -> None:
     asked.add_argument("--items", type=int, default=10_000)
     asked.add_argument("--bids", type=int, default=150_000)
     asked.add_argument("--postgres", action="store_true")
-    asked.add_argument("--ranker", choices=("classic", "blended"), default="classic")
-    asked.add_argument("--only-first", action="store_true", help="the first run of each job")
     asked.add_argument("--store", type=Path, help="a JSON file, which is extended")
     options = asked.parse_args()
     shape = MarketplaceShape(
@@ -57,7 +56,7 @@ def main() -> None:
         sellers=max(1, options.users // 10),
     )
     with tempfile.TemporaryDirectory() as folder, database(options, Path(folder)) as url:
-        rows = measured(shape, url, Path(folder), options)
+        rows = measured(shape, url, Path(folder))
     print(f"{shape.users:,} users, {shape.items:,} items, {shape.bids:,} bids\n")
     print(f"| {' | '.join(HEADER)} |\n|---|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
@@ -96,17 +95,13 @@ def database(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         yield url
 
 
-def measured(
-    shape: MarketplaceShape, url: str, folder: Path, options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def measured(shape: MarketplaceShape, url: str, folder: Path) -> list[dict[str, Any]]:
     """Return the figures of every run."""
-    settings = Settings(ranker=options.ranker, cache_enabled=False)
-    jobs = [job for job in BATCH_JOBS if options.ranker == "blended" or job != "train_models"]
     simulate(shape, now=NOW).write_csv(folder)
-    with storage_at(url, settings) as storage:
+    with storage_at(url, SETTINGS) as storage:
         import_marketplace(storage, folder)
         clock = ManualClock(NOW)
-        reco = Recommender(attrs.evolve(ports_on(storage), clock=clock), settings)
+        reco = Recommender(attrs.evolve(ports_on(storage), clock=clock), SETTINGS)
         rows = list[dict[str, Any]]()
 
         def run(
@@ -114,11 +109,9 @@ def measured(
         ) -> None:
             before()
             clock.advance(timedelta(seconds=1))
-            rows.extend(figures(reco, job, name, full=full) for job in jobs)
+            rows.extend(figures(reco, job, name, full=full) for job in JOBS)
 
         run("the first")
-        if options.only_first:
-            return [row | {"ratio": 1} for row in rows]
         run("nothing has changed")
         run("1 % of the users have bid", lambda: bid(reco, clock.now(), one_category=False))
         run("1 % have, in one category", lambda: bid(reco, clock.now(), one_category=True))
@@ -147,7 +140,7 @@ def figures(reco: Recommender, job: str, name: str, *, full: bool) -> dict[str, 
 def bid(reco: Recommender, now: datetime, *, one_category: bool) -> None:
     """Let a hundredth of the active users bid, each on one open item."""
     chosen = random.Random(7)
-    users = reco.ports.users.active_since(now - reco.settings.active_for).to_list()
+    users = reco.ports.users.active_since(now - SETTINGS.active_for).to_list()
     listed = reco.ports.catalog.may_be_open(now)
     rows = np.flatnonzero(listed.category == 5) if one_category else np.arange(len(listed))
     rows = rows[listed.category[rows] != NONE]

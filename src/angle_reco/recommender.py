@@ -355,6 +355,15 @@ class Recommender:
         """Return the view of a visitor: public results."""
         return View(self._use_cases, ANONYMOUS)
 
+    def catch_up(self) -> None:
+        """Read the change feed now: the next answers know what other processes committed.
+
+        Without the call they do within a second or two. It is for the page after a form that
+        another process may have taken. A storage error is logged, not raised.
+        """
+        if self._use_cases.invalidator is not None:
+            self._use_cases.invalidator.catch_up()
+
     @cached_property
     def aio(self) -> "AsyncRecommender":
         """Return the asynchronous interface: the reading calls and the events as coroutines."""

@@ -333,7 +333,6 @@ def _wire_serving(core: _Core, jobs: _Jobs) -> _Serving:
             items=ItemInvalidator(
                 open_items=memory.open_items,
                 finished_runs=jobs.finished_runs,
-                catalog=ports.catalog,
                 scorer=scorer,
                 clock=ports.clock,
                 runs=jobs.claims,
@@ -346,20 +345,17 @@ def _wire_serving(core: _Core, jobs: _Jobs) -> _Serving:
     stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
     list_reader = ListReader(
         lists=ports.lists,
-        catalog=ports.catalog,
         scorer=scorer,
         models=core.models,
         clock=ports.clock,
         settings=settings,
         stale_cache=stale_cache,
         open_items=open_items,
-        as_of=as_of,
         runs=jobs.claims,
         pending=pending,
     )
     shelves = ShelfBuilder(
         list_reader=list_reader,
-        catalog=ports.catalog,
         scorer=scorer,
         clock=ports.clock,
         settings=settings,
@@ -368,7 +364,6 @@ def _wire_serving(core: _Core, jobs: _Jobs) -> _Serving:
         invalidator=invalidator,
         pending=pending,
         rolled_back=rolled_back,
-        as_of=as_of,
     )
     events = Events(
         users=ports.users,
@@ -415,7 +410,6 @@ def _wire_memory(core: _Core, finished_runs: FinishedRuns, *, lists: Cache) -> P
 
     open_items = OpenItems(
         stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
-        catalog=ports.catalog,
         scorer=core.scorer,
         models=models,
         clock=ports.clock,

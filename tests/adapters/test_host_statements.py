@@ -9,8 +9,10 @@ from uuid import UUID
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.adapt import Transformer
 
 from angle_reco import IdKind, IdKinds, Recommender, Settings
+from angle_reco.adapters.sql.core.host_psycopg import literal_on
 from tests.adapters.databases import driver_connection
 from tests.postgres import new_database
 
@@ -137,6 +139,17 @@ def test_a_borrowed_connection_in_pipeline_mode_is_an_error(url: str) -> None:
             assert not reco.items_changed(["vase"])
             assert reco.system.health().database == "StorageError"
         assert reco.items_changed(["vase"])
+
+
+@pytest.mark.parametrize("strings", ["on", "off"])
+def test_values_are_quoted_as_psycopg_quotes_them(url: str, strings: str) -> None:
+    with closing(connected(url)) as raw:
+        raw.execute(f"SET standard_conforming_strings = {strings}".encode())
+        quoted = literal_on(raw)
+        for value in (0, 5, -5, 2**40, -(2**63), True, "a", "o'neill", "\\'; --\\", "%s", "Łukasz"):
+            assert quoted(value) == Transformer(raw).as_literal(value).decode()
+            assert raw.execute(f"SELECT {quoted(value)}".encode()).fetchall() == [(value,)]
+        assert quoted(None) == "NULL"
 
 
 def prepared_by_us(raw: "psycopg.Connection[Any]") -> list[str]:

@@ -352,7 +352,7 @@ NOT_ASKED = {
     # No arguments, and no answers that could be hostile: what is left of a recommender.
     "View.stored",
     *("Recommender.anonymous", "Recommender.system", "Recommender.aio", "Recommender.storage"),
-    *("Recommender.close", "Recommender.check"),
+    *("Recommender.catch_up", "Recommender.close", "Recommender.check"),
     *("AsyncRecommender.anonymous", "AsyncRecommender.system"),
 }
 

@@ -135,6 +135,16 @@ class TestItems:
         assert gone not in shown(one.reco)
         assert gone not in shown(other)
 
+    def test_a_process_that_catches_up_knows_it_at_once(self, two: Two) -> None:
+        one, other = two
+        gone = first_of(one.reco, "ann")
+        one.change(str(gone), is_published=False)
+        one.reco.items_changed([gone])
+
+        other.catch_up()
+
+        assert gone not in shown(other)
+
     def test_between_a_host_s_commit_and_its_being_heard_it_is_gone_already(self, two: Two) -> None:
         one, _ = two
         gone = first_of(one.reco, "ann")

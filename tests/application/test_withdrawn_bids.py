@@ -8,7 +8,14 @@ from typing import Any
 import attrs
 import pytest
 
-from angle_reco import AccessDeniedError, InvalidValueError, ItemId, Recommender, Settings
+from angle_reco import (
+    AccessDeniedError,
+    InvalidValueError,
+    ItemId,
+    Recommender,
+    Settings,
+    StorageUnavailableError,
+)
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.changes import Change, ChangeKind
@@ -369,6 +376,14 @@ class TestPrices:
 
     def test_a_bid_that_changed_nothing_shows_no_price(self, one: CachingShop) -> None:
         assert one.reco.bid_placed("a stranger", LOT, amount=Decimal(500)) is False
+
+        assert price_of(one.reco) == Decimal(100)
+
+    def test_a_bid_whose_event_fails_shows_no_price(self, one: CachingShop) -> None:
+        warmed(one, one.reco)
+        one.stores["changes"].error = StorageUnavailableError()
+        assert one.reco.bid_placed("ann", LOT, amount=Decimal(500)) is False
+        one.stores["changes"].error = None
 
         assert price_of(one.reco) == Decimal(100)
 

@@ -101,6 +101,7 @@ TRUSTED_CALLS: dict[str, Callable[..., object]] = {
     "Recommender.as_user": lambda reco, user: reco.as_user(user),
     "Recommender.bid_placed": lambda reco, user, item: reco.bid_placed(user, item),
     "Recommender.bid_withdrawn": lambda reco, user, item: reco.bid_withdrawn(user, item),
+    "Recommender.catch_up": lambda reco: reco.catch_up(),
     "Recommender.check": lambda reco: reco.check(),
     "Recommender.close": lambda reco: reco.close(),
     "Recommender.connect": lambda reco: reco.connect("sqlite:///shop.db", check=False),

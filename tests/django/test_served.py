@@ -1,6 +1,6 @@
 """What a process that serves does: connections beside Django's, events in its transactions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,13 @@ from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 from django.db.models import F
 from django.db.models.functions import TruncDate
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from angle_reco.django import connecting, recommender, report
+from angle_reco.django.configuration import configured
 from angle_reco.django.engines import engine_of
+from angle_reco.django.middleware import reco_middleware
 from tests.django import project
 from tests.django.shop.models import Bid, Category, Lot, SpecialLot, Watch
 
@@ -260,3 +264,36 @@ class TestEngines:
 
                 assert (raw.prepare_threshold is None) is is_pooled
             connecting.forget()
+
+
+def test_after_an_event_the_next_page_knows_it_in_any_process(served: str, shop: Any) -> None:
+    ann, lots = shop
+    mine, configuration = recommender(), configured()
+    another = connecting._with_own_connections(configuration, connections[served])
+    cookies = dict[str, str]()
+
+    def asked(view: Callable[[Any], Any] = lambda _: HttpResponse()) -> Any:
+        request = RequestFactory().get("/")
+        request.user, request.COOKIES = ann, cookies
+        response = reco_middleware(view)(request)
+        cookies.update({name: one.value for name, one in response.cookies.items()})
+        return request, response
+
+    def bid(_: Any) -> HttpResponse:
+        Bid.objects.create(bidder=ann, lot=lots[0], cents=5_000)
+        return HttpResponse()
+
+    view = another.as_user(ann.pk)
+    assert set(view.homepage().ids) == {one.pk for one in lots}
+    view.homepage()
+    assert asked()[1].cookies == {}
+
+    _, response = asked(bid)
+
+    [cookie] = response.cookies.values()
+    assert (cookie["max-age"], cookie["httponly"], cookie["samesite"]) == (5, True, "Lax")
+    connecting._own[id(configuration)] = another
+    request, _ = asked()
+    assert set(request.reco.homepage().ids) == {one.pk for one in lots[1:]}
+    connecting._own[id(configuration)] = mine
+    another.close()

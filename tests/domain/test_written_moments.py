@@ -118,3 +118,25 @@ def test_local_times_on_both_sides_of_a_change(local: str, zone: str, in_utc: st
 
     assert in_zone(datetime.fromisoformat(local), ZoneInfo(zone)) == expected
     assert from_micros(read_moment(local, ZoneInfo(zone)) or 0) == expected
+
+
+@given(
+    moment=st.datetimes(),
+    place=st.integers(0, 18),
+    other=st.sampled_from(" 0129:.,-+WTZ\uff12"),
+)
+def test_the_usual_form_is_read_as_any_other(moment: datetime, place: int, other: str) -> None:
+    """A blank before it leaves it to the rule for all forms."""
+    text = moment.strftime("%Y").zfill(4) + moment.strftime("-%m-%dT%H:%M:%SZ")
+    changed = text[:place] + other + text[place + 1 :]
+
+    assert read_moment(text) == to_micros(moment.replace(microsecond=0, tzinfo=UTC))
+    assert read_moment(changed) == read_moment(" " + changed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2020-W47-5T12:00:00Z", "2020-11-20T11:59:60Z", "2020-11-20T24:00:00Z", "20201120   T120000Z"],
+)
+def test_what_is_as_long_is_too(text: str) -> None:
+    assert read_moment(text) == read_moment(" " + text)

@@ -106,9 +106,8 @@ def test_a_bid_changes_the_next_page(browser: Browser, site: str) -> None:
     assert "highest bidder" in ada.sees("document.querySelector('.notice').innerText")
     assert ada.sees("document.querySelectorAll('#after-bid [data-lot]').length") > 0
     assert ada.sees("document.querySelectorAll('#similar').length") == 0  # the same lots
-    # Each of the four workers knows it.
-    assert comes_true(lambda: all(before[0] not in recommended(ada) for _ in range(8)))
-    assert recommended(ada) != before
+    # Whichever of the four workers answers.
+    assert [one for one in [recommended(ada) for _ in range(8)] if before[0] in one] == []
 
 
 def test_every_suggestion_says_why(browser: Browser, site: str) -> None:
@@ -148,7 +147,7 @@ def test_a_second_user_sees_nothing_of_the_first(browser: Browser, site: str) ->
     dora.clicks("#watch")
 
     assert chosen in watchlist(dora)
-    assert comes_true(lambda: chosen not in recommended(dora))
+    assert chosen not in recommended(dora)
     assert watchlist(emil) == watched
     assert "emil" in emil.sees("document.querySelector('#sign-out').innerText")
     assert "dora" not in emil.sees("document.body.innerText").lower()

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -185,6 +186,26 @@ def test_a_statement_that_is_repeated_is_not_prepared(
     engine.dispose()
 
     assert counted == [True] * len(counted)
+    assert left_in_sessions(pooler, url) == set()
+
+
+@pytest.mark.parametrize("threshold", [5, None])
+def test_events_within_transactions_of_the_host_prepare_nothing(
+    pooler: Pooler, url: str, threshold: int | None
+) -> None:
+    behind = sa.make_url(pooler.url(url)).set(drivername="postgresql")
+    text = behind.render_as_string(hide_password=False)
+    settings = Settings(deadline=PATIENT)
+    with Recommender.connect(pooler.url(url), settings=settings, pooler=True) as reco:
+        opened = [psycopg.connect(text, prepare_threshold=threshold) for _ in range(THREADS)]
+        for _ in range(3):
+            for raw in opened:
+                assert reco.items_changed(ITEMS[:1], connection=raw)
+                assert reco.items_changed(ITEMS[:1], connection=raw)
+                raw.commit()
+        for raw in opened:
+            raw.close()
+
     assert left_in_sessions(pooler, url) == set()
 
 

@@ -113,6 +113,7 @@ def recommenders(
     assert_type(reco.start(), None)
     assert_type(reco.start(scheduler=None), None)
     assert_type(reco.stop(timedelta(seconds=1)), bool)
+    assert_type(reco.catch_up(), None)
     assert_type(reco.close(), None)
 
 

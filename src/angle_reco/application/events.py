@@ -254,6 +254,10 @@ class Events:
             self.pending.own.drop(change)
             if connection is not None:
                 self.pending.rolled_back(change)
+            elif self.recorder is not None and change.user_id is not None:
+                # The bid is not stored, so its amount is no price.
+                for item_id in change.item_ids:
+                    self.pending.offers.rolled_back(change.user_id, item_id, change)
             raise
         finally:
             self.list_reader.forget(ListKind.PERSONAL, change.user_id)

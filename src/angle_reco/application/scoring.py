@@ -1,6 +1,6 @@
 """Results computed from the host's data, for jobs to store and for calls to fall back on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -138,6 +138,16 @@ class Scorer:
         """Return the ranking of homepages from the items of a market."""
         return self.rankings.of(None if market.signals is None else market.signals.model)
 
+    def cards(
+        self, item_ids: Collection[ItemId], viewer: UserId | None = None
+    ) -> Mapping[ItemId, ItemCard]:
+        """Return the cards of items as of now, for a *viewer* with what they engaged with."""
+        return self.catalog.cards(item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer)
+
+    def history(self, user_id: UserId) -> History:
+        """Return what a user did, with the items."""
+        return self.activity.history(user_id, until=self.as_of)
+
     def _cards(self, items: IdColumn) -> OpenCards:
         """Return items, open or not, in the order of their ids."""
         return self._listed([ItemId(one) for one in items])
@@ -146,7 +156,7 @@ class Scorer:
         cards = list[ItemCard]()
         for first in range(0, len(items), _CARDS_AT_ONCE):
             some = items[first : first + _CARDS_AT_ONCE]
-            cards += self.catalog.cards(some, at=self.clock.now(), until=self.as_of).values()
+            cards += self.cards(some).values()
         return OpenCards.of_cards(self.settings.ids, cards, self.settings.prices)
 
     def interests(self, users: IdColumn, *, assumed: Iterable[Bid] = ()) -> Interests:
@@ -175,7 +185,7 @@ class Scorer:
         cards of the items of both are read unless they are *known*.
         """
         ids = self.settings.ids
-        history = self.activity.history(user_id, until=self.as_of)
+        history = self.history(user_id)
         happened = history.interactions
         engaged = frozenset(ItemId(one) for one in happened.items)
         more = self.counted([*assumed, *unconfirmed(pending, happened)], known)
@@ -195,7 +205,7 @@ class Scorer:
         unknown = [one for one in items if one not in known]
         cards = {one: known[one] for one in items if one in known}
         if unknown:
-            cards |= self.catalog.cards(unknown, at=self.clock.now(), until=self.as_of)
+            cards |= self.cards(unknown)
         sellers = {one.item_id: one.seller_id for one in cards.values()}
         return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 

@@ -13,9 +13,11 @@ from django.db import connections
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.utils import timezone
 
+from angle_reco import Recommender
 from angle_reco.django.configuration import ConfigurationError, configured
 from angle_reco.django.connecting import borrowing, recommender
 from angle_reco.django.market import MappedMarket, MarketError, Rows
+from angle_reco.django.middleware import note_reported
 from angle_reco.domain.errors import InvalidValueError
 
 _log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def report(objects: Iterable[Any]) -> int:
         InvalidValueError: An object is of a model that the market does not have, or has no key.
             Then none is reported.
     """
-    configuration, reco = configured(), recommender()
+    configuration = configured()
     reported = list(objects)
     for one in reported:
         is_known = any(_is_of(one, configuration.market, name) for name in ("items", *_OF_USERS))
@@ -75,8 +77,14 @@ def report(objects: Iterable[Any]) -> int:
     items = [one for one in reported if _is_of(one, configuration.market, "items")]
     if items:
         ids = [configuration.market.item_id(one) for one in items]
-        reco.items_changed(ids, connection=connections[configuration.alias])
+        _notified().items_changed(ids, connection=connections[configuration.alias])
     return len(reported)
+
+
+def _notified() -> Recommender:
+    """Return the recommender for an event, which the next page of the same visitor follows."""
+    note_reported()
+    return recommender()
 
 
 def _never_breaking(handler: Callable[..., None]) -> Callable[..., None]:
@@ -101,7 +109,7 @@ def _bid_saved(
         return
     row = rows.now(instance)
     if row is not None:
-        recommender().bid_placed(
+        _notified().bid_placed(
             row["user_id"],
             row["item_id"],
             amount=_amount(row.get("amount")),
@@ -121,7 +129,7 @@ def _bid_deleted(*, instance: Any, using: str, **_: Any) -> None:
 def _withdraw(row: dict[str, Any], using: str) -> None:
     if "user_id" in row and "item_id" in row:
         connection = connections[using]
-        recommender().bid_withdrawn(row["user_id"], row["item_id"], connection=connection)
+        _notified().bid_withdrawn(row["user_id"], row["item_id"], connection=connection)
 
 
 @_never_breaking
@@ -135,7 +143,7 @@ def _watch_saved(
     if row is not None:
         at = _moment(row.get("watched_at"))
         connection = connections[using]
-        recommender().watched(row["user_id"], row["item_id"], at=at, connection=connection)
+        _notified().watched(row["user_id"], row["item_id"], at=at, connection=connection)
     elif not created:
         _unwatch(rows.of(instance), using)
 
@@ -149,14 +157,14 @@ def _watch_deleted(*, instance: Any, using: str, **_: Any) -> None:
 def _unwatch(row: dict[str, Any], using: str) -> None:
     if "user_id" in row and "item_id" in row:
         connection = connections[using]
-        recommender().unwatched(row["user_id"], row["item_id"], connection=connection)
+        _notified().unwatched(row["user_id"], row["item_id"], connection=connection)
 
 
 @_never_breaking
 def _item_changed(*, instance: Any, using: str, raw: bool = False, **_: Any) -> None:
     if _rows("items", using, raw=raw) is not None:
         item_id = configured().market.item_id(instance)
-        recommender().items_changed([item_id], connection=connections[using])
+        _notified().items_changed([item_id], connection=connections[using])
 
 
 def _user_deleted(*, instance: Any, using: str, **_: Any) -> None:

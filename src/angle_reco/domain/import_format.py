@@ -105,7 +105,7 @@ def _id(what: str, kind: IdKind) -> Field:
 def _moment(what: str) -> Field:
     def field(text: str) -> int:
         micros = read_moment(text)
-        if micros is None or is_without_offset(text):
+        if micros is None or (text[-1] != "Z" and is_without_offset(text)):
             zone = "" if micros is None else "with its time zone, "
             raise InvalidValueError(
                 what, text, f"a moment {zone}as in ISO 8601, such as 2026-01-31T12:00:00Z"

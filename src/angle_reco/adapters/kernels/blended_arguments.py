@@ -9,14 +9,8 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended.tastes import NEIGHBOURS, PERSONAL
 from angle_reco.domain.scoring.blended.titles import BUCKETS
 
-TASTE, FOLLOW, SEQUENCE, ALIKE, BY_CATEGORY, BY_TITLE, BY_PRICE, BY_SELLER = range(8)
-VIEWS = (TASTE, FOLLOW, SEQUENCE, ALIKE)
-
 LEVEL_BITS = 10
 """Of a millionth, which do not count when a level is looked for that enough rows reach."""
-
-PLACE = 2**32 - 1
-"""More than there are users or rows. A key has a difference to it in its lower 32 bits."""
 
 
 class Matrix(NamedTuple):
@@ -183,7 +177,7 @@ class Space(NamedTuple):
 
     @classmethod
     def of(cls, shown: Shown, known: Known, most_touched: int, keep: int) -> "Space":
-        """Return space for users who touched so many items at most, of whom so many are kept."""
+        """Return space for users who touched so many items at most, and pages of *keep* lines."""
         size, kinds = len(shown.kind), len(shown.open_kinds)
         return cls(
             recency=np.empty(most_touched, np.int64),

@@ -10,17 +10,7 @@ import math
 import numpy as np
 
 from angle_reco.adapters.kernels.blended_arguments import (
-    ALIKE,
-    BY_CATEGORY,
-    BY_PRICE,
-    BY_SELLER,
-    BY_TITLE,
-    FOLLOW,
     LEVEL_BITS,
-    PLACE,
-    SEQUENCE,
-    TASTE,
-    VIEWS,
     Found,
     Known,
     Matrix,
@@ -39,6 +29,11 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended.curves import STEPS
 from angle_reco.domain.scoring.blended.tastes import WIDER
 from angle_reco.domain.scoring.blended.titles import UNIT
+
+_TASTE, _FOLLOW, _SEQUENCE, _ALIKE, _BY_CATEGORY, _BY_TITLE, _BY_PRICE, _BY_SELLER = range(8)
+_VIEWS = (_TASTE, _FOLLOW, _SEQUENCE, _ALIKE)
+_PLACE = 2**32 - 1
+"""More than there are users or rows. A key has a difference to it in its lower 32 bits."""
 
 
 @jitable
@@ -91,42 +86,34 @@ def _count_fans(people: People, source: int, shared: Sums) -> None:
 
 
 @jitable
-def _find_nearest(people: People, touched: int, user: int, shared: Sums, nearest: Int64s) -> int:
-    """Put the keys of the users with the largest cosines into *nearest*; return their number.
+def _find_nearest(people: People, touched: int, user: int, shared: Sums, nearest: Int64s) -> Int64s:
+    """Return keys of the users with the largest cosines, in *nearest*.
 
     Larger cosines are first, then smaller codes of users. A cosine of 0 is none.
     """
     found, least = 0, 0.0
     for k in range(shared.length[0]):
         other = int(shared.places[k])
-        if other == user:
-            continue
         common = float(ONE * shared.values[other])
         squares = float(people.offsets[other + 1] - people.offsets[other]) * touched
         # Most cosines are so small that a root and a quotient would be in vain.
-        if common * common >= least * squares:
+        if other != user and common * common >= least * squares:
             cosine = min(int(common / math.sqrt(squares)), ONE)
             if cosine > 0:
-                found = insert(nearest, found, (cosine << 32) | (PLACE - other))
+                found = insert(nearest, found, (cosine << 32) | (_PLACE - other))
                 if found == len(nearest):
                     least = float((nearest[found - 1] >> 32) - 1) ** 2
     _clear(shared)
-    return found
+    return nearest[:found]
 
 
 @jitable
 def _add_nearest(
-    people: People,
-    found: int,
-    nearest: Int64s,
-    place_of: Int32s,
-    recency: Int64s,
-    hour: int,
-    sums: Sums,
+    people: People, nearest: Int64s, place_of: Int32s, recency: Int64s, hour: int, sums: Sums
 ) -> None:
-    """Add what the nearest users touched."""
-    for rank in range(found):
-        cosine, other = nearest[rank] >> 32, PLACE - (nearest[rank] & PLACE)
+    """Add what the users of some keys touched."""
+    for key in nearest:
+        cosine, other = key >> 32, _PLACE - (key & _PLACE)
         for k in range(people.offsets[other], people.offsets[other + 1]):
             place = place_of[people.items[k]]
             if place >= 0:
@@ -152,34 +139,34 @@ def _look(
     views, of_kinds, touched_kinds = space.views, space.of_kinds, space.touched_kinds
     for k in range(len(items)):
         kind, recency = known.kind[items[k]], space.recency[k] // 1_000
-        _spread(known.taste, items[k], 1, shown.row_of_item, views[TASTE])
-        _spread(known.follow, items[k], recency, shown.row_of_item, views[FOLLOW])
+        _spread(known.taste, items[k], 1, shown.row_of_item, views[_TASTE])
+        _spread(known.follow, items[k], recency, shown.row_of_item, views[_FOLLOW])
         if kind >= 0:
             _add(touched_kinds, kind, 1)
             space.recency_of_kinds[kind] += recency
     for k in range(min(len(items), len(rule.steps))):
         kind, weight = known.kind[items[k]], rule.steps[k]
-        _spread(known.sequence, items[k], weight, shown.row_of_item, views[SEQUENCE])
+        _spread(known.sequence, items[k], weight, shown.row_of_item, views[_SEQUENCE])
         if kind >= 0:
-            _spread(known.follow_of_kinds, kind, weight, shown.open_kinds, of_kinds[SEQUENCE])
+            _spread(known.follow_of_kinds, kind, weight, shown.open_kinds, of_kinds[_SEQUENCE])
     kinds = touched_kinds.places[: touched_kinds.length[0]]
     for kind in kinds:
         touches, recency = touched_kinds.values[kind], space.recency_of_kinds[kind]
-        _spread(known.taste_of_kinds, kind, touches, shown.open_kinds, of_kinds[TASTE])
-        _spread(known.follow_of_kinds, kind, recency, shown.open_kinds, of_kinds[FOLLOW])
+        _spread(known.taste_of_kinds, kind, touches, shown.open_kinds, of_kinds[_TASTE])
+        _spread(known.follow_of_kinds, kind, recency, shown.open_kinds, of_kinds[_FOLLOW])
         space.recency_of_kinds[kind] = 0
-    shared, nearest, decay, hour = space.shared, space.nearest, rule.recency, shown.hour
+    shared, decay, hour = space.shared, rule.recency, shown.hour
     for item in items:
         _count_fans(known.people, item, shared)
-    found = _find_nearest(known.people, len(items), known_as, shared, nearest)
-    _add_nearest(known.people, found, nearest, shown.row_of_item, decay, hour, views[ALIKE])
+    found = _find_nearest(known.people, len(items), known_as, shared, space.nearest)
+    _add_nearest(known.people, found, shown.row_of_item, decay, hour, views[_ALIKE])
     people = known.people_of_kinds
     for kind in kinds:
         _count_fans(people, kind, shared)
-    found = _find_nearest(people, len(kinds), known_as, shared, nearest)
-    _add_nearest(people, found, nearest, shown.open_kinds, decay, hour, of_kinds[ALIKE])
+    found = _find_nearest(people, len(kinds), known_as, shared, space.nearest)
+    _add_nearest(people, found, shown.open_kinds, decay, hour, of_kinds[_ALIKE])
     _clear(touched_kinds)
-    for view in VIEWS:
+    for view in _VIEWS:
         _turn_into_values(views[view], rule.views)
         _turn_into_values(of_kinds[view], rule.views)
 
@@ -211,15 +198,9 @@ def _weigh_categories(
 
 @jitable
 def _weigh_prices(
-    log_price: Int32s,
-    bell: Int64s,
-    weight: int,
-    items: Int32s,
-    recency: Int64s,
-    log_prices: Int32s,
-    by_price: Int32s,
+    shown: Shown, log_price: Int32s, rule: Rule, items: Int32s, recency: Int64s, by_price: Int32s
 ) -> None:
-    """Compute the contribution of each of *log_prices*, and put it into *by_price*."""
+    """Compute the contribution of each price that is shown."""
     total, mean, variance = 0, 0, 0
     for k in range(len(items)):
         price, counted = int(log_price[items[k]]), recency[k] // 1_000
@@ -236,20 +217,20 @@ def _weigh_prices(
         if price >= 0:
             variance += counted * (price - mean) ** 2
     deviation = int(math.sqrt(float(variance // total))) + WIDER
-    square, last = float(deviation * deviation), len(bell) - 1
-    for place in range(len(log_prices)):
-        price = int(log_prices[place])
+    square, last = float(deviation * deviation), len(rule.bell) - 1
+    for place in range(len(by_price)):
+        price = int(shown.log_prices[place])
         if price >= 0:
             # The numbers are below 2**43, so the whole part of a quotient of floats is exact.
             step = min(int((price - mean) ** 2 * 1_024 / square), last)
-            by_price[place] = _weighted(bell[step], weight)
+            by_price[place] = _weighted(rule.bell[step], rule.weights[_BY_PRICE])
 
 
 @jitable
 def _weigh_sellers(
     shown: Shown, seller: Int64s, rule: Rule, items: Int32s, of_sellers: Sums
 ) -> None:
-    """Compute the contribution of the seller for each row of a seller whom the user touched."""
+    """Compute the contribution of the seller for the rows of touched sellers."""
     touched, largest = min(len(items), len(rule.sellers)), 1
     # Two passes: the sums of sellers are divided by the largest of them.
     for is_last in (False, True):
@@ -265,7 +246,7 @@ def _weigh_sellers(
             if not is_last:
                 largest = max(largest, total)
                 continue
-            value = _weighted(total * ONE // largest, rule.weights[BY_SELLER])
+            value = _weighted(total * ONE // largest, rule.weights[_BY_SELLER])
             place = first_from(shown.sellers, 0, len(shown.sellers), one)
             while place < len(shown.sellers) and shown.sellers[place] == one:
                 _add(of_sellers, shown.seller_rows[place], value)
@@ -274,7 +255,7 @@ def _weigh_sellers(
 
 @jitable
 def _weigh_words(titles: Titles, factors: Int64s, items: Int32s, words: Sums) -> None:
-    """Compute the weight of each word in touched titles, of the length `UNIT`; none if it is 0."""
+    """Compute the weight of each word in touched titles, of the length `UNIT`."""
     largest, squares = 1, 0
     for rank in range(min(len(items), len(factors))):
         for k in range(titles.offsets[items[rank]], titles.offsets[items[rank] + 1]):
@@ -285,9 +266,7 @@ def _weigh_words(titles: Titles, factors: Int64s, items: Int32s, words: Sums) ->
     for k in range(words.length[0]):
         words.values[words.places[k]] //= by
         squares += words.values[words.places[k]] ** 2
-    length = int(math.sqrt(float(squares)))
-    if length == 0:
-        _clear(words)
+    length = max(int(math.sqrt(float(squares))), 1)
     for k in range(words.length[0]):
         place = words.places[k]
         words.values[place] = words.values[place] * UNIT // length
@@ -308,14 +287,14 @@ def _estimate(shown: Shown, weights: Int64s, excluded: Int32s, space: Space) -> 
     estimates, by_kind = space.estimates, space.by_kind
     for kind in range(len(by_kind)):
         total = 0
-        for view in VIEWS:
+        for view in _VIEWS:
             total += weights[view] * space.of_kinds[view].values[kind]
         by_kind[kind] = total / ONE
     for row in range(len(estimates)):
         of_tables = space.categories.values[shown.category[row]] + space.by_price[shown.price[row]]
         of_views = shown.of_kind[row] * by_kind[shown.kind[row]]
         estimates[row] = shown.shared[row] + of_views + np.float32(of_tables)
-    for view in VIEWS:
+    for view in _VIEWS:
         of_view = space.views[view]
         for k in range(of_view.length[0]):
             row = of_view.places[k]
@@ -370,18 +349,18 @@ def _rank_candidates(shown: Shown, weights: Int64s, count: int, space: Space) ->
     for k in range(count):
         row, parts = space.candidates[k], space.parts[space.candidates[k]]
         kind, support = shown.kind[row], shown.support[row]
-        for view in VIEWS:
+        for view in _VIEWS:
             own, of_kind = space.views[view].values[row], space.of_kinds[view].values[kind]
             mixed = (support * own + (ONE - support) * of_kind) // ONE
             parts[view] = _weighted(mixed, weights[view])
-        parts[BY_CATEGORY] = space.categories.values[shown.category[row]]
-        parts[BY_TITLE] = _title(shown.titles, words, weights[BY_TITLE], row)
-        parts[BY_PRICE] = space.by_price[shown.price[row]]
-        parts[BY_SELLER] = space.of_sellers.values[row]
+        parts[_BY_CATEGORY] = space.categories.values[shown.category[row]]
+        parts[_BY_TITLE] = _title(shown.titles, words, weights[_BY_TITLE], row)
+        parts[_BY_PRICE] = space.by_price[shown.price[row]]
+        parts[_BY_SELLER] = space.of_sellers.values[row]
         score = int(shown.shared[row])
         for part in parts:
             score += int(part)
-        size = insert(best, size, (score << 32) | (PLACE - shown.tie_rank[row]))
+        size = insert(best, size, (score << 32) | (_PLACE - shown.tie_rank[row]))
     return size
 
 
@@ -403,23 +382,22 @@ def rank_pages(
         for k in range(len(items)):
             recency[k] = _decay(rule.recency, int(hours[0]) - int(hours[k]))
         _look(shown, known, rule, items, users.known_as[user], space)
-        weight, shares = weights[BY_CATEGORY], known.category_shares
+        weight, shares = weights[_BY_CATEGORY], known.category_shares
         _weigh_categories(known.category, shares, weight, items, space.categories)
-        weight, prices = weights[BY_PRICE], shown.log_prices
-        _weigh_prices(known.log_price, rule.bell, weight, items, recency, prices, space.by_price)
+        _weigh_prices(shown, known.log_price, rule, items, recency, space.by_price)
         _weigh_sellers(shown, known.seller, rule, items, space.of_sellers)
         _weigh_words(known.titles, rule.words, items, space.words)
         start, end = users.excluded_offsets[user], users.excluded_offsets[user + 1]
         _estimate(shown, weights, users.excluded[start:end], space)
-        count = _find_candidates(shown.titles, weights[BY_TITLE], space)
+        count = _find_candidates(shown.titles, weights[_BY_TITLE], space)
         size = _rank_candidates(shown, weights, count, space)
         for place in range(size):
-            row = shown.tie_order[PLACE - (space.best[place] & PLACE)]
+            row = shown.tie_order[_PLACE - (space.best[place] & _PLACE)]
             found.rows[user, place] = row
             for part in range(len(weights)):
                 found.parts[user, place, part] = space.parts[row, part]
         found.lengths[user] = size
-        for view in VIEWS:
+        for view in _VIEWS:
             _clear(space.views[view])
             _clear(space.of_kinds[view])
         _clear(space.categories)

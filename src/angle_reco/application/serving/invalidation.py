@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from threading import Lock
 
 import attrs
@@ -112,22 +113,28 @@ class CacheInvalidator:
 
         The call waits for that, for a quarter of *deadline* at most.
         """
-        now = self.clock.monotonic()
-        if self.is_started or now < self.looks_at:
-            return
-        self.looks_at = now + _SECONDS_BETWEEN_LOOKS
+        if not self.is_started and self.clock.monotonic() >= self.looks_at:
+            self._look_now(waits=False)
+
+    def catch_up(self) -> None:
+        """Read the feed now, also where a thread does; wait as long as `look`."""
+        self._look_now(waits=True)
+
+    def _look_now(self, *, waits: bool) -> None:
+        self.looks_at = self.clock.monotonic() + _SECONDS_BETWEEN_LOOKS
         if may_wait():
-            self._look()
+            self._look(waits=waits)
         else:
             # An event loop must not wait: a thread reads, and the next answer uses the result.
             with suppress(RuntimeError):  # No thread can be started any more.
-                self.open_items.stale_cache.pool.submit(self._look)
+                self.open_items.stale_cache.pool.submit(partial(self._look, waits=waits))
 
-    def _look(self) -> None:
-        if not self._lock.acquire(blocking=False):
+    def _look(self, *, waits: bool) -> None:
+        """Read the feed; if it is being read, wait for that and read again, or do nothing."""
+        seconds = self.deadline.total_seconds() / _SHARE_OF_A_CALL
+        if not self._lock.acquire(timeout=seconds if waits else 0):
             return
         try:
-            seconds = self.deadline.total_seconds() / _SHARE_OF_A_CALL
             with deadline(seconds), self.open_items.stale_cache.breaker.watched():
                 self._step()
             self._fails = False

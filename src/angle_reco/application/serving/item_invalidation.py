@@ -15,7 +15,6 @@ from angle_reco.domain.availability import is_open
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.items import ItemCard
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 
 
@@ -28,7 +27,6 @@ class ItemInvalidator:
 
     open_items: OpenItems
     finished_runs: FinishedRuns
-    catalog: CatalogQueries
     scorer: Scorer
     clock: Clock
     runs: JobClaims
@@ -62,7 +60,7 @@ class ItemInvalidator:
         if not (item_ids or priced):
             return
         at, now = self.clock.monotonic(), self.clock.now()
-        found = self.catalog.cards(dict.fromkeys([*item_ids, *priced]), at=now)
+        found = self.scorer.catalog.cards(dict.fromkeys([*item_ids, *priced]), at=now)
         self.changed.read({one: found.get(one) for one in (*item_ids, *priced)}, at=at, times=times)
         self._bound()
         if not item_ids:

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -37,7 +37,6 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.whys import NO_SOURCES, Sources
 from angle_reco.ports.cache import Cached, Entry, key_of
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait, deadline
 from angle_reco.ports.stores import ListStore
@@ -85,7 +84,6 @@ class ListReader:
     """
 
     lists: ListStore
-    catalog: CatalogQueries
     scorer: Scorer
     models: TrainedModels
     clock: Clock
@@ -94,7 +92,6 @@ class ListReader:
     open_items: OpenItems | None
     runs: JobClaims
     pending: PendingActivity
-    as_of: datetime | None = None
 
     def of(
         self, kind: ListKind, owner: object, *, viewer: UserId | None = None
@@ -289,7 +286,7 @@ class ListReader:
 
     def _history(self, user_id: UserId) -> History:
         about_to_wait()
-        return self.scorer.activity.history(user_id, until=self.as_of)
+        return self.scorer.history(user_id)
 
     def _explained(self, stored: StoredList, user_id: UserId, history: History) -> CachedList:
         """Return a homepage with what its user engaged with, and with what explains its lines.
@@ -345,8 +342,7 @@ class ListReader:
         self, item_ids: Collection[ItemId], viewer: UserId | None = None
     ) -> Mapping[ItemId, ItemCard]:
         about_to_wait()
-        now = self.clock.now()
-        return self.catalog.cards(item_ids, at=now, until=self.as_of, viewer=viewer)
+        return self.scorer.cards(item_ids, viewer)
 
     def _age(self, kind: ListKind, stored: StoredList | None) -> timedelta | None:
         """Return the age of a stored list, None if it is missing or cannot be used.

@@ -19,7 +19,6 @@ from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.cache import Cached, CacheKey, Entry
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.settings import Settings
 
@@ -81,7 +80,6 @@ class OpenItems:
     """
 
     stale_cache: StaleCache
-    catalog: CatalogQueries
     scorer: Scorer
     models: TrainedModels
     clock: Clock
@@ -115,7 +113,7 @@ class OpenItems:
     def _read(self, _: bool) -> Entry[OpenSnapshot]:
         self.before_reading()
         now, rule, since = self.clock.now(), self.settings.popularity, self.clock.monotonic()
-        listed = self.catalog.open_cards(now, counting=rule.counting)
+        listed = self.scorer.catalog.open_cards(now, counting=rule.counting)
         read = listed.where(open_rows(listed.catalogue, now))
         room = self.settings.cache_bytes // 2 - _BYTES_OF_ENTRY
         live, size = self._within(read, now, room=room, since=since)

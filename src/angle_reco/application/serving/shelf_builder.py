@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from typing import NamedTuple
 
 import attrs
@@ -29,7 +28,6 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
-from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import StoredInterests
@@ -71,7 +69,6 @@ class ShelfBuilder:
     """
 
     list_reader: ListReader
-    catalog: CatalogQueries
     scorer: Scorer
     clock: Clock
     settings: Settings
@@ -80,7 +77,6 @@ class ShelfBuilder:
     invalidator: CacheInvalidator | None
     pending: PendingActivity
     rolled_back: RolledBackEvents
-    as_of: datetime | None = None
     speech: Speech = attrs.field(init=False)
 
     @speech.default
@@ -158,7 +154,7 @@ class ShelfBuilder:
             StorageUnavailableError: The items could not be read.
         """
         with self.asking():
-            return self.scorer.activity.touched_by(user_id, until=self.as_of)
+            return self.scorer.activity.touched_by(user_id, until=self.scorer.as_of)
 
     def shown(
         self,
@@ -316,9 +312,7 @@ class ShelfBuilder:
         self, item_ids: Collection[ItemId], viewer: UserId | None
     ) -> Mapping[ItemId, ItemCard]:
         with self.asking():
-            return self.catalog.cards(
-                item_ids, at=self.clock.now(), until=self.as_of, viewer=viewer
-            )
+            return self.scorer.cards(item_ids, viewer)
 
     def notify_degraded(self, surface: str, error: Exception) -> None:
         """Notify the host, once a minute for each *surface*, that an answer was degraded."""

@@ -4,7 +4,7 @@ Savepoint, statement and release are one text. The parameters are quoted into it
 the connection may expect other parameters, and takes longer than the server.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,22 +25,40 @@ def execute_on_psycopg(raw: Any, statement: Statement, values: Mapping[str, Any]
     Raises:
         DBAPIError: The statement failed; the transaction is unchanged.
     """
-    written, transformer = Written.of(statement, PSYCOPG), Transformer(raw)
+    written = Written.of(statement, PSYCOPG)
     # A value that cannot be quoted fails here, before anything is sent.
-    literals, encoding = written.literals(values, transformer), transformer.encoding
+    literals = written.literals(values, literal_on(raw))
     try:
-        return _executed(raw, written, literals, encoding)
+        return _executed(raw, written, literals)
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.errors.InvalidSqlStatementName):
             raise
         # The host has discarded what was prepared, and may do so again.
         _sessions[raw] = _Session(may_prepare=False)
-        return _executed(raw, written, literals, encoding)
+        return _executed(raw, written, literals)
 
 
-def _executed(raw: Any, written: Written, literals: Mapping[str, str], encoding: str) -> Executed:
+def literal_on(raw: Any) -> Callable[[Any], str]:
+    """Return a function that quotes a value for a connection, as psycopg does."""
+    escape = pq.Escaping(raw.pgconn).escape_literal
+
+    def literal(value: Any) -> str:
+        if value is None:
+            return "NULL"
+        # Most values are one of these; psycopg would look for their types each time.
+        if type(value) is int and value >= 0:
+            return str(value)
+        if type(value) is str and value.isascii():
+            return bytes(escape(value.encode())).decode()
+        transformer = Transformer(raw)
+        return bytes(transformer.as_literal(value)).decode(transformer.encoding)
+
+    return literal
+
+
+def _executed(raw: Any, written: Written, literals: Mapping[str, str]) -> Executed:
     def execute(text: str) -> list[pq.abc.PGresult]:
-        return results_of(raw, text.encode(encoding))
+        return results_of(raw, text.encode("ascii" if text.isascii() else raw.info.encoding))
 
     with Savepoint.on(raw, execute, psycopg.Error) as savepoint:
         if savepoint.is_bare:

@@ -57,13 +57,9 @@ class Written:
             sent[in_text] = value if process is None else process(value)
         return sent
 
-    def literals(self, values: Mapping[str, Any], transformer: Any) -> dict[str, str]:
-        """Return the parameters as psycopg quotes them, by their names in the text."""
-        encoding, literal = transformer.encoding, transformer.as_literal
-        return {
-            name: "NULL" if value is None else bytes(literal(value)).decode(encoding)
-            for name, value in self.sent(values).items()
-        }
+    def literals(self, values: Mapping[str, Any], literal: Callable[[Any], str]) -> dict[str, str]:
+        """Return the parameters as *literal* quotes them, by their names in the text."""
+        return {name: literal(value) for name, value in self.sent(values).items()}
 
     def prepare(self, names: Iterable[str]) -> str:
         """Return the text that prepares the statement, with the parameters of these *names*."""

@@ -124,7 +124,7 @@ def write_changed(connection: sa.Connection, table: sa.Table, changed: ByDigest)
     stage, merge = _merging(table, connection.dialect.name)
     recipe = lists.recipe.to_text()
     if connection.dialect.name == "sqlite":
-        rows = _text_rows(lists, changed.digests)
+        rows = _rows(lists, changed.digests, "sqlite")
         return merge_rows(connection, merge, recipe, lists.computed_at, rows)
     written = 0
     if changed.is_new.any():
@@ -137,6 +137,13 @@ def write_changed(connection: sa.Connection, table: sa.Table, changed: ByDigest)
         with staged(connection, stage, _binary_rows(changed)):
             written += merge_rows(connection, merge, recipe, lists.computed_at)
     return written
+
+
+def write_single(connection: sa.Connection, table: sa.Table, lists: Lists) -> int:
+    """Write a single list if it changed (`has_changed`), by one statement; return 1 or 0."""
+    _, merge = _merging(table, connection.dialect.name, is_staged=False)
+    rows = _rows(lists, digests(lists), connection.dialect.name)
+    return merge_rows(connection, merge, lists.recipe.to_text(), lists.computed_at, rows)
 
 
 @lru_cache
@@ -156,7 +163,9 @@ def _moment(at: datetime) -> bytes:
 
 
 @lru_cache
-def _merging(table: sa.Table, dialect: str) -> tuple[sa.Table, sa.Insert]:
+def _merging(
+    table: sa.Table, dialect: str, *, is_staged: bool = True
+) -> tuple[sa.Table, sa.Insert]:
     """Return the temporary table for lists, and the statement that merges it into *table*."""
 
     def differ(old: Any, new: Any) -> list[sa.ColumnElement[bool]]:
@@ -168,7 +177,14 @@ def _merging(table: sa.Table, dialect: str) -> tuple[sa.Table, sa.Insert]:
             _has_moved(old, new, dialect),
         ]
 
-    return merging(table, dialect, [*_ARRAYS, "digest"], overrides={"by_hand": None}, differ=differ)
+    return merging(
+        table,
+        dialect,
+        [*_ARRAYS, "digest"],
+        overrides={"by_hand": None},
+        differ=differ,
+        is_staged=is_staged,
+    )
 
 
 def _has_moved(old: Any, new: Any, dialect: str) -> sa.ColumnElement[bool]:
@@ -254,13 +270,17 @@ def write_one(
     )
 
 
-def _text_rows(lists: Lists, fresh: IdColumn) -> Iterator[dict[str, Any]]:
+def _rows(lists: Lists, fresh: IdColumn, dialect: str) -> Iterator[dict[str, Any]]:
+    """Yield each list as parameters; SQLite stores arrays as JSON."""
+    is_sqlite = dialect == "sqlite"
     for place, (owner, digest) in enumerate(zip(lists.owners, fresh, strict=True)):
         lines = slice(int(lists.offsets[place]), int(lists.offsets[place + 1]))
+        items = lists.items.take(lines)
+        arrays = {name: getattr(lists, name)[lines].ravel().tolist() for name in _ARRAYS[1:]}
         yield {
             "owner": owner,
-            "items": json_ids(lists.items.take(lines)),
-            **{name: _json(getattr(lists, name)[lines].ravel().tolist()) for name in _ARRAYS[1:]},
+            "items": json_ids(items) if is_sqlite else items.to_list(),
+            **({name: _json(one) for name, one in arrays.items()} if is_sqlite else arrays),
             "digest": digest,
         }
 

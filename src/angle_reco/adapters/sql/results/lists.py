@@ -13,7 +13,12 @@ import sqlalchemy as sa
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
-from angle_reco.adapters.sql.results.list_rows import changed_by_digest, write_changed, write_one
+from angle_reco.adapters.sql.results.list_rows import (
+    changed_by_digest,
+    write_changed,
+    write_one,
+    write_single,
+)
 from angle_reco.adapters.sql.results.runs import (
     CompleteRun,
     covered_at,
@@ -51,7 +56,12 @@ class SqlListStore:
 
         def unit(connection: sa.Connection) -> Written:
             some = self._to_write(connection, kind, lists)
-            changed = write_changed(connection, table, changed_by_digest(connection, table, some))
+            if len(some) == 1:
+                # As after a bid: less than the look for what changed, and a stage.
+                changed = write_single(connection, table, some)
+            else:
+                by_digest = changed_by_digest(connection, table, some)
+                changed = write_changed(connection, table, by_digest)
             return Written(changed, len(some) - changed)
 
         return write_alone(self.database, self.tables, table, unit, fence)

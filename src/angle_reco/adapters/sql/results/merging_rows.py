@@ -22,12 +22,14 @@ def merging(
     *,
     overrides: Mapping[str, object],
     differ: Callable[[Any, Any], Sequence[sa.ColumnElement[bool]]],
+    is_staged: bool = True,
 ) -> tuple[sa.Table, sa.Insert]:
     """Return a temporary table for fresh rows, and the statement that merges it into *table*.
 
-    SQLite's statement takes the rows as parameters instead. A stored row is replaced if it
-    is of a later moment or another recipe, or if *differ*, of the stored and the fresh columns,
-    says so; then its *overrides* end. *values* are the columns beside the key.
+    On SQLite, and unless it *is_staged*, the statement takes the rows as parameters instead. A
+    stored row is replaced if it is of a later moment or another recipe, or if *differ*, of the
+    stored and the fresh columns, says so; then its *overrides* end. *values* are the columns
+    beside the key.
     """
     key = list(table.primary_key)
     stage = sa.Table(
@@ -38,7 +40,7 @@ def merging(
         postgresql_on_commit="DROP",
     )
     insert = upsert_into(table, dialect)
-    if dialect == "postgresql":
+    if dialect == "postgresql" and is_staged:
         rows = sa.select(
             *stage.c,
             *(sa.bindparam(f"with_{name}", type_=table.c[name].type) for name in _MARKS),
@@ -60,11 +62,11 @@ def merge_rows(
     merge: sa.Insert,
     recipe: str,
     computed_at: datetime,
-    rows: Iterable[Mapping[str, object]] = (),
+    rows: Iterable[Mapping[str, object]] | None = None,
 ) -> int:
-    """Execute a statement of `merging`, on SQLite with *rows*; return how many it wrote."""
+    """Execute a statement of `merging`, with *rows* unless staged; return how many it wrote."""
     marks = dict(zip(_MARKS, (recipe, computed_at), strict=True))
-    if connection.dialect.name == "postgresql":
+    if rows is None:
         return connection.execute(
             merge, {f"with_{name}": value for name, value in marks.items()}
         ).rowcount

@@ -61,7 +61,9 @@ def at_share(curve: Int64s, values: Int64s, largest: int) -> Int64s:
         return np.zeros(len(values), np.int64)
     # So many bits less that the product fits.
     shift = max(largest.bit_length() - 46, 0)
-    found: Int64s = curve[(np.clip(values, 0, largest) >> shift) * STEPS // (largest >> shift)]
+    # Twice as quick as np.clip for few values.
+    positive = np.maximum(np.minimum(values, largest), 0)
+    found: Int64s = curve[(positive >> shift) * STEPS // (largest >> shift)]
     return found
 
 
