@@ -56,8 +56,9 @@ class SqlListStore:
 
         def unit(connection: sa.Connection) -> Written:
             some = self._to_write(connection, kind, lists)
-            if len(some) == 1:
-                # As after a bid: less than the look for what changed, and a stage.
+            if len(some) == 1 and fence is None:
+                # As after a bid: less than the look for what changed, and a stage. A run looks,
+                # because this locks the row even if it stays.
                 changed = write_single(connection, table, some)
             else:
                 by_digest = changed_by_digest(connection, table, some)
