@@ -39,6 +39,8 @@ _Result = TypeVar("_Result")
 
 _MARK = "angle_reco_demo"
 _SHOWN = 5
+_TITLE = 36
+"""Characters of a title beside other columns."""
 
 
 def show_demo(database: str, seed: int, picture: Path | None) -> None:
@@ -138,13 +140,12 @@ def _show_user(where: Console, recommender: Recommender, user: str, now: datetim
     _headline(where, "Their interests", "me.interests()")
     where.print(indented(interests_table(me.interests(6))))
 
-    page = me.homepage(7)
     _headline(where, "Recommended for them", "me.homepage(7)")
-    where.print(shelf_text(page))
+    where.print(shelf_text(me.homepage(7)))
 
-    # The category of weakest interest on the page shows the largest rise after a bid.
+    # The category of weakest interest on the whole page shows the largest rise after a bid.
     strength = {one.category_id: one.score for one in me.interests(1_000)}
-    one = min(page, key=lambda line: strength.get(line.card.category_id, 0))
+    one = min(me.homepage(60), key=lambda line: strength.get(line.card.category_id, 0))
     _headline(where, f"Similar to {plain(one.card.title)}", "me.similar_items(item, 4)")
     where.print(shelf_text(me.similar_items(one.item_id, 4)))
 
@@ -175,7 +176,7 @@ def _show_activity(where: Console, recommender: Recommender, user: str) -> None:
     happened.sort(key=lambda one: one[0], reverse=True)
     cards = catalog.cards([one[1] for one in happened], at=recommender.ports.clock.now())
     rows = [
-        (day(moment), what, plain(cards[item_id].title), plain(cards[item_id].category_id))
+        (day(moment), what, _brief(cards[item_id].title), plain(cards[item_id].category_id))
         for moment, item_id, what in happened[:_SHOWN]
     ]
     where.print(indented(facts_table(("when", "", "lot", "category"), rows)))
@@ -196,10 +197,15 @@ def _bid(
     after = {line.category_id: line.score for line in me.interests()}
     rise = f"{to_fraction(before.get(category, 0)):.2f} to {to_fraction(after[category]):.2f}"
     where.print()
-    if one.item_id not in me.homepage(7).ids:
+    if one.item_id not in me.homepage(60).ids:
         where.print(Text("  The lot has left their homepage at once.", style="dim"))
     line = f"  With the next run their interest in {plain(category)} goes from {rise}."
     where.print(Text(line, style="dim"))
+
+
+def _brief(title: str) -> str:
+    text = plain(title)
+    return text if len(text) <= _TITLE else f"{text[: _TITLE - 1]}…"
 
 
 def _headline(where: Console, text: str, call: str = "") -> None:
