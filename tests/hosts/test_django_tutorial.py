@@ -66,13 +66,14 @@ def run(command: str, folder: Path) -> str:
         shell=True,
         cwd=folder,
         env={**found, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONWARNINGS": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{command}: {done.stdout}"
-    return done.stdout
+    # Progress, which is a passing bar on a terminal, comes after the result.
+    written = done.stdout + done.stderr
+    assert done.returncode == 0, f"{command}: {written}"
+    return written
 
 
 def compare(command: str, expected: str, found: str) -> None:
