@@ -195,8 +195,10 @@ def history_query(market: Market, *, as_of: bool, is_limited: bool) -> sa.Compou
             query = query.order_by(sa.nulls_last(at.desc())).limit(most)
         return query.subquery()
 
-    done = (did(Activity.BID, counted, counted.placed_at),)
-    done += (did(Activity.WATCH, watches, watches.watched_at),)
+    done = (
+        did(Activity.BID, counted, counted.placed_at),
+        did(Activity.WATCH, watches, watches.watched_at),
+    )
     touched = sa.union_all(*(sa.select(one.c.item_id) for one in done))
     none = sa.null()
     return sa.union_all(
