@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from angle_reco.domain.moments import from_micros, to_micros
@@ -125,6 +125,7 @@ def test_local_times_on_both_sides_of_a_change(local: str, zone: str, in_utc: st
     place=st.integers(0, 18),
     other=st.sampled_from(" 0129:.,-+WTZ\uff12"),
 )
+@example(moment=datetime(2000, 1, 1), place=16, other=".")  # noqa: DTZ001 — a zone is added
 def test_the_usual_form_is_read_as_any_other(moment: datetime, place: int, other: str) -> None:
     """A blank before it leaves it to the rule for all forms."""
     text = moment.strftime("%Y").zfill(4) + moment.strftime("-%m-%dT%H:%M:%SZ")
