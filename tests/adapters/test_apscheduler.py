@@ -215,7 +215,9 @@ class TestWakeUps:
             caplog.clear()
             assert wait_for(lambda: len(woken) > 9)
 
-        assert [record.getMessage() for record in caplog.records] == []
+        # A busy machine may skip a wake-up, which is a warning.
+        at_info = [record for record in caplog.records if record.levelno == logging.INFO]
+        assert [record.getMessage() for record in at_info] == []
 
     def test_it_prints_nothing_where_no_logging_is_configured(
         self,
