@@ -891,6 +891,16 @@ class TestPace:
 
 
 class TestScheduled:
+    def test_a_daily_job_runs_once_a_day_however_often_a_process_looks(self) -> None:
+        shop, begun = Shop.of(), list[int]()
+        for hour in range(48):
+            if begin_due(shop, SIMILAR):
+                begun.append(hour)
+            shop.clock.advance(HOUR)
+
+        # The first is late, since noon; the next is at 2:00.
+        assert begun == [0, 14, 38]
+
     def test_a_job_runs_once_in_each_window(self) -> None:
         shop = Shop.of()
         system, done = shop.reco.system, []

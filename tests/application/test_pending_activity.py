@@ -41,6 +41,16 @@ class TestPendingActivity:
         assert (bid.user_id, bid.item_id, bid.placed_at) == (ANN, VASE, NOW)
         assert list(pending.bids_of(BOB)) == []
 
+    def test_a_new_bid_is_not_of_an_item_that_returned(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW)
+        pending.withdrawn(ANN, [VASE, JAR])
+        assert pending.returned_to(ANN) == {VASE, JAR}
+
+        pending.bid(ANN, VASE, NOW + MINUTE)
+
+        assert pending.returned_to(ANN) == {JAR}
+        assert pending.hidden_from(ANN) == {VASE}
+
     def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, pending: PendingActivity) -> None:
         pending.watch(ANN, VASE)
         pending.watch(ANN, JAR)

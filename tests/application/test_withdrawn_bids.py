@@ -419,6 +419,16 @@ class TestPendingOffers:
 
         assert offers.on(self.CARDS, [first]) is self.CARDS
 
+    def test_of_a_user_without_any_nothing_goes(self) -> None:
+        offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
+        first = ItemId("art-01")
+        offers.note(UserId("ann"), first, Decimal(500))
+
+        offers.drop(UserId("bob"), first)
+        offers.drop(UserId("bob"), ItemId("art-02"))
+
+        assert offers.highest == {first: Decimal(500)}
+
     def test_one_that_is_rolled_back_leaves_the_others(self) -> None:
         offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
         ann, first = UserId("ann"), ItemId("art-01")

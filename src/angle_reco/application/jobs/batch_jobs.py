@@ -36,8 +36,11 @@ _USERS_AT_ONCE = 25_000
 _RESULTS_AT_ONCE = 5_000
 """Of so many users results are written in one transaction."""
 
-_LEAST_TO_LEARN, _LEAST_TO_KEEP = 1_000, 800
-"""Bids and watches from which `auto` trains a model, and below which it removes one."""
+_LEAST_TO_LEARN = 1_000
+"""Bids and watches from which `auto` trains a model."""
+
+_LEAST_TO_KEEP = 800
+"""Bids and watches below which `auto` removes a model."""
 
 _ITEMS_AT_ONCE = 5_000
 
