@@ -18,8 +18,9 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.memory.users import MemoryUsers
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.items import Item
 from angle_reco.domain.scoring.popularity import BidCounting
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityQueries

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.importing.directory import Imported, import_directory
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.errors import (
     BadInputError,
     SchemaError,
@@ -31,7 +32,6 @@ from angle_reco.domain.errors import (
     StorageUnavailableError,
 )
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus
 from angle_reco.domain.moments import from_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.publication import PublicationStatus

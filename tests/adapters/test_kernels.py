@@ -9,9 +9,10 @@ import pytest
 
 from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket

@@ -27,10 +27,11 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.composition import Ports, memory_ports
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import AngleRecoError
 from angle_reco.domain.ids import IdKinds
-from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE, SCORE_TOLERANCE
 from angle_reco.domain.runs import Fence

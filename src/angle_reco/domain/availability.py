@@ -9,8 +9,9 @@ from datetime import datetime
 import numpy as np
 
 from angle_reco.domain.arrays import Bools
+from angle_reco.domain.auction_status import OPEN_STATUSES
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.items import OPEN_STATUSES, Catalogue, ItemCard
+from angle_reco.domain.items import Catalogue, ItemCard
 from angle_reco.domain.moments import to_micros
 
 

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Self
 
 import attrs
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from angle_reco.domain.arrays import Bools, Int8s, Int32s, Int64s, check_lengths, frozen
+from angle_reco.domain.auction_status import OPEN_STATUSES, AuctionStatus
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.footprints import (
@@ -42,52 +42,8 @@ from angle_reco.domain.public_columns import public_values, read_public
 from angle_reco.domain.type_checks import is_a, plain_amount, plain_text
 from angle_reco.domain.validators import is_aware, is_bool, is_money, is_text
 
-
-class AuctionStatus(StrEnum):
-    """The state of an auction according to the host; the value is what is stored."""
-
-    PENDING = "pending"
-    SCHEDULED = "scheduled"
-    ACTIVE = "active"
-    PAUSED = "paused"
-    ENDED = "ended"
-    SOLD = "sold"
-    CANCELLED = "cancelled"
-
-    @property
-    def code(self) -> int:
-        """Return the small integer that represents the status in columns."""
-        return _STATUS_CODES[self]
-
-
-_STATUS_CODES = {status: code for code, status in enumerate(AuctionStatus)}
-
-OPEN_STATUSES = frozenset({AuctionStatus.ACTIVE, AuctionStatus.SCHEDULED})
-"""A published item with one of these can be bid on, now or soon."""
-
-OVER_STATUSES = frozenset({AuctionStatus.ENDED, AuctionStatus.SOLD})
-"""An item with one of these had been open before."""
-
 # A tuple: searching two members takes a fifth of the time of hashing one.
 _OPEN_STATUSES = tuple(OPEN_STATUSES)
-
-
-def status_at(moment: int, *, starts_at: int, ends_at: int) -> AuctionStatus:
-    """Return the status that follows from an auction's times alone, all in microseconds.
-
-    With a start that is now, past or unknown it is active, with a later one scheduled.
-    """
-    if ends_at <= moment:
-        return AuctionStatus.ENDED
-    return AuctionStatus.SCHEDULED if starts_at > moment else AuctionStatus.ACTIVE
-
-
-def may_be_later(status: AuctionStatus | None, *, has_end: bool) -> bool:
-    """Return whether a stated status says nothing about a past moment: it may be from later.
-
-    The status then follows from the times. Without an end, an item that is over remains so.
-    """
-    return status is AuctionStatus.ACTIVE or (has_end and status in OVER_STATUSES)
 
 
 def _is_status(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:

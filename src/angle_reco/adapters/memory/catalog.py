@@ -9,17 +9,10 @@ import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain.activity import is_own_bid
+from angle_reco.domain.auction_status import AuctionStatus, may_be_later, status_at
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import (
-    AuctionStatus,
-    Catalogue,
-    Item,
-    ItemCard,
-    OpenCards,
-    may_be_later,
-    status_at,
-)
+from angle_reco.domain.items import Catalogue, Item, ItemCard, OpenCards
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.public_columns import json_text, to_public_text
 from angle_reco.domain.scoring.interest import ItemCategories

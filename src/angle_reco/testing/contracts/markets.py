@@ -13,10 +13,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
+from angle_reco.domain.items import Catalogue, ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.prices import PriceScale

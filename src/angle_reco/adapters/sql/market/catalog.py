@@ -27,15 +27,10 @@ from angle_reco.adapters.sql.market.item_queries import (
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.auction_status import AuctionStatus, status_at
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
-from angle_reco.domain.items import (
-    AuctionStatus,
-    Catalogue,
-    ItemCard,
-    OpenCards,
-    status_at,
-)
+from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.interest import ItemCategories
