@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from threading import Lock
+from threading import Condition, Lock, Thread
+from weakref import WeakSet
 
 import attrs
 
@@ -19,7 +20,6 @@ from angle_reco.application.serving.pending_activity import (
     PendingEvent,
     RolledBackEvents,
 )
-from angle_reco.application.serving.ticker import TICKER
 from angle_reco.domain.activity import CONFIRMS_FROM, Bid, Interactions, unconfirmed
 from angle_reco.domain.changes import FEED_RETENTION, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
@@ -291,3 +291,52 @@ class CacheInvalidator:
         happened = self.scorer.activity.interactions(since=since, users=users)
         # The activity never shows the bids of sellers on their own items.
         return len(self.scorer.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
+
+
+_SECONDS_BETWEEN_TICKS = 1.0
+
+
+class Ticker:
+    """A thread that has each started invalidator of the process tick once a second."""
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Drop the objects and the thread, which belong to the parent."""
+        self._changed, self._is_alive = Condition(), False
+        self._ticking: WeakSet[CacheInvalidator] = WeakSet()
+
+    def add(self, one: CacheInvalidator) -> None:
+        """Have *one* tick from now on, until it is discarded or nothing else refers to it."""
+        with self._changed:
+            self._ticking.add(one)
+            if not self._is_alive:
+                Thread(target=self._run, name="angle-reco-ticker", daemon=True).start()
+                self._is_alive = True
+
+    def discard(self, one: CacheInvalidator) -> None:
+        """Have *one* tick no more."""
+        with self._changed:
+            self._ticking.discard(one)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        is_needed = True
+        while is_needed:
+            self._tick()
+            with self._changed:
+                self._changed.wait_for(lambda: not self._ticking, _SECONDS_BETWEEN_TICKS)
+                is_needed = self._is_alive = len(self._ticking) > 0
+
+    def _tick(self) -> None:
+        # Only this frame, which ends before the thread waits, refers to the invalidators.
+        with self._changed:
+            ticking = list(self._ticking)
+        for one in ticking:
+            with suppress(RuntimeError):  # No thread can be started any more.
+                one.tick()
+
+
+TICKER = Ticker()
