@@ -11,8 +11,7 @@ from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.due_homepages import DueHomepages
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.last_runs import LastRuns
-from angle_reco.application.jobs.news import NewsReader
+from angle_reco.application.jobs.news import LastRuns, NewsReader
 from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of
 from angle_reco.application.notifications import Notifier

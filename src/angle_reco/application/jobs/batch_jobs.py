@@ -9,8 +9,7 @@ import attrs
 import numpy as np
 
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
-from angle_reco.application.jobs.last_runs import LastRuns
-from angle_reco.application.jobs.news import Look, News, settings_of_interests
+from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.scoring import Scorer
