@@ -9,14 +9,13 @@ from angle_reco.application.admin import ReadStats
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.worker import Worker
-from angle_reco.application.overrides import WriteOverrides
 from angle_reco.application.personal_data import EraseUser, ExportUser
 from angle_reco.application.process_cache import CheckHealth, ForgetCached
 from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.application.serving.surfaces import Homepage, PopularItems, ReadInterests
-from angle_reco.application.stored_results import StoredResources
+from angle_reco.application.stored_results import StoredResources, WriteOverrides
 from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
 from angle_reco.domain.ids import IdKinds
