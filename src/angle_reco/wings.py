@@ -6,6 +6,7 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
+from angle_reco.application.admin import ProcessCache
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
@@ -15,7 +16,6 @@ from angle_reco.application.jobs.news import LastRuns, NewsReader
 from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of
 from angle_reco.application.notifications import Notifier
-from angle_reco.application.process_cache import ProcessCache
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator

@@ -5,12 +5,11 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.application.admin import ReadStats
+from angle_reco.application.admin import CheckHealth, ForgetCached, ReadStats
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.worker import Worker
 from angle_reco.application.personal_data import EraseUser, ExportUser
-from angle_reco.application.process_cache import CheckHealth, ForgetCached
 from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
