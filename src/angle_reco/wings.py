@@ -17,11 +17,10 @@ from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of
 from angle_reco.application.notifications import Notifier
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.changed_items import ChangedItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.list_reader import ListReader
-from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
+from angle_reco.application.serving.open_items import OPEN_ITEMS, ChangedItems, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache

@@ -8,8 +8,7 @@ import attrs
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.changed_items import Before, ChangedItems
-from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
+from angle_reco.application.serving.open_items import OPEN_ITEMS, Before, ChangedItems, OpenItems
 from angle_reco.domain.activity import Activity
 from angle_reco.domain.availability import is_open
 from angle_reco.domain.columns import IdColumn
