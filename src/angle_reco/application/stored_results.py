@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.jobs.schedule import JOB_OF, OF_INTERESTS
 from angle_reco.application.serving.pages import checked_limit
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.domain.changes import EDITED, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError, StorageError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
+from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_score
 from angle_reco.domain.moments import check_moment

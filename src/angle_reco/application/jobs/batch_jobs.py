@@ -64,7 +64,7 @@ class Jobs:
         """
         now, total = self.clock.now(), _Total()
         settings = settings_of_interests(self.settings)
-        look = Look(job="refresh_user_interests", settings=settings, of_users=True)
+        look = Look(settings=settings, of_users=True)
         news = self.last_runs.news(look, work)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
@@ -193,7 +193,6 @@ class Jobs:
     def _look_for_homepages(self) -> Look:
         ranking, interests = self.scorer.rankings.of(None), settings_of_interests(self.settings)
         return Look(
-            job="generate_recommendations",
             kind=ListKind.PERSONAL,
             settings=f"{ranking.recipe.to_text()} {interests}",
             of_users=True,
@@ -239,7 +238,7 @@ class Jobs:
 
     def generate_popular_items(self, work: RunContext) -> Done:
         """Rank and store the most popular items, of everything and of each category."""
-        news = self._news_of_market("generate_popular_items", ListKind.POPULAR, work)
+        news = self._news_of_market(ListKind.POPULAR, work)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
         work.reached("popular items", 0, 1)
@@ -263,9 +262,7 @@ class Jobs:
     def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
         is_learned = self.scorer.rankings.is_similar_learned
-        news = self._news_of_market(
-            "compute_item_similarities", ListKind.SIMILAR, work, is_known=not is_learned
-        )
+        news = self._news_of_market(ListKind.SIMILAR, work, is_known=not is_learned)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
         work.reached("open items", 0, 1)
@@ -308,11 +305,9 @@ class Jobs:
             started_at=market.now,
         )
 
-    def _news_of_market(
-        self, job: str, kind: ListKind, work: RunContext, *, is_known: bool = True
-    ) -> News:
+    def _news_of_market(self, kind: ListKind, work: RunContext, *, is_known: bool = True) -> News:
         settings = self.scorer.recipes.lists[kind].to_text()
-        look = Look(job=job, kind=kind, settings=settings, of_market=True, is_known=is_known)
+        look = Look(kind=kind, settings=settings, of_market=True, is_known=is_known)
         return self.last_runs.news(look, work)
 
     def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:

@@ -16,10 +16,11 @@ from angle_reco.application.access import Access
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
-from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, OF_ONE_ITEM
+from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS
 from angle_reco.domain.changes import FEED_RETENTION
 from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
 from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.job_names import OF_ONE_ITEM
 from angle_reco.domain.policies import SYSTEM, Action, Actor, Resource
 from angle_reco.domain.runs import (
     Claim,

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.application.jobs.schedule import JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import IdKinds, ItemId
+from angle_reco.domain.job_names import JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunState
 from angle_reco.ports.cache import Cache, key_of

@@ -14,6 +14,7 @@ from angle_reco.domain.changes import EDITED, IMPORT, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId
+from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.scoring.decay import DecaySteps
@@ -43,12 +44,16 @@ class Look:
     equal data could. Without *is_known* they depend on more, such as data of the host.
     """
 
-    job: str
     kind: ListKind | None = None
     settings: str
     of_users: bool = False
     of_market: bool = False
     is_known: bool = True
+
+    @property
+    def job(self) -> str:
+        """Return the job that looks."""
+        return OF_INTERESTS if self.kind is None else JOB_OF[self.kind]
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import attrs
 
 from angle_reco.application.jobs.claims import JobClaims
-from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
@@ -27,6 +26,7 @@ from angle_reco.domain.errors import (
 from angle_reco.domain.freshness import age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.job_names import JOB_OF
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
