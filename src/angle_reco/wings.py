@@ -61,7 +61,6 @@ class ServingWing:
 
     memory: ProcessCache | None
     pending: PendingActivity
-    list_reader: ListReader
     shelves: ShelfBuilder
     events: Events
     invalidator: CacheInvalidator | None
@@ -216,7 +215,7 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
         recorder=ports.recorder,
         changes=ports.changes,
         pending=pending,
-        list_reader=list_reader,
+        cached_lists=core.cache,
         invalidator=invalidator,
         clock=ports.clock,
         settings=settings,
@@ -225,7 +224,6 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
     return ServingWing(
         memory=memory,
         pending=pending,
-        list_reader=list_reader,
         shelves=shelves,
         events=events,
         invalidator=invalidator,

@@ -13,7 +13,6 @@ from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
@@ -27,7 +26,7 @@ from angle_reco.domain.schedules import JobRule
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.validators import flag
 from angle_reco.ports.activity import ActivityQueries
-from angle_reco.ports.cache import CacheStats, Evicted
+from angle_reco.ports.cache import CacheStats, Evicted, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
@@ -205,7 +204,6 @@ class ForgetCached:
 
     access: Access
     memory: ProcessCache | None
-    list_reader: ListReader
     ledger: RunLedger
     changes: Changes
     pending: PendingActivity
@@ -243,9 +241,9 @@ class ForgetCached:
             return gone
         gone = 0
         if user_id is not None:
-            gone += self.list_reader.forget(ListKind.PERSONAL, user_id)
+            gone += self._forget(ListKind.PERSONAL, user_id)
         if item_id is not None:
-            gone += self.list_reader.forget(ListKind.SIMILAR, item_id)
+            gone += self._forget(ListKind.SIMILAR, item_id)
         if user_id is None and item_id is None:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries
@@ -254,10 +252,13 @@ class ForgetCached:
         _log.info("cache cleared manually: entries=%d", gone)
         return gone
 
+    def _forget(self, kind: ListKind, owner: object) -> bool:
+        return self.memory is not None and self.memory.lists.cache.forget(key_of(kind, owner))
+
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Drop pending events, and the cached homepages that were computed with them."""
         if user_id is not None:
-            return self.pending.reset(user_id) + self.list_reader.forget(ListKind.PERSONAL, user_id)
+            return self.pending.reset(user_id) + self._forget(ListKind.PERSONAL, user_id)
         gone = self.pending.reset()
         if self.memory is not None:
             gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries

@@ -155,9 +155,10 @@ class ListReader:
         age = self._age(kind, stored)
         return age is not None and freshness_at(age, self.settings.freshness[kind]) is not None
 
-    def forget(self, kind: ListKind, owner: object) -> bool:
-        """Drop a list from the cache; return False if it was not cached."""
-        return self.stale_cache is not None and self.stale_cache.cache.forget(key_of(kind, owner))
+    def forget(self, kind: ListKind, owner: object) -> None:
+        """Drop a list from the cache."""
+        if self.stale_cache is not None:
+            self.stale_cache.cache.forget(key_of(kind, owner))
 
     def market(self, *, with_model: bool = False) -> OpenMarket:
         """Return the open items to compute with, from memory if possible."""
