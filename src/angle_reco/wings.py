@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 
+from angle_reco.adapters.languages import Languages
 from angle_reco.application.access import Access
 from angle_reco.application.admin import ProcessCache
 from angle_reco.application.events import Events
@@ -28,6 +29,8 @@ from angle_reco.application.trained_models import TrainedModels
 from angle_reco.composition import Ports, models_of
 from angle_reco.domain.events import Event
 from angle_reco.domain.lists import ListKind
+from angle_reco.domain.millionths import ONE
+from angle_reco.domain.whys import FEW, Speech
 from angle_reco.ports.cache import Cache
 from angle_reco.ports.threads import BackgroundPool
 from angle_reco.settings import Settings
@@ -209,6 +212,7 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
         invalidator=invalidator,
         pending=pending,
         rolled_back=rolled_back,
+        speech=_speech(core),
     )
     events = Events(
         users=ports.users,
@@ -227,6 +231,15 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
         shelves=shelves,
         events=events,
         invalidator=invalidator,
+    )
+
+
+def _speech(core: Core) -> Speech:
+    settings, rule = core.settings, core.settings.similarity
+    return Speech(
+        wording=core.scorer.rankings.wording,
+        speaks=Languages(language=settings.language, own=settings.translations),
+        three_shared=rule.worth_of(FEW) if rule.enough_shared >= FEW else ONE,
     )
 
 
