@@ -22,12 +22,7 @@ from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
-from angle_reco.testing.contracts.markets import (
-    NOW,
-    engagement_of,
-    open_market,
-    profiles_of,
-)
+from angle_reco.testing.contracts.markets import NOW, engagement_of, open_market, profiles_of
 
 SIMILAR = "angle_reco.adapters.kernels.similar"
 HOMEPAGES = "angle_reco.adapters.kernels.homepages"

@@ -8,15 +8,7 @@ import attrs
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError
-from tests.application.memories import (
-    ASK,
-    MINUTE,
-    PERSONAL_JOB,
-    CachingShop,
-    settle,
-    shop,
-    warm,
-)
+from tests.application.memories import ASK, MINUTE, PERSONAL_JOB, CachingShop, settle, shop, warm
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, ids_of, lots
 from tests.application.workers import Hands
 

@@ -18,11 +18,7 @@ from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import History
-from angle_reco.domain.errors import (
-    ItemNotFoundError,
-    StorageError,
-    UserErasedError,
-)
+from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard

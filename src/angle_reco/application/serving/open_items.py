@@ -12,10 +12,11 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.availability import open_rows
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import CategoryId, ItemId
-from angle_reco.domain.items import ItemCard, OpenCards
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import StoredList

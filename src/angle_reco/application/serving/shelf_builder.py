@@ -13,10 +13,7 @@ from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import (
-    ComponentError,
-    StorageUnavailableError,
-)
+from angle_reco.domain.errors import ComponentError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId

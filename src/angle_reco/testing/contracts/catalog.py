@@ -11,9 +11,10 @@ import pytest
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.auction_status import OPEN_STATUSES, AuctionStatus
 from angle_reco.domain.availability import is_open, open_rows
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import Catalogue, Item, ItemCard
+from angle_reco.domain.items import Item, ItemCard
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.scoring.popularity import BidCounting
