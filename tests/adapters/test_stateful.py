@@ -37,7 +37,7 @@ from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityRecorder
 from angle_reco.testing.contracts import KINDS, Sample
-from angle_reco.testing.contracts.activity import seen
+from angle_reco.testing.contracts.activity_base import seen
 from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import (
     ELSEWHERE,

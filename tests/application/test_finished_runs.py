@@ -23,7 +23,7 @@ from angle_reco.ports.cache import Cache, CacheKey, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock
-from angle_reco.testing.contracts.cache import put
+from angle_reco.testing.contracts.cache_base import put
 from tests.application.shop import HOUR, NOW, TICK
 from tests.application.workers import Failing
 from tests.memory_cache import MemoryCache

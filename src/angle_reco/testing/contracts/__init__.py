@@ -12,7 +12,13 @@ pytest.register_assert_rewrite(
         f"{__name__}.{module}"
         for module in (
             "activity",
+            "activity_base",
+            "activity_histories",
+            "activity_interactions",
             "cache",
+            "cache_base",
+            "cache_flights",
+            "cache_room",
             "catalog",
             "changes",
             "clock",
@@ -32,10 +38,8 @@ pytest.register_assert_rewrite(
 from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
     ActivityQueriesContract,
 )
-from angle_reco.testing.contracts.cache import (  # noqa: E402 — see above
-    CacheContract,
-    MakeCache,
-)
+from angle_reco.testing.contracts.cache import CacheContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.cache_base import MakeCache  # noqa: E402 — see above
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.changes import (  # noqa: E402 — see above
     Begin,
