@@ -22,7 +22,7 @@ from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK, Make, Sam
 
 
 class InteractionsContract(ActivityOfSample):
-    """Which bids and watches are interactions, of whom, with what and when."""
+    """Which bids and watches are interactions, of which users, with what and when."""
 
     def test_interactions_are_all_bids_and_watches(self, after: After, sample: Sample) -> None:
         happened: list[Bid | Watch] = [
