@@ -21,7 +21,7 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
 from angle_reco.application.serving.list_reader import ListReader
-from angle_reco.application.serving.open_items import OPEN_ITEMS, ChangedItems, OpenItems
+from angle_reco.application.serving.open_items import ChangedItems, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.application.serving.stale_cache import CircuitBreaker, StaleCache
@@ -279,7 +279,7 @@ def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> Pr
     def on_change() -> None:
         # Homepages in memory may have another recipe, and the open items lack the signals.
         lists.mark(ListKind.PERSONAL.value)
-        open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
+        open_items.mark()
 
     models.on_change = on_change
     return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)

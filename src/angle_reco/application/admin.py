@@ -11,14 +11,14 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
-from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY
 from angle_reco.application.jobs.schedule import BATCH_JOBS
-from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
+from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
+from angle_reco.domain.job_names import CLEAR_MEMORY
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.runs import ClaimStatus, Run, RunKey, RunRequest, Trigger
@@ -247,7 +247,7 @@ class ForgetCached:
         if user_id is None and item_id is None:
             if self.memory is not None:
                 gone = self.memory.lists.cache.forget_all().entries
-                self.memory.open_items.stale_cache.cache.forget(OPEN_ITEMS)
+                self.memory.open_items.forget()
             self._notify_others()
         _log.info("cache cleared manually: entries=%d", gone)
         return gone
@@ -325,14 +325,12 @@ class CheckHealth:
             AccessDeniedError: The actor may not read it.
         """
         self.access.require(actor, Action.READ, Resource.HEALTH)
-        database, reason, jobs, live = "ok", None, self.jobs(), None
+        database, reason, jobs = "ok", None, self.jobs()
         try:
             self.require_ready()
         except StorageError as error:
             database, reason = type(error).__name__, str(error)
-        if self.memory is not None:
-            cached = self.memory.open_items.stale_cache.cache.get(OPEN_ITEMS)
-            live = None if cached is None else cached.freshness
+        live = None if self.memory is None else self.memory.open_items.freshness
         is_ok = database == "ok" and not jobs.startswith("failed")
         return Health(
             is_ok=is_ok,

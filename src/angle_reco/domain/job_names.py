@@ -16,3 +16,6 @@ OF_INTERESTS = "refresh_user_interests"
 
 OF_ONE_ITEM = JOB_OF[ListKind.SIMILAR]
 """The job that can be run for one item."""
+
+CLEAR_MEMORY = "forget_cached"
+"""No job: the ledger records under this name that all processes have to clear their memory."""

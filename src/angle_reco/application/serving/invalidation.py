@@ -14,7 +14,7 @@ import attrs
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.item_invalidation import ItemInvalidator
-from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
+from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import (
     PendingActivity,
     PendingEvent,
@@ -217,7 +217,7 @@ class CacheInvalidator:
     def _mark_everything(self) -> None:
         for kind in ListKind:
             self.lists.mark(kind.value)
-        self.open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
+        self.open_items.mark()
 
     # Applying changes.
 

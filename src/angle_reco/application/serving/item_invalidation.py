@@ -8,7 +8,7 @@ import attrs
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.open_items import OPEN_ITEMS, Before, ChangedItems, OpenItems
+from angle_reco.application.serving.open_items import Before, ChangedItems, OpenItems
 from angle_reco.domain.activity import Activity
 from angle_reco.domain.availability import is_open
 from angle_reco.domain.columns import IdColumn
@@ -79,7 +79,7 @@ class ItemInvalidator:
     def _bound(self) -> None:
         """Have the open items read again if too many changed to be tracked one by one."""
         if self.changed.are_too_many:
-            self.open_items.stale_cache.cache.forget(OPEN_ITEMS)
+            self.open_items.forget()
             self.changed.clear()
 
     def _is_new(self, card: ItemCard, before: Before | None) -> bool:

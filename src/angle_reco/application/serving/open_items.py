@@ -20,6 +20,7 @@ from angle_reco.domain.items import ItemCard
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.stored_list import StoredList
+from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cached, CacheKey, Entry
 from angle_reco.ports.clock import Clock
 from angle_reco.settings import Settings
@@ -254,6 +255,12 @@ class OpenItems:
         cached = self.stale_cache.cache.get(OPEN_ITEMS)
         return None if cached is None else cached.value
 
+    @property
+    def freshness(self) -> Freshness | None:
+        """Return how fresh the open items in memory are, None if none may be shown."""
+        cached = self.stale_cache.cache.get(OPEN_ITEMS)
+        return None if cached is None else cached.freshness
+
     def held(self) -> OpenSnapshot | None:
         """Return the open items in memory, even if they may be shown only on error."""
         held: OpenSnapshot | None = self.stale_cache.cache.held(OPEN_ITEMS)
@@ -270,6 +277,14 @@ class OpenItems:
             StorageUnavailableError: The open items could not be read, or not in time.
         """
         return self.stale_cache.current(OPEN_ITEMS, self._read)
+
+    def mark(self) -> None:
+        """Have the open items refreshed; the ones in memory may be shown until then."""
+        self.stale_cache.cache.mark(OPEN_ITEMS[0])
+
+    def forget(self) -> None:
+        """Drop the open items, so that they are read again."""
+        self.stale_cache.cache.forget(OPEN_ITEMS)
 
     def _read(self, _: bool) -> Entry[OpenSnapshot]:
         self.before_reading()
