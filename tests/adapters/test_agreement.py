@@ -28,7 +28,7 @@ from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity_base import seen
-from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
+from angle_reco.testing.contracts.catalog_base import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import NOW, TICK
 from tests.adapters.databases import fill, ports_on, storage_on
 

@@ -38,7 +38,7 @@ from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityRecorder
 from angle_reco.testing.contracts import KINDS, Sample
 from angle_reco.testing.contracts.activity_base import seen
-from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
+from angle_reco.testing.contracts.catalog_base import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import (
     ELSEWHERE,
     NOW,

@@ -4,36 +4,12 @@
 the modules `kernels` and `model_store`.
 """
 
+from pkgutil import iter_modules
+
 import pytest
 
 # Before the imports, so that failing assertions in these modules show their values.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "activity",
-            "activity_base",
-            "activity_histories",
-            "activity_interactions",
-            "cache",
-            "cache_base",
-            "cache_flights",
-            "cache_room",
-            "catalog",
-            "changes",
-            "clock",
-            "erasure",
-            "interest_store",
-            "kernels",
-            "ledger",
-            "list_store",
-            "model_store",
-            "permissions",
-            "recorder",
-            "users",
-        )
-    )
-)
+pytest.register_assert_rewrite(*(f"{__name__}.{one.name}" for one in iter_modules(__path__)))
 
 from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
     ActivityQueriesContract,
@@ -56,10 +32,8 @@ from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
 from angle_reco.testing.contracts.interest_store import (  # noqa: E402 — see above
     InterestStoreContract,
 )
-from angle_reco.testing.contracts.ledger import (  # noqa: E402 — see above
-    RunLedgerContract,
-    TimedLedger,
-)
+from angle_reco.testing.contracts.ledger import RunLedgerContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.ledger_base import TimedLedger  # noqa: E402 — see above
 from angle_reco.testing.contracts.list_store import (  # noqa: E402 — see above
     ListStoreContract,
 )
