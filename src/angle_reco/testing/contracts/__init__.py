@@ -17,13 +17,9 @@ from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
 from angle_reco.testing.contracts.cache import CacheContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.cache_base import MakeCache  # noqa: E402 — see above
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
-from angle_reco.testing.contracts.changes import (  # noqa: E402 — see above
-    Begin,
-    ChangesAtOnceContract,
-    ChangesContract,
-    ChangesInTransactionsContract,
-    TimedChanges,
-)
+from angle_reco.testing.contracts.changes import ChangesAtOnceContract, ChangesContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.changes_base import Begin, TimedChanges  # noqa: E402 — see above
+from angle_reco.testing.contracts.changes_in_transactions import ChangesInTransactionsContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
     ErasableStores,
