@@ -15,7 +15,8 @@ from angle_reco.application.jobs.due_homepages import DueHomepages
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.news import LastRuns, NewsReader
 from angle_reco.application.jobs.runner import JobRunner
-from angle_reco.application.jobs.schedule import schedule_of
+from angle_reco.application.jobs.schedule import schedule_of, work_of
+from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.notifications import Notifier
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.invalidation import CacheInvalidator
@@ -141,7 +142,8 @@ def wire_jobs(core: Core) -> JobsWing:
     )
     runner = JobRunner(
         ledger=ports.ledger,
-        jobs=jobs,
+        jobs=work_of(jobs),
+        of_one_item=SimilarOfOne(lists=ports.lists, models=core.models, scorer=scorer, as_of=as_of),
         finished_runs=finished_runs,
         rules=rules,
         clock=ports.clock,

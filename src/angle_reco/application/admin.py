@@ -11,7 +11,6 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
-from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
@@ -191,10 +190,11 @@ class ReadStats:
         )
 
     def _jobs(self) -> dict[str, JobStats]:
-        now, last = self.ledger.now(), self.ledger.last_of_each(BATCH_JOBS)
+        rules = {name: rule for name, rule in self.rules.items() if not rule.in_every_process}
+        now, last = self.ledger.now(), self.ledger.last_of_each(rules)
         return {
-            name: JobStats(last=last.get(name), next_at=self.rules[name].schedule.next_after(now))
-            for name in BATCH_JOBS
+            name: JobStats(last=last.get(name), next_at=rule.schedule.next_after(now))
+            for name, rule in rules.items()
         }
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
 from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
-from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import Interactions
@@ -19,7 +18,7 @@ from angle_reco.domain.category_prints import category_prints, has_known_data
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.fingerprints import Fingerprints
-from angle_reco.domain.ids import IdKind, ItemId
+from angle_reco.domain.ids import IdKind
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.columns import columns_of
 from angle_reco.domain.scoring.blended.model import Model
@@ -309,17 +308,6 @@ class Jobs:
         settings = self.scorer.recipes.lists[kind].to_text()
         look = Look(kind=kind, settings=settings, of_market=True, is_known=is_known)
         return self.last_runs.news(look, work)
-
-    def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:
-        """Rank and store the similar items of one item; an open item enters their lists, too.
-
-        Raises:
-            ItemNotFoundError: There is no such item.
-        """
-        of_one = SimilarOfOne(
-            lists=self.lists, models=self.models, scorer=self.scorer, as_of=self.as_of
-        )
-        return of_one(item_id, work)
 
     def _in_batches(
         self, work: RunContext, what: str, users: IdColumn, read: Callable[[IdColumn], "_Part"]

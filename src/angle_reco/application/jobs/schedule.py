@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import attrs
 
 from angle_reco.application.jobs.batch_jobs import Jobs
-from angle_reco.application.jobs.run_context import Done, RunContext
+from angle_reco.application.jobs.run_context import Done, Job, RunContext
 from angle_reco.domain.errors import InvalidValueError, one_of
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.settings import Settings
@@ -85,6 +86,12 @@ JOBS: dict[str, JobSpec] = {
 
 BATCH_JOBS = tuple(name for name, spec in JOBS.items() if spec.run is not None)
 """The jobs that run for all processes, by a claim in the ledger."""
+
+
+def work_of(jobs: Jobs) -> dict[str, Job]:
+    """Return the work of those jobs by name."""
+    return {name: partial(spec.run, jobs) for name, spec in JOBS.items() if spec.run is not None}
+
 
 SCHEDULE: Mapping[str, JobRule] = {name: spec.rule for name, spec in JOBS.items()}
 """When each job is due, in UTC, by default."""
