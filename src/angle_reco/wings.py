@@ -19,8 +19,7 @@ from angle_reco.application.jobs.schedule import schedule_of, work_of
 from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.notifications import Notifier
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.invalidation import CacheInvalidator
-from angle_reco.application.serving.item_invalidation import ItemInvalidator
+from angle_reco.application.serving.invalidation import CacheInvalidator, ItemInvalidator
 from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.open_items import ChangedItems, OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
