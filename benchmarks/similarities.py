@@ -32,9 +32,10 @@ from scipy.sparse import csr_matrix
 
 from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.adapters.kernels.fast import FastKernels
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind
-from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import NEVER
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.popularity import PopularityRule, plain_demand

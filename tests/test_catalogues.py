@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.application.languages import Languages, shipped
+from angle_reco.adapters.languages import Languages, shipped
 from angle_reco.domain.languages import LANGUAGES
 from angle_reco.domain.sentences import LONGEST_TITLE, MESSAGES, Message, Why, shortened
 from tools.catalogues import LOCALE, mo_of, read_po

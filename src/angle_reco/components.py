@@ -1,8 +1,8 @@
 """The components of rankers, and the data that their rules work on."""
 
 from angle_reco.domain.activity import Interactions
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import IdColumn, IdIndex
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.scoring.components import (
     INTEREST,
     POPULARITY,

@@ -1,9 +1,8 @@
 """What operations return, beside shelves and interests."""
 
-from angle_reco.application.admin import JobStats, Stats
+from angle_reco.application.admin import Health, JobStats, MemoryStats, Stats
 from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
-from angle_reco.application.process_cache import Health, MemoryStats
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.runs import Run, RunKey, RunState, Trigger
 from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList

@@ -6,7 +6,7 @@ from angle_reco.adapters.sql.schema.host_schema import HostSchema, PermissionTab
 from angle_reco.adapters.sql.schema.migrations import include_object
 from angle_reco.adapters.sql.schema.permissions import add_permissions
 from angle_reco.adapters.sql.storage import Storage
-from angle_reco.domain.items import AuctionStatus
+from angle_reco.domain.auction_status import AuctionStatus
 
 __all__ = [
     "AuctionStatus",

@@ -6,11 +6,10 @@ from warnings import warn
 
 import attrs
 
-from angle_reco.application.admin import Stats
+from angle_reco.application.admin import Health, Stats
 from angle_reco.application.jobs.run_context import Progress, no_progress
 from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
-from angle_reco.application.process_cache import Health
 from angle_reco.application.serving.pages import CardLoader
 from angle_reco.bound import Bound
 from angle_reco.domain.erasure import Erased

@@ -18,16 +18,17 @@ from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.memory.users import MemoryUsers
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import CategoryId, UserId
-from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.items import Item
 from angle_reco.domain.scoring.popularity import BidCounting
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.users import UserQueries
 from angle_reco.testing.contracts import KINDS, Sample
-from angle_reco.testing.contracts.activity import seen
-from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
+from angle_reco.testing.contracts.activity_base import seen
+from angle_reco.testing.contracts.catalog_base import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import NOW, TICK
 from tests.adapters.databases import fill, ports_on, storage_on
 

@@ -26,7 +26,7 @@ from angle_reco.domain.suggestions import Freshness
 from angle_reco.ports.cache import Cache, CacheKey, Entry, Flight
 from angle_reco.testing import ManualClock
 from angle_reco.testing.contracts import CacheContract, MakeCache
-from angle_reco.testing.contracts.cache import put
+from angle_reco.testing.contracts.cache_base import put
 from angle_reco.testing.contracts.samples import TICK
 from tests.memory_cache import MemoryCache
 from tests.reliability.trials import seeded, sized, together

@@ -24,7 +24,7 @@ from angle_reco.testing.contracts import (
     Sample,
     TimedChanges,
 )
-from angle_reco.testing.contracts.changes import FORGET, Reader, items, jobs, run
+from angle_reco.testing.contracts.changes_base import FORGET, Reader, items, jobs, run
 from tests.adapters.databases import (
     WAYS,
     connection_to,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings
 from angle_reco.adapters.sql.schema.host_schema import LABELS
-from angle_reco.domain.items import OPEN_STATUSES, AuctionStatus
+from angle_reco.domain.auction_status import OPEN_STATUSES, AuctionStatus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connect.md").read_text("utf-8")
 

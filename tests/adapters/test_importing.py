@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.importing.directory import Imported, import_directory
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.errors import (
     BadInputError,
     SchemaError,
@@ -31,14 +32,10 @@ from angle_reco.domain.errors import (
     StorageUnavailableError,
 )
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus
 from angle_reco.domain.moments import from_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.publication import PublicationStatus
-from tests.adapters.databases import (
-    engine_of_a_full_disk,
-    everything_in,
-)
+from tests.adapters.databases import engine_of_a_full_disk, everything_in
 from tests.adapters.shops import HEADERS, ROWS, Shop, new
 
 LOT = UUID("0a000000-0000-4000-8000-000000000000")

@@ -9,9 +9,10 @@ import pytest
 
 from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.scoring.market import OpenMarket
@@ -21,12 +22,7 @@ from angle_reco.domain.scoring.similarity import Engagement, SimilarityRule
 from angle_reco.ports.kernels import Kernels
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.kernels import KernelsContract, lines_of
-from angle_reco.testing.contracts.markets import (
-    NOW,
-    engagement_of,
-    open_market,
-    profiles_of,
-)
+from angle_reco.testing.contracts.markets import NOW, engagement_of, open_market, profiles_of
 
 SIMILAR = "angle_reco.adapters.kernels.similar"
 HOMEPAGES = "angle_reco.adapters.kernels.homepages"

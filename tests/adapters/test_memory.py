@@ -51,7 +51,7 @@ from angle_reco.testing.contracts import (
     TimedLedger,
     UserQueriesContract,
 )
-from angle_reco.testing.contracts.ledger import run_request
+from angle_reco.testing.contracts.ledger_base import run_request
 from angle_reco.testing.contracts.model_store import ModelStoreContract, ModelStores
 from angle_reco.testing.contracts.samples import DAY, NOW, TICK
 

@@ -21,7 +21,7 @@ from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.testing import User
-from angle_reco.testing.contracts.activity import seen
+from angle_reco.testing.contracts.activity_base import seen
 from angle_reco.testing.contracts.recorder import RecordedActivity
 from angle_reco.testing.contracts.samples import DAY, KINDS, NOW, Sample
 from tests.adapters.databases import (

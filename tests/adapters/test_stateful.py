@@ -16,21 +16,17 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.composition import Ports, memory_ports
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import AngleRecoError
 from angle_reco.domain.ids import IdKinds
-from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.items import Item
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import ONE, SCORE_TOLERANCE
 from angle_reco.domain.runs import Fence
@@ -41,8 +37,8 @@ from angle_reco.domain.suggestions import Reason, Source
 from angle_reco.domain.users import User
 from angle_reco.ports.activity import ActivityRecorder
 from angle_reco.testing.contracts import KINDS, Sample
-from angle_reco.testing.contracts.activity import seen
-from angle_reco.testing.contracts.catalog import category_of, open_items, seller_of
+from angle_reco.testing.contracts.activity_base import seen
+from angle_reco.testing.contracts.catalog_base import category_of, open_items, seller_of
 from angle_reco.testing.contracts.samples import (
     ELSEWHERE,
     NOW,

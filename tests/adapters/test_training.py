@@ -12,9 +12,10 @@ from scipy import sparse
 
 from angle_reco.adapters.kernels import training
 from angle_reco.domain.activity import Activity, Interactions
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import AuctionStatus, Catalogue, OpenCards
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR, NEVER
 from angle_reco.domain.scoring.blended.hashes import HashIndex

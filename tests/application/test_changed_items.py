@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from angle_reco.application.serving.changed_items import Before, ChangedItems
+from angle_reco.application.serving.open_items import Before, ChangedItems
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.testing import ManualClock
 from tests.application.shop import NOW, TICK
 

@@ -18,7 +18,7 @@ from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.application.jobs import run_context
 from angle_reco.application.jobs.run_context import Done, RunContext, RunStoppedError, no_progress
 from angle_reco.application.jobs.runner import Heartbeat
-from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, SCHEDULE, schedule_of
+from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE, schedule_of
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
@@ -675,7 +675,7 @@ class TestWhyARunIsLost:
             run_request = run_request_of(RunKey(job), Trigger.MANUAL, SCHEDULE[job])
             return shop.ports.ledger.claim(run_request, holder="thief", lease=HOUR).run
 
-        def work_until_it_is_lost(_: object, work: RunContext) -> Done:
+        def work_until_it_is_lost(work: RunContext) -> Done:
             for _ in range(5):
                 # Of another key: the numbers of each are counted apart.
                 assert shop.ports.ledger.finish(claimed(SIMILAR))
@@ -690,7 +690,7 @@ class TestWhyARunIsLost:
             work.reached("users", 1, 1)
             pytest.fail("it went on")
 
-        monkeypatch.setitem(JOBS, JOB, attrs.evolve(JOBS[JOB], run=work_until_it_is_lost))
+        monkeypatch.setitem(shop.reco._use_cases.runs.runner.jobs, JOB, work_until_it_is_lost)
         with pytest.raises(FencedOffError, match=JOB) as caught:
             shop.reco.system.run_job(JOB)
 

@@ -10,12 +10,12 @@ import pytest
 
 from angle_reco.adapters.memory.changes import MemoryChanges
 from angle_reco.adapters.memory.ledger import MemoryRunLedger
-from angle_reco.application.jobs.finished_runs import CLEAR_MEMORY, FinishedRuns
-from angle_reco.application.jobs.schedule import JOB_OF, OF_ONE_ITEM
+from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.freshness import FreshnessLimits
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
+from angle_reco.domain.job_names import CLEAR_MEMORY, JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRequest, Trigger
 from angle_reco.domain.suggestions import Freshness
@@ -23,7 +23,7 @@ from angle_reco.ports.cache import Cache, CacheKey, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 from angle_reco.testing import ManualClock
-from angle_reco.testing.contracts.cache import put
+from angle_reco.testing.contracts.cache_base import put
 from tests.application.shop import HOUR, NOW, TICK
 from tests.application.workers import Failing
 from tests.memory_cache import MemoryCache

@@ -16,7 +16,8 @@ from angle_reco import (
     Settings,
     UserId,
 )
-from angle_reco.application.jobs.schedule import BATCH_JOBS, OF_ONE_ITEM
+from angle_reco.application.jobs.schedule import BATCH_JOBS
+from angle_reco.domain.job_names import OF_ONE_ITEM
 from angle_reco.domain.lists import ListKind
 from angle_reco.results import JobOutcome
 from angle_reco.testing import User

@@ -8,7 +8,7 @@ from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.ports.stores import Written
-from angle_reco.testing.contracts.list_store import line
+from angle_reco.testing.contracts.list_store_base import line
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, Sample
 from tests.application.workers import Calling
 

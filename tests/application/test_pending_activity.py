@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from angle_reco.application.serving.changed_items import ChangedItems
+from angle_reco.application.serving.open_items import ChangedItems
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageUnavailableError

@@ -8,15 +8,7 @@ import attrs
 import pytest
 
 from angle_reco import Freshness, Recommender, Settings, StorageUnavailableError
-from tests.application.memories import (
-    ASK,
-    MINUTE,
-    PERSONAL_JOB,
-    CachingShop,
-    settle,
-    shop,
-    warm,
-)
+from tests.application.memories import ASK, MINUTE, PERSONAL_JOB, CachingShop, settle, shop, warm
 from tests.application.shop import DAY, HOUR, NOW, TICK, bid, filled, ids_of, lots
 from tests.application.workers import Hands
 
@@ -168,7 +160,7 @@ class TestEviction:
         assert memory is not None
         said = []
 
-        with caplog.at_level(logging.INFO, "angle_reco.application.process_cache"):
+        with caplog.at_level(logging.INFO, "angle_reco.application.admin"):
             for time in (30 * MINUTE - TICK, TICK, 120 * HOUR - 30 * MINUTE, 6 * HOUR, 6 * HOUR):
                 one.passes(time)
                 _evict(hands)
@@ -209,7 +201,7 @@ class TestEviction:
         one = shop()
         reco, hands = one.plain(), Hands()
         reco.start(hands)
-        with caplog.at_level(logging.INFO, "angle_reco.application.process_cache"):
+        with caplog.at_level(logging.INFO, "angle_reco.application.admin"):
             one.passes(12 * HOUR)
             _evict(hands)
         reco.stop()

@@ -279,7 +279,7 @@ def known_items(shop: Shop) -> set[object]:
 
 def out_of_turn(reco: Recommender, user: str) -> None:
     """Compute and store a homepage as a request does."""
-    scorer = reco._use_cases.events.list_reader.scorer
+    scorer = reco._use_cases.shelves.scorer
     market = scorer.market()
     profiles = scorer.profiles(market, IdIndex(IdColumn.of(reco.settings.ids.user, [user])))
     pages = scorer.homepages(market, profiles, keep=scorer.rankings.kept)

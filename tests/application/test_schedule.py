@@ -8,7 +8,9 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, Settings
-from angle_reco.application.jobs.schedule import SCHEDULE, schedule_of
+from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE, schedule_of
+from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunRules
 from angle_reco.rules import JobRule, Queue, Schedule
 
@@ -39,6 +41,11 @@ def test_every_job_for_all_processes_is_a_row_of_the_documentation() -> None:
     }
 
     assert documented == {job: rule for job, rule in SCHEDULE.items() if not rule.in_every_process}
+
+
+def test_every_kind_of_results_has_a_job() -> None:
+    assert JOB_OF.keys() == set(ListKind)
+    assert {OF_INTERESTS, *JOB_OF.values()} <= set(BATCH_JOBS)
 
 
 def test_every_process_evicts_what_is_stale_every_six_hours() -> None:

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from angle_reco import InvalidValueError, Recommender, Settings
-from angle_reco.application.languages import Languages
+from angle_reco.adapters.languages import Languages
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.sentences import Message, Why

@@ -16,8 +16,8 @@ from angle_reco import (
     Settings,
     StorageUnavailableError,
 )
+from angle_reco.application.serving.own_changes import PendingOffers
 from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.pending_offers import PendingOffers
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.ids import UserId
 from angle_reco.testing import ManualClock

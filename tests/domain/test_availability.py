@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.domain.auction_status import OPEN_STATUSES, AuctionStatus
 from angle_reco.domain.availability import is_open, may_be_shown, open_rows
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import OPEN_STATUSES, AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import NOW, catalogue_of, lot, markets
 

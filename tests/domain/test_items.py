@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.domain.auction_status import AuctionStatus, status_at
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId
-from angle_reco.domain.items import AuctionStatus, Catalogue, Item, OpenCards, status_at
+from angle_reco.domain.items import Item
 from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.testing.contracts.markets import IDS, NOW, catalogue_of, markets

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import IdKind, IdKinds, ItemId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.scoring.market import ENDING_SOON
 from angle_reco.testing import plain
 from angle_reco.testing.contracts.markets import NOW, lot, markets, open_market

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco import Reason, Source, Suggestion
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.ranking import CLASSIC

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from angle_reco.domain.activity import Activity
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import AuctionStatus, Catalogue
 from angle_reco.domain.moments import DAY, NEVER
 from angle_reco.evaluation.rankings import Past, Touches
 

@@ -19,8 +19,9 @@ from typing import Any
 import attrs
 
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus, status_at
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, Item, ItemCard, status_at
+from angle_reco.domain.items import Item, ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import NEVER, to_micros
 from angle_reco.domain.scoring.interest import InterestRule

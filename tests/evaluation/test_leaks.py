@@ -17,9 +17,10 @@ from angle_reco.application.scoring import Scorer
 from angle_reco.composition import memory_ports
 from angle_reco.domain.activity import Activity, Bid, Interactions, Watch
 from angle_reco.domain.arrays import Int32s
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, Item, ItemCard
+from angle_reco.domain.items import Item, ItemCard
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.popularity import PopularityRule

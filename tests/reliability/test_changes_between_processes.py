@@ -21,11 +21,11 @@ from angle_reco import ItemId, Recommender, Settings, Shelf
 from angle_reco.adapters.sql.results import feed_pruning
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.application.serving import invalidation as invalidator
-from angle_reco.application.serving import ticker
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.users import User
+from angle_reco.ports import threads
 from tests.adapters.databases import fill
 from tests.application.memories import comes_true
 from tests.application.shop import watch
@@ -274,7 +274,7 @@ _SECONDS_UNTIL_FORGOTTEN = sized(6, 60)
 def forget_soon() -> None:
     """Have what told of an erasure go after seconds, where a test shall not last minutes."""
     invalidator._SECONDS_TO_PRUNE, feed_pruning._ERASED_FOR = 3.0, timedelta(seconds=2)
-    ticker._SECONDS_BETWEEN_TICKS = 0.2  # as often as before, beside the shorter spans
+    threads._SECONDS_BETWEEN_TICKS = 0.2  # as often as before, beside the shorter spans
 
 
 @attrs.define

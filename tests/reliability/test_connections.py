@@ -25,10 +25,10 @@ from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import Ports
 from angle_reco.domain.activity import Interactions
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import IdKind, UserId
-from angle_reco.domain.items import OpenCards
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket

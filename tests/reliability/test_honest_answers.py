@@ -14,7 +14,7 @@ import attrs
 from angle_reco import ItemId, Recommender, Settings, Shelf, UserId
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import memory_ports
-from angle_reco.domain.items import OPEN_STATUSES
+from angle_reco.domain.auction_status import OPEN_STATUSES
 from angle_reco.testing import AuctionStatus, Item
 from tests.application.memories import CachingShop, settle
 from tests.application.shop import NOW, bid, filled, lot, watch

@@ -19,8 +19,8 @@ from angle_reco import AccessDeniedError, Freshness, ItemId, Recommender, Settin
 from angle_reco.application.jobs import runner
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import Ports, own_cache
+from angle_reco.domain.auction_status import OPEN_STATUSES
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
-from angle_reco.domain.items import OPEN_STATUSES
 from angle_reco.testing import AuctionStatus, Item, ManualClock
 from tests.application.memories import _ports
 from tests.application.shop import NOW, bid, filled, lot

@@ -254,7 +254,7 @@ FORKING = """
 import os, sys, time
 from pathlib import Path
 from angle_reco import Recommender
-from angle_reco.application.jobs.batch_jobs import Jobs
+from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.jobs.run_context import Done
 from angle_reco.ports.stores import Written
 from tests.reliability.workers import ON_REQUEST, make_jobs_quick
@@ -270,7 +270,7 @@ def noted(jobs, item_id, work):
     return Done(1, Written(0, 0), 0)
 
 make_jobs_quick()
-Jobs.compute_similarities_of = noted
+SimilarOfOne.__call__ = noted
 
 def connected():
     return Recommender.connect(url, settings=ON_REQUEST, check=False)

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.scoring.ranking import CLASSIC

@@ -25,6 +25,8 @@ from sphinx.util import logging
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
 
+from angle_reco.event_calls import EventCalls
+
 _log = logging.getLogger(__name__)
 
 TOPICS = ("components", "errors", "events", "results", "rules", "sql", "testing", "types")
@@ -111,6 +113,8 @@ def directive(module: str, name: str) -> Iterator[str]:
         yield f".. autoclass:: {name}"
         if module != "angle_reco.testing.contracts":
             yield "   :members:"
+        if issubclass(value, EventCalls):
+            yield "   :inherited-members:"
         if issubclass(value, enum.Enum):
             yield "   :undoc-members:"
         if issubclass(value, Exception):

@@ -10,7 +10,6 @@ from typing import TypeVar
 import attrs
 
 from angle_reco.application.serving.invalidation import CacheInvalidator
-from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
@@ -20,6 +19,7 @@ from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.type_checks import is_a
 from angle_reco.ports.activity import ActivityRecorder
+from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline
@@ -51,7 +51,7 @@ class Events:
     recorder: ActivityRecorder | None
     changes: Changes
     pending: PendingActivity
-    list_reader: ListReader
+    cached_lists: Cache | None
     invalidator: CacheInvalidator | None
     clock: Clock
     settings: Settings
@@ -260,7 +260,8 @@ class Events:
                     self.pending.offers.rolled_back(change.user_id, item_id, change)
             raise
         finally:
-            self.list_reader.forget(ListKind.PERSONAL, change.user_id)
+            if self.cached_lists is not None:
+                self.cached_lists.forget(key_of(ListKind.PERSONAL, change.user_id))
 
     def not_taken(self, event: str, error: Exception) -> bool:
         """Log and count an event that failed before it could be taken; return False."""

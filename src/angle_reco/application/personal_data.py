@@ -7,7 +7,6 @@ from datetime import datetime
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
@@ -17,6 +16,7 @@ from angle_reco.domain.millionths import to_fraction
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.stored_list import StoredLine, StoredList
 from angle_reco.domain.users import SignIns
+from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.erasure import Erasure
 from angle_reco.ports.stores import InterestStore, ListStore, StoredInterests
@@ -96,7 +96,7 @@ class EraseUser:
     clock: Clock
     ids: IdKinds
     fingerprints: Fingerprints
-    list_reader: ListReader
+    cached_lists: Cache | None
     pending: PendingActivity
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
@@ -112,7 +112,8 @@ class EraseUser:
         try:
             erased = self.erasure.erase(user_id, at=self.clock.now())
         finally:
-            self.list_reader.forget(ListKind.PERSONAL, user_id)
+            if self.cached_lists is not None:
+                self.cached_lists.forget(key_of(ListKind.PERSONAL, user_id))
             self.pending.forget(user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",

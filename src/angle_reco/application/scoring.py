@@ -12,9 +12,10 @@ from angle_reco.application.rankings import Ranking, Rankings
 from angle_reco.domain.activity import Bid, History, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import open_rows
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
-from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import ListKind, Lists, Recipes
 from angle_reco.domain.moments import HOUR, to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, rank_popular, rank_popular_by_category

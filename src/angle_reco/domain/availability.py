@@ -9,8 +9,10 @@ from datetime import datetime
 import numpy as np
 
 from angle_reco.domain.arrays import Bools
+from angle_reco.domain.auction_status import OPEN_STATUSES
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.items import OPEN_STATUSES, Catalogue, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.moments import to_micros
 
 

@@ -21,6 +21,11 @@ DAY = timedelta(days=1) // MICROSECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def micros_or(moment: datetime | None, unknown: int) -> int:
+    """Return a moment in microseconds, *unknown* for None."""
+    return unknown if moment is None else to_micros(moment)
+
+
 def to_micros(moment: datetime) -> int:
     """Return an aware moment as microseconds since 1970.
 

@@ -3,8 +3,8 @@
 from difflib import get_close_matches
 from enum import StrEnum
 
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.errors import InvalidValueError, one_of
-from angle_reco.domain.items import AuctionStatus
 
 
 class PublicationStatus(StrEnum):

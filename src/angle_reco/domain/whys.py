@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import attrs
 
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import ItemId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.sentences import English, Message, Speaks, Why
 

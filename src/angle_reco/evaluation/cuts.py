@@ -15,9 +15,9 @@ from angle_reco.domain.arrays import (
     is_among,
     starts_of_runs,
 )
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import InvalidValueError, NotMeasurableError
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import MICROSECOND, check_moment, from_micros, to_micros
 from angle_reco.domain.validators import exactly, whole
 from angle_reco.evaluation.history import Evidence, History

@@ -5,9 +5,9 @@ import numpy as np
 
 from angle_reco.domain.activity import Activity, Interactions
 from angle_reco.domain.arrays import Bools, Int64s, ragged_ranges, starts_of_runs
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdIndex
 from angle_reco.domain.errors import NotMeasurableError
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import from_micros
 from angle_reco.domain.scoring.popularity import BidCounting
 from angle_reco.evaluation.cuts import Cut, drawn, past_of, questions_of

@@ -17,8 +17,8 @@ from angle_reco.domain.arrays import (
     ragged_ranges,
     starts_of_runs,
 )
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdIndex
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.moments import DAY
 
 Float64s: TypeAlias = npt.NDArray[np.float64]

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 

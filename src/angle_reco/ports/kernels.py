@@ -4,7 +4,7 @@ from typing import Protocol
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int64s
-from angle_reco.domain.items import OpenCards
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket

@@ -2,7 +2,8 @@
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.domain.activity import Bid, Watch
-from angle_reco.domain.items import AuctionStatus, Item
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.items import Item
 from angle_reco.domain.users import User
 from angle_reco.testing import plain
 from angle_reco.testing.clock import ManualClock

@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 import attrs
 
 from angle_reco.domain.activity import Bid, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE, Millionths
 from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.decay import Decay, DecaySteps

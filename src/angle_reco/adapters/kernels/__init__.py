@@ -3,7 +3,7 @@
 from angle_reco.adapters.kernels.homepages import rank_homepages
 from angle_reco.adapters.kernels.similar import NumpySimilarities, rank_similar_items
 from angle_reco.domain.activity import Interactions
-from angle_reco.domain.items import OpenCards
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.market import OpenMarket

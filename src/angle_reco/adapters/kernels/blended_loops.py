@@ -207,8 +207,7 @@ def _weigh_prices(
         if price >= 0:
             total += counted
             mean += counted * price
-    for place in range(len(by_price)):
-        by_price[place] = 0
+    by_price[:] = 0
     if total == 0:
         return
     mean //= total
@@ -302,15 +301,13 @@ def _estimate(shown: Shown, weights: Int64s, excluded: Int32s, space: Space) -> 
     for k in range(space.of_sellers.length[0]):
         row = space.of_sellers.places[k]
         estimates[row] += space.of_sellers.values[row]
-    for row in excluded:
-        estimates[row] = -ONE
+    estimates[excluded] = -ONE
 
 
 @jitable
 def _level(estimates: Floats, keep: int, levels: Int64s) -> int:
     """Return a level that *keep* of the estimates reach, and few others; 0 if there is none."""
-    for level in range(len(levels)):
-        levels[level] = 0
+    levels[:] = 0
     for estimate in estimates:
         if estimate >= 0:
             levels[int(estimate) >> LEVEL_BITS] += 1
@@ -357,9 +354,7 @@ def _rank_candidates(shown: Shown, weights: Int64s, count: int, space: Space) ->
         parts[_BY_TITLE] = _title(shown.titles, words, weights[_BY_TITLE], row)
         parts[_BY_PRICE] = space.by_price[shown.price[row]]
         parts[_BY_SELLER] = space.of_sellers.values[row]
-        score = int(shown.shared[row])
-        for part in parts:
-            score += int(part)
+        score = int(shown.shared[row]) + int(parts.sum())
         size = insert(best, size, (score << 32) | (_PLACE - shown.tie_rank[row]))
     return size
 
@@ -394,8 +389,7 @@ def rank_pages(
         for place in range(size):
             row = shown.tie_order[_PLACE - (space.best[place] & _PLACE)]
             found.rows[user, place] = row
-            for part in range(len(weights)):
-                found.parts[user, place, part] = space.parts[row, part]
+            found.parts[user, place] = space.parts[row]
         found.lengths[user] = size
         for view in _VIEWS:
             _clear(space.views[view])

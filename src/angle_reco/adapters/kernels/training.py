@@ -8,8 +8,8 @@ from scipy import sparse
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, is_among, places_in_runs
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.items import OpenCards
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, HOUR
 from angle_reco.domain.scoring.blended.hashes import NO_HASH, HashIndex, hashes_of

@@ -9,19 +9,12 @@ import numpy as np
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace, exists_by
 from angle_reco.domain.activity import is_own_bid
+from angle_reco.domain.auction_status import AuctionStatus, may_be_later, status_at
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.domain.items import (
-    AuctionStatus,
-    Catalogue,
-    Item,
-    ItemCard,
-    OpenCards,
-    may_be_later,
-    status_at,
-)
-from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
-from angle_reco.domain.public_columns import json_text, to_public_text
+from angle_reco.domain.items import Item, ItemCard
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, micros_or, to_micros
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
 
@@ -47,21 +40,17 @@ class MemoryCatalog:
             for watch in self.market.watches.values():
                 if exists_by(watch.watched_at, until):
                     watchers[watch.item_id] = watchers.get(watch.item_id, 0) + 1
-            units_of = self.market.prices.units_of
-            return Catalogue.of_rows(
-                self.market.ids,
-                item_ids=[item.item_id for item in items],
-                category_ids=[item.category_id for item in items],
-                seller_ids=[item.seller_id for item in items],
-                prices=[units_of(self._price(item, until)) for item in items],
-                starting_prices=[units_of(item.starting_price) for item in items],
-                is_published=[item.is_published for item in items],
-                status=[_status(item, at, until).code for item in items],
-                ends_at=[_micros(item.ends_at, NEVER) for item in items],
-                listed_at=[_micros(item.listed_at, UNKNOWN_MOMENT) for item in items],
-                bids=[self._count(item, until, counting) for item in items],
-                watchers=[watchers.get(item.item_id, 0) for item in items],
-            )
+            cards = [
+                ItemCard.of(
+                    item,
+                    price=self._price(item, until),
+                    status=_status(item, at, until),
+                    bids=self._count(item, until, counting),
+                    watchers=watchers.get(item.item_id, 0),
+                )
+                for item in items
+            ]
+            return Catalogue.of_cards(self.market.ids, cards, self.market.prices)
 
     def open_cards(self, at: datetime, *, counting: BidCounting = BidCounting.BIDS) -> OpenCards:
         with self.market.lock:
@@ -70,7 +59,7 @@ class MemoryCatalog:
         return OpenCards(
             catalogue=catalogue,
             titles=np.array([item.title for item in items], np.dtypes.StringDType()),
-            public_texts=np.array([_public_text(item) for item in items], object),
+            public_texts=np.array([item.public_text for item in items], object),
         )
 
     def cards(
@@ -84,18 +73,10 @@ class MemoryCatalog:
         with self.market.lock:
             found = [self.market.items.get(item_id) for item_id in item_ids]
             return {
-                item.item_id: ItemCard(
-                    item_id=item.item_id,
-                    title=item.title,
-                    category_id=item.category_id,
-                    seller_id=item.seller_id,
+                item.item_id: ItemCard.of(
+                    item,
                     price=self._price(item, until),
-                    starting_price=item.starting_price,
-                    is_published=item.is_published,
                     status=_status(item, at, until),
-                    ends_at=item.ends_at,
-                    listed_at=item.listed_at,
-                    public_text=_public_text(item),
                     engaged=viewer is not None and self._is_engaged(viewer, item, until),
                 )
                 for item in found
@@ -155,14 +136,6 @@ def _status(item: Item, at: datetime, until: datetime | None) -> AuctionStatus:
         stated = None
     return stated or status_at(
         to_micros(at),
-        starts_at=_micros(item.starts_at, UNKNOWN_MOMENT),
-        ends_at=_micros(item.ends_at, NEVER),
+        starts_at=micros_or(item.starts_at, UNKNOWN_MOMENT),
+        ends_at=micros_or(item.ends_at, NEVER),
     )
-
-
-def _public_text(item: Item) -> str:
-    return to_public_text({name: json_text(value) for name, value in item.public.items()})
-
-
-def _micros(moment: datetime | None, unknown: int) -> int:
-    return unknown if moment is None else to_micros(moment)

@@ -9,10 +9,8 @@ import attrs
 import numpy as np
 
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
-from angle_reco.application.jobs.last_runs import LastRuns
-from angle_reco.application.jobs.news import Look, News, settings_of_interests
+from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
-from angle_reco.application.jobs.single_lists import SimilarOfOne
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import Interactions
@@ -20,7 +18,7 @@ from angle_reco.domain.category_prints import category_prints, has_known_data
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.fingerprints import Fingerprints
-from angle_reco.domain.ids import IdKind, ItemId
+from angle_reco.domain.ids import IdKind
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.scoring.blended.columns import columns_of
 from angle_reco.domain.scoring.blended.model import Model
@@ -68,7 +66,7 @@ class Jobs:
         """
         now, total = self.clock.now(), _Total()
         settings = settings_of_interests(self.settings)
-        look = Look(job="refresh_user_interests", settings=settings, of_users=True)
+        look = Look(settings=settings, of_users=True)
         news = self.last_runs.news(look, work)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
@@ -197,7 +195,6 @@ class Jobs:
     def _look_for_homepages(self) -> Look:
         ranking, interests = self.scorer.rankings.of(None), settings_of_interests(self.settings)
         return Look(
-            job="generate_recommendations",
             kind=ListKind.PERSONAL,
             settings=f"{ranking.recipe.to_text()} {interests}",
             of_users=True,
@@ -243,7 +240,7 @@ class Jobs:
 
     def generate_popular_items(self, work: RunContext) -> Done:
         """Rank and store the most popular items, of everything and of each category."""
-        news = self._news_of_market("generate_popular_items", ListKind.POPULAR, work)
+        news = self._news_of_market(ListKind.POPULAR, work)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
         work.reached("popular items", 0, 1)
@@ -267,9 +264,7 @@ class Jobs:
     def compute_similarities(self, work: RunContext) -> Done:
         """Rank and store the similar items of every open item."""
         is_learned = self.scorer.rankings.is_similar_learned
-        news = self._news_of_market(
-            "compute_item_similarities", ListKind.SIMILAR, work, is_known=not is_learned
-        )
+        news = self._news_of_market(ListKind.SIMILAR, work, is_known=not is_learned)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
         work.reached("open items", 0, 1)
@@ -312,23 +307,10 @@ class Jobs:
             started_at=market.now,
         )
 
-    def _news_of_market(
-        self, job: str, kind: ListKind, work: RunContext, *, is_known: bool = True
-    ) -> News:
+    def _news_of_market(self, kind: ListKind, work: RunContext, *, is_known: bool = True) -> News:
         settings = self.scorer.recipes.lists[kind].to_text()
-        look = Look(job=job, kind=kind, settings=settings, of_market=True, is_known=is_known)
+        look = Look(kind=kind, settings=settings, of_market=True, is_known=is_known)
         return self.last_runs.news(look, work)
-
-    def compute_similarities_of(self, item_id: ItemId, work: RunContext) -> Done:
-        """Rank and store the similar items of one item; an open item enters their lists, too.
-
-        Raises:
-            ItemNotFoundError: There is no such item.
-        """
-        of_one = SimilarOfOne(
-            lists=self.lists, models=self.models, scorer=self.scorer, as_of=self.as_of
-        )
-        return of_one(item_id, work)
 
     def _in_batches(
         self, work: RunContext, what: str, users: IdColumn, read: Callable[[IdColumn], "_Part"]

@@ -16,10 +16,10 @@ from angle_reco.application.access import Access
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
-from angle_reco.application.jobs.schedule import BATCH_JOBS, JOBS, OF_ONE_ITEM
 from angle_reco.domain.changes import FEED_RETENTION
 from angle_reco.domain.errors import InvalidValueError, StorageError, one_of
 from angle_reco.domain.ids import ItemId, json_id
+from angle_reco.domain.job_names import OF_ONE_ITEM
 from angle_reco.domain.policies import SYSTEM, Action, Actor, Resource
 from angle_reco.domain.runs import (
     Claim,
@@ -182,7 +182,7 @@ class JobClaims:
 
     def due(self) -> Sequence[RunRequest]:
         """Return the runs that should start now; one statement."""
-        rules = {name: rule for name, rule in self.rules.items() if _is_claimed(name)}
+        rules = {name: rule for name, rule in self.rules.items() if name in self.runner.jobs}
         back = max(rule.schedule.every + rule.window for rule in rules.values())
         known = self.ledger.open(list(rules), back=back)
         ahead = {(run.key, run.slot) for run in known.runs if run.is_ahead(known.now)}
@@ -250,18 +250,13 @@ class JobClaims:
 
     def _key(self, name: str, item_id: ItemId | None) -> RunKey:
         job = plain(name) if is_a(name, str) else None
-        if job is None or not _is_claimed(job):
-            raise InvalidValueError("job", name, one_of(BATCH_JOBS))
+        if job is None or job not in self.runner.jobs:
+            raise InvalidValueError("job", name, one_of(self.runner.jobs))
         if item_id is not None and job != OF_ONE_ITEM:
             raise InvalidValueError("job for one item", job, OF_ONE_ITEM)
         item = None if item_id is None else json_id(self.settings.ids.item_id(item_id))
         as_of = None if self.as_of is None else self.as_of.isoformat()
         return RunKey.of(job, {"item_id": item, "as_of": as_of})
-
-
-def _is_claimed(job: str) -> bool:
-    """Return whether there is such a job, and runs of it are claimed in the ledger."""
-    return job in JOBS and JOBS[job].run is not None
 
 
 def _holder() -> str:

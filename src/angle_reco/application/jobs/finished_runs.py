@@ -6,10 +6,10 @@ from datetime import datetime
 
 import attrs
 
-from angle_reco.application.jobs.schedule import JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import IdKinds, ItemId
+from angle_reco.domain.job_names import CLEAR_MEMORY, JOB_OF, OF_ONE_ITEM
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunState
 from angle_reco.ports.cache import Cache, key_of
@@ -17,9 +17,6 @@ from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
 
 _log = logging.getLogger(__name__)
-
-CLEAR_MEMORY = "forget_cached"
-"""The name under which the ledger records that all processes have to clear their memory."""
 
 
 @attrs.define(kw_only=True)

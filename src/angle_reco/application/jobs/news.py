@@ -1,18 +1,20 @@
-"""What may have changed since the last run of a job: one bounded look at the marketplace."""
+"""What may have changed since the last run of a job, and what a run leaves for the next one."""
 
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
+from types import MappingProxyType
 
 import attrs
 
-from angle_reco.application.jobs.run_context import RunContext
+from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.domain.changes import EDITED, IMPORT, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId
+from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.scoring.decay import DecaySteps
@@ -27,6 +29,7 @@ from angle_reco.domain.watermarks import (
     usable,
 )
 from angle_reco.ports.changes import Changes, Cursor
+from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
@@ -41,12 +44,16 @@ class Look:
     equal data could. Without *is_known* they depend on more, such as data of the host.
     """
 
-    job: str
     kind: ListKind | None = None
     settings: str
     of_users: bool = False
     of_market: bool = False
     is_known: bool = True
+
+    @property
+    def job(self) -> str:
+        """Return the job that looks."""
+        return OF_INTERESTS if self.kind is None else JOB_OF[self.kind]
 
 
 @attrs.frozen(kw_only=True)
@@ -224,6 +231,82 @@ class NewsReader:
             _log.warning("watermark of the future, everything is computed: job=%s", job)
         elif why not in (Why.ASKED, Why.FIRST):
             _log.info("everything is computed: job=%s why=%s", job, why.value)
+
+
+@attrs.frozen(kw_only=True)
+class LastRuns:
+    """Begins runs with what may have changed since the last one, and completes them."""
+
+    interests: InterestStore
+    lists: ListStore
+    reader: NewsReader
+
+    def news(self, look: Look, work: RunContext) -> News:
+        """Return what may have changed since the last run.
+
+        If it computes everything, the watermark of the last run is removed: if this run fails,
+        some results are its own.
+        """
+        with work.paced():
+            kind = look.kind
+            text = self.interests.watermark() if kind is None else self.lists.watermark(kind)
+            news = self.reader.news(look, text, work)
+            if news.before is None and text:
+                if kind is None:
+                    self.interests.forget_watermark(fence=work.fence)
+                else:
+                    self.lists.forget_watermark(kind, fence=work.fence)
+        return news
+
+    def complete(
+        self,
+        news: News,
+        work: RunContext,
+        *,
+        owners: IdColumn,
+        computed: int,
+        written: Written,
+        started_at: datetime,
+        others_may_have_results: bool = True,
+        categories: Mapping[str, str] = MappingProxyType({}),
+    ) -> Done:
+        """Complete a run that has *computed* the results of some of *owners*.
+
+        Without *others_may_have_results* only owners have any.
+        """
+        text = ""
+        if not work.failed:
+            # Who was left out is tried again.
+            text = news.watermark(started_at, scope=len(owners), categories=categories)
+        retained = owners if others_may_have_results else None
+        removed = self._retain(news, work, retained, started_at, text)
+        return Done(len(owners), written, removed, left=len(owners) - computed)
+
+    def renew(self, news: News, before: Watermark, work: RunContext) -> Done:
+        """Complete a run that has nothing to compute: all results are as fresh as *news*."""
+        work.reached("changes since the last run", 1, 1)
+        # The results are those of the last run that computed any.
+        text = news.watermark(before.started_at, scope=before.scope, categories=before.categories)
+        self._retain(news, work, None, news.at, text)
+        return Done(before.scope, Written(0, 0), 0, left=before.scope)
+
+    def _retain(
+        self,
+        news: News,
+        work: RunContext,
+        owners: IdColumn | None,
+        started_at: datetime,
+        watermark: str,
+    ) -> int:
+        kind, fence = news.kind, work.fence
+        with work.paced():
+            if kind is None:
+                return self.interests.retain(
+                    owners, started_at=started_at, watermark=watermark, fence=fence
+                )
+            return self.lists.retain(
+                kind, owners, started_at=started_at, watermark=watermark, fence=fence
+            )
 
 
 def _items(change: Change) -> tuple[ItemId, ...]:

@@ -125,3 +125,10 @@ class RunContext:
                 _log.warning("left out of a run: item=%s error=%s", who, type(error).__name__)
             if self.failed > MOST_FAILURES:
                 raise
+
+
+Job: TypeAlias = Callable[[RunContext], Done]
+"""The work of a job, for a run that holds the claim."""
+
+ItemJob: TypeAlias = Callable[[ItemId, RunContext], Done]
+"""The work of a job for one item."""

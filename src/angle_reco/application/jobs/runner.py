@@ -13,10 +13,8 @@ from typing import Self
 
 import attrs
 
-from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.run_context import Done, RunContext, RunStoppedError
-from angle_reco.application.jobs.schedule import JOBS
+from angle_reco.application.jobs.run_context import Done, ItemJob, Job, RunContext, RunStoppedError
 from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import (
     FencedOffError,
@@ -78,10 +76,11 @@ class JobOutcome:
 
 @attrs.frozen(kw_only=True)
 class JobRunner:
-    """Executes claimed runs, and ends them in the ledger."""
+    """Executes claimed runs of *jobs*, by name, and ends them in the ledger."""
 
     ledger: RunLedger
-    jobs: Jobs
+    jobs: Mapping[str, Job]
+    of_one_item: ItemJob
     finished_runs: FinishedRuns
     rules: Mapping[str, JobRule]
     clock: Clock
@@ -152,11 +151,10 @@ class JobRunner:
 
     def _done(self, key: RunKey, work: RunContext) -> Done:
         item_id = key.values.get("item_id")
-        run = JOBS[key.job].run
-        if item_id is None and run is not None:
-            return run(self.jobs, work)
+        if item_id is None:
+            return self.jobs[key.job](work)
         item = ItemId(self.settings.ids.item.parse(str(item_id), "item id"))
-        done = self.jobs.compute_similarities_of(item, work)
+        done = self.of_one_item(item, work)
         self.finished_runs.item_recomputed(item, done.entered)
         return done
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import attrs
 
 from angle_reco.application.jobs.batch_jobs import Jobs
-from angle_reco.application.jobs.run_context import Done, RunContext
+from angle_reco.application.jobs.run_context import Done, Job, RunContext
 from angle_reco.domain.errors import InvalidValueError, one_of
-from angle_reco.domain.lists import ListKind
 from angle_reco.domain.schedules import JobRule, Queue, Schedule
 from angle_reco.settings import Settings
 
@@ -17,7 +17,7 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 
 @attrs.frozen(kw_only=True)
 class JobSpec:
-    """One job: its default rule, what runs it, and the kind of list that it makes, if any.
+    """One job: its default rule, and what runs it.
 
     A job without *run* is the process's own: its worker runs it, and the ledger knows nothing
     of it.
@@ -25,7 +25,6 @@ class JobSpec:
 
     rule: JobRule
     run: Callable[[Jobs, RunContext], Done] | None
-    kind: ListKind | None = None
 
 
 JOBS: dict[str, JobSpec] = {
@@ -52,7 +51,6 @@ JOBS: dict[str, JobSpec] = {
             attempts=3,
         ),
         run=Jobs.generate_popular_items,
-        kind=ListKind.POPULAR,
     ),
     "generate_recommendations": JobSpec(
         rule=JobRule(
@@ -62,7 +60,6 @@ JOBS: dict[str, JobSpec] = {
             attempts=3,
         ),
         run=Jobs.generate_recommendations,
-        kind=ListKind.PERSONAL,
     ),
     "compute_item_similarities": JobSpec(
         rule=JobRule(
@@ -73,7 +70,6 @@ JOBS: dict[str, JobSpec] = {
             request_window=_MINUTE,
         ),
         run=Jobs.compute_similarities,
-        kind=ListKind.SIMILAR,
     ),
     "evict_stale_cache": JobSpec(
         rule=JobRule(
@@ -91,19 +87,14 @@ JOBS: dict[str, JobSpec] = {
 BATCH_JOBS = tuple(name for name, spec in JOBS.items() if spec.run is not None)
 """The jobs that run for all processes, by a claim in the ledger."""
 
+
+def work_of(jobs: Jobs) -> dict[str, Job]:
+    """Return the work of those jobs by name."""
+    return {name: partial(spec.run, jobs) for name, spec in JOBS.items() if spec.run is not None}
+
+
 SCHEDULE: Mapping[str, JobRule] = {name: spec.rule for name, spec in JOBS.items()}
 """When each job is due, in UTC, by default."""
-
-JOB_OF: Mapping[ListKind, str] = {
-    spec.kind: name for name, spec in JOBS.items() if spec.kind is not None
-}
-"""The job that makes all lists of a kind."""
-
-OF_INTERESTS = "refresh_user_interests"
-"""The job that makes all interests."""
-
-OF_ONE_ITEM = JOB_OF[ListKind.SIMILAR]
-"""The job that can be run for one item."""
 
 
 def schedule_of(settings: Settings) -> Mapping[str, JobRule]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -10,28 +10,29 @@ from threading import Lock
 
 import attrs
 
+from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
-from angle_reco.application.serving.item_invalidation import ItemInvalidator
-from angle_reco.application.serving.open_items import OPEN_ITEMS, OpenItems
+from angle_reco.application.serving.open_items import Before, ChangedItems, OpenItems
 from angle_reco.application.serving.pending_activity import (
     PendingActivity,
     PendingEvent,
     RolledBackEvents,
 )
-from angle_reco.application.serving.ticker import TICKER
-from angle_reco.domain.activity import CONFIRMS_FROM, Bid, Interactions, unconfirmed
+from angle_reco.domain.activity import CONFIRMS_FROM, Activity, Bid, Interactions, unconfirmed
+from angle_reco.domain.availability import is_open
 from angle_reco.domain.changes import FEED_RETENTION, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageError
 from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import ListKind
 from angle_reco.ports.cache import Cache, key_of
 from angle_reco.ports.changes import Changes, Cursor
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import deadline, may_wait
 from angle_reco.ports.forks import reset_in_child
-from angle_reco.ports.threads import BackgroundPool
+from angle_reco.ports.threads import TICKER, BackgroundPool
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,92 @@ _SECONDS_TO_PRUNE = 35.0
 
 _SECONDS_BETWEEN_PRUNINGS = 5.0
 _SHARE_OF_A_CALL = 4
+
+
+@attrs.frozen(kw_only=True)
+class ItemInvalidator:
+    """Reads the cards of changed items, and invalidates the lists of their similar items.
+
+    *runs* take the requests for similar items of new items.
+    """
+
+    open_items: OpenItems
+    finished_runs: FinishedRuns
+    scorer: Scorer
+    clock: Clock
+    runs: JobClaims
+
+    @property
+    def changed(self) -> ChangedItems:
+        """Return the items that changed since the open items were read."""
+        return self.open_items.changed
+
+    def note_changed(self, item_ids: Sequence[ItemId]) -> None:
+        """Invalidate the cached data of items that change, before the feed has the change."""
+        live = self.open_items.held()
+        self.changed.note_changed(item_ids, None if live is None else live.cards)
+        self._bound()
+        self.finished_runs.forget_similar(item_ids)
+
+    def drop_expired(self) -> None:
+        """Drop cards older than the open items, and changes that were never committed."""
+        live = self.open_items.held()
+        self.changed.drop_expired(None if live is None else live.since)
+
+    def changed_in_feed(self, times: Counter[ItemId], bid_on: Iterable[ItemId]) -> None:
+        """Read the cards of items that changed, and invalidate the similar items of these.
+
+        Also request runs for the items that opened or changed in a way their lists depend on.
+        The feed has shown each item so many *times*; items *bid_on* differ only in their price.
+        """
+        live, item_ids = self.open_items.held(), list(times)
+        # Only open items show a price.
+        priced = [one for one in bid_on if live is None or one in live.cards]
+        if not (item_ids or priced):
+            return
+        at, now = self.clock.monotonic(), self.clock.now()
+        found = self.scorer.catalog.cards(dict.fromkeys([*item_ids, *priced]), at=now)
+        self.changed.read({one: found.get(one) for one in (*item_ids, *priced)}, at=at, times=times)
+        self._bound()
+        if not item_ids:
+            return
+        cards = {one: found.get(one) for one in item_ids}
+        self.finished_runs.forget_similar(item_ids)
+        before = self.changed.before(item_ids)
+        new = [one for one, card in cards.items() if card and self._is_new(card, before.get(one))]
+        unsold = self._without_bids(
+            [one for one, card in cards.items() if _has_new_price(card, before.get(one))]
+        )
+        wanted = [*new, *(one for one in unsold if one not in new)]
+        if wanted:
+            self.runs.request_similar(wanted)
+        self.changed.handled(item_ids)
+
+    def _bound(self) -> None:
+        """Have the open items read again if too many changed to be tracked one by one."""
+        if self.changed.are_too_many:
+            self.open_items.forget()
+            self.changed.clear()
+
+    def _is_new(self, card: ItemCard, before: Before | None) -> bool:
+        """Return whether a noted item has opened, or has another title or category now."""
+        if before is None or not is_open(card, self.clock.now()):
+            return False
+        if before.card is None:
+            return True
+        return (before.card.title, before.card.category_id) != (card.title, card.category_id)
+
+    def _without_bids(self, item_ids: Sequence[ItemId]) -> list[ItemId]:
+        """Return the items without bids: no bid has moved their price."""
+        if not item_ids:
+            return []
+        items = IdColumn.of(self.scorer.settings.ids.item, item_ids)
+        bid_on = set[ItemId]()
+        for happened in self.scorer.activity.interactions(items=items):
+            bid_on.update(
+                ItemId(one) for one in happened.items.take(happened.kinds == Activity.BID)
+            )
+        return [one for one in item_ids if one not in bid_on]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -217,7 +304,7 @@ class CacheInvalidator:
     def _mark_everything(self) -> None:
         for kind in ListKind:
             self.lists.mark(kind.value)
-        self.open_items.stale_cache.cache.mark(OPEN_ITEMS[0])
+        self.open_items.mark()
 
     # Applying changes.
 
@@ -291,3 +378,13 @@ class CacheInvalidator:
         happened = self.scorer.activity.interactions(since=since, users=users)
         # The activity never shows the bids of sellers on their own items.
         return len(self.scorer.counted(unconfirmed(bids, Interactions.joined(ids, happened))))
+
+
+def _has_new_price(card: ItemCard | None, before: Before | None) -> bool:
+    return (
+        card is not None
+        and before is not None
+        and before.card is not None
+        and before.card.price != card.price
+        and card.is_listed
+    )

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import attrs
 
 from angle_reco.application.jobs.claims import JobClaims
-from angle_reco.application.jobs.schedule import JOB_OF
 from angle_reco.application.jobs.single_lists import store_one
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import OpenItems
@@ -19,14 +18,11 @@ from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.application.trained_models import TrainedModels
 from angle_reco.domain.activity import History
-from angle_reco.domain.errors import (
-    ItemNotFoundError,
-    StorageError,
-    UserErasedError,
-)
+from angle_reco.domain.errors import ItemNotFoundError, StorageError, UserErasedError
 from angle_reco.domain.freshness import age_of, freshness_at
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.job_names import JOB_OF
 from angle_reco.domain.lists import EVERYTHING, ListKind, Lists
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.popular import POPULAR_KEPT, popular_owner
@@ -155,9 +151,10 @@ class ListReader:
         age = self._age(kind, stored)
         return age is not None and freshness_at(age, self.settings.freshness[kind]) is not None
 
-    def forget(self, kind: ListKind, owner: object) -> bool:
-        """Drop a list from the cache; return False if it was not cached."""
-        return self.stale_cache is not None and self.stale_cache.cache.forget(key_of(kind, owner))
+    def forget(self, kind: ListKind, owner: object) -> None:
+        """Drop a list from the cache."""
+        if self.stale_cache is not None:
+            self.stale_cache.cache.forget(key_of(kind, owner))
 
     def market(self, *, with_model: bool = False) -> OpenMarket:
         """Return the open items to compute with, from memory if possible."""

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import attrs
 
-from angle_reco.application.serving.own_changes import OwnChanges
-from angle_reco.application.serving.pending_offers import PendingOffers
+from angle_reco.application.serving.own_changes import OwnChanges, PendingOffers
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import StorageError

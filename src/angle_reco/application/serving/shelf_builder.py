@@ -7,26 +7,21 @@ from typing import NamedTuple
 
 import attrs
 
-from angle_reco.application.languages import Languages
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import (
-    ComponentError,
-    StorageUnavailableError,
-)
+from angle_reco.domain.errors import ComponentError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
-from angle_reco.domain.millionths import ONE
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
-from angle_reco.domain.whys import FEW, NO_SOURCES, Grounds, Sources, Speech
+from angle_reco.domain.whys import NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait
@@ -77,16 +72,7 @@ class ShelfBuilder:
     invalidator: CacheInvalidator | None
     pending: PendingActivity
     rolled_back: RolledBackEvents
-    speech: Speech = attrs.field(init=False)
-
-    @speech.default
-    def _speech_of_settings(self) -> Speech:
-        settings, rule = self.settings, self.settings.similarity
-        return Speech(
-            wording=self.scorer.rankings.wording,
-            speaks=Languages(language=settings.language, own=settings.translations),
-            three_shared=rule.worth_of(FEW) if rule.enough_shared >= FEW else ONE,
-        )
+    speech: Speech
 
     def may_use_interests(self, stored: StoredInterests | None) -> bool:
         """Return whether stored interests exist, have the current recipe and are not too old."""

@@ -8,7 +8,8 @@ import attrs
 import numpy as np
 
 from angle_reco.domain.arrays import Bools, Floats, Int64s, frozen
-from angle_reco.domain.items import AuctionStatus, Catalogue
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.popularity import (

@@ -7,7 +7,7 @@ import numpy as np
 
 from angle_reco.domain.activity import Activity
 from angle_reco.domain.arrays import Int8s, Int32s, Int64s, frozen, starts_of_runs
-from angle_reco.domain.items import Catalogue
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.millionths import ONE, scaled
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 from angle_reco.domain.validators import instance, whole

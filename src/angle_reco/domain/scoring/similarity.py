@@ -15,9 +15,9 @@ from angle_reco.domain.arrays import (
     frozen,
     places_in_runs,
 )
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, Millionths, scaled
 from angle_reco.domain.stored_list import Recipe
 from angle_reco.domain.suggestions import Reason

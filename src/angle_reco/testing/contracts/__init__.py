@@ -4,46 +4,22 @@
 the modules `kernels` and `model_store`.
 """
 
+from pkgutil import iter_modules
+
 import pytest
 
 # Before the imports, so that failing assertions in these modules show their values.
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "activity",
-            "cache",
-            "catalog",
-            "changes",
-            "clock",
-            "erasure",
-            "interest_store",
-            "kernels",
-            "ledger",
-            "list_store",
-            "model_store",
-            "permissions",
-            "recorder",
-            "users",
-        )
-    )
-)
+pytest.register_assert_rewrite(*(f"{__name__}.{one.name}" for one in iter_modules(__path__)))
 
 from angle_reco.testing.contracts.activity import (  # noqa: E402 — see above
     ActivityQueriesContract,
 )
-from angle_reco.testing.contracts.cache import (  # noqa: E402 — see above
-    CacheContract,
-    MakeCache,
-)
+from angle_reco.testing.contracts.cache import CacheContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.cache_base import MakeCache  # noqa: E402 — see above
 from angle_reco.testing.contracts.catalog import CatalogQueriesContract  # noqa: E402 — see above
-from angle_reco.testing.contracts.changes import (  # noqa: E402 — see above
-    Begin,
-    ChangesAtOnceContract,
-    ChangesContract,
-    ChangesInTransactionsContract,
-    TimedChanges,
-)
+from angle_reco.testing.contracts.changes import ChangesAtOnceContract, ChangesContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.changes_base import Begin, TimedChanges  # noqa: E402 — see above
+from angle_reco.testing.contracts.changes_in_transactions import ChangesInTransactionsContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.clock import ClockContract  # noqa: E402 — see above
 from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
     ErasableStores,
@@ -52,10 +28,8 @@ from angle_reco.testing.contracts.erasure import (  # noqa: E402 — see above
 from angle_reco.testing.contracts.interest_store import (  # noqa: E402 — see above
     InterestStoreContract,
 )
-from angle_reco.testing.contracts.ledger import (  # noqa: E402 — see above
-    RunLedgerContract,
-    TimedLedger,
-)
+from angle_reco.testing.contracts.ledger import RunLedgerContract  # noqa: E402 — see above
+from angle_reco.testing.contracts.ledger_base import TimedLedger  # noqa: E402 — see above
 from angle_reco.testing.contracts.list_store import (  # noqa: E402 — see above
     ListStoreContract,
 )

@@ -1,64 +1,40 @@
 """The contract suite of `Cache`."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import timedelta
-from threading import Thread
-from typing import Protocol
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.domain.freshness import FAILED_FOR, FreshnessLimits, freshness_at
-from angle_reco.domain.suggestions import Freshness
-from angle_reco.ports.cache import Cache, Cached, CacheKey, Entry, Evicted, Flight
-from angle_reco.ports.clock import Clock
+from angle_reco.ports.cache import Cache, Cached, Evicted
 from angle_reco.testing.clock import ManualClock
+from angle_reco.testing.contracts.cache_base import (
+    A_QUARTER,
+    ELSEWHERE,
+    FRESH,
+    KEY,
+    LIMITS,
+    NO_TIME,
+    OTHER,
+    ROOM,
+    SPANS,
+    STALE,
+    THIRD,
+    MakeCache,
+    keys_in,
+    land,
+    put,
+    takes_off,
+)
+from angle_reco.testing.contracts.cache_flights import CacheFlightsContract
+from angle_reco.testing.contracts.cache_room import CacheRoomContract
 from angle_reco.testing.contracts.samples import DAY, HOUR, TICK
 
-KEY, OTHER, THIRD = ("personal", "ann"), ("personal", "bob"), ("personal", "eve")
-ELSEWHERE = ("similar", "ann")
 
-LIMITS = FreshnessLimits(fresh_for=HOUR, stale_for=2 * HOUR, on_error_for=4 * HOUR)
-NO_TIME = timedelta(0)
-
-ROOM = 1_000_000
-A_QUARTER = 240_000
-"""A size of which four entries fit into `ROOM`, overhead included, and five do not."""
-
-FRESH, STALE, ON_ERROR = Freshness.FRESH, Freshness.STALE, Freshness.STALE_ON_ERROR
-
-_spans = st.timedeltas(NO_TIME, 365 * DAY) | st.sampled_from([NO_TIME, TICK, HOUR, DAY])
-
-
-class MakeCache(Protocol):
-    """A factory of empty caches."""
-
-    def __call__(self, clock: Clock, *, most_bytes: int) -> Cache:
-        """Return an empty cache of at most *most_bytes* bytes."""
-        ...
-
-
-class CacheContract:
+class CacheContract(CacheRoomContract, CacheFlightsContract):
     """The promises of `Cache`; a subclass overrides the fixture *make*."""
-
-    @pytest.fixture
-    def make(self) -> MakeCache:
-        """Return the factory of the port under test."""
-        pytest.fail("override this fixture")
-
-    @pytest.fixture
-    def clock(self) -> ManualClock:
-        """Return the clock of the cache, whose monotonic time does not start at zero."""
-        clock = ManualClock()
-        clock.advance(timedelta(days=11, seconds=7, microseconds=123_457))
-        return clock
-
-    @pytest.fixture
-    def cache(self, make: MakeCache, clock: ManualClock) -> Cache:
-        """Return the port under test, empty."""
-        return make(clock, most_bytes=ROOM)
 
     # Stored values and their freshness.
 
@@ -89,13 +65,11 @@ class CacheContract:
 
     def test_freshness_follows_the_rule_at_every_bound(self, make: MakeCache) -> None:
         @given(
-            limits=st.builds(
-                FreshnessLimits, fresh_for=_spans, stale_for=_spans, on_error_for=_spans
-            ),
-            began=_spans,
-            age=_spans,
+            limits=st.builds(FreshnessLimits, fresh_for=SPANS, stale_for=SPANS, on_error_for=SPANS),
+            began=SPANS,
+            age=SPANS,
             bound=st.sampled_from(["fresh_for", "shown_for", "kept_for"]),
-            beyond=st.sampled_from([-TICK, NO_TIME, TICK]) | _spans,
+            beyond=st.sampled_from([-TICK, NO_TIME, TICK]) | SPANS,
             is_marked=st.booleans(),
             failed_ago=st.none()
             | st.sampled_from([NO_TIME, FAILED_FOR - TICK, FAILED_FOR, FAILED_FOR + TICK]),
@@ -146,333 +120,6 @@ class CacheContract:
         assert not put(cache, KEY, age=LIMITS.kept_for + TICK, size=A_QUARTER)
         assert cache.stats().entries == 1
         assert cache.get(OTHER)
-
-    # The limit in bytes.
-
-    def test_bytes_include_values_and_their_overhead(self, cache: Cache) -> None:
-        put(cache, KEY, size=1_000)
-        one = cache.stats().bytes
-        put(cache, OTHER, size=2_000)
-        both = cache.stats().bytes
-        put(cache, OTHER, size=5_000)
-        more = cache.stats().bytes
-        cache.forget(OTHER)
-
-        assert one >= 1_000
-        assert (both - one, more - both) == (one + 1_000, 3_000)
-        assert cache.stats().bytes == one
-
-    def test_a_value_that_fills_the_cache_to_the_byte_fits(self, cache: Cache) -> None:
-        put(cache, KEY, size=0)
-        of_an_entry = cache.stats().bytes
-        room = ROOM - of_an_entry
-
-        assert put(cache, KEY, size=room)
-        assert cache.stats().bytes == ROOM
-        assert not put(cache, OTHER, size=room + 1)
-        assert put(cache, OTHER, size=room)
-        assert (cache.stats().bytes, cache.stats().evictions) == (ROOM, 1)
-
-    def test_two_values_that_fill_the_cache_to_the_byte_both_fit(self, cache: Cache) -> None:
-        put(cache, KEY, size=0)
-        of_an_entry = cache.stats().bytes
-
-        for key in (KEY, OTHER):
-            assert put(cache, key, size=ROOM // 2 - of_an_entry)
-        both = keys_in(cache, KEY, OTHER)
-        put(cache, OTHER, size=ROOM // 2 - of_an_entry + 1)
-
-        assert both == [KEY, OTHER]
-        assert keys_in(cache, KEY, OTHER) == [OTHER]
-
-    def test_a_value_that_fills_the_unreserved_room_stays(self, cache: Cache) -> None:
-        put(cache, KEY, size=1_000)
-        one = cache.stats().bytes
-
-        cache.reserve(ROOM - one)
-        at_the_byte = keys_in(cache, KEY)
-        cache.reserve(ROOM - one + 1)
-
-        assert at_the_byte == [KEY]
-        assert keys_in(cache, KEY) == []
-        assert cache.stats().evictions == 1
-
-    def test_the_least_recently_used_entry_is_evicted_first(self, cache: Cache) -> None:
-        for number in range(4):
-            assert put(cache, ("personal", number), size=A_QUARTER)
-        cache.get(("personal", 0))
-        put(cache, ("personal", 1), size=A_QUARTER)
-
-        assert put(cache, KEY, size=A_QUARTER)
-        assert put(cache, OTHER, size=A_QUARTER)
-
-        assert keys_in(cache, *(("personal", n) for n in range(4)), KEY, OTHER) == [
-            ("personal", 0),
-            ("personal", 1),
-            KEY,
-            OTHER,
-        ]
-        assert cache.stats().evictions == 2
-
-    def test_a_failure_does_not_count_as_use(self, cache: Cache) -> None:
-        for key in (KEY, OTHER, THIRD, ELSEWHERE):
-            put(cache, key, size=A_QUARTER)
-        cache.fail(takes_off(cache, KEY), ValueError())
-
-        put(cache, ("personal", "new"), size=A_QUARTER)
-
-        assert keys_in(cache, KEY, OTHER) == [OTHER]
-
-    def test_a_larger_value_evicts_no_more_than_it_needs(self, cache: Cache) -> None:
-        for key in (KEY, OTHER, THIRD, ELSEWHERE):
-            put(cache, key, size=A_QUARTER)
-
-        put(cache, KEY, "large", size=2 * A_QUARTER)
-
-        assert keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE) == [KEY, THIRD, ELSEWHERE]
-
-    def test_a_value_of_the_same_size_evicts_nothing(self, cache: Cache) -> None:
-        for key in (KEY, OTHER, THIRD, ELSEWHERE):
-            put(cache, key, size=A_QUARTER)
-
-        put(cache, KEY, "new", size=A_QUARTER)
-
-        assert cache.stats().entries == 4
-        assert cache.stats().evictions == 0
-
-    def test_a_value_larger_than_the_cache_evicts_no_other(self, cache: Cache) -> None:
-        put(cache, KEY)
-
-        assert not put(cache, OTHER, size=ROOM + 1)
-        assert keys_in(cache, KEY, OTHER) == [KEY]
-        assert cache.stats().evictions == 0
-
-    def test_a_value_that_does_not_fit_still_removes_the_older_one(self, cache: Cache) -> None:
-        put(cache, KEY, "old")
-
-        assert not put(cache, KEY, "new", size=ROOM + 1)
-        assert cache.get(KEY) is None
-        assert cache.stats().evictions == 1
-
-    def test_room_can_be_reserved_for_others(self, cache: Cache) -> None:
-        for key in (KEY, OTHER, THIRD, ELSEWHERE):
-            put(cache, key, size=A_QUARTER)
-
-        cache.reserve(ROOM // 2)
-        at_half = keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE)
-        is_kept = put(cache, KEY, size=ROOM // 2 + 1)
-        put(cache, OTHER, size=A_QUARTER)
-
-        assert at_half == [THIRD, ELSEWHERE]
-        assert not is_kept
-        assert keys_in(cache, KEY, OTHER, THIRD, ELSEWHERE) == [OTHER, ELSEWHERE]
-        assert cache.stats().bytes <= ROOM // 2
-        assert cache.stats().most_bytes == ROOM
-
-    def test_reserved_room_can_be_released(self, cache: Cache) -> None:
-        cache.reserve(2 * ROOM)
-        at_none = put(cache, KEY)
-        cache.reserve(ROOM // 4)
-        cache.reserve(0)
-
-        assert not at_none
-        assert all(put(cache, key, size=A_QUARTER) for key in (KEY, OTHER, THIRD, ELSEWHERE))
-        assert cache.stats().entries == 4
-
-    # Flights and refreshes.
-
-    def test_a_flight_delivers_its_value_to_the_cache_and_all_waiters(self, cache: Cache) -> None:
-        mine, is_new = cache.join(KEY)
-        theirs, is_new_again = cache.join(("personal", "ann"))
-        of_other, is_new_of_other = cache.join(OTHER)
-
-        assert (is_new, is_new_again, is_new_of_other) == (True, False, True)
-        assert theirs is mine is not of_other
-        assert mine.key == KEY
-        assert not mine.future.done()
-        assert land(cache, mine, "new")
-        assert theirs.future.result(timeout=0).value == "new"
-        assert cache.get(KEY) == Cached("new", FRESH)
-        assert not of_other.future.done()
-
-    def test_a_flight_may_deliver_a_value_that_is_already_stale(self, cache: Cache) -> None:
-        land(cache, takes_off(cache), "new", age=HOUR + TICK)
-
-        assert cache.get(KEY) == Cached("new", STALE)
-
-    def test_after_a_flight_ends_the_next_join_starts_another(self, cache: Cache) -> None:
-        first = takes_off(cache)
-        land(cache, first, "first")
-        second = takes_off(cache)
-        cache.fail(second, ValueError())
-        third = takes_off(cache)
-
-        assert len({id(flight) for flight in (first, second, third)}) == 3
-        assert not third.future.done()
-
-    def test_all_waiters_get_the_error(self, cache: Cache) -> None:
-        flight = takes_off(cache)
-        error = KeyboardInterrupt()
-
-        cache.fail(flight, error)
-
-        assert flight.future.exception(timeout=0) is error
-        assert cache.get(KEY) is None
-
-    def test_an_entry_whose_refresh_failed_is_shown_for_longer(
-        self, cache: Cache, clock: ManualClock
-    ) -> None:
-        put(cache, KEY, age=LIMITS.shown_for)
-        put(cache, OTHER, age=LIMITS.shown_for)
-        cache.fail(takes_off(cache), ValueError())
-
-        before = cache.get(KEY)
-        clock.advance(TICK)
-        after = cache.get(KEY)
-        clock.advance(FAILED_FOR)
-        later = cache.get(KEY)
-        clock.advance(LIMITS.on_error_for - FAILED_FOR - TICK)
-        cache.fail(takes_off(cache), ValueError())
-        last = cache.get(KEY)
-        clock.advance(TICK)
-
-        assert before == Cached("value", STALE)
-        assert after == last == Cached("value", ON_ERROR)
-        # A failure older than `FAILED_FOR` no longer counts.
-        assert later is None
-        assert cache.get(KEY) is None
-        assert cache.get(OTHER) is None
-
-    def test_a_failure_counts_for_a_minute(self, cache: Cache, clock: ManualClock) -> None:
-        put(cache, KEY, age=LIMITS.shown_for + TICK)
-        cache.fail(takes_off(cache), ValueError())
-        shown = []
-        for passes in (NO_TIME, timedelta(seconds=60), TICK):
-            clock.advance(passes)
-            shown.append(cache.get(KEY))
-
-        assert shown == [Cached("value", ON_ERROR), Cached("value", ON_ERROR), None]
-
-    def test_an_expired_entry_is_shown_again_on_error(
-        self, cache: Cache, clock: ManualClock
-    ) -> None:
-        put(cache, KEY)
-        clock.advance(LIMITS.shown_for + TICK)
-        before = cache.get(KEY)
-        cache.fail(takes_off(cache), ValueError())
-
-        assert before is None
-        assert cache.get(KEY) == Cached("value", ON_ERROR)
-
-    def test_a_new_value_clears_a_failure(self, cache: Cache, clock: ManualClock) -> None:
-        put(cache, KEY)
-        cache.fail(takes_off(cache), ValueError())
-        put(cache, KEY, "new")
-        clock.advance(LIMITS.shown_for)
-        before = cache.get(KEY)
-        clock.advance(TICK)
-
-        assert before == Cached("new", STALE)
-        assert cache.get(KEY) is None
-
-    def test_a_discarded_flight_does_not_replace_a_newer_entry(self, cache: Cache) -> None:
-        flight = takes_off(cache)
-        cache.forget(KEY)
-        put(cache, KEY, "new")
-
-        assert not land(cache, flight, "read before")
-        assert flight.future.result(timeout=0).value == "read before"
-        assert cache.get(KEY) == Cached("new", FRESH)
-
-    @pytest.mark.parametrize("is_all", [False, True])
-    @pytest.mark.parametrize("was_there", [False, True])
-    def test_a_flight_does_not_restore_a_forgotten_key(
-        self, cache: Cache, is_all: bool, was_there: bool
-    ) -> None:
-        if was_there:
-            put(cache, KEY)
-        flight = takes_off(cache)
-        if is_all:
-            cache.forget_all()
-        else:
-            assert cache.forget(KEY) is was_there
-
-        assert cache.get(KEY) is None
-        assert not land(cache, flight, "read before")
-        assert flight.future.result(timeout=0).value == "read before"
-        assert cache.get(KEY) is None
-
-    def test_a_discarded_flight_does_not_block_the_next(self, cache: Cache) -> None:
-        lost = takes_off(cache)
-        cache.forget(KEY)
-        flight = takes_off(cache)
-
-        assert flight is not lost
-        assert not land(cache, lost, "read before")
-        assert cache.join(KEY) == (flight, False)
-        assert not flight.future.done()
-        assert cache.get(KEY) is None
-        assert land(cache, flight, "new")
-        assert cache.get(KEY) == Cached("new", FRESH)
-
-    def test_a_discarded_flight_does_not_fail_a_newer_entry(self, cache: Cache) -> None:
-        flight = takes_off(cache)
-        cache.forget(KEY)
-        put(cache, KEY, age=LIMITS.shown_for + TICK)
-
-        cache.fail(flight, ValueError("lost"))
-
-        assert cache.get(KEY) is None
-        with pytest.raises(ValueError, match="lost"):
-            flight.future.result(timeout=0)
-
-    def test_forgetting_a_key_leaves_flights_of_other_keys(self, cache: Cache) -> None:
-        flights = [takes_off(cache, key) for key in (KEY, ELSEWHERE)]
-        cache.forget(OTHER)
-        put(cache, THIRD)
-
-        assert [land(cache, flight, "new") for flight in flights] == [True, True]
-
-    def test_a_flight_ends_once(self, cache: Cache, clock: ManualClock) -> None:
-        flight = takes_off(cache)
-        land(cache, flight, "new")
-
-        cache.fail(flight, ValueError())
-        is_kept_again = land(cache, flight, "again")
-
-        assert not is_kept_again
-        assert flight.future.result(timeout=0).value == "new"
-        assert cache.get(KEY) == Cached("new", FRESH)
-        clock.advance(LIMITS.shown_for + TICK)
-        assert cache.get(KEY) is None
-
-    def test_a_waiter_cannot_cancel_the_flight(self, cache: Cache) -> None:
-        flight = takes_off(cache)
-
-        was_cancelled = cache.join(KEY)[0].future.cancel()
-        land(cache, flight, "new")
-
-        assert not was_cancelled
-        assert flight.future.result(timeout=0).value == "new"
-
-    @pytest.mark.parametrize("fails", [False, True])
-    def test_callbacks_of_a_flight_can_use_the_cache(self, cache: Cache, fails: bool) -> None:
-        flight = takes_off(cache)
-        seen = list[Cached[str] | None]()
-
-        def look(_: "Future[Entry[str]]") -> None:
-            # Another thread can use the cache: the cache holds no lock during callbacks.
-            thread = Thread(target=lambda: seen.append(cache.get(KEY)), daemon=True)
-            thread.start()
-            thread.join(10)
-
-        flight.future.add_done_callback(look)
-        if fails:
-            cache.fail(flight, ValueError())
-        else:
-            land(cache, flight, "new")
-
-        assert seen == [None if fails else Cached("new", FRESH)]
 
     # Marking a kind as stale.
 
@@ -648,34 +295,3 @@ class CacheContract:
         stats = cache.stats()
         assert (stats.hits, stats.stale, stats.misses) == (3, 5 + 1, 1 + 2)
         assert (stats.entries, stats.evictions, stats.expired) == (1, 0, 0)
-
-
-def put(
-    cache: Cache,
-    key: CacheKey,
-    value: object = "value",
-    *,
-    size: int = 100,
-    age: timedelta = NO_TIME,
-    limits: FreshnessLimits = LIMITS,
-) -> bool:
-    """Cache a value, by default a small and new one; return whether it is stored."""
-    entry = Entry(value, size=size, age=age, limits=limits)
-    return cache.land(takes_off(cache, key), entry)
-
-
-def takes_off(cache: Cache, key: CacheKey = KEY) -> Flight:
-    """Return a new flight of *key*; fail if one is under way."""
-    flight, is_new = cache.join(key)
-    assert is_new
-    return flight
-
-
-def land(cache: Cache, flight: Flight, value: object, *, age: timedelta = NO_TIME) -> bool:
-    """End a flight with a small value, by default a new one; return whether it is stored."""
-    return cache.land(flight, Entry(value, size=100, age=age, limits=LIMITS))
-
-
-def keys_in(cache: Cache, *keys: CacheKey) -> list[CacheKey]:
-    """Return those of *keys* that have an entry that may be shown."""
-    return [key for key in keys if cache.get(key) is not None]

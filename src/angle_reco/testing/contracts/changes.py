@@ -1,55 +1,27 @@
 """The contract suites of `Changes`."""
 
-import random
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
-from threading import Event
-from typing import Any
 
-import attrs
 import pytest
-import sqlalchemy as sa
 
-from angle_reco.domain.changes import MOST_ITEMS, Change, ChangeKind
+from angle_reco.domain.changes import MOST_ITEMS
 from angle_reco.domain.errors import InvalidValueError
-from angle_reco.domain.ids import ItemId, UserId
-from angle_reco.ports.changes import Changes, Cursor, Feed
-from angle_reco.ports.erasure import Erasure
+from angle_reco.ports.changes import Changes, Cursor
+from angle_reco.testing.contracts.changes_base import (
+    FORGET,
+    MINUTE,
+    TURNS,
+    Reader,
+    TimedChanges,
+    check_readers,
+    engaged,
+    erased,
+    every_change,
+    items,
+    jobs,
+    run,
+)
 from angle_reco.testing.contracts.samples import HOUR, KINDS, NOW, TICK, EveryIdKind, Sample
-
-MINUTE = timedelta(minutes=1)
-WRITERS = 8
-_TURNS = 12
-
-FORGET = Change(kind=ChangeKind.FORGET)
-
-
-@attrs.frozen(kw_only=True)
-class TimedChanges:
-    """The change feed under test, with a clock that tests can move.
-
-    *beside* is the same feed as seen by another process, *advance* moves the clock of both,
-    and *erasure* erases users from their database. *quieten* waits until no other
-    transaction is open that started before the call.
-    """
-
-    changes: Changes
-    beside: Changes
-    advance: Callable[[timedelta], None]
-    erasure: Erasure
-    quieten: Callable[[], None] = lambda: None
-
-
-Begin = Callable[[], AbstractContextManager[Any]]
-"""Opens a transaction of the host: committed at the end, rolled back after an error."""
-
-
-class TakenBackError(Exception):
-    """Raised in a host's transaction to roll it back."""
 
 
 class ChangesContract(EveryIdKind):
@@ -289,248 +261,9 @@ class ChangesAtOnceContract:
         self, timed: TimedChanges
     ) -> None:
         def write(writer: int) -> list[str]:
-            names = [f"{writer} {turn}" for turn in range(_TURNS)]
+            names = [f"{writer} {turn}" for turn in range(TURNS)]
             for name in names:
                 timed.changes.publish([run(name), run(f"{name} too")])
             return [text for name in names for text in (name, f"{name} too")]
 
         check_readers(timed, write)
-
-
-class ChangesInTransactionsContract(ChangesAtOnceContract):
-    """The promises of `Changes` about host transactions, which the fixture *begin* opens.
-
-    A subclass overrides the fixtures *timed*, *begin* and *elsewhere*.
-    """
-
-    @pytest.fixture
-    def begin(self, timed: TimedChanges) -> Begin:
-        """Return a function that opens a transaction on the feed's database."""
-        pytest.fail("override this fixture")
-
-    @pytest.fixture
-    def elsewhere(self) -> object:
-        """Return an open connection of the same kind to another database."""
-        pytest.fail("override this fixture")
-
-    def test_a_change_is_published_when_the_host_commits(
-        self, changes: Changes, begin: Begin
-    ) -> None:
-        reader = Reader(changes)
-
-        with begin() as connection:
-            changes.publish([run("first")], connection=connection)
-            changes.publish([run("second"), run("third")], connection=connection)
-            before = list(reader.read())
-
-        assert before == []
-        assert reader.read() == ["first", "second", "third"]
-
-    def test_a_change_is_not_published_when_the_host_rolls_back(
-        self, changes: Changes, begin: Begin
-    ) -> None:
-        reader = Reader(changes)
-
-        with suppress(TakenBackError), begin() as connection:
-            changes.publish([run("never")], connection=connection)
-            raise TakenBackError
-        changes.publish([run("later")])
-
-        assert reader.read() == ["later"]
-
-    def test_rolled_back_changes_are_returned_once(
-        self, changes: Changes, begin: Begin, sample: Sample
-    ) -> None:
-        one, other = (engaged(sample, user) for user in sample.users[:2])
-
-        with suppress(TakenBackError), begin() as connection:
-            changes.publish([one], connection=connection)
-            changes.publish([withdrawn(sample, sample.users[1])], connection=connection)
-            assert list(changes.rolled_back()) == []
-            raise TakenBackError
-        # On SQLite this change reuses the number of the one that was rolled back.
-        changes.publish([other])
-
-        assert changes.may_have_ended(sample.users[0])
-        assert list(changes.rolled_back()) == [one, withdrawn(sample, sample.users[1])]
-        assert list(changes.rolled_back()) == []
-        assert not changes.may_have_ended(sample.users[0])
-
-    @pytest.mark.parametrize("is_from_feed", [False, True])
-    def test_committed_changes_are_not_returned_as_rolled_back(
-        self, changes: Changes, begin: Begin, sample: Sample, is_from_feed: bool
-    ) -> None:
-        cursor = changes.now()
-        with begin() as connection:
-            for user in sample.users[:2]:
-                changes.publish([engaged(sample, user)], connection=connection)
-
-        if is_from_feed:
-            changes.since(cursor)
-
-        assert list(changes.rolled_back()) == []
-        assert not any(changes.may_have_ended(user) for user in sample.users)
-
-    def test_a_rollback_to_a_savepoint_alone_is_found(
-        self, changes: Changes, begin: Begin, sample: Sample
-    ) -> None:
-        stays, goes = (engaged(sample, user) for user in sample.users[:2])
-
-        with begin() as connection:
-            changes.publish([stays], connection=connection)
-            _say(connection, "SAVEPOINT of_the_host")
-            changes.publish([goes], connection=connection)
-            _say(connection, "ROLLBACK TO SAVEPOINT of_the_host")
-
-        assert list(changes.rolled_back()) == [goes]
-
-    def test_changes_of_an_erased_user_are_not_returned_as_rolled_back(
-        self, timed: TimedChanges, begin: Begin, sample: Sample
-    ) -> None:
-        with begin() as connection:
-            timed.changes.publish([engaged(sample, sample.users[0])], connection=connection)
-        timed.erasure.erase(sample.users[0], at=NOW)
-
-        assert list(timed.changes.rolled_back()) == []
-
-    def test_changes_outside_of_host_transactions_cannot_be_rolled_back(
-        self, changes: Changes, sample: Sample
-    ) -> None:
-        changes.publish([engaged(sample, sample.users[0])])
-
-        assert not changes.may_have_ended(sample.users[0])
-        assert list(changes.rolled_back()) == []
-
-    def test_a_connection_to_another_database_is_refused(
-        self, changes: Changes, elsewhere: object
-    ) -> None:
-        with pytest.raises(InvalidValueError, match="connection is 'one of another database'"):
-            changes.publish([FORGET], connection=elsewhere)
-
-    def test_a_closed_connection_is_refused(self, changes: Changes, begin: Begin) -> None:
-        with begin() as connection:
-            pass
-        connection.close()
-        if hasattr(connection, "flush"):
-            # A session reopens its connection on use.
-            changes.publish([FORGET], connection=connection)
-            connection.close()
-            return
-
-        with pytest.raises(InvalidValueError, match="connection") as caught:
-            changes.publish([FORGET], connection=connection)
-
-        assert caught.value.value == type(connection).__name__
-
-    def test_readers_read_only_committed_changes_of_concurrent_writers_once(
-        self, timed: TimedChanges, begin: Begin
-    ) -> None:
-        def write(writer: int) -> list[str]:
-            dice, committed = random.Random(writer), list[str]()
-            for turn in range(_TURNS):
-                names = [f"{writer} {turn} {part}" for part in range(dice.randint(1, 3))]
-                with suppress(TakenBackError), begin() as connection:
-                    for name in names:
-                        timed.changes.publish([run(name)], connection=connection)
-                        time.sleep(dice.choice((0, 0, 0.002, 0.01)))
-                    if dice.random() < 0.25:
-                        raise TakenBackError
-                    committed += names
-            return committed
-
-        check_readers(timed, write)
-
-
-def _say(connection: Any, text: str) -> None:
-    """Execute a raw SQL statement on a host's connection or session."""
-    if hasattr(connection, "exec_driver_sql"):
-        connection.exec_driver_sql(text)
-    else:
-        is_session = hasattr(connection, "flush")
-        connection.execute(sa.text(text) if is_session else text)
-
-
-class Reader:
-    """A reader that continues from its last cursor; *jobs* holds the jobs of all changes read."""
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-        self._cursor = changes.now()
-        self.jobs = list[str]()
-
-    def read(self) -> list[str]:
-        """Read the new changes; return the jobs of all changes read so far."""
-        feed = self._changes.since(self._cursor)
-        assert not feed.has_gap
-        self._cursor = feed.cursor
-        self.jobs += jobs(feed)
-        return self.jobs
-
-
-def check_readers(timed: TimedChanges, write: Callable[[int], list[str]]) -> None:
-    """Assert that readers get each change that *write* returns once, in each writer's order.
-
-    One reader reads while the writers write, another only afterwards.
-    """
-    steady, slow, stop = Reader(timed.beside), Reader(timed.changes), Event()
-
-    def read() -> None:
-        while not stop.is_set():
-            steady.read()
-
-    with ThreadPoolExecutor(WRITERS + 1) as pool:
-        reading = pool.submit(read)
-        try:
-            written = list(pool.map(write, range(WRITERS)))
-        finally:
-            stop.set()
-        reading.result()
-    for reader in (steady, slow):
-        found = reader.read()
-        assert Counter(found) == Counter(name for names in written for name in names)
-        for writer, names in enumerate(written):
-            assert [one for one in found if one.startswith(f"{writer} ")] == names
-
-
-def run(job: str) -> Change:
-    """Return the change that a run of *job* has ended."""
-    return Change(kind=ChangeKind.RUN, job=job)
-
-
-def jobs(feed: Feed) -> list[str]:
-    """Return the job of each change, in the order of the feed."""
-    return [change.job for change in feed.changes]
-
-
-def items(ids: Any) -> Change:
-    """Return the change that items have changed."""
-    return Change(kind=ChangeKind.ITEMS, item_ids=tuple(map(ItemId, ids)))
-
-
-def engaged(sample: Sample, user_id: UserId) -> Change:
-    """Return the change that a user engaged with an item."""
-    return Change(kind=ChangeKind.ENGAGED, user_id=user_id, item_ids=(sample.items[0],))
-
-
-def withdrawn(sample: Sample, user_id: UserId) -> Change:
-    """Return the change that a user's bids on an item were withdrawn."""
-    return Change(kind=ChangeKind.WITHDRAWN, user_id=user_id, item_ids=(sample.items[0],))
-
-
-def erased(user_id: UserId) -> Change:
-    """Return the change that a user was erased."""
-    return Change(kind=ChangeKind.ERASED, user_id=user_id)
-
-
-def every_change(sample: Sample) -> Sequence[Change]:
-    """Return changes of every kind, with every id of the sample and a job of odd characters."""
-    return [
-        run("refresh"),
-        items(sample.items),
-        *(items([one]) for one in sample.items),
-        *(engaged(sample, one) for one in sample.users),
-        *(withdrawn(sample, one) for one in sample.users),
-        *(erased(one) for one in sample.users),
-        FORGET,
-        run("it's; DROP TABLE %s %(job)s :job ? {} 片付け 🧹\n\\"),
-    ]

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.scoring.blended_ranker import BLENDED, with_weights
 from angle_reco.domain.scoring.interest import InterestRule

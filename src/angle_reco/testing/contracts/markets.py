@@ -13,12 +13,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.availability import open_rows
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, Id, IdKind, IdKinds, ItemId, UserId
-from angle_reco.domain.items import AuctionStatus, Catalogue, ItemCard
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
-from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.moments import to_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.decay import HalfLife
 from angle_reco.domain.scoring.interest import (
@@ -211,23 +213,15 @@ def similarity_rules(draw: st.DrawFn) -> SimilarityRule:
 def catalogue_of(market: plain.PlainMarket, ids: IdKinds) -> Catalogue:
     """Return all items of a market as columns, open or not."""
     counts = attrs.evolve(market, rule=PopularityRule(counting=market.rule.counting)).demand
-    return Catalogue.of_rows(
-        ids,
-        item_ids=[item.item_id for item in market.items],
-        category_ids=[item.category_id for item in market.items],
-        seller_ids=[item.seller_id for item in market.items],
-        prices=[PRICES.units_of(item.price) for item in market.items],
-        starting_prices=[PRICES.units_of(item.starting_price) for item in market.items],
-        is_published=[item.is_published for item in market.items],
-        status=[item.status.code for item in market.items],
-        ends_at=[NEVER if (at := item.ends_at) is None else to_micros(at) for item in market.items],
-        listed_at=[
-            UNKNOWN_MOMENT if (at := item.listed_at) is None else to_micros(at)
-            for item in market.items
-        ],
-        bids=[counts[item.item_id][0] // ONE for item in market.items],
-        watchers=[counts[item.item_id][1] // ONE for item in market.items],
-    )
+    cards = [
+        attrs.evolve(
+            item,
+            bids=counts[item.item_id][0] // ONE,
+            watchers=counts[item.item_id][1] // ONE,
+        )
+        for item in market.items
+    ]
+    return Catalogue.of_cards(ids, cards, PRICES)
 
 
 def open_market(market: plain.PlainMarket, ids: IdKinds) -> OpenMarket:

@@ -11,10 +11,12 @@ import pytest
 from angle_reco.adapters.kernels import NumpyKernels
 from angle_reco.domain.activity import Activity, Interactions
 from angle_reco.domain.arrays import Int64s
+from angle_reco.domain.auction_status import AuctionStatus
+from angle_reco.domain.catalogue import OpenCards
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import FencedOffError, ModelError
 from angle_reco.domain.ids import UserId
-from angle_reco.domain.items import AuctionStatus, ItemCard, OpenCards
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.moments import DAY as DAY_OF_MICROS
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.prices import PriceScale

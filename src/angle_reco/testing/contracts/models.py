@@ -11,9 +11,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from angle_reco.domain.activity import Bid, Interactions, Watch
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import IdIndex
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import Catalogue, ItemCard, OpenCards
+from angle_reco.domain.items import ItemCard
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.scoring.blended.model import Coefficients, Model
 from angle_reco.domain.scoring.blended.signals import Signals

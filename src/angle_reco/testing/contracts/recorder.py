@@ -8,7 +8,7 @@ import pytest
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.ports.activity import ActivityQueries, ActivityRecorder
-from angle_reco.testing.contracts.activity import expected, seen
+from angle_reco.testing.contracts.activity_base import expected, seen
 from angle_reco.testing.contracts.samples import (
     DAY,
     ELSEWHERE,

@@ -27,16 +27,12 @@ from angle_reco.adapters.sql.market.item_queries import (
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.domain.arrays import Int32s, Int64s
+from angle_reco.domain.auction_status import AuctionStatus, status_at
+from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import IdKind, ItemId, UserId
-from angle_reco.domain.items import (
-    AuctionStatus,
-    Catalogue,
-    ItemCard,
-    OpenCards,
-    status_at,
-)
-from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.items import ItemCard
+from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT, micros_or, to_micros
 from angle_reco.domain.prices import PriceScale
 from angle_reco.domain.scoring.interest import ItemCategories
 from angle_reco.domain.scoring.popularity import BidCounting
@@ -176,8 +172,8 @@ class SqlCatalog:
         if stated is None:
             status = status_at(
                 moment,
-                starts_at=UNKNOWN_MOMENT if starts_at is None else to_micros(starts_at),
-                ends_at=NEVER if ends_at is None else to_micros(ends_at),
+                starts_at=micros_or(starts_at, UNKNOWN_MOMENT),
+                ends_at=micros_or(ends_at, NEVER),
             )
         else:
             status = _STATUSES.get(stated, AuctionStatus.PAUSED)

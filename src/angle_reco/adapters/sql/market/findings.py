@@ -23,8 +23,8 @@ from angle_reco.adapters.sql.market.host_columns import (
     without_offset,
 )
 from angle_reco.adapters.sql.schema.host_schema import LABELS, Holds, HostSchema, Query
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.errors import SchemaError, StorageError, StorageUnavailableError
-from angle_reco.domain.items import AuctionStatus
 from angle_reco.domain.prices import LARGEST_PRICE
 from angle_reco.domain.public_columns import LONGEST_VALUE
 

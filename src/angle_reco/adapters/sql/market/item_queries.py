@@ -13,9 +13,9 @@ from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.market.host_columns import FIRST_MOMENT, in_calendar
 from angle_reco.adapters.sql.market.market import Market, is_own
 from angle_reco.domain.activity import Activity
+from angle_reco.domain.auction_status import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import OPEN_STATUSES, OVER_STATUSES, AuctionStatus
 from angle_reco.domain.prices import UNKNOWN_PRICE
 from angle_reco.domain.scoring.popularity import BidCounting
 

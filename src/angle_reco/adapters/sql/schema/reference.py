@@ -5,8 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.types import TYPES_OF_IDS, ColumnType, Moment, Units
+from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.items import AuctionStatus
 
 
 def reference_tables(metadata: sa.MetaData, ids: IdKinds) -> dict[str, sa.Table]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, frozen, ragged_ranges, starts_of_runs
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE, IdIndex
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import Millionths
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import LOG2_STEPS, log2_steps

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from angle_reco.domain.arrays import Bools, Floats, Int32s, Int64s, frozen
+from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.columns import NONE
-from angle_reco.domain.items import Catalogue
 from angle_reco.domain.millionths import ONE, scaled
 from angle_reco.domain.moments import HOUR
 from angle_reco.domain.scoring.blended.curves import (
@@ -21,12 +21,7 @@ from angle_reco.domain.scoring.blended.curves import (
     log_curve,
 )
 from angle_reco.domain.scoring.blended.hashes import NO_HASH, hashes_of
-from angle_reco.domain.scoring.blended.model import (
-    Model,
-    kind_keys,
-    log_prices,
-    typical_prices,
-)
+from angle_reco.domain.scoring.blended.model import Model, kind_keys, log_prices, typical_prices
 from angle_reco.domain.scoring.blended.titles import TitleRows, hashed, title_rows
 from angle_reco.domain.scoring.decay import HalfLife, decayed
 

@@ -1,4 +1,4 @@
-"""Puts reasons into words: by translations of the host, else by those of the package."""
+"""Puts reasons into words: by translations of the host, else by the gettext catalogues shipped."""
 
 import logging
 from collections.abc import Callable
