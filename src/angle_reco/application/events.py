@@ -244,7 +244,7 @@ class Events:
         """Note that this process publishes a change, and drop the user's cached list after it.
 
         If the host's connection does not take it, the pending event is dropped. Without a
-        connection the host may have stored it by itself.
+        connection it stays: the host may have stored the bid or watch in a table of its schema.
         """
         # Before the amount, which an earlier change in the feed would confirm otherwise.
         self.pending.own.note(change)

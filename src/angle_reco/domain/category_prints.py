@@ -10,21 +10,24 @@ from angle_reco.domain.columns import NONE
 from angle_reco.domain.ids import CategoryId
 from angle_reco.domain.popular import popular_owner
 from angle_reco.domain.scoring.blended.hashes import NO_HASH, hashes_of
-from angle_reco.domain.scoring.components import COMPONENTS
+from angle_reco.domain.scoring.components import INTEREST, POPULARITY, RECENCY
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.ranking import Candidates, Ranker
 
 _BYTES = 8
 
+_COVERED = (INTEREST, POPULARITY, RECENCY)
+"""The components whose data is stored interests and the columns of `category_prints`.
+
+With another one each run computes every page. A component can be added here once all that it reads
+is in the prints.
+"""
+
 
 def has_known_data(ranker: Ranker) -> bool:
-    """Return whether pages of a ranker depend on interests and `category_prints` alone.
-
-    A component of a host may read anything.
-    """
-    ours = COMPONENTS.values()
-    is_ours = all(component in ours for component, _ in ranker.weights)
-    return is_ours and ranker.candidates is Candidates.FAVOURITES
+    """Return whether pages of a ranker depend on interests and `category_prints` alone."""
+    is_covered = all(component in _COVERED for component, _ in ranker.weights)
+    return is_covered and ranker.candidates is Candidates.FAVOURITES
 
 
 def category_prints(market: OpenMarket) -> Mapping[str, str]:

@@ -34,8 +34,9 @@ class Cached(NamedTuple, Generic[_V]):
 class Entry(Generic[_V]):
     """A value to be cached: its *size* in bytes, its *age*, and the limits of its freshness.
 
-    *made_as* is the freshness of the value for those who wait for it. The cache sets *born*,
-    by its clock, the *generation* in which the value was read, and when a refresh failed.
+    *made_as* is the freshness of the value in the answers that waited until it was made. The
+    cache sets *born*, by its clock, the *generation* in which the value was read, and when a
+    refresh failed.
     """
 
     value: _V

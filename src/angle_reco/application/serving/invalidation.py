@@ -322,6 +322,8 @@ class CacheInvalidator:
         kinds = {change.kind for change in others}
         for change in others:
             match change.kind:
+                # Forgotten for own events, too: a homepage that was computed before the host's
+                # transaction ended lacks the row.
                 case ChangeKind.ENGAGED if change.user_id is not None:
                     self.pending.feed_has_shown(change.user_id, change.item_ids)
                     self._forget(ListKind.PERSONAL, change.user_id)

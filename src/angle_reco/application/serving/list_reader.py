@@ -220,6 +220,7 @@ class ListReader:
         lacks what the owner did since.
         """
         about_to_wait()
+        # Read for users with pending events, too: it may be edited by hand, and is used then.
         stored = self.lists.read(kind, [owner]).get(owner)
         age = self._age(kind, stored)
         made_as = None if age is None else freshness_at(age, self.settings.freshness[kind])

@@ -104,7 +104,7 @@ class Ranker:
 
 
 CLASSIC = Ranker.preset("classic", interest=0.6, popularity=0.2, recency=0.2)
-"""The ranker of homepages by default: mostly interest, then demand and timing."""
+"""The ranker of homepages that needs no model: mostly interest, then demand and timing."""
 
 FAVOURITE_ABOVE: Millionths = 700_000
 WATCHED_ABOVE = 5
