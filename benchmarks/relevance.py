@@ -1,9 +1,11 @@
 """What rankings are worth on known data: every figure of README and docs/evaluate.md.
 
     python benchmarks/relevance.py DIRECTORY[:CUTS] ... [--no-peers] [--json]
+        [--every DAYS] [--window DAYS] [--baseline NAME]
 
 A directory is in the import format, as `benchmarks/published_data.py` writes it. The cuts, 6
-by default, are 15 days apart; a bid or watch within 30 days after a cut counts.
+by default, are 15 days apart; a bid or watch within 30 days after a cut counts. Other spans suit
+lots that are open for a few days.
 """
 
 import argparse
@@ -23,9 +25,13 @@ def main(args: list[str]) -> None:
     parser.add_argument("directories", nargs="+", metavar="DIRECTORY[:CUTS]")
     parser.add_argument("--no-peers", action="store_true", help="without the extra [peers]")
     parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+    parser.add_argument("--every", default="15", metavar="DAYS")
+    parser.add_argument("--window", default="30", metavar="DAYS")
+    parser.add_argument("--baseline", default="popular", metavar="NAME")
     options = parser.parse_args(args)
+    more = ["--every", options.every, "--window", options.window, "--baseline", options.baseline]
     reports = {
-        one: evaluated(one, peers=not options.no_peers)
+        one: evaluated(one, more, peers=not options.no_peers)
         for one in dict.fromkeys(options.directories)
     }
     if options.json:
@@ -34,10 +40,10 @@ def main(args: list[str]) -> None:
         print(table(reports))
 
 
-def evaluated(named: str, *, peers: bool) -> dict[str, Any]:
+def evaluated(named: str, more: list[str], *, peers: bool) -> dict[str, Any]:
     """Return the report on a directory, as JSON, with the seconds that it took."""
     directory, _, cuts = named.partition(":")
-    command = ["evaluate", directory, "--cuts", cuts or "6", "--json"]
+    command = ["evaluate", directory, "--cuts", cuts or "6", "--json", *more]
     command += ["--ranker", "classic", "--ranker", "blended"]
     started = time.perf_counter()
     with redirect_stdout(StringIO()) as out:

@@ -13,7 +13,16 @@ from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.blended_ranker import Weights
 from angle_reco.evaluation import tuning
 from angle_reco.evaluation.rankings import Float64s
-from angle_reco.evaluation.tuning import Choices, fitted, loss, ndcg_of_choices, rounded, scaled
+from angle_reco.evaluation.tuning import (
+    Choices,
+    by_chance,
+    chance_of_a_target,
+    fitted,
+    loss,
+    ndcg_of_choices,
+    rounded,
+    scaled,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -60,17 +69,26 @@ def always_near(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_FAR_BETTER", math.inf)
 
 
-def plain_loss(weights: list[float], choices: Choices, start: list[float]) -> float:
-    total, users = 0.0, len(choices)
-    for user in range(users):
+def plain_chances(weights: list[float], choices: Choices) -> list[dict[int, float]]:
+    """Return for each user the chance of each target, by row."""
+    found = []
+    for user in range(len(choices)):
         rows = range(int(choices.offsets[user]), int(choices.offsets[user + 1]))
-        scores = {
-            row: sum(w * float(x) for w, x in zip(weights, choices.values[row], strict=True))
+        powers = {
+            row: math.exp(
+                sum(w * float(x) for w, x in zip(weights, choices.values[row], strict=True))
+            )
             for row in rows
         }
-        normal = math.log(math.fsum(map(math.exp, scores.values())))
-        logs = [scores[row] - normal for row in rows if choices.are_targets[row]]
-        total -= math.fsum(logs) / len(logs)
+        total = math.fsum(powers.values())
+        found.append({row: powers[row] / total for row in rows if choices.are_targets[row]})
+    return found
+
+
+def plain_loss(weights: list[float], choices: Choices, start: list[float]) -> float:
+    total, users = 0.0, len(choices)
+    for chances in plain_chances(weights, choices):
+        total -= math.fsum(map(math.log, chances.values())) / len(chances)
     away = math.fsum((w - s) ** 2 for w, s in zip(weights, start, strict=True))
     return total / users + tuning.STRENGTH * away / len(weights)
 
@@ -87,6 +105,28 @@ def test_the_loss_is_that_of_the_plain_form_and_its_gradient_the_numeric_one(see
     for place, one in enumerate(np.eye(4) * step):
         ahead, behind = (loss(weights + by * one, choices, start)[0] for by in (1, -1))
         assert slope[place] == pytest.approx((ahead - behind) / (2 * step), abs=1e-5)
+
+
+@given(seed=seeds)
+def test_targets_count_by_their_chance(seed: int) -> None:
+    choices = choices_of(seed)
+    weights = np.random.default_rng(seed).random(4) * 10
+    plain = plain_chances(weights.tolist(), choices)
+
+    counted = by_chance(choices, weights)
+
+    for user, chances in enumerate(plain):
+        for row in range(int(choices.offsets[user]), int(choices.offsets[user + 1])):
+            share = chances.get(row, 0.0) / math.fsum(chances.values())
+            assert counted.shares[row] == pytest.approx(share)
+    logs = [math.log(math.fsum(chances.values())) for chances in plain]
+    found = chance_of_a_target(weights, choices)
+    assert found == pytest.approx(math.fsum(logs) / len(logs))
+    # A step of the EM algorithm: where these weights are likeliest, that chance has its slope.
+    slope = loss(weights, counted, weights)[1]
+    for place, one in enumerate(np.eye(4) * 1e-5):
+        ahead, behind = (chance_of_a_target(weights + by * one, choices) for by in (1, -1))
+        assert -slope[place] == pytest.approx((ahead - behind) / 2e-5, abs=1e-5)
 
 
 @given(seed=seeds, share=st.floats(0, 1))
@@ -111,10 +151,11 @@ def test_large_weights_do_not_overflow() -> None:
 def test_no_weights_of_a_dense_grid_are_better() -> None:
     choices = choices_of(3, users=40, components=2)
     shipped = shipped_of(700_000, 300_000)
-    start = scaled(np.array([0.7, 0.3]), choices)
+    start = scaled(np.array([0.7, 0.3]), choices, chance_of_a_target)
+    counted = by_chance(choices, start)
     axis = np.linspace(0, 6, 61)
     grid = {
-        (one, other): loss(np.array([one, other]), choices, start)[0]
+        (one, other): loss(np.array([one, other]), counted, start)[0]
         for one in axis
         for other in axis
     }
@@ -130,14 +171,15 @@ def test_no_weights_of_a_dense_grid_are_better() -> None:
 @pytest.mark.usefixtures("always_near")
 def test_every_start_leads_to_the_same_weights() -> None:
     choices = choices_of(5, users=60)
-    start = scaled(np.full(4, 0.25), choices)
+    start = scaled(np.full(4, 0.25), choices, chance_of_a_target)
+    counted = by_chance(choices, start)
     expected = [weight / ONE for _, weight in fitted(choices, EQUAL)]
 
     for seed in range(5):
         found = minimize(
             loss,
             np.random.default_rng(seed).random(4) * 50,
-            args=(choices, start),
+            args=(counted, start),
             jac=True,
             method="L-BFGS-B",
             bounds=[(0, None)] * 4,

@@ -24,8 +24,8 @@ from angle_reco.evaluation.tuning import Choices
 
 USERS_AT_ONCE = 5_000
 
-MOST_OTHERS = 100
-"""How many items besides the targets a user chose from, at most."""
+_ITEMS = 200_000
+_LEAST_OTHERS, _MOST_OTHERS = 100, 1_000
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +62,7 @@ class BlendedAt:
         return ranked
 
     def choices(self, questions: Questions, *, seed: int) -> Choices:
-        """Return the targets of *questions*, each with up to `MOST_OTHERS` other items.
+        """Return the targets of *questions*, each with up to `others_of_each` other items.
 
         These are drawn by *seed* from the open items that the user neither touched nor sells.
         """
@@ -102,9 +102,20 @@ def rows_of_pages(pages: Lists, past: Past, keep: int) -> Int32s:
     return ranked
 
 
+def others_of_each(questions: int) -> int:
+    """Return how many items besides the targets each of so many users chose from, at most.
+
+    The fewer users, the more: what is drawn for one of few changes the weights.
+
+    >>> [others_of_each(questions) for questions in (85, 1_000, 10_000)]
+    [1000, 200, 100]
+    """
+    return min(max(_ITEMS // max(questions, 1), _LEAST_OTHERS), _MOST_OTHERS)
+
+
 def drawn(past: Past, questions: Questions, seed: int) -> tuple[Int64s, Int64s, Bools]:
     """Return rows of the market by question, the offsets of questions, and which are targets."""
-    draws = np.random.default_rng(seed)
+    draws, most = np.random.default_rng(seed), others_of_each(len(questions))
     places, left_out = past.left_out(questions.users)
     bounds = np.searchsorted(places, np.arange(len(questions) + 1))
     rows, sizes = [np.empty(0, np.int64)], questions.sizes.copy()
@@ -114,8 +125,8 @@ def drawn(past: Past, questions: Questions, seed: int) -> tuple[Int64s, Int64s, 
         are_others[targets] = False
         are_others[left_out[bounds[place] : bounds[place + 1]]] = False
         others = np.flatnonzero(are_others)
-        if len(others) > MOST_OTHERS:
-            others = np.sort(draws.choice(others, MOST_OTHERS, replace=False))
+        if len(others) > most:
+            others = np.sort(draws.choice(others, most, replace=False))
         rows += [targets.astype(np.int64), others]
         sizes[place] += len(others)
     offsets = np.append(0, np.cumsum(sizes))

@@ -1,6 +1,6 @@
 """Weights of `blended` that explain best what users touched: a convex fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import attrs
@@ -30,15 +30,22 @@ class Choices:
     """Items that users chose from: a row of component values, 0 to 1, for each item.
 
     The items of user u are the rows [offsets[u], offsets[u + 1]). Those that the user then
-    touched *are_targets*: at least one of each user.
+    touched *are_targets*: at least one of each user. *shares* say how much of the user each target
+    counts for; without them all targets of a user count alike.
     """
 
     values: Float64s = attrs.field(converter=frozen)
     offsets: Int64s = attrs.field(converter=frozen)
     are_targets: Bools = attrs.field(converter=frozen)
+    shares: Float64s = attrs.field(
+        default=attrs.Factory(
+            lambda one: equal_shares(one.are_targets, one.offsets), takes_self=True
+        ),
+        converter=frozen,
+    )
 
     def __attrs_post_init__(self) -> None:
-        check_lengths(self, values=self.values, are_targets=self.are_targets)
+        check_lengths(self, values=self.values, are_targets=self.are_targets, shares=self.shares)
         if len(self) and not np.logical_or.reduceat(self.are_targets, self.offsets[:-1]).all():
             raise ValueError("a user without a target")
 
@@ -53,7 +60,15 @@ class Choices:
             values=np.concatenate([one.values for one in parts]),
             offsets=np.append(0, np.cumsum(sizes)),
             are_targets=np.concatenate([one.are_targets for one in parts]),
+            shares=np.concatenate([one.shares for one in parts]),
         )
+
+
+def equal_shares(are_targets: Bools, offsets: Int64s) -> Float64s:
+    """Return the same share for each target of a user, 0 for other items."""
+    targets = np.append(0, np.cumsum(are_targets))[offsets]
+    shares: Float64s = are_targets / np.repeat(np.maximum(np.diff(targets), 1), np.diff(offsets))
+    return shares
 
 
 def fitted(choices: Choices, shipped: Weights) -> Weights:
@@ -63,19 +78,23 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
     over their targets of log softmax(w·φ) - STRENGTH·|w - w0|²/K`, w ≥ 0: the conditional logit
     of McFadden, "Conditional logit analysis of qualitative choice behavior", 1974, with a
     quadratic penalty. w0 is the *shipped* weights at the scale that is likeliest by itself, as a
-    softmax has a scale and a ranking has none. Both problems are concave, so there is one
-    solution. It is divided by its sum; the result sums up to 1,000,000.
+    softmax has a scale and a ranking has none. Targets count by their chance under w0: see
+    `by_chance`. The problem is concave, so there is one solution. It is divided by its sum; the
+    result sums up to 1,000,000.
 
-    Where the shipped weights fit badly, the penalty is a tenth of that: if weights with it rank
-    the choices better by 5 %, beyond chance. Only then a component gets weight that is shipped
-    without.
+    Where the shipped weights fit badly, the penalty is a tenth of that, and all targets of a user
+    count alike: if such weights rank the choices better by 5 %, beyond chance. Only then a
+    component gets weight that is shipped without.
 
     Raises:
         NotMeasurableError: Every weight would be 0.
     """
-    start = scaled(np.array([weight for _, weight in shipped]) / ONE, choices)
-    anything = np.full(len(start), np.inf)
-    weights = _likeliest(choices, start, STRENGTH, most=np.where(start > 0, anything, 0))
+    fractions = np.array([weight for _, weight in shipped]) / ONE
+    anything = np.full(len(fractions), np.inf)
+    start = scaled(fractions, choices, chance_of_a_target)
+    most = np.where(start > 0, anything, 0)
+    weights = _likeliest(by_chance(choices, start), start, STRENGTH, most=most)
+    start = scaled(fractions, choices, chance_of_targets)
     further = _likeliest(choices, start, _WEAKER, most=anything)
     both = [ndcg_of_choices(one, choices) for one in (weights, further)]
     ratio = resampled(np.arange(len(choices), dtype=np.int32), both, seed=0).ratio(1, 0)
@@ -87,6 +106,45 @@ def fitted(choices: Choices, shipped: Weights) -> Weights:
         )
     names = [name for name, _ in shipped]
     return tuple(zip(names, rounded(weights).tolist(), strict=True))
+
+
+def by_chance(choices: Choices, weights: Float64s) -> Choices:
+    """Return choices in which the targets of a user count by their chance under *weights*.
+
+    A page shows ten items. The weights that would bring every target of a user up are others than
+    those that bring one to the first places, and a rare target would count most. This is a step of
+    the EM algorithm (Dempster, Laird and Rubin, 1977) for `chance_of_a_target`, which alone would
+    have more than one maximum.
+    """
+    scores = _of_targets(choices.values @ weights, choices)
+    sums = _log_sums(scores, choices)
+    return attrs.evolve(choices, shares=np.exp(scores - np.repeat(sums, np.diff(choices.offsets))))
+
+
+def chance_of_a_target(weights: Float64s, choices: Choices) -> float:
+    """Return the mean over users of the logarithm of the chance to touch any target first."""
+    scores = choices.values @ weights
+    of_targets = _log_sums(_of_targets(scores, choices), choices)
+    return float(np.mean(of_targets - _log_sums(scores, choices)))
+
+
+def chance_of_targets(weights: Float64s, choices: Choices) -> float:
+    """Return the mean over users of the logarithms of the chances of their targets."""
+    return -loss(weights, choices, weights)[0]
+
+
+def _of_targets(scores: Float64s, choices: Choices) -> Float64s:
+    return np.where(choices.are_targets, scores, -np.inf)
+
+
+def _log_sums(scores: Float64s, choices: Choices) -> Float64s:
+    """Return the logarithm of the sum of the exponentials of each user's scores."""
+    starts, sizes = choices.offsets[:-1], np.diff(choices.offsets)
+    peaks = np.maximum.reduceat(scores, starts)
+    found: Float64s = peaks + np.log(
+        np.add.reduceat(np.exp(scores - np.repeat(peaks, sizes)), starts)
+    )
+    return found
 
 
 def _likeliest(choices: Choices, start: Float64s, strength: float, *, most: Float64s) -> Float64s:
@@ -115,14 +173,15 @@ def ndcg_of_choices(weights: Float64s, choices: Choices) -> Float64s:
     return ndcg(hits, np.bincount(user[choices.are_targets]))
 
 
-def scaled(weights: Float64s, choices: Choices) -> Float64s:
-    """Return *weights* times the number from 1 to 100 that makes the choices likeliest."""
+def scaled(
+    weights: Float64s, choices: Choices, chance: Callable[[Float64s, Choices], float]
+) -> Float64s:
+    """Return *weights* times the number from 1 to 100 with the largest *chance* of choices."""
     from scipy.optimize import minimize_scalar
 
-    def of(scale: float) -> float:
-        return loss(scale * weights, choices, scale * weights)[0]
-
-    found = minimize_scalar(of, bounds=_SCALES, method="bounded")
+    found = minimize_scalar(
+        lambda scale: -chance(scale * weights, choices), bounds=_SCALES, method="bounded"
+    )
     return float(found.x) * weights
 
 
@@ -130,15 +189,10 @@ def loss(
     weights: Float64s, choices: Choices, start: Float64s, strength: float = STRENGTH
 ) -> tuple[float, Float64s]:
     """Return what `fitted` minimises, and its gradient; *start* are the weights w0."""
-    starts, sizes = choices.offsets[:-1], np.diff(choices.offsets)
-    scores = choices.values @ weights
-    peaks = np.maximum.reduceat(scores, starts)
-    powers = np.exp(scores - np.repeat(peaks, sizes))
-    sums = np.add.reduceat(powers, starts)
-    chances = powers / np.repeat(sums, sizes)
-    targets = np.add.reduceat(choices.are_targets.astype(np.float64), starts)
-    shares = choices.are_targets / np.repeat(targets, sizes)
-    likelihood = (shares @ scores - (peaks + np.log(sums)).sum()) / len(choices)
+    scores, shares = choices.values @ weights, choices.shares
+    sums = _log_sums(scores, choices)
+    chances = np.exp(scores - np.repeat(sums, np.diff(choices.offsets)))
+    likelihood = (shares @ scores - sums.sum()) / len(choices)
     away = weights - start
     value = strength * (away @ away) / len(weights) - likelihood
     slope = 2 * strength * away / len(weights)
