@@ -1,6 +1,6 @@
 """What tuned weights of `blended` earn on known data: the figures of docs/tune.md.
 
-    python benchmarks/tuning.py DIRECTORY[:CUTS] ... [--order] [--peer NAME] ...
+    python benchmarks/tuning.py DIRECTORY[:CUTS] ... [--order | --others] [--peer NAME] ...
 
 A directory is in the import format. The cuts, 6 by default, are 15 days apart; a bid or watch
 within 30 days after a cut counts. At each cut the weights are fitted on the three cuts whose
@@ -9,12 +9,16 @@ without any, they are the shipped ones. Whether the weights are kept is not aske
 
 With --order, it asks for the last 20 % of each user's items instead; the weights are fitted on the
 last 20 % of what is left.
+
+With --others, the weights are fitted on all cuts of the other directories, from equal weights: the
+directory that is judged has no part in them.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,6 +43,9 @@ from angle_reco.evaluation.rankings import Past, Point, Ranking
 from angle_reco.evaluation.report import surface_figures
 from angle_reco.evaluation.tune import FITTED, SHIPPED, moments_to_fit
 from angle_reco.evaluation.tuning import Choices, fitted
+
+EQUAL = tuple((name, ONE // len(SHIPPED) if weight else 0) for name, weight in SHIPPED)
+"""The components that are shipped with a weight, each with the same one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -94,34 +101,62 @@ def main(args: list[str]) -> None:
     parser.add_argument("directories", nargs="+", metavar="DIRECTORY[:CUTS]")
     parser.add_argument("--every", type=float, default=15.0, metavar="DAYS")
     parser.add_argument("--window", type=float, default=30.0, metavar="DAYS")
-    parser.add_argument("--order", action="store_true", help="the last 20 %% of each user")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--order", action="store_true", help="the last 20 %% of each user")
+    which.add_argument("--others", action="store_true", help="weights of the other directories")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME")
     options = parser.parse_args(args)
+    fitted_on: dict[str, Choices] = {}
+    for directory, rule in rules_of(options) if options.others else ():
+        with evidence_of(directory) as (evidence, history):
+            cuts, (known, _) = by_cuts(evidence, history, rule)
+            fitted_on[directory] = Choices.joined(
+                [known.cuts.choices(one.past.now) for one in cuts]
+            )
+    for directory, rule in rules_of(options):
+        with evidence_of(directory) as (evidence, history):
+            if options.order:
+                found = by_order(evidence, history, rule)
+            else:
+                found = by_cuts(evidence, history, rule)
+            cuts, (shipped, tuned) = found
+            if options.others:
+                others = [choices for name, choices in fitted_on.items() if name != directory]
+                tuned = of_others(tuned, others)
+            rule_of_items = evidence.settings.similarity
+            compare(cuts, (shipped, tuned), rule_of_items, options.peer, directory)
+
+
+def rules_of(options: argparse.Namespace) -> Iterator[tuple[str, CutRule]]:
+    """Yield each directory and its cuts."""
     for one in options.directories:
         directory, _, count = one.partition(":")
-        rule = CutRule(
-            count=int(count or "6"),
-            every=timedelta(days=options.every),
-            window=timedelta(days=options.window),
+        yield (
+            directory,
+            CutRule(
+                count=int(count or "6"),
+                every=timedelta(days=options.every),
+                window=timedelta(days=options.window),
+            ),
         )
-        with tempfile.TemporaryDirectory() as folder:
-            url = f"sqlite:///{folder}/tuning.db"
-            with storage_at(url, Settings()) as storage:
-                import_marketplace(storage, Path(directory))
-            with Recommender.connect(url) as recommender:
-                ports = recommender.ports
-                evidence = Evidence(
-                    activity=ports.activity,
-                    catalog=ports.catalog,
-                    kernels=ports.kernels,
-                    settings=recommender.settings,
-                )
-                history = read_history(evidence, until=datetime.now(UTC))
-                if options.order:
-                    found = by_order(evidence, history, rule)
-                else:
-                    found = by_cuts(evidence, history, rule)
-                compare(*found, evidence.settings.similarity, options.peer, directory)
+
+
+@contextmanager
+def evidence_of(directory: str) -> Iterator[tuple[Evidence, History]]:
+    """Import a directory, and yield what is known of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/tuning.db"
+        with storage_at(url, Settings()) as storage:
+            import_marketplace(storage, Path(directory))
+        with Recommender.connect(url) as recommender:
+            ports = recommender.ports
+            evidence = Evidence(
+                activity=ports.activity,
+                catalog=ports.catalog,
+                kernels=ports.kernels,
+                settings=recommender.settings,
+            )
+            yield evidence, read_history(evidence, until=datetime.now(UTC))
 
 
 def by_cuts(
@@ -163,6 +198,12 @@ def both(cuts: Cuts, tuned: Callable[[int], Ranker]) -> tuple[Blended, Blended]:
         Blended(name=BLENDED.name, cuts=cuts, ranker_at=lambda now: BLENDED),
         Blended(name="blended, tuned", cuts=cuts, ranker_at=tuned),
     )
+
+
+def of_others(blended: Blended, choices: Sequence[Choices]) -> Blended:
+    """Return `blended` with the weights that other histories alone would have."""
+    ranker = with_weights(fitted(Choices.joined(choices), EQUAL))
+    return attrs.evolve(blended, name="blended, others", ranker_at=lambda now: ranker)
 
 
 def compare(
