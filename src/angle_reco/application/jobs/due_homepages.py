@@ -1,6 +1,6 @@
 """Which homepages a run computes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 
 import attrs
@@ -10,12 +10,12 @@ from angle_reco.application.jobs.news import News, settings_of_interests
 from angle_reco.application.scoring import Scorer
 from angle_reco.domain.category_prints import changed_categories
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
-from angle_reco.domain.ids import CategoryId
+from angle_reco.domain.ids import CategoryId, IdKind
 from angle_reco.domain.lists import EVERYTHING, ListKind
 from angle_reco.domain.moments import MICROSECOND
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.watermarks import LATE_COMMITS, Watermark
-from angle_reco.ports.stores import InterestStore, ListStore
+from angle_reco.ports.stores import InterestStore, ListStore, Owners
 from angle_reco.settings import Settings
 
 _A_DAY = timedelta(days=1)
@@ -37,13 +37,13 @@ class DueHomepages:
         if covered_at is None:
             return users
         known = self.lists.computed_since(ListKind.PERSONAL, market.now - _A_DAY, recipe=recipe)
-        fresh = IdIndex.of(users.kind, IdColumn.of(users.kind, known))
+        fresh = IdIndex.of(users.kind, _column(users.kind, known))
         since = covered_at - LATE_COMMITS
         active = IdIndex.of(users.kind, self.scorer.active_users(since))
         is_due = (fresh.codes(users) == NONE) | (active.codes(users) != NONE)
         return users.take(is_due)
 
-    def out_of_turn(self, before: Watermark) -> Sequence[object]:
+    def out_of_turn(self, before: Watermark) -> Owners:
         """Return the owners of homepages that were computed since the last run, by requests."""
         return self.lists.computed_since(ListKind.PERSONAL, before.started_at + MICROSECOND)
 
@@ -53,7 +53,7 @@ class DueHomepages:
         news: News,
         before: Watermark,
         *,
-        out_of_turn: Sequence[object],
+        out_of_turn: Owners,
         categories: Mapping[str, str],
     ) -> IdColumn:
         """Return the users whose homepages may differ from the stored ones.
@@ -63,17 +63,17 @@ class DueHomepages:
         and of all open items if popular ones fill it up. *categories* are their fingerprints.
         """
         changed = changed_categories(before.categories, categories)
-        some = [news.users, IdColumn.of(users.kind, out_of_turn)]
+        some = [news.users, _column(users.kind, out_of_turn)]
         if changed:
             interested = self._interested_in(changed, before)
             if interested is None:
                 return users
             size = self.scorer.rankings.kept
             filled = self.lists.filled_up(ListKind.PERSONAL, size=size)
-            some += [IdColumn.of(users.kind, one) for one in (interested, filled)]
+            some += [_column(users.kind, one) for one in (interested, filled)]
         return among(users, *some)
 
-    def _interested_in(self, changed: list[str], before: Watermark) -> Sequence[object] | None:
+    def _interested_in(self, changed: list[str], before: Watermark) -> Owners | None:
         """Return the users with an interest in one of these categories; None if it is not known.
 
         A user that the news do not name has had the same interests since the last run of this
@@ -88,6 +88,10 @@ class DueHomepages:
         names = [one for one in changed if one != EVERYTHING]
         ids = [CategoryId(kind.parse(one, "category id")) for one in names]
         return self.interests.users_in(IdColumn.of(kind, ids))
+
+
+def _column(kind: IdKind, owners: Owners) -> IdColumn:
+    return owners if isinstance(owners, IdColumn) else IdColumn.of(kind, owners)
 
 
 def among(users: IdColumn, *some: IdColumn) -> IdColumn:
