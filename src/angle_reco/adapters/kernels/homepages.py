@@ -56,7 +56,9 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         return learned.lists(rank_learned(learned, keep))
     if ranker.candidates is not Candidates.FAVOURITES:
         return rank_by_score(market, profiles, ranker=ranker, keep=keep)
-    orders = _CategoryOrders.of(market, profiles, ranker)
+    orders = market.kept(
+        ("orders", ranker.weights), lambda: CategoryOrders.of(market, profiles, ranker)
+    )
     at_once = _USERS_AT_ONCE
     if ranker.those_by(DependsOn.PAIR):
         at_once = min(at_once, _PAIRS_AT_ONCE // (len(market) + 1) + 1)
@@ -88,7 +90,7 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
 
 
 @attrs.frozen
-class _CategoryOrders:
+class CategoryOrders:
     """The market's rows by category, best first by what each item is worth to every user.
 
     The rows of category k are [starts[k], starts[k + 1]). *place* is that of a row in its
@@ -106,7 +108,8 @@ class _CategoryOrders:
         return np.append(self.starts[1:] > self.starts[:-1], False)
 
     @classmethod
-    def of(cls, market: OpenMarket, profiles: Profiles, ranker: Ranker) -> "_CategoryOrders":
+    def of(cls, market: OpenMarket, profiles: Profiles, ranker: Ranker) -> "CategoryOrders":
+        """Return the orders of a market; *profiles* are any."""
         rows, anyone = np.arange(len(market)), np.zeros(len(market), np.int64)
         worth = _sums(market, profiles, anyone, rows, ranker.those_by(DependsOn.ITEM))
         category = market.catalogue.category
@@ -137,7 +140,7 @@ class _Lines(NamedTuple):
 
 
 def _rank_chunk(
-    market: OpenMarket, orders: _CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
+    market: OpenMarket, orders: CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
 ) -> _Lines:
     """Return the lines of each user's page, in order."""
     excluded = np.sort(
@@ -153,7 +156,7 @@ def _rank_chunk(
 
 def _personal_lines(
     market: OpenMarket,
-    orders: _CategoryOrders,
+    orders: CategoryOrders,
     profiles: Profiles,
     excluded: Int64s,
     ranker: Ranker,
@@ -198,7 +201,7 @@ def _personal_lines(
 
 def _places_of_excluded(
     market: OpenMarket,
-    orders: _CategoryOrders,
+    orders: CategoryOrders,
     owner: Int64s,
     category: Int32s,
     lengths: Int64s,

@@ -132,8 +132,8 @@ class Profiles:
         """
         table = self._interests_as_table
         if table is not None:
-            found: Int64s = table[users, np.minimum(categories, table.shape[1] - 1)]
-            return found
+            found: Int32s = table[users, np.minimum(categories, table.shape[1] - 1)]
+            return found.astype(np.int64)
         keys, scores = self._interests_by_key
         if len(keys) == 0:
             return np.zeros(len(users), np.int64)
@@ -142,7 +142,7 @@ class Profiles:
         return np.where((categories != NONE) & (keys[places] == wanted), scores[places], 0)
 
     @cached_property
-    def _interests_as_table(self) -> Int64s | None:
+    def _interests_as_table(self) -> Int32s | None:
         """Return the interest by user and category, None if that takes too much room.
 
         The last column is for no category, and for those in which no user has an interest.
@@ -151,7 +151,7 @@ class Profiles:
         columns = int(self.interest_category.max(initial=NONE)) + 2
         if len(self) * columns > _MOST_IN_A_TABLE:
             return None
-        table = np.zeros((len(self), columns), np.int64)
+        table = np.zeros((len(self), columns), np.int32)
         table[self.interest_user[known], self.interest_category[known]] = self.interest_score[known]
         return table
 
@@ -167,5 +167,5 @@ class Profiles:
 _CATEGORIES = 2**31
 """More than there are codes of categories."""
 
-_MOST_IN_A_TABLE = 2_000_000
+_MOST_IN_A_TABLE = 4_000_000
 """Interests of users in categories, a number for each pair: 16 MB."""
