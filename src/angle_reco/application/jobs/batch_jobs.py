@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 import attrs
 import numpy as np
 
 from angle_reco.application.jobs.batches import Batches
+from angle_reco.application.jobs.beside import Beside
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
 from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
@@ -180,17 +181,21 @@ class Jobs:
         if (last := news.unchanged_since) is not None:
             return self.last_runs.renew(news, last, work)
         work.reached("open items", 0, 1)
-        with work.paced():
-            market = self.scorer.market()
-        users, prints = self._active_users(work), category_prints(market)
-        due, may_have_others, before = users, True, news.before
-        if before is not None:
+        may_have_others, before = True, news.before
+        with Beside(self.overlaps) as beside:
+            all_users = beside(partial(self._active_users, work))
+            filled_up = beside(partial(self.due.filled_up, work)) if before else None
             with work.paced():
-                out_of_turn = self.due.out_of_turn(before)
-                may_have_others = news.has_left or len(out_of_turn) > 0
+                market = self.scorer.market()
+            due = users = all_users()
+            prints = category_prints(market)
+            if before is not None and filled_up is not None:
+                # Requests that come after the market is read are for the next run to find.
+                out_of_turn = beside(partial(self.due.out_of_turn, before, work))
                 due = self.due.by_news(
-                    users, news, before, out_of_turn=out_of_turn, categories=prints
+                    users, news, before, work, (out_of_turn, filled_up), categories=prints
                 )
+                may_have_others = news.has_left or len(out_of_turn()) > 0
         written = self._store_homepages(work, market, due)
         return self.last_runs.complete(
             news,

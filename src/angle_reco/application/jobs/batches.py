@@ -6,24 +6,17 @@ are computed. What fails there is repeated step by step, which finds the owner t
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextvars import copy_context
 from functools import partial
 from typing import Generic, TypeVar
 
 import attrs
 
+from angle_reco.application.jobs.beside import started
 from angle_reco.application.jobs.run_context import OF_THE_RUN, RunContext
-from angle_reco.ports.threads import BackgroundPool
 
 _T = TypeVar("_T")
 _Read = TypeVar("_Read")
 _Made = TypeVar("_Made")
-
-_BESIDE = BackgroundPool("jobs", most=2)
-"""Reads and writes beside what is computed.
-
-All runs of a process share these threads, so they take two connections for it at most.
-"""
 
 
 @attrs.frozen(kw_only=True)
@@ -83,13 +76,13 @@ class Batches(Generic[_Read, _Made]):
 
     def _side_by_side(self, work: RunContext) -> None:
         batches, writing = list(spans(0, self.count, self.read_at_once)), _Writing()
-        reading = [_beside(partial(self.read, *batch)) for batch in batches[:1]]
+        reading = [started(partial(self.read, *batch)) for batch in batches[:1]]
         try:
             for place, (first, last) in enumerate(batches):
                 [of_batch] = reading
                 is_read = _has_succeeded(of_batch)
                 reading = [
-                    _beside(partial(self.read, *batch)) for batch in batches[place + 1 : place + 2]
+                    started(partial(self.read, *batch)) for batch in batches[place + 1 : place + 2]
                 ]
                 if not is_read:
                     writing.end()
@@ -134,27 +127,13 @@ class _Writing:
     def begin(self, write: Callable[[], None], again: Callable[[], None]) -> None:
         """Write a part on another thread, after the last one."""
         self.end()
-        self.under_way, self._again = [_beside(write)], again
+        self.under_way, self._again = [started(write)], again
 
     def end(self) -> None:
         """Wait until the part is written; repeat it if that failed."""
         under_way, self.under_way = self.under_way, []
         if not all(map(_has_succeeded, under_way)):
             self._again()
-
-
-def _beside(work: Callable[[], _T]) -> Future[_T]:
-    """Call *work* on a thread that all runs of the process share."""
-    future, context = Future[_T](), copy_context()
-
-    def act() -> None:
-        try:
-            future.set_result(context.run(work))
-        except BaseException as error:  # noqa: BLE001 — raised where the result is used
-            future.set_exception(error)
-
-    _BESIDE.submit(act)
-    return future
 
 
 def _has_succeeded(future: Future[_T]) -> bool:

@@ -1,12 +1,13 @@
 """Which homepages a run computes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import attrs
 import numpy as np
 
 from angle_reco.application.jobs.news import News, settings_of_interests
+from angle_reco.application.jobs.run_context import RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.domain.category_prints import changed_categories
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
@@ -43,17 +44,24 @@ class DueHomepages:
         is_due = (fresh.codes(users) == NONE) | (active.codes(users) != NONE)
         return users.take(is_due)
 
-    def out_of_turn(self, before: Watermark) -> Owners:
+    def out_of_turn(self, before: Watermark, work: RunContext) -> Owners:
         """Return the owners of homepages that were computed since the last run, by requests."""
-        return self.lists.computed_since(ListKind.PERSONAL, before.started_at + MICROSECOND)
+        with work.paced():
+            return self.lists.computed_since(ListKind.PERSONAL, before.started_at + MICROSECOND)
+
+    def filled_up(self, work: RunContext) -> Owners:
+        """Return the owners of homepages with popular or few suggestions."""
+        with work.paced():
+            return self.lists.filled_up(ListKind.PERSONAL, size=self.scorer.rankings.kept)
 
     def by_news(
         self,
         users: IdColumn,
         news: News,
         before: Watermark,
+        work: RunContext,
+        pages: tuple[Callable[[], Owners], Callable[[], Owners]],
         *,
-        out_of_turn: Owners,
         categories: Mapping[str, str],
     ) -> IdColumn:
         """Return the users whose homepages may differ from the stored ones.
@@ -61,17 +69,19 @@ class DueHomepages:
         A homepage is a function of its user's interests and of the items that the user bid on,
         watches or sells, which *news* names, and of the open items of the favourite categories,
         and of all open items if popular ones fill it up. *categories* are their fingerprints.
+        *pages* return the owners of pages out of turn, and of those that are filled up.
         """
+        out_of_turn, filled_up = pages
         changed = changed_categories(before.categories, categories)
-        some = [news.users, _column(users.kind, out_of_turn)]
+        some: list[Owners] = []
         if changed:
-            interested = self._interested_in(changed, before)
+            with work.paced():
+                interested = self._interested_in(changed, before)
             if interested is None:
                 return users
-            size = self.scorer.rankings.kept
-            filled = self.lists.filled_up(ListKind.PERSONAL, size=size)
-            some += [_column(users.kind, one) for one in (interested, filled)]
-        return among(users, *some)
+            some += [interested, filled_up()]
+        some.append(out_of_turn())
+        return among(users, news.users, *(_column(users.kind, one) for one in some))
 
     def _interested_in(self, changed: list[str], before: Watermark) -> Owners | None:
         """Return the users with an interest in one of these categories; None if it is not known.
