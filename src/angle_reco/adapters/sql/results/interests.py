@@ -62,7 +62,14 @@ class SqlInterestStore:
                 *replace_interests(connection, self.tables, interests, some, computed_at)
             )
 
-        return write_alone(self.database, self.tables, self.tables.interests, unit, fence)
+        return write_alone(
+            self.database,
+            self.tables,
+            self.tables.interests,
+            unit,
+            fence,
+            is_part=fence is not None,
+        )
 
     def retain(
         self,

@@ -66,7 +66,9 @@ class SqlListStore:
                 changed = write_changed(connection, table, by_digest)
             return Written(changed, len(some) - changed)
 
-        return write_alone(self.database, self.tables, table, unit, fence)
+        return write_alone(
+            self.database, self.tables, table, unit, fence, is_part=fence is not None
+        )
 
     def retain(
         self,
