@@ -3,7 +3,7 @@
 Only a job that compiles imports this module, as it imports numba.
 """
 
-from angle_reco.adapters.kernels.favourite_pages import Found, Items, People, Rule, Space
+from angle_reco.adapters.kernels.favourite_arguments import Found, Items, People, Rule, Space
 from angle_reco.adapters.kernels.loops import jitable
 from angle_reco.domain.millionths import ONE
 
