@@ -24,7 +24,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import tempfile
 import threading
 import time
@@ -311,7 +310,7 @@ def import_files(url: str, folder: str) -> Figures:
     with storage_at(url, Settings()) as storage:
         import_marketplace(storage, Path(folder))
     passed, cpu = time.perf_counter() - began, time.process_time() - cpu
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
+    most = memory("VmHWM")
     watcher.close()
     return {"passed": round(passed, 2), "cpu": round(cpu, 2), "bytes": most}
 

@@ -138,6 +138,7 @@ def wire_jobs(core: Core) -> JobsWing:
         settings=settings,
         fingerprints=settings.fingerprints,
         as_of=as_of,
+        overlaps=ports.storage is not None and ports.storage.takes_several_units,
     )
     runner = JobRunner(
         ledger=ports.ledger,

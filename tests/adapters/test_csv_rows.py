@@ -114,3 +114,32 @@ def test_no_more_than_the_bound_is_read_of_a_line() -> None:
         next(CsvRows(io.TextIOWrapper(io.BufferedReader(Endless()), "utf-8", newline="")))
 
     assert sum(sizes) <= csv_rows.LONGEST_ROW + 2**16
+
+
+@given(text=TEXTS, ahead=st.integers(1, 9))
+def test_plain_lines_are_rows_too(text: str, ahead: int) -> None:
+    rows, found = CsvRows(io.StringIO(text, newline="")), list[tuple[int, list[str]]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_rows, "_READ_AHEAD", ahead)
+        while True:
+            if plain := rows.plain_lines():
+                split = ((line, one.split(",")) for line, one in enumerate(plain, rows.line))
+                found += [(line, row if row != [""] else []) for line, row in split]
+                continue
+            try:
+                found.append((0, next(rows)))
+                found[-1] = rows.line, found[-1][1]
+            except NotCsvError:
+                found.append((rows.line, BROKEN))
+            except StopIteration:
+                break
+
+    assert found == by_csv(text)
+
+
+def test_lines_without_quotes_are_plain() -> None:
+    rows = CsvRows(io.StringIO("a,b\nc\n\nd", newline=""))
+
+    assert (rows.plain_lines(), rows.line) == (["a,b", "c", ""], 1)
+    assert (rows.plain_lines(), rows.line) == (["d"], 4)
+    assert rows.plain_lines() == []

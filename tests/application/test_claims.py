@@ -870,6 +870,26 @@ class TestPace:
 
         assert monotonic() - started < 3
 
+    @pytest.mark.parametrize(("pace", "together"), [(1.0, True), (0.5, False)])
+    def test_threads_of_a_run_take_turns_unless_it_may_keep_the_database_busy(
+        self, pace: float, together: bool
+    ) -> None:
+        work, is_inside, leaves = RunContext(pace=pace), Event(), Event()
+        work.stop.set()
+
+        def ask() -> None:
+            with work.paced():
+                is_inside.set()
+                leaves.wait()
+
+        thread = Thread(target=ask)
+        with work.paced():
+            thread.start()
+            assert is_inside.wait(5 if together else 0.1) is together
+        assert is_inside.wait(5)
+        leaves.set()
+        thread.join()
+
     @pytest.mark.parametrize(("is_scheduled", "pauses"), [(False, False), (True, True)])
     def test_scheduled_runs_hold_back_and_a_persons_do_not(
         self, monkeypatch: pytest.MonkeyPatch, is_scheduled: bool, pauses: bool

@@ -1,8 +1,9 @@
 """Results computed from the host's data, for jobs to store and for calls to fall back on."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import TypeAlias
 
 import attrs
 import numpy as np
@@ -36,6 +37,9 @@ from angle_reco.ports.kernels import Kernels, Similarities
 from angle_reco.settings import Settings
 
 _CARDS_AT_ONCE = 10_000
+
+CategoriesOf: TypeAlias = Callable[[IdColumn], ItemCategories]
+"""Returns the category of each of some items, as `CatalogQueries.categories` does."""
 
 
 @attrs.frozen(kw_only=True)
@@ -210,12 +214,13 @@ class Scorer:
         sellers = {one.item_id: one.seller_id for one in cards.values()}
         return [one for one in bids if not is_own_bid(one, sellers.get(one.item_id))]
 
-    def profiles(self, market: OpenMarket, users: IdIndex) -> Profiles:
+    def profiles(
+        self, market: OpenMarket, users: IdIndex, *, categories: CategoriesOf | None = None
+    ) -> Profiles:
         """Return the profiles of *users* that a ranker needs, from all of their activity."""
         happened = self._drained(users=users.ids)
-        return Profiles.of(
-            users, interests=self.interests_from(happened), interactions=happened, market=market
-        )
+        interests = self.interests_from(happened, categories=categories)
+        return Profiles.of(users, interests=interests, interactions=happened, market=market)
 
     def profile(self, market: OpenMarket, user_id: UserId, history: History) -> Profiles:
         """Return the profile of one user from their activity."""
@@ -327,10 +332,13 @@ class Scorer:
         """Return *lists* with the recipe that covers all settings involved."""
         return attrs.evolve(lists, recipe=self.recipes.lists[kind])
 
-    def interests_from(self, happened: Interactions) -> Interests:
-        """Return the interests of the users in *happened*."""
+    def interests_from(
+        self, happened: Interactions, *, categories: CategoriesOf | None = None
+    ) -> Interests:
+        """Return the interests of the users in *happened*; *categories* are of items, if known."""
         recent = self._counting_as_interest(happened)
-        return self._interests(recent, self.catalog.categories(recent.items))
+        of_items = categories or self.catalog.categories
+        return self._interests(recent, of_items(recent.items))
 
     def _interests_of(self, history: History) -> Interests:
         recent = self._counting_as_interest(history.interactions)

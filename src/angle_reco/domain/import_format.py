@@ -1,15 +1,21 @@
 """The files of an import: their columns, and the valid contents of each field."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import attrs
 
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import IdKind, IdKinds
+from angle_reco.domain.import_columns import (
+    AtOnce,
+    usual_amounts,
+    usual_moments,
+    with_absent,
+)
 from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.domain.publication import publication_status
 from angle_reco.domain.validators import whole
@@ -28,17 +34,29 @@ LONGEST_TITLE = 100_000
 class ImportFile:
     """One file of an import directory: `name.csv` or `name.csv.gz`.
 
-    *fields* are its columns in the order in which they are stored.
+    *fields* are its columns in the order in which they are stored. *at_once* convert whole
+    columns, if all of their texts have the usual form.
     """
 
     name: str
     fields: dict[str, Field]
+    at_once: dict[str, AtOnce] = attrs.field(factory=dict)
     may_be_absent: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the names that the header must contain, in any order."""
         return tuple(self.fields)
+
+    def column(self, name: str, texts: Sequence[str]) -> list[object]:
+        """Return the values of the fields of one column.
+
+        Raises:
+            InvalidValueError: A text is invalid.
+        """
+        at_once = self.at_once.get(name)
+        values = None if at_once is None else at_once(texts)
+        return list(map(self.fields[name], texts)) if values is None else values
 
 
 def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
@@ -47,6 +65,8 @@ def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
     Moments become microseconds and money units. An empty field becomes None, except that an
     unknown amount of a bid is UNKNOWN_PRICE.
     """
+    amounts = partial(usual_amounts, prices=prices)
+    moments, prices_at_once = with_absent(usual_moments, None), with_absent(amounts, None)
     return (
         ImportFile(
             name="users",
@@ -56,6 +76,7 @@ def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
                 "last_sign_in_at": _optional(_moment("last_sign_in_at")),
                 "sign_in_count": _count("sign_in_count"),
             },
+            at_once={"inserted_at": moments, "last_sign_in_at": moments},
         ),
         ImportFile(
             name="items",
@@ -71,6 +92,13 @@ def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
                 "end_time": _optional(_moment("end_time")),
                 "inserted_at": _optional(_moment("inserted_at")),
             },
+            at_once={
+                "starting_price": prices_at_once,
+                "current_price": prices_at_once,
+                "starts_at": moments,
+                "end_time": moments,
+                "inserted_at": moments,
+            },
         ),
         ImportFile(
             name="bids",
@@ -80,6 +108,7 @@ def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
                 "amount": _optional(_money("amount", prices), UNKNOWN_PRICE),
                 "placed_at": _moment("placed_at"),
             },
+            at_once={"amount": with_absent(amounts, UNKNOWN_PRICE), "placed_at": usual_moments},
         ),
         ImportFile(
             name="watches",
@@ -88,6 +117,7 @@ def import_files(ids: IdKinds, prices: PriceScale) -> tuple[ImportFile, ...]:
                 "item_id": _id("item_id", ids.item),
                 "inserted_at": _moment("inserted_at"),
             },
+            at_once={"inserted_at": usual_moments},
             may_be_absent=True,
         ),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -12,6 +12,9 @@ from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import Fence
 from angle_reco.domain.scoring.interest import Interests, UserInterest
 from angle_reco.domain.stored_list import Recipe, StoredList
+
+Owners: TypeAlias = Sequence[object] | IdColumn
+"""Ids of owners; there may be one for each user, and a column is quicker."""
 
 
 class Written(NamedTuple):
@@ -111,7 +114,7 @@ class InterestStore(Protocol):
         """Remove the watermark: whatever happens to this run, the next one finds none."""
         ...
 
-    def users_in(self, categories: IdColumn) -> Sequence[object]:
+    def users_in(self, categories: IdColumn) -> Owners:
         """Return the users with an interest in one of *categories* stored, in any order."""
         ...
 
@@ -209,14 +212,14 @@ class ListStore(Protocol):
 
     def computed_since(
         self, kind: ListKind, moment: datetime, *, recipe: Recipe | None = None
-    ) -> Sequence[object]:
+    ) -> Owners:
         """Return the owners of lists computed at *moment* or later, in any order.
 
         With *recipe*, only of lists of that recipe.
         """
         ...
 
-    def filled_up(self, kind: ListKind, *, size: int) -> Sequence[object]:
+    def filled_up(self, kind: ListKind, *, size: int) -> Owners:
         """Return the owners of lists with popular items or fewer than *size*, in any order."""
         ...
 

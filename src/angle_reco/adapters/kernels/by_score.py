@@ -5,7 +5,7 @@ Estimates of all scores, which are quick, leave few rows for which exact scores 
 
 import numpy as np
 
-from angle_reco.domain.arrays import Floats, Int32s, Int64s, largest
+from angle_reco.domain.arrays import Floats, Int32s, Int64s, frozen, largest
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.scoring.components import (
@@ -73,10 +73,9 @@ def shared_scores(market: OpenMarket, profiles: Profiles, ranker: Ranker) -> Flo
     def scores() -> Floats:
         anyone, rows = np.zeros(len(market), np.int64), np.arange(len(market))
         parts = contributions(market, profiles, anyone, rows, weights)
-        found: Floats = parts.sum(axis=1).astype(np.float32)
-        return found
+        return frozen(parts.sum(axis=1).astype(np.float32))
 
-    return market.kept(weights, scores)
+    return market.kept(("shared", weights), scores)
 
 
 def _best(

@@ -6,7 +6,12 @@ import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from angle_reco.domain.arrays import frozen
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +48,11 @@ def compiled(compile_loops: Callable[[bool], _Loops]) -> _Loops | None:
     except failures as error:
         _log.warning("loops not compiled: error=%s", type(error).__name__)
     return None
+
+
+def column(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return a column of one type for numba: read-only, and together in memory."""
+    return frozen(np.ascontiguousarray(values, dtype))
 
 
 def on_threads(

@@ -12,6 +12,7 @@ from angle_reco.adapters.kernels.blended_pages import Learned
 from angle_reco.adapters.kernels.candidates import SCANNED, ByPrice, Candidates
 from angle_reco.adapters.kernels.compiling import compiled, on_threads, usable_cores
 from angle_reco.adapters.kernels.fast_pages import compiled_pages, rank_on_threads
+from angle_reco.adapters.kernels.favourite_pages import Favourites, compiled_favourites
 from angle_reco.adapters.kernels.similar_arguments import (
     BOTH,
     CATEGORY,
@@ -41,6 +42,8 @@ from angle_reco.ports.kernels import Similarities
 _ROWS_AT_ONCE = 256
 _PAIRS_WORTH_COMPILING = 100_000
 _PAGES_WORTH_COMPILING = 1_000
+_PAGES_OF_FAVOURITES_WORTH_COMPILING = 5_000
+"""As many as a job asks for at once: numpy takes 20 µs for each."""
 _MOST_PAIRS = 2**31 - 1
 _BITS = 63
 _BITS_OF_A_SCORE = 20
@@ -48,28 +51,31 @@ _BITS_OF_A_SCORE = 20
 
 @attrs.frozen(kw_only=True)
 class FastKernels(NumpyKernels):
-    """`NumpyKernels`, but compiled loops rank similar items, and homepages by a trained model.
+    """`NumpyKernels`, but compiled loops rank similar items and homepages.
 
-    These run on *threads* threads. Fewer than *least_pairs* bids and watches, or *least_pages*
-    homepages at once, are not worth compiling for. Where the loops cannot be compiled, numpy
-    ranks, with the same results.
+    These run on *threads* threads. Fewer than *least_pairs* bids and watches, *least_pages*
+    homepages at once by a trained model, or *least_of_favourites* others, are not worth compiling
+    for, and neither is a ranker with a component of a host. Where the loops cannot be compiled,
+    numpy ranks, with the same results.
     """
 
     threads: int = attrs.field(factory=usable_cores)
     least_pairs: int = _PAIRS_WORTH_COMPILING
     least_pages: int = _PAGES_WORTH_COMPILING
+    least_of_favourites: int = _PAGES_OF_FAVOURITES_WORTH_COMPILING
 
     def __attrs_post_init__(self) -> None:
         whole(self.threads, "threads", least=1, most=1_000)
         whole(self.least_pairs, "least_pairs", least=0, most=_MOST_PAIRS)
         whole(self.least_pages, "least_pages", least=0, most=_MOST_PAIRS)
+        whole(self.least_of_favourites, "least_of_favourites", least=0, most=_MOST_PAIRS)
 
     @property
     def is_degraded(self) -> bool:
         """Return whether this process needed the compiled loops, and could not compile them."""
         return any(
             one.cache_info().currsize > 0 and one() is None
-            for one in (compiled_loops, compiled_pages)
+            for one in (compiled_loops, compiled_pages, compiled_favourites)
         )
 
     def similarities(
@@ -93,6 +99,11 @@ class FastKernels(NumpyKernels):
             if learned is not None and loop is not None:
                 pages = rank_on_threads(learned, keep, loop=loop, threads=self.threads)
                 return learned.lists(pages)
+        if len(profiles) >= self.least_of_favourites:
+            favourites = Favourites.of(market, profiles, ranker)
+            of_favourites = None if favourites is None else compiled_favourites()
+            if favourites is not None and of_favourites is not None:
+                return favourites.lists(keep, loop=of_favourites, threads=self.threads)
         return super().homepages(market, profiles, ranker=ranker, keep=keep)
 
 

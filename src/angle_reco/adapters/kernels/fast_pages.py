@@ -19,7 +19,7 @@ from angle_reco.adapters.kernels.blended_arguments import (
     Users,
 )
 from angle_reco.adapters.kernels.blended_pages import Learned, Pages
-from angle_reco.adapters.kernels.compiling import compiled, on_threads
+from angle_reco.adapters.kernels.compiling import column, compiled, on_threads
 from angle_reco.domain.arrays import frozen
 from angle_reco.domain.columns import NONE
 from angle_reco.domain.moments import HOUR, MICROSECOND
@@ -87,34 +87,29 @@ def _nothing(kind: Any) -> Any:
     return frozen(np.zeros(1, dtype))
 
 
-def _column(values: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
-    """Return a column of one type for numba: read-only, and together in memory."""
-    return frozen(np.ascontiguousarray(values, dtype))
-
-
 def _titles(rows: TitleRows) -> Titles:
     return Titles(
-        offsets=_column(rows.offsets, np.int64),
-        buckets=_column(rows.buckets, np.int32),
-        weights=_column(rows.weights, np.int32),
+        offsets=column(rows.offsets, np.int64),
+        buckets=column(rows.buckets, np.int32),
+        weights=column(rows.weights, np.int32),
     )
 
 
 def _matrix(coefficients: Coefficients) -> Matrix:
     return Matrix(
-        offsets=_column(coefficients.offsets, np.int64),
-        targets=_column(coefficients.targets, np.int32),
-        values=_column(coefficients.values, np.int32),
+        offsets=column(coefficients.offsets, np.int64),
+        targets=column(coefficients.targets, np.int32),
+        values=column(coefficients.values, np.int32),
     )
 
 
 def _people(fans: Fans, histories: Histories) -> People:
     return People(
-        fan_offsets=_column(fans.offsets, np.int64),
-        fans=_column(fans.users, np.int32),
-        offsets=_column(histories.offsets, np.int64),
-        items=_column(histories.items, np.int32),
-        last_at=_column(histories.last_at, np.int32),
+        fan_offsets=column(fans.offsets, np.int64),
+        fans=column(fans.users, np.int32),
+        offsets=column(histories.offsets, np.int64),
+        items=column(histories.items, np.int32),
+        last_at=column(histories.last_at, np.int32),
     )
 
 
@@ -122,12 +117,12 @@ def _known(signals: Signals) -> Known:
     model = signals.model
     items, others = model.items, model.neighbours
     return Known(
-        kind=_column(items.kind, np.int32),
-        category=_column(items.category, np.int32),
-        seller=_column(items.seller, np.int64),
-        log_price=_column(items.log_price, np.int32),
+        kind=column(items.kind, np.int32),
+        category=column(items.category, np.int32),
+        seller=column(items.seller, np.int64),
+        log_price=column(items.log_price, np.int32),
         titles=_titles(items.titles),
-        category_shares=_column(signals.category_shares, np.int64),
+        category_shares=column(signals.category_shares, np.int64),
         taste=_matrix(model.taste),
         follow=_matrix(model.follow),
         sequence=_matrix(model.sequence),
@@ -145,39 +140,39 @@ def _shown(learned: Learned) -> Shown:
     log_prices, price = signals.distinct_prices
     seller_rows, sellers = signals.rows_by_seller
     return Shown(
-        row_of_item=_column(signals.row_of_item, np.int32),
-        open_kinds=_column(np.where(signals.open_kinds, kinds, NONE), np.int32),
-        shared=_column(learned.shared, np.float32),
-        support=_column(signals.support, np.int64),
-        own=_column(own, np.float32),
-        of_kind=_column(of_kind, np.float32),
+        row_of_item=column(signals.row_of_item, np.int32),
+        open_kinds=column(np.where(signals.open_kinds, kinds, NONE), np.int32),
+        shared=column(learned.shared, np.float32),
+        support=column(signals.support, np.int64),
+        own=column(own, np.float32),
+        of_kind=column(of_kind, np.float32),
         kind=_place_of_none(signals.kind, len(items.kinds)),
         category=_place_of_none(signals.category, len(items.categories)),
-        price=_column(price, np.int32),
-        log_prices=_column(log_prices, np.int32),
-        seller_rows=_column(seller_rows, np.int64),
-        sellers=_column(sellers, np.int64),
+        price=column(price, np.int32),
+        log_prices=column(log_prices, np.int32),
+        seller_rows=column(seller_rows, np.int64),
+        sellers=column(sellers, np.int64),
         titles=_titles(signals.titles),
-        tie_rank=_column(market.tie_rank, np.int64),
-        tie_order=_column(market.tie_order, np.int64),
+        tie_rank=column(market.tie_rank, np.int64),
+        tie_order=column(market.tie_order, np.int64),
         hour=signals.hour,
     )
 
 
 def _place_of_none(codes: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int32]:
     """Return codes with the place behind all others for none."""
-    return _column(np.where(codes == NONE, size, codes), np.int32)
+    return column(np.where(codes == NONE, size, codes), np.int32)
 
 
 def _rule(learned: Learned) -> Rule:
     hours = np.arange(_HALVINGS * (RECENCY.span // MICROSECOND // HOUR) + 1)
     return Rule(
-        weights=_column(np.array([learned.weights[name] for name in PERSONAL]), np.int64),
+        weights=column(np.array([learned.weights[name] for name in PERSONAL]), np.int64),
         views=log_curve(PER_UNIT),
         bell=bell_curve(),
-        recency=_column(decayed(RECENCY, hours * HOUR), np.int64),
-        steps=_column(powers(8) // 1_000 if learned.weights["sequence"] else [], np.int64),
-        words=_column(powers(7) // 1_000, np.int64),
+        recency=column(decayed(RECENCY, hours * HOUR), np.int64),
+        steps=column(powers(8) // 1_000 if learned.weights["sequence"] else [], np.int64),
+        words=column(powers(7) // 1_000, np.int64),
         sellers=powers(9),
         no_seller=NO_HASH,
     )
@@ -187,10 +182,10 @@ def _users(learned: Learned) -> Users:
     profiles, histories = learned.profiles, learned.histories
     bounds = np.searchsorted(profiles.excluded_user, np.arange(len(profiles) + 1))
     return Users(
-        offsets=_column(histories.offsets, np.int64),
-        items=_column(histories.items, np.int32),
-        last_at=_column(histories.last_at, np.int32),
-        known_as=_column(profiles.known_as, np.int32),
-        excluded_offsets=_column(bounds, np.int64),
-        excluded=_column(profiles.excluded_row, np.int32),
+        offsets=column(histories.offsets, np.int64),
+        items=column(histories.items, np.int32),
+        last_at=column(histories.last_at, np.int32),
+        known_as=column(profiles.known_as, np.int32),
+        excluded_offsets=column(bounds, np.int64),
+        excluded=column(profiles.excluded_row, np.int32),
     )

@@ -17,6 +17,7 @@ from angle_reco.adapters.kernels.by_score import rank_by_score
 from angle_reco.domain.arrays import (
     Bools,
     Int8s,
+    Int32s,
     Int64s,
     is_among,
     places_in_runs,
@@ -55,7 +56,9 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
         return learned.lists(rank_learned(learned, keep))
     if ranker.candidates is not Candidates.FAVOURITES:
         return rank_by_score(market, profiles, ranker=ranker, keep=keep)
-    orders = _CategoryOrders.of(market, profiles, ranker)
+    orders = market.kept(
+        ("orders", ranker.weights), lambda: CategoryOrders.of(market, profiles, ranker)
+    )
     at_once = _USERS_AT_ONCE
     if ranker.those_by(DependsOn.PAIR):
         at_once = min(at_once, _PAIRS_AT_ONCE // (len(market) + 1) + 1)
@@ -87,15 +90,16 @@ def rank_homepages(market: OpenMarket, profiles: Profiles, *, ranker: Ranker, ke
 
 
 @attrs.frozen
-class _CategoryOrders:
+class CategoryOrders:
     """The market's rows by category, best first by what each item is worth to every user.
 
-    The rows of category k are [starts[k], starts[k + 1]). *worth* has the sum of contributions
-    of a row that depend on the item alone.
+    The rows of category k are [starts[k], starts[k + 1]). *place* is that of a row in its
+    category, and *worth* the sum of its contributions that depend on the item alone.
     """
 
     rows: Int64s
     starts: Int64s
+    place: Int64s
     worth: Int64s
 
     @property
@@ -104,13 +108,16 @@ class _CategoryOrders:
         return np.append(self.starts[1:] > self.starts[:-1], False)
 
     @classmethod
-    def of(cls, market: OpenMarket, profiles: Profiles, ranker: Ranker) -> "_CategoryOrders":
+    def of(cls, market: OpenMarket, profiles: Profiles, ranker: Ranker) -> "CategoryOrders":
+        """Return the orders of a market; *profiles* are any."""
         rows, anyone = np.arange(len(market)), np.zeros(len(market), np.int64)
         worth = _sums(market, profiles, anyone, rows, ranker.those_by(DependsOn.ITEM))
         category = market.catalogue.category
         order = np.lexsort((market.tie_rank, -worth, category))
         categories = np.arange(len(market.catalogue.categories) + 1)
-        return cls(order, np.searchsorted(category[order], categories), worth)
+        place = np.empty(len(order), np.int64)
+        place[order] = places_in_runs(category[order])
+        return cls(order, np.searchsorted(category[order], categories), place, worth)
 
 
 class _Lines(NamedTuple):
@@ -133,7 +140,7 @@ class _Lines(NamedTuple):
 
 
 def _rank_chunk(
-    market: OpenMarket, orders: _CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
+    market: OpenMarket, orders: CategoryOrders, profiles: Profiles, ranker: Ranker, keep: int
 ) -> _Lines:
     """Return the lines of each user's page, in order."""
     excluded = np.sort(
@@ -149,7 +156,7 @@ def _rank_chunk(
 
 def _personal_lines(
     market: OpenMarket,
-    orders: _CategoryOrders,
+    orders: CategoryOrders,
     profiles: Profiles,
     excluded: Int64s,
     ranker: Ranker,
@@ -170,8 +177,9 @@ def _personal_lines(
         lengths = np.minimum(lengths, keep + left_out[owner])
     user, row = np.repeat(owner, lengths), orders.rows[ragged_ranges(starts, lengths)]
     group = np.repeat(np.arange(len(groups)), lengths)
-    allowed = np.flatnonzero(~is_among(user * len(market) + row, excluded))
-    user, row, group = user[allowed], row[allowed], group[allowed]
+    is_allowed = np.ones(len(row), np.bool_)
+    is_allowed[_places_of_excluded(market, orders, owner, category, lengths, excluded)] = False
+    user, row, group = user[is_allowed], row[is_allowed], group[is_allowed]
 
     by_category = ranker.those_by(DependsOn.CATEGORY)
     worth_of_category = _sums(market, profiles, owner, orders.rows[starts], by_category)
@@ -189,6 +197,31 @@ def _personal_lines(
     row = market.tie_order[keys & ((1 << rank_bits) - 1)]
     score = ONE - ((keys >> rank_bits) & ((1 << _BITS_OF_A_SCORE) - 1))
     return _Lines(user, row, score, np.full(len(keys), Source.PERSONAL.code, np.int8))
+
+
+def _places_of_excluded(
+    market: OpenMarket,
+    orders: CategoryOrders,
+    owner: Int64s,
+    category: Int32s,
+    lengths: Int64s,
+    excluded: Int64s,
+) -> Int64s:
+    """Return the places of *excluded* pairs among the first rows of some categories.
+
+    For each *owner* and *category*, each pair of them once, so many rows follow. There are far
+    fewer excluded pairs than rows, so these are not looked up one by one.
+    """
+    width = len(orders.starts)
+    groups = owner * width + category
+    order = np.argsort(groups)
+    user, row = np.divmod(excluded, max(len(market), 1))
+    wanted = user * width + market.catalogue.category[row].astype(np.int64)
+    found = is_among(wanted, groups[order])
+    group = order[np.searchsorted(groups[order], wanted[found])]
+    place = orders.place[row[found]]
+    is_one = place < lengths[group]
+    return (np.cumsum(lengths) - lengths)[group[is_one]] + place[is_one]
 
 
 def _keys(market: OpenMarket, group: Int64s, score: Int64s, row: Int64s) -> Int64s:

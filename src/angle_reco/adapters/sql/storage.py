@@ -147,6 +147,11 @@ class Storage:
         return self.database.borrowed is not None
 
     @property
+    def takes_several_units(self) -> bool:
+        """Return whether reads and writes of several threads do not wait for each other."""
+        return self.database.is_postgres and not self.is_borrowed
+
+    @property
     def fingerprint(self) -> str:
         """Return a short text that differs for other databases, schemas and prefixes."""
         url, tables = self.database.engine.url, self.tables

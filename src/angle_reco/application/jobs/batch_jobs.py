@@ -1,14 +1,17 @@
 """The work of the batch jobs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from functools import cache
-from typing import TypeAlias
+from functools import cache, partial
+from typing import TypeVar
 
 import attrs
 import numpy as np
 
+from angle_reco.application.jobs.batches import Batches
+from angle_reco.application.jobs.beside import Beside
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
+from angle_reco.application.jobs.known_categories import KnownCategories
 from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
@@ -18,11 +21,13 @@ from angle_reco.domain.category_prints import category_prints, has_known_data
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import ModelError
 from angle_reco.domain.fingerprints import Fingerprints
-from angle_reco.domain.ids import IdKind
-from angle_reco.domain.lists import ListKind
+from angle_reco.domain.ids import IdKind, UserId
+from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.scoring.blended.columns import columns_of
 from angle_reco.domain.scoring.blended.model import Model
+from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
+from angle_reco.domain.scoring.profiles import Profiles
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries
@@ -42,6 +47,9 @@ _LEAST_TO_KEEP = 800
 
 _ITEMS_AT_ONCE = 5_000
 
+_Read = TypeVar("_Read")
+_Made = TypeVar("_Made")
+
 
 @attrs.frozen(kw_only=True)
 class Jobs:
@@ -58,6 +66,8 @@ class Jobs:
     settings: Settings
     fingerprints: Fingerprints
     as_of: datetime | None = None
+    overlaps: bool = False
+    """Whether runs read and write beside what they compute, on other threads."""
 
     def refresh_interests(self, work: RunContext) -> Done:
         """Recompute and store the interests of active users.
@@ -72,24 +82,27 @@ class Jobs:
             return self.last_runs.renew(news, before, work)
         users = self._active_users(work)
         due = users if news.before is None else among(users, news.users)
+        categories = KnownCategories(self.settings.ids, self.scorer.catalog)
 
-        def refreshed(some: IdColumn) -> _Part:
+        def read(some: IdColumn) -> tuple[IdColumn, Interests]:
             with work.paced():
                 happened = self.scorer.recent_activity(some)
-            interests = self.scorer.interests_from(happened)
+            return some, self.scorer.interests_from(happened, categories=categories)
 
-            def write(first: int, last: int) -> None:
-                users = some.take(slice(first, last))
-                with work.paced():
-                    total.add(
-                        self.interests.write(
-                            interests, users=users, computed_at=now, fence=work.fence
-                        )
-                    )
+        def some_of(
+            of_batch: tuple[IdColumn, Interests], first: int, last: int
+        ) -> tuple[IdColumn, Interests]:
+            some, interests = of_batch
+            return some.take(slice(first, last)), interests
 
-            return write
+        def write(made: tuple[IdColumn, Interests]) -> None:
+            some, interests = made
+            with work.paced():
+                total.add(
+                    self.interests.write(interests, users=some, computed_at=now, fence=work.fence)
+                )
 
-        self._in_batches(work, "interests of users", due, refreshed)
+        self._in_batches(work, "interests of users", due, read, some_of, write)
         return self.last_runs.complete(
             news,
             work,
@@ -168,17 +181,21 @@ class Jobs:
         if (last := news.unchanged_since) is not None:
             return self.last_runs.renew(news, last, work)
         work.reached("open items", 0, 1)
-        with work.paced():
-            market = self.scorer.market()
-        users, prints = self._active_users(work), category_prints(market)
-        due, may_have_others, before = users, True, news.before
-        if before is not None:
+        may_have_others, before = True, news.before
+        with Beside(self.overlaps) as beside:
+            all_users = beside(partial(self._active_users, work))
+            filled_up = beside(partial(self.due.filled_up, work)) if before else None
             with work.paced():
-                out_of_turn = self.due.out_of_turn(before)
-                may_have_others = news.has_left or len(out_of_turn) > 0
+                market = self.scorer.market()
+            due = users = all_users()
+            prints = category_prints(market)
+            if before is not None and filled_up is not None:
+                # Requests that come after the market is read are for the next run to find.
+                out_of_turn = beside(partial(self.due.out_of_turn, before, work))
                 due = self.due.by_news(
-                    users, news, before, out_of_turn=out_of_turn, categories=prints
+                    users, news, before, work, (out_of_turn, filled_up), categories=prints
                 )
+                may_have_others = news.has_left or len(out_of_turn()) > 0
         written = self._store_homepages(work, market, due)
         return self.last_runs.complete(
             news,
@@ -221,21 +238,21 @@ class Jobs:
         return Done(len(users), written, removed, left=len(users) - len(due))
 
     def _store_homepages(self, work: RunContext, market: OpenMarket, due: IdColumn) -> Written:
-        total = _Total()
+        total, categories = _Total(), KnownCategories(self.settings.ids, self.scorer.catalog)
 
-        def profiled(some: IdColumn) -> _Part:
+        def read(some: IdColumn) -> Profiles:
             with work.paced():
-                profiles = self.scorer.profiles(market, IdIndex(some))
+                return self.scorer.profiles(market, IdIndex(some), categories=categories)
 
-            def generate(first: int, last: int) -> None:
-                of_part = profiles.between(first, last)
-                pages = self.scorer.homepages(market, of_part, keep=self.scorer.rankings.kept)
-                with work.paced():
-                    total.add(self.lists.write(ListKind.PERSONAL, pages, fence=work.fence))
+        def pages(profiles: Profiles, first: int, last: int) -> Lists:
+            of_part = profiles.between(first, last)
+            return self.scorer.homepages(market, of_part, keep=self.scorer.rankings.kept)
 
-            return generate
+        def write(some: Lists) -> None:
+            with work.paced():
+                total.add(self.lists.write(ListKind.PERSONAL, some, fence=work.fence))
 
-        self._in_batches(work, "homepages of users", due, profiled)
+        self._in_batches(work, "homepages of users", due, read, pages, write)
         return total.written
 
     def generate_popular_items(self, work: RunContext) -> Done:
@@ -275,7 +292,7 @@ class Jobs:
         similarities = cache(lambda: self.scorer.similarities(market, engagement))
         total, items = _Total(), market.catalogue.items.ids
 
-        def compute(first: int, last: int) -> None:
+        def compute(_: None, first: int, last: int) -> list[Lists]:
             some = items.take(slice(first, last))
             learned = self.scorer.similar_by_model(market, some) if is_learned else None
             found = [] if learned is None else [learned]
@@ -285,19 +302,24 @@ class Jobs:
                     of_rule = IdIndex.of(items.kind, learned.owners).codes(lists.owners) == NONE
                     lists = lists.take(np.flatnonzero(of_rule))
                 found.append(lists)
+            return found
+
+        def write(found: list[Lists]) -> None:
             with work.paced():
                 for one in found:
                     total.add(self.lists.write(ListKind.SIMILAR, one, fence=work.fence))
 
-        for first, last in _spans(len(market), _ITEMS_AT_ONCE):
-            work.reached("similar items", first, len(market))
-            work.bisecting_failures(
-                first,
-                last,
-                compute,
-                lambda place: f"item:{items.take(slice(place, place + 1)).to_list()[0]}",
-            )
-        work.reached("similar items", len(market), len(market))
+        Batches(
+            what="similar items",
+            count=len(market),
+            read=lambda first, last: None,
+            compute=compute,
+            write=write,
+            name=lambda place: f"item:{items[place]}",
+            read_at_once=max(len(market), 1),
+            written_at_once=_ITEMS_AT_ONCE,
+            overlaps=self.overlaps,
+        )(work)
         return self.last_runs.complete(
             news,
             work,
@@ -313,32 +335,31 @@ class Jobs:
         return self.last_runs.news(look, work)
 
     def _in_batches(
-        self, work: RunContext, what: str, users: IdColumn, read: Callable[[IdColumn], "_Part"]
+        self,
+        work: RunContext,
+        what: str,
+        users: IdColumn,
+        read: Callable[[IdColumn], _Read],
+        compute: Callable[[_Read, int, int], _Made],
+        write: Callable[[_Made], None],
     ) -> None:
-        """Call *read* with many users at once, and what it returns for a part of them at once."""
-
-        def name(place: int) -> str:
-            [user_id] = users.take(slice(place, place + 1))
-            return f"user:{self.fingerprints.of(user_id)}"
-
-        def act(first: int, last: int) -> None:
-            part = read(users.take(slice(first, last)))
-            for one, end in _spans(last - first, _RESULTS_AT_ONCE):
-                work.reached(what, first + one, len(users))
-                work.bisecting_failures(one, end, part, lambda place: name(first + place))
-
-        for first, last in _spans(len(users), _USERS_AT_ONCE):
-            work.bisecting_failures(first, last, act, name)
-        work.reached(what, len(users), len(users))
+        """Read what is known of many users at once; compute and write for a part of them."""
+        Batches(
+            what=what,
+            count=len(users),
+            read=lambda first, last: read(users.take(slice(first, last))),
+            compute=compute,
+            write=write,
+            name=lambda place: f"user:{self.fingerprints.of(UserId(users[place]))}",
+            read_at_once=_USERS_AT_ONCE,
+            written_at_once=_RESULTS_AT_ONCE,
+            overlaps=self.overlaps,
+        )(work)
 
     def _active_users(self, work: RunContext) -> IdColumn:
         since = self.clock.now() - self.settings.active_for
         with work.paced():
             return self.users.active_since(since, until=self.as_of)
-
-
-_Part: TypeAlias = Callable[[int, int], None]
-"""Computes and writes the results of the users in [first, last), of those whose data was read."""
 
 
 @attrs.define
@@ -353,8 +374,3 @@ class _Total:
     @property
     def written(self) -> Written:
         return Written(self.changed, self.unchanged)
-
-
-def _spans(size: int, width: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, size, width):
-        yield first, min(first + width, size)

@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event
+from contextlib import contextmanager, nullcontext
+from threading import Event, Lock
 from time import monotonic
 from typing import NamedTuple, TypeAlias
 
@@ -44,6 +44,10 @@ class RunStoppedError(Exception):
     """The run has to stop: its process ends, or the run is lost."""
 
 
+OF_THE_RUN = (StorageError, FencedOffError, RunStoppedError)
+"""Errors that no single user or item causes."""
+
+
 def no_progress(what: str, done: int, total: int) -> None:
     """Ignore the progress."""
 
@@ -66,6 +70,7 @@ class RunContext:
     failed: int = 0
     errors: list[str] = attrs.field(factory=list)
     component_failed: bool = False
+    _turn: Lock = attrs.field(factory=Lock, init=False, repr=False)
 
     def reached(self, what: str, done: int, total: int) -> None:
         """Report the progress of the run.
@@ -79,12 +84,16 @@ class RunContext:
 
     @contextmanager
     def paced(self) -> Iterator[None]:
-        """Pause after the block for as long as the pace requires, but at most five seconds."""
-        started = monotonic()
-        yield
-        pause = (monotonic() - started) * (1 / self.pace - 1)
-        if pause > 0:
-            self.stop.wait(min(pause, _LONGEST_PAUSE))
+        """Pause after the block for as long as the pace requires, but at most five seconds.
+
+        Unless the pace is 1, no other thread of the run enters such a block until then.
+        """
+        with nullcontext() if self.pace == 1 else self._turn:
+            started = monotonic()
+            yield
+            pause = (monotonic() - started) * (1 / self.pace - 1)
+            if pause > 0:
+                self.stop.wait(min(pause, _LONGEST_PAUSE))
 
     def bisecting_failures(
         self, first: int, last: int, act: Callable[[int, int], None], name: Callable[[int], str]
@@ -101,7 +110,7 @@ class RunContext:
         """
         try:
             act(first, last)
-        except (StorageError, FencedOffError, RunStoppedError):
+        except OF_THE_RUN:
             raise
         except Exception as error:  # the rules may raise anything for one odd user or item
             if isinstance(error, ComponentError) and not self.component_failed:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Any, TypeVar
 
 import attrs
 import numpy as np
 
-from angle_reco.domain.arrays import Bools, Floats, Int64s, frozen
+from angle_reco.domain.arrays import Bools, Int64s, frozen
 from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.catalogue import Catalogue
 from angle_reco.domain.moments import MICROSECOND, to_micros
@@ -19,6 +20,8 @@ from angle_reco.domain.scoring.popularity import (
     popularity,
     tie_order,
 )
+
+_T = TypeVar("_T")
 
 ENDING_SOON = timedelta(days=7)
 """An item that ends within this span, inclusive, ends soon."""
@@ -40,16 +43,19 @@ class OpenMarket:
     rule: PopularityRule
     now: datetime
     signals: Signals | None = None
-    _kept: dict[Hashable, Floats] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _kept: dict[Hashable, Any] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.catalogue)
 
-    def kept(self, key: Hashable, compute: Callable[[], Floats]) -> Floats:
-        """Return a column that is computed once for this market, such as a part of all scores."""
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = frozen(compute())
+    def kept(self, key: Hashable, compute: Callable[[], _T]) -> _T:
+        """Return what is computed once for this market, such as a part of all scores.
+
+        All users of a market share it, so nothing may change it.
+        """
+        if key not in self._kept:
+            self._kept[key] = compute()
+        found: _T = self._kept[key]
         return found
 
     @cached_property

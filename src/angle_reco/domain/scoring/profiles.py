@@ -130,12 +130,30 @@ class Profiles:
 
         It is 0 where there is none, and for no category (NONE).
         """
+        table = self._interests_as_table
+        if table is not None:
+            found: Int32s = table[users, np.minimum(categories, table.shape[1] - 1)]
+            return found.astype(np.int64)
         keys, scores = self._interests_by_key
         if len(keys) == 0:
             return np.zeros(len(users), np.int64)
         wanted = users * _CATEGORIES + categories
         places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where((categories != NONE) & (keys[places] == wanted), scores[places], 0)
+
+    @cached_property
+    def _interests_as_table(self) -> Int32s | None:
+        """Return the interest by user and category, None if that takes too much room.
+
+        The last column is for no category, and for those in which no user has an interest.
+        """
+        known = np.flatnonzero(self.interest_category != NONE)
+        columns = int(self.interest_category.max(initial=NONE)) + 2
+        if len(self) * columns > _MOST_IN_A_TABLE:
+            return None
+        table = np.zeros((len(self), columns), np.int32)
+        table[self.interest_user[known], self.interest_category[known]] = self.interest_score[known]
+        return table
 
     @cached_property
     def _interests_by_key(self) -> tuple[Int64s, Int64s]:
@@ -148,3 +166,6 @@ class Profiles:
 
 _CATEGORIES = 2**31
 """More than there are codes of categories."""
+
+_MOST_IN_A_TABLE = 4_000_000
+"""Interests of users in categories, a number for each pair: 16 MB."""

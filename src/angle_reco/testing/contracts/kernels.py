@@ -165,24 +165,13 @@ class LearnedPagesContract:
             )
 
 
-class KernelsContract(SimilaritiesContract, LearnedPagesContract):
-    """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
+class PagesContract:
+    """The promises of homepages without a model; a subclass overrides the fixture *kernels*."""
 
-    @every_kind
-    @_promise
-    @given(data=st.data())
-    def test_similar_items_equal_those_of_the_plain_rule(
-        self, kernels: Kernels, kind: IdKind, data: st.DataObject
-    ) -> None:
-        """For all items in one call, open or not."""
-        case, rule = data.draw(cases(kind)), data.draw(similarity_rules())
-
-        found = similar(kernels, case, case.market.items, rule)
-
-        assert found == [
-            plain.similar_items(case.market, item, rule=rule, keep=case.keep)
-            for item in case.market.items
-        ]
+    @pytest.fixture
+    def kernels(self) -> Kernels:
+        """Return the kernels under test."""
+        pytest.fail("override this fixture")
 
     @every_kind
     @_promise
@@ -201,6 +190,26 @@ class KernelsContract(SimilaritiesContract, LearnedPagesContract):
         assert found == plain_homepages(
             case.market, users, ranker, rule, keep=case.keep, rules=DRAWN_RULES
         )
+
+
+class KernelsContract(SimilaritiesContract, LearnedPagesContract, PagesContract):
+    """The promises of `Kernels`; a subclass overrides the fixture *kernels*."""
+
+    @every_kind
+    @_promise
+    @given(data=st.data())
+    def test_similar_items_equal_those_of_the_plain_rule(
+        self, kernels: Kernels, kind: IdKind, data: st.DataObject
+    ) -> None:
+        """For all items in one call, open or not."""
+        case, rule = data.draw(cases(kind)), data.draw(similarity_rules())
+
+        found = similar(kernels, case, case.market.items, rule)
+
+        assert found == [
+            plain.similar_items(case.market, item, rule=rule, keep=case.keep)
+            for item in case.market.items
+        ]
 
     @every_kind
     def test_an_empty_market_has_nothing_to_suggest(self, kernels: Kernels, kind: IdKind) -> None:

@@ -11,6 +11,7 @@ from angle_reco.adapters.sql.core.copy_formats import CopyType
 from angle_reco.adapters.sql.core.copying import as_rows, columns_of_rows, copy_columns
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind
 from angle_reco.domain.moments import UNKNOWN_MOMENT, to_micros
 
@@ -35,6 +36,12 @@ def read_at_once(
     """Return all rows of one query as columns."""
     with database.reading() as connection:
         return read_within(connection, query, copy_types)
+
+
+def read_ids(database: Database, query: sa.Select[Any], kind: IdKind) -> IdColumn:
+    """Return all rows of a query for ids of one kind."""
+    [ids] = read_at_once(database, query, [CopyType.of_ids(kind)])
+    return IdColumn(kind, ids)
 
 
 def read_within(

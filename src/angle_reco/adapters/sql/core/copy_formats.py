@@ -23,7 +23,7 @@ from angle_reco.domain.moments import NEVER, UNKNOWN_MOMENT
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 END = b"\xff\xff"
 
-_YEAR_2000 = 946_684_800_000_000
+YEAR_2000 = 946_684_800_000_000
 """PostgreSQL's epoch, in microseconds since 1970."""
 
 
@@ -116,7 +116,7 @@ def _decoded(column: npt.NDArray[Any], copy_type: CopyType) -> npt.NDArray[Any]:
         return np.ascontiguousarray(column)
     numbers = column.astype(np.int64)
     if copy_type is CopyType.MOMENT:
-        numbers[(numbers != NEVER) & (numbers != UNKNOWN_MOMENT)] += _YEAR_2000
+        numbers[(numbers != NEVER) & (numbers != UNKNOWN_MOMENT)] += YEAR_2000
     return numbers
 
 
@@ -151,7 +151,7 @@ def rows_of(columns: Sequence[IdColumn | tuple[CopyType, Int64s]]) -> Iterator[b
 
 
 def _encoded(values: npt.NDArray[Any], copy_type: CopyType) -> npt.NDArray[Any]:
-    return values - _YEAR_2000 if copy_type is CopyType.MOMENT else values
+    return values - YEAR_2000 if copy_type is CopyType.MOMENT else values
 
 
 def with_sizes(values: npt.NDArray[Any], copy_type: CopyType) -> Sequence[bytes]:

@@ -28,6 +28,9 @@ from angle_reco.adapters.sql.core.postgres import driver_of
 _BYTES_READ_AT_ONCE = 8 * 2**20
 _BYTES_WRITTEN_AT_ONCE = 2**20
 
+_ROWS_BETWEEN_LOOKS = range(100)
+"""After so many rows their bytes are counted: to do so for each takes a fifth of the time."""
+
 _DIALECT: sa.Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # of SQLAlchemy
 
 _Values: TypeAlias = dict[str, Any]
@@ -186,13 +189,15 @@ def _started(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, None]:
 def _some_rows(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, tuple[bytearray, bool]]:
     rows, get = bytearray(), pgconn.get_copy_data
     while len(rows) < _BYTES_READ_AT_ONCE:
-        size, row = get(1)
-        if size > 0:
+        for _ in _ROWS_BETWEEN_LOOKS:
+            size, row = get(1)
+            if size <= 0:
+                break
             # Appended immediately: storing the views of libpq's memory costs four times as much.
             rows += row
-        elif size == 0:
+        if size == 0:
             yield from _readable(pgconn)
-        else:
+        elif size < 0:
             result = yield from _result(pgconn)
             if result is None or result.status != pq.ExecStatus.COMMAND_OK:
                 yield from _failed(pgconn, result)

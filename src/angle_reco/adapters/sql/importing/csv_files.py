@@ -6,9 +6,11 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from operator import itemgetter
+from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
+
+import attrs
 
 from angle_reco.adapters.sql.importing.bad_rows import BadRow
 from angle_reco.adapters.sql.importing.csv_rows import (
@@ -26,6 +28,13 @@ from angle_reco.adapters.sql.importing.file_forms import (
 from angle_reco.domain.errors import BadInputError, InvalidValueError
 from angle_reco.domain.import_format import ImportFile
 
+_CHARACTERS_AT_ONCE = 2**20
+"""Of rows with quotes."""
+
+_Columns: TypeAlias = Sequence[Sequence[object]]
+_Row: TypeAlias = list[str] | NotCsvError | RowTooLongError
+_Numbered: TypeAlias = tuple[int, _Row]
+
 
 def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[ImportFile, Path]]:
     """Return the files of an import and their paths by name, without absent optional ones.
@@ -40,47 +49,138 @@ def find_files(directory: Path, files: Sequence[ImportFile]) -> dict[str, tuple[
         raise BadInputError(str(directory), f"cannot be read: {error.strerror or error}") from None
 
 
+@attrs.frozen(kw_only=True)
+class GoodRows:
+    """Good rows of a file as columns with their *lines*; *done* of the *total* bytes were read."""
+
+    lines: Sequence[int]
+    columns: Sequence[Sequence[object]]
+    done: int
+    total: int
+
+
 def read_rows(
     file: ImportFile, path: Path, found_bad: Callable[[BadRow], None]
-) -> Iterator[tuple[int, list[object], int, int]]:
-    """Yield the line and values of each good row, the bytes read so far, and the file's size.
-
-    Bad rows go to *found_bad*.
+) -> Iterator[GoodRows]:
+    """Yield the good rows of a file, many at once. Bad rows go to *found_bad*.
 
     Raises:
         BadInputError: The file cannot be read, its header is wrong, or a row is too long.
     """
     with _open(path) as (text, raw, total):
-        rows, fields = CsvRows(text), list(file.fields.values())
+        rows = CsvRows(text)
         try:
             header = _header(file, path, rows)
-            pick = itemgetter(*_places(file, path, header))
-            while True:
-                try:
-                    row = next(rows)
-                except StopIteration:
-                    return
-                except NotCsvError as error:
-                    reason = f"is no CSV: {error}"
-                    found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
-                    continue
-                if len(row) != len(header):
-                    if row:  # an empty line is ignored
-                        reason = f"has {len(row)} fields where the header has {len(header)}"
-                        found_bad(BadRow(file=path.name, line=rows.line, reason=reason))
-                    continue
-                try:
-                    values = [field(text) for field, text in zip(fields, pick(row), strict=True)]
-                except InvalidValueError as error:
-                    found_bad(_bad_value(path, rows.line, error))
-                    continue
-                yield rows.line, values, raw.tell(), total
+            reader = _Reader(file, path, found_bad, _places(file, path, header), len(header))
+            for lines, columns in reader.read(rows):
+                yield GoodRows(lines=lines, columns=columns, done=raw.tell(), total=total)
         except RowTooLongError:
             reason = (
                 f"is longer than {LONGEST_ROW:,} characters, the most that is read of a row:"
                 " a line may lack its end, or a quote its other half"
             )
             raise BadInputError(path.name, reason, line=rows.line) from None
+
+
+@attrs.frozen
+class _Reader:
+    """Converts the rows of a file, whose columns are at *places* of *width* fields."""
+
+    file: ImportFile
+    path: Path
+    found_bad: Callable[[BadRow], None]
+    places: Sequence[int]
+    width: int
+
+    def read(self, rows: CsvRows) -> Iterator[tuple[Sequence[int], _Columns]]:
+        """Yield the lines of good rows, and their columns."""
+        while True:
+            plain, first = rows.plain_lines(), rows.line
+            if {text.count(",") for text in plain} == {self.width - 1}:
+                columns = self._together(",".join(plain).split(","))
+                if columns is not None:
+                    yield range(first, first + len(plain)), columns
+                    continue
+            some: list[_Numbered] = [
+                (line, text.split(",")) for line, text in enumerate(plain, first) if text
+            ]
+            if not plain:
+                some += _some_rows(rows)
+                if not some:
+                    return
+            yield from self._split(some)
+
+    def _split(self, some: Sequence[_Numbered]) -> Iterator[tuple[Sequence[int], _Columns]]:
+        """Yield the lines of the good ones of some rows, and their columns."""
+        rows = [row for _, row in some if not isinstance(row, Exception)]
+        if len(rows) == len(some) and {len(row) for row in rows} == {self.width}:
+            columns = self._together(list(chain.from_iterable(rows)))
+            if columns is not None:
+                yield [line for line, _ in some], columns
+                return
+        good = [
+            (line, values) for line, row in some if (values := self._values(line, row)) is not None
+        ]
+        if good:
+            lines, by_row = zip(*good, strict=True)
+            yield lines, list(zip(*by_row, strict=True))
+
+    def _together(self, fields: Sequence[str]) -> _Columns | None:
+        """Return the columns of whole rows, None if one of them is bad."""
+        try:
+            return [
+                self.file.column(name, fields[place :: self.width])
+                for name, place in zip(self.file.fields, self.places, strict=True)
+            ]
+        except InvalidValueError:
+            return None
+
+    def _values(self, line: int, row: _Row) -> list[object] | None:
+        """Return the values of a row in the order of the fields, None for a bad or empty one.
+
+        Raises:
+            RowTooLongError: This is what follows the rows before.
+        """
+        if isinstance(row, RowTooLongError):
+            raise row
+        if isinstance(row, NotCsvError):
+            self.found_bad(BadRow(file=self.path.name, line=line, reason=f"is no CSV: {row}"))
+            return None
+        if len(row) != self.width:
+            if row:
+                reason = f"has {len(row)} fields where the header has {self.width}"
+                self.found_bad(BadRow(file=self.path.name, line=line, reason=reason))
+            return None
+        try:
+            return [
+                field(row[place])
+                for field, place in zip(self.file.fields.values(), self.places, strict=True)
+            ]
+        except InvalidValueError as error:
+            self.found_bad(_bad_value(self.path, line, error))
+            return None
+
+
+def _some_rows(rows: CsvRows) -> Iterator[_Numbered]:
+    """Yield the fields of the next rows, with their lines; none are left at the end of the file.
+
+    An empty line has no fields.
+    """
+    left = _CHARACTERS_AT_ONCE
+    while left > 0:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except NotCsvError as error:
+            yield rows.line, error
+        except RowTooLongError as error:
+            # The rows before it come first.
+            yield rows.line, error
+            return
+        else:
+            yield rows.line, row
+            left -= sum(map(len, row)) + len(row) + 1
 
 
 def _bad_value(path: Path, line: int, error: InvalidValueError) -> BadRow:

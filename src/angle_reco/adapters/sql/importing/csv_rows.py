@@ -5,6 +5,7 @@ changes it nor relies on it, and splits rows itself that the csv module refuses.
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from itertools import chain
@@ -15,6 +16,9 @@ LONGEST_ROW = 16 * 2**20
 
 _COST_OF_A_LINE = 64
 """Characters that each line of a row counts in addition, for the memory of a short text."""
+
+_READ_AHEAD = 2**20
+"""Characters."""
 
 _END_OF_FIELD = re.compile(r"[,\r\n]|\Z")
 _ENDS_OF_ROW = ("", "\n", "\r", "\r\n")
@@ -44,7 +48,8 @@ class CsvRows:
         self.line = 0
         self._lines_read = 0
         self._row: list[str] = []
-        self._lines = self._bounded(text)
+        self._text, self._ahead = text, io.StringIO(newline="")
+        self._lines = self._bounded()
         self._reader = csv.reader(self._lines, strict=True)
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -59,9 +64,41 @@ class CsvRows:
             # The error may also come from a field longer than the host's limit.
             return self._split()
 
-    def _bounded(self, text: IO[str]) -> Iterator[str]:
+    def plain_lines(self) -> list[str]:
+        """Return the next lines without their ends, each a row of fields between commas.
+
+        None are returned if quotes or other ends of lines come soon, and at the end of the text.
+        `line` becomes that of the first one.
+        """
+        text = self._ahead.read()
+        has_ended = False
+        if len(text) < _READ_AHEAD:
+            more = self._text.read(_READ_AHEAD)
+            has_ended = not more
+            # A line may end with both characters.
+            while more.endswith("\r") and (next_one := self._text.read(1)):
+                more += next_one
+            text += more
+        end = len(text) if has_ended else text.rfind("\n") + 1
+        plain = text[:end]
+        if '"' in plain or "\r" in plain:
+            plain = ""
+        self._ahead = io.StringIO(text[len(plain) :], newline="")
+        lines = plain.removesuffix("\n").split("\n") if plain else []
+        self.line = self._lines_read + 1
+        self._lines_read += len(lines)
+        return lines
+
+    def _readline(self, most: int) -> str:
+        """Return the next line, or so many characters of it."""
+        line = self._ahead.readline(most)
+        if line.endswith(("\n", "\r")) or len(line) == most:
+            return line
+        return line + self._text.readline(most - len(line))
+
+    def _bounded(self) -> Iterator[str]:
         left = LONGEST_ROW
-        while line := text.readline(left + 1):
+        while line := self._readline(left + 1):
             if len(line) > left:
                 raise RowTooLongError
             self._lines_read += 1

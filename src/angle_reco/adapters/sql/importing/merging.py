@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from angle_reco.adapters.sql.core.dialect import upsert_into
 from angle_reco.adapters.sql.importing.bad_rows import BadRow
@@ -123,6 +124,9 @@ def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merg
     # Rows with the same id are equal here, so DISTINCT leaves one of each.
     query = sa.select(*columns.values()).where(_ALWAYS).distinct().order_by(columns[key])
     insert = upsert_into(table, connection.dialect.name).from_select(list(columns), query)
+    if _fills(connection, table, insert):
+        rows = _count(connection, stage)
+        return Merged(rows=rows, new=_count(connection, table), updated=0)
     new = insert.excluded
     values = {
         name: _larger(table.c[name], new[name]) if name in _NEVER_GOES_BACK else new[name]
@@ -148,13 +152,14 @@ def _add_bids(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Mer
     equal = (stage.c.item_id, stage.c.placed_at, stage.c.user_id, stage.c.amount)
     number = sa.func.row_number().over(partition_by=equal, order_by=stage.c.line) - 1
     query = sa.select(*equal, number).where(_ALWAYS).order_by(*equal)
-    insert = (
-        upsert_into(bids, connection.dialect.name)
-        .from_select(["item_id", "placed_at", "user_id", "amount", "number"], query)
-        .on_conflict_do_nothing()
+    insert = upsert_into(bids, connection.dialect.name).from_select(
+        ["item_id", "placed_at", "user_id", "amount", "number"], query
     )
-    added = connection.execute(insert).rowcount
-    return Merged(rows=_count(connection, stage), new=added, updated=0)
+    rows = _count(connection, stage)
+    if _fills(connection, bids, insert):
+        return Merged(rows=rows, new=rows, updated=0)
+    added = connection.execute(insert.on_conflict_do_nothing()).rowcount
+    return Merged(rows=rows, new=added, updated=0)
 
 
 def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Merged:
@@ -169,6 +174,9 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
     insert = upsert_into(watches, connection.dialect.name).from_select(
         ["item_id", "user_id", "watched_at"], query
     )
+    if _fills(connection, watches, insert):
+        rows = _count(connection, stage)
+        return Merged(rows=rows, new=_count(connection, watches), updated=0)
     new = insert.excluded.watched_at
     insert = insert.on_conflict_do_update(
         index_elements=list(watches.primary_key),
@@ -178,6 +186,24 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
     written = connection.execute(insert).rowcount
     added = _count(connection, watches) - before
     return Merged(rows=_count(connection, stage), new=added, updated=written - added)
+
+
+def _fills(connection: sa.Connection, table: sa.Table, insert: sa.Insert) -> bool:
+    """Execute an INSERT into a table of PostgreSQL without rows; return False if it has some.
+
+    For each row that may be there already, PostgreSQL looks twice: it takes half as long again.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    if connection.scalar(sa.select(sa.exists(sa.select(1).select_from(table)))):
+        return False
+    try:
+        with connection.begin_nested():
+            connection.execute(insert).close()
+    except IntegrityError:
+        # An event has added a row since, which the other way of inserting allows for.
+        return False
+    return True
 
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.core.copy_formats import YEAR_2000
 from angle_reco.adapters.sql.core.postgres import driver_of
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.adapters.sql.importing.bad_rows import BadRow
@@ -15,8 +16,6 @@ from angle_reco.domain.import_format import ImportFile
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a description of the current step, the amount done, and the total."""
-
-_ROWS_AT_ONCE = 20_000
 
 _AS_STORED: dict[str, dict[str, str]] = {
     "users": {"inserted_at": "created_at"},
@@ -47,15 +46,9 @@ def stage(
     )
     is_sqlite = connection.dialect.name == "sqlite"
     rows_in = _SqliteRows(connection, table) if is_sqlite else _CopiedRows(connection, table)
-    rows: list[tuple[object, ...]] = []
-    for line, values, done, total in read_rows(file, path, found_bad):
-        rows.append((line, *values))
-        if len(rows) == _ROWS_AT_ONCE:
-            rows_in.add(rows)
-            rows.clear()
-            progress(f"reading {path.name}", done, total)
-    if rows:
-        rows_in.add(rows)
+    for rows in read_rows(file, path, found_bad):
+        rows_in.add([rows.lines, *rows.columns])
+        progress(f"reading {path.name}", rows.done, rows.total)
     rows_in.close()
     progress(f"reading {path.name}", 1, 1)
     return table
@@ -66,76 +59,66 @@ class _SqliteRows:
 
     def __init__(self, connection: sa.Connection, table: sa.Table) -> None:
         table.create(connection)
-        names = [column.name for column in table.c if column.name != "file"]
+        columns = [column for column in table.c if column.name != "file"]
+        names = [column.name for column in columns]
         places = ", ".join("?" * len(names))
         self._connection = connection
+        self._are_uuids = [isinstance(column.type, sa.Uuid) for column in columns]
         self._insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 — constant names
 
-    def add(self, rows: Sequence[tuple[object, ...]]) -> None:
-        stored = [tuple(one.hex if isinstance(one, UUID) else one for one in row) for row in rows]
-        self._connection.exec_driver_sql(self._insert, stored)
+    def add(self, columns: Sequence[Sequence[object]]) -> None:
+        stored = [
+            [one.hex if isinstance(one, UUID) else one for one in column] if is_uuid else column
+            for column, is_uuid in zip(columns, self._are_uuids, strict=True)
+        ]
+        self._connection.exec_driver_sql(self._insert, list(zip(*stored, strict=True)))
 
     def close(self) -> None:
         """Do nothing: the rows are complete."""
 
 
 class _CopiedRows:
-    """Copies rows into a temporary table of PostgreSQL.
-
-    Moments are copied as microseconds, and `close` converts them all at once.
-    """
+    """Copies rows into a temporary table of PostgreSQL."""
 
     def __init__(self, connection: sa.Connection, table: sa.Table) -> None:
         self._connection = connection
-        self._table = table
-        self._moments = [column.name for column in table.c if isinstance(column.type, Moment)]
-        columns = [
-            sa.Column(
-                column.name,
-                sa.BigInteger() if column.name in self._moments else column.type,
-                server_default=column.server_default,
-            )
-            for column in table.c
-        ]
-        of_numbers = sa.Table(
+        self._columns = [column for column in table.c if column.name != "file"]
+        self._table = sa.Table(
             table.name,
             sa.MetaData(),
-            *columns,
+            *(
+                sa.Column(column.name, column.type, server_default=column.server_default)
+                for column in table.c
+            ),
             prefixes=["TEMPORARY"],
             postgresql_on_commit="DROP",
         )
-        of_numbers.create(connection)
-        self._columns = [column for column in columns if column.name != "file"]
+        self._table.create(connection)
 
-    def add(self, rows: Sequence[tuple[object, ...]]) -> None:
+    def add(self, columns: Sequence[Sequence[object]]) -> None:
         names = ", ".join(column.name for column in self._columns)
         copy_in = f"COPY {self._table.name} ({names}) FROM STDIN (FORMAT binary)"
+        sent = [
+            _as_moments(values) if isinstance(column.type, Moment) else values
+            for column, values in zip(self._columns, columns, strict=True)
+        ]
         with (
             driver_of(self._connection) as raw,
             raw.cursor() as cursor,
             cursor.copy(copy_in) as copy,
         ):
             copy.set_types([_type_name(column.type) for column in self._columns])
-            for row in rows:
+            for row in zip(*sent, strict=True):
                 copy.write_row(row)
 
     def close(self) -> None:
-        """Convert numbers to moments, and analyse the table for the planner."""
-        name = self._table.name
-        if self._moments:
-            changes = ", ".join(
-                f"ALTER COLUMN {column} TYPE timestamptz USING {_AS_MOMENT.format(column)}"
-                for column in self._moments
-            )
-            self._connection.exec_driver_sql(f"ALTER TABLE {name} {changes}")
-        self._connection.exec_driver_sql(f"ANALYZE {name}")
+        """Analyse the table for the planner."""
+        self._connection.exec_driver_sql(f"ANALYZE {self._table.name}")
 
 
-_AS_MOMENT = (
-    "(timestamp '1970-01-01' + ({0} / 86400000000) * interval '1 day'"
-    " + ({0} %% 86400000000) * interval '1 microsecond') AT TIME ZONE 'UTC'"
-)
-"""Days are added separately: PostgreSQL multiplies intervals as floats, which lose precision."""
+def _as_moments(micros: Sequence[Any]) -> list[int | None]:
+    """Return moments since 1970 as the numbers of which COPY makes moments, null for None."""
+    return [None if one is None else one - YEAR_2000 for one in micros]
 
 
 def _type_name(of: sa.types.TypeEngine[Any]) -> str:

@@ -16,6 +16,7 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, upsert_into
 from angle_reco.adapters.sql.core.host_statements import execute_in
 from angle_reco.adapters.sql.core.types import Moment
+from angle_reco.adapters.sql.market.id_ranges import IdRange
 from angle_reco.adapters.sql.market.item_queries import OF_ITEM, history_query
 from angle_reco.adapters.sql.market.market import Market
 from angle_reco.adapters.sql.schema.tables import Tables
@@ -27,7 +28,8 @@ from angle_reco.domain.prices import UNKNOWN_PRICE, PriceScale
 from angle_reco.ports.activity import Span
 
 _MomentOrNone: TypeAlias = datetime | sa.BindParameter[Any] | None
-_IdsOrNone: TypeAlias = IdColumn | sa.BindParameter[Any] | None
+_ItemsOrNone: TypeAlias = IdColumn | sa.BindParameter[Any] | None
+_UsersOrNone: TypeAlias = IdRange | _ItemsOrNone
 
 
 @attrs.frozen
@@ -63,8 +65,14 @@ class SqlActivity:
             batches = iter([read_few(self.database, query, copy_types, values)])
         else:
             dialect = self.database.dialect
-            queries = _queries(self.market, ids, dialect, since, until, users, items, within)
+            asked: IdColumn | IdRange | None = users
+            if users is not None:
+                known = self.market.user_ids.c.user_id
+                asked = IdRange.of_users(self.database, known, users) or users
+            queries = _queries(self.market, ids, dialect, since, until, asked, items, within)
             batches = read_columns(self.database, queries, copy_types)
+            if isinstance(asked, IdRange):
+                batches = asked.without_others(batches)
         for user_ids, item_ids, kinds, moments in batches:
             yield Interactions(
                 users=IdColumn(ids.user, user_ids),
@@ -346,8 +354,8 @@ def _queries(
     dialect: str,
     since: _MomentOrNone,
     until: _MomentOrNone,
-    users: _IdsOrNone,
-    items: _IdsOrNone,
+    users: _UsersOrNone,
+    items: _ItemsOrNone,
     within: Sequence[Span] | None = None,
 ) -> list[sa.Select[Any]]:
     """Return the queries for bids and for watches; limits and ids may be parameters."""
@@ -360,7 +368,9 @@ def _queries(
             sa.literal(kind.value, sa.SmallInteger).label("kind"),
             moment,
         )
-        if users is not None:
+        if isinstance(users, IdRange):
+            query = query.where(users.has(table.c.user_id))
+        elif users is not None:
             query = query.where(among(table.c.user_id, users, ids.user, dialect))
         if items is not None:
             query = query.where(among(table.c.item_id, items, ids.item, dialect))

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.core.bulk import read_ids
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import among, in_order
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
@@ -61,7 +62,14 @@ class SqlInterestStore:
                 *replace_interests(connection, self.tables, interests, some, computed_at)
             )
 
-        return write_alone(self.database, self.tables, self.tables.interests, unit, fence)
+        return write_alone(
+            self.database,
+            self.tables,
+            self.tables.interests,
+            unit,
+            fence,
+            is_part=fence is not None,
+        )
 
     def retain(
         self,
@@ -80,11 +88,11 @@ class SqlInterestStore:
     def forget_watermark(self, *, fence: Fence | None = None) -> None:
         forget_watermark_of(self.database, self.tables, self.tables.interests, INTERESTS, fence)
 
-    def users_in(self, categories: IdColumn) -> Sequence[object]:
+    def users_in(self, categories: IdColumn) -> IdColumn:
         table, kind = self.tables.interests.c, categories.kind
         among_them = among(table.category_id, categories, kind, self.database.dialect)
         query = sa.select(table.user_id).where(among_them).distinct()
-        return [row.user_id for row in self.database.rows(query)]
+        return read_ids(self.database, query, self.tables.ids.user)
 
     def edit(
         self, user_id: UserId, change: Callable[[StoredInterests | None], StoredInterests]

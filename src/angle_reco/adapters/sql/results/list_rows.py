@@ -2,12 +2,12 @@
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import attrs
@@ -16,9 +16,10 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.bulk import read_within
-from angle_reco.adapters.sql.core.copy_formats import CopyType, array_head, elements, with_sizes
+from angle_reco.adapters.sql.core.copy_formats import CopyType, elements
 from angle_reco.adapters.sql.core.copying import copy_rows, staged
 from angle_reco.adapters.sql.core.dialect import among, json_ids, upsert_into
+from angle_reco.adapters.sql.results.list_copies import ARRAYS, rows_of_lists
 from angle_reco.adapters.sql.results.merging_rows import merge_rows, merging
 from angle_reco.domain.arrays import Bools
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
@@ -27,11 +28,6 @@ from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import SCORE_TOLERANCE
 from angle_reco.domain.moments import to_micros
 from angle_reco.domain.stored_list import StoredList, unpacked
-
-_ARRAYS = ("items", "scores", "parts", "reasons", "sources")
-
-_Section: TypeAlias = Callable[[int, int], bytes]
-"""Returns the lines [first, last) of one column, encoded for COPY."""
 
 
 def digests(lists: Lists) -> IdColumn:
@@ -131,10 +127,10 @@ def write_changed(connection: sa.Connection, table: sa.Table, changed: ByDigest)
         # Nothing to compare them with, and no other bulk writer: they need no stage.
         new = changed.where(changed.is_new)
         marks = [_sized(recipe.encode()), _sized(_moment(lists.computed_at))]
-        copy_rows(connection, _with_marks(table), _binary_rows(new, marks))
+        copy_rows(connection, _with_marks(table), rows_of_lists(new.lists, new.digests, marks))
         written, changed = len(new.lists), changed.where(~changed.is_new)
     if len(changed.lists):
-        with staged(connection, stage, _binary_rows(changed)):
+        with staged(connection, stage, rows_of_lists(changed.lists, changed.digests)):
             written += merge_rows(connection, merge, recipe, lists.computed_at)
     return written
 
@@ -148,8 +144,8 @@ def write_single(connection: sa.Connection, table: sa.Table, lists: Lists) -> in
 
 @lru_cache
 def _with_marks(table: sa.Table) -> sa.Table:
-    """Return the columns of *table* in the order of `_binary_rows`, with its marks."""
-    names = ("owner", *_ARRAYS, "digest", "recipe", "computed_at")
+    """Return the columns of *table* in the order of `rows_of_lists`, with its marks."""
+    names = ("owner", *ARRAYS, "digest", "recipe", "computed_at")
     columns = [sa.Column(name, table.c[name].type) for name in names]
     return sa.Table(table.name, sa.MetaData(), *columns, schema=table.schema)
 
@@ -180,7 +176,7 @@ def _merging(
     return merging(
         table,
         dialect,
-        [*_ARRAYS, "digest"],
+        [*ARRAYS, "digest"],
         overrides={"by_hand": None},
         differ=differ,
         is_staged=is_staged,
@@ -201,39 +197,6 @@ def _has_moved(old: Any, new: Any, dialect: str) -> sa.ColumnElement[bool]:
         score = both.table_valued("before", "after").render_derived()
         before, after = score.c.before, score.c.after
     return sa.exists().where(sa.func.abs(before - after) > SCORE_TOLERANCE)
-
-
-def _binary_rows(changed: ByDigest, marks: Sequence[bytes] = ()) -> Iterator[bytes]:
-    """Yield each list as a row in COPY's binary format, with *marks*, encoded, as last fields."""
-    lists = changed.lists
-    of_items, components = CopyType.of_ids(lists.items.kind), len(lists.recipe.components)
-    if of_items.is_text:
-        sized = with_sizes(lists.items.values, of_items)
-        items: _Section = lambda first, last: b"".join(sized[first:last])  # noqa: E731 — as the others
-    else:
-        items = _section(lists.items.values, of_items)
-    arrays = [
-        (of_items.oid, 1, items),
-        (CopyType.INT4.oid, 1, _section(lists.scores, CopyType.INT4)),
-        (
-            CopyType.INT4.oid,
-            components,
-            _section(lists.parts.ravel(), CopyType.INT4, each=components),
-        ),
-        (CopyType.SMALL.oid, 1, _section(lists.reasons, CopyType.SMALL)),
-        (CopyType.SMALL.oid, 1, _section(lists.sources, CopyType.SMALL)),
-    ]
-    head, size = cache(array_head), struct.Struct("!i").pack
-    fields, end = struct.pack("!h", 2 + len(arrays) + len(marks)), b"".join(marks)
-    owners = with_sizes(lists.owners.values, CopyType.of_ids(lists.owners.kind))
-    digested = with_sizes(changed.digests.values, CopyType.UUID)
-    for place, (first, last) in enumerate(pairwise(lists.offsets.tolist())):
-        row = [fields, owners[place]]
-        for oid, width, section in arrays:
-            before, data = head(oid, width * (last - first)), section(first, last)
-            row += (size(len(before) + len(data)), before, data)
-        row += (digested[place], end)
-        yield b"".join(row)
 
 
 def write_one(
@@ -276,18 +239,13 @@ def _rows(lists: Lists, fresh: IdColumn, dialect: str) -> Iterator[dict[str, Any
     for place, (owner, digest) in enumerate(zip(lists.owners, fresh, strict=True)):
         lines = slice(int(lists.offsets[place]), int(lists.offsets[place + 1]))
         items = lists.items.take(lines)
-        arrays = {name: getattr(lists, name)[lines].ravel().tolist() for name in _ARRAYS[1:]}
+        arrays = {name: getattr(lists, name)[lines].ravel().tolist() for name in ARRAYS[1:]}
         yield {
             "owner": owner,
             "items": json_ids(items) if is_sqlite else items.to_list(),
             **({name: _json(one) for name, one in arrays.items()} if is_sqlite else arrays),
             "digest": digest,
         }
-
-
-def _section(values: npt.NDArray[Any], copy_type: CopyType, each: int = 1) -> _Section:
-    data, width = elements(values, copy_type), each * copy_type.width
-    return lambda first, last: data[width * first : width * last]
 
 
 def _json(values: Sequence[Any]) -> str:

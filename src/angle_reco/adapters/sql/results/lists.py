@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.core.bulk import read_ids
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.dialect import IdList, among, in_order, length_of
 from angle_reco.adapters.sql.market.erased_users import places_to_write, refuse_erased
@@ -65,7 +66,9 @@ class SqlListStore:
                 changed = write_changed(connection, table, by_digest)
             return Written(changed, len(some) - changed)
 
-        return write_alone(self.database, self.tables, table, unit, fence)
+        return write_alone(
+            self.database, self.tables, table, unit, fence, is_part=fence is not None
+        )
 
     def retain(
         self,
@@ -128,16 +131,16 @@ class SqlListStore:
 
     def computed_since(
         self, kind: ListKind, moment: datetime, *, recipe: Recipe | None = None
-    ) -> Sequence[object]:
+    ) -> IdColumn:
         table = self.tables.lists[kind]
         query = sa.select(table.c.owner).where(table.c.computed_at >= moment)
         if recipe is not None:
             texts = self.database.rows(sa.select(table.c.recipe).distinct())
             same = [text for (text,) in texts if _recipe(text) == recipe]
             query = query.where(table.c.recipe.in_(same))
-        return [row.owner for row in self.database.rows(query)]
+        return read_ids(self.database, query, self.tables.owner_kind(kind))
 
-    def filled_up(self, kind: ListKind, *, size: int) -> Sequence[object]:
+    def filled_up(self, kind: ListKind, *, size: int) -> IdColumn:
         table, dialect = self.tables.lists[kind], self.database.dialect
         code = sa.literal(Source.POPULAR.code, sa.SmallInteger)
         has_popular: sa.ColumnElement[bool] = code == sa.any_(table.c.sources)
@@ -146,7 +149,7 @@ class SqlListStore:
             has_popular = sa.exists().where(source == code)
         is_short = length_of(table.c["items"], dialect) < size
         query = sa.select(table.c.owner).where(sa.or_(is_short, has_popular))
-        return [row.owner for row in self.database.rows(query)]
+        return read_ids(self.database, query, self.tables.owner_kind(kind))
 
     def totals(self, kind: ListKind) -> StoreTotals:
         table = self.tables.lists[kind]

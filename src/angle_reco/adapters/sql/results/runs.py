@@ -38,11 +38,17 @@ def write_alone(
     table: sa.Table,
     unit: Callable[[sa.Connection], _T],
     fence: Fence | None = None,
+    *,
+    is_part: bool = False,
 ) -> _T:
-    """Run *unit* in a transaction, while no other bulk writer of *table* works."""
+    """Run *unit* in a transaction, while no other bulk writer of *table* works.
+
+    A *part* of a run does not wait until it is on the disk. PostgreSQL writes commits in their
+    order: if a crash takes the part, the end of the run is lost, too, and it is repeated.
+    """
 
     def alone(connection: sa.Connection) -> _T:
-        one_at_a_time(connection, table)
+        one_at_a_time(connection, table, waits_for_disk=not is_part)
         result = unit(connection)
         pass_fence(connection, tables, fence)
         return result
@@ -165,7 +171,9 @@ def _add_to_leases(connection: sa.Connection, tables: Tables, seconds: float) ->
     )
 
 
-def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:
+def one_at_a_time(
+    connection: sa.Connection, table: sa.Table, *, waits_for_disk: bool = True
+) -> None:
     """Serialise bulk writers of *table* until the transaction ends.
 
     Two overlapping batches leave the same rows as one after the other, and cannot deadlock.
@@ -176,7 +184,11 @@ def one_at_a_time(connection: sa.Connection, table: sa.Table) -> None:
         bare, full = (_lock_key(name) for name in (table.name, table.fullname))
         is_bare = sa.func.current_schema() == sa.literal(table.schema, sa.Text)
         key = sa.case((is_bare, sa.literal(bare, sa.BigInteger)), else_=full)
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+        statement = sa.select(sa.func.pg_advisory_xact_lock(key))
+        if not waits_for_disk:
+            setting = sa.func.set_config("synchronous_commit", "off", sa.true())
+            statement = statement.add_columns(setting)
+        connection.execute(statement)
 
 
 def _lock_key(name: str) -> int:
