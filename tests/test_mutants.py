@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from coverage import CoverageData
 
@@ -157,7 +158,7 @@ def test_too_many_survivors_of_one_group_are_too_many(
 
 
 def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
     package, state = tmp_path / "package", tmp_path / "state"
     for folder in (package, state):
@@ -179,7 +180,46 @@ def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
         finder = Finder(f"{name}.py", (package / f"{name}.py").read_bytes())
         finder.visit(ast.parse("_MOST = 1"))
         [mutant] = finder.found
-        assert Covering().tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
+        assert Covering(table).tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
+
+
+def test_each_constant_of_an_assignment_has_its_name() -> None:
+    source = b"_MOST, _LEAST = 3, 1\n"
+    finder = Finder("rules.py", source)
+    finder.visit(ast.parse(source))
+
+    assert [(one.name, one.change) for one in finder.found] == [
+        ("rules.py _MOST", "3 -> 4"),
+        ("rules.py _LEAST", "1 -> 2"),
+    ]
+
+
+def test_tuned_constants_are_left_alone_and_have_to_exist(table: Table) -> None:
+    name = "application/jobs/batch_jobs.py _USERS_AT_ONCE"
+    without = {one.name for one in all_mutants(attrs.evolve(table, tuned=set()))}
+
+    assert name in table.tuned
+    assert without - {one.name for one in all_mutants(table)} == table.tuned
+    with pytest.raises(LookupError, match="rules.py _NONE"):
+        all_mutants(attrs.evolve(table, tuned={"rules.py _NONE"}))
+
+
+def test_the_test_files_beside_a_module_exist_and_run_first(
+    table: Table, everything: list[mutants.Mutant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "application/access.py"
+    covering = object.__new__(Covering)
+    covering._table = table
+    files = ["tests/application/test_access.py", *table.beside[path], "tests/test_other.py"]
+    covering.seconds = {f"{file}::test_it": 0.1 for file in files}
+    monkeypatch.setattr(Covering, "tests_of", lambda self, mutant: covering.seconds.keys())
+    mutant = next(one for one in everything if one.path == path)
+
+    near, _, _ = covering.ranked(mutant)
+
+    assert {one.split("::")[0] for one in near[: len(table.beside[path])]} == {*table.beside[path]}
+    for beside in table.beside.values():
+        assert all((mutants.ROOT / one).is_file() for one in beside)
 
 
 def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import cache, cached_property
@@ -106,6 +106,11 @@ class Mutant:
         """Return what is changed, in one line."""
         before, after = (" ".join(one.split()) for one in (self.before, self.after))
         return f"{before} -> {after}"
+
+    @property
+    def name(self) -> str | None:
+        """Return the constant of a module whose value is changed, with its module."""
+        return None if self.constant is None else f"{self.path} {self.constant}"
 
     @property
     def key(self) -> "Key":
@@ -205,7 +210,14 @@ class Finder(ast.NodeVisitor):
     def _assigned(self, node: ast.stmt, targets: Sequence[ast.expr], value: ast.expr) -> None:
         if isinstance(targets[0], ast.Attribute | ast.Subscript) and self._names:
             self._add(node, "pass")
-        name = targets[0].id if isinstance(targets[0], ast.Name) else ""
+        if isinstance(targets[0], ast.Tuple) and isinstance(value, ast.Tuple):
+            for one, part in zip(targets[0].elts, value.elts, strict=True):
+                self._constant_is(one, part)
+        else:
+            self._constant_is(targets[0], value)
+
+    def _constant_is(self, target: ast.expr, value: ast.expr) -> None:
+        name = target.id if isinstance(target, ast.Name) else ""
         if name.startswith("__"):
             return
         self._constant = name or None
@@ -358,6 +370,8 @@ class Table:
     skipped: Sequence[str]
     groups: Sequence[Group]
     equivalent: Mapping[Key, str]
+    tuned: Set[str] = frozenset()
+    beside: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -370,6 +384,8 @@ class Table:
                 (one["where"], one["line"], one["change"]): one["why"]
                 for one in data.get("equivalent", [])
             },
+            tuned=frozenset(data["tuned"]),
+            beside=data["beside"],
         )
 
     def place_of(self, path: str) -> tuple[Group, str]:
@@ -395,7 +411,10 @@ def all_mutants(table: Table) -> list[Mutant]:
             finder = Finder(path, source)
             finder.visit(ast.parse(source))
             found += finder.found
-    return found
+    names = {one.name for one in found}
+    if unknown := table.tuned - names:
+        raise LookupError(f"no constants of these names of mutants.toml: {sorted(unknown)}")
+    return [one for one in found if one.name not in table.tuned]
 
 
 def sample(table: Table, mutants: Sequence[Mutant], number: int, seed: int) -> list[Mutant]:
@@ -468,9 +487,10 @@ def record(workers: int) -> None:
 class Covering:
     """What was recorded, and which tests are worth running for a mutant."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         from coverage import CoverageData
 
+        self._table = table
         self._data = CoverageData(str(STATE / "coverage"))
         self._data.read()
         self._files = {
@@ -525,9 +545,11 @@ class Covering:
         for tests in by_file.values():
             tests.sort(key=lambda test: (self.seconds[test], test))
 
-        def kinship(file: str) -> tuple[int, float, str]:
+        beside = self._table.beside.get(mutant.path, ())
+
+        def kinship(file: str) -> tuple[bool, int, float, str]:
             shared = _words(mutant.path) & _words(file)
-            return -len(shared), -len(by_file[file]) / (1 + self._sum(by_file[file])), file
+            return file not in beside, -len(shared), -len(by_file[file]) / (1 + self._sum(by_file[file])), file
 
         near, rest, left_out, spent = list[str](), list[str](), 0, 0.0
         for file in sorted(by_file, key=kinship):
@@ -791,7 +813,7 @@ def main() -> int:
         flush=True,
     )
     fates: dict[Mutant, Fate] = {}
-    for fate in fates_of(chosen, Covering(), given.workers, table):
+    for fate in fates_of(chosen, Covering(table), given.workers, table):
         fates[fate.mutant] = fate
         if len(fates) % 10 == 0 or not fate.is_killed:
             survived = sum(not one.is_killed for one in fates.values())
