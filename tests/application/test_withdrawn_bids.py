@@ -418,6 +418,7 @@ class TestPendingOffers:
         }[how]()
 
         assert offers.on(self.CARDS, [first]) is self.CARDS
+        assert (offers._offers, offers._in_order) == ({}, {})
 
     def test_of_a_user_without_any_nothing_goes(self) -> None:
         offers = PendingOffers(ManualClock(NOW), seconds=60, most=10)
