@@ -200,7 +200,7 @@ def test_tuned_constants_are_left_alone_and_have_to_exist(table: Table) -> None:
 
     assert name in table.tuned
     assert without - {one.name for one in all_mutants(table)} == table.tuned
-    with pytest.raises(LookupError, match="rules.py _NONE"):
+    with pytest.raises(LookupError, match=r"rules\.py _NONE"):
         all_mutants(attrs.evolve(table, tuned={"rules.py _NONE"}))
 
 
@@ -220,6 +220,25 @@ def test_the_test_files_beside_a_module_exist_and_run_first(
     assert {one.split("::")[0] for one in near[: len(table.beside[path])]} == {*table.beside[path]}
     for beside in table.beside.values():
         assert all((mutants.ROOT / one).is_file() for one in beside)
+
+
+def test_every_file_has_its_turn_before_any_file_is_through(
+    table: Table, everything: list[mutants.Mutant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covering = object.__new__(Covering)
+    covering._table = table
+    covering.seconds = {
+        f"tests/test_{file}.py::test_{place:03}": 0.1 for file in "abcd" for place in range(300)
+    }
+    monkeypatch.setattr(Covering, "tests_of", lambda self, mutant: covering.seconds.keys())
+
+    near, rest, left_out = covering.ranked(everything[0])
+
+    assert {one.split("::")[0] for one in near} == {"tests/test_a.py"}
+    assert len({one.split("::")[0] for one in rest[:30]}) == 3
+    assert not {*near} & {*rest}
+    assert len(near) + len(rest) + left_out == 1_200
+    assert sum(covering.seconds[one] for one in (*near, *rest)) < mutants.SECONDS_IN_ALL
 
 
 def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ STATE = ROOT / ".mutants"
 SECONDS_NEAR, SECONDS_IN_ALL = 8.0, 60.0
 """How long the tests of the first attempt may take, those beside a module; and those of both."""
 
+TESTS_A_ROUND = 10
+"""How many tests of a file run before those of the next file, in the second attempt."""
+
 SECONDS_A_FILE = 0.5
 """What it costs, about, to collect a test file."""
 
@@ -549,21 +552,38 @@ class Covering:
 
         def kinship(file: str) -> tuple[bool, int, float, str]:
             shared = _words(mutant.path) & _words(file)
-            return file not in beside, -len(shared), -len(by_file[file]) / (1 + self._sum(by_file[file])), file
+            return (
+                file not in beside,
+                -len(shared),
+                -len(by_file[file]) / (1 + self._sum(by_file[file])),
+                file,
+            )
 
-        near, rest, left_out, spent = list[str](), list[str](), 0, 0.0
-        for file in sorted(by_file, key=kinship):
-            spent += SECONDS_A_FILE
-            for test in by_file[file]:
-                spent += self.seconds[test]
-                if spent < SECONDS_NEAR:
-                    near.append(test)
-                elif spent < SECONDS_IN_ALL or not near:
-                    rest.append(test)
-                else:
-                    spent -= self.seconds[test]
-                    left_out += 1
-        return near, rest, left_out
+        files = sorted(by_file, key=kinship)
+        near = self._within(SECONDS_NEAR, [test for file in files for test in by_file[file]])
+        # A few tests of each file, then the next few: what a line does may show anywhere.
+        longest = max(map(len, by_file.values()), default=0)
+        rounds = [
+            test
+            for first in range(0, longest, TESTS_A_ROUND)
+            for file in files
+            for test in by_file[file][first : first + TESTS_A_ROUND]
+            if test not in near
+        ]
+        rest = self._within(SECONDS_IN_ALL - SECONDS_NEAR, rounds)
+        return list(near), list(rest), len(rounds) - len(rest)
+
+    def _within(self, seconds: float, tests: Iterable[str]) -> Mapping[str, None]:
+        """Return the first of the tests that take so many *seconds* together, one at least."""
+        chosen, files, spent = dict[str, None](), set[str](), 0.0
+        for test in tests:
+            file = test.split("::")[0]
+            spent += self.seconds[test] + SECONDS_A_FILE * (file not in files)
+            if chosen and spent >= seconds:
+                break
+            files.add(file)
+            chosen[test] = None
+        return chosen
 
     def _sum(self, tests: Iterable[str]) -> float:
         return sum(self.seconds[one] for one in tests)

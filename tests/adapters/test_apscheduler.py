@@ -212,7 +212,9 @@ class TestWakeUps:
         scheduler.start(lambda: None, every=timedelta(seconds=10), workers=WORKERS)
         [job] = scheduler._scheduler.get_jobs()
 
-        pauses = [(job.trigger.get_next_fire_time(NOW, NOW) - NOW).total_seconds() for _ in "x" * 50]
+        pauses = [
+            (job.trigger.get_next_fire_time(NOW, NOW) - NOW).total_seconds() for _ in "x" * 50
+        ]
 
         assert 9 <= min(pauses) < max(pauses) <= 10
 
