@@ -51,6 +51,13 @@ class TestPendingActivity:
         assert pending.returned_to(ANN) == {JAR}
         assert pending.hidden_from(ANN) == {VASE}
 
+    def test_a_withdrawal_leaves_a_watch_of_this_process(self, pending: PendingActivity) -> None:
+        pending.watch(ANN, VASE)
+
+        pending.withdrawn(ANN, [VASE])
+
+        assert pending.hidden_from(ANN) == {VASE}
+
     def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, pending: PendingActivity) -> None:
         pending.watch(ANN, VASE)
         pending.watch(ANN, JAR)

@@ -21,6 +21,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, run_request_of
 from angle_reco.domain.schedules import Queue
+from tests.application.memories import Store
 from tests.application.shop import HOUR, NOW
 from tests.application.workers import Failing, Hands, Shop
 
@@ -138,6 +139,19 @@ class TestWork:
         at_work(shop).wake()
 
         assert shop.last(JOB) is None
+
+    def test_what_is_over_is_looked_for_once_an_hour(self) -> None:
+        ledgers = list[Store]()
+
+        def counted(ledger: object) -> Any:
+            ledgers.append(Store(ledger))
+            return ledgers[-1]
+
+        hands = at_work(Shop.of(ledger=counted))
+        for _ in range(3):
+            hands.wake()
+
+        assert [one.calls["prune"] for one in ledgers] == [1]
 
     def test_a_clock_that_was_ahead_leaves_no_job_silent_and_says_so_once(
         self, caplog: pytest.LogCaptureFixture
