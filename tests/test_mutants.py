@@ -38,6 +38,7 @@ class Rule:
         if one is None:
             raise ValueError(f"no {1 + 1}")
         self.total += one
+        self.text += "it"
         self.last = zip(one, [7], strict=True)
         self.log("put" + "it")
 '''.encode()
@@ -218,8 +219,21 @@ def test_the_test_files_beside_a_module_exist_and_run_first(
     near, _, _ = covering.ranked(mutant)
 
     assert {one.split("::")[0] for one in near[: len(table.beside[path])]} == {*table.beside[path]}
-    for beside in table.beside.values():
-        assert all((mutants.ROOT / one).is_file() for one in beside)
+    for files in (*table.beside.values(), *table.compiled.values()):
+        assert all((mutants.ROOT / one).is_file() for one in files)
+
+
+def test_all_tests_of_a_module_that_is_compiled_count(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    path, [file] = next(iter(table.compiled.items()))
+    covering = object.__new__(Covering)
+    covering._table = table
+    covering.seconds = {f"{file}::test_it": 0.1, "tests/test_other.py::test_it": 0.1}
+
+    mutant = next(one for one in everything if one.path == path)
+
+    assert covering.tests_of(mutant) == {f"{file}::test_it"}
 
 
 def test_every_file_has_its_turn_before_any_file_is_through(

@@ -228,9 +228,13 @@ class Finder(ast.NodeVisitor):
         self._constant = None
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        """Have nothing added."""
-        self._add(node, "pass")
-        self.generic_visit(node)
+        """Have nothing added, unless that is a text."""
+        is_text = isinstance(node.value, ast.JoinedStr) or (
+            isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
+        if not is_text:
+            self._add(node, "pass")
+            self.generic_visit(node)
 
     def visit_Delete(self, node: ast.Delete) -> None:
         """Have nothing deleted, where that is more than a name."""
@@ -375,6 +379,7 @@ class Table:
     equivalent: Mapping[Key, str]
     tuned: Set[str] = frozenset()
     beside: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    compiled: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -389,6 +394,7 @@ class Table:
             },
             tuned=frozenset(data["tuned"]),
             beside=data["beside"],
+            compiled=data["compiled"],
         )
 
     def place_of(self, path: str) -> tuple[Group, str]:
@@ -521,6 +527,9 @@ class Covering:
 
     def tests_of(self, mutant: Mutant) -> set[str]:
         """Return the tests that run a mutant's lines, or use its constant, or its module."""
+        if files := self._table.compiled.get(mutant.path):
+            # Coverage does not see the lines of compiled code.
+            return {test for test in self.seconds if test.split("::")[0] in files}
         if mutant.constant is None:
             found = self._on(mutant.path, range(mutant.line, mutant.last_line + 1))
             if found:

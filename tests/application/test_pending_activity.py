@@ -58,6 +58,15 @@ class TestPendingActivity:
 
         assert pending.hidden_from(ANN) == {VASE}
 
+    def test_a_withdrawal_leaves_later_bids(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW + MINUTE)
+        pending.bid(ANN, JAR, NOW)
+
+        pending.withdrawn(ANN, [VASE, JAR], until=NOW)
+
+        assert pending.hidden_from(ANN) == {VASE}
+        assert pending.returned_to(ANN) == {JAR}
+
     def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, pending: PendingActivity) -> None:
         pending.watch(ANN, VASE)
         pending.watch(ANN, JAR)

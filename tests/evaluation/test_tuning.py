@@ -318,6 +318,11 @@ def test_a_user_without_a_target_is_refused() -> None:
         )
 
 
+def test_targets_that_are_not_of_the_items_are_refused() -> None:
+    with pytest.raises(ValueError, match="are_targets"):
+        Choices(values=np.ones((2, 1)), offsets=np.array([0, 2]), are_targets=np.array([True] * 3))
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=14).filter(lambda one: sum(one) > 1e-3))
 def test_rounded_weights_sum_up_and_are_off_by_less_than_one(weights: list[float]) -> None:
     found = rounded(np.array(weights))
