@@ -266,3 +266,18 @@ def test_an_event_that_was_replaced_counts_again_until_it_expires(
     pending.rolled_back(change)
 
     assert pending.hidden_from(ANN) == (set() if has_expired else {VASE})
+
+
+def test_an_event_that_was_rolled_back_after_it_was_replaced_counts_no_more(
+    pending: PendingActivity,
+) -> None:
+    changes = [Change(kind=ChangeKind.ENGAGED, user_id=ANN, item_ids=(VASE,)) for _ in range(2)]
+    for change in changes:
+        pending.bid(ANN, VASE, NOW, change=change)
+
+    hidden = []
+    for change in changes:
+        pending.rolled_back(change)
+        hidden.append(pending.hidden_from(ANN))
+
+    assert hidden == [{VASE}, set()]

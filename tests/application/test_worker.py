@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -139,6 +140,20 @@ class TestWork:
         at_work(shop).wake()
 
         assert shop.last(JOB) is None
+
+    def test_a_later_run_leaves_what_has_not_changed(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        left = []
+        for _ in range(2):
+            hands.wake()
+            hands.work()
+            run = shop.last(JOB)
+            assert run is not None
+            left.append(json.loads(run.outcome or "")["left"])
+            shop.clock.advance(HOUR)
+
+        assert left == [0, 3]
 
     def test_what_is_over_is_looked_for_once_an_hour(self) -> None:
         ledgers = list[Store]()
