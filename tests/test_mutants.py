@@ -219,14 +219,15 @@ def test_the_test_files_beside_a_module_exist_and_run_first(
     near, _, _ = covering.ranked(mutant)
 
     assert {one.split("::")[0] for one in near[: len(table.beside[path])]} == {*table.beside[path]}
-    for files in (*table.beside.values(), *table.compiled.values()):
-        assert all((mutants.ROOT / one).is_file() for one in files)
+    for named in (*table.beside.values(), *table.compiled.values()):
+        assert all((mutants.ROOT / one).is_file() for one in named)
 
 
 def test_all_tests_of_a_module_that_is_compiled_count(
     table: Table, everything: list[mutants.Mutant]
 ) -> None:
-    path, [file] = next(iter(table.compiled.items()))
+    [(path, files), *_] = table.compiled.items()
+    [file] = files
     covering = object.__new__(Covering)
     covering._table = table
     covering.seconds = {f"{file}::test_it": 0.1, "tests/test_other.py::test_it": 0.1}

@@ -103,6 +103,19 @@ class TestPendingActivity:
         assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
         assert list(pending.drop_expired()) == []
 
+    def test_a_withdrawal_is_over_after_a_minute(
+        self, pending: PendingActivity, clock: ManualClock
+    ) -> None:
+        pending.withdrawn(ANN, [VASE])
+
+        returned = []
+        for passes in (MINUTE - TICK, TICK):
+            clock.advance(passes)
+            pending.drop_expired()
+            returned.append(pending.returned_to(ANN))
+
+        assert returned == [{VASE}, set()]
+
     def test_of_several_the_one_that_is_over_goes_and_the_rest_stay(
         self, pending: PendingActivity, clock: ManualClock
     ) -> None:
@@ -161,9 +174,9 @@ class TestPendingActivity:
     def test_a_forgotten_user_is_in_nothing(self, pending: PendingActivity) -> None:
         pending.bid(ANN, VASE, NOW)
         pending.bid(BOB, VASE, NOW)
-        pending.forget(ANN)
-        pending.forget(ANN)
+        events = [pending.forget(ANN), pending.forget(ANN)]
 
+        assert events == [1, 0]
         assert pending.hidden_from(ANN) == frozenset()
         assert (len(pending), set(pending.hidden_from(BOB))) == (1, {VASE})
         assert [one.user_id for one in pending._in_order] == [BOB]
