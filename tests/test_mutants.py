@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from coverage import CoverageData
 
@@ -37,6 +38,7 @@ class Rule:
         if one is None:
             raise ValueError(f"no {1 + 1}")
         self.total += one
+        self.text += "it"
         self.last = zip(one, [7], strict=True)
         self.log("put" + "it")
 '''.encode()
@@ -157,7 +159,7 @@ def test_too_many_survivors_of_one_group_are_too_many(
 
 
 def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
     package, state = tmp_path / "package", tmp_path / "state"
     for folder in (package, state):
@@ -179,7 +181,82 @@ def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
         finder = Finder(f"{name}.py", (package / f"{name}.py").read_bytes())
         finder.visit(ast.parse("_MOST = 1"))
         [mutant] = finder.found
-        assert Covering().tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
+        assert Covering(table).tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
+
+
+def test_each_constant_of_an_assignment_has_its_name() -> None:
+    source = b"_MOST, _LEAST = 3, 1\n"
+    finder = Finder("rules.py", source)
+    finder.visit(ast.parse(source))
+
+    assert [(one.name, one.change) for one in finder.found] == [
+        ("rules.py _MOST", "3 -> 4"),
+        ("rules.py _LEAST", "1 -> 2"),
+    ]
+
+
+def test_tuned_constants_are_left_alone_and_have_to_exist(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.py").write_text("_MOST = 3\n_LEAST = 1\n", "utf-8")
+    monkeypatch.setattr(mutants, "PACKAGE", tmp_path)
+
+    [left] = all_mutants(attrs.evolve(table, tuned={"rules.py _MOST"}))
+
+    assert left.name == "rules.py _LEAST"
+    with pytest.raises(LookupError, match=r"rules\.py _NONE"):
+        all_mutants(attrs.evolve(table, tuned={"rules.py _NONE"}))
+
+
+def test_the_test_files_beside_a_module_exist_and_run_first(
+    table: Table, everything: list[mutants.Mutant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "application/access.py"
+    covering = object.__new__(Covering)
+    covering._table = table
+    files = ["tests/application/test_access.py", *table.beside[path], "tests/test_other.py"]
+    covering.seconds = {f"{file}::test_it": 0.1 for file in files}
+    monkeypatch.setattr(Covering, "tests_of", lambda self, mutant: covering.seconds.keys())
+    mutant = next(one for one in everything if one.path == path)
+
+    near, _, _ = covering.ranked(mutant)
+
+    assert {one.split("::")[0] for one in near[: len(table.beside[path])]} == {*table.beside[path]}
+    for named in (*table.beside.values(), *table.compiled.values()):
+        assert all((mutants.ROOT / one).is_file() for one in named)
+
+
+def test_all_tests_of_a_module_that_is_compiled_count(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    [(path, files), *_] = table.compiled.items()
+    [file] = files
+    covering = object.__new__(Covering)
+    covering._table = table
+    covering.seconds = {f"{file}::test_it": 0.1, "tests/test_other.py::test_it": 0.1}
+
+    mutant = next(one for one in everything if one.path == path)
+
+    assert covering.tests_of(mutant) == {f"{file}::test_it"}
+
+
+def test_every_file_has_its_turn_before_any_file_is_through(
+    table: Table, everything: list[mutants.Mutant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covering = object.__new__(Covering)
+    covering._table = table
+    covering.seconds = {
+        f"tests/test_{file}.py::test_{place:03}": 0.1 for file in "abcd" for place in range(300)
+    }
+    monkeypatch.setattr(Covering, "tests_of", lambda self, mutant: covering.seconds.keys())
+
+    near, rest, left_out = covering.ranked(everything[0])
+
+    assert {one.split("::")[0] for one in near} == {"tests/test_a.py"}
+    assert len({one.split("::")[0] for one in rest[:30]}) == 3
+    assert not {*near} & {*rest}
+    assert len(near) + len(rest) + left_out == 1_200
+    assert sum(covering.seconds[one] for one in (*near, *rest)) < mutants.SECONDS_IN_ALL
 
 
 def test_chosen_tests_run_in_their_order_and_failures_are_noted(tmp_path: Path) -> None:

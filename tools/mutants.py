@@ -29,7 +29,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import cache, cached_property
@@ -44,6 +44,9 @@ STATE = ROOT / ".mutants"
 
 SECONDS_NEAR, SECONDS_IN_ALL = 8.0, 60.0
 """How long the tests of the first attempt may take, those beside a module; and those of both."""
+
+TESTS_A_ROUND = 10
+"""How many tests of a file run before those of the next file, in the second attempt."""
 
 SECONDS_A_FILE = 0.5
 """What it costs, about, to collect a test file."""
@@ -106,6 +109,11 @@ class Mutant:
         """Return what is changed, in one line."""
         before, after = (" ".join(one.split()) for one in (self.before, self.after))
         return f"{before} -> {after}"
+
+    @property
+    def name(self) -> str | None:
+        """Return the constant of a module whose value is changed, with its module."""
+        return None if self.constant is None else f"{self.path} {self.constant}"
 
     @property
     def key(self) -> "Key":
@@ -205,7 +213,14 @@ class Finder(ast.NodeVisitor):
     def _assigned(self, node: ast.stmt, targets: Sequence[ast.expr], value: ast.expr) -> None:
         if isinstance(targets[0], ast.Attribute | ast.Subscript) and self._names:
             self._add(node, "pass")
-        name = targets[0].id if isinstance(targets[0], ast.Name) else ""
+        if isinstance(targets[0], ast.Tuple) and isinstance(value, ast.Tuple):
+            for one, part in zip(targets[0].elts, value.elts, strict=True):
+                self._constant_is(one, part)
+        else:
+            self._constant_is(targets[0], value)
+
+    def _constant_is(self, target: ast.expr, value: ast.expr) -> None:
+        name = target.id if isinstance(target, ast.Name) else ""
         if name.startswith("__"):
             return
         self._constant = name or None
@@ -213,9 +228,13 @@ class Finder(ast.NodeVisitor):
         self._constant = None
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        """Have nothing added."""
-        self._add(node, "pass")
-        self.generic_visit(node)
+        """Have nothing added, unless that is a text."""
+        is_text = isinstance(node.value, ast.JoinedStr) or (
+            isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
+        if not is_text:
+            self._add(node, "pass")
+            self.generic_visit(node)
 
     def visit_Delete(self, node: ast.Delete) -> None:
         """Have nothing deleted, where that is more than a name."""
@@ -358,6 +377,9 @@ class Table:
     skipped: Sequence[str]
     groups: Sequence[Group]
     equivalent: Mapping[Key, str]
+    tuned: Set[str] = frozenset()
+    beside: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    compiled: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -370,6 +392,9 @@ class Table:
                 (one["where"], one["line"], one["change"]): one["why"]
                 for one in data.get("equivalent", [])
             },
+            tuned=frozenset(data["tuned"]),
+            beside=data["beside"],
+            compiled=data["compiled"],
         )
 
     def place_of(self, path: str) -> tuple[Group, str]:
@@ -395,7 +420,10 @@ def all_mutants(table: Table) -> list[Mutant]:
             finder = Finder(path, source)
             finder.visit(ast.parse(source))
             found += finder.found
-    return found
+    names = {one.name for one in found}
+    if unknown := table.tuned - names:
+        raise LookupError(f"no constants of these names of mutants.toml: {sorted(unknown)}")
+    return [one for one in found if one.name not in table.tuned]
 
 
 def sample(table: Table, mutants: Sequence[Mutant], number: int, seed: int) -> list[Mutant]:
@@ -468,9 +496,10 @@ def record(workers: int) -> None:
 class Covering:
     """What was recorded, and which tests are worth running for a mutant."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table) -> None:
         from coverage import CoverageData
 
+        self._table = table
         self._data = CoverageData(str(STATE / "coverage"))
         self._data.read()
         self._files = {
@@ -498,6 +527,9 @@ class Covering:
 
     def tests_of(self, mutant: Mutant) -> set[str]:
         """Return the tests that run a mutant's lines, or use its constant, or its module."""
+        if files := self._table.compiled.get(mutant.path):
+            # Coverage does not see the lines of compiled code.
+            return {test for test in self.seconds if test.split("::")[0] in files}
         if mutant.constant is None:
             found = self._on(mutant.path, range(mutant.line, mutant.last_line + 1))
             if found:
@@ -525,23 +557,42 @@ class Covering:
         for tests in by_file.values():
             tests.sort(key=lambda test: (self.seconds[test], test))
 
-        def kinship(file: str) -> tuple[int, float, str]:
-            shared = _words(mutant.path) & _words(file)
-            return -len(shared), -len(by_file[file]) / (1 + self._sum(by_file[file])), file
+        beside = self._table.beside.get(mutant.path, ())
 
-        near, rest, left_out, spent = list[str](), list[str](), 0, 0.0
-        for file in sorted(by_file, key=kinship):
-            spent += SECONDS_A_FILE
-            for test in by_file[file]:
-                spent += self.seconds[test]
-                if spent < SECONDS_NEAR:
-                    near.append(test)
-                elif spent < SECONDS_IN_ALL or not near:
-                    rest.append(test)
-                else:
-                    spent -= self.seconds[test]
-                    left_out += 1
-        return near, rest, left_out
+        def kinship(file: str) -> tuple[bool, int, float, str]:
+            shared = _words(mutant.path) & _words(file)
+            return (
+                file not in beside,
+                -len(shared),
+                -len(by_file[file]) / (1 + self._sum(by_file[file])),
+                file,
+            )
+
+        files = sorted(by_file, key=kinship)
+        near = self._within(SECONDS_NEAR, [test for file in files for test in by_file[file]])
+        # A few tests of each file, then the next few: what a line does may show anywhere.
+        longest = max(map(len, by_file.values()), default=0)
+        rounds = [
+            test
+            for first in range(0, longest, TESTS_A_ROUND)
+            for file in files
+            for test in by_file[file][first : first + TESTS_A_ROUND]
+            if test not in near
+        ]
+        rest = self._within(SECONDS_IN_ALL - SECONDS_NEAR, rounds)
+        return list(near), list(rest), len(rounds) - len(rest)
+
+    def _within(self, seconds: float, tests: Iterable[str]) -> Mapping[str, None]:
+        """Return the first of the tests that take so many *seconds* together, one at least."""
+        chosen, files, spent = dict[str, None](), set[str](), 0.0
+        for test in tests:
+            file = test.split("::")[0]
+            spent += self.seconds[test] + SECONDS_A_FILE * (file not in files)
+            if chosen and spent >= seconds:
+                break
+            files.add(file)
+            chosen[test] = None
+        return chosen
 
     def _sum(self, tests: Iterable[str]) -> float:
         return sum(self.seconds[one] for one in tests)
@@ -791,7 +842,7 @@ def main() -> int:
         flush=True,
     )
     fates: dict[Mutant, Fate] = {}
-    for fate in fates_of(chosen, Covering(), given.workers, table):
+    for fate in fates_of(chosen, Covering(table), given.workers, table):
         fates[fate.mutant] = fate
         if len(fates) % 10 == 0 or not fate.is_killed:
             survived = sum(not one.is_killed for one in fates.values())

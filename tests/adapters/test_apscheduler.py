@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event, Lock, current_thread
 from threading import enumerate as enumerate_threads
 from time import monotonic, sleep
@@ -18,6 +18,7 @@ from angle_reco.domain.schedules import Queue
 
 WORKERS = {Queue.DEFAULT: 4, Queue.RECOMMENDATIONS: 3, Queue.RECOMMENDATIONS_SLOW: 1}
 OFTEN, SELDOM = timedelta(milliseconds=20), timedelta(hours=1)
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=20)
 PATIENCE = 20.0  # seconds, for machines that are busy
 
@@ -204,6 +205,18 @@ class TestWakeUps:
         assert times[0] - started < 10
         # A tenth earlier at most.
         assert times[3] - times[0] >= 3 * 0.17
+
+    def test_the_time_until_the_next_is_up_to_a_tenth_shorter(
+        self, scheduler: ApsScheduler
+    ) -> None:
+        scheduler.start(lambda: None, every=timedelta(seconds=10), workers=WORKERS)
+        [job] = scheduler._scheduler.get_jobs()
+
+        pauses = [
+            (job.trigger.get_next_fire_time(NOW, NOW) - NOW).total_seconds() for _ in "x" * 50
+        ]
+
+        assert 9 <= min(pauses) < max(pauses) <= 10
 
     def test_it_says_nothing_at_info_while_there_is_nothing_to_do(
         self, scheduler: ApsScheduler, caplog: pytest.LogCaptureFixture

@@ -1,5 +1,6 @@
 """Connections of the host's in odd states: nothing of ours costs the host its transaction."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -10,9 +11,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg.adapt import Transformer
+from sqlalchemy.exc import IntegrityError
 
 from angle_reco import IdKind, IdKinds, Recommender, Settings
 from angle_reco.adapters.sql.core.host_psycopg import literal_on
+from angle_reco.adapters.sql.core.host_statements import _on_sqlite3
 from tests.adapters.databases import driver_connection
 from tests.postgres import new_database
 
@@ -248,3 +251,21 @@ def test_a_prepared_statement_that_fails_costs_the_host_nothing(
         assert rows_of_the_host(raw) == before + 1
         assert prepared_by_us(raw)
         raw.rollback()
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_statement_that_fails_on_sqlite_leaves_the_transaction_as_it_was(
+    has_begun: bool,
+) -> None:
+    goods = sa.table("goods", sa.column("price", sa.Integer))
+    raw = sqlite3.connect(":memory:")
+    raw.execute("CREATE TABLE goods (price INTEGER NOT NULL)")
+    if has_begun:
+        raw.execute("INSERT INTO goods VALUES (1)")
+
+    with pytest.raises(IntegrityError):
+        _on_sqlite3(raw, sa.insert(goods).values(price=sa.bindparam("price")), {"price": None})
+
+    assert raw.in_transaction is has_begun
+    assert raw.execute("SELECT count(*) FROM goods").fetchone() == (int(has_begun),)
+    raw.close()

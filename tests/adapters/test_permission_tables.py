@@ -216,6 +216,12 @@ class TablePromises:
         assert storage.migrate_up() is True
         assert rows(engine) == [(INSPECT, 7), (MANAGE, 7)]
         with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "DELETE FROM permissions WHERE code = 'manage_recommendations'"
+            )
+        assert storage.migrate_up() is True
+        assert rows(engine) == [(INSPECT, 7), (MANAGE, 7)]
+        with engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM permissions")
 
         down(storage)

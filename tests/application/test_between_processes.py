@@ -413,6 +413,20 @@ class TestNewItems:
 
         assert (requested(one.reco) == ["art-05"]) is is_recomputed
 
+    def test_one_is_compared_once_with_what_was_known(self) -> None:
+        one = shop()
+        warm(one)
+        one.change("art-05", title="another")
+        one.reco.items_changed(["art-05"])
+        read_feed(one, one.reco)
+        run_requests(one.reco)
+
+        one.change("art-05", ends_at=NOW + DAY)
+        one.another().items_changed(["art-05"])
+        read_feed(one, one.reco)
+
+        assert requested(one.reco) == []
+
     def test_what_a_process_tells_first_of_all_it_hears_itself(self) -> None:
         one = shop()
         one.market.add_item(lot("new"))

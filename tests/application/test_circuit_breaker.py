@@ -9,8 +9,10 @@ import pytest
 
 from angle_reco.application.serving.stale_cache import CircuitBreaker
 from angle_reco.domain.errors import ItemNotFoundError, StorageUnavailableError
-from angle_reco.domain.ids import ItemId
+from angle_reco.domain.ids import ItemId, UserId
+from angle_reco.ports.deadlines import NotInMemoryError, from_memory_alone
 from angle_reco.testing import ManualClock
+from tests.application.memories import shop
 
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
@@ -170,3 +172,16 @@ def in_thread(work: Callable[[], str]) -> str:
     """Return what comes of work in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work).result()
+
+
+def test_an_answer_that_may_not_wait_says_nothing_of_the_database() -> None:
+    reader = shop().reco._use_cases.shelves.list_reader
+    assert reader.stale_cache is not None
+    breaker = reader.stale_cache.breaker
+    for _ in range(3):
+        fail(breaker)
+
+    with from_memory_alone({}), pytest.raises(NotInMemoryError):
+        reader.recomputed(UserId("ann"), keep=1_000)
+
+    assert breaker.is_known

@@ -589,8 +589,11 @@ class TestHeartbeat:
 
             assert heartbeat.is_taken_over is is_taken_over
 
-    def test_a_ledger_that_does_not_answer_for_a_lease_has_lost_the_run(self) -> None:
-        heartbeat, beats, lost = self.beating([True, StorageUnavailableError()])
+    @pytest.mark.parametrize("before", [True, StorageLockedError()])
+    def test_a_ledger_that_does_not_answer_for_a_lease_has_lost_the_run(
+        self, before: bool | Exception
+    ) -> None:
+        heartbeat, beats, lost = self.beating([before, StorageUnavailableError()])
 
         with heartbeat:
             started = monotonic()
@@ -602,10 +605,10 @@ class TestHeartbeat:
     @pytest.mark.parametrize(
         ("beat", "soon"), [(timedelta(seconds=60), 1.0), (timedelta(milliseconds=200), 0.2)]
     )
+    @pytest.mark.parametrize("no", [StorageUnavailableError(), StorageLockedError()])
     def test_after_a_beat_that_failed_the_next_comes_soon(
-        self, beat: timedelta, soon: float
+        self, beat: timedelta, soon: float, no: Exception
     ) -> None:
-        no = StorageUnavailableError()
         heartbeat, _, lost = self.beating([True, no, no, True, True, False])
         heartbeat.rules = RunRules(beat=beat, lease=2 * beat)
         usual, pauses = beat.total_seconds(), list[float | None]()

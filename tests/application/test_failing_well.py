@@ -340,6 +340,10 @@ def test_a_scheduler_that_cannot_start() -> None:
         assert len(ask(one.reco)) > 0
     settle(one.reco)
 
+    one.reco.start(Hands())
+    one.reco.stop()
+    assert one.reco.system.health().jobs == "not started"
+
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_without_memory_what_fails_is_raised(surface: str) -> None:

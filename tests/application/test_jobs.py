@@ -357,6 +357,20 @@ def test_progress_is_reported_batch_by_batch(name: str, monkeypatch: pytest.Monk
     assert told == PROGRESS[name]
 
 
+def test_users_read_at_once_are_written_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._USERS_AT_ONCE", 3)
+    monkeypatch.setattr("angle_reco.application.jobs.batch_jobs._RESULTS_AT_ONCE", 2)
+    one = opened(filled(lots("art", 5), users=[f"user-{place}" for place in range(7)]))
+    told: list[int] = []
+
+    one.system.run_job(
+        "generate_recommendations", progress=lambda what, done, total: told.append(done)
+    )
+
+    # First the open items, as one step.
+    assert told == [0, 0, 2, 3, 5, 6, 7]
+
+
 def test_progress_for_one_item_names_each_list_that_it_may_enter() -> None:
     one = opened(filled(lots("art", 4)))
     one.system.run_job("compute_item_similarities")

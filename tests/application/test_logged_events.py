@@ -137,16 +137,19 @@ class TestAnswers:
 
 
 class TestChanges:
-    def test_a_feed_that_cannot_be_read_once_each_time_that_begins(self, lines: Lines) -> None:
+    @pytest.mark.parametrize("ways", [("look",), ("step",), ("look", "step")])
+    def test_a_feed_that_cannot_be_read_once_each_time_that_begins(
+        self, lines: Lines, ways: tuple[str, ...]
+    ) -> None:
         one = shop()
         invalidator = one.reco._use_cases.invalidator
         assert invalidator is not None
         said = []
         for error in (None, DOWN(), DOWN(), None, DOWN(), None):
             one.stores["changes"].error = error
-            for look in (invalidator.look, invalidator.step):
+            for way in ways:
                 one.passes(SECOND)
-                look()
+                getattr(invalidator, way)()
             # Deleting old changes fails, too, in a thread, at whatever time.
             said.append([line for line in lines() if line.startswith("changes")])
 

@@ -17,7 +17,7 @@ from tests.application.memories import (
     shop,
     warm,
 )
-from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of, lot
+from tests.application.shop import DAY, HOUR, NOW, TICK, ids_of, lot, watch
 
 SECOND = timedelta(seconds=1)
 FRESH, STALE = Freshness.FRESH, Freshness.STALE
@@ -41,6 +41,20 @@ class TestRuns:
         assert stored is not None
         assert (stored.computed_at, stored.covered_at) == (NOW, NOW + 20 * HOUR)
         assert shown == [FRESH, FRESH, STALE]
+
+    def test_a_run_that_left_a_page_as_it_was_has_seen_what_was_done_before(self) -> None:
+        one = shop()
+        one.reco.system.run_job(PERSONAL_JOB)
+        one.passes(HOUR)
+        one.market.add_watch(watch("ann", "liked", days=-0.5 / 24))
+        one.reco.system.run_job(PERSONAL_JOB)
+        stored = one.reco.system.stored.get_recommendations(of="ann")
+
+        page = one.another().as_user("ann").homepage()
+
+        assert stored is not None
+        assert (stored.computed_at, stored.covered_at) == (NOW, NOW + HOUR)
+        assert page.freshness is FRESH
 
     @pytest.mark.parametrize(
         ("surface", "job"), [("homepage", PERSONAL_JOB), ("similar_items", SIMILAR_JOB)]

@@ -80,6 +80,10 @@ class TestWithoutAsking:
                 assert ids_of(ask) == ids_of(plain)
                 assert ask.freshness is FRESH
 
+        live = one.reco._use_cases.shelves.open_items
+        assert live is not None
+        assert {len(stored) for stored in live.current().value._popular.values()} == {50}
+
     def test_of_many_categories_so_many_lists_are_remembered(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

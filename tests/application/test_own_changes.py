@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from angle_reco.application.serving.own_changes import OwnChanges
@@ -99,6 +99,8 @@ STEPS = st.sampled_from(
 
 
 @given(st.lists(STEPS, max_size=12))
+@example([("does", WITHDRAWN), ("another_does", BID), ("read", None)])
+@example([("does", BID), ("another_does", WITHDRAWN), ("read", None)])
 def test_own_changes_that_the_feed_has_still_to_show_come_on_top_of_it(
     steps: list[tuple[str, ChangeKind | None]],
 ) -> None:

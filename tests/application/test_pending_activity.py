@@ -51,6 +51,22 @@ class TestPendingActivity:
         assert pending.returned_to(ANN) == {JAR}
         assert pending.hidden_from(ANN) == {VASE}
 
+    def test_a_withdrawal_leaves_a_watch_of_this_process(self, pending: PendingActivity) -> None:
+        pending.watch(ANN, VASE)
+
+        pending.withdrawn(ANN, [VASE])
+
+        assert pending.hidden_from(ANN) == {VASE}
+
+    def test_a_withdrawal_leaves_later_bids(self, pending: PendingActivity) -> None:
+        pending.bid(ANN, VASE, NOW + MINUTE)
+        pending.bid(ANN, JAR, NOW)
+
+        pending.withdrawn(ANN, [VASE, JAR], until=NOW)
+
+        assert pending.hidden_from(ANN) == {VASE}
+        assert pending.returned_to(ANN) == {JAR}
+
     def test_the_end_of_a_watch_shows_what_is_not_bid_on(self, pending: PendingActivity) -> None:
         pending.watch(ANN, VASE)
         pending.watch(ANN, JAR)
@@ -86,6 +102,19 @@ class TestPendingActivity:
         assert (over.user_id, over.item_id, over.at) == (ANN, VASE, NOW)
         assert (len(pending), pending.hidden_from(ANN)) == (0, frozenset())
         assert list(pending.drop_expired()) == []
+
+    def test_a_withdrawal_is_over_after_a_minute(
+        self, pending: PendingActivity, clock: ManualClock
+    ) -> None:
+        pending.withdrawn(ANN, [VASE])
+
+        returned = []
+        for passes in (MINUTE - TICK, TICK):
+            clock.advance(passes)
+            pending.drop_expired()
+            returned.append(pending.returned_to(ANN))
+
+        assert returned == [{VASE}, set()]
 
     def test_of_several_the_one_that_is_over_goes_and_the_rest_stay(
         self, pending: PendingActivity, clock: ManualClock
@@ -145,9 +174,9 @@ class TestPendingActivity:
     def test_a_forgotten_user_is_in_nothing(self, pending: PendingActivity) -> None:
         pending.bid(ANN, VASE, NOW)
         pending.bid(BOB, VASE, NOW)
-        pending.forget(ANN)
-        pending.forget(ANN)
+        events = [pending.forget(ANN), pending.forget(ANN)]
 
+        assert events == [1, 0]
         assert pending.hidden_from(ANN) == frozenset()
         assert (len(pending), set(pending.hidden_from(BOB))) == (1, {VASE})
         assert [one.user_id for one in pending._in_order] == [BOB]
@@ -250,3 +279,18 @@ def test_an_event_that_was_replaced_counts_again_until_it_expires(
     pending.rolled_back(change)
 
     assert pending.hidden_from(ANN) == (set() if has_expired else {VASE})
+
+
+def test_an_event_that_was_rolled_back_after_it_was_replaced_counts_no_more(
+    pending: PendingActivity,
+) -> None:
+    changes = [Change(kind=ChangeKind.ENGAGED, user_id=ANN, item_ids=(VASE,)) for _ in range(2)]
+    for change in changes:
+        pending.bid(ANN, VASE, NOW, change=change)
+
+    hidden = []
+    for change in changes:
+        pending.rolled_back(change)
+        hidden.append(pending.hidden_from(ANN))
+
+    assert hidden == [{VASE}, set()]

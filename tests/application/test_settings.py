@@ -48,6 +48,8 @@ WRONG: dict[str, list[Any]] = {
     "popularity": [None, SimilarityRule()],
     "after_bid": [None, (0.5, 0.5)],
     "interests_freshness": [None, DAY, {}],
+    "cache_bytes": [999_999, 2**40 + 1, 1e9, None],
+    "model_bytes": [999_999, 2**40 + 1, 1e9, None],
 }
 
 

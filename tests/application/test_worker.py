@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.runs import RunKey, RunRules, RunState, Trigger, run_request_of
 from angle_reco.domain.schedules import Queue
+from tests.application.memories import Store
 from tests.application.shop import HOUR, NOW
 from tests.application.workers import Failing, Hands, Shop
 
@@ -138,6 +140,33 @@ class TestWork:
         at_work(shop).wake()
 
         assert shop.last(JOB) is None
+
+    def test_a_later_run_leaves_what_has_not_changed(self) -> None:
+        shop = Shop.of()
+        hands = at_work(shop)
+        left = []
+        for _ in range(2):
+            hands.wake()
+            hands.work()
+            run = shop.last(JOB)
+            assert run is not None
+            left.append(json.loads(run.outcome or "")["left"])
+            shop.clock.advance(HOUR)
+
+        assert left == [0, 3]
+
+    def test_what_is_over_is_looked_for_once_an_hour(self) -> None:
+        ledgers = list[Store]()
+
+        def counted(ledger: object) -> Any:
+            ledgers.append(Store(ledger))
+            return ledgers[-1]
+
+        hands = at_work(Shop.of(ledger=counted))
+        for _ in range(3):
+            hands.wake()
+
+        assert [one.calls["prune"] for one in ledgers] == [1]
 
     def test_a_clock_that_was_ahead_leaves_no_job_silent_and_says_so_once(
         self, caplog: pytest.LogCaptureFixture

@@ -157,6 +157,7 @@ def test_a_queryset_with_a_wrong_name_is_a_warning() -> None:
     class Misnamed(ShopMarket):
         watch = Bid.objects.values(item_id=F("lot"), user_id=F("bidder"))
         _open = Bid.objects.all()
+        currency = "EUR"
 
     with override_settings(ANGLE_RECO={"MARKET": Misnamed}):
         [message] = [one for one in run_checks() if one.id.startswith("angle_reco")]

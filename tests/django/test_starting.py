@@ -1,6 +1,8 @@
 """Where jobs start: in servers at their first request, and nowhere else."""
 
 import os
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +53,19 @@ def test_a_forked_process_starts_them_again(served: str, monkeypatch: pytest.Mon
     assert state() == "running"
     starting._close()
     assert state() != "running"
+
+
+def test_at_exit_what_was_started_ends(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit = list[Callable[[], object]]()
+    monkeypatch.setattr(starting, "atexit", SimpleNamespace(register=at_exit.append))
+    request_started.send(sender=WSGIHandler)
+    assert state() == "running"
+
+    for end in at_exit:
+        end()
+
+    assert state() != "running"
+    connecting.forget()
 
 
 def test_tests_and_test_clients_start_none(served: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,15 @@ import pytest
 
 from angle_reco.domain.errors import (
     AccessDeniedError,
+    AlreadyStoredError,
     AngleRecoError,
     BadInputError,
+    ComponentError,
+    FencedOffError,
     InvalidValueError,
     ItemNotFoundError,
+    MissingExtraError,
+    ModelError,
     StorageFullError,
     StorageUnavailableError,
     one_of,
@@ -57,6 +62,16 @@ def test_a_wrong_value_is_an_error_of_values() -> None:
         AccessDeniedError("run jobs"),
         BadInputError("bids.csv", "too late", line=3, column="placed_at", others=["x"], count=2),
         StorageUnavailableError(),
+        # However they were made.
+        InvalidValueError(what="limit", value=0, expected="more"),
+        ItemNotFoundError(item_id=7),
+        AccessDeniedError(action="run jobs"),
+        AlreadyStoredError(what="an interest"),
+        ComponentError(component="taste", problem="failed"),
+        ModelError(problem="is damaged"),
+        MissingExtraError(what="the loops", extra="fast"),
+        FencedOffError(job="train_models", number=3),
+        BadInputError(file="bids.csv", reason="too late"),
     ],
 )
 def test_errors_travel_between_processes(error: AngleRecoError) -> None:

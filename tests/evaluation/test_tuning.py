@@ -318,6 +318,19 @@ def test_a_user_without_a_target_is_refused() -> None:
         )
 
 
+@pytest.mark.parametrize(("name", "targets", "shares"), [("are_targets", 3, 2), ("shares", 2, 3)])
+def test_targets_and_shares_that_are_not_of_the_items_are_refused(
+    name: str, targets: int, shares: int
+) -> None:
+    with pytest.raises(ValueError, match=name):
+        Choices(
+            values=np.ones((2, 1)),
+            offsets=np.array([0, 2]),
+            are_targets=np.ones(targets, np.bool_),
+            shares=np.ones(shares),
+        )
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=14).filter(lambda one: sum(one) > 1e-3))
 def test_rounded_weights_sum_up_and_are_off_by_less_than_one(weights: list[float]) -> None:
     found = rounded(np.array(weights))

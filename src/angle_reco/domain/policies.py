@@ -197,4 +197,4 @@ def _is_own(actor: SignedIn, owner: object) -> bool:
     # The kinds must match, too: 1, True and 1.0 are equal, but not the same id.
     one = plain_id(owner)
     mine: object = actor.user_id
-    return one is not None and type(one) is type(mine) and one == mine
+    return type(one) is type(mine) and one == mine

@@ -270,7 +270,6 @@ def _as_number(amount: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         kind == "text",
         text.op("GLOB")("*[0-9]*"),
         sa.func.trim(text, "0123456789.") == "",
-        sa.func.length(sa.func.replace(text, ".", "")) >= sa.func.length(text) - 1,
         text.not_like("%.%.%"),
     )
     plain = sa.type_coerce(amount, sa.Numeric)
