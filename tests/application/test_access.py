@@ -370,3 +370,11 @@ def test_a_view_s_actor_cannot_be_changed(reco: Recommender) -> None:
 
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         view.actor = reco.system.actor
+
+
+def test_an_actor_that_has_lost_its_id_owns_nothing() -> None:
+    view = opened(filled(lots("art", 5))).as_user("ann")
+    object.__setattr__(view.actor, "user_id", None)
+
+    with pytest.raises(AccessDeniedError):
+        view.homepage()

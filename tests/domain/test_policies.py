@@ -168,6 +168,14 @@ def test_what_belongs_to_nobody_is_denied_to_all(
     assert not may(actor, what, owner, MANAGE, INSPECT)
 
 
+@pytest.mark.parametrize("what", [what for what, rule in POLICY.items() if rule.is_personal])
+def test_an_actor_that_has_lost_its_id_owns_nothing(what: tuple[Action, Resource]) -> None:
+    actor = SignedIn(ANNA)
+    object.__setattr__(actor, "user_id", None)
+
+    assert not may(actor, what, None)
+
+
 class Name(str):
     """A text as frameworks hand it around."""
 
