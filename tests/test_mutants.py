@@ -184,6 +184,29 @@ def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
         assert Covering(table).tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
 
 
+def test_what_no_test_can_see_is_left_alone() -> None:
+    source = b"""
+class WrongError(Exception):
+    def __init__(self, what):
+        super().__init__(what)
+class ConfigurationError(Exception):
+    def __init__(self, what, hint):
+        super().__init__(hint)
+def wait(until, clock):
+    monotonic() < until or clock.monotonic() < until
+    add(1, deterministic=True)
+"""
+    finder = Finder("rules.py", source)
+    finder.visit(ast.parse(source))
+
+    changes = [one.change for one in finder.found]
+    assert "super().__init__(what) -> pass" not in changes
+    assert "super().__init__(hint) -> pass" in changes
+    assert "monotonic() < until -> (monotonic() <= until)" not in changes
+    assert "clock.monotonic() < until -> (clock.monotonic() <= until)" in changes
+    assert "True -> False" not in changes
+
+
 def test_each_constant_of_an_assignment_has_its_name() -> None:
     source = b"_MOST, _LEAST = 3, 1\n"
     finder = Finder("rules.py", source)
