@@ -96,6 +96,18 @@ def test_it_shows_each_ranking_of_each_surface_and_segment(report: Report) -> No
     assert len(labels) == plots
 
 
+def test_the_overview_has_a_row_for_each_surface(report: Report) -> None:
+    _, _, rest = page(report).partition('<table class="overview">')
+    overview, _, _ = rest.partition("</table>")
+
+    for surface in report.surfaces:
+        [base] = [one for one in surface.rankers if one.name == surface.baseline]
+        [row] = [one for one in overview.split("<tr>") if f">{surface.name}</th>" in one]
+        assert f"<td>{surface.questions:,}</td>" in row
+        hits = f"{100 * base.metrics['hit'].value:.1f}\N{NO-BREAK SPACE}%"
+        assert f"<td>{hits}</td></tr>" in row
+
+
 def test_a_report_counts_what_it_says(report: Report) -> None:
     for surface in report.surfaces:
         assert list(surface.segment_sizes) == list(SEGMENTS)
