@@ -528,7 +528,8 @@ class Covering:
         self._files = {
             Path(one).relative_to(PACKAGE).as_posix(): one
             for one in self._data.measured_files()
-            if Path(one).is_relative_to(PACKAGE)
+            # With --no-record a file may have moved since.
+            if Path(one).is_relative_to(PACKAGE) and Path(one).is_file()
         }
         self.seconds: dict[str, float] = json.loads((STATE / "seconds.json").read_text("utf-8"))
 
@@ -555,6 +556,7 @@ class Covering:
             return {test for test in self.seconds if test.split("::")[0] in files}
         if mutant.constant is None:
             found = self._on(mutant.path, range(mutant.line, mutant.last_line + 1))
+            found |= self._of_cached(mutant)
             if found:
                 return found
             # A line of a class, or of a statement that began earlier.
@@ -571,6 +573,28 @@ class Covering:
                 if found := self._on(path, uses):
                     return found
         return self._on(mutant.path, self._by_line(mutant.path))
+
+    def _of_cached(self, mutant: Mutant) -> set[str]:
+        """Return the tests that call a cached function which runs a mutant's lines.
+
+        Of those that do, the lines are recorded for the first one alone.
+        """
+        tree = ast.parse((PACKAGE / mutant.path).read_text("utf-8"))
+        functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+        names = {one.name for one in _around(tree, mutant) if isinstance(one, ast.FunctionDef)}
+        while callers := {
+            one.name for one in functions if one.name not in names and names & _names_in(one)
+        }:
+            names |= callers
+        found = set[str]()
+        for one in functions:
+            if one.name in names and any(map(_caches, one.decorator_list)):
+                word = re.compile(rf"\b{one.name}\b")
+                for path, lines in self._sources.items():
+                    if path == mutant.path or not one.name.startswith("_"):
+                        uses = [at for at, text in enumerate(lines, 1) if word.search(text)]
+                        found |= self._on(path, uses)
+        return found
 
     def ranked(self, mutant: Mutant) -> tuple[list[str], list[str], int]:
         """Return the tests of a first and a second attempt, and how many were left out."""
@@ -630,6 +654,14 @@ def _around(tree: ast.AST, mutant: Mutant) -> list[ast.stmt]:
         and node.lineno <= mutant.line
         and mutant.last_line <= (node.end_lineno or 0)
     ]
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _caches(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).partition("(")[0] in ("cache", "lru_cache")
 
 
 def _words(path: str) -> frozenset[str]:
