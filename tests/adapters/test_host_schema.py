@@ -838,6 +838,14 @@ def test_users_that_come_twice_count_as_one(lax: Lax) -> None:
     assert lax.reco.system.run_job("refresh_user_interests").scope == 2
 
 
+def test_items_without_an_id_do_not_come_twice(lax: Lax) -> None:
+    lax.insert("goods (id)", "NULL", "NULL", "'cup'")
+
+    found = lax.found()
+    assert found
+    assert not any("more than once" in one for one in found)
+
+
 def test_items_that_come_twice_are_left_out_and_logged(
     lax: Lax, caplog: pytest.LogCaptureFixture
 ) -> None:
