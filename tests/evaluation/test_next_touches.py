@@ -82,6 +82,10 @@ def test_an_occasion_is_the_first_touch_after_the_cut_and_what_comes_next() -> N
     assert _asked(any_touch) == {"u0": ("i5", {"i6", "i7"}), "new": ("i2", {"i3"})}
     assert _asked(bids) == {"u0": ("i6", {"i7", "i8"}), "new": ("i2", {"i3"})}
     assert len(occasions_of(cut, bids_only=False, most=1, seed=0).rows) == 1
+    # What was touched is not shown again.
+    places, left_out = bids.cut.past.left_out(bids.cut.questions.users)
+    pairs = set(zip(places.tolist(), left_out.tolist(), strict=True))
+    assert set(enumerate(bids.rows.tolist())) <= pairs
 
 
 @given(touches, items)
