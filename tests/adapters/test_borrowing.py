@@ -25,6 +25,7 @@ from angle_reco import (
     StorageError,
     StorageUnavailableError,
 )
+from angle_reco.adapters.sql.core import borrowing
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.adapters.databases import driver_connection
 
@@ -108,6 +109,11 @@ def test_the_selects_are_checked_by_default(engine: sa.Engine, opened: Callable[
         on = connection if opened == Recommender.from_connection else engine
         with pytest.raises(SchemaError, match="item_id"):
             opened(on, host=wrong, settings=SETTINGS)
+
+
+def test_a_statement_that_fails_is_an_error_of_sqlalchemy(engine: sa.Engine) -> None:
+    with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError, match="nothing"):
+        borrowing._execute(connection.connection.dbapi_connection, "SELECT * FROM nothing")
 
 
 class TestATransaction:
