@@ -69,7 +69,7 @@ def shaped(shape: str) -> Case:
             ),
             category_id=random.choice(categories),
             seller_id=UserId(random.randrange(USERS)),
-            starting_price=Decimal(2) ** random.randrange(14) + random.randrange(9),
+            starting_price=Decimal(2) ** random.randrange(14) + random.choice([0, 3, 8]),
             listed_at=NOW - timedelta(hours=random.randrange(900)),
             ends_at=NOW + timedelta(hours=1 + random.randrange(90)),
         )

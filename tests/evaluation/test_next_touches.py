@@ -22,6 +22,7 @@ from angle_reco.evaluation.next_touches import (
     POPULAR,
     SIMILAR,
     Occasions,
+    _Lines,
     judge_next,
     occasions_of,
 )
@@ -178,6 +179,18 @@ def test_lists_are_those_that_the_surfaces_show(bids_only: bool) -> None:
     assert judged[0].name == (AFTER_BID if bids_only else SIMILAR)
     assert set(past.catalogue.ids_at(answer.shown)) == shown
     assert len(shown) > 3
+
+
+def test_of_popular_items_those_of_the_category_come_first() -> None:
+    evidence, cut = _cut(HAPPENED)
+    occasions = occasions_of(cut, bids_only=False, most=100, seed=0)
+    lines = _Lines.at(evidence, occasions, with_model=False)
+    category = occasions.cut.past.catalogue.category
+
+    for place, row in enumerate(occasions.rows):
+        is_same = category[list(lines.popular_in_category(place))] == category[row]
+        assert set(is_same.tolist()) == {True, False}
+        assert is_same.tolist() == sorted(is_same.tolist(), reverse=True)
 
 
 @pytest.mark.parametrize(("history_length", "similar"), [(2, {"b"}), (3, {"a", "b"})])
