@@ -184,6 +184,53 @@ def test_a_constant_is_that_of_its_module_where_others_have_one_of_its_name(
         assert Covering(table).tests_of(mutant) == {f"tests/test_{name}.py::test_{name}"}
 
 
+def test_a_cached_function_has_the_tests_of_all_who_call_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    package, state = tmp_path / "package", tmp_path / "state"
+    for folder in (package, state):
+        folder.mkdir()
+    source = "def _one(): return 1\n@cache\ndef _two(): return _one()\ndef use(): return _two()\n"
+    (package / "a.py").write_text(source, "utf-8")
+    data = CoverageData(str(state / "coverage"))
+    tests = [f"tests/test_a.py::test_{place}" for place in range(3)]
+    for test, lines in zip(tests, ([1, 3, 4], [4], [2]), strict=True):
+        data.set_context(f"{test}|run")
+        data.add_lines({str(package / "a.py"): lines})
+    data.write()
+    (state / "seconds.json").write_text(json.dumps(dict.fromkeys(tests, 0.1)), "utf-8")
+    monkeypatch.setattr(mutants, "PACKAGE", package)
+    monkeypatch.setattr(mutants, "STATE", state)
+    finder = Finder("a.py", source.encode())
+    finder.visit(ast.parse(source))
+
+    [mutant] = finder.found
+    assert Covering(table).tests_of(mutant) == set(tests[:2])
+
+
+def test_what_no_test_can_see_is_left_alone() -> None:
+    source = b"""
+class WrongError(Exception):
+    def __init__(self, what):
+        super().__init__(what)
+class ConfigurationError(Exception):
+    def __init__(self, what, hint):
+        super().__init__(hint)
+def wait(until, clock):
+    monotonic() < until or clock.monotonic() < until
+    add(1, deterministic=True)
+"""
+    finder = Finder("rules.py", source)
+    finder.visit(ast.parse(source))
+
+    changes = [one.change for one in finder.found]
+    assert "super().__init__(what) -> pass" not in changes
+    assert "super().__init__(hint) -> pass" in changes
+    assert "monotonic() < until -> (monotonic() <= until)" not in changes
+    assert "clock.monotonic() < until -> (clock.monotonic() <= until)" in changes
+    assert "True -> False" not in changes
+
+
 def test_each_constant_of_an_assignment_has_its_name() -> None:
     source = b"_MOST, _LEAST = 3, 1\n"
     finder = Finder("rules.py", source)

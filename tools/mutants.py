@@ -82,8 +82,10 @@ SWAPS: Mapping[type[ast.AST], type[Any]] = {
 }
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "and_": "or_", "or_": "and_"}
 CHAINED = frozenset({"where", "order_by", "limit", "distinct", "group_by", "having", "lower"})
-NOT_BEHAVIOUR = frozenset({"kw_only", "init", "repr", "slots", "weakref_slot", "strict", "name"})
-"""Keyword arguments that matter to type checkers and readers."""
+NOT_BEHAVIOUR = frozenset(
+    {"kw_only", "init", "repr", "slots", "weakref_slot", "strict", "name", "deterministic"}
+)
+"""Keyword arguments that matter to type checkers, readers and optimisers."""
 
 
 @attrs.frozen(kw_only=True)
@@ -136,6 +138,7 @@ class Finder(ast.NodeVisitor):
         self._lines = [one.strip() for one in source.decode().split("\n")]
         self._names: list[str] = []
         self._constant: str | None = None
+        self._positional: list[str] = []
 
     def _add(self, node: ast.expr | ast.stmt, after: ast.AST | str) -> None:
         assert node.end_lineno is not None
@@ -166,6 +169,7 @@ class Finder(ast.NodeVisitor):
         """Leave annotations, decorators and overloads alone."""
         if any(ast.unparse(one).endswith("overload") for one in node.decorator_list):
             return
+        self._positional = [one.arg for one in (*node.args.posonlyargs, *node.args.args)][1:]
         defaults = (*node.args.defaults, *node.args.kw_defaults)
         self._within(node.name, [*filter(None, defaults), *node.body])
 
@@ -201,10 +205,19 @@ class Finder(ast.NodeVisitor):
         if isinstance(node.value, ast.Constant):
             return
         if isinstance(node.value, ast.Call):
-            if ast.unparse(node.value.func) == "assert_never":
+            if ast.unparse(node.value.func) == "assert_never" or self._is_of_error(node.value):
                 return
             self._add(node, "pass")
         self.generic_visit(node)
+
+    def _is_of_error(self, call: ast.Call) -> bool:
+        """Return whether an error hands its arguments to its base, which `__new__` did before."""
+        return (
+            ast.unparse(call.func) == "super().__init__"
+            and len(self._names) > 1
+            and self._names[-2].endswith("Error")
+            and [ast.unparse(one) for one in call.args] == self._positional
+        )
 
     def visit_Assign(self, node: ast.Assign) -> None:
         """Have nothing assigned to a part of something."""
@@ -279,7 +292,10 @@ class Finder(ast.NodeVisitor):
 
     def visit_Compare(self, node: ast.Compare) -> None:
         """Move bounds, and negate."""
+        is_of_time = any(map(_reads_clock, (node.left, *node.comparators)))
         for place, operator in enumerate(node.ops):
+            if is_of_time and isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+                continue  # Two readings of the machine's clock are never equal.
             other = copy.deepcopy(node)
             other.ops[place] = SWAPS[type(operator)]()
             self._add(node, other)
@@ -349,6 +365,13 @@ class Finder(ast.NodeVisitor):
         for keyword in node.keywords:
             if keyword.arg not in NOT_BEHAVIOUR:
                 self.visit(keyword.value)
+
+
+def _reads_clock(node: ast.expr) -> bool:
+    """Return whether the machine's clock is read, not one that a test moves."""
+    return any(
+        isinstance(one, ast.Call) and ast.unparse(one.func) == "monotonic" for one in ast.walk(node)
+    )
 
 
 # Areas.
@@ -505,7 +528,8 @@ class Covering:
         self._files = {
             Path(one).relative_to(PACKAGE).as_posix(): one
             for one in self._data.measured_files()
-            if Path(one).is_relative_to(PACKAGE)
+            # With --no-record a file may have moved since.
+            if Path(one).is_relative_to(PACKAGE) and Path(one).is_file()
         }
         self.seconds: dict[str, float] = json.loads((STATE / "seconds.json").read_text("utf-8"))
 
@@ -532,6 +556,7 @@ class Covering:
             return {test for test in self.seconds if test.split("::")[0] in files}
         if mutant.constant is None:
             found = self._on(mutant.path, range(mutant.line, mutant.last_line + 1))
+            found |= self._of_cached(mutant)
             if found:
                 return found
             # A line of a class, or of a statement that began earlier.
@@ -548,6 +573,28 @@ class Covering:
                 if found := self._on(path, uses):
                     return found
         return self._on(mutant.path, self._by_line(mutant.path))
+
+    def _of_cached(self, mutant: Mutant) -> set[str]:
+        """Return the tests that call a cached function which runs a mutant's lines.
+
+        Of those that do, the lines are recorded for the first one alone.
+        """
+        tree = ast.parse((PACKAGE / mutant.path).read_text("utf-8"))
+        functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+        names = {one.name for one in _around(tree, mutant) if isinstance(one, ast.FunctionDef)}
+        while callers := {
+            one.name for one in functions if one.name not in names and names & _names_in(one)
+        }:
+            names |= callers
+        found = set[str]()
+        for one in functions:
+            if one.name in names and any(map(_caches, one.decorator_list)):
+                word = re.compile(rf"\b{one.name}\b")
+                for path, lines in self._sources.items():
+                    if path == mutant.path or not one.name.startswith("_"):
+                        uses = [at for at, text in enumerate(lines, 1) if word.search(text)]
+                        found |= self._on(path, uses)
+        return found
 
     def ranked(self, mutant: Mutant) -> tuple[list[str], list[str], int]:
         """Return the tests of a first and a second attempt, and how many were left out."""
@@ -607,6 +654,14 @@ def _around(tree: ast.AST, mutant: Mutant) -> list[ast.stmt]:
         and node.lineno <= mutant.line
         and mutant.last_line <= (node.end_lineno or 0)
     ]
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _caches(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).partition("(")[0] in ("cache", "lru_cache")
 
 
 def _words(path: str) -> frozenset[str]:

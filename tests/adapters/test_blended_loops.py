@@ -8,15 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from angle_reco.adapters.kernels import NumpyKernels, blended_pages, fast, fast_pages
-from angle_reco.adapters.kernels.blended_loops import rank_pages
+from angle_reco.adapters.kernels.blended_loops import _at_share, rank_pages
 from angle_reco.adapters.kernels.fast import FastKernels
 from angle_reco.adapters.kernels.fast_pages import compiled_pages
 from angle_reco.domain.activity import Watch
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import Lists
+from angle_reco.domain.scoring.blended.curves import at_share, log_curve
+from angle_reco.domain.scoring.blended.tastes import PER_UNIT
 from angle_reco.domain.scoring.blended_ranker import BLENDED, SIMILAR_BLENDED, with_weights
 from angle_reco.domain.scoring.blended_similar import profiles_of_items
 from angle_reco.domain.scoring.market import OpenMarket
@@ -65,7 +69,7 @@ def shaped(shape: str) -> Case:
             ),
             category_id=random.choice(categories),
             seller_id=UserId(random.randrange(USERS)),
-            starting_price=Decimal(2) ** random.randrange(14) + random.randrange(9),
+            starting_price=Decimal(2) ** random.randrange(14) + random.choice([0, 3, 8]),
             listed_at=NOW - timedelta(hours=random.randrange(900)),
             ends_at=NOW + timedelta(hours=1 + random.randrange(90)),
         )
@@ -83,11 +87,14 @@ def shaped(shape: str) -> Case:
         pairs += [(user, item) for user in (3, USERS - 1) for item in range(0, SIZE, 1 + user % 2)]
     if shape == "one huge item":
         pairs += [(user, 3) for user in range(USERS)]
+    hours = range(-50, 2_500)
+    if shape == "one huge item":
+        hours = range(-50, 40_000)
     happened = [
         Watch(
             user_id=UserId(user),
             item_id=ItemId(item),
-            watched_at=NOW - timedelta(hours=random.randrange(-50, 2_500)),
+            watched_at=NOW - timedelta(hours=random.choice(hours)),
         )
         for user, item in pairs
         # A few users have touched nothing.
@@ -155,6 +162,26 @@ def test_compiled_pages_of_every_shape_are_those_of_numpy(monkeypatch: pytest.Mo
     assert len(getattr(compiled_pages(), "signatures", ())) == 1
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_loop_without_its_compiler_has_the_pages_of_numpy(
+    monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    """Each line of the loop runs as Python, where a sum that is too large does not wrap around."""
+    monkeypatch.setattr(fast, "compiled_pages", lambda: rank_pages)
+    case, loop = shaped(shape), FastKernels(threads=1, least_pages=0)
+
+    for place, ranker in enumerate(RANKERS):
+        pages_of_loop = pages(loop, case, ranker, SIZES[place])
+        assert_same(pages_of_loop, pages(NumpyKernels(), case, ranker, SIZES[place]))
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_the_loop_reads_curves_as_numpy_does(one: int, other: int) -> None:
+    curve, (value, largest) = log_curve(PER_UNIT), sorted((one, other))
+
+    assert _at_share(curve, value, largest) == at_share(curve, np.array([value]), largest)[0]
+
+
 def similar_by(kernels: Kernels) -> Lists:
     market = shaped("usual").market
     assert market.signals is not None
@@ -173,6 +200,15 @@ def test_candidates_by_estimates_contain_the_best_of_all_rows(
 
     monkeypatch.setattr(blended_pages, "_least", lambda *_: -1.0)
     assert_same(by_estimates, pages(NumpyKernels(), case))
+
+
+def test_many_pages_are_worth_compiling_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(fast, "compiled_pages", lambda: asked.append("the loop"))
+
+    pages(FAST, shaped("usual"))
+
+    assert asked == ["the loop"]
 
 
 def test_few_pages_are_not_worth_compiling_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,12 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -18,11 +19,13 @@ from angle_reco import (
     IdKinds,
     InvalidValueError,
     Recommender,
+    SchemaError,
     Settings,
     Shelf,
     StorageError,
     StorageUnavailableError,
 )
+from angle_reco.adapters.sql.core import borrowing
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from tests.adapters.databases import driver_connection
 
@@ -97,6 +100,20 @@ def use(reco: Recommender) -> None:
 def fill(connection: sa.Connection) -> None:
     connection.execute(sa.insert(lots), [{"id": 11, "kind": "a"}, {"id": 12, "kind": "a"}])
     connection.execute(sa.insert(offers).values(who=1, what=11))
+
+
+@pytest.mark.parametrize("opened", [Recommender.from_connection, Recommender.from_engine])
+def test_the_selects_are_checked_by_default(engine: sa.Engine, opened: Callable[..., Any]) -> None:
+    wrong = attrs.evolve(HOST, items=sa.select(sa.literal(1.5).label("item_id")))
+    with engine.connect() as connection:
+        on = connection if opened == Recommender.from_connection else engine
+        with pytest.raises(SchemaError, match="item_id"):
+            opened(on, host=wrong, settings=SETTINGS)
+
+
+def test_a_statement_that_fails_is_an_error_of_sqlalchemy(engine: sa.Engine) -> None:
+    with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError, match="nothing"):
+        borrowing._execute(connection.connection.dbapi_connection, "SELECT * FROM nothing")
 
 
 class TestATransaction:

@@ -302,6 +302,16 @@ class TestAnotherPast:
         feed.publish([run("newer")])
         assert reader.read() == ["new", "newer"]
 
+    def test_rows_of_old_changes_are_deleted(self, feed: SqlChanges, engine: sa.Engine) -> None:
+        feed.publish([run("old")])
+        for _ in range(3):
+            ended_before_now(engine)
+            feed.prune(older_than=timedelta())
+
+        with engine.begin() as connection:
+            count = sa.select(sa.func.count()).select_from(feed.tables.changes)
+            assert connection.scalar(count) == 0
+
     def test_who_read_on_a_standby_is_told_nothing_too_little(
         self, feed: SqlChanges, engine: sa.Engine
     ) -> None:

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from angle_reco.adapters.clocks import FixedClock, SystemClock
+from angle_reco.adapters.sql.core.clocks import clock_of_server
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.ports.clock import Clock
 from angle_reco.testing import ManualClock
@@ -24,6 +26,17 @@ class TestSystemClock(ClockContract):
         now = clock.now()
 
         assert before <= now <= datetime.now(UTC)
+
+
+def test_the_clock_of_sqlite_is_the_machines() -> None:
+    with sa.create_engine("sqlite://").connect() as connection:
+        before = datetime.now(UTC)
+        now = connection.scalar(sa.select(clock_of_server("sqlite")))
+
+    assert now is not None
+    assert (
+        before - timedelta(milliseconds=2) <= now <= datetime.now(UTC) + timedelta(milliseconds=2)
+    )
 
 
 class TestFixedClock(ClockContract):

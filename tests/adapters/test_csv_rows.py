@@ -78,6 +78,8 @@ def test_what_the_csv_module_writes_is_read_again(rows: list[list[str]]) -> None
         "a,b\n" + "a" * 101 + "\nb,c\n",
         'a,"' + "b\n" * 60,
         '"' + "\n" * 3,
+        # Each line is short, but with what lines cost they are too long together.
+        '"' + "a" * 29 + "\n" + "b" * 20 + '"\n',
         "," * 101,
     ],
 )

@@ -79,6 +79,7 @@ def shaped(shape: str) -> plain.PlainMarket:
         categories = [None]
     prices: list[Decimal | None] = [None]
     if shape not in ("unknown prices", "all unknown"):
+        prices += [Decimal(0), Decimal(1)] * 2
         prices += [Decimal(2) ** random.randrange(12) + place for place in range(30)]
     if shape == "equal prices":
         prices = [Decimal(7)]

@@ -225,6 +225,16 @@ class TestSqlite:
         with pytest.raises(InvalidValueError, match="a database in memory"):
             Recommender.from_engine(engine, settings=PATIENT, migrate=True)
 
+    def test_errors_do_not_show_the_values_of_statements(self, tmp_path: Path) -> None:
+        host = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+        engine = engine_beside(host, timedelta(seconds=1))
+
+        with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as raised:
+            connection.execute(sa.text("SELECT :one FROM nowhere"), {"one": "a secret"})
+
+        assert "a secret" not in str(raised.value)
+        engine.dispose()
+
 
 class TestRefused:
     @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -26,6 +26,8 @@ from angle_reco import (
     Settings,
     StorageUnavailableError,
 )
+from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.market.checking import require_version
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.ids import ItemId
@@ -410,6 +412,19 @@ def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.Monke
     assert re.fullmatch(
         r"PostgreSQL \d+[\d.]* is too old: it should be 99 or newer", str(raised.value)
     )
+
+
+@pytest.mark.parametrize(("version", "is_refused"), [((14, 22), True), ((15, 0), False)])
+def test_the_oldest_server_is_the_one_that_the_pages_name(
+    url: str, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], is_refused: bool
+) -> None:
+    with engine_of(url) as engine:
+        database = Database(engine)
+        with database.reading():
+            monkeypatch.setattr(engine.dialect, "server_version_info", version)
+
+        with pytest.raises(SchemaError) if is_refused else nullcontext():
+            require_version(database)
 
 
 def test_columns_of_sign_ins_have_to_be_what_they_are_said_to_be(url: str) -> None:
@@ -821,6 +836,14 @@ def test_users_that_come_twice_count_as_one(lax: Lax) -> None:
     active = lax.reco.ports.users.active_since(NOW - timedelta(days=1))
     assert active.to_list() == ["ann", "bob"]
     assert lax.reco.system.run_job("refresh_user_interests").scope == 2
+
+
+def test_items_without_an_id_do_not_come_twice(lax: Lax) -> None:
+    lax.insert("goods (id)", "NULL", "NULL", "'cup'")
+
+    found = lax.found()
+    assert found
+    assert not any("more than once" in one for one in found)
 
 
 def test_items_that_come_twice_are_left_out_and_logged(

@@ -61,6 +61,15 @@ class TestDecimals:
             " decimals",
         )
 
+    def test_sellers_written_as_decimals_are_not_called_unknown_too(
+        self, storage: Storage, shop: Shop
+    ) -> None:
+        shop.rows["items"] = [f"{seller},,{seller}.0,,,,published,,," for seller in (12, 13)]
+
+        [warning] = warnings(storage, shop)
+
+        assert warning.startswith("items.csv, column seller_id: ids that end in .0 ")
+
     @pytest.mark.parametrize(
         ("name", "row", "column"),
         [

@@ -314,6 +314,20 @@ class TestAHostsEngine:
         assert sent == ["SELECT 1"]
         engine.dispose()
 
+    def test_a_call_that_reads_again_on_a_connection_has_a_new_one_if_it_was_lost(
+        self, host: sa.Engine
+    ) -> None:
+        engine = engine_beside(host, timedelta(seconds=1))
+        database = Database(engine, timedelta(seconds=1))
+        number = sa.select(sa.func.pg_backend_pid())
+        lost = database.scalar(number)
+        with host.connect() as other:
+            other.execute(sa.select(sa.func.pg_terminate_backend(lost, 5_000)))
+
+        with deadline(10), database.reading() as connection:
+            assert connection.scalar(number) != lost
+        engine.dispose()
+
 
 class TestAPoolThatIsEmpty:
     @contextmanager

@@ -1,5 +1,6 @@
 """Options in a URL of PostgreSQL have an effect, or the error names them."""
 
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from angle_reco import InvalidValueError, Recommender, Settings, StorageUnavailableError
 from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.engine import open_engine
+from angle_reco.adapters.sql.core.postgres import _seconds_given
 from angle_reco.adapters.sql.core.url_options import with_empty_options
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.ports.deadlines import deadline
@@ -211,6 +213,16 @@ def test_what_libpq_says_of_a_value_is_in_the_error(
         pytest.raises(StorageUnavailableError, match=said),
     ):
         shown(database, "TimeZone")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("3", 3), (3, 3), ("0", math.inf), ("", math.inf), (None, math.inf), ("-1", math.inf)],
+)
+def test_a_limit_for_connecting_that_is_no_number_of_seconds_is_none(
+    given: object, seconds: float
+) -> None:
+    assert _seconds_given(given) == seconds
 
 
 @pytest.mark.parametrize("pooler", [False, True])

@@ -400,6 +400,7 @@ class TestOwnWords:
         town = Why(name="town", message=Message("Sold, 100 % sure"))
         languages = Languages(own=lambda _: Words(**{"Sold,": "Verkauft, 100 % sicher"}))
 
+        assert (town.title, town.count) == ("", 0)
         assert languages.say(town) == "Verkauft, 100 % sicher"
         assert Languages().say(town, "de") == "Sold, 100 % sure"
 

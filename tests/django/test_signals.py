@@ -1,5 +1,6 @@
 """Signals where the market is not a plain list of fields, and tests that commit."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.request import urlopen
@@ -12,6 +13,7 @@ from django.db import connections
 from django.db.models import F
 from django.test import LiveServerTestCase, TestCase, TransactionTestCase
 from django.test.utils import override_settings
+from django.utils import timezone
 
 from angle_reco.django import recommender, signals
 from angle_reco.django.configuration import ConfigurationError, configured
@@ -159,6 +161,16 @@ class TestSignals(TestCase):
             ann.delete()
 
         assert changes() == before
+
+
+def test_a_moment_of_a_row_has_a_time_zone_and_a_day_is_none() -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    assert signals._moment(at) is at
+    assert signals._moment(at.date()) is None
+    naive = signals._moment(at.replace(tzinfo=None))
+    assert naive is not None
+    assert naive.tzinfo == timezone.get_default_timezone()
 
 
 def test_a_market_that_cannot_be_used_connects_nothing() -> None:

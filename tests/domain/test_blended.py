@@ -1,5 +1,6 @@
 """The components of `blended`: exactly the values of the plain rules."""
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.moments import DAY, NEVER, UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.scoring.blended import tastes
 from angle_reco.domain.scoring.blended.signals import Signals
 from angle_reco.domain.scoring.blended_ranker import BLENDED
 from angle_reco.domain.scoring.components import Component, DependsOn, values_of
@@ -240,6 +242,40 @@ def test_a_user_the_model_does_not_know_has_neighbours() -> None:
     # The known user is no neighbour of their own.
     assert values["alike"][0] == [0, 0, 0]
     assert values["alike"][1][1] > 0
+
+
+@pytest.mark.parametrize("users", [12, 200])
+def test_the_nearest_users_are_those_of_all_users(
+    monkeypatch: pytest.MonkeyPatch, users: int
+) -> None:
+    """Few of many users who share an item are sorted, many are counted; cosines are often equal."""
+    monkeypatch.setattr(tastes, "NEIGHBOURS", 3)
+    random = Random(users)
+    for _ in range(300):
+        touched, most = random.randrange(1, 9), random.randrange(1, 9)
+        shared = [random.randrange(min(touched, most) + 1) for _ in range(12)]
+        some = random.sample(range(users), 12)
+        sizes = [9] * users
+        for user, count in zip(some, shared, strict=True):
+            sizes[user] = random.randrange(count, 9) or 1
+        fans = [user for user, count in zip(some, shared, strict=True) for _ in range(count)]
+        own = random.choice([NONE, *some])
+
+        near, cosines = tastes._nearest(
+            np.array(random.sample(fans, len(fans)), np.int32), own, np.array(sizes), touched
+        )
+
+        ranked = sorted(
+            (-min(int(ONE * count / math.sqrt(sizes[user] * touched)), ONE), user)
+            for user, count in zip(some, shared, strict=True)
+            if count and user != own
+        )
+        found = [
+            (-cosine, user)
+            for user, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
+            if cosine
+        ]
+        assert found == ranked[:3]
 
 
 def test_touches_in_the_future_and_before_1970_have_the_age_of_the_newest() -> None:

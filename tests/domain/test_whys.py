@@ -210,6 +210,11 @@ def test_in_lists_of_popular_items(
         (Reason.POPULAR_IN_FAVOURITE, {}, "Popular in your favourite category"),
         (
             Reason.POPULAR_IN_FAVOURITE,
+            {"bids": 0, "watchers": 3},
+            "Popular in your favourite category",
+        ),
+        (
+            Reason.POPULAR_IN_FAVOURITE,
             {"bids": 0, "watchers": 2},
             "From your favourite category",
         ),

@@ -22,6 +22,7 @@ from angle_reco.evaluation.next_touches import (
     POPULAR,
     SIMILAR,
     Occasions,
+    _Lines,
     judge_next,
     occasions_of,
 )
@@ -82,6 +83,10 @@ def test_an_occasion_is_the_first_touch_after_the_cut_and_what_comes_next() -> N
     assert _asked(any_touch) == {"u0": ("i5", {"i6", "i7"}), "new": ("i2", {"i3"})}
     assert _asked(bids) == {"u0": ("i6", {"i7", "i8"}), "new": ("i2", {"i3"})}
     assert len(occasions_of(cut, bids_only=False, most=1, seed=0).rows) == 1
+    # What was touched is not shown again.
+    places, left_out = bids.cut.past.left_out(bids.cut.questions.users)
+    pairs = set(zip(places.tolist(), left_out.tolist(), strict=True))
+    assert set(enumerate(bids.rows.tolist())) <= pairs
 
 
 @given(touches, items)
@@ -174,6 +179,18 @@ def test_lists_are_those_that_the_surfaces_show(bids_only: bool) -> None:
     assert judged[0].name == (AFTER_BID if bids_only else SIMILAR)
     assert set(past.catalogue.ids_at(answer.shown)) == shown
     assert len(shown) > 3
+
+
+def test_of_popular_items_those_of_the_category_come_first() -> None:
+    evidence, cut = _cut(HAPPENED)
+    occasions = occasions_of(cut, bids_only=False, most=100, seed=0)
+    lines = _Lines.at(evidence, occasions, with_model=False)
+    category = occasions.cut.past.catalogue.category
+
+    for place, row in enumerate(occasions.rows):
+        is_same = category[list(lines.popular_in_category(place))] == category[row]
+        assert set(is_same.tolist()) == {True, False}
+        assert is_same.tolist() == sorted(is_same.tolist(), reverse=True)
 
 
 @pytest.mark.parametrize(("history_length", "similar"), [(2, {"b"}), (3, {"a", "b"})])

@@ -96,6 +96,30 @@ def test_it_shows_each_ranking_of_each_surface_and_segment(report: Report) -> No
     assert len(labels) == plots
 
 
+def test_the_overview_has_a_row_for_each_surface(report: Report) -> None:
+    _, _, rest = page(report).partition('<table class="overview">')
+    overview, _, _ = rest.partition("</table>")
+
+    for surface in report.surfaces:
+        [base] = [one for one in surface.rankers if one.name == surface.baseline]
+        [row] = [one for one in overview.split("<tr>") if f">{surface.name}</th>" in one]
+        assert f"<td>{surface.questions:,}</td>" in row
+        hits = f"{100 * base.metrics['hit'].value:.1f}\N{NO-BREAK SPACE}%"
+        assert f"<td>{hits}</td></tr>" in row
+
+
+def test_segments_are_named_after_their_bounds_and_leave_no_number_out() -> None:
+    names = [
+        f"{least}" if least == most else f"{least}+" if most > 10**6 else f"{least}-{most}"
+        for least, most in SEGMENTS.values()
+    ]
+
+    assert names == list(SEGMENTS)
+    assert [0, *(most + 1 for _, most in SEGMENTS.values())][:-1] == [
+        least for least, _ in SEGMENTS.values()
+    ]
+
+
 def test_a_report_counts_what_it_says(report: Report) -> None:
     for surface in report.surfaces:
         assert list(surface.segment_sizes) == list(SEGMENTS)

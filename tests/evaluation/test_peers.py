@@ -354,6 +354,7 @@ def test_a_history_too_large_for_a_peer_leaves_it_out(monkeypatch: pytest.Monkey
         "ease is left out: it needs a dense matrix of the touched items, which are 3, and at most"
         " 2 are allowed"
     ) in found.remarks
+    assert all(isinstance(one, str) for one in found.remarks)
     names = [one.name for one in found.surfaces[0].rankers]
     assert names[-4:] == ["als", "bm25", "cosine", "rp3beta"]
 

@@ -198,11 +198,9 @@ class TrainedModels:
                 return
             if trained.model is None:
                 self._known = _Known(trained, weights)
-            elif before.head == trained.model and before.model is not None:
-                weighted = _weighted(before.model, weights)
-                self._known = _Known(trained, weights, weighted, before.head)
             else:
-                self._known = _Known(trained, weights, before.model, before.head)
+                model = None if before.model is None else _weighted(before.model, weights)
+                self._known = _Known(trained, weights, model, before.head)
         if before.trained is not None:
             self.on_change()
 

@@ -67,7 +67,6 @@ def recommender() -> Recommender:
 def borrowing(configuration: Configuration) -> Recommender:
     """Return a recommender that works within the transaction of Django's connection."""
     wrapper = connections[configuration.alias]
-    wrapper.ensure_connection()
     raw, known = _borrowing.get(wrapper, (None, None))
     if known is None or raw is not wrapper.connection:
         arguments = _arguments(configuration)

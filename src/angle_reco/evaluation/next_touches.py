@@ -71,7 +71,7 @@ def occasions_of(cut: Cut, *, bids_only: bool, most: int, seed: int) -> Occasion
     original[users] = rows[places[firsts]]
 
     is_open, when = rows != NONE, at[later.users]
-    before = is_open & (later.moments <= when) & (original[later.users] != NONE)
+    before = is_open & (later.moments <= when)
     left_out_users, left_out_rows = distinct_pairs(
         np.concatenate([past.left_out_users, later.users[before]]),
         np.concatenate([past.left_out_rows, rows[before]]),

@@ -40,17 +40,12 @@ def peers() -> tuple["Peer", ...]:
     """
     if any(find_spec(package) is None for package in ("implicit", "threadpoolctl")):
         raise MissingExtraError("the peers of an evaluation", "peers")
-    als = _grid(factors=(32, 8, 128), alpha=(1,), regularisation=(10, 1), iterations=(15,))
-    bm25 = _grid(neighbours=(20, 100), k1=(1.2, 100), b=(0.75, 0.2))
-    cosine = _grid(neighbours=(20, 50, 100))
-    ease = _grid(l2=(500, 200, 1_000))
-    rp3beta = _grid(neighbours=(100, 20), alpha=(1, 0.6), beta=(0.4, 0.6))
     return (
-        Peer(name="als", fit=fit_als, grid=als),
-        Peer(name="bm25", fit=fit_bm25, grid=bm25),
-        Peer(name="cosine", fit=fit_cosine, grid=cosine),
-        Peer(name="ease", fit=fit_ease, grid=ease, most_items=MOST_ITEMS_OF_EASE),
-        Peer(name="rp3beta", fit=fit_rp3beta, grid=rp3beta),
+        Peer(name="als", fit=fit_als, grid=_ALS),
+        Peer(name="bm25", fit=fit_bm25, grid=_BM25),
+        Peer(name="cosine", fit=fit_cosine, grid=_COSINE),
+        Peer(name="ease", fit=fit_ease, grid=_EASE, most_items=MOST_ITEMS_OF_EASE),
+        Peer(name="rp3beta", fit=fit_rp3beta, grid=_RP3BETA),
     )
 
 
@@ -288,3 +283,11 @@ def _chunks(count: int, width: int) -> Iterator[slice]:
 def _grid(**values: tuple[float, ...]) -> tuple[Point, ...]:
     """Return all combinations of *values*; the first has the first of each."""
     return tuple(dict(zip(values, point, strict=True)) for point in product(*values.values()))
+
+
+# What is tried before a cut; the best of it counts.
+_ALS = _grid(factors=(32, 8, 128), alpha=(1,), regularisation=(10, 1), iterations=(15,))
+_BM25 = _grid(neighbours=(20, 100), k1=(1.2, 100), b=(0.75, 0.2))
+_COSINE = _grid(neighbours=(20, 50, 100))
+_EASE = _grid(l2=(500, 200, 1_000))
+_RP3BETA = _grid(neighbours=(100, 20), alpha=(1, 0.6), beta=(0.4, 0.6))

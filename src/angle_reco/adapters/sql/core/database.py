@@ -118,7 +118,7 @@ class Database:
         joined = _open_unit.get()
         if joined is not None and joined[0] is self.engine:
             return unit(joined[1])
-        is_committing = False
+        is_committing: bool
 
         def once() -> _T:
             nonlocal is_committing

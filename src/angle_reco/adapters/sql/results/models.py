@@ -204,18 +204,18 @@ def forget_user_of_model(connection: sa.Connection, tables: Tables, user_id: Use
     head = read_head(connection, tables.models)
     [one] = hash_of_user(user_id).tolist()
     for version in versions:
-        is_stored = head is not None and version == head.version
+        stored = None if head is None or version != head.version else head
         try:
             is_changed = _remove_user(connection, tables, one, version)
         except ModelError as error:
             # What cannot be read is of no use, and may hold rows of the user.
             _log.error("model removed: problem=%s", error.problem)
             connection.execute(sa.delete(parts).where(parts.c.version == version))
-            if is_stored:
+            if stored is not None:
                 write_head(connection, tables.models, None)
             continue
-        if is_changed and is_stored and head is not None:
-            newer = attrs.evolve(head, revision=uuid4().hex)
+        if is_changed and stored is not None:
+            newer = attrs.evolve(stored, revision=uuid4().hex)
             write_head(connection, tables.models, newer)
 
 
