@@ -595,8 +595,8 @@ class TestHeartbeat:
     ) -> None:
         heartbeat, beats, lost = self.beating([before, StorageUnavailableError()])
 
+        started = monotonic()
         with heartbeat:
-            started = monotonic()
             assert lost.wait(20)
 
         assert monotonic() - started >= 0.4
