@@ -565,9 +565,7 @@ class TestHeartbeat:
     def test_a_ledger_that_is_locked_for_longer_than_a_lease_has_lost_no_run(self) -> None:
         locked = [StorageLockedError()] * 5
         heartbeat, beats, lost = self.beating([True, *locked, StorageUnavailableError(), True])
-        heartbeat.rules = RunRules(
-            beat=timedelta(milliseconds=10), lease=timedelta(milliseconds=300)
-        )
+        heartbeat.rules = RunRules(beat=timedelta(milliseconds=10), lease=timedelta(seconds=2))
 
         class Slow(Event):
             def wait(self, timeout: float | None = None) -> bool:
@@ -575,7 +573,7 @@ class TestHeartbeat:
                 return super().wait(0.001)
 
         heartbeat._is_over = Slow()
-        beats.locked_for = 0.3
+        beats.locked_for = 0.5
         with heartbeat:
             assert beats.is_asked.wait(20)
 
