@@ -41,8 +41,8 @@ def usual_moments(texts: Sequence[str]) -> list[object] | None:
     if not ((year >= 1) & (month >= 1) & (month <= 12) & (day >= 1)).all():
         return None
     months = (12 * (year - 1970) + month - 1).astype("M8[M]")
-    first, after = months.astype("M8[D]"), (months + 1).astype("M8[D]")
-    days = (first + (day - 1)).astype("M8[D]")
+    first, after = months.astype("M8[D]"), (months + np.timedelta64(1, "M")).astype("M8[D]")
+    days = first + (day - 1).astype("m8[D]")
     if not ((days < after) & (hour <= 23) & (minute <= 59) & (second <= 59)).all():
         return None
     seconds = 3_600 * hour + 60 * minute + second
