@@ -130,7 +130,9 @@ class Machine:
             for moment in (stored.computed_at, stored.covered_at)
             if moment is not None
         ]
-        return any(-limits.stale_for <= age <= limits.shown_for for age in ages)
+        # One that was computed too far ahead is not used, however often a run covers it.
+        is_ahead = ages[0] < -limits.stale_for
+        return not is_ahead and any(-limits.stale_for <= age <= limits.shown_for for age in ages)
 
     def in_memory(self) -> dict[CacheKey, Cached[Any]]:
         """Return every entry there is, as fresh as it is now."""
