@@ -28,31 +28,52 @@ def rows_of(storage: Storage, name: str) -> list[Any]:
         return sorted(map(tuple, connection.execute(sa.select(table))))
 
 
-@pytest.mark.parametrize("reference", ["postgres"], indirect=True)
-def test_a_bid_that_an_event_adds_meanwhile_is_no_error(storage: Storage, tmp_path: Path) -> None:
-    shop, outcomes = Shop(tmp_path), list[ImportOutcome]()
-    first = {"user_id": "ann", "item_id": "lamp", "amount": 125_000, "number": 0}
+def imported_meanwhile(
+    storage: Storage, directory: Path, table: sa.Table, row: dict[str, Any]
+) -> ImportOutcome:
+    """Import a directory, and add a row to a table without rows before the import does."""
+    outcomes = list[ImportOutcome]()
     with storage.database.engine.connect() as event:
-        event.execute(
-            sa.insert(storage.tables.bids), {**first, "placed_at": datetime(2026, 2, 2, tzinfo=UTC)}
-        )
-        importing = Thread(
-            target=lambda: outcomes.append(import_directory(storage, shop.directory))
-        )
+        event.execute(sa.insert(table), row)
+        importing = Thread(target=lambda: outcomes.append(import_directory(storage, directory)))
         importing.start()
         waits = sa.text(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database() AND query LIKE 'INSERT INTO %bids%'"
-        )
+            " AND datname = current_database() AND query LIKE :insert"
+        ).bindparams(insert=f"INSERT INTO %{table.name}%")
         with storage.database.engine.connect() as other:
             other.execution_options(isolation_level="AUTOCOMMIT")
             assert comes_true(lambda: other.scalar(waits) == 1)
         event.commit()
         importing.join()
-
     [outcome] = outcomes
+    return outcome
+
+
+@pytest.mark.parametrize("reference", ["postgres"], indirect=True)
+def test_a_bid_that_an_event_adds_meanwhile_is_no_error(storage: Storage, tmp_path: Path) -> None:
+    first = {"user_id": "ann", "item_id": "lamp", "amount": 125_000, "number": 0}
+    first |= {"placed_at": datetime(2026, 2, 2, tzinfo=UTC)}
+
+    outcome = imported_meanwhile(storage, Shop(tmp_path).directory, storage.tables.bids, first)
+
     assert outcome.files["bids"] == Imported(new=1, updated=0, unchanged=1, bad=0)
     assert len(rows_of(storage, "bids")) == 2
+
+
+@pytest.mark.parametrize("reference", ["postgres"], indirect=True)
+def test_rows_that_events_add_meanwhile_are_not_new(storage: Storage, tmp_path: Path) -> None:
+    shop, tables = Shop(tmp_path), storage.tables
+    ann = {"user_id": "ann", "sign_in_count": 0}
+    watch = {"item_id": "vase", "user_id": "ann", "watched_at": datetime(2020, 1, 1, tzinfo=UTC)}
+
+    first = imported_meanwhile(storage, shop.directory, tables.users, ann)
+    with storage.database.engine.begin() as connection:
+        connection.execute(sa.delete(tables.watches))
+    second = imported_meanwhile(storage, shop.directory, tables.watches, watch)
+
+    assert first.files["users"] == Imported(new=1, updated=1, unchanged=0, bad=0)
+    assert second.files["watches"] == Imported(new=0, updated=0, unchanged=1, bad=0)
 
 
 def test_rows_in_quotes_are_those_without(storage: Storage, tmp_path: Path) -> None:

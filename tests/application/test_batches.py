@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angle_reco.application.jobs import batches as batches_of_runs
 from angle_reco.application.jobs.batches import Batches
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
@@ -163,3 +164,42 @@ def test_a_run_that_stops_leaves_nothing_under_way(overlaps: bool) -> None:
     sleep(0.1)
     assert done == written
     assert 1 <= len(done) <= 2
+
+
+def test_an_interruption_while_a_part_is_written_leaves_nothing_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Ctrl-C, which is raised where the run waits for the part."""
+    steps, done = Steps(), list[int]()
+
+    def interrupted(_: object) -> bool:
+        raise KeyboardInterrupt
+
+    def write(made: list[int]) -> None:
+        sleep(0.2)
+        done.append(made[0])
+
+    def compute(read: list[int], first: int, last: int) -> list[int]:
+        if first == 4:
+            monkeypatch.setattr(batches_of_runs, "_has_succeeded", interrupted)
+        return steps.compute(read, first, last)
+
+    with pytest.raises(KeyboardInterrupt):
+        attrs.evolve(batches(steps, 10, write=write), compute=compute)(RunContext())
+
+    assert done == [0]
+
+
+def test_a_run_that_stops_while_it_reads_begins_no_other_read() -> None:
+    steps, work, begun = Steps(), RunContext(), list[int]()
+
+    def read(first: int, last: int) -> list[int]:
+        begun.append(first)
+        work.stop.set()
+        return steps.read(first, last)
+
+    with pytest.raises(RunStoppedError):
+        batches(steps, 41, read=read)(work)
+
+    assert begun == [0]
+    assert steps.written == []

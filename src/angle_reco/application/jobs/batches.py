@@ -76,13 +76,19 @@ class Batches(Generic[_Read, _Made]):
 
     def _side_by_side(self, work: RunContext) -> None:
         batches, writing = list(spans(0, self.count, self.read_at_once)), _Writing()
-        reading = [started(partial(self.read, *batch)) for batch in batches[:1]]
+
+        def read(first: int, last: int) -> _Read:
+            # It may have waited for the threads, and takes long: a run that stops waits for it.
+            work.check_stop()
+            return self.read(first, last)
+
+        reading = [started(partial(read, *batch)) for batch in batches[:1]]
         try:
             for place, (first, last) in enumerate(batches):
                 [of_batch] = reading
                 is_read = _has_succeeded(of_batch)
                 reading = [
-                    started(partial(self.read, *batch)) for batch in batches[place + 1 : place + 2]
+                    started(partial(read, *batch)) for batch in batches[place + 1 : place + 2]
                 ]
                 if not is_read:
                     writing.end()
@@ -131,8 +137,10 @@ class _Writing:
 
     def end(self) -> None:
         """Wait until the part is written; repeat it if that failed."""
-        under_way, self.under_way = self.under_way, []
-        if not all(map(_has_succeeded, under_way)):
+        # An interruption while this waits leaves the part under way, for the run's end to wait for.
+        is_written = all(map(_has_succeeded, self.under_way))
+        self.under_way = []
+        if not is_written:
             self._again()
 
 

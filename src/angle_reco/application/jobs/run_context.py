@@ -78,9 +78,17 @@ class RunContext:
         Raises:
             RunStoppedError: The run has to stop.
         """
+        self.check_stop()
+        self.progress(what, done, total)
+
+    def check_stop(self) -> None:
+        """Do nothing, on any thread of the run, unless it has to stop.
+
+        Raises:
+            RunStoppedError: The run has to stop.
+        """
         if self.stop.is_set() or self.lost.is_set():
             raise RunStoppedError
-        self.progress(what, done, total)
 
     @contextmanager
     def paced(self) -> Iterator[None]:

@@ -120,13 +120,12 @@ def _drop(
 def _upsert(connection: sa.Connection, table: sa.Table, stage: sa.Table) -> Merged:
     columns = {column.name: column for column in stage.c if column.name not in ("line", "file")}
     key, *others = columns
-    before = _count(connection, table)
     # Rows with the same id are equal here, so DISTINCT leaves one of each.
     query = sa.select(*columns.values()).where(_ALWAYS).distinct().order_by(columns[key])
     insert = upsert_into(table, connection.dialect.name).from_select(list(columns), query)
-    if _fills(connection, table, insert):
-        rows = _count(connection, stage)
-        return Merged(rows=rows, new=_count(connection, table), updated=0)
+    if (filled := _filled(connection, table, insert)) is not None:
+        return Merged(rows=_count(connection, stage), new=filled, updated=0)
+    before = _count(connection, table)
     new = insert.excluded
     values = {
         name: _larger(table.c[name], new[name]) if name in _NEVER_GOES_BACK else new[name]
@@ -156,7 +155,7 @@ def _add_bids(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Mer
         ["item_id", "placed_at", "user_id", "amount", "number"], query
     )
     rows = _count(connection, stage)
-    if _fills(connection, bids, insert):
+    if _filled(connection, bids, insert) is not None:
         return Merged(rows=rows, new=rows, updated=0)
     added = connection.execute(insert.on_conflict_do_nothing()).rowcount
     return Merged(rows=rows, new=added, updated=0)
@@ -164,7 +163,6 @@ def _add_bids(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Mer
 
 def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> Merged:
     watches = tables.watches
-    before = _count(connection, watches)
     query = (
         sa.select(stage.c.item_id, stage.c.user_id, sa.func.min(stage.c.watched_at))
         .where(_ALWAYS)
@@ -174,9 +172,9 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
     insert = upsert_into(watches, connection.dialect.name).from_select(
         ["item_id", "user_id", "watched_at"], query
     )
-    if _fills(connection, watches, insert):
-        rows = _count(connection, stage)
-        return Merged(rows=rows, new=_count(connection, watches), updated=0)
+    if (filled := _filled(connection, watches, insert)) is not None:
+        return Merged(rows=_count(connection, stage), new=filled, updated=0)
+    before = _count(connection, watches)
     new = insert.excluded.watched_at
     insert = insert.on_conflict_do_update(
         index_elements=list(watches.primary_key),
@@ -188,22 +186,22 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
     return Merged(rows=_count(connection, stage), new=added, updated=written - added)
 
 
-def _fills(connection: sa.Connection, table: sa.Table, insert: sa.Insert) -> bool:
-    """Execute an INSERT into a table of PostgreSQL without rows; return False if it has some.
+def _filled(connection: sa.Connection, table: sa.Table, insert: sa.Insert) -> int | None:
+    """Execute an INSERT into a table of PostgreSQL without rows; return None if it has some.
 
-    For each row that may be there already, PostgreSQL looks twice: it takes half as long again.
+    Else return how many it inserted: events may add others meanwhile, which are not counted. For
+    each row that may be there already, PostgreSQL looks twice: it takes half as long again.
     """
     if connection.dialect.name != "postgresql":
-        return False
+        return None
     if connection.scalar(sa.select(sa.exists(sa.select(1).select_from(table)))):
-        return False
+        return None
     try:
         with connection.begin_nested():
-            connection.execute(insert).close()
+            return connection.execute(insert).rowcount
     except IntegrityError:
         # An event has added a row since, which the other way of inserting allows for.
-        return False
-    return True
+        return None
 
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:
