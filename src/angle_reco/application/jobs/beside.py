@@ -3,18 +3,37 @@
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
+from threading import Semaphore
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import attrs
 
+from angle_reco.ports.forks import reset_in_child
 from angle_reco.ports.threads import BackgroundPool
 
 _T = TypeVar("_T")
 
-_THREADS = BackgroundPool("jobs", most=2)
-"""All runs of a process share these threads, so they take two connections for it at most."""
+_MOST = 2
+"""How many threads all runs of a process share, so they take two connections for it at most."""
+
+_THREADS = BackgroundPool("jobs", most=_MOST)
+
+
+class _Free:
+    """How many of the threads are free."""
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Have all threads free: a child has none of those that the parent uses."""
+        self.threads = Semaphore(_MOST)
+
+
+_FREE = _Free()
 
 
 @attrs.define
@@ -49,14 +68,29 @@ class Beside:
 
 
 def started(work: Callable[[], _T]) -> Future[_T]:
-    """Call *work* on a thread that all runs of the process share."""
-    future, context = Future[_T](), copy_context()
+    """Call *work* on a thread that all runs of the process share, or now if none is free.
 
-    def act() -> None:
+    It never waits for other runs, which may be of a database that takes long.
+    """
+    future, context, free = Future[_T](), copy_context(), _FREE.threads
+
+    def act(*, frees: bool) -> None:
         try:
-            future.set_result(context.run(work))
+            result = context.run(work)
         except BaseException as error:  # noqa: BLE001 — raised where the result is used
-            future.set_exception(error)
+            settle = partial(future.set_exception, error)
+        else:
+            settle = partial(future.set_result, result)
+        if frees:
+            # Before the result is there: the run that waits for it needs a thread next.
+            free.release()
+        settle()
 
-    _THREADS.submit(act)
+    if free.acquire(blocking=False):
+        try:
+            _THREADS.submit(partial(act, frees=True))
+        except RuntimeError:  # No thread can be started any more.
+            act(frees=True)
+    else:
+        act(frees=False)
     return future
