@@ -189,8 +189,9 @@ def _add_watches(connection: sa.Connection, tables: Tables, stage: sa.Table) -> 
 def _filled(connection: sa.Connection, table: sa.Table, insert: sa.Insert) -> int | None:
     """Execute an INSERT into a table of PostgreSQL without rows; return None if it has some.
 
-    Else return how many it inserted: events may add others at the same time, which are not counted. For
-    each row that may be there already, PostgreSQL looks twice: it takes half as long again.
+    Else return how many it inserted: events may add others at the same time, which are not
+    counted. For each row that may be there already, PostgreSQL looks twice: it takes half as long
+    again.
     """
     if connection.dialect.name != "postgresql":
         return None
