@@ -122,11 +122,12 @@ def test_the_seed_decides() -> None:
 
 
 def test_the_interval_is_that_of_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = loyal()
     monkeypatch.setattr(tune_module, "PERCENT", 50.0)
 
     found = tuned(market(loyalty=0.9))
 
-    assert loyal().difference.low < found.difference.low < found.difference.value
+    assert usual.difference.low < found.difference.low < found.difference.value
     assert "end of the 50 % interval" in found.reason
 
 
