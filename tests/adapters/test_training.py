@@ -76,7 +76,7 @@ def regressions(gram: Dense, right: Dense, shift: float, ridge: float, own: bool
 
 @pytest.fixture(params=[3, 2_048], ids=["in batches", "at once"])
 def columns_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_COLUMNS_AT_ONCE", request.param)
+    monkeypatch.setattr(training, "_ROWS_AT_ONCE", request.param)
 
 
 @pytest.mark.usefixtures("columns_at_once")

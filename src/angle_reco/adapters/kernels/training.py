@@ -27,7 +27,7 @@ from angle_reco.domain.scoring.blended.model import (
 from angle_reco.domain.scoring.blended.titles import hashed, rarity, title_rows
 
 _SOURCES = 50
-_COLUMNS_AT_ONCE = 2_048
+_ROWS_AT_ONCE = 2_048
 _MONTH = 30 * DAY
 _STEPS = 6
 _FADING = 0.7
@@ -98,7 +98,7 @@ def known_items(items: OpenCards) -> KnownItems:
 
 def _binary(histories: Histories, size: int) -> Matrix:
     return sparse.csr_matrix(
-        (np.ones(len(histories.items)), histories.items, histories.offsets),
+        (np.ones(len(histories.items), np.int32), histories.items, histories.offsets),
         shape=(len(histories), size),
     )
 
@@ -108,8 +108,8 @@ def taste_of(rows: Matrix) -> Coefficients:
 
     Each item has the 50 sources with the largest `G/√(G_ss + 5)`, and the ridge solution on them.
     """
-    gram = rows.T @ rows
-    found = _regressions(gram, gram.tocsc(), shift=5, ridge=100, own=False)
+    gram = _gram(rows)
+    found = _regressions(gram, gram, shift=5, ridge=100, own=False)
     return coefficients(*found, rows.shape[1])
 
 
@@ -133,8 +133,8 @@ def follow_of(
     if not before:
         return empty(size)
     past, came = sparse.vstack(before).tocsr(), sparse.vstack(after).tocsr()
-    gram, right = past.T @ past, (past.T @ came).tocsc()
-    return coefficients(*_regressions(gram, right, shift=1, ridge=10, own=True), size)
+    found = _regressions(_gram(past), (came.T @ past).tocsr(), shift=1, ridge=10, own=True)
+    return coefficients(*found, size)
 
 
 def _first_touched(before: Histories, later: Histories, size: int) -> Matrix:
@@ -165,31 +165,38 @@ def _faded(histories: Histories, size: int) -> Matrix:
     )
 
 
+def _gram(rows: Matrix) -> Matrix:
+    """Return `Rᵀ R`, which is symmetric, by sorted rows."""
+    # The columns of a symmetric matrix are its rows: no second one is made.
+    gram = (rows.T @ rows).tocsc().T
+    # Entries of a row in order are found by a binary search.
+    gram.sort_indices()
+    return gram
+
+
 def _regressions(
     gram: Matrix, right: Matrix, *, shift: float, ridge: float, own: bool
 ) -> tuple[Int64s, Int64s, Matrix]:
-    """Return for each target, a column of *right*, the ridge regression on its best sources.
+    """Return for each target, a row of *right*, the ridge regression on its best sources.
 
     Without *own* no item is a source of itself. The result has sources, targets and values.
     """
     size = gram.shape[0]
     scale = 1 / np.sqrt(gram.diagonal() + shift)
-    gram = gram.tocsr()
-    # Entries of a row in order are found by a binary search.
-    gram.sort_indices()
     sources, targets, values = [], [], []
-    for first in range(0, size, _COLUMNS_AT_ONCE):
-        block = right[:, first : first + _COLUMNS_AT_ONCE].tocsc()
-        chosen = np.full((block.shape[1], _SOURCES), NONE)
+    for first in range(0, size, _ROWS_AT_ONCE):
+        block = right[first : first + _ROWS_AT_ONCE]
+        chosen = np.full((block.shape[0], _SOURCES), NONE)
         rights = np.zeros(chosen.shape)
-        for column in range(block.shape[1]):
-            entries = slice(block.indptr[column], block.indptr[column + 1])
-            rows, found = block.indices[entries], block.data[entries]
+        for row in range(block.shape[0]):
+            entries = slice(block.indptr[row], block.indptr[row + 1])
+            places, found = block.indices[entries], block.data[entries]
             if not own:
-                rows, found = rows[rows != first + column], found[rows != first + column]
-            best = np.lexsort((rows, -found * scale[rows]))[:_SOURCES]
-            chosen[column, : len(best)] = rows[best]
-            rights[column, : len(best)] = found[best]
+                others = places != first + row
+                places, found = places[others], found[others]
+            best = np.lexsort((places, -found * scale[places]))[:_SOURCES]
+            chosen[row, : len(best)] = places[best]
+            rights[row, : len(best)] = found[best]
         solved = _solved(gram, chosen, rights, ridge)
         target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
         sources.append(chosen[target, place])
@@ -238,7 +245,7 @@ def taste_of_kinds(rows: Matrix) -> Coefficients:
     size = rows.shape[1]
     if size == 0:
         return empty(0)
-    gram = rows.T @ rows
+    gram = _gram(rows)
     if size <= _MOST_DENSE:
         inverse = np.linalg.inv(gram.toarray() + _RIDGE_OF_KINDS * np.eye(size))
         weights = -inverse / np.diag(inverse)
@@ -246,9 +253,7 @@ def taste_of_kinds(rows: Matrix) -> Coefficients:
         source, target = np.nonzero(np.abs(weights) >= _LEAST)
         value = weights[source, target]
     else:
-        source, target, value = _regressions(
-            gram, gram.tocsc(), shift=5, ridge=_RIDGE_OF_KINDS, own=False
-        )
+        source, target, value = _regressions(gram, gram, shift=5, ridge=_RIDGE_OF_KINDS, own=False)
     own = np.arange(size)
     return coefficients(
         np.append(source, own),
@@ -267,7 +272,7 @@ def sequence_of(histories: Histories, size: int) -> Coefficients:
     user, item = histories.user, histories.items
     counts = np.bincount(item, minlength=size) + 3
     by_item = np.argsort(item, kind="stable")
-    firsts = np.arange(0, size + _COLUMNS_AT_ONCE, _COLUMNS_AT_ONCE)
+    firsts = np.arange(0, size + _ROWS_AT_ONCE, _ROWS_AT_ONCE)
     found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     for start, end in pairwise(np.searchsorted(item[by_item], firsts).tolist()):
         source, target, value = _steps(user, item, by_item[start:end], size, far=10, fading=0.8)
