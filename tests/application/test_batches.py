@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angle_reco.application.jobs import batches as batches_of_runs
+from angle_reco.application.jobs import run_context
 from angle_reco.application.jobs.batches import Batches
 from angle_reco.application.jobs.run_context import RunContext, RunStoppedError
 from angle_reco.domain.errors import FencedOffError, StorageUnavailableError
@@ -203,3 +204,18 @@ def test_a_run_that_stops_while_it_reads_begins_no_other_read() -> None:
 
     assert begun == [0]
     assert steps.written == []
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
+@pytest.mark.parametrize("step", ["read", "compute", "write"])
+def test_a_run_that_gives_up_counts_each_failure_once(
+    step: str, overlaps: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run_context, "MOST_FAILURES", 5)
+    work = RunContext()
+
+    with pytest.raises(ValueError, match="odd"):
+        Steps({step: set(range(3, 30))}).run(40, overlaps=overlaps, work=work)
+
+    assert work.failed == 6
+    assert len(caplog.records) == 6

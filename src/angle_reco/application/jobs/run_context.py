@@ -121,6 +121,9 @@ class RunContext:
         except OF_THE_RUN:
             raise
         except Exception as error:  # the rules may raise anything for one odd user or item
+            if self.failed > MOST_FAILURES:
+                # An act that looks for failures itself has given up: this range did not fail.
+                raise
             if isinstance(error, ComponentError) and not self.component_failed:
                 self.component_failed = True
                 _log.error(
