@@ -118,6 +118,18 @@ def test_a_seed_names_the_same_mutants_half_of_each_group(
     assert [groups.count(group) for group in table.groups] == [11, 10]
 
 
+def test_a_change_of_the_code_leaves_the_rest_of_a_sample(
+    table: Table, everything: list[mutants.Mutant]
+) -> None:
+    before = sample(table, everything, 200, 1)
+    gone = set(before[::20])
+
+    after = sample(table, [one for one in everything if one not in gone], 200, 1)
+
+    assert set(before) - set(after) == gone
+    assert len(after) == 200
+
+
 @pytest.mark.parametrize(
     ("killed", "is_enough"), [((10, 10), True), ((10, 9), False), ((9, 10), True), ((8, 10), False)]
 )

@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import queue
-import random
 import re
 import shutil
 import signal
@@ -450,12 +449,22 @@ def all_mutants(table: Table) -> list[Mutant]:
 
 
 def sample(table: Table, mutants: Sequence[Mutant], number: int, seed: int) -> list[Mutant]:
-    """Return as many mutants of each group, by chance."""
+    """Return as many mutants of each group, by chance.
+
+    Each mutant has a rank by its name and the seed, so a change of the code leaves the rest of a
+    sample as it is.
+    """
     chosen: list[Mutant] = []
+    counts, ranks = Counter[Key](), dict[Mutant, bytes]()
+    for one in mutants:
+        # Two places of a line may be changed in the same way.
+        counts[one.key] += 1
+        name = "\0".join((str(seed), *one.key, str(counts[one.key])))
+        ranks[one] = hashlib.sha256(name.encode()).digest()
     for place, group in enumerate(table.groups):
         those = [one for one in mutants if table.place_of(one.path)[0] is group]
         count = number // len(table.groups) + (place < number % len(table.groups))
-        chosen += random.Random(f"{seed} {place}").sample(those, min(count, len(those)))
+        chosen += sorted(those, key=ranks.__getitem__)[:count]
     return chosen
 
 
