@@ -55,12 +55,17 @@ def test_three_failures_in_a_row_make_it_known(breaker: CircuitBreaker) -> None:
     assert known == [False, False, False, True]
 
 
-def test_any_answer_in_between_begins_the_count_again(breaker: CircuitBreaker) -> None:
+@pytest.mark.parametrize("error", [None, ItemNotFoundError("art-01"), ValueError("odd")])
+def test_any_answer_in_between_begins_the_count_again(
+    breaker: CircuitBreaker, error: Exception | None
+) -> None:
     for _ in range(5):
-        told = [fail(breaker), fail(breaker), ask(breaker)]
+        told = [fail(breaker), fail(breaker), ask(breaker, error)]
 
-        assert told == ["failed", "failed", "answered"]
+        assert told == ["failed", "failed", "answered" if error is None else "failed"]
     assert not breaker.is_known
+    assert [fail(breaker), fail(breaker), breaker.is_known] == ["failed", "failed", False]
+    assert [fail(breaker), breaker.is_known] == ["failed", True]
 
 
 def known(breaker: CircuitBreaker, clock: ManualClock) -> CircuitBreaker:

@@ -1022,10 +1022,10 @@ class TestByHand:
         shop = Shop.of()
         run_request = run_request_of(RunKey(JOB), Trigger.SCHEDULE, SCHEDULE[JOB], slot=NOW)
         held = shop.ports.ledger.claim(run_request, holder="ann", lease=HOUR).run
-        told, waits, outcomes = list[str](), Event(), list[object]()
+        told, waits, outcomes = list[tuple[str, int, int]](), Event(), list[object]()
 
-        def progress(what: str, *_: int) -> None:
-            told.append(what)
+        def progress(what: str, done: int, total: int) -> None:
+            told.append((what, done, total))
             waits.set()
 
         def run() -> None:
@@ -1041,8 +1041,8 @@ class TestByHand:
 
         assert before == []
         assert len(outcomes) == 1
-        assert told[0] == "waiting for another run of it"
-        assert set(told[1:]) == {"interests of users"}
+        assert told[0] == ("waiting for another run of it", 0, 1)
+        assert {what for what, _, _ in told[1:]} == {"interests of users"}
 
     def test_it_looks_twice_a_second_whether_its_like_has_ended(
         self, monkeypatch: pytest.MonkeyPatch

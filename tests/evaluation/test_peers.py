@@ -338,8 +338,11 @@ def test_a_pair_counts_once_however_often_the_user_touched_the_item() -> None:
     assert touched.matrix.toarray().tolist() == [[1, 1], [1, 0]]
 
 
-def test_a_history_too_large_for_a_peer_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ITEMS_OF_EASE", 2)
+@pytest.mark.parametrize("most", [2, 3])
+def test_a_history_too_large_for_a_peer_leaves_it_out(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ITEMS_OF_EASE", most)
     did = [("ann", "a", 60), ("ann", "b", 50), ("bob", "c", 50), ("bob", "a", 1), ("ann", "c", 1)]
     happened = [watch(user, item, days) for user, item, days in did]
     ports = memory_ports(filled([lot(one, listed=90) for one in "abc"], *happened))
@@ -350,13 +353,15 @@ def test_a_history_too_large_for_a_peer_leaves_it_out(monkeypatch: pytest.Monkey
 
     found = evaluate(evidence, plan, until=NOW, source="test")
 
-    assert (
+    remark = (
         "ease is left out: it needs a dense matrix of the touched items, which are 3, and at most"
         " 2 are allowed"
-    ) in found.remarks
+    )
+    assert (remark in found.remarks) is (most == 2)
     assert all(isinstance(one, str) for one in found.remarks)
     names = [one.name for one in found.surfaces[0].rankers]
-    assert names[-4:] == ["als", "bm25", "cosine", "rp3beta"]
+    assert ("ease" in names) is (most == 3)
+    assert [one for one in names if one != "ease"][-4:] == ["als", "bm25", "cosine", "rp3beta"]
 
 
 def test_peers_have_names_of_their_literature() -> None:
