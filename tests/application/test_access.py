@@ -24,6 +24,8 @@ from angle_reco import (
 )
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.composition import Ports
+from angle_reco.domain import policies
+from angle_reco.domain.policies import Grant
 from angle_reco.events import UserInspected
 from angle_reco.testing import ManualClock
 from tests.application.shop import (
@@ -378,3 +380,20 @@ def test_an_actor_that_has_lost_its_id_owns_nothing() -> None:
 
     with pytest.raises(AccessDeniedError):
         view.homepage()
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "homepage"])
+def test_the_policy_decides_about_what_is_open_to_everyone_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = {
+        asked: rule._replace(anonymous=Grant.NO, other=Grant.NO)
+        for asked, rule in policies.POLICY.items()
+    }
+    shop = opened(filled([lot("vase")]))
+    call = PUBLIC.get(name, lambda view: view.homepage())
+    call(shop.anonymous)
+    monkeypatch.setattr(policies, "POLICY", closed)
+
+    with pytest.raises(AccessDeniedError):
+        call(shop.anonymous)
