@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
 from angle_reco.application.jobs.schedule import BATCH_JOBS
@@ -413,6 +415,28 @@ def test_types_of_postgres_are_named_with_a_cast_that_works(
     host = attrs.evolve(shop.host, items=sa.select(makes.label("item_id")))
     with attrs.evolve(shop, host=host).open() as reco:
         assert len(shown(reco)) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("declared", [sa.Numeric(), postgresql.MONEY(), sa.Integer()])
+def test_a_column_of_money_is_named_with_a_cast_that_works(
+    engine: sa.Engine, declared: sa.types.TypeEngine[Any]
+) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE odd (id text, price money)")
+        connection.exec_driver_sql("INSERT INTO odd VALUES ('vase', 19.90)")
+    odd = sa.table("odd", sa.column("id", sa.Text), sa.column("price", declared))
+    host = attrs.evolve(shop.host, items=sa.select(odd.c.id.label("item_id"), odd.c.price))
+
+    cast = r"sa\.cast\(column, sa\.Numeric\)"
+    with pytest.raises(SchemaError, match=rf"is of the type money, which does not .*{cast}"):
+        attrs.evolve(shop, host=host).open()
+    price = sa.cast(odd.c.price, sa.Numeric).label("price")
+    host = attrs.evolve(shop.host, items=sa.select(odd.c.id.label("item_id"), price))
+    with attrs.evolve(shop, host=host).open() as reco:
+        [one] = reco.anonymous.popular_items()
+    assert one.price == Decimal("19.90")
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
