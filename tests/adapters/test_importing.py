@@ -822,13 +822,32 @@ class TestBadFiles:
 
         assert shop.import_it().files["bids"].new == 2
 
-    @pytest.mark.parametrize("text", ["", "\n", "\ufeff"])
+    @pytest.mark.parametrize("text", ["", "\ufeff"])
     @pytest.mark.usefixtures("before")
     def test_a_file_without_a_header(self, shop: Shop, text: str) -> None:
         shop.write_file("bids.csv", text)
 
         assert str(shop.refusal()) == (
             f"bids.csv: is empty, but should begin with a header: {HEADERS['bids']}"
+        )
+
+    @pytest.mark.parametrize("rest", ["", HEADERS["bids"], "\n"])
+    @pytest.mark.usefixtures("before")
+    def test_a_blank_line_before_the_header(self, shop: Shop, rest: str) -> None:
+        shop.write_file("bids.csv", f"\r\n{rest}")
+
+        assert str(shop.refusal()) == (
+            f"bids.csv, line 1: is blank, but should be the header: {HEADERS['bids']}"
+        )
+
+    @pytest.mark.parametrize("line", ["sep=;", "sep=,", "SEP=\t"])
+    @pytest.mark.usefixtures("before")
+    def test_a_line_for_excel_before_the_header(self, shop: Shop, line: str) -> None:
+        shop.write_file("bids.csv", f"\ufeff{line}\r\n{HEADERS['bids']}\r\n")
+
+        assert str(shop.refusal()) == (
+            f"bids.csv, line 1: is {line!r}, which only Excel reads,"
+            " but should be the header, separated by commas"
         )
 
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from angle_reco import HostSchema, IdKind, IdKinds, Recommender, SchemaError, Settings
 from angle_reco.application.jobs.schedule import BATCH_JOBS
@@ -356,6 +358,34 @@ def test_an_id_that_is_no_utf_8_is_left_out(engine: sa.Engine, odd: str) -> None
     ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("encoding", "odd"), [("UTF-8", "d8"), ("UTF-16le", "00d8"), ("UTF-16be", "d800")]
+)
+def test_texts_are_read_in_the_encoding_of_the_database(
+    engine: sa.Engine, encoding: str, odd: str
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA encoding = '{encoding}'")
+    shop = Shop.of(engine, ends_at=sa.DateTime())
+    titled = shop.host.items.add_columns(sa.literal("Ä 100 €").label("title"))  # type: ignore[attr-defined]  # of a select
+    shop = attrs.evolve(shop, host=attrs.evolve(shop.host, items=titled, public=("title",)))
+    shop.insert("lots", id="Ärger", ends_at="2199-01-01T00:00:00+0100")
+    shop.insert("lots", id="over", ends_at="2020-01-01T00:00:00Z")
+    shop.insert("lots", id="odd", ends_at="soon, 100 €")
+    shop.insert("offers", who="ann", what="over", at=NOW.isoformat())
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO lots (id) VALUES (CAST(x'{odd}' AS TEXT))")  # noqa: S608 — of the tests
+
+    with shop.open() as reco:
+        [one] = reco.anonymous.popular_items()
+        assert [one.item_id, one.title, one.public["title"]] == ["Ärger", *["Ä 100 €"] * 2]
+        assert len(reco.as_user("ann").interests()) == 0
+        found = {one.label: one for one in reco.check()}
+    assert {label: one.rows for label, one in found.items()} == {"item_id": 1, "ends_at": 1}
+    assert found["ends_at"].example == "'soon, 100 €'"
+
+
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
     ("declared", "value", "type_", "cast"),
@@ -385,6 +415,28 @@ def test_types_of_postgres_are_named_with_a_cast_that_works(
     host = attrs.evolve(shop.host, items=sa.select(makes.label("item_id")))
     with attrs.evolve(shop, host=host).open() as reco:
         assert len(shown(reco)) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("declared", [sa.Numeric(), postgresql.MONEY(), sa.Integer()])
+def test_a_column_of_money_is_named_with_a_cast_that_works(
+    engine: sa.Engine, declared: sa.types.TypeEngine[Any]
+) -> None:
+    shop = Shop.of(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE odd (id text, price money)")
+        connection.exec_driver_sql("INSERT INTO odd VALUES ('vase', 19.90)")
+    odd = sa.table("odd", sa.column("id", sa.Text), sa.column("price", declared))
+    host = attrs.evolve(shop.host, items=sa.select(odd.c.id.label("item_id"), odd.c.price))
+
+    cast = r"sa\.cast\(column, sa\.Numeric\)"
+    with pytest.raises(SchemaError, match=rf"is of the type money, which does not .*{cast}"):
+        attrs.evolve(shop, host=host).open()
+    price = sa.cast(odd.c.price, sa.Numeric).label("price")
+    host = attrs.evolve(shop.host, items=sa.select(odd.c.id.label("item_id"), price))
+    with attrs.evolve(shop, host=host).open() as reco:
+        [one] = reco.anonymous.popular_items()
+    assert one.price == Decimal("19.90")
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
@@ -483,6 +535,23 @@ def test_numbers_that_mean_a_moment_long_ago_are_found(engine: sa.Engine) -> Non
 
     assert (found.label, found.rows) == ("ends_at", 1)
     assert found.what.startswith("a number that means a moment before 1980")
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("tiny", ["1e-400", "-1e-400"])
+def test_a_number_too_small_for_a_double_is_a_moment(engine: sa.Engine, tiny: str) -> None:
+    shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
+    shop.insert("lots", id="vase")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO lots (id, ends_at) VALUES ('over', {tiny})")  # noqa: S608 — of the tests
+        connection.exec_driver_sql(f"INSERT INTO offers VALUES ('ann', 'vase', {tiny})")  # noqa: S608 — of the tests
+
+    with shop.open() as reco:
+        assert shown(reco) == ["vase"]
+        assert [(one.select, one.label) for one in reco.check()] == [
+            ("items", "ends_at"),
+            ("bids", "placed_at"),
+        ]
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)

@@ -1,5 +1,9 @@
-"""SQL functions for SQLite that read values of any type, because any column may hold one."""
+"""SQL functions for SQLite that read values of any type, because any column may hold one.
 
+Texts arrive as bytes in the encoding of the database, after a byte-order mark.
+"""
+
+import codecs
 import json
 import sqlite3
 from functools import lru_cache
@@ -9,7 +13,7 @@ from angle_reco.domain.public_columns import LONGEST_VALUE, json_text
 from angle_reco.domain.written_moments import is_without_offset, read_moment
 
 AS_JSON = "angle_reco_as_json"
-IS_UTF8 = "angle_reco_is_utf8"
+IS_VALID = "angle_reco_is_valid"
 MOMENT = "angle_reco_moment"
 WITHOUT_OFFSET = "angle_reco_without_offset"
 WORDS = "angle_reco_words"
@@ -18,17 +22,17 @@ WORDS = "angle_reco_words"
 def add_functions(raw: sqlite3.Connection) -> None:
     """Add the library's functions to a connection; the database file does not store them."""
     raw.create_function(AS_JSON, 2, _as_json, deterministic=True)
-    raw.create_function(IS_UTF8, 1, _is_utf8, deterministic=True)
+    raw.create_function(IS_VALID, 1, _is_valid, deterministic=True)
     raw.create_function(MOMENT, 2, _moment, deterministic=True)
     raw.create_function(WITHOUT_OFFSET, 1, _without_offset, deterministic=True)
     raw.create_function(WORDS, 1, _words, deterministic=True)
 
 
-def _is_utf8(value: object) -> bool:
-    if not isinstance(value, bytes) or value.isascii():
+def _is_valid(value: object) -> bool:
+    if not isinstance(value, bytes) or value.removeprefix(codecs.BOM_UTF8).isascii():
         return True
     try:
-        value.decode()
+        value.decode(_encoding(value))
     except UnicodeDecodeError:
         return False
     return True
@@ -75,8 +79,17 @@ _PARTS_OF_UUID = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 
 
 def _text(value: object) -> object:
-    """Return a value with texts decoded, which queries pass as bytes of any encoding."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    """Return a value with texts decoded, which need not be valid."""
+    if not isinstance(value, bytes):
+        return value
+    return value.decode(_encoding(value), errors="replace")[1:]
+
+
+def _encoding(text: bytes) -> str:
+    """Return the encoding of the database, by the byte-order mark before the text."""
+    if text.startswith(codecs.BOM_UTF8):
+        return "utf-8"
+    return "utf-16-le" if text.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
 
 
 _zone = lru_cache(ZoneInfo)

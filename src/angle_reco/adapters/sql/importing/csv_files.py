@@ -21,6 +21,7 @@ from angle_reco.adapters.sql.importing.csv_rows import (
 )
 from angle_reco.adapters.sql.importing.file_forms import (
     HEAD,
+    line_for_excel,
     other_encoding,
     other_form,
     other_separator,
@@ -232,23 +233,25 @@ def _require_regular(path: Path) -> None:
 
 
 def _header(file: ImportFile, path: Path, rows: CsvRows) -> list[str]:
+    names = ",".join(file.columns)
     try:
-        header = next(rows, [])
+        header = next(rows, None)
     except NotCsvError as error:
         # For example, quoted names with another separator than a comma.
         reason = other_separator([error.line], file.columns) or f"is no CSV: {error}"
         raise BadInputError(path.name, reason, line=1) from None
-    separator = other_separator(header, file.columns)
-    if separator is not None:
-        raise BadInputError(path.name, separator, line=1)
+    if header is None:
+        raise BadInputError(path.name, f"is empty, but should begin with a header: {names}")
+    if not header:
+        raise BadInputError(path.name, f"is blank, but should be the header: {names}", line=1)
+    other = line_for_excel(header) or other_separator(header, file.columns)
+    if other is not None:
+        raise BadInputError(path.name, other, line=1)
     return header
 
 
 def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:
     """Return the index in the header of each column of the file."""
-    if not header:
-        names = ",".join(file.columns)
-        raise BadInputError(path.name, f"is empty, but should begin with a header: {names}")
     for name in file.columns:
         if header.count(name) != 1:
             reason = "is missing in the header" if name not in header else "is there twice"

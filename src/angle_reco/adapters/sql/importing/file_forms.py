@@ -32,6 +32,16 @@ def other_form(head: bytes) -> str | None:
     return None
 
 
+def line_for_excel(header: Sequence[str]) -> str | None:
+    """Return why a first line such as `sep=;` is no header, None if it is none such."""
+    line = ",".join(header)
+    if line[:4].lower() != "sep=":
+        return None
+    return (
+        f"is {shown(line)}, which only Excel reads, but should be the header, separated by commas"
+    )
+
+
 def other_separator(header: Sequence[str], columns: Sequence[str]) -> str | None:
     """Return why a header is not separated by commas, None if it is."""
     line = ",".join(header)

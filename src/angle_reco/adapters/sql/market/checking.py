@@ -301,7 +301,9 @@ def _columns_of(database: Database, where: str, query: Query) -> dict[str, int]:
     """Return the OID of each column's type by label, as the server reports it."""
     # The key of a column may differ from its label, which is what counts.
     columns = query.subquery("rows").c.items()
-    nothing = sa.select(*(column.label(label) for label, column in columns)).limit(0)
+    # Without the declared types, whose conversions may refuse the server's.
+    plain = (sa.type_coerce(column, sa.Text).label(label) for label, column in columns)
+    nothing = sa.select(*plain).limit(0)
     try:
         with database.reading() as connection:
             result = connection.execute(nothing)

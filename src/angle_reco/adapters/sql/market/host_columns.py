@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.sqlite_functions import (
     AS_JSON,
-    IS_UTF8,
+    IS_VALID,
     MOMENT,
     WITHOUT_OFFSET,
     WORDS,
@@ -49,7 +49,7 @@ class HostColumns:
     """Reads the host's columns on a database; naive moments are in *time_zone*.
 
     Without *has_functions* the ids are read without the library's SQLite functions, which
-    connections of the host lack: then an id that is no UTF-8 is not odd.
+    connections of the host lack: then an id that is no valid text is not odd.
     """
 
     ids: IdKinds
@@ -138,7 +138,7 @@ class HostColumns:
             digits = raw.op("GLOB")("*[^0-9a-f]*")
             is_other = sa.or_(is_other, sa.func.length(raw) != 32, digits)
         elif kind is IdKind.TEXT and self.has_functions:
-            is_other = sa.or_(is_other, getattr(sa.func, IS_UTF8)(_as_bytes(raw)) == 0)
+            is_other = sa.or_(is_other, getattr(sa.func, IS_VALID)(_as_bytes(raw)) == 0)
         return ReadColumn(ids, sa.and_(raw.is_not(None), is_other))
 
     def moment(self, given: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -146,11 +146,13 @@ class HostColumns:
         if self.dialect == "sqlite":
             return self._moment_on_sqlite(given)
         if is_number(given.type):
-            micros = [
-                (given.between(-below, below), sa.cast(given, sa.Numeric) * unit / 1_000_000)
+            number = sa.cast(given, sa.Numeric)
+            # Rounded, because a number such as 1e-400 is out of the range of a double.
+            seconds = [
+                (given.between(-below, below), sa.func.round(number * unit / 1_000_000, 6))
                 for below, unit in _EPOCHS
             ]
-            return sa.func.to_timestamp(sa.case(*micros), type_=Moment)
+            return sa.func.to_timestamp(sa.case(*seconds), type_=Moment)
         if is_day(given.type):
             # PostgreSQL has days that are out of the range of its timestamps.
             day = sa.case((given <= sa.literal(LAST_MOMENT.date(), sa.Date), given))
@@ -221,7 +223,7 @@ def without_offset(given: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
 def _handed_over(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return a value as an argument of the library's SQLite functions.
 
-    Texts become bytes, because they need not be UTF-8; blobs become null.
+    Texts become bytes, because they need not be valid; blobs become null.
     """
     raw = sa.type_coerce(value, sa.LargeBinary)
     kind = sa.func.typeof(raw)
@@ -229,11 +231,16 @@ def _handed_over(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def _as_bytes(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.cast(value, sa.LargeBinary)
+    """Return a text as bytes, after a byte-order mark: databases may be in UTF-8 or UTF-16."""
+    marked = sa.func.char(_BYTE_ORDER_MARK).op("||")(value)
+    return sa.cast(marked, sa.LargeBinary)
+
+
+_BYTE_ORDER_MARK = 0xFEFF
 
 
 def valid_text(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a text of SQLite with bytes that are no UTF-8 replaced: Python reads no others."""
+    """Return a text of SQLite with bytes that are no text replaced: Python reads no others."""
     valid: sa.ColumnElement[Any] = getattr(sa.func, WORDS)(_handed_over(text), type_=sa.Text)
     return valid
 
