@@ -27,7 +27,7 @@ from angle_reco import (
     StorageUnavailableError,
 )
 from angle_reco.adapters.sql.core.database import Database
-from angle_reco.adapters.sql.market.checking import require_version
+from angle_reco.adapters.sql.market.checking import require_server
 from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.ids import ItemId
@@ -424,7 +424,7 @@ def test_the_oldest_server_is_the_one_that_the_pages_name(
             monkeypatch.setattr(engine.dialect, "server_version_info", version)
 
         with pytest.raises(SchemaError) if is_refused else nullcontext():
-            require_version(database)
+            require_server(database)
 
 
 def test_columns_of_sign_ins_have_to_be_what_they_are_said_to_be(url: str) -> None:

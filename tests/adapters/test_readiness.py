@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from angle_reco import HostSchema, IdKind, IdKinds, Recommender, Settings, StorageUnavailableError
+from angle_reco import (
+    HostSchema,
+    IdKind,
+    IdKinds,
+    Recommender,
+    SchemaError,
+    Settings,
+    StorageUnavailableError,
+)
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.results import Health
@@ -272,6 +280,14 @@ class TestPostgres(Promises):
         assert (without.is_ok, health.is_ok) == (False, True)
         assert without.reason is not None
         assert "lacks TEMPORARY on the database" in without.reason
+
+    def test_a_database_without_an_encoding_is_refused(self, postgres_url: str) -> None:
+        options = "ENCODING 'SQL_ASCII' LOCALE 'C'"
+        with (
+            new_database(postgres_url, options) as url,
+            pytest.raises(SchemaError, match="it should have UTF8 or another encoding"),
+        ):
+            Recommender.connect(url, migrate=True).close()
 
     def test_a_server_that_takes_no_writes_is_not_enough(self, url: str) -> None:
         Recommender.connect(url, migrate=True).close()

@@ -17,7 +17,7 @@ from angle_reco.adapters.sql.core.engine import close_engine
 from angle_reco.adapters.sql.core.snapshot import in_snapshot
 from angle_reco.adapters.sql.market.activity import SqlActivity, SqlRecorder
 from angle_reco.adapters.sql.market.catalog import SqlCatalog
-from angle_reco.adapters.sql.market.checking import check_selects, check_sign_ins, require_version
+from angle_reco.adapters.sql.market.checking import check_selects, check_sign_ins, require_server
 from angle_reco.adapters.sql.market.erased_users import ErasedUsers
 from angle_reco.adapters.sql.market.findings import (
     ROWS_LOOKED_AT,
@@ -233,7 +233,7 @@ class Storage:
         """
         # A dozen small queries: this needs the time of a few calls, not the patience of jobs.
         with deadline(self.database.deadline.total_seconds() * _CALLS_A_CHECK):
-            require_version(self.database)
+            require_server(self.database)
             require_schema(self.database, self.tables, self.host)
             if self.host is not None:
                 self._check_selects(self.host)
@@ -282,7 +282,7 @@ class Storage:
 
     def migrate_up(self) -> bool:
         """Migrate the schema to the revision of this release; return False if it was there."""
-        require_version(self.database)
+        require_server(self.database)
         return migrate_up(self.database, self.tables, self.host)
 
     def migrate_down(self) -> bool:

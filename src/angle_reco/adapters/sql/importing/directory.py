@@ -22,7 +22,7 @@ from angle_reco.adapters.sql.importing.csv_files import find_files
 from angle_reco.adapters.sql.importing.merging import Merged, merge
 from angle_reco.adapters.sql.importing.removing import BeforeRemoval, Removal, remove_gone
 from angle_reco.adapters.sql.importing.staging import Progress, stage
-from angle_reco.adapters.sql.market.checking import require_version
+from angle_reco.adapters.sql.market.checking import require_server
 from angle_reco.adapters.sql.market.oddities import oddities
 from angle_reco.adapters.sql.results.changes import SqlChanges
 from angle_reco.adapters.sql.results.runs import one_at_a_time
@@ -91,7 +91,7 @@ def import_directory(
         skip_bad_rows=skip_bad_rows, before_removal=before_removal if replace else None
     )
     files = find_files(directory, import_files(tables.ids, storage.prices))
-    require_version(database)
+    require_server(database)
     if database.is_postgres:
         return _import(storage, files, options, progress)
     with _removed_unless_done(file_of(database.engine)):

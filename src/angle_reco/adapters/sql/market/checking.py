@@ -57,15 +57,23 @@ _SQLITE_TYPES: dict[IdKind | Holds, tuple[type[Any], ...]] = {
 """The same as types of SQLAlchemy, because a column of SQLite may hold values of any type."""
 
 
-def require_version(database: Database) -> None:
-    """Refuse a server that is too old.
+def require_server(database: Database) -> None:
+    """Refuse a server that is too old, or whose texts have no encoding.
 
     Raises:
-        SchemaError: The server is older than `OLDEST_POSTGRES`.
+        SchemaError: The server is older than `OLDEST_POSTGRES`, or the database's encoding is
+            SQL_ASCII.
     """
     if database.is_postgres:
         with database.reading() as connection:
             version = connection.dialect.server_version_info or (0,)
+            encoding = connection.scalar(sa.text("SELECT current_setting('server_encoding')"))
+        if encoding == "SQL_ASCII":
+            # One text that is no UTF-8 would break every page that shows it.
+            raise SchemaError(
+                "the database has the encoding SQL_ASCII, which leaves open what its bytes mean:"
+                " it should have UTF8 or another encoding"
+            )
         if version < (OLDEST_POSTGRES,):
             shown_version = ".".join(map(str, version))
             raise SchemaError(
