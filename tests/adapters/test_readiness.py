@@ -97,6 +97,7 @@ def execute(url: str, *statements: str) -> None:
 
 def health_of(url: str, **options: Any) -> Health:
     """Return the health of a process that connected without a check."""
+    options = {"settings": Settings(deadline=SETTINGS.deadline)} | options
     with Recommender.connect(url, check=False, **options) as reco:
         return reco.system.health()
 
