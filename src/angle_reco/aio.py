@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from angle_reco.application.serving.pages import CardLoader
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.ids import CategoryRef, ItemRef, UserRef
+from angle_reco.domain.pages import CardLoader
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.ports.cache import CacheKey

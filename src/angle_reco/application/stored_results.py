@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.pages import checked_limit
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
 from angle_reco.domain.changes import EDITED, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn, IdIndex
@@ -18,6 +17,7 @@ from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_score
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.overrides import override_line, with_line, without_line
+from angle_reco.domain.pages import checked_limit
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.stored_list import StoredLine, StoredList

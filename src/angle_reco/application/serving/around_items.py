@@ -3,12 +3,6 @@
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.pages import (
-    MOST_SIMILAR,
-    CardLoader,
-    checked_limit,
-    with_cards,
-)
 from angle_reco.application.serving.shelf_builder import (
     INTERESTS,
     Cards,
@@ -16,11 +10,13 @@ from angle_reco.application.serving.shelf_builder import (
     Viewing,
     shelf_of,
     title_of,
+    with_cards,
 )
 from angle_reco.domain.activity import Bid
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.lists import ListKind
+from angle_reco.domain.pages import MOST_SIMILAR, CardLoader, checked_limit
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.after_bid import reordered_by_interest
 from angle_reco.domain.suggestions import Shelf, Suggestion

@@ -13,14 +13,16 @@ from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import ComponentError, StorageUnavailableError
+from angle_reco.domain.errors import ComponentError, InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
 from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.pages import CardLoader, with_objects
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.whys import NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.clock import Clock
@@ -310,6 +312,21 @@ class ShelfBuilder:
                     "component failed: component=%s problem=%s", error.component, error.problem
                 )
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
+
+
+def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
+    """Return a shelf with the objects that the host's *loader* returns as cards.
+
+    Raises:
+        InvalidValueError: The loader did not return a mapping.
+    """
+    if loader is None:
+        return shelf
+    about_to_wait()
+    objects: object = loader(list(shelf.ids))
+    if not is_mapping(objects):
+        raise InvalidValueError("what cards returned", objects, "a mapping of ids to objects")
+    return with_objects(shelf, objects)
 
 
 def title_of(item_id: ItemId, cards: Mapping[ItemId, ItemCard], title: str) -> str:

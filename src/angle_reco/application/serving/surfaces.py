@@ -10,23 +10,19 @@ import attrs
 
 from angle_reco.application.access import Access
 from angle_reco.application.serving.list_reader import CachedList
-from angle_reco.application.serving.pages import (
-    CardLoader,
-    checked_limit,
-    page_of,
-    with_cards,
-)
 from angle_reco.application.serving.shelf_builder import (
     LIST,
     MODEL,
     ShelfBuilder,
     Viewing,
     shelf_of,
+    with_cards,
 )
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.lists import ListKind
+from angle_reco.domain.pages import CardLoader, checked_limit, page_of
 from angle_reco.domain.paging import PageStart
 from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource, SignedIn
 from angle_reco.domain.scoring.interest import UserInterest
