@@ -8,10 +8,8 @@ from typing import TypeVar
 import attrs
 import numpy as np
 
-from angle_reco.application.jobs.batches import Batches
-from angle_reco.application.jobs.beside import Beside
+from angle_reco.application.jobs.batches import Batches, Beside, KnownCategories
 from angle_reco.application.jobs.due_homepages import DueHomepages, among
-from angle_reco.application.jobs.known_categories import KnownCategories
 from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
