@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from angle_reco.application.rankings import Ranking, Rankings
+from angle_reco.application.trained_models import Ranking, Rankings
 from angle_reco.domain.activity import Bid, History, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import open_rows
