@@ -11,9 +11,8 @@ from angle_reco.application.admin import ProcessCache
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
-from angle_reco.application.jobs.due_homepages import DueHomepages
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.news import LastRuns, NewsReader
+from angle_reco.application.jobs.news import DueHomepages, LastRuns
 from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of, work_of
 from angle_reco.application.jobs.single_lists import SimilarOfOne
@@ -121,15 +120,20 @@ def wire_jobs(core: Core) -> JobsWing:
         ledger=ports.ledger, changes=ports.changes, cache=core.cache, ids=settings.ids
     )
     rules = schedule_of(settings)
-    reader = NewsReader(
-        users=ports.users, changes=ports.changes, scorer=scorer, settings=settings, as_of=as_of
-    )
     jobs = Jobs(
         users=ports.users,
         interests=ports.interests,
         lists=ports.lists,
         models=core.models,
-        last_runs=LastRuns(interests=ports.interests, lists=ports.lists, reader=reader),
+        last_runs=LastRuns(
+            users=ports.users,
+            interests=ports.interests,
+            lists=ports.lists,
+            changes=ports.changes,
+            scorer=scorer,
+            settings=settings,
+            as_of=as_of,
+        ),
         due=DueHomepages(
             interests=ports.interests, lists=ports.lists, scorer=scorer, settings=settings
         ),

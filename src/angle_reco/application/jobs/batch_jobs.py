@@ -9,8 +9,7 @@ import attrs
 import numpy as np
 
 from angle_reco.application.jobs.batches import Batches, Beside, KnownCategories
-from angle_reco.application.jobs.due_homepages import DueHomepages, among
-from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
+from angle_reco.application.jobs.news import DueHomepages, LastRuns, among, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
@@ -26,6 +25,7 @@ from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.watermarks import Look, News
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries

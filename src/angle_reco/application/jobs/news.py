@@ -1,25 +1,29 @@
-"""What may have changed since the last run of a job, and what a run leaves for the next one."""
+"""What may have changed since the last run of a job, and which homepages a run computes for it."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 
 import attrs
+import numpy as np
 
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
+from angle_reco.domain.category_prints import changed_categories
 from angle_reco.domain.changes import EDITED, IMPORT, Change, ChangeKind
-from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.errors import StorageError
-from angle_reco.domain.ids import ItemId
-from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
-from angle_reco.domain.lists import ListKind
-from angle_reco.domain.moments import to_micros
+from angle_reco.domain.ids import CategoryId, IdKind, ItemId
+from angle_reco.domain.lists import EVERYTHING, ListKind
+from angle_reco.domain.moments import MICROSECOND, to_micros
 from angle_reco.domain.scoring.decay import DecaySteps
+from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.watermarks import (
     LATE_COMMITS,
+    Look,
+    News,
     Watermark,
     Why,
     digest_of_activity,
@@ -29,87 +33,95 @@ from angle_reco.domain.watermarks import (
     usable,
 )
 from angle_reco.ports.changes import Changes, Cursor
-from angle_reco.ports.stores import InterestStore, ListStore, Written
+from angle_reco.ports.stores import InterestStore, ListStore, Owners, Written
 from angle_reco.ports.users import UserQueries
 from angle_reco.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-
-@attrs.frozen(kw_only=True)
-class Look:
-    """What a job looks for: whether its results depend on users, on open items, or on both.
-
-    Results are of a *kind*, None for interests, and *settings* is a text that differs if those of
-    equal data could. Without *is_known* they depend on more, such as data of the host.
-    """
-
-    kind: ListKind | None = None
-    settings: str
-    of_users: bool = False
-    of_market: bool = False
-    is_known: bool = True
-
-    @property
-    def job(self) -> str:
-        """Return the job that looks."""
-        return OF_INTERESTS if self.kind is None else JOB_OF[self.kind]
+_A_DAY = timedelta(days=1)
 
 
 @attrs.frozen(kw_only=True)
-class News:
-    """What may have changed from the run *before* until *at*; without that run, anything.
-
-    *users* are those whose own data may have changed, some repeatedly. With *has_left* users are
-    no longer active. *market_changed* says whether open items, their counts or their prices may
-    differ. The rest is for the next run.
-    """
-
-    kind: ListKind | None
-    at: datetime
-    before: Watermark | None = None
-    users: IdColumn
-    has_left: bool = False
-    market_changed: bool = True
-    settings: str = ""
-    cursor: str = ""
-    activity: str = ""
-    sign_ins: str = ""
-
-    @property
-    def unchanged_since(self) -> Watermark | None:
-        """Return the last run, if nothing has changed since."""
-        is_changed = len(self.users) > 0 or self.has_left or self.market_changed
-        return None if is_changed else self.before
-
-    def watermark(self, started_at: datetime, *, scope: int, categories: Mapping[str, str]) -> str:
-        """Return the text of the watermark that the run leaves; it is empty if there is none."""
-        if not self.cursor:
-            return ""
-        return Watermark(
-            at=self.at,
-            started_at=started_at,
-            full_at=self.at if self.before is None else self.before.full_at,
-            settings=self.settings,
-            cursor=self.cursor,
-            activity=self.activity,
-            sign_ins=self.sign_ins,
-            scope=scope,
-            categories=categories,
-        ).to_text()
-
-
-@attrs.frozen(kw_only=True)
-class NewsReader:
-    """Reads what may have changed since the last run of a job."""
+class LastRuns:
+    """Begins runs with what may have changed since the last one, and completes them."""
 
     users: UserQueries
+    interests: InterestStore
+    lists: ListStore
     changes: Changes
     scorer: Scorer
     settings: Settings
     as_of: datetime | None = None
 
-    def news(self, look: Look, text: str | None, work: RunContext) -> News:
+    def news(self, look: Look, work: RunContext) -> News:
+        """Return what may have changed since the last run.
+
+        If it computes everything, the watermark of the last run is removed: if this run fails,
+        some results are its own.
+        """
+        with work.paced():
+            kind = look.kind
+            text = self.interests.watermark() if kind is None else self.lists.watermark(kind)
+            news = self._read(look, text, work)
+            if news.before is None and text:
+                if kind is None:
+                    self.interests.forget_watermark(fence=work.fence)
+                else:
+                    self.lists.forget_watermark(kind, fence=work.fence)
+        return news
+
+    def complete(
+        self,
+        news: News,
+        work: RunContext,
+        *,
+        owners: IdColumn,
+        computed: int,
+        written: Written,
+        started_at: datetime,
+        others_may_have_results: bool = True,
+        categories: Mapping[str, str] = MappingProxyType({}),
+    ) -> Done:
+        """Complete a run that has *computed* the results of some of *owners*.
+
+        Without *others_may_have_results* only owners have any.
+        """
+        text = ""
+        if not work.failed:
+            # Who was left out is tried again.
+            text = news.watermark(started_at, scope=len(owners), categories=categories)
+        retained = owners if others_may_have_results else None
+        removed = self._retain(news, work, retained, started_at, text)
+        return Done(len(owners), written, removed, left=len(owners) - computed)
+
+    def renew(self, news: News, before: Watermark, work: RunContext) -> Done:
+        """Complete a run that has nothing to compute: all results are as fresh as *news*."""
+        work.reached("changes since the last run", 1, 1)
+        # The results are those of the last run that computed any.
+        text = news.watermark(before.started_at, scope=before.scope, categories=before.categories)
+        self._retain(news, work, None, news.at, text)
+        return Done(before.scope, Written(0, 0), 0, left=before.scope)
+
+    def _retain(
+        self,
+        news: News,
+        work: RunContext,
+        owners: IdColumn | None,
+        started_at: datetime,
+        watermark: str,
+    ) -> int:
+        kind, fence = news.kind, work.fence
+        with work.paced():
+            if kind is None:
+                return self.interests.retain(
+                    owners, started_at=started_at, watermark=watermark, fence=fence
+                )
+            return self.lists.retain(
+                kind, owners, started_at=started_at, watermark=watermark, fence=fence
+            )
+
+    def _read(self, look: Look, text: str | None, work: RunContext) -> News:
         """Return what may have changed since the run that left the watermark *text*.
 
         The log says why, if everything has to be computed.
@@ -234,79 +246,81 @@ class NewsReader:
 
 
 @attrs.frozen(kw_only=True)
-class LastRuns:
-    """Begins runs with what may have changed since the last one, and completes them."""
+class DueHomepages:
+    """Decides for which of the active users a run computes the homepage."""
 
     interests: InterestStore
     lists: ListStore
-    reader: NewsReader
+    scorer: Scorer
+    settings: Settings
 
-    def news(self, look: Look, work: RunContext) -> News:
-        """Return what may have changed since the last run.
+    def with_model(self, users: IdColumn, market: OpenMarket) -> IdColumn:
+        """Return the users whose homepages a run with a model computes."""
+        recipe = self.scorer.ranking(market).recipe
+        covered_at = self.lists.totals(ListKind.PERSONAL).covered_at
+        if covered_at is None:
+            return users
+        known = self.lists.computed_since(ListKind.PERSONAL, market.now - _A_DAY, recipe=recipe)
+        fresh = IdIndex.of(users.kind, _column(users.kind, known))
+        since = covered_at - LATE_COMMITS
+        active = IdIndex.of(users.kind, self.scorer.active_users(since))
+        is_due = (fresh.codes(users) == NONE) | (active.codes(users) != NONE)
+        return users.take(is_due)
 
-        If it computes everything, the watermark of the last run is removed: if this run fails,
-        some results are its own.
-        """
+    def out_of_turn(self, before: Watermark, work: RunContext) -> Owners:
+        """Return the owners of homepages that were computed since the last run, by requests."""
         with work.paced():
-            kind = look.kind
-            text = self.interests.watermark() if kind is None else self.lists.watermark(kind)
-            news = self.reader.news(look, text, work)
-            if news.before is None and text:
-                if kind is None:
-                    self.interests.forget_watermark(fence=work.fence)
-                else:
-                    self.lists.forget_watermark(kind, fence=work.fence)
-        return news
+            return self.lists.computed_since(ListKind.PERSONAL, before.started_at + MICROSECOND)
 
-    def complete(
+    def filled_up(self, work: RunContext) -> Owners:
+        """Return the owners of homepages with popular or few suggestions."""
+        with work.paced():
+            return self.lists.filled_up(ListKind.PERSONAL, size=self.scorer.rankings.kept)
+
+    def by_news(
         self,
+        users: IdColumn,
         news: News,
+        before: Watermark,
         work: RunContext,
+        pages: tuple[Callable[[], Owners], Callable[[], Owners]],
         *,
-        owners: IdColumn,
-        computed: int,
-        written: Written,
-        started_at: datetime,
-        others_may_have_results: bool = True,
-        categories: Mapping[str, str] = MappingProxyType({}),
-    ) -> Done:
-        """Complete a run that has *computed* the results of some of *owners*.
+        categories: Mapping[str, str],
+    ) -> IdColumn:
+        """Return the users whose homepages may differ from the stored ones.
 
-        Without *others_may_have_results* only owners have any.
+        A homepage is a function of its user's interests and of the items that the user bid on,
+        watches or sells, which *news* names, and of the open items of the favourite categories,
+        and of all open items if popular ones fill it up. *categories* are their fingerprints.
+        *pages* return the owners of pages out of turn, and of those that are filled up.
         """
-        text = ""
-        if not work.failed:
-            # Who was left out is tried again.
-            text = news.watermark(started_at, scope=len(owners), categories=categories)
-        retained = owners if others_may_have_results else None
-        removed = self._retain(news, work, retained, started_at, text)
-        return Done(len(owners), written, removed, left=len(owners) - computed)
+        out_of_turn, filled_up = pages
+        changed = changed_categories(before.categories, categories)
+        some: list[Owners] = []
+        if changed:
+            with work.paced():
+                interested = self._interested_in(changed, before)
+            if interested is None:
+                return users
+            some += [interested, filled_up()]
+        some.append(out_of_turn())
+        return among(users, news.users, *(_column(users.kind, one) for one in some))
 
-    def renew(self, news: News, before: Watermark, work: RunContext) -> Done:
-        """Complete a run that has nothing to compute: all results are as fresh as *news*."""
-        work.reached("changes since the last run", 1, 1)
-        # The results are those of the last run that computed any.
-        text = news.watermark(before.started_at, scope=before.scope, categories=before.categories)
-        self._retain(news, work, None, news.at, text)
-        return Done(before.scope, Written(0, 0), 0, left=before.scope)
+    def _interested_in(self, changed: list[str], before: Watermark) -> Owners | None:
+        """Return the users with an interest in one of these categories; None if it is not known.
 
-    def _retain(
-        self,
-        news: News,
-        work: RunContext,
-        owners: IdColumn | None,
-        started_at: datetime,
-        watermark: str,
-    ) -> int:
-        kind, fence = news.kind, work.fence
-        with work.paced():
-            if kind is None:
-                return self.interests.retain(
-                    owners, started_at=started_at, watermark=watermark, fence=fence
-                )
-            return self.lists.retain(
-                kind, owners, started_at=started_at, watermark=watermark, fence=fence
-            )
+        A user that the news do not name has had the same interests since the last run of this
+        job, and so have the stored ones, if their last run was after it.
+        """
+        stored = Watermark.from_text(self.interests.watermark() or "")
+        if stored is None or stored.at < before.at:
+            return None
+        if stored.settings != settings_of_interests(self.settings):
+            return None
+        kind = self.settings.ids.category
+        names = [one for one in changed if one != EVERYTHING]
+        ids = [CategoryId(kind.parse(one, "category id")) for one in names]
+        return self.interests.users_in(IdColumn.of(kind, ids))
 
 
 def _items(change: Change) -> tuple[ItemId, ...]:
@@ -323,3 +337,13 @@ def _hides_rows(change: Change, job: str) -> bool:
 def settings_of_interests(settings: Settings) -> str:
     """Return a text that differs if stored interests of equal data could."""
     return f"{settings.recipes().interests} {settings.active_for}"
+
+
+def _column(kind: IdKind, owners: Owners) -> IdColumn:
+    return owners if isinstance(owners, IdColumn) else IdColumn.of(kind, owners)
+
+
+def among(users: IdColumn, *some: IdColumn) -> IdColumn:
+    """Return those of *users*, in their order, that are in one of the other columns."""
+    codes = IdIndex.of(users.kind, *some).codes(users)
+    return users.take(np.flatnonzero(codes != NONE))
