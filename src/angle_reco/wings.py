@@ -159,7 +159,6 @@ def wire_jobs(core: Core) -> JobsWing:
         ledger=ports.ledger,
         changes=ports.changes,
         runner=runner,
-        finished_runs=finished_runs,
         rules=rules,
         clock=ports.clock,
         settings=settings,

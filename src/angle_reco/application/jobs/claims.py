@@ -13,7 +13,6 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
 from angle_reco.domain.changes import FEED_RETENTION
@@ -48,16 +47,12 @@ _MOST_BY_ITEM = 50
 
 @attrs.frozen(kw_only=True)
 class JobClaims:
-    """Claims runs and starts them: manual, scheduled and requested ones.
-
-    A run that has succeeded is published through *finished_runs*.
-    """
+    """Claims runs and starts them: manual, scheduled and requested ones."""
 
     access: Access
     ledger: RunLedger
     changes: Changes
     runner: JobRunner
-    finished_runs: FinishedRuns
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
@@ -94,7 +89,7 @@ class JobClaims:
         while claim.status is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(run_request)
-        return self._execute(claim.run, RunContext(progress=progress, is_full=full))
+        return self.runner(claim.run, RunContext(progress=progress, is_full=full))
 
     def run_scheduled(
         self,
@@ -127,7 +122,7 @@ class JobClaims:
         if claim.status is not ClaimStatus.CLAIMED:
             return None
         work = RunContext(progress=progress, pace=self.settings.pace, is_full=full)
-        outcome = self._execute(claim.run, work)
+        outcome = self.runner(claim.run, work)
         # Where the host schedules, no worker prunes.
         self.prune()
         return outcome
@@ -163,7 +158,7 @@ class JobClaims:
         claim = self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot))
         if claim.status is ClaimStatus.CLAIMED:
             with suppress(Exception):
-                self.runner(claim.run, RunContext(pace=self.settings.pace))
+                self.runner(claim.run, RunContext(pace=self.settings.pace), publishes=False)
 
     def request_similar(self, item_ids: Sequence[ItemId]) -> None:
         """Request runs that compute the similar items of these items, or of all if there are many.
@@ -214,21 +209,8 @@ class JobClaims:
             return False
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
-            work = RunContext(pace=self.settings.pace, stop=stop)
-            outcome = self.runner(claim.run, work)
-            self.finished_runs.done(claim.run.key, has_computed=outcome.has_computed)
+            self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
         return True
-
-    def _execute(self, run: Run, work: RunContext) -> JobOutcome:
-        """Execute a claimed run for a caller who waits for its outcome.
-
-        Raises:
-            FencedOffError: A later run has taken over.
-            Exception: Whatever else stopped the run.
-        """
-        outcome = self.runner(run, work)
-        self.finished_runs.done(run.key, has_computed=outcome.has_computed)
-        return outcome
 
     def _claim(self, run_request: RunRequest) -> Claim:
         claim = self.ledger.claim(run_request, holder=_holder(), lease=self.settings.runs.lease)

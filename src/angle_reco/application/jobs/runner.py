@@ -87,8 +87,10 @@ class JobRunner:
     settings: Settings
     notifier: Notifier
 
-    def __call__(self, run: Run, work: RunContext) -> JobOutcome:
+    def __call__(self, run: Run, work: RunContext, *, publishes: bool = True) -> JobOutcome:
         """Execute a claimed run; record in the ledger how it ended, whether or not it failed.
+
+        If it succeeded, cached lists are invalidated, unless it *publishes* nothing.
 
         Raises:
             Exception: Whatever stopped the run.
@@ -133,6 +135,8 @@ class JobRunner:
             outcome.failed,
             outcome.seconds,
         )
+        if publishes:
+            self.finished_runs.done(run.key, has_computed=outcome.has_computed)
         return outcome
 
     def _loss(self, run: Run, heartbeat: "Heartbeat") -> FencedOffError | StorageUnavailableError:
