@@ -62,15 +62,7 @@ class SimilarItems:
     def _answer(self, item_id: ItemId, viewing: Viewing, limit: int) -> Shelf:
         shelves = self.shelves
         served = shelves.list_reader.of(ListKind.SIMILAR, item_id, viewer=viewing.viewer)
-        shown = shelves.shown(
-            served.value.stored,
-            viewing,
-            limit=limit,
-            cards=served.value.cards,
-            of=item_id,
-            title=served.value.title,
-        )
-        answer = shelf_of(served, *shown)
+        answer = shelves.shelf(served, viewing, limit=limit, of=item_id)
         for category in _fallback_categories(served.value.category):
             if not answer:
                 answer = shelves.popular(category, viewing, limit=limit, without={item_id})

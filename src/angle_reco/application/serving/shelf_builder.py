@@ -1,7 +1,7 @@
 """Builds shelves from lists: filters the items that may be shown and records failures."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -180,13 +180,43 @@ class ShelfBuilder:
         suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
 
+    def shelf(
+        self,
+        served: Cached[CachedList],
+        viewing: Viewing,
+        *,
+        limit: int,
+        without: Set[ItemId] = _NOTHING,
+        first_rank: int = 1,
+        of: ItemId | None = None,
+    ) -> Shelf:
+        """Return the first *limit* lines of a list that may be shown, as a shelf.
+
+        *of* is the item that the list belongs to, if it does.
+        """
+        value = served.value
+        suggestions, degraded_by = self.shown(
+            value.stored,
+            viewing,
+            limit=limit,
+            without=value.engaged | without if without else value.engaged,
+            first_rank=first_rank,
+            cards=value.cards,
+            of=of,
+            title=value.title,
+            sources=value.sources if viewing.is_own else NO_SOURCES,
+        )
+        if value.stands_in:
+            degraded_by = (MODEL, *degraded_by)
+        return shelf_of(served, suggestions, degraded_by)
+
     def popular(
         self,
         category: CategoryId | None,
         viewing: Viewing,
         *,
         limit: int,
-        without: Collection[ItemId] = (),
+        without: Set[ItemId] = _NOTHING,
         first_rank: int = 1,
     ) -> Shelf:
         """Return popular items of a category, or of all categories where it is None.
@@ -197,24 +227,21 @@ class ShelfBuilder:
         Raises:
             StorageUnavailableError: They are not in memory, and could not be read in time.
         """
-
-        def shown(stored: StoredList) -> tuple[list[Suggestion], tuple[str, ...]]:
-            return self.shown(stored, viewing, limit=limit, without=without, first_rank=first_rank)
-
         live = None if self.open_items is None else self.open_items.at_once()
         if live is not None and live.value.market is not None:
             for most in (POPULAR_KEPT, POPULAR_KEPT + limit + len(without), len(live.value.market)):
                 stored = live.value.popular(self.scorer, category, keep=most)
-                suggestions, degraded_by = shown(stored)
+                suggestions, degraded_by = self.shown(
+                    stored, viewing, limit=limit, without=without, first_rank=first_rank
+                )
                 if len(suggestions) == limit or len(stored) < most:
                     break
             return _shelf(stored, suggestions, live.freshness, degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
-            stored = served.value.stored
-            suggestions, degraded_by = shown(stored)
-            if len(suggestions) == limit or stored.is_complete:
-                return shelf_of(served, suggestions, degraded_by)
+            shelf = self.shelf(served, viewing, limit=limit, without=without, first_rank=first_rank)
+            if len(shelf) == limit or served.value.stored.is_complete:
+                return shelf
         market = self.list_reader.market()
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
@@ -259,7 +286,7 @@ class ShelfBuilder:
         viewing: Viewing,
         *,
         limit: int,
-        without: Collection[ItemId] = (),
+        without: Set[ItemId] = _NOTHING,
     ) -> Shelf:
         """Return the result of *answer*; if it fails, popular items or nothing.
 

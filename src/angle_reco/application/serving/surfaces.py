@@ -9,13 +9,10 @@ from functools import partial
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.list_reader import CachedList
 from angle_reco.application.serving.shelf_builder import (
     LIST,
-    MODEL,
     ShelfBuilder,
     Viewing,
-    shelf_of,
     with_cards,
 )
 from angle_reco.domain.columns import IdColumn
@@ -28,8 +25,6 @@ from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource, Signe
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf
 from angle_reco.domain.validators import function
-from angle_reco.domain.whys import NO_SOURCES
-from angle_reco.ports.cache import Cached
 from angle_reco.ports.deadlines import about_to_wait
 from angle_reco.ports.stores import InterestStore
 
@@ -104,7 +99,8 @@ class Homepage:
     def _answer(self, viewing: Viewing, limit: int, hidden: frozenset[ItemId]) -> Shelf:
         user_id = UserId(viewing.viewer)
         served = self.shelves.list_reader.of(ListKind.PERSONAL, user_id)
-        answer, stored = self._shown(served, viewing, limit, hidden), served.value.stored
+        answer = self.shelves.shelf(served, viewing, limit=limit, without=hidden)
+        stored = served.value.stored
         is_empty = not answer.suggestions
         if len(answer.suggestions) == limit or (stored.is_complete and not is_empty):
             return answer
@@ -119,7 +115,7 @@ class Homepage:
         try:
             while True:
                 recomputed = self.shelves.list_reader.recomputed(user_id, keep=keep)
-                longer = self._shown(recomputed, viewing, limit, hidden)
+                longer = self.shelves.shelf(recomputed, viewing, limit=limit, without=hidden)
                 found = recomputed.value.stored
                 if len(longer) == limit or found.edited or len(found) < keep:
                     return longer
@@ -131,26 +127,6 @@ class Homepage:
             # A few personal suggestions are better than a full page of popular items.
             self.shelves.notify_degraded("homepage", error)
             return attrs.evolve(answer, degraded_by=(LIST, *answer.degraded_by))
-
-    def _shown(
-        self,
-        served: Cached[CachedList],
-        viewing: Viewing,
-        limit: int,
-        hidden: frozenset[ItemId],
-    ) -> Shelf:
-        engaged, stored = served.value.engaged, served.value.stored
-        suggestions, degraded_by = self.shelves.shown(
-            stored,
-            viewing,
-            limit=limit,
-            without=engaged | hidden if hidden else engaged,
-            cards=served.value.cards,
-            sources=served.value.sources if viewing.is_own else NO_SOURCES,
-        )
-        if served.value.stands_in:
-            degraded_by = (MODEL, *degraded_by)
-        return shelf_of(served, suggestions, degraded_by)
 
 
 @attrs.frozen(kw_only=True)
