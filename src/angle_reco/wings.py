@@ -174,28 +174,28 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
     is_borrowed = ports.storage is not None and ports.storage.is_borrowed
     pending = PendingActivity(ports.clock, most=0) if is_borrowed else PendingActivity(ports.clock)
     rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=core.cache)
-    memory = invalidator = None
+    memory = invalidator = stale_cache = open_items = None
     if core.cache is not None:
-        memory = _wire_memory(core, jobs.finished_runs, lists=core.cache)
+        stale_cache, open_items = _wire_memory(core, jobs.finished_runs, lists=core.cache)
+        memory = ProcessCache(lists=core.cache, open_items=open_items)
         invalidator = CacheInvalidator(
             changes=ports.changes,
             finished_runs=jobs.finished_runs,
-            open_items=memory.open_items,
+            open_items=open_items,
             pending=pending,
             rolled_back=rolled_back,
             items=ItemInvalidator(
-                open_items=memory.open_items,
+                open_items=open_items,
                 finished_runs=jobs.finished_runs,
                 scorer=scorer,
                 clock=ports.clock,
-                runs=jobs.claims,
+                request_similar=jobs.claims.request_similar,
             ),
             scorer=scorer,
             clock=ports.clock,
             deadline=settings.deadline,
             lists=core.cache,
         )
-    stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
     list_reader = ListReader(
         lists=ports.lists,
         scorer=scorer,
@@ -248,7 +248,9 @@ def _speech(core: Core) -> Speech:
     )
 
 
-def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> ProcessCache:
+def _wire_memory(
+    core: Core, finished_runs: FinishedRuns, *, lists: Cache
+) -> tuple[StaleCache, OpenItems]:
     ports, settings, models = core.ports, core.settings, core.models
     breaker = CircuitBreaker(clock=ports.clock)
 
@@ -287,7 +289,7 @@ def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> Pr
         open_items.mark()
 
     models.on_change = on_change
-    return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)
+    return stale_cache(lists, of_lists), open_items
 
 
 _THREADS_BEHIND = 4

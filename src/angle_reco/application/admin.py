@@ -13,7 +13,6 @@ from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
@@ -25,7 +24,7 @@ from angle_reco.domain.schedules import JobRule
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.validators import flag
 from angle_reco.ports.activity import ActivityQueries
-from angle_reco.ports.cache import CacheStats, Evicted, key_of
+from angle_reco.ports.cache import Cache, CacheStats, Evicted, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
@@ -56,12 +55,12 @@ class MemoryStats:
 class ProcessCache:
     """The cache of a process: its lists, and the open items."""
 
-    lists: StaleCache
+    lists: Cache
     open_items: OpenItems
 
     def evict(self) -> Evicted:
         """Drop the lists that are too old to be shown; return how much was dropped."""
-        gone = self.lists.cache.evict()
+        gone = self.lists.evict()
         _log.info("cache evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
         return gone
 
@@ -69,7 +68,7 @@ class ProcessCache:
         """Return how the cache performed, and what it holds."""
         live = self.open_items.held()
         return MemoryStats(
-            lists=self.lists.cache.stats(),
+            lists=self.lists.stats(),
             live_items=0 if live is None else len(live.cards),
             live_bytes=self.open_items.stale_cache.cache.stats().bytes,
         )
@@ -246,14 +245,14 @@ class ForgetCached:
             gone += self._forget(ListKind.SIMILAR, item_id)
         if user_id is None and item_id is None:
             if self.memory is not None:
-                gone = self.memory.lists.cache.forget_all().entries
+                gone = self.memory.lists.forget_all().entries
                 self.memory.open_items.forget()
             self._notify_others()
         _log.info("cache cleared manually: entries=%d", gone)
         return gone
 
     def _forget(self, kind: ListKind, owner: object) -> bool:
-        return self.memory is not None and self.memory.lists.cache.forget(key_of(kind, owner))
+        return self.memory is not None and self.memory.lists.forget(key_of(kind, owner))
 
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Drop pending events, and the cached homepages that were computed with them."""
@@ -261,7 +260,7 @@ class ForgetCached:
             return self.pending.reset(user_id) + self._forget(ListKind.PERSONAL, user_id)
         gone = self.pending.reset()
         if self.memory is not None:
-            gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
+            gone += self.memory.lists.forget_all(ListKind.PERSONAL.value).entries
         return gone
 
     def _notify_others(self) -> None:

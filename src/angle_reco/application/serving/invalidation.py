@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -10,7 +10,6 @@ from threading import Lock
 
 import attrs
 
-from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import Before, ChangedItems, OpenItems
@@ -48,14 +47,14 @@ _SHARE_OF_A_CALL = 4
 class ItemInvalidator:
     """Reads the cards of changed items, and invalidates the lists of their similar items.
 
-    *runs* take the requests for similar items of new items.
+    *request_similar* requests runs that compute the similar items of new items.
     """
 
     open_items: OpenItems
     finished_runs: FinishedRuns
     scorer: Scorer
     clock: Clock
-    runs: JobClaims
+    request_similar: Callable[[Sequence[ItemId]], None]
 
     @property
     def changed(self) -> ChangedItems:
@@ -100,7 +99,7 @@ class ItemInvalidator:
         )
         wanted = [*new, *(one for one in unsold if one not in new)]
         if wanted:
-            self.runs.request_similar(wanted)
+            self.request_similar(wanted)
         self.changed.handled(item_ids)
 
     def _bound(self) -> None:
