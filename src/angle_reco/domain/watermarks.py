@@ -37,8 +37,8 @@ _FULL_FROM = 2 * HOUR
 """The time of day (UTC) from which the first run computes everything."""
 
 
-class Why(StrEnum):
-    """Why a run computes everything."""
+class WhyFull(StrEnum):
+    """WhyFull a run computes everything."""
 
     ASKED = "asked"  # by the caller
     FIRST = "first"  # there was no complete run
@@ -95,28 +95,28 @@ class Watermark:
 _MOMENTS = ("at", "started_at", "full_at")
 
 
-def usable(text: str | None, *, now: datetime, settings: str) -> Watermark | Why:
+def usable(text: str | None, *, now: datetime, settings: str) -> Watermark | WhyFull:
     """Return the watermark that a run can begin from, or why it computes everything.
 
     *text* is what the last complete run left, None if there was none.
     """
     if text is None:
-        return Why.FIRST
+        return WhyFull.FIRST
     found = Watermark.from_text(text)
     if found is None:
-        return Why.LOST
+        return WhyFull.LOST
     if found.at > now:
-        return Why.FUTURE
+        return WhyFull.FUTURE
     if found.settings != settings:
-        return Why.SETTINGS
+        return WhyFull.SETTINGS
     if _day_of(found.full_at) != _day_of(now):
-        return Why.DAILY
+        return WhyFull.DAILY
     return found
 
 
 @attrs.frozen(kw_only=True)
-class Look:
-    """What a job looks for: whether its results depend on users, on open items, or on both.
+class Inputs:
+    """What the results of a job depend on: users, open items, or both.
 
     Results are of a *kind*, None for interests, and *settings* is a text that differs if those of
     equal data could. Without *is_known* they depend on more, such as data of the host.
@@ -130,7 +130,7 @@ class Look:
 
     @property
     def job(self) -> str:
-        """Return the job that looks."""
+        """Return the job that makes them."""
         return OF_INTERESTS if self.kind is None else JOB_OF[self.kind]
 
 

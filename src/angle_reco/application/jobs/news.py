@@ -22,10 +22,10 @@ from angle_reco.domain.scoring.decay import DecaySteps
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.watermarks import (
     LATE_COMMITS,
-    Look,
+    Inputs,
     News,
     Watermark,
-    Why,
+    WhyFull,
     digest_of_activity,
     digest_of_users,
     spans_of_steps,
@@ -54,16 +54,16 @@ class LastRuns:
     settings: Settings
     as_of: datetime | None = None
 
-    def news(self, look: Look, work: RunContext) -> News:
+    def news(self, inputs: Inputs, work: RunContext) -> News:
         """Return what may have changed since the last run.
 
         If it computes everything, the watermark of the last run is removed: if this run fails,
         some results are its own.
         """
         with work.paced():
-            kind = look.kind
+            kind = inputs.kind
             text = self.interests.watermark() if kind is None else self.lists.watermark(kind)
-            news = self._read(look, text, work)
+            news = self._read(inputs, text, work)
             if news.before is None and text:
                 if kind is None:
                     self.interests.forget_watermark(fence=work.fence)
@@ -121,74 +121,76 @@ class LastRuns:
                 kind, owners, started_at=started_at, watermark=watermark, fence=fence
             )
 
-    def _read(self, look: Look, text: str | None, work: RunContext) -> News:
+    def _read(self, inputs: Inputs, text: str | None, work: RunContext) -> News:
         """Return what may have changed since the run that left the watermark *text*.
 
         The log says why, if everything has to be computed.
         """
         now = self.scorer.clock.now()
-        if self.as_of is not None or not self._is_known(look):
-            return News(kind=look.kind, at=now, users=self._no_users)
-        before: Watermark | Why = Why.ASKED
+        if self.as_of is not None or not self._is_known(inputs):
+            return News(kind=inputs.kind, at=now, users=self._no_users)
+        before: Watermark | WhyFull = WhyFull.ASKED
         if not work.is_full:
-            before = usable(text, now=now, settings=look.settings)
+            before = usable(text, now=now, settings=inputs.settings)
         # The position and the digests come first: what is committed after them is news next time.
-        cursor, changes, before = self._feed(before, look.job)
-        if isinstance(before, Why):
-            self._log_why(look.job, before)
-            return self._everything(look, now, cursor)
-        return self._since(before, look, now, cursor, changes)
+        cursor, changes, before = self._feed(before, inputs.job)
+        if isinstance(before, WhyFull):
+            self._log_reason(inputs.job, before)
+            return self._everything(inputs, now, cursor)
+        return self._since(before, inputs, now, cursor, changes)
 
-    def _feed(self, before: Watermark | Why, job: str) -> tuple[str, list[Change], Watermark | Why]:
+    def _feed(
+        self, before: Watermark | WhyFull, job: str
+    ) -> tuple[str, list[Change], Watermark | WhyFull]:
         """Return the position in the feed, the changes, and whether they are all there are.
 
         A feed that does not answer hides what happened, and is no reason for a run to fail.
         """
         try:
-            if isinstance(before, Why):
+            if isinstance(before, WhyFull):
                 return self.changes.now().text, [], before
             feed = self.changes.since(Cursor(text=before.cursor))
         except StorageError:
-            return "", [], Why.GAP
+            return "", [], WhyFull.GAP
         is_gap = feed.has_gap or any(_hides_rows(one, job) for one in feed.changes)
-        return feed.cursor.text, list(feed.changes), Why.GAP if is_gap else before
+        return feed.cursor.text, list(feed.changes), WhyFull.GAP if is_gap else before
 
-    def _is_known(self, look: Look) -> bool:
+    def _is_known(self, inputs: Inputs) -> bool:
         """Return whether the results change for reasons that can be known, and not all the time.
 
         With a half-life every interaction weighs less after each hour of its age.
         """
         is_stepwise = isinstance(self.settings.interest.decay, DecaySteps)
         return (
-            look.is_known
-            and (is_stepwise or not look.of_users)
-            and (self.settings.popularity.half_life is None or not look.of_market)
+            inputs.is_known
+            and (is_stepwise or not inputs.of_users)
+            and (self.settings.popularity.half_life is None or not inputs.of_market)
         )
 
-    def _everything(self, look: Look, now: datetime, cursor: str) -> News:
+    def _everything(self, inputs: Inputs, now: datetime, cursor: str) -> News:
         since = now - LATE_COMMITS
         happened = self.scorer.activity_within([(since, None)])
-        signed_in = self.users.active_since(since) if look.of_users else self._no_users
+        signed_in = self.users.active_since(since) if inputs.of_users else self._no_users
         return News(
-            kind=look.kind,
+            kind=inputs.kind,
             at=now,
             users=self._no_users,
-            settings=look.settings,
+            settings=inputs.settings,
             cursor=cursor,
             activity=digest_of_activity(happened, since),
             sign_ins=digest_of_users(signed_in),
         )
 
     def _since(
-        self, before: Watermark, look: Look, now: datetime, cursor: str, changes: list[Change]
+        self, before: Watermark, inputs: Inputs, now: datetime, cursor: str, changes: list[Change]
     ) -> News:
         late, since = before.at - LATE_COMMITS, now - LATE_COMMITS
-        steps = spans_of_steps(before.at, now, self.settings.interest) if look.of_users else ()
+        steps = spans_of_steps(before.at, now, self.settings.interest) if inputs.of_users else ()
         happened = self.scorer.activity_within([(late, None), *steps])
         is_recent = happened.moments >= to_micros(late)
         is_new = digest_of_activity(happened, late) != before.activity
         items = [one for change in changes for one in _items(change)]
-        market_changed = look.of_market and (
+        market_changed = inputs.of_market and (
             bool(items)
             or is_new
             or len(self.scorer.catalog.turned(spans_of_turns(before.at, now))) > 0
@@ -196,7 +198,7 @@ class LastRuns:
         users, has_left, sign_ins = [happened.users.take(~is_recent)], False, ""
         if is_new:
             users.append(happened.users.take(is_recent))
-        if look.of_users:
+        if inputs.of_users:
             users += [self._named(changes), self._of_items(changes)]
             signed_in = self.users.active_since(late)
             if digest_of_users(signed_in) != before.sign_ins:
@@ -206,13 +208,13 @@ class LastRuns:
             left = self.users.active_since(before.at - span, not_since=now - span)
             has_left = len(left) > 0
         return News(
-            kind=look.kind,
+            kind=inputs.kind,
             at=now,
             before=before,
-            users=IdColumn.joined(self.settings.ids.user, users if look.of_users else ()),
+            users=IdColumn.joined(self.settings.ids.user, users if inputs.of_users else ()),
             has_left=has_left,
             market_changed=market_changed,
-            settings=look.settings,
+            settings=inputs.settings,
             cursor=cursor,
             activity=digest_of_activity(happened, since),
             sign_ins=sign_ins,
@@ -238,11 +240,11 @@ class LastRuns:
     def _no_users(self) -> IdColumn:
         return IdColumn.of(self.settings.ids.user, [])
 
-    def _log_why(self, job: str, why: Why) -> None:
-        if why is Why.FUTURE:
+    def _log_reason(self, job: str, reason: WhyFull) -> None:
+        if reason is WhyFull.FUTURE:
             _log.warning("watermark of the future, everything is computed: job=%s", job)
-        elif why not in (Why.ASKED, Why.FIRST):
-            _log.info("everything is computed: job=%s why=%s", job, why.value)
+        elif reason not in (WhyFull.ASKED, WhyFull.FIRST):
+            _log.info("everything is computed: job=%s why=%s", job, reason.value)
 
 
 @attrs.frozen(kw_only=True)
