@@ -243,7 +243,7 @@ class AsyncRecommender:
             if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
                 return not_taken(_no_connection(connection))
             # Reading the change feed blocks: it happens in another thread, on our connection.
-            await run_in(self._elsewhere, events.look)
+            await run_in(self._elsewhere, events.read_feed)
         except StorageUnavailableError as error:
             return not_taken(error)
         from sqlalchemy.exc import SQLAlchemyError

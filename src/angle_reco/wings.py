@@ -269,8 +269,8 @@ def _wire_memory(
 
     def before_reading() -> None:
         lists.evict()
-        finished_runs.look()
-        models.look()
+        finished_runs.check_ledger()
+        models.check_store()
 
     open_items = OpenItems(
         stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),

@@ -65,8 +65,8 @@ class UseCases:
 
         def read() -> None:
             if invalidator is not None:
-                # The first look marks all that was read before it.
-                invalidator.step_safely()
+                # The first read marks all that was read before it.
+                invalidator.read_safely()
             live.at_once()
             shelves.list_reader.of_popular(None)
 

@@ -139,8 +139,8 @@ class TrainedModels:
     there is one, `classic` stands in for it, which answers show as degraded. A new model is read in
     a thread, unless *reads_behind* is false; the old one is used until then.
 
-    With a cache, `look` is called whenever the open items are read again; without (*has_cache*),
-    calls look every *live_for*.
+    With a cache, `check_store` is called whenever the open items are read again; without
+    (*has_cache*), calls check every *live_for*.
     """
 
     store: ModelStore
@@ -151,7 +151,7 @@ class TrainedModels:
     has_cache: bool = True
     on_change: Callable[[], object] = lambda: None
     _known: _Known = attrs.field(factory=_Known, init=False)
-    _looks_at: float = attrs.field(default=float("-inf"), init=False)
+    _checks_at: float = attrs.field(default=float("-inf"), init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False)
     _pool: BackgroundPool = attrs.field(factory=lambda: BackgroundPool("models", 1), init=False)
 
@@ -174,7 +174,7 @@ class TrainedModels:
         Raises:
             StorageUnavailableError: Nothing is known yet, and the store did not answer.
         """
-        self._look_if_due()
+        self._check_if_due()
         return self._known.model
 
     @property
@@ -202,7 +202,7 @@ class TrainedModels:
                 return self._known.model
         raise ModelError("was replaced each time that it was read")
 
-    def look(self) -> None:
+    def check_store(self) -> None:
         """Look up what is stored, and have a new model read.
 
         Raises:
@@ -224,11 +224,11 @@ class TrainedModels:
         seconds = self.settings.deadline.total_seconds() if left is None else left
         self._pool.settle(seconds / _SHARE_OF_A_CALL)
 
-    def look_behind(self) -> None:
+    def check_in_background(self) -> None:
         """Look up what is stored in a thread, and read it."""
         if self.may_learn and self._known.model is not None:
 
-            def look() -> None:
+            def check() -> None:
                 with deadline(self.settings.deadline.total_seconds()):
                     trained = self.store.trained()
                 self._note(trained)
@@ -236,7 +236,7 @@ class TrainedModels:
                     self._read(trained)
 
             with suppress(RuntimeError):  # No thread can be started any more.
-                self._pool.submit(lambda: Context().run(look))
+                self._pool.submit(lambda: Context().run(check))
 
     def settle(self, seconds: float) -> None:
         """Wait until a model that is being read has been read, at most that long."""
@@ -251,7 +251,7 @@ class TrainedModels:
         fixed = self.rankings.fixed
         if fixed is not None:
             return recipe == fixed.recipe
-        self._look_if_due()
+        self._check_if_due()
         if recipe.name == BLENDED.name:
             return self._wants_model and recipe == self.rankings.learned(self._known.weights).recipe
         return self._known.model is None and recipe == self.rankings.of(None).recipe
@@ -267,16 +267,16 @@ class TrainedModels:
         trained = self._known.trained
         return self.settings.ranker != AUTO or (trained is not None and trained.model is not None)
 
-    def _look_if_due(self) -> None:
+    def _check_if_due(self) -> None:
         is_first = self._known.trained is None
-        if is_first or (not self.has_cache and self.clock.monotonic() >= self._looks_at):
-            self.look()
+        if is_first or (not self.has_cache and self.clock.monotonic() >= self._checks_at):
+            self.check_store()
 
     def _note(self, trained: Trained) -> None:
         weights = self._weights_of(trained)
         with self._lock:
             before = self._known
-            self._looks_at = self.clock.monotonic() + self.settings.live_for.total_seconds()
+            self._checks_at = self.clock.monotonic() + self.settings.live_for.total_seconds()
             if before.trained == trained:
                 return
             if trained.model is None:
@@ -306,7 +306,7 @@ class TrainedModels:
         try:
             self._read(trained)
         except StorageError as error:
-            # The next look tries again.
+            # The next check tries again.
             _log.warning("model not read: error=%s", type(error).__name__)
 
     def _read(self, trained: Trained) -> None:
@@ -325,7 +325,7 @@ class TrainedModels:
             read = _Known(trained, known.weights, _weighted(model, known.weights), head)
         except ModelError as error:
             if self.store.trained() != trained:
-                # It was replaced while it was read: the next look reads the newer one.
+                # It was replaced while it was read: the next check reads the newer one.
                 return
             _log.error("model not used: problem=%s", error.problem)
             read = _Known(trained, known.weights, problem=error.problem)

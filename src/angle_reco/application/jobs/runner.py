@@ -136,7 +136,7 @@ class JobRunner:
             outcome.seconds,
         )
         if publishes:
-            self.finished_runs.done(run.key, has_computed=outcome.has_computed)
+            self.finished_runs.note_success(run.key, has_computed=outcome.has_computed)
         return outcome
 
     def _loss(self, run: Run, heartbeat: "Heartbeat") -> FencedOffError | StorageUnavailableError:

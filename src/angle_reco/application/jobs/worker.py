@@ -98,7 +98,9 @@ class Worker:
             self._scheduler = new_scheduler()
             try:
                 self._scheduler.start(
-                    self._look, every=self.settings.runs.poll, workers=self.settings.workers
+                    self._hand_over_due,
+                    every=self.settings.runs.poll,
+                    workers=self.settings.workers,
                 )
             except BaseException as error:
                 self._scheduler, self.failure = None, type(error).__name__
@@ -125,7 +127,7 @@ class Worker:
         _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), has_ended)
         return has_ended
 
-    def _look(self) -> None:
+    def _hand_over_due(self) -> None:
         """Hand due runs to the scheduler, unless they wait or execute in this process."""
         try:
             with deadline(self.settings.deadline.total_seconds()):

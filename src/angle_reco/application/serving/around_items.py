@@ -48,7 +48,7 @@ class SimilarItems:
         item_id = shelves.settings.ids.item_id(item_id)
         limit = checked_limit(limit, most=MOST_SIMILAR)
         cards = None if cards is None else function(cards, "cards")
-        shelves.catch_up(viewing.viewer)
+        shelves.apply_changes(viewing.viewer)
         answer = shelves.or_popular(
             "similar_items",
             lambda: self._answer(item_id, viewing, limit),
@@ -103,7 +103,7 @@ class AfterBid:
         limit, viewing = checked_limit(limit), Viewing(user_id, include_engaged=False)
         assume_bid = flag(assume_bid, "assume_bid")
         cards = None if cards is None else function(cards, "cards")
-        hidden = shelves.catch_up(user_id)
+        hidden = shelves.apply_changes(user_id)
         answer = shelves.or_popular(
             "after_bid",
             lambda: self._answer(user_id, item_id, viewing, limit, assume_bid=assume_bid),

@@ -263,7 +263,7 @@ class ShelfBuilder:
                 break
         return _shelf(stored, suggestions, Freshness.COMPUTED, degraded_by)
 
-    def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
+    def apply_changes(self, viewer: UserId | None) -> frozenset[ItemId]:
         """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
 
         Return the items that the viewer's pending activity hides.
@@ -271,11 +271,11 @@ class ShelfBuilder:
         invalidator = self.invalidator
         if invalidator is None:
             self.pending.drop_expired()
-        elif not invalidator.is_started and invalidator.looks_at <= self.clock.monotonic():
-            invalidator.look()
+        elif not invalidator.is_started and invalidator.due_at <= self.clock.monotonic():
+            invalidator.read_if_due()
         if not (self.pending.by_user or self.pending.returned):
             return _NOTHING
-        self.rolled_back.look_for(viewer)
+        self.rolled_back.drop_of(viewer)
         return self.pending.hidden_from(viewer)
 
     def or_popular(
@@ -290,7 +290,7 @@ class ShelfBuilder:
     ) -> Shelf:
         """Return the result of *answer*; if it fails, popular items or nothing.
 
-        It fails if the database or a component of the ranker does. Call `catch_up` before it.
+        It fails if the database or a component of the ranker does. Call `apply_changes` before it.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.

@@ -69,7 +69,7 @@ class Homepage:
             viewing = Viewing(user_id, False, actor.user_id == user_id)
         start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
         cards = None if cards is None else function(cards, "cards")
-        hidden = shelves.catch_up(viewing.viewer)
+        hidden = shelves.apply_changes(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
             partial(self._answer, viewing, length, hidden),
@@ -86,7 +86,7 @@ class Homepage:
         limit = checked_limit(limit)
         cards = None if cards is None else function(cards, "cards")
         start, length = (_HOMEPAGE, limit) if after is None else _HOMEPAGE.then(after, limit)
-        shelves.catch_up(viewing.viewer)
+        shelves.apply_changes(viewing.viewer)
         answer = shelves.or_popular(
             "homepage",
             lambda: shelves.popular(None, viewing, limit=length),
@@ -161,7 +161,7 @@ class PopularItems:
         first = _POPULAR if category is None else PageStart(f"{_POPULAR.of} {category}")
         start, length = (first, limit) if after is None else first.then(after, limit)
         viewing = Viewing(actor.user_id, True)
-        shelves.catch_up(viewing.viewer)
+        shelves.apply_changes(viewing.viewer)
         answer = shelves.or_popular(
             "popular_items",
             lambda: shelves.popular(category, viewing, limit=length),
