@@ -107,7 +107,7 @@ def wire(
         ),
         writing=WriteOverrides(
             access=access,
-            shelves=shelves,
+            list_reader=shelves.list_reader,
             interests=ports.interests,
             lists=ports.lists,
             changes=ports.changes,

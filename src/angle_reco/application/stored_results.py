@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.domain.changes import EDITED, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError, StorageError
@@ -95,7 +95,7 @@ class WriteOverrides:
     """
 
     access: Access
-    shelves: ShelfBuilder
+    list_reader: ListReader
     interests: InterestStore
     lists: ListStore
     changes: Changes
@@ -120,7 +120,7 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        ids, at = self.shelves.settings.ids, last_interaction_at
+        ids, at = self.list_reader.settings.ids, last_interaction_at
         interest = UserInterest(
             user_id=ids.user_id(user_id),
             category_id=ids.category_id(category_id),
@@ -130,7 +130,9 @@ class WriteOverrides:
                 interaction_count, "interaction_count", least=0, most=2**63 - 1
             ),
             last_interaction_at=(
-                self.shelves.clock.now() if at is None else check_moment(at, "last_interaction_at")
+                self.list_reader.clock.now()
+                if at is None
+                else check_moment(at, "last_interaction_at")
             ),
             by_hand=True,
         )
@@ -155,8 +157,8 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        user_id = self.shelves.settings.ids.user_id(user_id)
-        category_id = self.shelves.settings.ids.category_id(category_id)
+        user_id = self.list_reader.settings.ids.user_id(user_id)
+        category_id = self.list_reader.settings.ids.category_id(category_id)
         was_there = False
 
         def change(stored: StoredInterests) -> StoredInterests:
@@ -191,14 +193,14 @@ class WriteOverrides:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
         if item_id == similar_id:
             raise InvalidValueError("similar item", similar_id, "another item")
         line = override_line(
             ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
         )
-        self.shelves.list_reader.card(similar_id)
+        self.list_reader.card(similar_id)
         self._write_line(
             ListKind.SIMILAR, item_id, line, None, "a similarity of these items", replaces=replaces
         )
@@ -213,7 +215,7 @@ class WriteOverrides:
             ItemNotFoundError: There is no such item.
         """
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
 
     def write_recommendation(
@@ -237,13 +239,13 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
         line = override_line(
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
         )
         rank = None if rank is None else whole(rank, "rank", least=1)
-        self.shelves.list_reader.card(item_id)
+        self.list_reader.card(item_id)
         what = "a recommendation of this item to this user"
         self._write_line(ListKind.PERSONAL, user_id, line, rank, what, replaces=replaces)
         return line
@@ -257,7 +259,7 @@ class WriteOverrides:
             UserErasedError: The user was erased.
         """
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))
 
     def _write_line(
@@ -295,7 +297,7 @@ class WriteOverrides:
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
         def usable(stored: StoredList | None) -> StoredList | None:
-            return stored if self.shelves.list_reader.is_usable(kind, stored) else None
+            return stored if self.list_reader.is_usable(kind, stored) else None
 
         def change_usable(stored: StoredList | None) -> StoredList:
             found = usable(stored)
@@ -311,16 +313,16 @@ class WriteOverrides:
                 # If another process has stored a usable list since, that list is changed.
                 self.lists.edit(kind, owner, lambda stored: change(usable(stored) or computed))
         finally:
-            self.shelves.list_reader.forget(kind, owner)
+            self.list_reader.forget(kind, owner)
 
     def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
-        scorer = self.shelves.scorer
+        scorer = self.list_reader.scorer
         if kind is ListKind.SIMILAR:
-            item = self.shelves.list_reader.card(ItemId(owner))
-            market = scorer.market(self.shelves.list_reader.models.of_similar)
+            item = self.list_reader.card(ItemId(owner))
+            market = scorer.market(self.list_reader.models.of_similar)
             return scorer.similar_to_one(market, item).stored(0)
-        users = IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner]))
-        market = scorer.market(self.shelves.list_reader.models.newest)
+        users = IdIndex(IdColumn.of(self.list_reader.settings.ids.user, [owner]))
+        market = scorer.market(self.list_reader.models.newest)
         profiles = scorer.profiles(market, users)
         return scorer.homepages(market, profiles, keep=scorer.rankings.kept).stored(0)
 
@@ -328,7 +330,7 @@ class WriteOverrides:
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
     ) -> None:
         def usable(stored: StoredInterests | None) -> StoredInterests | None:
-            return stored if self.shelves.may_use_interests(stored) else None
+            return stored if self.list_reader.scorer.is_usable(stored) else None
 
         def change_usable(stored: StoredInterests | None) -> StoredInterests:
             found = usable(stored)
@@ -339,8 +341,8 @@ class WriteOverrides:
         try:
             self.interests.edit(user_id, change_usable)
         except _NothingToEdit:
-            scorer, now = self.shelves.scorer, self.shelves.clock.now()
-            users = IdColumn.of(self.shelves.settings.ids.user, [user_id])
+            scorer, now = self.list_reader.scorer, self.list_reader.clock.now()
+            users = IdColumn.of(scorer.settings.ids.user, [user_id])
             computed = StoredInterests(
                 interests=tuple(scorer.interests(users).values()),
                 recipe=scorer.recipes.interests,

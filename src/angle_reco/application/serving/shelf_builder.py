@@ -15,7 +15,6 @@ from angle_reco.application.serving.pending_activity import PendingActivity, Rol
 from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.errors import ComponentError, InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
-from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.pages import CardLoader, with_objects
@@ -27,7 +26,6 @@ from angle_reco.domain.whys import NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait
-from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings, Verify
 
 _log = logging.getLogger(__name__)
@@ -75,18 +73,6 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     speech: Speech
-
-    def may_use_interests(self, stored: StoredInterests | None) -> bool:
-        """Return whether stored interests exist, have the current recipe and are not too old."""
-        if stored is None or stored.recipe != self.scorer.recipes.interests:
-            return False
-        freshness = freshness_of(
-            stored.computed_at,
-            covered_at=stored.covered_at,
-            now=self.clock.now(),
-            limits=self.settings.interests_freshness,
-        )
-        return freshness is not None
 
     def cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
         """Return the cards of the items that may be open, from memory as far as possible.

@@ -194,7 +194,7 @@ class ReadInterests:
         most = None if limit is None else checked_limit(limit)
         about_to_wait()
         stored = self.interests.of(user_id, limit=most)
-        if stored is not None and self.shelves.may_use_interests(stored):
+        if stored is not None and self.shelves.scorer.is_usable(stored):
             return stored.interests
         users = IdColumn.of(self.shelves.settings.ids.user, [user_id])
         return tuple(self.shelves.scorer.interests(users).values()[:most])
