@@ -81,7 +81,7 @@ def core_of(
         clock=ports.clock,
         fingerprints=settings.fingerprints,
         deadline=settings.deadline,
-        notifier=notifier,
+        deliver=notifier.deliver,
     )
     scorer = Scorer(
         activity=ports.activity,
@@ -152,7 +152,7 @@ def wire_jobs(core: Core) -> JobsWing:
         rules=rules,
         clock=ports.clock,
         settings=settings,
-        notifier=core.notifier,
+        deliver=core.notifier.deliver,
     )
     claims = JobClaims(
         access=core.access,
