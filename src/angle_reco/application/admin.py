@@ -166,11 +166,7 @@ class ReadStats:
     as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
-        """Return the current stats.
-
-        Raises:
-            AccessDeniedError: The actor may not read them.
-        """
+        """Return the current stats."""
         self.access.require(actor, Action.READ, Resource.STATS)
         bids, watches = self.activity.totals(until=self.as_of)
         return Stats(
@@ -221,12 +217,6 @@ class ForgetCached:
         The entries are those of this process. Dropping everything also notifies the other
         processes, which drop their lists when they next read the change feed. With *pending*,
         drop pending events instead, of a user or of all users, in this process alone.
-
-        Raises:
-            AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is not of its kind, or *item_id* is given with *pending*.
-            StorageUnavailableError: The database did not answer: this process has dropped its
-                entries, the others are not notified.
         """
         self.access.require(actor, Action.CLEAR, Resource.CACHES)
         user_id = None if user_id is None else self.ids.user_id(user_id)
@@ -318,11 +308,7 @@ class CheckHealth:
     now: Callable[[], datetime]
 
     def __call__(self, actor: Actor) -> Health:
-        """Return the health of this process.
-
-        Raises:
-            AccessDeniedError: The actor may not read it.
-        """
+        """Return the health of this process."""
         self.access.require(actor, Action.READ, Resource.HEALTH)
         database, reason, jobs = "ok", None, self.jobs()
         try:

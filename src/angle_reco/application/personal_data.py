@@ -71,11 +71,7 @@ class ExportUser:
     ids: IdKinds
 
     def __call__(self, actor: Actor, owner: UserId | None) -> UserExport:
-        """Return all data stored about *owner*.
-
-        Raises:
-            AccessDeniedError: The actor may not export it.
-        """
+        """Return all data stored about *owner*."""
         self.access.require(actor, Action.EXPORT, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)
         return UserExport(
@@ -103,9 +99,6 @@ class EraseUser:
         """Remove all data stored about *owner*; return how much it was.
 
         Nothing is stored about the user again. The host's data is unchanged.
-
-        Raises:
-            AccessDeniedError: The actor may not erase the user.
         """
         self.access.require(actor, Action.ERASE, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)

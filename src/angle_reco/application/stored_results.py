@@ -111,14 +111,7 @@ class WriteOverrides:
         last_interaction_at: datetime | None,
         replaces: bool,
     ) -> UserInterest:
-        """Store an override of a user's interest in a category.
-
-        Raises:
-            AccessDeniedError: The actor may not write interests.
-            AlreadyStoredError: The interest exists, and *replaces* is false.
-            InvalidValueError: An id, the score, the count or the moment is invalid.
-            UserErasedError: The user was erased.
-        """
+        """Store an override of a user's interest in a category."""
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
         ids, at = self.list_reader.settings.ids, last_interaction_at
         interest = UserInterest(
@@ -149,13 +142,7 @@ class WriteOverrides:
         return interest
 
     def delete_interest(self, actor: Actor, user_id: UserId, category_id: CategoryId) -> bool:
-        """Remove an interest; return False if there was none.
-
-        Raises:
-            AccessDeniedError: The actor may not write interests.
-            InvalidValueError: An id is not of its kind.
-            UserErasedError: The user was erased.
-        """
+        """Remove an interest; return False if there was none."""
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
         user_id = self.list_reader.settings.ids.user_id(user_id)
         category_id = self.list_reader.settings.ids.category_id(category_id)
@@ -184,14 +171,7 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Store an override in the list of an item's similar items.
-
-        Raises:
-            AccessDeniedError: The actor may not write similar items.
-            AlreadyStoredError: The list contains the similar item, and *replaces* is false.
-            InvalidValueError: An id, the score or the reason is invalid.
-            ItemNotFoundError: There is no such item.
-        """
+        """Store an override in the list of an item's similar items."""
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
         ids = self.list_reader.settings.ids
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
@@ -207,13 +187,7 @@ class WriteOverrides:
         return line
 
     def delete_similarity(self, actor: Actor, item_id: ItemId, similar_id: ItemId) -> bool:
-        """Remove a similar item from an item's list; return False if it was not in the list.
-
-        Raises:
-            AccessDeniedError: The actor may not write similar items.
-            InvalidValueError: An id is not of its kind.
-            ItemNotFoundError: There is no such item.
-        """
+        """Remove a similar item from an item's list; return False if it was not in the list."""
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
         ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
@@ -229,15 +203,7 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Store an override on a user's homepage.
-
-        Raises:
-            AccessDeniedError: The actor may not write homepages.
-            AlreadyStoredError: The homepage contains the item, and *replaces* is false.
-            InvalidValueError: An id, the score, the rank or the reason is invalid.
-            ItemNotFoundError: There is no such item.
-            UserErasedError: The user was erased.
-        """
+        """Store an override on a user's homepage."""
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
         ids = self.list_reader.settings.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
@@ -251,13 +217,7 @@ class WriteOverrides:
         return line
 
     def delete_recommendation(self, actor: Actor, user_id: UserId, item_id: ItemId) -> bool:
-        """Remove an item from a user's homepage; return False if it was not there.
-
-        Raises:
-            AccessDeniedError: The actor may not write homepages.
-            InvalidValueError: An id is not of its kind.
-            UserErasedError: The user was erased.
-        """
+        """Remove an item from a user's homepage; return False if it was not there."""
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
         ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))

@@ -72,13 +72,6 @@ class JobClaims:
 
         A manual run always executes, after any run of the same key has finished. With *full* it
         leaves no result as it is.
-
-        Raises:
-            AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it cannot run for one item.
-            ItemNotFoundError: There is no such item.
-            FencedOffError: This process was suspended, and a later run has taken over.
-            StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         key, progress = self._key(name, item_id), function(progress, "progress")
@@ -128,13 +121,7 @@ class JobClaims:
         return outcome
 
     def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
-        """Request a run by any worker; return the waiting run, which may exist already.
-
-        Raises:
-            AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, it cannot run for one item, or the
-                recommender is as of a moment.
-        """
+        """Request a run by any worker; return the waiting run, which may exist already."""
         self.access.require(actor, Action.RUN, Resource.JOBS)
         self._refuse_the_past()
         key = self._key(name, item_id)

@@ -38,10 +38,6 @@ class SimilarItems:
 
         If no similar item is open, return popular items of the same category; if none of
         these is open, popular items of all categories.
-
-        Raises:
-            InvalidValueError: The limit is not a whole number of at least 1.
-            ItemNotFoundError: No item has this id.
         """
         self.access.require(actor, Action.READ, Resource.SIMILAR_ITEMS)
         shelves, viewing = self.shelves, Viewing(actor.user_id, include_engaged=True)
@@ -90,11 +86,6 @@ class AfterBid:
 
         With *assume_bid*, a bid on the item at this moment counts towards the interests of
         *owner*, without being stored.
-
-        Raises:
-            AccessDeniedError: The actor may not read suggestions after a bid of *owner*.
-            InvalidValueError: The limit is not a whole number of at least 1.
-            ItemNotFoundError: No item has this id.
         """
         self.access.require(actor, Action.READ, Resource.AFTER_BID, owner=owner)
         shelves = self.shelves

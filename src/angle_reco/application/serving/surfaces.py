@@ -51,11 +51,6 @@ class Homepage:
 
         An anonymous visitor, who has no homepage, gets popular items too. With the cursor
         *after*, items of earlier pages are left out.
-
-        Raises:
-            AccessDeniedError: The actor may not read the homepage of *owner*.
-            InvalidValueError: The limit is not a whole number of at least 1, or *after* is no
-                cursor of a homepage.
         """
         if actor is ANONYMOUS and owner is None:
             return self._of_visitor(limit, after, cards)
@@ -148,10 +143,6 @@ class PopularItems:
         """Return at most *limit* popular items; none for a category without open items.
 
         With the cursor *after*, items of earlier pages are left out.
-
-        Raises:
-            InvalidValueError: The limit is not a whole number of at least 1, or *after* is no
-                cursor of popular items of the same category.
         """
         self.access.require(actor, Action.READ, Resource.POPULAR_ITEMS)
         shelves, limit = self.shelves, checked_limit(limit)
@@ -183,12 +174,7 @@ class ReadInterests:
     def __call__(
         self, actor: Actor, owner: UserId | None, *, limit: int | None = None
     ) -> tuple[UserInterest, ...]:
-        """Return the interests of *owner*, the strongest first; all of them without a limit.
-
-        Raises:
-            AccessDeniedError: The actor may not read the interests of *owner*.
-            InvalidValueError: The limit is not a whole number of at least 1.
-        """
+        """Return the interests of *owner*, the strongest first; all of them without a limit."""
         self.access.require(actor, Action.READ, Resource.INTERESTS, owner=owner)
         user_id = self.shelves.settings.ids.user_id(owner)
         most = None if limit is None else checked_limit(limit)
