@@ -127,14 +127,14 @@ def wire(
             ids=settings.ids,
             fingerprints=settings.fingerprints,
             cached_lists=core.cache,
-            pending=serving.pending,
+            forget_pending=serving.pending.forget,
         ),
         forget_cached=ForgetCached(
             access=access,
             memory=memory,
             ledger=ports.ledger,
             changes=ports.changes,
-            pending=serving.pending,
+            reset_pending=serving.pending.reset,
             ids=settings.ids,
         ),
         check_health=CheckHealth(

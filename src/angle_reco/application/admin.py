@@ -12,7 +12,6 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.serving.open_items import OpenItems
-from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
@@ -201,7 +200,7 @@ class ForgetCached:
     memory: ProcessCache | None
     ledger: RunLedger
     changes: Changes
-    pending: PendingActivity
+    reset_pending: Callable[[UserId | None], int]
     ids: IdKinds
 
     def __call__(
@@ -246,9 +245,9 @@ class ForgetCached:
 
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Drop pending events, and the cached homepages that were computed with them."""
+        gone = self.reset_pending(user_id)
         if user_id is not None:
-            return self.pending.reset(user_id) + self._forget(ListKind.PERSONAL, user_id)
-        gone = self.pending.reset()
+            return gone + self._forget(ListKind.PERSONAL, user_id)
         if self.memory is not None:
             gone += self.memory.lists.forget_all(ListKind.PERSONAL.value).entries
         return gone

@@ -1,13 +1,12 @@
 """Export and erasure of all data stored about a user."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKinds, UserId, json_id
@@ -93,7 +92,7 @@ class EraseUser:
     ids: IdKinds
     fingerprints: Fingerprints
     cached_lists: Cache | None
-    pending: PendingActivity
+    forget_pending: Callable[[UserId], object]
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
         """Remove all data stored about *owner*; return how much it was.
@@ -107,7 +106,7 @@ class EraseUser:
         finally:
             if self.cached_lists is not None:
                 self.cached_lists.forget(key_of(ListKind.PERSONAL, user_id))
-            self.pending.forget(user_id)
+            self.forget_pending(user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",
             self.fingerprints.of(user_id),
