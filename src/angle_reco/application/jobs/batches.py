@@ -171,10 +171,10 @@ def spans(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + width, last)
 
 
-_MOST = 2
+_MOST_THREADS = 2
 """How many threads all runs of a process share, so they take two connections for it at most."""
 
-_THREADS = BackgroundPool("jobs", most=_MOST)
+_THREADS = BackgroundPool("jobs", most=_MOST_THREADS)
 
 
 class _Free:
@@ -186,7 +186,7 @@ class _Free:
 
     def reset_after_fork(self) -> None:
         """Have all threads free: a child has none of those that the parent uses."""
-        self.threads = Semaphore(_MOST)
+        self.threads = Semaphore(_MOST_THREADS)
 
 
 _FREE = _Free()
