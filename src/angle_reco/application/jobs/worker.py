@@ -32,7 +32,7 @@ class _Task:
     """Work for a scheduler, named after its job."""
 
     name: str
-    act: Callable[[], None]
+    act: Callable[[], object]
 
     def __call__(self) -> None:
         self.act()
@@ -141,7 +141,7 @@ class Worker:
         before, self._own_slots = self._own_slots, self._slots_of_own()
         for job, slot in self._own_slots.items():
             if slot != before.get(job) and (scheduler := self._scheduler) is not None:
-                task = _Task(job, partial(self._do_own, job))
+                task = _Task(job, self.own[job])
                 scheduler.submit(self.runs.rules[job].queue, task)
 
     def _slots_of_own(self) -> dict[str, datetime]:
@@ -151,9 +151,6 @@ class Worker:
             job: window_of(rules[job].schedule.last_before(now), rules[job].window)
             for job in self.own
         }
-
-    def _do_own(self, job: str) -> None:
-        self.own[job]()
 
     def _hand_over(self, run_request: RunRequest) -> None:
         scheduler, one = self._scheduler, (run_request.key, run_request.slot)
