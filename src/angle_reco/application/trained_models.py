@@ -163,11 +163,6 @@ class TrainedModels:
         self._lock = Lock()
 
     @property
-    def may_learn(self) -> bool:
-        """Return whether a model would be used if there were one."""
-        return self.rankings.learns
-
-    @property
     def newest(self) -> Model | None:
         """Return the newest usable model, None if there is none.
 
@@ -189,7 +184,7 @@ class TrainedModels:
             ModelError: It cannot be used.
             StorageUnavailableError: The store did not answer.
         """
-        if not self.may_learn:
+        if not self.rankings.learns:
             return None
         for _ in range(_TRIES):
             trained = self.store.trained()
@@ -208,7 +203,7 @@ class TrainedModels:
         Raises:
             StorageUnavailableError: The store did not answer.
         """
-        if not self.may_learn:
+        if not self.rankings.learns:
             return
         about_to_wait()
         trained = self.store.trained()
@@ -226,7 +221,7 @@ class TrainedModels:
 
     def check_in_background(self) -> None:
         """Look up what is stored in a thread, and read it."""
-        if self.may_learn and self._known.model is not None:
+        if self.rankings.learns and self._known.model is not None:
 
             def check() -> None:
                 with deadline(self.settings.deadline.total_seconds()):

@@ -122,7 +122,7 @@ class Jobs:
         work.reached("activity", 0, 3)
         store, trained_at = self.models.store, self.clock.now()
         is_stored = store.trained().model is not None
-        if not self.models.may_learn:
+        if not self.models.rankings.learns:
             return self._without_model(work, is_stored)
         with work.paced():
             happened = self._counted(self.scorer.everything())
