@@ -10,10 +10,15 @@ from angle_reco.application.events import Events
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.worker import Worker
 from angle_reco.application.personal_data import EraseUser, ExportUser
-from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.surfaces import Homepage, PopularItems, ReadInterests
+from angle_reco.application.serving.surfaces import (
+    AfterBid,
+    Homepage,
+    PopularItems,
+    ReadInterests,
+    SimilarItems,
+)
 from angle_reco.application.stored_results import StoredResources, WriteOverrides
 from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
