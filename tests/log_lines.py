@@ -14,7 +14,7 @@ import pytest
 from angle_reco.application.jobs.schedule import BATCH_JOBS
 from angle_reco.domain.lists import ListKind
 from angle_reco.domain.policies import INSPECT_USERS, MANAGE_RECOMMENDATIONS, Resource
-from angle_reco.domain.watermarks import Why
+from angle_reco.domain.watermarks import WhyFull
 
 ROOT = "angle_reco"
 
@@ -80,7 +80,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "resource": _is_among(*(one.name.lower() for one in Resource)),
     # Not a user's: what a shop shows to everybody.
     "item": lambda value: type(value) is str,
-    "why": _is_among(*(one.value for one in Why)),
+    "why": _is_among(*(one.value for one in WhyFull)),
     "final": lambda value: type(value) is bool,
     "in_time": lambda value: type(value) is bool,
     "kind": _is_among("open_items", *(one.value for one in ListKind)),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from angle_reco.application.serving.pages import CardLoader
 from angle_reco.domain.errors import InvalidValueError, StorageUnavailableError
 from angle_reco.domain.ids import CategoryRef, ItemRef, UserRef
+from angle_reco.domain.pages import CardLoader
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.ports.cache import CacheKey
@@ -243,7 +243,7 @@ class AsyncRecommender:
             if not inspect.iscoroutinefunction(getattr(type(connection), "run_sync", None)):
                 return not_taken(_no_connection(connection))
             # Reading the change feed blocks: it happens in another thread, on our connection.
-            await run_in(self._elsewhere, events.look)
+            await run_in(self._elsewhere, events.read_feed)
         except StorageUnavailableError as error:
             return not_taken(error)
         from sqlalchemy.exc import SQLAlchemyError

@@ -311,7 +311,7 @@ class Recommender(EventCalls):
         if new_scheduler is not None:
             self._use_cases.worker.start(new_scheduler)
         if self._use_cases.invalidator is not None:
-            self._use_cases.invalidator.begin()
+            self._use_cases.invalidator.start()
         self._use_cases.warm()
 
     def stop(self, grace: timedelta = timedelta(seconds=10)) -> bool:
@@ -321,7 +321,7 @@ class Recommender(EventCalls):
         """
         has_ended = self._use_cases.worker.stop(exactly(grace, "grace", timedelta))
         if self._use_cases.invalidator is not None:
-            self._use_cases.invalidator.end()
+            self._use_cases.invalidator.stop()
         return has_ended
 
     def close(self) -> None:
@@ -362,7 +362,7 @@ class Recommender(EventCalls):
         another process may have taken. A storage error is logged, not raised.
         """
         if self._use_cases.invalidator is not None:
-            self._use_cases.invalidator.catch_up()
+            self._use_cases.invalidator.read_now()
 
     @cached_property
     def aio(self) -> "AsyncRecommender":

@@ -1,8 +1,8 @@
 """The types in the signatures of public calls, for hosts that check their own."""
 
 from angle_reco.application.jobs.run_context import Progress
-from angle_reco.application.serving.pages import CardLoader
 from angle_reco.domain.ids import CategoryRef, Id, ItemRef, UserRef
+from angle_reco.domain.pages import CardLoader
 from angle_reco.domain.sentences import Message, Translations, Why
 from angle_reco.ports.scheduler import JobScheduler
 

@@ -10,10 +10,10 @@ from angle_reco.application.admin import Health, Stats
 from angle_reco.application.jobs.run_context import Progress, no_progress
 from angle_reco.application.jobs.runner import JobOutcome
 from angle_reco.application.personal_data import UserExport
-from angle_reco.application.serving.pages import CardLoader
 from angle_reco.bound import Bound
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.ids import CategoryId, CategoryRef, ItemId, ItemRef, UserId, UserRef
+from angle_reco.domain.pages import CardLoader
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Shelf
 from angle_reco.domain.users import SignIns

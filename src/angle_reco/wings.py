@@ -11,9 +11,8 @@ from angle_reco.application.admin import ProcessCache
 from angle_reco.application.events import Events
 from angle_reco.application.jobs.batch_jobs import Jobs
 from angle_reco.application.jobs.claims import JobClaims
-from angle_reco.application.jobs.due_homepages import DueHomepages
 from angle_reco.application.jobs.finished_runs import FinishedRuns
-from angle_reco.application.jobs.news import LastRuns, NewsReader
+from angle_reco.application.jobs.news import DueHomepages, LastRuns
 from angle_reco.application.jobs.runner import JobRunner
 from angle_reco.application.jobs.schedule import schedule_of, work_of
 from angle_reco.application.jobs.single_lists import SimilarOfOne
@@ -82,7 +81,7 @@ def core_of(
         clock=ports.clock,
         fingerprints=settings.fingerprints,
         deadline=settings.deadline,
-        notifier=notifier,
+        deliver=notifier.deliver,
     )
     scorer = Scorer(
         activity=ports.activity,
@@ -121,15 +120,20 @@ def wire_jobs(core: Core) -> JobsWing:
         ledger=ports.ledger, changes=ports.changes, cache=core.cache, ids=settings.ids
     )
     rules = schedule_of(settings)
-    reader = NewsReader(
-        users=ports.users, changes=ports.changes, scorer=scorer, settings=settings, as_of=as_of
-    )
     jobs = Jobs(
         users=ports.users,
         interests=ports.interests,
         lists=ports.lists,
         models=core.models,
-        last_runs=LastRuns(interests=ports.interests, lists=ports.lists, reader=reader),
+        last_runs=LastRuns(
+            users=ports.users,
+            interests=ports.interests,
+            lists=ports.lists,
+            changes=ports.changes,
+            scorer=scorer,
+            settings=settings,
+            as_of=as_of,
+        ),
         due=DueHomepages(
             interests=ports.interests, lists=ports.lists, scorer=scorer, settings=settings
         ),
@@ -148,14 +152,13 @@ def wire_jobs(core: Core) -> JobsWing:
         rules=rules,
         clock=ports.clock,
         settings=settings,
-        notifier=core.notifier,
+        deliver=core.notifier.deliver,
     )
     claims = JobClaims(
         access=core.access,
         ledger=ports.ledger,
         changes=ports.changes,
         runner=runner,
-        finished_runs=finished_runs,
         rules=rules,
         clock=ports.clock,
         settings=settings,
@@ -171,28 +174,28 @@ def wire_serving(core: Core, jobs: JobsWing) -> ServingWing:
     is_borrowed = ports.storage is not None and ports.storage.is_borrowed
     pending = PendingActivity(ports.clock, most=0) if is_borrowed else PendingActivity(ports.clock)
     rolled_back = RolledBackEvents(changes=ports.changes, pending=pending, lists=core.cache)
-    memory = invalidator = None
+    memory = invalidator = stale_cache = open_items = None
     if core.cache is not None:
-        memory = _wire_memory(core, jobs.finished_runs, lists=core.cache)
+        stale_cache, open_items = _wire_memory(core, jobs.finished_runs, lists=core.cache)
+        memory = ProcessCache(lists=core.cache, open_items=open_items)
         invalidator = CacheInvalidator(
             changes=ports.changes,
             finished_runs=jobs.finished_runs,
-            open_items=memory.open_items,
+            open_items=open_items,
             pending=pending,
             rolled_back=rolled_back,
             items=ItemInvalidator(
-                open_items=memory.open_items,
+                open_items=open_items,
                 finished_runs=jobs.finished_runs,
                 scorer=scorer,
                 clock=ports.clock,
-                runs=jobs.claims,
+                request_similar=jobs.claims.request_similar,
             ),
             scorer=scorer,
             clock=ports.clock,
             deadline=settings.deadline,
             lists=core.cache,
         )
-    stale_cache, open_items = (None, None) if memory is None else (memory.lists, memory.open_items)
     list_reader = ListReader(
         lists=ports.lists,
         scorer=scorer,
@@ -245,7 +248,9 @@ def _speech(core: Core) -> Speech:
     )
 
 
-def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> ProcessCache:
+def _wire_memory(
+    core: Core, finished_runs: FinishedRuns, *, lists: Cache
+) -> tuple[StaleCache, OpenItems]:
     ports, settings, models = core.ports, core.settings, core.models
     breaker = CircuitBreaker(clock=ports.clock)
 
@@ -264,8 +269,8 @@ def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> Pr
 
     def before_reading() -> None:
         lists.evict()
-        finished_runs.look()
-        models.look()
+        finished_runs.check_ledger()
+        models.check_store()
 
     open_items = OpenItems(
         stale_cache=stale_cache(ports.new_cache(ports.clock, settings.cache_bytes), of_live),
@@ -284,7 +289,7 @@ def _wire_memory(core: Core, finished_runs: FinishedRuns, *, lists: Cache) -> Pr
         open_items.mark()
 
     models.on_change = on_change
-    return ProcessCache(lists=stale_cache(lists, of_lists), open_items=open_items)
+    return stale_cache(lists, of_lists), open_items
 
 
 _THREADS_BEHIND = 4

@@ -10,10 +10,15 @@ from angle_reco.application.events import Events
 from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.worker import Worker
 from angle_reco.application.personal_data import EraseUser, ExportUser
-from angle_reco.application.serving.around_items import AfterBid, SimilarItems
 from angle_reco.application.serving.invalidation import CacheInvalidator
 from angle_reco.application.serving.shelf_builder import ShelfBuilder
-from angle_reco.application.serving.surfaces import Homepage, PopularItems, ReadInterests
+from angle_reco.application.serving.surfaces import (
+    AfterBid,
+    Homepage,
+    PopularItems,
+    ReadInterests,
+    SimilarItems,
+)
 from angle_reco.application.stored_results import StoredResources, WriteOverrides
 from angle_reco.composition import Ports
 from angle_reco.domain.events import Event
@@ -65,8 +70,8 @@ class UseCases:
 
         def read() -> None:
             if invalidator is not None:
-                # The first look marks all that was read before it.
-                invalidator.step_safely()
+                # The first read marks all that was read before it.
+                invalidator.read_safely()
             live.at_once()
             shelves.list_reader.of_popular(None)
 
@@ -107,7 +112,7 @@ def wire(
         ),
         writing=WriteOverrides(
             access=access,
-            shelves=shelves,
+            list_reader=shelves.list_reader,
             interests=ports.interests,
             lists=ports.lists,
             changes=ports.changes,
@@ -127,14 +132,14 @@ def wire(
             ids=settings.ids,
             fingerprints=settings.fingerprints,
             cached_lists=core.cache,
-            pending=serving.pending,
+            forget_pending=serving.pending.forget,
         ),
         forget_cached=ForgetCached(
             access=access,
             memory=memory,
             ledger=ports.ledger,
             changes=ports.changes,
-            pending=serving.pending,
+            reset_pending=serving.pending.reset,
             ids=settings.ids,
         ),
         check_health=CheckHealth(

@@ -200,7 +200,7 @@ def test_an_event_waits_for_no_lock_that_its_own_host_holds(tmp_path: Path) -> N
 def read_feed(reco: Recommender) -> None:
     invalidator = reco._use_cases.invalidator
     assert invalidator is not None
-    invalidator.step()
+    invalidator.read()
 
 
 @pytest.mark.parametrize("stores_bids", [True, False])

@@ -106,7 +106,7 @@ def shown(reco: Recommender, user: str = "ann") -> set[str]:
 def read_feed(reco: Recommender) -> None:
     """Have the process read the feed, if it does."""
     if reco._use_cases.invalidator is not None:
-        reco._use_cases.invalidator.step()
+        reco._use_cases.invalidator.read()
 
 
 class TestRolledBack:
@@ -207,7 +207,7 @@ class TestRolledBack:
         with engine.connect() as connection:
             bid(reco, connection)
             connection.rollback()
-            reco._use_cases.shelves.rolled_back.look_for(UserId("bob"))
+            reco._use_cases.shelves.rolled_back.drop_of(UserId("bob"))
 
             assert reco._use_cases.events.changes.may_have_ended(UserId("ann"))
 
@@ -216,7 +216,7 @@ def price(reco: Recommender) -> Decimal | None:
     """Return the price of the lot that bob is shown, once the feed has been read."""
     invalidator = reco._use_cases.invalidator
     assert invalidator is not None
-    invalidator.step()
+    invalidator.read()
     [found] = [one.card.price for one in reco.as_user("bob").homepage() if str(one.item_id) == LOT]
     return None if found is None else Decimal(found)
 
@@ -308,7 +308,7 @@ class TestSeveral:
             bid_of(reco, 900, connection)
             connection.rollback()
         with from_memory_alone({}):
-            reco._use_cases.shelves.rolled_back.look_for(UserId("ann"))
+            reco._use_cases.shelves.rolled_back.drop_of(UserId("ann"))
 
         assert is_back(reco)
 

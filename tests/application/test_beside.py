@@ -4,7 +4,7 @@ from threading import Event, get_ident
 
 import pytest
 
-from angle_reco.application.jobs.beside import Beside, started
+from angle_reco.application.jobs.batches import Beside, started
 
 SECONDS = 20.0
 

@@ -191,7 +191,7 @@ class TestItems:
 
         one.stores["catalog"].port = Meanwhile()
         one.passes(SECOND)
-        invalidator_of(one.reco).look()
+        invalidator_of(one.reco).read_if_due()
 
         assert gone not in shown(one.reco)
 
@@ -265,7 +265,7 @@ class TestItems:
             # As with a connection, whose commit takes longer than a minute to be heard.
             invalidator_of(one.reco).items.note_changed([gone])
             one.passes(MINUTE)
-        invalidator_of(one.reco).step()
+        invalidator_of(one.reco).read()
         one.stores["catalog"].error = StorageUnavailableError()
 
         homepage, popular = one.reco.as_user("ann").homepage(), one.reco.anonymous.popular_items(50)
@@ -277,7 +277,7 @@ class TestItems:
     def test_nor_do_those_that_were_being_read_when_it_was_heard(self) -> None:
         one = shop()
         gone = first_of(one.plain(), "ann")
-        invalidator_of(one.reco).step()
+        invalidator_of(one.reco).read()
         catalog: Any = one.stores["catalog"].port
 
         class Meanwhile:
@@ -292,7 +292,7 @@ class TestItems:
                 one.passes(TICK)
                 one.change(str(gone), is_published=False)
                 one.another().items_changed([gone])
-                invalidator_of(one.reco).step()
+                invalidator_of(one.reco).read()
                 return found
 
         one.stores["catalog"].port = Meanwhile()
@@ -605,9 +605,9 @@ class TestEngagement:
             warm(one)
             invalidator = invalidator_of(one.reco)
             one.fails(StorageUnavailableError())
-            invalidator.step()
+            invalidator.read()
             one.passes(2 * MINUTE)
-            invalidator.step()
+            invalidator.read()
 
             page = one.reco.as_user("ann").homepage()
 
@@ -663,7 +663,7 @@ class TestGaps:
         feed_of(one).prune(older_than=timedelta())
         one.passes(SECOND)
 
-        invalidator_of(one.reco).look()
+        invalidator_of(one.reco).read_if_due()
 
         # Of users who were erased meanwhile nothing may be shown.
         assert cache.held(of_ann) is None
@@ -680,7 +680,7 @@ class TestGaps:
         one.stores["changes"].error = None
         one.passes(SECOND)
 
-        invalidator_of(one.reco).look()
+        invalidator_of(one.reco).read_if_due()
 
         assert cache.held(of_ann) is None
         assert cache.held(of_item) is not None
@@ -828,7 +828,7 @@ class TestReadingTheFeed:
         warm(one)
         one.passes(SECOND)
         invalidator = invalidator_of(one.reco)
-        looking = Thread(target=invalidator.look, daemon=True)
+        looking = Thread(target=invalidator.read_if_due, daemon=True)
 
         with invalidator._lock:
             looking.start()

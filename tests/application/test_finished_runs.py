@@ -86,13 +86,13 @@ class Process:
 class TestARunOfAJob:
     def test_elsewhere_marks_its_lists_alone_and_once(self, kind: ListKind) -> None:
         one = Process.of()
-        one.newer.look()
+        one.newer.check_ledger()
         one.ends(JOB_OF[kind])
 
-        one.newer.look()
+        one.newer.check_ledger()
         first = one.marked()
         one.keep(KEYS[kind])
-        one.newer.look()
+        one.newer.check_ledger()
 
         assert first == {kind}
         assert one.marked() == set()
@@ -101,51 +101,51 @@ class TestARunOfAJob:
         one = Process.of()
         one.ends(JOB_OF[kind])
 
-        one.newer.look()
+        one.newer.check_ledger()
 
         assert one.marked() == set()
         one.ends(JOB_OF[kind], NOW + HOUR)
-        one.newer.look()
+        one.newer.check_ledger()
         assert one.marked() == {kind}
 
     def test_of_the_same_slot_again_is_new(self, kind: ListKind) -> None:
         one = Process.of()
         one.ends(JOB_OF[kind])
-        one.newer.look()
+        one.newer.check_ledger()
         one.clock.advance(timedelta(days=99))
         assert one.ledger.prune(retention=HOUR) == 1
         for key in KEYS.values():
             one.keep(key)
         one.ends(JOB_OF[kind])
 
-        one.newer.look()
+        one.newer.check_ledger()
 
         assert one.marked() == {kind}
 
     def test_that_failed_after_a_success_is_nothing_new(self, kind: ListKind) -> None:
         one = Process.of()
         one.ends(JOB_OF[kind])
-        one.newer.look()
+        one.newer.check_ledger()
         one.clock.advance(TICK)
         one.ends(JOB_OF[kind], NOW + HOUR, error="E")
 
         for _ in range(2):
-            one.newer.look()
+            one.newer.check_ledger()
 
         assert one.marked() == set()
         one.clock.advance(TICK)
         one.ends(JOB_OF[kind], NOW + 2 * HOUR)
-        one.newer.look()
+        one.newer.check_ledger()
         assert one.marked() == {kind}
 
     @pytest.mark.parametrize("has_looked", [False, True])
     def test_here_marks_its_lists_alone(self, kind: ListKind, has_looked: bool) -> None:
         one = Process.of()
         if has_looked:
-            one.newer.look()
+            one.newer.check_ledger()
         one.ends(JOB_OF[kind])
 
-        one.newer.done(RunKey(JOB_OF[kind]))
+        one.newer.note_success(RunKey(JOB_OF[kind]))
 
         assert one.marked() == {kind}
 
@@ -155,11 +155,11 @@ class TestARunOfAJob:
     ) -> None:
         one = Process.of()
         if has_looked:
-            one.newer.look()
+            one.newer.check_ledger()
         one.ends(JOB_OF[kind])
         one.newer.ledger = Failing(one.ledger, "last_of_each", repeat(StorageUnavailableError()))
 
-        one.newer.done(RunKey(JOB_OF[kind]))
+        one.newer.note_success(RunKey(JOB_OF[kind]))
 
         assert one.marked() == {kind}
 
@@ -167,12 +167,12 @@ class TestARunOfAJob:
         self, kind: ListKind
     ) -> None:
         one = Process.of()
-        one.newer.look()
+        one.newer.check_ledger()
         one.ends(JOB_OF[kind])
-        one.newer.look()
+        one.newer.check_ledger()
         one.keep(KEYS[kind])
 
-        one.newer.done(RunKey(JOB_OF[kind]))
+        one.newer.note_success(RunKey(JOB_OF[kind]))
 
         assert one.marked() == set()
 
@@ -180,7 +180,7 @@ class TestARunOfAJob:
         one = Process.of()
         cursor = one.changes.now()
 
-        one.newer.done(RunKey(JOB_OF[kind]))
+        one.newer.note_success(RunKey(JOB_OF[kind]))
 
         change = Change(kind=ChangeKind.RUN, job=JOB_OF[kind])
         assert list(one.changes.since(cursor).changes) == [change]
@@ -189,7 +189,7 @@ class TestARunOfAJob:
         one = Process.of(cache=None)
         cursor = one.changes.now()
 
-        one.newer.done(RunKey(JOB_OF[kind]))
+        one.newer.note_success(RunKey(JOB_OF[kind]))
 
         assert len(one.changes.since(cursor).changes) == 1
         assert one.marked() == set()
@@ -199,7 +199,7 @@ def test_a_run_of_another_job_marks_nothing() -> None:
     one = Process.of()
     one.ends("refresh_user_interests")
 
-    one.newer.done(RunKey("refresh_user_interests"))
+    one.newer.note_success(RunKey("refresh_user_interests"))
 
     assert one.marked() == set()
 
@@ -210,7 +210,7 @@ def test_a_run_for_one_item_forgets_that_list_and_publishes_nothing() -> None:
     other = key_of(ListKind.SIMILAR, LAMP)
     one.keep(other)
 
-    one.newer.done(RunKey.of(OF_ONE_ITEM, {"item_id": VASE}))
+    one.newer.note_success(RunKey.of(OF_ONE_ITEM, {"item_id": VASE}))
 
     assert one.kept() == {ListKind.POPULAR, ListKind.PERSONAL}
     assert one.cache.get(other) is not None
@@ -221,7 +221,7 @@ def test_a_run_as_of_the_past_is_nothing_new() -> None:
     one = Process.of()
     cursor = one.changes.now()
 
-    one.newer.done(RunKey.of(JOB_OF[ListKind.POPULAR], {"as_of": NOW.isoformat()}))
+    one.newer.note_success(RunKey.of(JOB_OF[ListKind.POPULAR], {"as_of": NOW.isoformat()}))
 
     assert (one.marked(), one.kept()) == (set(), set(KEYS))
     assert list(one.changes.since(cursor).changes) == []
@@ -244,7 +244,7 @@ def test_a_list_made_out_of_turn_is_published_with_those_it_entered_which_are_fo
 def test_without_a_cache_there_is_nothing_to_look_for() -> None:
     one = Process.of(cache=None, ledger=None)
 
-    one.newer.look()
+    one.newer.check_ledger()
     one.newer.forget_similar([VASE])
 
     assert one.kept() == set(KEYS)
@@ -264,15 +264,15 @@ def test_everything_is_forgotten_once_for_each_request(caplog: pytest.LogCapture
     caplog.set_level("INFO", "angle_reco")
     one = Process.of()
     one.ends(CLEAR_MEMORY)
-    one.newer.look()
+    one.newer.check_ledger()
     before = one.kept()
 
     one.ends(CLEAR_MEMORY, NOW + HOUR)
-    one.newer.look()
+    one.newer.check_ledger()
     after = one.kept()
     for key in KEYS.values():
         one.keep(key)
-    one.newer.look()
+    one.newer.check_ledger()
 
     assert (before, after, one.kept()) == (set(KEYS), set(), set(KEYS))
     [line] = caplog.messages

@@ -4,7 +4,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angle_reco.application.jobs.known_categories import KnownCategories
+from angle_reco.application.jobs.batches import KnownCategories
 from angle_reco.domain.columns import NONE, IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.scoring.interest import ItemCategories

@@ -137,7 +137,7 @@ class TestAnswers:
 
 
 class TestChanges:
-    @pytest.mark.parametrize("ways", [("look",), ("step",), ("look", "step")])
+    @pytest.mark.parametrize("ways", [("read_if_due",), ("read",), ("read_if_due", "read")])
     def test_a_feed_that_cannot_be_read_once_each_time_that_begins(
         self, lines: Lines, ways: tuple[str, ...]
     ) -> None:

@@ -16,7 +16,7 @@ from angle_reco.domain.scoring.decay import DecaySteps, HalfLife
 from angle_reco.domain.scoring.interest import InterestRule
 from angle_reco.domain.watermarks import (
     Watermark,
-    Why,
+    WhyFull,
     digest_of_activity,
     digest_of_users,
     spans_of_steps,
@@ -71,29 +71,29 @@ def test_a_text_that_lacks_something_holds_none(name: str) -> None:
 @pytest.mark.parametrize("text", ["", "{", "7", "[1]", "null", '"text"'])
 def test_no_object_holds_none(text: str) -> None:
     assert Watermark.from_text(text) is None
-    assert usable(text, now=NOON, settings="") is Why.LOST
+    assert usable(text, now=NOON, settings="") is WhyFull.LOST
 
 
 def test_whether_a_run_can_begin_from_it() -> None:
     text, settings = KNOWN.to_text(), KNOWN.settings
 
-    assert usable(None, now=NOON, settings=settings) is Why.FIRST
-    assert usable(text, now=NOON - TICK, settings=settings) is Why.FUTURE
-    assert usable(text, now=NOON, settings="others") is Why.SETTINGS
+    assert usable(None, now=NOON, settings=settings) is WhyFull.FIRST
+    assert usable(text, now=NOON - TICK, settings=settings) is WhyFull.FUTURE
+    assert usable(text, now=NOON, settings="others") is WhyFull.SETTINGS
     assert usable(text, now=NOON, settings=settings) == KNOWN
 
 
 def test_the_first_run_after_two_computes_everything() -> None:
     two = datetime(2026, 6, 2, 2, tzinfo=UTC)
 
-    def at(now: datetime, full_at: datetime) -> Watermark | Why:
+    def at(now: datetime, full_at: datetime) -> Watermark | WhyFull:
         known = attrs.evolve(KNOWN, full_at=full_at, at=full_at)
         return usable(known.to_text(), now=now, settings=KNOWN.settings)
 
     assert isinstance(at(two - TICK, two - DAY), Watermark)
-    assert at(two, two - TICK) is Why.DAILY
+    assert at(two, two - TICK) is WhyFull.DAILY
     assert isinstance(at(two + DAY - TICK, two), Watermark)
-    assert at(two + DAY, two) is Why.DAILY
+    assert at(two + DAY, two) is WhyFull.DAILY
 
 
 def test_steps_and_the_window_have_exact_borders() -> None:

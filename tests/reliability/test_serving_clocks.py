@@ -103,7 +103,7 @@ class Machine:
         # A run that has ended elsewhere makes a list stale; the answer looks no second time.
         invalidator = self.reco._use_cases.shelves.invalidator
         assert invalidator is not None
-        invalidator.look()
+        invalidator.read_if_due()
         before = self.in_memory().get(key)
         usable = self.is_usable(key)
         shelf = ASKED[key](self.reco)

@@ -167,7 +167,7 @@ class Day:
         # By the clock of visitors the thread that follows would have looked many times.
         invalidator = self.reco._use_cases.invalidator
         assert invalidator is not None
-        invalidator.step()
+        invalidator.read()
         before = self.counted
         for request in self.visitors.come(PER_STEP):
             self.answer(request)

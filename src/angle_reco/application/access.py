@@ -1,13 +1,13 @@
 """The access check that precedes every query: may this actor do this?"""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 import attrs
 
-from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import AccessDeniedError
-from angle_reco.domain.events import UserInspected
+from angle_reco.domain.events import Event, UserInspected
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import UserId
 from angle_reco.domain.policies import (
@@ -31,14 +31,14 @@ class Access:
     """The policy, applied with the permissions of the host.
 
     A permission whose lookup fails or exceeds the *deadline* counts as not held. An inspection
-    of another user is reported by *notifier* first; if that fails, the access is denied.
+    of another user is reported to the host first (*deliver*); if that fails, the access is denied.
     """
 
     permissions: Permissions
     clock: Clock
     fingerprints: Fingerprints
     deadline: timedelta
-    notifier: Notifier
+    deliver: Callable[[Event], bool]
 
     def require(
         self, actor: Actor, action: Action, resource: Resource, *, owner: object = None
@@ -86,6 +86,6 @@ class Access:
         inspected = UserInspected(
             actor_id=actor_id, user_id=user_id, resource=resource, at=self.clock.now()
         )
-        if not self.notifier.deliver(inspected):
+        if not self.deliver(inspected):
             # No user is inspected without a report.
             raise AccessDeniedError(f"{action.value} {resource.value}")

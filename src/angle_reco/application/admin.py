@@ -12,8 +12,6 @@ import attrs
 from angle_reco.application.access import Access
 from angle_reco.application.events import Events
 from angle_reco.application.serving.open_items import OpenItems
-from angle_reco.application.serving.pending_activity import PendingActivity
-from angle_reco.application.serving.stale_cache import StaleCache
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import InvalidValueError, StorageError
 from angle_reco.domain.ids import IdKinds, ItemId, UserId
@@ -25,7 +23,7 @@ from angle_reco.domain.schedules import JobRule
 from angle_reco.domain.suggestions import Freshness
 from angle_reco.domain.validators import flag
 from angle_reco.ports.activity import ActivityQueries
-from angle_reco.ports.cache import CacheStats, Evicted, key_of
+from angle_reco.ports.cache import Cache, CacheStats, Evicted, key_of
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.changes import Changes
 from angle_reco.ports.ledger import RunLedger
@@ -56,12 +54,12 @@ class MemoryStats:
 class ProcessCache:
     """The cache of a process: its lists, and the open items."""
 
-    lists: StaleCache
+    lists: Cache
     open_items: OpenItems
 
     def evict(self) -> Evicted:
         """Drop the lists that are too old to be shown; return how much was dropped."""
-        gone = self.lists.cache.evict()
+        gone = self.lists.evict()
         _log.info("cache evicted: entries=%d bytes=%d", gone.entries, gone.bytes)
         return gone
 
@@ -69,7 +67,7 @@ class ProcessCache:
         """Return how the cache performed, and what it holds."""
         live = self.open_items.held()
         return MemoryStats(
-            lists=self.lists.cache.stats(),
+            lists=self.lists.stats(),
             live_items=0 if live is None else len(live.cards),
             live_bytes=self.open_items.stale_cache.cache.stats().bytes,
         )
@@ -167,11 +165,7 @@ class ReadStats:
     as_of: datetime | None = None
 
     def __call__(self, actor: Actor) -> Stats:
-        """Return the current stats.
-
-        Raises:
-            AccessDeniedError: The actor may not read them.
-        """
+        """Return the current stats."""
         self.access.require(actor, Action.READ, Resource.STATS)
         bids, watches = self.activity.totals(until=self.as_of)
         return Stats(
@@ -206,7 +200,7 @@ class ForgetCached:
     memory: ProcessCache | None
     ledger: RunLedger
     changes: Changes
-    pending: PendingActivity
+    reset_pending: Callable[[UserId | None], int]
     ids: IdKinds
 
     def __call__(
@@ -222,12 +216,6 @@ class ForgetCached:
         The entries are those of this process. Dropping everything also notifies the other
         processes, which drop their lists when they next read the change feed. With *pending*,
         drop pending events instead, of a user or of all users, in this process alone.
-
-        Raises:
-            AccessDeniedError: The actor may not clear caches.
-            InvalidValueError: An id is not of its kind, or *item_id* is given with *pending*.
-            StorageUnavailableError: The database did not answer: this process has dropped its
-                entries, the others are not notified.
         """
         self.access.require(actor, Action.CLEAR, Resource.CACHES)
         user_id = None if user_id is None else self.ids.user_id(user_id)
@@ -246,22 +234,22 @@ class ForgetCached:
             gone += self._forget(ListKind.SIMILAR, item_id)
         if user_id is None and item_id is None:
             if self.memory is not None:
-                gone = self.memory.lists.cache.forget_all().entries
+                gone = self.memory.lists.forget_all().entries
                 self.memory.open_items.forget()
             self._notify_others()
         _log.info("cache cleared manually: entries=%d", gone)
         return gone
 
     def _forget(self, kind: ListKind, owner: object) -> bool:
-        return self.memory is not None and self.memory.lists.cache.forget(key_of(kind, owner))
+        return self.memory is not None and self.memory.lists.forget(key_of(kind, owner))
 
     def _forget_pending(self, user_id: UserId | None) -> int:
         """Drop pending events, and the cached homepages that were computed with them."""
+        gone = self.reset_pending(user_id)
         if user_id is not None:
-            return self.pending.reset(user_id) + self._forget(ListKind.PERSONAL, user_id)
-        gone = self.pending.reset()
+            return gone + self._forget(ListKind.PERSONAL, user_id)
         if self.memory is not None:
-            gone += self.memory.lists.cache.forget_all(ListKind.PERSONAL.value).entries
+            gone += self.memory.lists.forget_all(ListKind.PERSONAL.value).entries
         return gone
 
     def _notify_others(self) -> None:
@@ -319,11 +307,7 @@ class CheckHealth:
     now: Callable[[], datetime]
 
     def __call__(self, actor: Actor) -> Health:
-        """Return the health of this process.
-
-        Raises:
-            AccessDeniedError: The actor may not read it.
-        """
+        """Return the health of this process."""
         self.access.require(actor, Action.READ, Resource.HEALTH)
         database, reason, jobs = "ok", None, self.jobs()
         try:

@@ -271,12 +271,12 @@ class Events:
 
         return self._taken(event, fail)
 
-    def look(self) -> None:
+    def read_feed(self) -> None:
         """Read the change feed if that is due, and drop pending events that have expired."""
         if self.invalidator is None:
             self.pending.drop_expired()
         else:
-            self.invalidator.look()
+            self.invalidator.read_if_due()
 
     def _money(self, event: str, amount: Decimal | None) -> Decimal | None:
         prices = self.settings.prices
@@ -309,8 +309,8 @@ class Events:
             if self.as_of is not None:
                 raise InvalidValueError("as_of", self.as_of, "None: the past takes no events")
             with deadline(self.settings.deadline.total_seconds()):
-                # Look first: without a cursor this process would not read its own change.
-                self.look()
+                # Read first: without a cursor this process would not read its own change.
+                self.read_feed()
                 stored = take()
         except HostTransactionLostError:
             self.failed += 1

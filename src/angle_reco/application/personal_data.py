@@ -1,13 +1,12 @@
 """Export and erasure of all data stored about a user."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.pending_activity import PendingActivity
 from angle_reco.domain.erasure import Erased
 from angle_reco.domain.fingerprints import Fingerprints
 from angle_reco.domain.ids import IdKinds, UserId, json_id
@@ -71,11 +70,7 @@ class ExportUser:
     ids: IdKinds
 
     def __call__(self, actor: Actor, owner: UserId | None) -> UserExport:
-        """Return all data stored about *owner*.
-
-        Raises:
-            AccessDeniedError: The actor may not export it.
-        """
+        """Return all data stored about *owner*."""
         self.access.require(actor, Action.EXPORT, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)
         return UserExport(
@@ -97,15 +92,12 @@ class EraseUser:
     ids: IdKinds
     fingerprints: Fingerprints
     cached_lists: Cache | None
-    pending: PendingActivity
+    forget_pending: Callable[[UserId], object]
 
     def __call__(self, actor: Actor, owner: UserId | None) -> Erased:
         """Remove all data stored about *owner*; return how much it was.
 
         Nothing is stored about the user again. The host's data is unchanged.
-
-        Raises:
-            AccessDeniedError: The actor may not erase the user.
         """
         self.access.require(actor, Action.ERASE, Resource.USER, owner=owner)
         user_id = self.ids.user_id(owner)
@@ -114,7 +106,7 @@ class EraseUser:
         finally:
             if self.cached_lists is not None:
                 self.cached_lists.forget(key_of(ListKind.PERSONAL, user_id))
-            self.pending.forget(user_id)
+            self.forget_pending(user_id)
         _log.info(
             "user erased: user=%s sign_ins=%d interests=%d lists=%d suggestions=%d",
             self.fingerprints.of(user_id),

@@ -9,12 +9,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from angle_reco.application.rankings import Ranking, Rankings
+from angle_reco.application.trained_models import Ranking, Rankings
 from angle_reco.domain.activity import Bid, History, Interactions, is_own_bid, unconfirmed
 from angle_reco.domain.arrays import Int64s
 from angle_reco.domain.availability import open_rows
 from angle_reco.domain.catalogue import Catalogue, OpenCards
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
 from angle_reco.domain.lists import ListKind, Lists, Recipes
@@ -34,6 +35,7 @@ from angle_reco.ports.activity import ActivityQueries, Span
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.kernels import Kernels, Similarities
+from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings
 
 _CARDS_AT_ONCE = 10_000
@@ -170,6 +172,18 @@ class Scorer:
         return self.interests_from(
             Interactions.joined(ids, [happened, Interactions.of(ids, assumed)])
         )
+
+    def is_usable(self, stored: StoredInterests | None) -> bool:
+        """Return whether stored interests exist, have the current recipe and are not too old."""
+        if stored is None or stored.recipe != self.recipes.interests:
+            return False
+        freshness = freshness_of(
+            stored.computed_at,
+            covered_at=stored.covered_at,
+            now=self.clock.now(),
+            limits=self.settings.interests_freshness,
+        )
+        return freshness is not None
 
     def recent_activity(self, users: IdColumn) -> Interactions:
         """Return what *users* did within the time that the interest rule counts."""

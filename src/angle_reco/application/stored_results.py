@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.serving.pages import checked_limit
-from angle_reco.application.serving.shelf_builder import ShelfBuilder
+from angle_reco.application.serving.list_reader import ListReader
 from angle_reco.domain.changes import EDITED, Change, ChangeKind
 from angle_reco.domain.columns import IdColumn, IdIndex
 from angle_reco.domain.errors import AlreadyStoredError, InvalidValueError, StorageError
@@ -18,6 +17,7 @@ from angle_reco.domain.lists import ListKind
 from angle_reco.domain.millionths import to_score
 from angle_reco.domain.moments import check_moment
 from angle_reco.domain.overrides import override_line, with_line, without_line
+from angle_reco.domain.pages import checked_limit
 from angle_reco.domain.policies import Action, Actor, Resource
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.stored_list import StoredLine, StoredList
@@ -95,7 +95,7 @@ class WriteOverrides:
     """
 
     access: Access
-    shelves: ShelfBuilder
+    list_reader: ListReader
     interests: InterestStore
     lists: ListStore
     changes: Changes
@@ -111,16 +111,9 @@ class WriteOverrides:
         last_interaction_at: datetime | None,
         replaces: bool,
     ) -> UserInterest:
-        """Store an override of a user's interest in a category.
-
-        Raises:
-            AccessDeniedError: The actor may not write interests.
-            AlreadyStoredError: The interest exists, and *replaces* is false.
-            InvalidValueError: An id, the score, the count or the moment is invalid.
-            UserErasedError: The user was erased.
-        """
+        """Store an override of a user's interest in a category."""
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        ids, at = self.shelves.settings.ids, last_interaction_at
+        ids, at = self.list_reader.settings.ids, last_interaction_at
         interest = UserInterest(
             user_id=ids.user_id(user_id),
             category_id=ids.category_id(category_id),
@@ -130,7 +123,9 @@ class WriteOverrides:
                 interaction_count, "interaction_count", least=0, most=2**63 - 1
             ),
             last_interaction_at=(
-                self.shelves.clock.now() if at is None else check_moment(at, "last_interaction_at")
+                self.list_reader.clock.now()
+                if at is None
+                else check_moment(at, "last_interaction_at")
             ),
             by_hand=True,
         )
@@ -147,16 +142,10 @@ class WriteOverrides:
         return interest
 
     def delete_interest(self, actor: Actor, user_id: UserId, category_id: CategoryId) -> bool:
-        """Remove an interest; return False if there was none.
-
-        Raises:
-            AccessDeniedError: The actor may not write interests.
-            InvalidValueError: An id is not of its kind.
-            UserErasedError: The user was erased.
-        """
+        """Remove an interest; return False if there was none."""
         self.access.require(actor, Action.WRITE, Resource.INTERESTS, owner=user_id)
-        user_id = self.shelves.settings.ids.user_id(user_id)
-        category_id = self.shelves.settings.ids.category_id(category_id)
+        user_id = self.list_reader.settings.ids.user_id(user_id)
+        category_id = self.list_reader.settings.ids.category_id(category_id)
         was_there = False
 
         def change(stored: StoredInterests) -> StoredInterests:
@@ -182,38 +171,25 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Store an override in the list of an item's similar items.
-
-        Raises:
-            AccessDeniedError: The actor may not write similar items.
-            AlreadyStoredError: The list contains the similar item, and *replaces* is false.
-            InvalidValueError: An id, the score or the reason is invalid.
-            ItemNotFoundError: There is no such item.
-        """
+        """Store an override in the list of an item's similar items."""
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         item_id, similar_id = ids.item_id(item_id), ids.item_id(similar_id)
         if item_id == similar_id:
             raise InvalidValueError("similar item", similar_id, "another item")
         line = override_line(
             ListKind.SIMILAR, similar_id, score=to_score(score, "score"), reason=reason
         )
-        self.shelves.list_reader.card(similar_id)
+        self.list_reader.card(similar_id)
         self._write_line(
             ListKind.SIMILAR, item_id, line, None, "a similarity of these items", replaces=replaces
         )
         return line
 
     def delete_similarity(self, actor: Actor, item_id: ItemId, similar_id: ItemId) -> bool:
-        """Remove a similar item from an item's list; return False if it was not in the list.
-
-        Raises:
-            AccessDeniedError: The actor may not write similar items.
-            InvalidValueError: An id is not of its kind.
-            ItemNotFoundError: There is no such item.
-        """
+        """Remove a similar item from an item's list; return False if it was not in the list."""
         self.access.require(actor, Action.WRITE, Resource.SIMILAR_ITEMS)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.SIMILAR, ids.item_id(item_id), ids.item_id(similar_id))
 
     def write_recommendation(
@@ -227,37 +203,23 @@ class WriteOverrides:
         reason: object,
         replaces: bool,
     ) -> StoredLine:
-        """Store an override on a user's homepage.
-
-        Raises:
-            AccessDeniedError: The actor may not write homepages.
-            AlreadyStoredError: The homepage contains the item, and *replaces* is false.
-            InvalidValueError: An id, the score, the rank or the reason is invalid.
-            ItemNotFoundError: There is no such item.
-            UserErasedError: The user was erased.
-        """
+        """Store an override on a user's homepage."""
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         user_id, item_id = ids.user_id(user_id), ids.item_id(item_id)
         line = override_line(
             ListKind.PERSONAL, item_id, score=to_score(score, "score"), reason=reason
         )
         rank = None if rank is None else whole(rank, "rank", least=1)
-        self.shelves.list_reader.card(item_id)
+        self.list_reader.card(item_id)
         what = "a recommendation of this item to this user"
         self._write_line(ListKind.PERSONAL, user_id, line, rank, what, replaces=replaces)
         return line
 
     def delete_recommendation(self, actor: Actor, user_id: UserId, item_id: ItemId) -> bool:
-        """Remove an item from a user's homepage; return False if it was not there.
-
-        Raises:
-            AccessDeniedError: The actor may not write homepages.
-            InvalidValueError: An id is not of its kind.
-            UserErasedError: The user was erased.
-        """
+        """Remove an item from a user's homepage; return False if it was not there."""
         self.access.require(actor, Action.WRITE, Resource.HOMEPAGE, owner=user_id)
-        ids = self.shelves.settings.ids
+        ids = self.list_reader.settings.ids
         return self._delete_line(ListKind.PERSONAL, ids.user_id(user_id), ids.item_id(item_id))
 
     def _write_line(
@@ -295,7 +257,7 @@ class WriteOverrides:
         self, kind: ListKind, owner: object, change: Callable[[StoredList], StoredList]
     ) -> None:
         def usable(stored: StoredList | None) -> StoredList | None:
-            return stored if self.shelves.list_reader.is_usable(kind, stored) else None
+            return stored if self.list_reader.is_usable(kind, stored) else None
 
         def change_usable(stored: StoredList | None) -> StoredList:
             found = usable(stored)
@@ -311,16 +273,16 @@ class WriteOverrides:
                 # If another process has stored a usable list since, that list is changed.
                 self.lists.edit(kind, owner, lambda stored: change(usable(stored) or computed))
         finally:
-            self.shelves.list_reader.forget(kind, owner)
+            self.list_reader.forget(kind, owner)
 
     def _computed_list(self, kind: ListKind, owner: object) -> StoredList:
-        scorer = self.shelves.scorer
+        scorer = self.list_reader.scorer
         if kind is ListKind.SIMILAR:
-            item = self.shelves.list_reader.card(ItemId(owner))
-            market = scorer.market(self.shelves.list_reader.models.of_similar)
+            item = self.list_reader.card(ItemId(owner))
+            market = scorer.market(self.list_reader.models.of_similar)
             return scorer.similar_to_one(market, item).stored(0)
-        users = IdIndex(IdColumn.of(self.shelves.settings.ids.user, [owner]))
-        market = scorer.market(self.shelves.list_reader.models.newest)
+        users = IdIndex(IdColumn.of(self.list_reader.settings.ids.user, [owner]))
+        market = scorer.market(self.list_reader.models.newest)
         profiles = scorer.profiles(market, users)
         return scorer.homepages(market, profiles, keep=scorer.rankings.kept).stored(0)
 
@@ -328,7 +290,7 @@ class WriteOverrides:
         self, user_id: UserId, change: Callable[[StoredInterests], StoredInterests]
     ) -> None:
         def usable(stored: StoredInterests | None) -> StoredInterests | None:
-            return stored if self.shelves.may_use_interests(stored) else None
+            return stored if self.list_reader.scorer.is_usable(stored) else None
 
         def change_usable(stored: StoredInterests | None) -> StoredInterests:
             found = usable(stored)
@@ -339,8 +301,8 @@ class WriteOverrides:
         try:
             self.interests.edit(user_id, change_usable)
         except _NothingToEdit:
-            scorer, now = self.shelves.scorer, self.shelves.clock.now()
-            users = IdColumn.of(self.shelves.settings.ids.user, [user_id])
+            scorer, now = self.list_reader.scorer, self.list_reader.clock.now()
+            users = IdColumn.of(scorer.settings.ids.user, [user_id])
             computed = StoredInterests(
                 interests=tuple(scorer.interests(users).values()),
                 recipe=scorer.recipes.interests,

@@ -5,7 +5,6 @@ from typing import Any
 import rich_click as click
 
 from angle_reco import Recommender, Shelf
-from angle_reco.application.serving.pages import MOST_SIMILAR, checked_limit
 from angle_reco.cli.options import (
     Command,
     Target,
@@ -15,6 +14,7 @@ from angle_reco.cli.options import (
     parsed_id,
 )
 from angle_reco.cli.output import console, interests_table, print_json, remark, shelf_text
+from angle_reco.domain.pages import MOST_SIMILAR, checked_limit
 from angle_reco.domain.paging import MOST
 
 

@@ -19,6 +19,8 @@ import numpy as np
 
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.columns import IdColumn
+from angle_reco.domain.job_names import JOB_OF, OF_INTERESTS
+from angle_reco.domain.lists import ListKind
 from angle_reco.domain.moments import DAY, HOUR, MICROSECOND, from_micros, to_micros
 from angle_reco.domain.scoring.blended.hashes import hashes_of
 from angle_reco.domain.scoring.decay import DecaySteps
@@ -35,8 +37,8 @@ _FULL_FROM = 2 * HOUR
 """The time of day (UTC) from which the first run computes everything."""
 
 
-class Why(StrEnum):
-    """Why a run computes everything."""
+class WhyFull(StrEnum):
+    """WhyFull a run computes everything."""
 
     ASKED = "asked"  # by the caller
     FIRST = "first"  # there was no complete run
@@ -93,23 +95,86 @@ class Watermark:
 _MOMENTS = ("at", "started_at", "full_at")
 
 
-def usable(text: str | None, *, now: datetime, settings: str) -> Watermark | Why:
+def usable(text: str | None, *, now: datetime, settings: str) -> Watermark | WhyFull:
     """Return the watermark that a run can begin from, or why it computes everything.
 
     *text* is what the last complete run left, None if there was none.
     """
     if text is None:
-        return Why.FIRST
+        return WhyFull.FIRST
     found = Watermark.from_text(text)
     if found is None:
-        return Why.LOST
+        return WhyFull.LOST
     if found.at > now:
-        return Why.FUTURE
+        return WhyFull.FUTURE
     if found.settings != settings:
-        return Why.SETTINGS
+        return WhyFull.SETTINGS
     if _day_of(found.full_at) != _day_of(now):
-        return Why.DAILY
+        return WhyFull.DAILY
     return found
+
+
+@attrs.frozen(kw_only=True)
+class Inputs:
+    """What the results of a job depend on: users, open items, or both.
+
+    Results are of a *kind*, None for interests, and *settings* is a text that differs if those of
+    equal data could. Without *is_known* they depend on more, such as data of the host.
+    """
+
+    kind: ListKind | None = None
+    settings: str
+    of_users: bool = False
+    of_market: bool = False
+    is_known: bool = True
+
+    @property
+    def job(self) -> str:
+        """Return the job that makes them."""
+        return OF_INTERESTS if self.kind is None else JOB_OF[self.kind]
+
+
+@attrs.frozen(kw_only=True)
+class News:
+    """What may have changed from the run *before* until *at*; without that run, anything.
+
+    *users* are those whose own data may have changed, some repeatedly. With *has_left* users are
+    no longer active. *market_changed* says whether open items, their counts or their prices may
+    differ. The rest is for the next run.
+    """
+
+    kind: ListKind | None
+    at: datetime
+    before: Watermark | None = None
+    users: IdColumn
+    has_left: bool = False
+    market_changed: bool = True
+    settings: str = ""
+    cursor: str = ""
+    activity: str = ""
+    sign_ins: str = ""
+
+    @property
+    def unchanged_since(self) -> Watermark | None:
+        """Return the last run, if nothing has changed since."""
+        is_changed = len(self.users) > 0 or self.has_left or self.market_changed
+        return None if is_changed else self.before
+
+    def watermark(self, started_at: datetime, *, scope: int, categories: Mapping[str, str]) -> str:
+        """Return the text of the watermark that the run leaves; it is empty if there is none."""
+        if not self.cursor:
+            return ""
+        return Watermark(
+            at=self.at,
+            started_at=started_at,
+            full_at=self.at if self.before is None else self.before.full_at,
+            settings=self.settings,
+            cursor=self.cursor,
+            activity=self.activity,
+            sign_ins=self.sign_ins,
+            scope=scope,
+            categories=categories,
+        ).to_text()
 
 
 def _day_of(moment: datetime) -> int:

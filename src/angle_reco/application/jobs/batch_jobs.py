@@ -8,11 +8,8 @@ from typing import TypeVar
 import attrs
 import numpy as np
 
-from angle_reco.application.jobs.batches import Batches
-from angle_reco.application.jobs.beside import Beside
-from angle_reco.application.jobs.due_homepages import DueHomepages, among
-from angle_reco.application.jobs.known_categories import KnownCategories
-from angle_reco.application.jobs.news import LastRuns, Look, News, settings_of_interests
+from angle_reco.application.jobs.batches import Batches, Beside, KnownCategories
+from angle_reco.application.jobs.news import DueHomepages, LastRuns, among, settings_of_interests
 from angle_reco.application.jobs.run_context import Done, RunContext
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.trained_models import TrainedModels
@@ -28,6 +25,7 @@ from angle_reco.domain.scoring.blended.model import Model
 from angle_reco.domain.scoring.interest import Interests
 from angle_reco.domain.scoring.market import OpenMarket
 from angle_reco.domain.scoring.profiles import Profiles
+from angle_reco.domain.watermarks import Inputs, News
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.stores import InterestStore, ListStore, Written
 from angle_reco.ports.users import UserQueries
@@ -76,8 +74,8 @@ class Jobs:
         """
         now, total = self.clock.now(), _Total()
         settings = settings_of_interests(self.settings)
-        look = Look(settings=settings, of_users=True)
-        news = self.last_runs.news(look, work)
+        inputs = Inputs(settings=settings, of_users=True)
+        news = self.last_runs.news(inputs, work)
         if (before := news.unchanged_since) is not None:
             return self.last_runs.renew(news, before, work)
         users = self._active_users(work)
@@ -124,7 +122,7 @@ class Jobs:
         work.reached("activity", 0, 3)
         store, trained_at = self.models.store, self.clock.now()
         is_stored = store.trained().model is not None
-        if not self.models.may_learn:
+        if not self.models.rankings.learns:
             return self._without_model(work, is_stored)
         with work.paced():
             happened = self._counted(self.scorer.everything())
@@ -177,7 +175,7 @@ class Jobs:
             model = self.models.required() if self.scorer.rankings.fixed is None else None
         if model is not None:
             return self._generate_with(model, work)
-        news = self.last_runs.news(self._look_for_homepages, work)
+        news = self.last_runs.news(self._inputs_of_homepages, work)
         if (last := news.unchanged_since) is not None:
             return self.last_runs.renew(news, last, work)
         work.reached("open items", 0, 1)
@@ -209,9 +207,9 @@ class Jobs:
         )
 
     @property
-    def _look_for_homepages(self) -> Look:
+    def _inputs_of_homepages(self) -> Inputs:
         ranking, interests = self.scorer.rankings.of(None), settings_of_interests(self.settings)
-        return Look(
+        return Inputs(
             kind=ListKind.PERSONAL,
             settings=f"{ranking.recipe.to_text()} {interests}",
             of_users=True,
@@ -331,8 +329,8 @@ class Jobs:
 
     def _news_of_market(self, kind: ListKind, work: RunContext, *, is_known: bool = True) -> News:
         settings = self.scorer.recipes.lists[kind].to_text()
-        look = Look(kind=kind, settings=settings, of_market=True, is_known=is_known)
-        return self.last_runs.news(look, work)
+        inputs = Inputs(kind=kind, settings=settings, of_market=True, is_known=is_known)
+        return self.last_runs.news(inputs, work)
 
     def _in_batches(
         self,

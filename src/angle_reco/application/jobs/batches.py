@@ -6,13 +6,22 @@ are computed. What fails there is repeated step by step, which finds the owner t
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from functools import partial
-from typing import Generic, TypeVar
+from contextvars import copy_context
+from functools import cache, partial
+from threading import Semaphore
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import attrs
+import numpy as np
 
-from angle_reco.application.jobs.beside import started
 from angle_reco.application.jobs.run_context import OF_THE_RUN, RunContext
+from angle_reco.domain.columns import NONE, IdColumn, IdIndex
+from angle_reco.domain.ids import IdKinds
+from angle_reco.domain.scoring.interest import ItemCategories
+from angle_reco.ports.catalog import CatalogQueries
+from angle_reco.ports.forks import reset_in_child
+from angle_reco.ports.threads import BackgroundPool
 
 _T = TypeVar("_T")
 _Read = TypeVar("_Read")
@@ -160,3 +169,133 @@ def spans(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
     """
     for start in range(first, last, width):
         yield start, min(start + width, last)
+
+
+_MOST_THREADS = 2
+"""How many threads all runs of a process share, so they take two connections for it at most."""
+
+_THREADS = BackgroundPool("jobs", most=_MOST_THREADS)
+
+
+class _Free:
+    """How many of the threads are free."""
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Have all threads free: a child has none of those that the parent uses."""
+        self.threads = Semaphore(_MOST_THREADS)
+
+
+_FREE = _Free()
+
+
+@attrs.define
+class Beside:
+    """Work beside that of the block, which is done before the block ends.
+
+    Unless it *overlaps*, it is done when its result is asked for.
+    """
+
+    overlaps: bool
+    _under_way: list[Future[Any]] = attrs.field(factory=list, init=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Nothing reads or writes for this run after its end.
+        wait(self._under_way)
+
+    def __call__(self, work: Callable[[], _T]) -> Callable[[], _T]:
+        """Start *work*; return the function that waits for its result."""
+        if not self.overlaps:
+            return cache(work)
+        future = started(work)
+        self._under_way.append(future)
+        return future.result
+
+
+def started(work: Callable[[], _T]) -> Future[_T]:
+    """Call *work* on a thread that all runs of the process share, or now if none is free.
+
+    It never waits for other runs, which may be of a database that takes long.
+    """
+    future, context, free = Future[_T](), copy_context(), _FREE.threads
+
+    def act(*, frees: bool) -> None:
+        try:
+            result = context.run(work)
+        except BaseException as error:  # noqa: BLE001 — raised where the result is used
+            settle = partial(future.set_exception, error)
+        else:
+            settle = partial(future.set_result, result)
+        if frees:
+            # Before the result is there: the run that waits for it needs a thread next.
+            free.release()
+        settle()
+
+    if free.acquire(blocking=False):
+        try:
+            _THREADS.submit(partial(act, frees=True))
+        except RuntimeError:  # No thread can be started any more.
+            act(frees=True)
+    else:
+        act(frees=False)
+    return future
+
+
+@attrs.frozen
+class _Known:
+    """Items, and the category of each."""
+
+    items: IdIndex
+    of_items: ItemCategories
+
+    def and_of(self, ids: IdKinds, items: IdIndex, of_items: ItemCategories) -> "_Known":
+        """Return them with the categories of more items."""
+        both = (self.items, self.of_items), (items, of_items)
+        index = IdIndex.of(ids.item, self.items.ids, items.ids)
+        categories = IdIndex.of(ids.category, *(one.categories.ids for _, one in both))
+        codes = np.full(len(index), NONE, np.int32)
+        for some, of_some in both:
+            # The last element is for no category.
+            code_of = np.append(categories.codes(of_some.categories.ids), np.int32(NONE))
+            codes[index.codes(some.ids)] = code_of[of_some.codes]
+        return _Known(index, ItemCategories(categories=categories, codes=codes))
+
+
+@attrs.define
+class KnownCategories:
+    """Returns the categories of items, and keeps them: users of one batch act on those of another.
+
+    Threads may ask at the same time; an item may then be read twice.
+    """
+
+    ids: IdKinds
+    catalog: CatalogQueries
+    _known: _Known = attrs.field(init=False, repr=False)
+
+    @_known.default
+    def _nothing(self) -> _Known:
+        return _Known(IdIndex.of(self.ids.item), ItemCategories.of(self.ids, []))
+
+    def __call__(self, items: IdColumn) -> ItemCategories:
+        """Return the category of each of *items*, in order; NONE for an unknown item."""
+        known = self._known
+        codes = known.items.codes(items)
+        missing = codes == NONE
+        if missing.any():
+            more = IdIndex.of(items.kind, items.take(missing))
+            known = known.and_of(self.ids, more, self.catalog.categories(more.ids))
+            self._known, codes = known, known.items.codes(items)
+        return ItemCategories(
+            categories=known.of_items.categories, codes=known.of_items.codes[codes]
+        )

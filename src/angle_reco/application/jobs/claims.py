@@ -13,7 +13,6 @@ from uuid import uuid4
 import attrs
 
 from angle_reco.application.access import Access
-from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Progress, RunContext, no_progress
 from angle_reco.application.jobs.runner import JobOutcome, JobRunner
 from angle_reco.domain.changes import FEED_RETENTION
@@ -48,16 +47,12 @@ _MOST_BY_ITEM = 50
 
 @attrs.frozen(kw_only=True)
 class JobClaims:
-    """Claims runs and starts them: manual, scheduled and requested ones.
-
-    A run that has succeeded is published through *finished_runs*.
-    """
+    """Claims runs and starts them: manual, scheduled and requested ones."""
 
     access: Access
     ledger: RunLedger
     changes: Changes
     runner: JobRunner
-    finished_runs: FinishedRuns
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
@@ -77,13 +72,6 @@ class JobClaims:
 
         A manual run always executes, after any run of the same key has finished. With *full* it
         leaves no result as it is.
-
-        Raises:
-            AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, or it cannot run for one item.
-            ItemNotFoundError: There is no such item.
-            FencedOffError: This process was suspended, and a later run has taken over.
-            StorageUnavailableError: The database did not answer, for a whole lease or in time.
         """
         self.access.require(actor, Action.RUN, Resource.JOBS)
         key, progress = self._key(name, item_id), function(progress, "progress")
@@ -94,7 +82,7 @@ class JobClaims:
         while claim.status is not ClaimStatus.CLAIMED:
             sleep(_SECONDS_BETWEEN_LOOKS)
             claim = self._claim(run_request)
-        return self._execute(claim.run, RunContext(progress=progress, is_full=full))
+        return self.runner(claim.run, RunContext(progress=progress, is_full=full))
 
     def run_scheduled(
         self,
@@ -127,19 +115,13 @@ class JobClaims:
         if claim.status is not ClaimStatus.CLAIMED:
             return None
         work = RunContext(progress=progress, pace=self.settings.pace, is_full=full)
-        outcome = self._execute(claim.run, work)
+        outcome = self.runner(claim.run, work)
         # Where the host schedules, no worker prunes.
         self.prune()
         return outcome
 
     def request(self, actor: Actor, name: str, *, item_id: ItemId | None = None) -> Run:
-        """Request a run by any worker; return the waiting run, which may exist already.
-
-        Raises:
-            AccessDeniedError: The actor may not run jobs.
-            InvalidValueError: There is no such job, it cannot run for one item, or the
-                recommender is as of a moment.
-        """
+        """Request a run by any worker; return the waiting run, which may exist already."""
         self.access.require(actor, Action.RUN, Resource.JOBS)
         self._refuse_the_past()
         key = self._key(name, item_id)
@@ -163,7 +145,7 @@ class JobClaims:
         claim = self._claim(run_request_of(key, Trigger.REQUEST, rule, slot=slot))
         if claim.status is ClaimStatus.CLAIMED:
             with suppress(Exception):
-                self.runner(claim.run, RunContext(pace=self.settings.pace))
+                self.runner(claim.run, RunContext(pace=self.settings.pace), publishes=False)
 
     def request_similar(self, item_ids: Sequence[ItemId]) -> None:
         """Request runs that compute the similar items of these items, or of all if there are many.
@@ -214,21 +196,8 @@ class JobClaims:
             return False
         # The runner has ended the failed run, logged the error and reported it.
         with suppress(Exception):
-            work = RunContext(pace=self.settings.pace, stop=stop)
-            outcome = self.runner(claim.run, work)
-            self.finished_runs.done(claim.run.key, has_computed=outcome.has_computed)
+            self.runner(claim.run, RunContext(pace=self.settings.pace, stop=stop))
         return True
-
-    def _execute(self, run: Run, work: RunContext) -> JobOutcome:
-        """Execute a claimed run for a caller who waits for its outcome.
-
-        Raises:
-            FencedOffError: A later run has taken over.
-            Exception: Whatever else stopped the run.
-        """
-        outcome = self.runner(run, work)
-        self.finished_runs.done(run.key, has_computed=outcome.has_computed)
-        return outcome
 
     def _claim(self, run_request: RunRequest) -> Claim:
         claim = self.ledger.claim(run_request, holder=_holder(), lease=self.settings.runs.lease)

@@ -34,8 +34,8 @@ class FinishedRuns:
     ids: IdKinds
     _seen: dict[str, tuple[datetime, int] | None] | None = attrs.field(default=None, init=False)
 
-    def look(self) -> None:
-        """Mark the lists of the runs that have succeeded since the last look; one statement."""
+    def check_ledger(self) -> None:
+        """Mark the lists of the runs that have succeeded since the last call; one statement."""
         if self.cache is None:
             return
         last = self.ledger.last_of_each([*JOB_OF.values(), CLEAR_MEMORY])
@@ -44,10 +44,10 @@ class FinishedRuns:
             for job, run in last.items()
             if run.state is RunState.SUCCEEDED
         }
-        # No lock, which a fork could leave locked: two concurrent looks do no harm.
+        # No lock, which a fork could leave locked: two concurrent calls do no harm.
         before, self._seen = self._seen, {**(self._seen or {}), **ended}
         if before is None:
-            # On the first look, the lists in memory were read only just now.
+            # On the first call, the lists in memory were read only just now.
             return
         for kind, job in JOB_OF.items():
             if job in ended and ended[job] != before.get(job):
@@ -57,7 +57,7 @@ class FinishedRuns:
             gone = self.cache.forget_all()
             _log.info("cache cleared: entries=%d bytes=%d", gone.entries, gone.bytes)
 
-    def done(self, key: RunKey, *, has_computed: bool = True) -> None:
+    def note_success(self, key: RunKey, *, has_computed: bool = True) -> None:
         """Note that a run has succeeded in this process, and notify the others.
 
         If it has computed nothing, cached lists are what they were.
@@ -70,13 +70,13 @@ class FinishedRuns:
             if item_id is not None:
                 self.forget_similar([ItemId(self.ids.item.parse(str(item_id), "item id"))])
             return
-        is_first_look = self._seen is None
+        is_first = self._seen is None
         try:
-            self.look()
+            self.check_ledger()
         except StorageError:
-            is_first_look = True
+            is_first = True
         for kind, job in JOB_OF.items():
-            if job == key.job and is_first_look and self.cache is not None:
+            if job == key.job and is_first and self.cache is not None:
                 self.cache.mark(kind.value)
         self._publish(Change(kind=ChangeKind.RUN, job=key.job))
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event as Flag
@@ -15,7 +15,6 @@ import attrs
 
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.jobs.run_context import Done, ItemJob, Job, RunContext, RunStoppedError
-from angle_reco.application.notifications import Notifier
 from angle_reco.domain.errors import (
     FencedOffError,
     InvalidValueError,
@@ -24,7 +23,7 @@ from angle_reco.domain.errors import (
     StorageLockedError,
     StorageUnavailableError,
 )
-from angle_reco.domain.events import RunFailed
+from angle_reco.domain.events import Event, RunFailed
 from angle_reco.domain.ids import ItemId
 from angle_reco.domain.runs import Run, RunKey, RunRules, retry_delay, run_request_of
 from angle_reco.domain.schedules import JobRule
@@ -76,7 +75,10 @@ class JobOutcome:
 
 @attrs.frozen(kw_only=True)
 class JobRunner:
-    """Executes claimed runs of *jobs*, by name, and ends them in the ledger."""
+    """Executes claimed runs of *jobs*, by name, and ends them in the ledger.
+
+    *deliver* notifies the host of a failed attempt.
+    """
 
     ledger: RunLedger
     jobs: Mapping[str, Job]
@@ -85,10 +87,12 @@ class JobRunner:
     rules: Mapping[str, JobRule]
     clock: Clock
     settings: Settings
-    notifier: Notifier
+    deliver: Callable[[Event], bool]
 
-    def __call__(self, run: Run, work: RunContext) -> JobOutcome:
+    def __call__(self, run: Run, work: RunContext, *, publishes: bool = True) -> JobOutcome:
         """Execute a claimed run; record in the ledger how it ended, whether or not it failed.
+
+        If it succeeded, cached lists are invalidated, unless it *publishes* nothing.
 
         Raises:
             Exception: Whatever stopped the run.
@@ -133,6 +137,8 @@ class JobRunner:
             outcome.failed,
             outcome.seconds,
         )
+        if publishes:
+            self.finished_runs.note_success(run.key, has_computed=outcome.has_computed)
         return outcome
 
     def _loss(self, run: Run, heartbeat: "Heartbeat") -> FencedOffError | StorageUnavailableError:
@@ -232,7 +238,7 @@ class JobRunner:
             is_final=is_final,
             at=self.clock.now(),
         )
-        self.notifier.deliver(failed)
+        self.deliver(failed)
 
 
 _SECONDS_AFTER_A_FAILURE = 1.0

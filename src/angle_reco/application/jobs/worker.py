@@ -32,7 +32,7 @@ class _Task:
     """Work for a scheduler, named after its job."""
 
     name: str
-    act: Callable[[], None]
+    act: Callable[[], object]
 
     def __call__(self) -> None:
         self.act()
@@ -98,7 +98,9 @@ class Worker:
             self._scheduler = new_scheduler()
             try:
                 self._scheduler.start(
-                    self._look, every=self.settings.runs.poll, workers=self.settings.workers
+                    self._hand_over_due,
+                    every=self.settings.runs.poll,
+                    workers=self.settings.workers,
                 )
             except BaseException as error:
                 self._scheduler, self.failure = None, type(error).__name__
@@ -125,7 +127,7 @@ class Worker:
         _log.info("jobs stopped: process=%d in_time=%s", os.getpid(), has_ended)
         return has_ended
 
-    def _look(self) -> None:
+    def _hand_over_due(self) -> None:
         """Hand due runs to the scheduler, unless they wait or execute in this process."""
         try:
             with deadline(self.settings.deadline.total_seconds()):
@@ -139,7 +141,7 @@ class Worker:
         before, self._own_slots = self._own_slots, self._slots_of_own()
         for job, slot in self._own_slots.items():
             if slot != before.get(job) and (scheduler := self._scheduler) is not None:
-                task = _Task(job, partial(self._do_own, job))
+                task = _Task(job, self.own[job])
                 scheduler.submit(self.runs.rules[job].queue, task)
 
     def _slots_of_own(self) -> dict[str, datetime]:
@@ -149,9 +151,6 @@ class Worker:
             job: window_of(rules[job].schedule.last_before(now), rules[job].window)
             for job in self.own
         }
-
-    def _do_own(self, job: str) -> None:
-        self.own[job]()
 
     def _hand_over(self, run_request: RunRequest) -> None:
         scheduler, one = self._scheduler, (run_request.key, run_request.slot)

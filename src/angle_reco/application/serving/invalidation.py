@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -10,7 +10,6 @@ from threading import Lock
 
 import attrs
 
-from angle_reco.application.jobs.claims import JobClaims
 from angle_reco.application.jobs.finished_runs import FinishedRuns
 from angle_reco.application.scoring import Scorer
 from angle_reco.application.serving.open_items import Before, ChangedItems, OpenItems
@@ -36,7 +35,7 @@ from angle_reco.ports.threads import TICKER, BackgroundPool
 
 _log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_READS = 1.0
 _SECONDS_TO_PRUNE = 35.0
 """How long after an erasure its changes are pruned: within a minute none may remain."""
 
@@ -48,14 +47,14 @@ _SHARE_OF_A_CALL = 4
 class ItemInvalidator:
     """Reads the cards of changed items, and invalidates the lists of their similar items.
 
-    *runs* take the requests for similar items of new items.
+    *request_similar* requests runs that compute the similar items of new items.
     """
 
     open_items: OpenItems
     finished_runs: FinishedRuns
     scorer: Scorer
     clock: Clock
-    runs: JobClaims
+    request_similar: Callable[[Sequence[ItemId]], None]
 
     @property
     def changed(self) -> ChangedItems:
@@ -100,7 +99,7 @@ class ItemInvalidator:
         )
         wanted = [*new, *(one for one in unsold if one not in new)]
         if wanted:
-            self.runs.request_similar(wanted)
+            self.request_similar(wanted)
         self.changed.handled(item_ids)
 
     def _bound(self) -> None:
@@ -134,7 +133,7 @@ class ItemInvalidator:
 class CacheInvalidator:
     """Reads the change feed and invalidates the cached values that a change affects.
 
-    After `begin` a thread reads the feed once a second. Without it calls do, once a second at
+    After `start` a thread reads the feed once a second. Without it calls do, once a second at
     most: an idle process reads nothing. *unconfirmed* counts the bids that the activity did not
     show in time.
     """
@@ -151,7 +150,7 @@ class CacheInvalidator:
     deadline: timedelta
     unconfirmed: int = attrs.field(default=0, init=False)
     _cursor: Cursor | None = attrs.field(default=None, init=False)
-    looks_at: float = attrs.field(default=float("-inf"), init=False)
+    due_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_at: float = attrs.field(default=float("-inf"), init=False)
     _prunes_again_at: float = attrs.field(default=float("-inf"), init=False)
     _erased_at: float = attrs.field(default=float("inf"), init=False)
@@ -169,12 +168,12 @@ class CacheInvalidator:
 
     # Reading the feed, by a thread or by calls.
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Have a thread read the feed once a second, if none does yet."""
         self.is_started = True
         TICKER.add(self)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop reading the feed in a thread."""
         self.is_started = False
         TICKER.discard(self)
@@ -186,56 +185,56 @@ class CacheInvalidator:
     def tick(self) -> None:
         """Read the feed in a thread, unless the last read is still under way."""
         if not self._pool.is_busy:
-            self._pool.submit(self.step_safely)
+            self._pool.submit(self.read_safely)
 
-    def step_safely(self) -> None:
+    def read_safely(self) -> None:
         """Read the feed; log a defect instead of raising it."""
         try:
-            self.step()
+            self.read()
         except Exception as error:  # noqa: BLE001 — a defect must not end the reading
             _log.error("changes not followed: error=%s", type(error).__name__)
 
-    def look(self) -> None:
+    def read_if_due(self) -> None:
         """Read the feed, if no thread does and no call has done so this second.
 
         The call waits for that, for a quarter of *deadline* at most.
         """
-        if not self.is_started and self.clock.monotonic() >= self.looks_at:
-            self._look_now(waits=False)
+        if not self.is_started and self.clock.monotonic() >= self.due_at:
+            self._read_from_call(waits=False)
 
-    def catch_up(self) -> None:
-        """Read the feed now, also where a thread does; wait as long as `look`."""
-        self._look_now(waits=True)
+    def read_now(self) -> None:
+        """Read the feed now, also where a thread does; wait as long as `read_if_due`."""
+        self._read_from_call(waits=True)
 
-    def _look_now(self, *, waits: bool) -> None:
-        self.looks_at = self.clock.monotonic() + _SECONDS_BETWEEN_LOOKS
+    def _read_from_call(self, *, waits: bool) -> None:
+        self.due_at = self.clock.monotonic() + _SECONDS_BETWEEN_READS
         if may_wait():
-            self._look(waits=waits)
+            self._read_in_turn(waits=waits)
         else:
             # An event loop must not wait: a thread reads, and the next answer uses the result.
             with suppress(RuntimeError):  # No thread can be started any more.
-                self.open_items.stale_cache.pool.submit(partial(self._look, waits=waits))
+                self.open_items.stale_cache.pool.submit(partial(self._read_in_turn, waits=waits))
 
-    def _look(self, *, waits: bool) -> None:
+    def _read_in_turn(self, *, waits: bool) -> None:
         """Read the feed; if it is being read, wait for that and read again, or do nothing."""
         seconds = self.deadline.total_seconds() / _SHARE_OF_A_CALL
         if not self._lock.acquire(timeout=seconds if waits else 0):
             return
         try:
             with deadline(seconds), self.open_items.stale_cache.breaker.watched():
-                self._step()
+                self._read_feed()
             self._fails = False
         except StorageError as error:
             self._log_failure(error)
         finally:
             self._lock.release()
 
-    def step(self) -> None:
-        """Read the feed; log a storage error, after which the next step tries again."""
+    def read(self) -> None:
+        """Read the feed; log a storage error, after which the next read tries again."""
         with self._lock:
             try:
                 with deadline(self.deadline.total_seconds()):
-                    self._step()
+                    self._read_feed()
                 self._fails = False
             except StorageError as error:
                 self._log_failure(error)
@@ -245,11 +244,11 @@ class CacheInvalidator:
             _log.warning("changes not read: error=%s", type(error).__name__)
         self._fails = True
 
-    def _step(self) -> None:
+    def _read_feed(self) -> None:
         if self._cursor is None:
             # Values cached before the first cursor may have changed since they were read.
             cursor = self.changes.now()
-            self.finished_runs.look()
+            self.finished_runs.check_ledger()
             self._mark_everything()
             self.lists.forget_all(ListKind.PERSONAL.value)
             self._cursor = cursor
@@ -272,7 +271,7 @@ class CacheInvalidator:
 
     def _drop_expired(self) -> None:
         """Drop rolled-back and expired events and expired cards, and prune the feed."""
-        self.rolled_back.look()
+        self.rolled_back.drop_all()
         self._settle_pending()
         self.items.drop_expired()
         self._prune()
@@ -332,7 +331,7 @@ class CacheInvalidator:
                     self._forget(ListKind.PERSONAL, change.user_id)
                 case ChangeKind.ERASED if change.user_id is not None:
                     self.forget_user(change.user_id)
-                    self.open_items.models.look_behind()
+                    self.open_items.models.check_in_background()
                     self._erased_at = self.clock.monotonic()
                 case ChangeKind.RUN:
                     self.finished_runs.forget_similar(change.item_ids)
@@ -340,7 +339,7 @@ class CacheInvalidator:
                     pass
         if kinds & {ChangeKind.RUN, ChangeKind.FORGET}:
             # The ledger says which runs have ended.
-            self.finished_runs.look()
+            self.finished_runs.check_ledger()
 
     def forget_user(self, user_id: UserId) -> None:
         """Drop the pending events and the cached homepage of an erased user."""

@@ -354,7 +354,7 @@ class RolledBackEvents:
     pending: PendingActivity
     lists: Cache | None
 
-    def look(self) -> None:
+    def drop_all(self) -> None:
         """Drop the events that have been rolled back by now.
 
         Raises:
@@ -367,15 +367,15 @@ class RolledBackEvents:
             if self.lists is not None:
                 self.lists.forget(key_of(ListKind.PERSONAL, change.user_id))
 
-    def look_for(self, user_id: UserId | None) -> None:
+    def drop_of(self, user_id: UserId | None) -> None:
         """Drop the events before an answer to a user, if one of theirs may be rolled back.
 
         On an event loop, which must not wait, and if the database does not answer, the events
-        stay until the next look.
+        stay until the next read of the feed.
         """
         if user_id is None or not may_wait() or not self.changes.may_have_ended(user_id):
             return
         try:
-            self.look()
+            self.drop_all()
         except StorageError as error:
             _log.warning("rolled-back events not read: error=%s", type(error).__name__)

@@ -1,7 +1,7 @@
 """Builds shelves from lists: filters the items that may be shown and records failures."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
@@ -13,19 +13,19 @@ from angle_reco.application.serving.list_reader import CachedList, ListReader
 from angle_reco.application.serving.open_items import OpenItems
 from angle_reco.application.serving.pending_activity import PendingActivity, RolledBackEvents
 from angle_reco.application.serving.stale_cache import StaleCache
-from angle_reco.domain.errors import ComponentError, StorageUnavailableError
+from angle_reco.domain.errors import ComponentError, InvalidValueError, StorageUnavailableError
 from angle_reco.domain.events import AnswerDegraded
-from angle_reco.domain.freshness import freshness_of
 from angle_reco.domain.ids import CategoryId, ItemId, UserId
 from angle_reco.domain.items import ItemCard
+from angle_reco.domain.pages import CardLoader, with_objects
 from angle_reco.domain.popular import POPULAR_KEPT
 from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
+from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.whys import NO_SOURCES, Grounds, Sources, Speech
 from angle_reco.ports.cache import Cached
 from angle_reco.ports.clock import Clock
 from angle_reco.ports.deadlines import about_to_wait
-from angle_reco.ports.stores import StoredInterests
 from angle_reco.settings import Settings, Verify
 
 _log = logging.getLogger(__name__)
@@ -73,18 +73,6 @@ class ShelfBuilder:
     pending: PendingActivity
     rolled_back: RolledBackEvents
     speech: Speech
-
-    def may_use_interests(self, stored: StoredInterests | None) -> bool:
-        """Return whether stored interests exist, have the current recipe and are not too old."""
-        if stored is None or stored.recipe != self.scorer.recipes.interests:
-            return False
-        freshness = freshness_of(
-            stored.computed_at,
-            covered_at=stored.covered_at,
-            now=self.clock.now(),
-            limits=self.settings.interests_freshness,
-        )
-        return freshness is not None
 
     def cards(self, item_ids: Sequence[ItemId], viewer: UserId | None) -> Cards:
         """Return the cards of the items that may be open, from memory as far as possible.
@@ -178,13 +166,43 @@ class ShelfBuilder:
         suggestions = stored.suggestions(places, cards, grounds=grounds, first_rank=first_rank)
         return suggestions, degraded_by
 
+    def shelf(
+        self,
+        served: Cached[CachedList],
+        viewing: Viewing,
+        *,
+        limit: int,
+        without: Set[ItemId] = _NOTHING,
+        first_rank: int = 1,
+        of: ItemId | None = None,
+    ) -> Shelf:
+        """Return the first *limit* lines of a list that may be shown, as a shelf.
+
+        *of* is the item that the list belongs to, if it does.
+        """
+        value = served.value
+        suggestions, degraded_by = self.shown(
+            value.stored,
+            viewing,
+            limit=limit,
+            without=value.engaged | without if without else value.engaged,
+            first_rank=first_rank,
+            cards=value.cards,
+            of=of,
+            title=value.title,
+            sources=value.sources if viewing.is_own else NO_SOURCES,
+        )
+        if value.stands_in:
+            degraded_by = (MODEL, *degraded_by)
+        return shelf_of(served, suggestions, degraded_by)
+
     def popular(
         self,
         category: CategoryId | None,
         viewing: Viewing,
         *,
         limit: int,
-        without: Collection[ItemId] = (),
+        without: Set[ItemId] = _NOTHING,
         first_rank: int = 1,
     ) -> Shelf:
         """Return popular items of a category, or of all categories where it is None.
@@ -195,24 +213,21 @@ class ShelfBuilder:
         Raises:
             StorageUnavailableError: They are not in memory, and could not be read in time.
         """
-
-        def shown(stored: StoredList) -> tuple[list[Suggestion], tuple[str, ...]]:
-            return self.shown(stored, viewing, limit=limit, without=without, first_rank=first_rank)
-
         live = None if self.open_items is None else self.open_items.at_once()
         if live is not None and live.value.market is not None:
             for most in (POPULAR_KEPT, POPULAR_KEPT + limit + len(without), len(live.value.market)):
                 stored = live.value.popular(self.scorer, category, keep=most)
-                suggestions, degraded_by = shown(stored)
+                suggestions, degraded_by = self.shown(
+                    stored, viewing, limit=limit, without=without, first_rank=first_rank
+                )
                 if len(suggestions) == limit or len(stored) < most:
                     break
             return _shelf(stored, suggestions, live.freshness, degraded_by)
         served = self.list_reader.of_popular(category)
         if served is not None:
-            stored = served.value.stored
-            suggestions, degraded_by = shown(stored)
-            if len(suggestions) == limit or stored.is_complete:
-                return shelf_of(served, suggestions, degraded_by)
+            shelf = self.shelf(served, viewing, limit=limit, without=without, first_rank=first_rank)
+            if len(shelf) == limit or served.value.stored.is_complete:
+                return shelf
         market = self.list_reader.market()
         # Rank all items: only their cards show how many of them may not be shown.
         ranked = self.scorer.popular(market, category=category, keep=len(market))
@@ -234,7 +249,7 @@ class ShelfBuilder:
                 break
         return _shelf(stored, suggestions, Freshness.COMPUTED, degraded_by)
 
-    def catch_up(self, viewer: UserId | None) -> frozenset[ItemId]:
+    def apply_changes(self, viewer: UserId | None) -> frozenset[ItemId]:
         """Apply the change feed, and rollbacks of the viewer's events, before a page is made.
 
         Return the items that the viewer's pending activity hides.
@@ -242,11 +257,11 @@ class ShelfBuilder:
         invalidator = self.invalidator
         if invalidator is None:
             self.pending.drop_expired()
-        elif not invalidator.is_started and invalidator.looks_at <= self.clock.monotonic():
-            invalidator.look()
+        elif not invalidator.is_started and invalidator.due_at <= self.clock.monotonic():
+            invalidator.read_if_due()
         if not (self.pending.by_user or self.pending.returned):
             return _NOTHING
-        self.rolled_back.look_for(viewer)
+        self.rolled_back.drop_of(viewer)
         return self.pending.hidden_from(viewer)
 
     def or_popular(
@@ -257,11 +272,11 @@ class ShelfBuilder:
         viewing: Viewing,
         *,
         limit: int,
-        without: Collection[ItemId] = (),
+        without: Set[ItemId] = _NOTHING,
     ) -> Shelf:
         """Return the result of *answer*; if it fails, popular items or nothing.
 
-        It fails if the database or a component of the ranker does. Call `catch_up` before it.
+        It fails if the database or a component of the ranker does. Call `apply_changes` before it.
 
         Raises:
             StorageUnavailableError: The database did not answer, and there is no *stale_cache*.
@@ -310,6 +325,21 @@ class ShelfBuilder:
                     "component failed: component=%s problem=%s", error.component, error.problem
                 )
             _log.warning("answer degraded: surface=%s error=%s", surface, name)
+
+
+def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
+    """Return a shelf with the objects that the host's *loader* returns as cards.
+
+    Raises:
+        InvalidValueError: The loader did not return a mapping.
+    """
+    if loader is None:
+        return shelf
+    about_to_wait()
+    objects: object = loader(list(shelf.ids))
+    if not is_mapping(objects):
+        raise InvalidValueError("what cards returned", objects, "a mapping of ids to objects")
+    return with_objects(shelf, objects)
 
 
 def title_of(item_id: ItemId, cards: Mapping[ItemId, ItemCard], title: str) -> str:

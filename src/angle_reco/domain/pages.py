@@ -5,12 +5,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.paging import MOST, PageStart, hash_of
 from angle_reco.domain.suggestions import Shelf
-from angle_reco.domain.type_checks import is_mapping
 from angle_reco.domain.validators import whole
-from angle_reco.ports.deadlines import about_to_wait
 
 CardLoader: TypeAlias = Callable[[Sequence[Any]], Mapping[Any, Any]]
 """A host's function from item ids to its objects; items missing from the result are not shown.
@@ -20,6 +17,17 @@ Its exceptions reach the caller unchanged.
 
 MOST_SIMILAR = 20
 """Of similar items."""
+
+
+def checked_limit(limit: object, *, most: int = MOST) -> int:
+    """Return how many to show: *limit*, or *most* where that is less.
+
+    Raises:
+        InvalidValueError: It is no whole number of at least 1.
+    """
+    if type(limit) is int and 1 <= limit <= most:
+        return limit
+    return min(whole(limit, "limit", least=1), most)
 
 
 def page_of(answer: Shelf, start: PageStart, *, length: int) -> Shelf:
@@ -50,37 +58,16 @@ def _followed(shelf: Shelf, start: PageStart) -> Shelf:
     return shelf
 
 
-def with_cards(shelf: Shelf, loader: CardLoader | None) -> Shelf:
-    """Return a shelf with the objects that the host's *loader* returns as cards.
-
-    Raises:
-        InvalidValueError: The loader did not return a mapping.
-    """
-    if loader is None:
-        return shelf
-    about_to_wait()
-    cards: object = loader(list(shelf.ids))
-    if not is_mapping(cards):
-        raise InvalidValueError("what cards returned", cards, "a mapping of ids to objects")
-    loaded = [one for one in shelf if one.item_id in cards]
+def with_objects(shelf: Shelf, objects: Mapping[Any, Any]) -> Shelf:
+    """Return a shelf with the host's *objects*, by item id, as cards."""
+    loaded = [one for one in shelf if one.item_id in objects]
     first = shelf[0].rank if shelf else 1
     listed = {one.item_id: one.card for one in loaded}
     grounds = {id(one.grounds): one.grounds._replace(cards=listed) for one in loaded}
     suggestions = tuple(
-        one._replace(rank=rank, card=cards[one.item_id], grounds=grounds[id(one.grounds)])
+        one._replace(rank=rank, card=objects[one.item_id], grounds=grounds[id(one.grounds)])
         for rank, one in enumerate(loaded, start=first)
     )
     start, shown = shelf._start, attrs.evolve(shelf, suggestions=suggestions)
     # The next page must not try again those without an object.
     return shown if start is None else _followed(shown, start.after(shelf.ids, ranks=0))
-
-
-def checked_limit(limit: object, *, most: int = MOST) -> int:
-    """Return how many to show: *limit*, or *most* where that is less.
-
-    Raises:
-        InvalidValueError: It is no whole number of at least 1.
-    """
-    if type(limit) is int and 1 <= limit <= most:
-        return limit
-    return min(whole(limit, "limit", least=1), most)
