@@ -131,7 +131,7 @@ def _defaults(permissions: PermissionTable) -> dict[str, Any]:
 
 def _is_there(permissions: PermissionTable, name: str, dialect: str) -> sa.Exists:
     is_row = _is_exactly(permissions.table.c[permissions.name], name, dialect)
-    return sa.exists(sa.select(1).select_from(permissions.table).where(is_row).correlate(None))
+    return sa.exists().select_from(permissions.table).where(is_row).correlate(None)
 
 
 def _is_exactly(
