@@ -47,12 +47,12 @@ def stated() -> dict[tuple[type, str], Any]:
     header = "| field | default | what it is |"
     cells += [("RunRules", *one[:2]) for one in rows("jobs.md", header)]
     rule = ""
-    for of, names, texts, *_ in rows("scoring.md", "| rule | field | default | meaning |"):
-        rule = of.strip("`") or rule
+    for cell, names, texts, *_ in rows("scoring.md", "| rule | field | default | meaning |"):
+        rule = cell.strip("`") or rule
         cells.append((rule, names, texts))
     found: dict[tuple[type, str], Any] = {}
     for name, names, texts in cells:
-        of = Settings if name == "Settings" else getattr(rules, name)
+        of: type = Settings if name == "Settings" else getattr(rules, name)
         fields = re.findall(r"`(\w+)`", names)
         parts = texts.split("; ") if len(fields) > 1 and "; " in texts else [texts]
         values = [value_of(one) for one in parts]
