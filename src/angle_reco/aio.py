@@ -106,9 +106,11 @@ class AsyncView:
                 with deadline(left), from_memory_alone(landed):
                     return ask()
             except NotInMemoryError as missing:
-                key, future = missing.key, missing.future
-            if key is None or future is None or key in landed:
+                pending = missing.pending
+            if pending is None:
                 break
+            # Completed futures are used, so no key is pending twice.
+            key, future = pending
             landed[key] = future if await _is_done_within(left, future) else _timed_out()
 
         def ask_in_time() -> _T:

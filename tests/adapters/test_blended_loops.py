@@ -19,7 +19,7 @@ from angle_reco.domain.activity import Watch
 from angle_reco.domain.columns import NONE, IdColumn, IdIndex
 from angle_reco.domain.ids import CategoryId, IdKind, IdKinds, ItemId, UserId
 from angle_reco.domain.lists import Lists
-from angle_reco.domain.scoring.blended.curves import at_share, log_curve
+from angle_reco.domain.scoring.blended.curves import STEPS, at_share, log_curve
 from angle_reco.domain.scoring.blended.tastes import PER_UNIT
 from angle_reco.domain.scoring.blended_ranker import BLENDED, SIMILAR_BLENDED, with_weights
 from angle_reco.domain.scoring.blended_similar import profiles_of_items
@@ -180,6 +180,26 @@ def test_the_loop_reads_curves_as_numpy_does(one: int, other: int) -> None:
     curve, (value, largest) = log_curve(PER_UNIT), sorted((one, other))
 
     assert _at_share(curve, value, largest) == at_share(curve, np.array([value]), largest)[0]
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2, 10])
+def test_the_loop_reads_the_start_of_a_curve_as_numpy_does(largest: int) -> None:
+    curve = log_curve(PER_UNIT)
+
+    for value in range(-1, largest + 1):
+        assert _at_share(curve, value, largest) == at_share(curve, np.array([value]), largest)[0]
+
+
+@pytest.mark.parametrize("bits", range(45, 63))
+def test_the_loop_drops_as_many_bits_as_numpy_does(bits: int) -> None:
+    """The smallest value of a step is in the step before it if other bits are dropped."""
+    # The identity shows the step itself.
+    steps, random = np.arange(STEPS + 1), Random(bits)
+
+    for _ in range(100):
+        largest = random.randrange(2 ** (bits - 1), 2**bits)
+        value = -(-random.randrange(1, STEPS) * largest // STEPS)
+        assert _at_share(steps, value, largest) == at_share(steps, np.array([value]), largest)[0]
 
 
 def similar_by(kernels: Kernels) -> Lists:

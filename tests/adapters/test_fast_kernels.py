@@ -176,6 +176,16 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
 def test_a_number_of_threads_that_cannot_be_is_refused(threads: Any) -> None:
     with pytest.raises(InvalidValueError, match="threads"):
         FastKernels(threads=threads)
+    assert FastKernels(threads=1_000).threads == 1_000
+
+
+@pytest.mark.parametrize("name", ["least_pairs", "least_pages", "least_of_favourites"])
+def test_a_bound_of_what_is_compiled_is_no_negative_number(name: str) -> None:
+    for possible in (0, 2**31 - 1):
+        assert getattr(FastKernels(**{name: possible}), name) == possible
+    for impossible in (-1, 2**31):
+        with pytest.raises(InvalidValueError, match=name):
+            FastKernels(**{name: impossible})
 
 
 def test_every_call_has_the_types_that_were_compiled_first() -> None:

@@ -254,6 +254,32 @@ def test_a_fork_waits_no_longer_than_a_second(
     busy.join()
 
 
+def test_a_fork_of_a_child_waits_for_no_thread_that_the_child_does_not_have(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    has_started, goes_on = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with database.reading():
+            has_started.set()
+            goes_on.wait(20)
+
+    def fork_again() -> None:
+        caplog.clear()
+        began = monotonic()
+        assert ended(forked(lambda: None)) == 0
+        assert monotonic() - began < MOST_SECONDS
+        assert caplog.records == []
+
+    busy = InThread(stay)
+    has_started.wait()
+    child = forked(fork_again)
+
+    assert ended(child) == 0
+    goes_on.set()
+    busy.join()
+
+
 def test_a_thread_that_forks_amid_its_own_unit_of_work_waits_for_nothing(
     database: Database,
 ) -> None:

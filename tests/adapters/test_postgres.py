@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from threading import Timer
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.engine import open_engine
 from angle_reco.adapters.sql.core.host_engine import engine_beside
 from angle_reco.adapters.sql.core.pool import FairPool
+from angle_reco.adapters.sql.core.postgres import limit_time
 from angle_reco.adapters.sql.market import id_ranges
 from angle_reco.adapters.sql.market.id_ranges import IdRange
 from angle_reco.adapters.sql.results import runs
@@ -430,6 +431,19 @@ def test_a_connection_that_comes_back_to_a_pool_that_is_over_is_closed() -> None
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         raw.execute("SELECT 1")
+
+
+def test_the_time_of_a_unit_does_not_limit_what_comes_after_it(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+    with engine.begin() as connection:
+        number = connection.scalar(sa.select(sa.func.pg_backend_pid()))
+        limit_time(connection, 1.0, is_call=False)
+    sleep(1.1)
+
+    with engine.connect() as connection:
+        query = sa.text("SELECT pg_backend_pid() FROM pg_sleep(0.2)")
+        assert connection.scalar(query) == number
+    engine.dispose()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

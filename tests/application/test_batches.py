@@ -108,6 +108,21 @@ def test_results_are_written_in_their_order() -> None:
     assert steps.written == list(range(41))
 
 
+@pytest.mark.parametrize("step", ["read", "compute"])
+def test_a_part_under_way_is_written_before_another_is_repeated(step: str) -> None:
+    """Results of 15 fail, while those of the part before are written."""
+    steps, before = Steps({step: {15}}), {"read": 8, "compute": 10}[step]
+
+    def write(made: list[int]) -> None:
+        if made[0] == before:
+            sleep(0.2)
+        steps.write(made)
+
+    batches(steps, 20, write=write)(RunContext())
+
+    assert steps.written == [one for one in range(20) if one != 15]
+
+
 def test_a_part_is_written_and_a_batch_read_while_another_is_computed() -> None:
     steps, computes, has_read, has_written = Steps(), Event(), Event(), Event()
 
@@ -165,6 +180,26 @@ def test_a_run_that_stops_leaves_nothing_under_way(overlaps: bool) -> None:
     sleep(0.1)
     assert done == written
     assert 1 <= len(done) <= 2
+
+
+def test_a_run_that_fails_while_a_batch_is_read_leaves_nothing_under_way() -> None:
+    steps, reads, done = Steps(), Event(), list[int]()
+
+    def read(first: int, last: int) -> list[int]:
+        if first == 10:
+            reads.set()
+            sleep(0.2)
+        done.append(first)
+        return steps.read(first, last)
+
+    def compute(some: list[int], first: int, last: int) -> list[int]:
+        assert reads.wait(SECONDS)
+        raise FencedOffError("job")
+
+    with pytest.raises(FencedOffError):
+        attrs.evolve(batches(steps, 20, read=read), compute=compute)(RunContext())
+
+    assert done == [0, 10]
 
 
 def test_an_interruption_while_a_part_is_written_leaves_nothing_under_way(

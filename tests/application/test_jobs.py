@@ -237,6 +237,15 @@ class TestComputeItemSimilarities:
         assert together is not None
         assert together.lines == alone.lines
 
+    def test_the_lists_that_one_item_enters_count_as_changed(self, reco: Recommender) -> None:
+        reco.system.run_job(self.JOB)
+        market = reco.ports.catalog.market  # type: ignore[attr-defined]  # the memory adapter's
+        market.add_item(lot("art-05", "art"))
+
+        # Its own list, and those of four lots of art.
+        assert counts(reco, self.JOB, item_id="art-05") == (1, 5, 0, 0)
+        assert counts(reco, self.JOB, item_id="art-05") == (1, 0, 1, 0)
+
     def test_an_unknown_item_is_an_error(self, reco: Recommender) -> None:
         with pytest.raises(ItemNotFoundError, match="'ghost'"):
             reco.system.run_job(self.JOB, item_id="ghost")

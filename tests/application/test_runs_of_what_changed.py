@@ -384,6 +384,27 @@ class TestWhatIsComputed:
         }
         assert all(left == scope for left, scope in left_by(shop).values())
 
+    def test_interests_of_others_who_bid_on_an_item_only_if_it_was_edited(self) -> None:
+        shop = quiet()
+        shop.run()
+        # On what u2 and u3 bid on, too.
+        shop.reco.bid_placed("u1", "i01")
+        after_a_bid = left_by(shop)["refresh_user_interests"]
+        shop.reco.items_changed(["i01"])
+        after_an_edit = left_by(shop)["refresh_user_interests"]
+
+        assert (after_a_bid, after_an_edit) == ((4, 5), (2, 5))
+
+    @pytest.mark.parametrize("job", JOBS)
+    def test_the_progress_of_a_run_that_computes_nothing(self, job: str) -> None:
+        shop = quiet()
+        shop.run()
+        reached = list[tuple[str, int, int]]()
+
+        shop.reco.system.run_job(job, progress=lambda *step: reached.append(step))
+
+        assert reached == [("changes since the last run", 1, 1)]
+
     def test_what_the_last_ten_minutes_showed_before_is_no_news(self) -> None:
         shop = quiet()
         shop.reco.bid_placed("u1", "i04", at=START - MINUTE)

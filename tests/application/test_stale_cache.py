@@ -174,9 +174,10 @@ class TestWithoutThreads:
         with from_memory_alone({}), pytest.raises(NotInMemoryError) as missing:
             kept.stale_cache.current(KEY, kept.make)
 
-        assert missing.value.key == KEY
-        assert missing.value.future is not None
-        error = missing.value.future.exception(timeout=0)
+        assert missing.value.pending is not None
+        key, future = missing.value.pending
+        assert key == KEY
+        error = future.exception(timeout=0)
         assert type(error) is RuntimeError
         # The flight is over: the next call is not stuck behind it.
         assert kept.cache.join(KEY)[1]
@@ -189,8 +190,8 @@ class TestOnAnEventLoop:
         for _ in range(2):
             with from_memory_alone({}), pytest.raises(NotInMemoryError) as missing:
                 kept.stale_cache.current(KEY, kept.make)
-            assert missing.value.future is not None
-            futures.append(missing.value.future)
+            assert missing.value.pending is not None
+            futures.append(missing.value.pending[1])
         [work] = kept.pool.handed
         work()
 

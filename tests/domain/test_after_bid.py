@@ -92,10 +92,6 @@ def test_halves_of_a_millionth_are_rounded_up() -> None:
     assert found.parts == (175_001, 175_001)
 
 
-def test_the_parts_are_named() -> None:
-    assert AfterBidRule().recipe.components == ("similarity", "interest")
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -127,6 +127,8 @@ def test_steps_may_reach_further_than_any_age_or_be_none_at_all() -> None:
         {"upper_days": (7, None, 90)},
         {"upper_days": (7, float("nan"), 90)},
         {"upper_days": (7, 30)},
+        {"upper_days": [7, 30, 90]},
+        {"weights": [ONE, 700_000, 400_000]},
         {"weights": (ONE, 700_000)},
         {"weights": (ONE, 700_000, -1)},
         {"weights": (ONE + 1, 700_000, 0)},

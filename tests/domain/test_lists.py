@@ -14,7 +14,6 @@ from angle_reco.domain.ids import IdKind, ItemId
 from angle_reco.domain.lists import Lists
 from angle_reco.domain.millionths import ONE
 from angle_reco.domain.popular import POPULAR_RECIPE
-from angle_reco.domain.scoring.after_bid import AfterBidRule
 from angle_reco.domain.scoring.ranking import CLASSIC
 from angle_reco.domain.scoring.similarity import SimilarityRule
 from angle_reco.domain.stored_list import Recipe, StoredLine, StoredList, has_changed
@@ -44,7 +43,7 @@ def test_a_recipe_comes_back_from_its_text_weights_in_order(recipe: Recipe) -> N
 
 @pytest.mark.parametrize(
     "recipe",
-    [CLASSIC.recipe, SimilarityRule().recipe, AfterBidRule().recipe, POPULAR_RECIPE],
+    [CLASSIC.recipe, SimilarityRule().recipe, POPULAR_RECIPE],
     ids=lambda recipe: recipe.name,
 )
 def test_our_recipes_are_one_line_of_json(recipe: Recipe) -> None:

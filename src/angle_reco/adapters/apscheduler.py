@@ -99,9 +99,8 @@ class WorkerThreads(BaseExecutor):  # type: ignore[misc]  # APScheduler is not t
         self._is_over = False
 
     def shutdown(self, wait: bool = True) -> None:
-        """Drop the waiting work; running work goes on."""
+        """Have waiting work do nothing; running work goes on."""
         self._is_over = True
-        self._pool.drop()
 
     def join(self, until: float) -> bool:
         """Wait for running work until that monotonic time; False if it has not ended by then."""

@@ -16,9 +16,9 @@ def shown(value: object) -> str:
     kind = type(value)
     try:
         if is_a(value, str):
-            text = repr(str.__getitem__(value, slice(_SHOWN + 1)))
+            text = repr(str.__getitem__(value, slice(_SHOWN)))
         elif is_a(value, bytes):
-            text = repr(bytes.__getitem__(value, slice(_SHOWN + 1)))
+            text = repr(bytes.__getitem__(value, slice(_SHOWN)))
         else:
             # For a container, the first few elements.
             text = _brief.repr(value)
@@ -26,10 +26,11 @@ def shown(value: object) -> str:
         text = f"an enormous {kind.__name__}"
     except Exception:  # noqa: BLE001 — the repr of a foreign class may raise anything
         text = f"an unreadable {kind.__name__}"
-    text = text[: _SHOWN + 1]
+    if len(text) > _SHOWN:
+        text = f"{text[: _SHOWN - 1]}…"
     if not text.isprintable():
         text = "".join(one if one.isprintable() else " " for one in text)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text
 
 
 class AngleRecoError(Exception):

@@ -103,11 +103,7 @@ class Run:
 
     def is_held(self, now: datetime) -> bool:
         """Return whether a holder has a lease on the run that has not expired."""
-        return (
-            self.state is RunState.RUNNING
-            and self.lease_until is not None
-            and self.lease_until >= now
-        )
+        return self.lease_until is not None and self.lease_until >= now
 
     def is_ahead(self, now: datetime) -> bool:
         """Return whether the run is for a window of the schedule that has yet to start."""

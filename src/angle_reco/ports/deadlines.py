@@ -39,12 +39,14 @@ def time_left() -> float | None:
 
 
 class NotInMemoryError(Exception):
-    """A value is not in memory, and the answer may not wait; *future*, if any, will bring it."""
+    """A value is not in memory, and the answer may not wait.
 
-    def __init__(self, key: CacheKey | None = None, future: "Future[Any] | None" = None) -> None:
+    *pending*, if any, is the cache key of the value and the future that will bring it.
+    """
+
+    def __init__(self, pending: "tuple[CacheKey, Future[Any]] | None" = None) -> None:
         super().__init__()
-        self.key = key
-        self.future = future
+        self.pending = pending
 
 
 ready_futures: ContextVar[Mapping[CacheKey, "Future[Any]"] | None] = ContextVar(

@@ -100,7 +100,7 @@ class StaleCache:
             flight, is_new = self._joined(key)
             if is_new:
                 self._launch(flight, make, is_refresh=False)
-            raise NotInMemoryError(key, flight.future)
+            raise NotInMemoryError((key, flight.future))
         try:
             entry: Entry[_V] = future.result(timeout=time_left())
         except TimeoutError:

@@ -27,7 +27,7 @@ from angle_reco.domain.lists import ListKind
 from angle_reco.domain.pages import MOST_SIMILAR, CardLoader, checked_limit, page_of
 from angle_reco.domain.paging import PageStart
 from angle_reco.domain.policies import ANONYMOUS, Action, Actor, Resource, SignedIn
-from angle_reco.domain.scoring.after_bid import reordered_by_interest
+from angle_reco.domain.scoring.after_bid import COMPONENTS, NAME, reordered_by_interest
 from angle_reco.domain.scoring.interest import UserInterest
 from angle_reco.domain.suggestions import Freshness, Shelf, Suggestion
 from angle_reco.domain.validators import flag, function
@@ -249,14 +249,14 @@ class AfterBid:
                 line.score,
                 line.reason,
                 line.source,
-                rule.recipe.components,
+                COMPONENTS,
                 line.parts,
                 grounds,
             )
             for rank, line in enumerate(lines[:limit], start=1)
         ]
         answer = shelf_of(served, suggestions, (*degraded_by, *degraded_by_cards))
-        answer = attrs.evolve(answer, ranker=rule.recipe.name)
+        answer = attrs.evolve(answer, ranker=NAME)
         for wider in _fallback_categories(category):
             if len(answer) < limit:
                 more = shelves.popular(

@@ -7,8 +7,14 @@ import attrs
 from angle_reco.domain.errors import InvalidValueError
 from angle_reco.domain.ids import CategoryId, ItemId
 from angle_reco.domain.millionths import ONE, Millionths
-from angle_reco.domain.stored_list import Recipe, StoredLine
+from angle_reco.domain.stored_list import StoredLine
 from angle_reco.domain.validators import whole
+
+NAME = "after_bid"
+"""What stands for the rule where a shelf names its ranker."""
+
+COMPONENTS = ("similarity", "interest")
+"""The names of the parts of a score, in order."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,12 +35,6 @@ class AfterBidRule:
         if total > ONE:
             what = "sum of the weights of after-bid, in millionths,"
             raise InvalidValueError(what, total, f"at most {ONE:,}")
-
-    @property
-    def recipe(self) -> Recipe:
-        """Return the recipe that names the parts of a line; it stores nothing."""
-        weights = (("similarity", self.similarity), ("interest", self.interest))
-        return Recipe(name="after_bid", weights=weights, kept=0)
 
 
 def reordered_by_interest(

@@ -13,7 +13,7 @@ from angle_reco.adapters.sql.core.database import Database
 from angle_reco.adapters.sql.core.types import Moment
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind
-from angle_reco.domain.moments import UNKNOWN_MOMENT, to_micros
+from angle_reco.domain.moments import UNKNOWN_MOMENT
 
 _ROWS_AT_ONCE = 50_000
 
@@ -132,7 +132,7 @@ def _sent(query: sa.Select[Any], copy_types: Sequence[CopyType]) -> sa.Select[An
     for column, copy_type in zip(query.selected_columns, copy_types, strict=True):
         if copy_type is CopyType.UUID:
             columns.append(sa.type_coerce(column, sa.Text()))
-        elif copy_type is CopyType.MOMENT and isinstance(column.type, Moment):
+        elif isinstance(column.type, Moment):
             columns.append(sa.type_coerce(column, sa.BigInteger()))
         else:
             columns.append(column)
@@ -148,15 +148,9 @@ def _as_array(column: Sequence[Any], copy_type: CopyType) -> npt.NDArray[Any]:
         case CopyType.TEXT:
             return np.array(column, np.dtypes.StringDType())
         case CopyType.MOMENT:
-            return np.array([_micros(moment) for moment in column], np.int64)
+            return np.array([UNKNOWN_MOMENT if one is None else one for one in column], np.int64)
         case _:
             return np.array(column, np.int64)
-
-
-def _micros(moment: Any) -> int:
-    if moment is None:
-        return UNKNOWN_MOMENT
-    return moment if isinstance(moment, int) else to_micros(moment)
 
 
 def _empty(copy_type: CopyType) -> npt.NDArray[Any]:

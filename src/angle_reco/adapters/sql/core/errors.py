@@ -29,13 +29,18 @@ def ran_out_of_time(error: DBAPIError) -> bool:
 
 def is_busy(error: StorageError) -> bool:
     """Return whether another connection held a lock on the SQLite file."""
-    cause = getattr(error.__cause__, "orig", None)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    code = primary_code(getattr(error.__cause__, "orig", None))
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def primary_code(error: object) -> int:
+    """Return SQLite's primary code of an error of its driver, or 0 for another error."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
 def _of_sqlite(error: sqlite3.Error) -> StorageError:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+    match primary_code(error):
         case sqlite3.SQLITE_FULL:
             return StorageFullError()
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:

@@ -20,6 +20,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from angle_reco.adapters.sql.core.errors import primary_code
 from angle_reco.domain.errors import StorageUnavailableError
 from angle_reco.ports.deadlines import time_left
 from angle_reco.ports.forks import at_fork
@@ -94,7 +95,7 @@ class Gate:
         try:
             yield visit
         except DBAPIError as error:
-            if visit.is_interrupted and _code(error) == sqlite3.SQLITE_INTERRUPT:
+            if visit.is_interrupted and primary_code(error.orig) == sqlite3.SQLITE_INTERRUPT:
                 raise LeftForForkError from error
             raise
         finally:
@@ -208,15 +209,10 @@ def _is_writer(connection: sa.Connection, ends_at: float) -> bool:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except DBAPIError as error:
-        if _code(error) != sqlite3.SQLITE_BUSY or monotonic() >= ends_at:
+        if primary_code(error.orig) != sqlite3.SQLITE_BUSY or monotonic() >= ends_at:
             raise
         return False
     return True
-
-
-def _code(error: DBAPIError) -> int:
-    """Return SQLite's primary error code, or 0 for an error of another driver."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 
 def _before_fork() -> None:

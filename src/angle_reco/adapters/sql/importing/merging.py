@@ -195,7 +195,7 @@ def _filled(connection: sa.Connection, table: sa.Table, insert: sa.Insert) -> in
     """
     if connection.dialect.name != "postgresql":
         return None
-    if connection.scalar(sa.select(sa.exists(sa.select(1).select_from(table)))):
+    if connection.scalar(sa.select(sa.exists().select_from(table))):
         return None
     try:
         with connection.begin_nested():

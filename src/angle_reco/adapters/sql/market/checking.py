@@ -219,7 +219,7 @@ def _check_collations(database: Database, query: Query, texts: "Sequence[_Expect
         for one in texts
     ]
     # Exactly one row, even for an empty select: nulls have a collation, too.
-    one_row = sa.select(sa.literal(1)).subquery("one_row").outerjoin(rows, sa.false())
+    one_row = sa.select(sa.literal_column("1")).subquery("one_row").outerjoin(rows, sa.false())
     [collations] = database.rows(sa.select(*lax).select_from(one_row))
     for expected, collation in zip(texts, collations, strict=True):
         if collation is not None:

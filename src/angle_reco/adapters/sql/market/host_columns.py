@@ -255,8 +255,8 @@ def _usual(text: sa.ColumnElement[Any]) -> tuple[Any, Any, sa.ColumnElement[bool
         rest.op("GLOB")(".[0-9]*"), sa.func.ltrim(sa.func.substr(rest, 2), "0123456789") == ""
     )
     is_usual = sa.and_(
-        sa.func.typeof(text) == "text",
-        # SQLite reads days such as 31 February, too; adding 0 seconds changes the day.
+        # SQLite reads days such as 31 February, too; adding 0 seconds changes the day. Its text
+        # equals no number and no blob.
         sa.func.strftime("%Y-%m-%d %H:%M:%S", whole, "+0 seconds") == whole,
         whole > "0001",
         sa.or_(rest == "", is_fraction),

@@ -45,14 +45,10 @@ class SqlPermissions:
         is_text = self.ids.user is IdKind.TEXT
         # Without our collation, which would rule out an index of the host.
         user = sa.type_coerce(held.user_id, sa.Text() if is_text else id_type(self.ids.user))
-        query = (
-            sa.select(sa.literal(1))
-            .where(user == user_id, _is_exactly(held.name, name, dialect))
-            .limit(1)
-        )
+        is_held = sa.exists().where(user == user_id, _is_exactly(held.name, name, dialect))
         if is_text:
-            query = query.where(_is_exactly(user, user_id, dialect))
-        return bool(self.database.rows(query))
+            is_held = is_held.where(_is_exactly(user, user_id, dialect))
+        return bool(self.database.scalar(sa.select(is_held)))
 
 
 def add_permissions(op: "Operations", permissions: PermissionTable) -> None:
@@ -131,7 +127,7 @@ def _defaults(permissions: PermissionTable) -> dict[str, Any]:
 
 def _is_there(permissions: PermissionTable, name: str, dialect: str) -> sa.Exists:
     is_row = _is_exactly(permissions.table.c[permissions.name], name, dialect)
-    return sa.exists(sa.select(1).select_from(permissions.table).where(is_row).correlate(None))
+    return sa.exists().select_from(permissions.table).where(is_row).correlate(None)
 
 
 def _is_exactly(

@@ -151,7 +151,7 @@ def _readable(host: HostSchema) -> sa.Executable:
         queries.append(host.permissions.held)
     return sa.select(
         *(
-            sa.select(sa.literal(1)).select_from(query.subquery()).limit(0).exists()
+            sa.select(sa.literal_column("1")).select_from(query.subquery()).limit(0).exists()
             for query in queries
         )
     )
