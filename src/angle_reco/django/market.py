@@ -266,6 +266,6 @@ class Rows:
             return self.of(instance)  # Django cannot ask a union for one object.
         every = self.queryset.using(self.alias)
         every.query.clear_limits()
-        for row in every.filter(pk=instance.pk)[:1]:
+        for row in every.filter(pk=instance.pk):
             return {label.removesuffix("_"): value for label, value in row.items()}
         return None
