@@ -29,7 +29,7 @@ LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
 """The range of moments that Python can represent in every time zone; databases allow more."""
 
 _EPOCHS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
-"""Pairs of a bound and a unit: numbers below the bound count so many microseconds since 1970."""
+"""Pairs of a bound and a unit: numbers nearer to 0 count so many microseconds since 1970."""
 
 
 @attrs.frozen(eq=False)
@@ -147,7 +147,10 @@ class HostColumns:
             return self._moment_on_sqlite(given)
         if is_number(given.type):
             micros = [
-                (given.between(-below, below), sa.cast(given, sa.Numeric) * unit / 1_000_000)
+                (
+                    sa.and_(given > -below, given < below),
+                    sa.cast(given, sa.Numeric) * unit / 1_000_000,
+                )
                 for below, unit in _EPOCHS
             ]
             return sa.func.to_timestamp(sa.case(*micros), type_=Moment)
