@@ -15,6 +15,8 @@ from django.test.utils import override_settings
 
 from angle_reco import InvalidValueError
 from angle_reco.django import page_view, recommender, report
+from angle_reco.django.configuration import ConfigurationError
+from angle_reco.django.market import MarketError
 from angle_reco.django.middleware import _COOKIE, reco_middleware
 from tests.django.shop.models import Bid, Lot, Odd, SpecialBid, Watch
 from tests.django.shop.reco import ShopMarket
@@ -103,6 +105,11 @@ def test_a_bad_value_is_one_clear_line(given: Any, id: str, text: str) -> None:
 
     assert message.id == f"angle_reco.{id}"
     assert text in message.msg
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, MarketError])
+def test_an_error_of_the_configuration_reads_as_its_message(kind: Any) -> None:
+    assert str(kind("E005", "it has a slice", "leave it out")) == "it has a slice"
 
 
 class TestRequests(TestCase):
