@@ -1,7 +1,8 @@
 """How single values of a host's columns are read, on each database."""
 
+import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from angle_reco.adapters.sql.core.sqlite_functions import add_functions
 from angle_reco.adapters.sql.core.types import Moment
-from angle_reco.adapters.sql.market.checking import _Expected
+from angle_reco.adapters.sql.market.checking import _Expected, _means
 from angle_reco.adapters.sql.market.host_columns import (
     FIRST_MOMENT,
     LAST_MOMENT,
@@ -24,6 +25,7 @@ from angle_reco.adapters.sql.market.host_columns import (
     undecorated,
 )
 from angle_reco.adapters.sql.schema.host_schema import Holds
+from angle_reco.domain.errors import SchemaError
 from angle_reco.domain.ids import IdKind, IdKinds
 from angle_reco.domain.moments import from_micros, to_micros
 from angle_reco.domain.prices import LARGEST_PRICE, PriceScale
@@ -238,6 +240,7 @@ def test_ids_are_read_without_the_functions_of_the_library(kind: IdKind) -> None
 @pytest.mark.parametrize("connection", ["sqlite"], indirect=True)
 def test_texts_that_are_no_utf_8_are_odd_ids(connection: sa.Connection) -> None:
     text = sa.cast(stored(b"\xff"), sa.Text)
+    assert HostColumns(TEXTS, PriceScale(), "sqlite", "UTC").has_functions
     for has_functions in (True, False):
         is_odd = (
             columns_on(connection, has_functions=has_functions).read(Holds.ITEM_ID, text).is_odd
@@ -259,6 +262,14 @@ def test_the_calendar_has_bounds(connection: sa.Connection, moment: datetime, is
     found = connection.scalar(sa.select(in_calendar(sa.literal(moment, Moment))))
 
     assert found == (moment if is_one else None)
+
+
+def test_the_calendar_has_all_moments_that_python_has_in_every_zone() -> None:
+    most = timedelta(hours=23, minutes=59)
+    for moment, offset in ((FIRST_MOMENT, -most), (LAST_MOMENT, most)):
+        moment.astimezone(timezone(offset))
+        with pytest.raises(OverflowError):
+            (moment + offset / 720).astimezone(timezone(offset))
 
 
 @pytest.mark.parametrize("connection", ["postgresql"], indirect=True)
@@ -283,6 +294,57 @@ def test_json_of_postgres(
     as_json = columns.as_json(on_postgres(value, of))
 
     assert connection.scalar(sa.select(sa.type_coerce(as_json, sa.JSON))) == found
+
+
+def test_words_are_texts_that_python_can_read(
+    connection: sa.Connection, columns: HostColumns
+) -> None:
+    given = column_of(connection, "Łódź", sa.Text())
+    read = columns.read(Holds.WORDS, given)
+
+    assert read.is_odd is None
+    assert connection.scalar(sa.select(read.column)) == "Łódź"
+    if connection.dialect.name == "sqlite":
+        odd = columns.read(Holds.WORDS, sa.cast(stored(b"a\xff"), sa.Text)).column
+        assert connection.scalar(sa.select(odd)) == "a\N{REPLACEMENT CHARACTER}"
+
+
+def test_public_columns_are_one_object_of_json(
+    connection: sa.Connection, columns: HostColumns
+) -> None:
+    given = {
+        "a": column_of(connection, "vase", sa.Text()),
+        "b": column_of(connection, 7, sa.Integer()),
+        "c": column_of(connection, None, sa.Text()),
+    }
+    text = connection.scalar(sa.select(columns.public(given)))
+
+    assert json.loads(text) == {"a": "vase", "b": 7, "c": None}
+    assert json.loads(connection.scalar(sa.select(columns.public({})))) == {}
+
+
+@pytest.mark.parametrize("connection", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("value", "of", "found"),
+    [
+        (1, sa.Boolean(), "true"),
+        (1, sa.Integer(), "1"),
+        ('{"a": 1}', sa.JSON(), '{"a": 1}'),
+        ('{"a": 1}', sa.Text(), r'"{\"a\": 1}"'),
+        ("0f" * 16, sa.Uuid(), '"0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f"'),
+        ("0f" * 16, sa.Text(), f'"{"0f" * 16}"'),
+        (None, sa.Text(), None),
+        (b"a", sa.Text(), None),
+    ],
+)
+def test_json_of_sqlite(
+    connection: sa.Connection, columns: HostColumns, value: object, of: Any, found: str | None
+) -> None:
+    text = connection.scalar(sa.select(columns.as_json(stored(value, of))))
+
+    assert (None if text is None else json.loads(text)) == (
+        None if found is None else json.loads(found)
+    )
 
 
 @pytest.mark.parametrize("connection", ["postgresql"], indirect=True)
@@ -390,3 +452,79 @@ class TestTypes:
         self, dialect: str, of: sa.types.TypeEngine[Any], collation: str
     ) -> None:
         assert (" COLLATE " in str(exact(sa.column("id", of), dialect))) is bool(collation)
+
+
+NUMBERS_AS_IDS = IdKinds(user=IdKind.INT, item=IdKind.INT, category=IdKind.INT)
+IN_POSTGRES = "(the settings say that those are of the kind int); it should be one of "
+
+
+@pytest.mark.parametrize(
+    ("ids", "holds", "cast", "is_postgres", "end"),
+    [
+        (NUMBERS_AS_IDS, Holds.ITEM_ID, None, False, f" {IN_POSTGRES}Integer"),
+        (NUMBERS_AS_IDS, Holds.ITEM_ID, "c", False, f" {IN_POSTGRES}Integer, which c makes of it"),
+        (NUMBERS_AS_IDS, Holds.ITEM_ID, None, True, "bigint, smallint, integer"),
+        (
+            NUMBERS_AS_IDS,
+            Holds.ITEM_ID,
+            "c",
+            True,
+            ", which c makes of it, where it takes all values",
+        ),
+        (TEXTS, Holds.ITEM_ID, "c", True, "text, varchar, which c makes of it"),
+        (TEXTS, Holds.COUNT, None, False, f" {Holds.COUNT.value}; it should be one of Integer"),
+        (TEXTS, Holds.MOMENT, None, False, " one of DateTime, Date, Integer, Numeric, Float"),
+    ],
+)
+def test_an_error_names_the_types_that_can_be_used(
+    ids: IdKinds, holds: Holds, cast: str | None, is_postgres: bool, end: str
+) -> None:
+    error = _Expected("the select", "one", holds, ids).error("odd", cast, is_postgres=is_postgres)
+
+    assert str(error).startswith(
+        f"the select: one is of the type odd, which does not hold {holds.value}"
+    )
+    assert str(error).endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("of", "numbers"),
+    [
+        (sa.DateTime(timezone=True), {1184}),
+        (sa.DateTime(), {1114}),
+        (sa.Date(), {1082}),
+        (sa.Text(), {1184}),
+        (Moment(), {1184}),
+        (sa.Numeric(), {20, 21, 23, 700, 701, 1700}),
+    ],
+)
+def test_a_type_for_moments_is_that_of_the_database(
+    of: sa.types.TypeEngine[Any], numbers: set[int]
+) -> None:
+    assert {
+        one for one in (20, 21, 23, 700, 701, 1700, 1082, 1114, 1184) if _means(of, one)
+    } == numbers
+
+
+@pytest.mark.parametrize(
+    ("of", "number", "advice"),
+    [
+        (
+            sa.DateTime(),
+            1184,
+            "one is a timestamptz in the database, but not to SQLAlchemy: give it the type"
+            " DateTime(timezone=True)",
+        ),
+        (sa.Date(), 1114, "give it the type DateTime(timezone=False)"),
+        (sa.DateTime(), 1082, "give it the type Date"),
+        (sa.DateTime(), 20, "give it the type Numeric"),
+    ],
+)
+def test_another_type_for_moments_is_refused(
+    of: sa.types.TypeEngine[Any], number: int, advice: str
+) -> None:
+    with pytest.raises(SchemaError) as raised:
+        _Expected("the select", "one", Holds.MOMENT, TEXTS).check_moment(number, of)
+    _Expected("the select", "one", Holds.MONEY, TEXTS).check_moment(number, of)
+
+    assert str(raised.value).endswith(advice)
