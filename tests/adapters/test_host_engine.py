@@ -220,10 +220,21 @@ class TestSqlite:
                 assert connection.exec_driver_sql("SELECT thrice(14)").scalar() == 42
 
     def test_a_creator_of_a_database_in_memory_is_refused(self) -> None:
-        engine = sa.create_engine("sqlite:///shop.db", creator=lambda: sqlite3.connect(":memory:"))
+        made = list[sqlite3.Connection]()
+
+        def connect() -> sqlite3.Connection:
+            made.append(sqlite3.connect(":memory:"))
+            return made[-1]
+
+        engine = sa.create_engine("sqlite:///shop.db", creator=connect)
 
         with pytest.raises(InvalidValueError, match="a database in memory"):
             Recommender.from_engine(engine, settings=PATIENT, migrate=True)
+
+        assert made
+        for one in made:
+            with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+                one.execute("SELECT 1")
 
     def test_errors_do_not_show_the_values_of_statements(self, tmp_path: Path) -> None:
         host = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")

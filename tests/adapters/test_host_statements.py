@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from angle_reco import IdKind, IdKinds, Recommender, Settings
 from angle_reco.adapters.sql.core.host_psycopg import literal_on
+from angle_reco.adapters.sql.core.host_savepoint import RELEASE
 from angle_reco.adapters.sql.core.host_statements import _on_sqlite3
 from tests.adapters.databases import driver_connection
 from tests.postgres import new_database
@@ -204,6 +205,87 @@ def test_an_event_counts_the_same_once_its_statement_is_prepared(
         assert counted is not None
         assert counted.count == 4
         assert any("_changes" in text for text in prepared_by_us(raw))
+
+
+class Instrumented:
+    """A connection as instrumentation wraps it, which is then of no driver that is known."""
+
+    def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+        vars(self).update(raw=raw, hidden=())
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.hidden:
+            raise AttributeError(name)
+        return getattr(self.raw, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self.raw, name, value)
+
+
+@pytest.fixture
+def instrumented(url: str) -> Iterator[sa.Connection]:
+    """Return a connection of a host, whose driver SQLAlchemy alone knows, and not its state."""
+    engine = sa.create_engine(
+        url, creator=lambda: Instrumented(connected(url)), use_native_hstore=False
+    )
+    with engine.connect() as connection:
+        vars(connection.connection.dbapi_connection).update(hidden=("info",))
+        yield connection
+    engine.dispose()
+
+
+def test_an_event_on_a_driver_that_is_not_known_is_committed_with_the_host(
+    reco: Recommender, url: str, instrumented: sa.Connection
+) -> None:
+    count = "SELECT count(*) FROM angle_reco_changes"
+    with closing(connected(url, autocommit=True)) as raw:
+        [(before,)] = raw.execute(count).fetchall()
+        for end, more in ((instrumented.rollback, 0), (instrumented.commit, 1)):
+            assert reco.items_changed(["vase"], connection=instrumented)
+            assert not has_savepoint(instrumented)
+            assert raw.execute(count).fetchall() == [(before,)]
+            end()
+            assert raw.execute(count).fetchall() == [(before + more,)]
+
+
+def test_an_event_on_a_driver_that_is_not_known_commits_as_the_host_does(
+    reco: Recommender, url: str
+) -> None:
+    engine = sa.create_engine(
+        url, creator=lambda: Instrumented(connected(url)), use_native_hstore=False
+    )
+    count = sa.text("SELECT count(*) FROM angle_reco_changes")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        before = connection.scalar(count)
+        assert reco.items_changed(["vase"], connection=connection)
+        connection.rollback()
+        assert connection.scalar(count) == before + 1
+    engine.dispose()
+
+
+def test_an_event_that_fails_on_a_driver_that_is_not_known_costs_the_host_nothing(
+    reco: Recommender, instrumented: sa.Connection
+) -> None:
+    mine = sa.text("SELECT count(*) FROM mine")
+    before = instrumented.scalar(mine)
+    instrumented.execute(sa.text("INSERT INTO mine VALUES (1)"))
+    instrumented.execute(sa.text("ALTER TABLE angle_reco_changes RENAME TO elsewhere"))
+
+    assert not reco.items_changed(["vase"], connection=instrumented)
+
+    assert instrumented.scalar(mine) == before + 1
+    assert not has_savepoint(instrumented)
+
+
+def has_savepoint(connection: sa.Connection) -> bool:
+    """Return whether the savepoint around an event is still there."""
+    attempt = connection.begin_nested()
+    try:
+        connection.exec_driver_sql(RELEASE)
+    except sa.exc.DBAPIError:
+        attempt.rollback()
+        return False
+    return True
 
 
 @pytest.mark.parametrize("has_begun", [True, False])

@@ -313,6 +313,67 @@ def test_uuids_in_another_form_are_refused_with_a_cast_that_works(
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_ids_in_another_form_are_refused_after_columns_that_are_absent(engine: sa.Engine) -> None:
+    shop = Shop.of(engine)
+    items = sa.select(
+        shop.lots.c.id.label("item_id"),
+        sa.type_coerce(shop.lots.c.ends_at, sa.Uuid).label("seller_id"),
+    )
+    shop.insert("lots", id="vase", ends_at=DASHED[0])
+    shop.insert("people", id=UUID(DASHED[0]).hex)
+    people, offers = sa.table("people", sa.column("id", sa.Uuid)), shop.host.bids.subquery().c
+    host = HostSchema(
+        users=sa.select(people.c.id.label("user_id")).where(sa.func.length(people.c.id) == 32),
+        items=items,
+        bids=sa.select(
+            sa.type_coerce(offers.user_id, sa.Uuid).label("user_id"),
+            offers.item_id,
+            offers.placed_at,
+        ),
+    )
+    with pytest.raises(SchemaError, match="the select of items: seller_id holds ids such as"):
+        attrs.evolve(shop, host=host).open(ids=IdKinds(user=IdKind.UUID))
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_prices_that_are_rounded_by_more_than_a_thousandth_of_a_unit_are_found(
+    engine: sa.Engine,
+) -> None:
+    shop = Shop.of(engine, time_zone="UTC")
+    for place, price in enumerate(("1.00001", "1.00000010", "1.0001001", "1.00010011", "1.9999")):
+        shop.insert("lots", id=str(place), price=Decimal(price))
+
+    with shop.open() as reco:
+        [found] = reco.check()
+
+    assert (found.label, found.rows) == ("price", 2)
+    assert found.what == "more digits than the price scale has, which is rounded"
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("is_day", [True, False])
+def test_required_moments_beyond_the_calendar_are_found(engine: sa.Engine, is_day: bool) -> None:
+    shop = Shop.of(
+        engine, ends_at=sa.Date() if is_day else sa.DateTime(timezone=True), time_zone="UTC"
+    )
+    shop.insert("lots", id="vase")
+    inside, beyond = ("0001-01-02", "9999-12-30"), ("0001-01-01", "9999-12-31", "infinity")
+    if not is_day:
+        inside = (f"{inside[0]} 00:00Z", f"{inside[1]} 23:59:59.999999Z")
+        beyond = (f"{beyond[0]} 23:59:59.999999Z", f"{beyond[1]} 00:00Z", "infinity")
+    with engine.begin() as connection:
+        for at in (*inside, *beyond):
+            connection.exec_driver_sql(f"INSERT INTO offers VALUES ('ann', 'vase', '{at}')")  # noqa: S608 — of the tests
+
+    with shop.open() as reco:
+        [found] = reco.check()
+        assert reco.system.stats().bids == len(inside)
+
+    assert (found.label, found.rows) == ("placed_at", len(beyond))
+    assert found.what == "no moment of the calendar, which leaves the row out"
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_some_ids_in_another_form_are_left_out(
     engine: sa.Engine, caplog: pytest.LogCaptureFixture
 ) -> None:

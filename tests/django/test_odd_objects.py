@@ -15,7 +15,9 @@ from django.test.utils import override_settings
 
 from angle_reco import InvalidValueError
 from angle_reco.django import page_view, recommender, report
-from angle_reco.django.middleware import reco_middleware
+from angle_reco.django.configuration import ConfigurationError
+from angle_reco.django.market import MarketError
+from angle_reco.django.middleware import _COOKIE, reco_middleware
 from tests.django.shop.models import Bid, Lot, Odd, SpecialBid, Watch
 from tests.django.shop.reco import ShopMarket
 from tests.django.test_signals import Union, changes, filled
@@ -105,6 +107,11 @@ def test_a_bad_value_is_one_clear_line(given: Any, id: str, text: str) -> None:
     assert text in message.msg
 
 
+@pytest.mark.parametrize("kind", [ConfigurationError, MarketError])
+def test_an_error_of_the_configuration_reads_as_its_message(kind: Any) -> None:
+    assert str(kind("E005", "it has a slice", "leave it out")) == "it has a slice"
+
+
 class TestRequests(TestCase):
     def test_none_fails_where_the_configuration_cannot_be_used(self) -> None:
         ann, lots = filled()
@@ -120,6 +127,14 @@ class TestRequests(TestCase):
             assert "event not reported: check=angle_reco.E0" in logs.output[0]
 
         assert Bid.objects.count() == 0
+
+    def test_the_page_after_an_event_is_shown_where_the_configuration_cannot_be_used(self) -> None:
+        ann, _ = filled()
+        request = RequestFactory().get("/")
+        request.user, request.COOKIES = ann, {_COOKIE: "1"}
+        for given in [one for one, _, _ in BAD]:
+            with override_settings(ANGLE_RECO=given), self.assertLogs("angle_reco.django"):
+                assert reco_middleware(lambda asked: len(asked.reco.homepage()))(request) == 0
 
     def test_objects_with_deferred_fields_can_be_deleted(self) -> None:
         ann, lots = filled()

@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
@@ -224,17 +225,39 @@ class TestPages(TestCase):
 
 class TestTables(TestCase):
     def test_they_are_created_after_the_migrations(self) -> None:
-        out = StringIO()
-        with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "new_"}):
-            with redirect_stdout(out):
-                create_tables(using="pg")
-                create_tables(using="default")
-                create_tables(using="default")
-            assert recommender().check() == ()
-        with override_settings(ANGLE_RECO={}):
-            create_tables(using="default")
+        def said(**options: Any) -> str:
+            with redirect_stdout(StringIO()) as out:
+                create_tables(**options)
+            return out.getvalue()
 
-        assert out.getvalue() == "Created or migrated the tables of angle_reco.\n"
+        text = "Created or migrated the tables of angle_reco.\n"
+        with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": "new_"}):
+            assert [said(using=one) for one in ("pg", "default", "default")] == ["", text, ""]
+            assert recommender().check() == ()
+        for prefix, verbosity, expected in (("quiet_", 0, ""), ("loud_", 1, text)):
+            with override_settings(ANGLE_RECO={"MARKET": ShopMarket, "PREFIX": prefix}):
+                assert said(using="default", verbosity=verbosity) == expected
+        with override_settings(ANGLE_RECO={}):
+            assert said(using="default") == ""
+
+    def test_in_tests_they_are_emptied_but_for_the_keys(self) -> None:
+        storage = recommender().storage
+        assert storage is not None
+        tables, database = storage.tables, storage.database
+        key = sa.insert(tables.keys).values(name="of a test", value="secret")
+        database.write(lambda ours: ours.execute(key))
+        recommender().items_changed([1])
+        every = {
+            one.name: sa.select(sa.func.count()).select_from(one)
+            for one in (tables.changes, tables.keys)
+        }
+        before = {name: database.scalar(count) for name, count in every.items()}
+
+        create_tables(using="default")
+
+        after = {name: database.scalar(count) for name, count in every.items()}
+        assert before[tables.changes.name] > 0
+        assert after == {**before, tables.changes.name: 0}
 
     def test_other_tables_in_their_place_are_an_error_of_the_command(self) -> None:
         with connection.cursor() as cursor:

@@ -116,6 +116,14 @@ def test_components_equal_the_plain_rules(kind: IdKind, data: st.DataObject) -> 
     every_value(data.draw(model_cases(kind)))
 
 
+def test_hours_are_whole_ones_since_the_epoch() -> None:
+    case = case_of([lot(1)], [touch(USERS[0], 1, hours=1)])
+
+    signals = needed(case.opened(case.model(KERNELS)).signals)
+
+    assert signals.hour == NOW.timestamp() // 3_600
+
+
 @settings(max_examples=20)
 @given(case=model_cases(IdKind.INT), seed=st.integers(0, 2**32))
 def test_values_of_pairs_are_those_of_users(case: ModelCase, seed: int) -> None:

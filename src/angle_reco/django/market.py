@@ -224,16 +224,10 @@ class Rows:
         return self.queryset.model
 
     @property
-    def own_labels(self) -> frozenset[str]:
-        """Return the labels whose columns are fields of the model itself."""
-        return frozenset(label for label, column in self.columns.items() if column.own is not None)
-
-    @property
-    def is_plain(self) -> bool:
-        """Return whether every object is in the queryset, and its own fields are the values."""
+    def is_whole(self) -> bool:
+        """Return whether every object is in the queryset."""
         query = self.queryset.query
-        is_whole = not (query.where or query.is_sliced or query.combinator or query.distinct)
-        return is_whole and len(self.own_labels) == len(self.columns)
+        return not (query.where or query.is_sliced or query.combinator or query.distinct)
 
     def is_of(self, instance: Any) -> bool:
         """Return whether an object may have a row: those of proxies and children may."""
@@ -264,7 +258,7 @@ class Rows:
 
     def now(self, instance: Any) -> dict[str, Any] | None:
         """Return the values as the queryset has them now, None if it leaves the object out."""
-        if self.is_plain:
+        if self.is_whole:
             values = self.of(instance)
             if len(values) == len(self.columns):
                 return values
@@ -272,6 +266,6 @@ class Rows:
             return self.of(instance)  # Django cannot ask a union for one object.
         every = self.queryset.using(self.alias)
         every.query.clear_limits()
-        for row in every.filter(pk=instance.pk)[:1]:
+        for row in every.filter(pk=instance.pk):
             return {label.removesuffix("_"): value for label, value in row.items()}
         return None

@@ -242,10 +242,9 @@ def _read_before(*, instance: Any, using: str, **_: Any) -> None:
         rows = _rows(name, using)
         if rows is None or not rows.is_of(instance):
             continue
-        if name in _OF_USERS and not rows.own_labels >= _PAIR:
+        row = rows.of(instance)
+        if name in _OF_USERS and not row.keys() >= _PAIR:
             setattr(instance, f"{_BEFORE}{name}", rows.now(instance))
-        else:
-            rows.of(instance)
 
 
 def _handlers_of(row: Any, using: str) -> Iterator[_Handlers]:

@@ -5,10 +5,11 @@ from collections.abc import Collection, Sequence
 
 from angle_reco.domain.type_checks import is_a
 
-_SHOWN = 80
+_SHOWN, _READ = 80, 160
+"""How many characters are shown of a value, and read of one that is longer."""
 
 _brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = 2 * _SHOWN
+_brief.maxstring = _brief.maxother = _READ
 
 
 def shown(value: object) -> str:
@@ -16,9 +17,9 @@ def shown(value: object) -> str:
     kind = type(value)
     try:
         if is_a(value, str):
-            text = repr(str.__getitem__(value, slice(_SHOWN)))
+            text = repr(str.__getitem__(value, slice(_READ)))
         elif is_a(value, bytes):
-            text = repr(bytes.__getitem__(value, slice(_SHOWN)))
+            text = repr(bytes.__getitem__(value, slice(_READ)))
         else:
             # For a container, the first few elements.
             text = _brief.repr(value)

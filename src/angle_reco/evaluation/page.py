@@ -178,7 +178,8 @@ def _segments(surface: SurfaceFigures) -> str:
 
 
 def _categories(surface: SurfaceFigures) -> str:
-    listed = surface.rankers[0].categories[:_MOST_CATEGORIES]
+    every = surface.rankers[0].categories
+    listed = every[:_MOST_CATEGORIES]
     if len(listed) < 2:
         return ""
     recalls = [
@@ -196,7 +197,7 @@ def _categories(surface: SurfaceFigures) -> str:
         + "</tr>"
         for one in listed
     )
-    more = len(surface.rankers[0].categories) - len(listed)
+    more = len(every) - len(listed)
     rest = f'<p class="note">{more} more in the JSON output.</p>' if more else ""
     table = (
         '<table><thead><tr><th scope="col">category</th><th scope="col">right items</th>'

@@ -100,6 +100,20 @@ class ChangesInTransactionsContract(ChangesAtOnceContract):
         assert list(changes.rolled_back()) == []
         assert not any(changes.may_have_ended(user) for user in sample.users)
 
+    def test_changes_published_together_are_not_returned_as_rolled_back(
+        self, changes: Changes, begin: Begin, sample: Sample
+    ) -> None:
+        both = [engaged(sample, user) for user in sample.users[:2]]
+
+        with begin() as connection:
+            changes.publish(both, connection=connection)
+        with suppress(TakenBackError), begin() as connection:
+            changes.publish(both, connection=connection)
+            raise TakenBackError
+
+        assert list(changes.rolled_back()) == []
+        assert not any(changes.may_have_ended(user) for user in sample.users)
+
     def test_a_rollback_to_a_savepoint_alone_is_found(
         self, changes: Changes, begin: Begin, sample: Sample
     ) -> None:

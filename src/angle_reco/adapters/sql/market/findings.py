@@ -115,9 +115,8 @@ def require_readable_ids(database: Database, host: HostSchema, columns: HostColu
     for name, query in host.selects.items():
         rows = _rows(query, 100)
         for label, spec in LABELS[name].items():
-            if label not in rows.c or spec.holds.kind(columns.ids) is None:
-                continue
-            is_odd = columns.read(spec.holds, rows.c[label]).is_odd
+            is_id = label in rows.c and spec.holds.kind(columns.ids) is not None
+            is_odd = columns.read(spec.holds, rows.c[label]).is_odd if is_id else None
             if is_odd is None:
                 continue
             odd = sa.func.count(sa.case((is_odd, 1)))

@@ -29,7 +29,7 @@ LAST_MOMENT = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
 """The range of moments that Python can represent in every time zone; databases allow more."""
 
 _EPOCHS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
-"""Pairs of a bound and a unit: numbers below the bound count so many microseconds since 1970."""
+"""Pairs of a bound and a unit: numbers nearer to 0 count so many microseconds since 1970."""
 
 
 @attrs.frozen(eq=False)
@@ -149,7 +149,10 @@ class HostColumns:
             number = sa.cast(given, sa.Numeric)
             # Rounded, because a number such as 1e-400 is out of the range of a double.
             seconds = [
-                (given.between(-below, below), sa.func.round(number * unit / 1_000_000, 6))
+                (
+                    sa.and_(given > -below, given < below),
+                    sa.func.round(number * unit / 1_000_000, 6),
+                )
                 for below, unit in _EPOCHS
             ]
             return sa.func.to_timestamp(sa.case(*seconds), type_=Moment)

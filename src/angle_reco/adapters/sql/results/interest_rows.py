@@ -24,7 +24,8 @@ from angle_reco.ports.stores import StoredInterests
 _COLUMNS = ("user", "category", "scores", "strengths", "counts", "last_at")
 _VALUES = ("score", "strength", "interaction_count", "last_interaction_at")
 
-_USERS_AT_ONCE = 500
+# COPY takes any number of rows; parameters are in memory as Python's objects.
+_USERS_AT_ONCE = {"sqlite": 500, "postgresql": 2**31}
 
 _NOT_BY_HAND = {"by_hand": False, "removed": False}
 
@@ -39,8 +40,7 @@ def replace_interests(
     """Replace the interests of *users*; return the numbers of changed and of unchanged rows."""
     table, dialect = tables.interests, connection.dialect.name
     users = IdIndex.of(users.kind, users).ids
-    # COPY takes any number of rows; parameters are in memory as Python's objects.
-    at_once = _USERS_AT_ONCE if dialect == "sqlite" else max(len(users), 1)
+    at_once = _USERS_AT_ONCE[dialect]
     changed = unchanged = 0
     for first in range(0, len(users), at_once):
         some = users.take(slice(first, first + at_once))
