@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import attrs
 import pytest
@@ -124,3 +125,57 @@ def test_a_query_that_loses_its_connection_runs_once_more(
     assert database.scalar(sa.select(sa.literal(7))) == 7
     assert errors == []
     assert caplog.messages == ["connection lost, trying again: error=OperationalError"]
+
+
+def test_units_are_repeatable_unless_they_say_otherwise(database: Database) -> None:
+    unit = Unit(database, failure(is_lost=True), in_commit=True)
+    sa.event.listen(database.engine, "commit", unit.commit)
+
+    assert database.write(unit) == "done"
+    assert unit.tries == 2
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[list[Database]]:
+    """Return two databases in files, each with an empty table."""
+    engines = [sa.create_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "other")]
+    for engine in engines:
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE t (x)"))
+    yield [Database(engine) for engine in engines]
+    for engine in engines:
+        engine.dispose()
+
+
+def insert(database: Database) -> int:
+    """Insert a row, and return how many were inserted."""
+    unit = sa.text("INSERT INTO t VALUES (1)")
+    return database.write(lambda connection: connection.execute(unit).rowcount)
+
+
+def count(database: Database) -> object:
+    return database.scalar(sa.text("SELECT count(*) FROM t"))
+
+
+def test_what_is_written_together_is_one_transaction_of_its_database(files: list[Database]) -> None:
+    one, other = files
+
+    def work(fails: bool) -> None:
+        assert insert(one) == insert(one) == insert(other) == 1
+        if fails:
+            raise ValueError("planned")
+
+    with pytest.raises(ValueError, match="planned"):
+        one.write_together(lambda: work(fails=True))
+    after_a_failure = [count(one), count(other)]
+    insert(one)
+    after_a_unit = [count(one), count(other)]
+    one.write_together(lambda: work(fails=False))
+
+    assert (after_a_failure, after_a_unit) == ([0, 1], [1, 1])
+    assert [count(one), count(other)] == [3, 2]
+
+
+def test_what_fails_while_rows_are_read_is_an_error_of_ours(files: list[Database]) -> None:
+    with pytest.raises(StorageError, match="no such column"), files[0].reading() as connection:
+        connection.execute(sa.text("SELECT y FROM t"))

@@ -23,13 +23,9 @@ from angle_reco.adapters.sql.core.pool import FairPool
 from angle_reco.adapters.sql.core.postgres import limit_time
 from angle_reco.adapters.sql.market import id_ranges
 from angle_reco.adapters.sql.market.id_ranges import IdRange
-from angle_reco.adapters.sql.results import runs
-from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.domain.columns import IdColumn
 from angle_reco.domain.ids import IdKind, IdKinds
-from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import Fence
 from angle_reco.ports.activity import ActivityQueries
 from angle_reco.ports.catalog import CatalogQueries
 from angle_reco.ports.deadlines import deadline
@@ -488,34 +484,6 @@ def ports_connected_to(pid: int) -> set[int]:
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     links = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
     return {int(row[2].split(":")[1], 16) for row in rows if f"socket:[{row[9]}]" in links}
-
-
-@pytest.mark.parametrize(
-    ("fence", "of_part", "of_end"), [(Fence(job="job", number=1), "off", "on"), (None, "on", "on")]
-)
-def test_parts_of_a_run_do_not_wait_for_the_disk_but_its_end_does(
-    postgres_storages: dict[IdKinds, Storage],
-    monkeypatch: pytest.MonkeyPatch,
-    fence: Fence | None,
-    of_part: str,
-    of_end: str,
-) -> None:
-    sample = Sample(KINDS[0])
-    storage = emptied(postgres_storages[sample.ids])
-    store, seen, pass_fence = ports_on(storage).lists, list[str](), runs.pass_fence
-
-    def passing(connection: sa.Connection, tables: Tables, fence: Fence | None) -> None:
-        seen.append(str(connection.scalar(sa.text("SHOW synchronous_commit"))))
-        pass_fence(connection, tables, fence)
-
-    monkeypatch.setattr(runs, "pass_fence", passing)
-    kind, lists = ListKind.SIMILAR, sample.lists(ListKind.SIMILAR, {sample.items[0]: []})
-
-    store.write(kind, lists, fence=fence)
-    store.forget_watermark(kind, fence=fence)
-    store.retain(kind, lists.owners, started_at=lists.computed_at, fence=fence)
-
-    assert seen == [of_part, of_end, of_end]
 
 
 @pytest.mark.parametrize(

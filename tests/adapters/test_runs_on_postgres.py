@@ -6,12 +6,15 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
+from angle_reco.adapters.sql.results import runs
+from angle_reco.adapters.sql.schema.tables import Tables
 from angle_reco.adapters.sql.storage import Storage
 from angle_reco.application.jobs import batch_jobs
 from angle_reco.domain.errors import StorageFullError
 from angle_reco.domain.ids import IdKinds
 from angle_reco.domain.lists import ListKind
-from angle_reco.domain.runs import RunState
+from angle_reco.domain.runs import Fence, RunState
+from angle_reco.testing.contracts.samples import KINDS, Sample
 from tests.adapters.databases import TEXTS, emptied, fill, ports_on, put
 from tests.application.test_runs_of_what_changed import (
     HOUR,
@@ -124,3 +127,32 @@ def test_a_disk_that_fills_in_the_middle_of_a_run(
     assert set(replaced) == set(USERS[:2])
     shop.run(JOB)
     shop.agree(JOB)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("fence", "of_part", "of_end"), [(Fence(job="job", number=1), "off", "on"), (None, "on", "on")]
+)
+def test_parts_of_a_run_do_not_wait_for_the_disk_but_its_end_does(
+    postgres_storages: dict[IdKinds, Storage],
+    monkeypatch: pytest.MonkeyPatch,
+    fence: Fence | None,
+    of_part: str,
+    of_end: str,
+) -> None:
+    sample = Sample(KINDS[0])
+    storage = emptied(postgres_storages[sample.ids])
+    store, seen, pass_fence = ports_on(storage).lists, list[str](), runs.pass_fence
+
+    def passing(connection: sa.Connection, tables: Tables, fence: Fence | None) -> None:
+        seen.append(str(connection.scalar(sa.text("SHOW synchronous_commit"))))
+        pass_fence(connection, tables, fence)
+
+    monkeypatch.setattr(runs, "pass_fence", passing)
+    kind, lists = ListKind.SIMILAR, sample.lists(ListKind.SIMILAR, {sample.items[0]: []})
+
+    store.write(kind, lists, fence=fence)
+    store.forget_watermark(kind, fence=fence)
+    store.retain(kind, lists.owners, started_at=lists.computed_at, fence=fence)
+
+    assert seen == [of_part, of_end, of_end]

@@ -25,7 +25,7 @@ class CallablePermissions:
 
     ask: Callable[[UserId, str], bool]
     _room: threading.BoundedSemaphore = attrs.field(
-        factory=lambda: threading.BoundedSemaphore(_QUESTIONS_AT_ONCE), init=False, eq=False
+        factory=lambda: threading.BoundedSemaphore(_QUESTIONS_AT_ONCE), init=False
     )
 
     def holds(self, user_id: UserId, name: str) -> bool:
