@@ -92,7 +92,7 @@ def test_a_number_is_the_same_moment_on_each_database(
     is_odd = connection.scalar(sa.select(read.is_odd))
     assert bool(is_odd) is (micros is None)
     if micros is not None and to_micros(FIRST_MOMENT) <= micros <= to_micros(LAST_MOMENT):
-        found = connection.scalar(sa.select(read.column))
+        [(found,)] = connection.execute(sa.select(read.column))
         # to_timestamp() takes a double, which has fewer digits in the far future.
         assert abs(found - from_micros(micros)) < timedelta(microseconds=10)
 
@@ -317,10 +317,12 @@ def test_public_columns_are_one_object_of_json(
         "b": column_of(connection, 7, sa.Integer()),
         "c": column_of(connection, None, sa.Text()),
     }
-    text = connection.scalar(sa.select(columns.public(given)))
+    text, nothing = (
+        str(connection.scalar(sa.select(columns.public(some)))) for some in (given, {})
+    )
 
     assert json.loads(text) == {"a": "vase", "b": 7, "c": None}
-    assert json.loads(connection.scalar(sa.select(columns.public({})))) == {}
+    assert json.loads(nothing) == {}
 
 
 @pytest.mark.parametrize("connection", ["sqlite"], indirect=True)

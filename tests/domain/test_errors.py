@@ -94,6 +94,14 @@ def test_a_value_is_shown_on_one_short_line(value: object) -> None:
     assert "\n" not in found
 
 
+def test_what_cannot_be_printed_is_a_space() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "a\nb\0c"
+
+    assert shown(Odd()) == "a b c"
+
+
 def test_a_short_value_is_shown_as_it_is() -> None:
     assert shown(Decimal("1E+999999")) == "Decimal('1E+999999')"
     assert shown("a" * 78) == repr("a" * 78)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import pytest
@@ -22,7 +23,7 @@ UNKNOWN = Interval(NAN, NAN, NAN)
 SPACE = "\N{NO-BREAK SPACE}"
 
 
-def ranker(name: str, ndcg: float, **changes: object) -> RankerFigures:
+def ranker(name: str, ndcg: float, **changes: Any) -> RankerFigures:
     made = RankerFigures(
         name=name,
         metrics={
@@ -44,7 +45,7 @@ def ranker(name: str, ndcg: float, **changes: object) -> RankerFigures:
     return attrs.evolve(made, **changes)
 
 
-def report(*rankers: RankerFigures, **changes: object) -> Report:
+def report(*rankers: RankerFigures, **changes: Any) -> Report:
     surface = SurfaceFigures(
         name="homepage",
         questions=1_200,
@@ -145,7 +146,11 @@ def test_the_strongest_colour_is_the_largest_part_of_a_category_that_is_listed()
 
 
 def test_numbers_that_were_chosen_are_listed_where_there_are_some() -> None:
-    chosen = ({"half_life": 1.0}, {"half_life": 7.5, "of_users": 0.5}, {})
+    chosen: tuple[Mapping[str, float], ...] = (
+        {"half_life": 1.0},
+        {"half_life": 7.5, "of_users": 0.5},
+        {},
+    )
     text = page(report(ranker("popular", 0.2), ranker("recent", 0.1, points=chosen)))
 
     assert "<ul><li>recent: half-life 1 day; half-life 7.5 days, of users 0.5; </li></ul>" in text
