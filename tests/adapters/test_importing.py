@@ -862,20 +862,23 @@ class TestBadFiles:
         )
 
     @pytest.mark.parametrize(
-        ("header", "column"),
+        ("header", "column", "hint"),
         [
-            ("user_id,item_id,placed_at", "amount"),
-            ("user_id,item_id,Amount,placed_at", "amount"),
-            ("ann,lamp,12.5,2026-02-02T00:00:00Z", "user_id"),
+            ("user_id,item_id,placed_at", "amount", ""),
+            ("user_id,item_id,Amount,placed_at", "amount", " (not 'Amount')"),
+            ("user_id, item_id ,amount,placed_at", "item_id", " (not ' item_id ')"),
+            ("ann,lamp,12.5,2026-02-02T00:00:00Z", "user_id", ""),
         ],
     )
     @pytest.mark.usefixtures("before")
-    def test_a_column_that_is_missing(self, shop: Shop, header: str, column: str) -> None:
+    def test_a_column_that_is_missing(
+        self, shop: Shop, header: str, column: str, hint: str
+    ) -> None:
         shop.write_file("bids.csv", header + "\n")
 
         assert str(shop.refusal()) == (
             f"bids.csv, line 1, column {column}: is missing in the header,"
-            f" which should be {HEADERS['bids']}"
+            f" which should be {HEADERS['bids']}{hint}"
         )
 
     @pytest.mark.usefixtures("before")

@@ -26,7 +26,7 @@ from angle_reco.adapters.sql.importing.file_forms import (
     other_form,
     other_separator,
 )
-from angle_reco.domain.errors import BadInputError, InvalidValueError
+from angle_reco.domain.errors import BadInputError, InvalidValueError, shown
 from angle_reco.domain.import_format import ImportFile
 
 _CHARACTERS_AT_ONCE = 2**20
@@ -255,9 +255,11 @@ def _places(file: ImportFile, path: Path, header: list[str]) -> list[int]:
     for name in file.columns:
         if header.count(name) != 1:
             reason = "is missing in the header" if name not in header else "is there twice"
+            like = next((one for one in header if one.strip().casefold() == name != one), None)
+            hint = "" if like is None else f" (not {shown(like)})"
             raise BadInputError(
                 path.name,
-                f"{reason}, which should be {','.join(file.columns)}",
+                f"{reason}, which should be {','.join(file.columns)}{hint}",
                 line=1,
                 column=name,
             )
