@@ -227,6 +227,13 @@ class TestUnusable:
         with pytest.raises(ModelError, match="model_bytes"):
             other.system.run_job(GENERATE)
 
+    def test_training_reports_its_steps(self) -> None:
+        steps = list[tuple[str, int, int]]()
+
+        opened(market()).system.run_job(TRAIN, progress=lambda *step: steps.append(step))
+
+        assert steps == [("activity", 0, 3), ("items", 1, 3), ("model", 2, 3), ("model", 3, 3)]
+
     def test_training_refuses_one(self) -> None:
         reco = opened(market(), Settings(model_bytes=1_000_000))
         learned(reco)
