@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from angle_reco.adapters.kernels import NumpyKernels
+from angle_reco.adapters.kernels import NumpyKernels, similar
 from angle_reco.domain.activity import Bid, Watch
 from angle_reco.domain.auction_status import AuctionStatus
 from angle_reco.domain.columns import IdColumn, IdIndex
@@ -172,3 +172,16 @@ def test_homepages_do_not_depend_on_how_many_are_computed_at_once(
     monkeypatch.setattr(f"{HOMEPAGES}._USERS_AT_ONCE", users)
 
     assert same(homepages_of_all(large()), usual)
+
+
+@pytest.mark.parametrize("scale", [1, 10_000_000])
+def test_lines_are_in_the_same_order_where_one_number_cannot_hold_a_key(scale: int) -> None:
+    random = np.random.default_rng(7)
+    # Many of them are equal.
+    line, users, places = (random.integers(0, 4, 500) * scale for _ in range(3))
+    scores = random.integers(0, 3, 500) * 500_000
+
+    order = similar._order(line, scores, users, places)
+
+    keys = [column[order].tolist() for column in (line, -scores, -users, places)]
+    assert list(zip(*keys, strict=True)) == sorted(zip(*keys, strict=True))

@@ -598,6 +598,17 @@ def test_numbers_that_mean_a_moment_long_ago_are_found(engine: sa.Engine) -> Non
     assert found.what.startswith("a number that means a moment before 1980")
 
 
+@pytest.mark.parametrize(("seconds", "is_found"), [(315_532_799, True), (315_532_800, False)])
+def test_numbers_that_mean_a_moment_from_1980_on_are_usual(
+    engine: sa.Engine, seconds: int, is_found: bool
+) -> None:
+    shop = Shop.of(engine, ends_at=sa.Numeric(), time_zone="UTC")
+    shop.insert("lots", id="vase", ends_at=seconds)
+
+    with shop.open() as reco:
+        assert len(reco.check()) == is_found
+
+
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("tiny", ["1e-400", "-1e-400"])
 def test_a_number_too_small_for_a_double_is_a_moment(engine: sa.Engine, tiny: str) -> None:

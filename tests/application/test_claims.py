@@ -22,6 +22,7 @@ from angle_reco.application.jobs.schedule import BATCH_JOBS, SCHEDULE, schedule_
 from angle_reco.domain.changes import Change, ChangeKind
 from angle_reco.domain.errors import FencedOffError, StorageLockedError
 from angle_reco.domain.events import RunFailed
+from angle_reco.domain.ids import ItemId
 from angle_reco.domain.lists import ListKind, Lists
 from angle_reco.domain.runs import (
     ClaimStatus,
@@ -1011,6 +1012,16 @@ class TestByHand:
 
         assert [shop.reco.system.run_job(JOB).scope for _ in range(3)] == [3, 3, 3]
         assert shop.reco.system.run_job(JOB, scheduled=True) is None
+
+    @pytest.mark.parametrize(("count", "runs"), [(50, 50), (51, 1)])
+    def test_many_items_are_one_run_of_all(self, count: int, runs: int) -> None:
+        shop = Shop.of()
+
+        shop.runs.request_similar([ItemId(f"art-{place:02}") for place in range(count)])
+
+        found = shop.open_runs()
+        assert len(found) == runs
+        assert ("item_id" in found[0].key.values) is (runs > 1)
 
     def test_it_does_not_use_up_the_window_of_the_schedule(self) -> None:
         shop = Shop.of()

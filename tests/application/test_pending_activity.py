@@ -51,6 +51,23 @@ class TestPendingActivity:
         assert pending.returned_to(ANN) == {JAR}
         assert pending.hidden_from(ANN) == {VASE}
 
+    def test_a_reset_of_a_user_forgets_what_returned_to_that_user_alone(
+        self, pending: PendingActivity
+    ) -> None:
+        pending.withdrawn(ANN, [VASE])
+        pending.withdrawn(BOB, [JAR])
+
+        pending.reset(ANN)
+
+        assert pending.returned_to(ANN) == frozenset()
+        assert pending.returned_to(BOB) == {JAR}
+
+    def test_the_oldest_of_many_that_returned_are_forgotten(self, pending: PendingActivity) -> None:
+        for item in "abcde":
+            pending.withdrawn(ANN, [ItemId(item)])
+
+        assert pending.returned_to(ANN) == set("bcde")
+
     def test_a_withdrawal_leaves_a_watch_of_this_process(self, pending: PendingActivity) -> None:
         pending.watch(ANN, VASE)
 

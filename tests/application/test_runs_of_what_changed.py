@@ -689,6 +689,19 @@ class TestWatermarks:
         assert "edit not published: job=refresh_user_interests" in caplog.text
         assert reco.system.run_job("refresh_user_interests").left == 0
 
+    @pytest.mark.parametrize("job", JOBS)
+    def test_a_run_that_fails_before_it_writes_loses_no_watermark(self, job: str) -> None:
+        shop = quiet()
+        shop.run()
+
+        def fail(*_: object) -> None:
+            raise ValueError("progress")
+
+        with pytest.raises(ValueError, match="progress"):
+            shop.reco.system.run_job(job, progress=fail)
+
+        assert shop.reco.system.run_job(job).left == SCOPES[job]
+
     def test_deleting_nothing_is_no_edit(self) -> None:
         shop = quiet()
         shop.run()

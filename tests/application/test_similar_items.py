@@ -300,3 +300,12 @@ def test_of_a_user_the_newest_bids_and_watches_on_open_items_count(is_stored: bo
         "other": ["third"],
         "over": ["newest", "second"],
     }
+
+
+def test_a_run_for_one_item_enters_no_list_that_is_not_stored() -> None:
+    reco = opened(filled(lots("art", 3)))
+
+    outcome = reco.system.run_job(JOB, item_id="art-01")
+
+    assert outcome.changed == 1
+    assert reco.system.stored.find_similar_items("art-02") is None

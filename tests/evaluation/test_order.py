@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from angle_reco.adapters.memory.marketplace import MemoryMarketplace
 from angle_reco.composition import memory_ports
@@ -87,6 +87,7 @@ def test_too_few_items_cannot_be_measured() -> None:
 
 
 @given(touches)
+@example([bid("u0", "i0", 5), bid("u1", "i1", 20)])
 def test_activity_in_columns_is_that_of_a_marketplace_in_memory(
     happened: list[Bid | Watch],
 ) -> None:

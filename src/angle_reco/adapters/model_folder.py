@@ -91,7 +91,7 @@ class SharedModels:
     def _remove_all_but(self, kept: Path | None) -> None:
         for other in self.folder.iterdir():
             # Another process may be writing a file just now.
-            is_old = (other.suffix == _SUFFIX and other != kept) or _is_abandoned(other)
+            is_old = other != kept if other.suffix == _SUFFIX else _is_abandoned(other)
             if is_old and not other.is_dir():
                 other.unlink(missing_ok=True)
 
@@ -109,12 +109,11 @@ def _require_private(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Return whether a file was not finished within an hour."""
-    if path.suffix == _SUFFIX:
-        return False
-    with suppress(FileNotFoundError):
+    """Return whether a file was not finished within an hour, or is gone."""
+    try:
         return time() - path.lstat().st_mtime > _SECONDS_TO_WRITE
-    return False
+    except FileNotFoundError:
+        return True
 
 
 def _mapped(path: Path, head: ModelHead) -> Model | None:

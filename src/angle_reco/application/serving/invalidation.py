@@ -97,8 +97,7 @@ class ItemInvalidator:
         unsold = self._without_bids(
             [one for one, card in cards.items() if _has_new_price(card, before.get(one))]
         )
-        wanted = [*new, *(one for one in unsold if one not in new)]
-        if wanted:
+        if wanted := list(dict.fromkeys([*new, *unsold])):
             self.request_similar(wanted)
         self.changed.handled(item_ids)
 

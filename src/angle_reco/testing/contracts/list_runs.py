@@ -10,7 +10,7 @@ from angle_reco.domain.stored_list import StoredList
 from angle_reco.domain.suggestions import Source
 from angle_reco.ports.stores import ListStore, StoreTotals, Written
 from angle_reco.testing.contracts.list_store_base import EmptyListStore, line
-from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, TICK, Sample
+from angle_reco.testing.contracts.samples import DAY, HOUR, NOW, RECIPE, TICK, Sample
 
 
 class ListRunsContract(EmptyListStore):
@@ -169,6 +169,24 @@ class ListRunsContract(EmptyListStore):
         assert list(store.older_than(kind, NOW - TICK)) == []
         assert list(store.older_than(kind, NOW + TICK)) == [*owners[:2], *owners[3:]]
         assert list(store.older_than(kind, NOW + DAY)) == owners
+
+    def test_lists_computed_since_a_moment_may_be_of_one_recipe(
+        self, store: ListStore, sample: Sample, kind: ListKind
+    ) -> None:
+        owners, other = sample.owners(kind)[:4], attrs.evolve(RECIPE, rules="other")
+        for owner, at, recipe in [
+            (owners[0], NOW - TICK, RECIPE),
+            (owners[1], NOW, RECIPE),
+            (owners[2], NOW + TICK, other),
+            (owners[3], NOW - DAY, other),
+        ]:
+            lists = sample.lists(kind, {owner: [line(sample)]}, at=at, recipe=recipe)
+            store.write(kind, lists)
+
+        assert {*store.computed_since(kind, NOW)} == {*owners[1:3]}
+        assert {*store.computed_since(kind, NOW, recipe=RECIPE)} == {owners[1]}
+        assert {*store.computed_since(kind, NOW - DAY, recipe=other)} == {*owners[2:4]}
+        assert {*store.computed_since(kind, NOW + DAY)} == set()
 
     def test_the_age_of_a_covered_list_is_that_of_the_run(
         self, store: ListStore, sample: Sample, kind: ListKind

@@ -228,7 +228,7 @@ def write_one(
     connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[table.c.owner],
-            set_={name: upsert.excluded[name] for name in row if name != "owner"},
+            set_={name: upsert.excluded[name] for name in row},
         )
     )
 
