@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from angle_reco.adapters.sql.core.database import Database
+from angle_reco.adapters.sql.core.database import Database, Statements
 from angle_reco.domain.errors import StorageError
 from angle_reco.ports.deadlines import deadline
 
@@ -179,3 +179,12 @@ def test_what_is_written_together_is_one_transaction_of_its_database(files: list
 def test_what_fails_while_rows_are_read_is_an_error_of_ours(files: list[Database]) -> None:
     with pytest.raises(StorageError, match="no such column"), files[0].reading() as connection:
         connection.execute(sa.text("SELECT y FROM t"))
+
+
+def test_each_statement_counts_once() -> None:
+    engine, statements = Statements.of(sa.create_engine("sqlite://"))
+    with engine.connect() as connection:
+        for _ in range(3):
+            connection.execute(sa.text("SELECT 1"))
+
+    assert statements.count == 3

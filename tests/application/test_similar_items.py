@@ -5,7 +5,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from angle_reco import Freshness, ItemNotFoundError, Reason, Settings, Source
+from angle_reco import Freshness, ItemNotFoundError, Reason, Recommender, Settings, Source
 from angle_reco.rules import SimilarityRule
 from angle_reco.testing import AuctionStatus, Item
 from tests.application.shop import (
@@ -309,3 +309,16 @@ def test_a_run_for_one_item_enters_no_list_that_is_not_stored() -> None:
 
     assert outcome.changed == 1
     assert reco.system.stored.find_similar_items("art-02") is None
+
+
+def test_a_change_of_an_item_has_its_list_read_again_at_once() -> None:
+    reco = opened(filled(lots("art", 3)), Settings())
+    before = ids_of(reco.anonymous.similar_items("art-01"))
+    # Another process, whose change this one has not read.
+    other = Recommender(reco.ports, reco.settings)
+    assert other.system.stored.delete_similarity("art-01", before[0])
+    assert ids_of(reco.anonymous.similar_items("art-01")) == before
+
+    reco.items_changed(["art-01"])
+
+    assert ids_of(reco.anonymous.similar_items("art-01")) == before[1:]
