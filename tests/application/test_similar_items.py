@@ -316,7 +316,7 @@ def test_a_change_of_an_item_has_its_list_read_again_at_once() -> None:
     before = ids_of(reco.anonymous.similar_items("art-01"))
     # Another process, whose change this one has not read.
     other = Recommender(reco.ports, reco.settings)
-    assert other.system.stored.delete_similarity("art-01", before[0])
+    assert other.system.stored.delete_similarity("art-01", str(before[0]))
     assert ids_of(reco.anonymous.similar_items("art-01")) == before
 
     reco.items_changed(["art-01"])
