@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from angle_reco.adapters.kernels.compiling import on_threads, usable_cores
 from angle_reco.domain.activity import Interactions
 from angle_reco.domain.arrays import Int32s, Int64s, is_among, places_in_runs
 from angle_reco.domain.catalogue import OpenCards
@@ -28,6 +29,7 @@ from angle_reco.domain.scoring.blended.titles import hashed, rarity, title_rows
 
 _SOURCES = 50
 _ROWS_AT_ONCE = 2_048
+_MOST_THREADS = 2
 _MONTH = 30 * DAY
 _STEPS = 6
 _FADING = 0.7
@@ -181,10 +183,12 @@ def _regressions(
 
     Without *own* no item is a source of itself. The result has sources, targets and values.
     """
-    size = gram.shape[0]
+    firsts = range(0, right.shape[0], _ROWS_AT_ONCE)
     scale = 1 / np.sqrt(gram.diagonal() + shift)
-    sources, targets, values = [], [], []
-    for first in range(0, size, _ROWS_AT_ONCE):
+    none = np.empty(0, np.int64)
+    found_from = dict.fromkeys([*firsts, NONE], (none, none, np.empty(0)))
+
+    def solve(first: int) -> None:
         block = right[first : first + _ROWS_AT_ONCE]
         chosen = np.full((block.shape[0], _SOURCES), NONE)
         rights = np.zeros(chosen.shape)
@@ -199,15 +203,15 @@ def _regressions(
             rights[row, : len(best)] = found[best]
         solved = _solved(gram, chosen, rights, ridge)
         target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
-        sources.append(chosen[target, place])
-        targets.append(target + first)
-        values.append(solved[target, place])
-    none = np.empty(0, np.int64)
-    return (
-        np.concatenate([none, *sources]),
-        np.concatenate([none, *targets]),
-        np.concatenate([np.empty(0), *values]),
+        found_from[first] = (chosen[target, place], target + first, solved[target, place])
+
+    # scipy and numpy let other threads run meanwhile. Each takes memory for its rows.
+    threads = min(usable_cores(), _MOST_THREADS)
+    on_threads(threads, "angle-reco-training", firsts, lambda: solve)
+    sources, targets, values = (
+        np.concatenate(one) for one in zip(*found_from.values(), strict=True)
     )
+    return sources, targets, values
 
 
 def coefficients(source: Int64s, target: Int64s, value: Any, size: int) -> Coefficients:
