@@ -205,7 +205,7 @@ def _regressions(
         target, place = np.nonzero((chosen != NONE) & (np.abs(solved) >= _LEAST))
         found_from[first] = (chosen[target, place], target + first, solved[target, place])
 
-    # scipy and numpy let other threads run meanwhile. Each takes memory for its rows.
+    # scipy and numpy release the lock of the interpreter. Each thread has its rows in memory.
     threads = min(usable_cores(), _MOST_THREADS)
     on_threads(threads, "angle-reco-training", firsts, lambda: solve)
     sources, targets, values = (
