@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -227,9 +228,9 @@ def test_a_writer_that_waits_for_another_process_does_so_after_the_fork(
     assert database.scalar(COUNT) == 1
 
 
-def test_a_fork_waits_no_longer_than_a_second(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+@contextmanager
+def a_thread_inside(database: Database) -> Iterator[None]:
+    """Have another thread stay within a unit of work."""
     has_started, goes_on = threading.Event(), threading.Event()
 
     def stay() -> None:
@@ -239,31 +240,31 @@ def test_a_fork_waits_no_longer_than_a_second(
 
     busy = InThread(stay)
     has_started.wait()
-    began = monotonic()
-    with caplog.at_level(logging.WARNING, "angle_reco"):
-        child = forked(lambda: None)
-    took = monotonic() - began
-
-    assert MOST_SECONDS <= took < MOST_SECONDS + SLACK
-    assert ended(child) == 0
-    assert [record.getMessage() for record in caplog.records] == [
-        "forked with threads inside the database: threads=1"
-    ]
-    assert database.scalar(COUNT) == 0
+    yield
     goes_on.set()
     busy.join()
+
+
+def test_a_fork_waits_no_longer_than_a_second(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with a_thread_inside(database):
+        began = monotonic()
+        with caplog.at_level(logging.WARNING, "angle_reco"):
+            child = forked(lambda: None)
+        took = monotonic() - began
+
+        assert MOST_SECONDS <= took < MOST_SECONDS + SLACK
+        assert ended(child) == 0
+        assert [record.getMessage() for record in caplog.records] == [
+            "forked with threads inside the database: threads=1"
+        ]
+        assert database.scalar(COUNT) == 0
 
 
 def test_a_fork_of_a_child_waits_for_no_thread_that_the_child_does_not_have(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    has_started, goes_on = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        with database.reading():
-            has_started.set()
-            goes_on.wait(20)
-
     def fork_again() -> None:
         caplog.clear()
         began = monotonic()
@@ -271,13 +272,8 @@ def test_a_fork_of_a_child_waits_for_no_thread_that_the_child_does_not_have(
         assert monotonic() - began < MOST_SECONDS
         assert caplog.records == []
 
-    busy = InThread(stay)
-    has_started.wait()
-    child = forked(fork_again)
-
-    assert ended(child) == 0
-    goes_on.set()
-    busy.join()
+    with a_thread_inside(database):
+        assert ended(forked(fork_again)) == 0
 
 
 def test_a_thread_that_forks_amid_its_own_unit_of_work_waits_for_nothing(
